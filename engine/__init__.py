@@ -1,0 +1,1 @@
+"""Makes pictures. No Qt, nothing of ``commonart_desktop``."""

@@ -1,0 +1,67 @@
+"""What a backend offers; the folders beside this file keep the same file names.
+
+``load.py`` has ``open_backend``; ``encode.py``, ``denoise.py`` and ``decode.py`` the stages it is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from engine.checkpoint.layout import ModelFolder
+from engine.contract.request import ImageRequest
+from engine.sampling import Sampler
+
+#: (noisy latents, timestep) -> guided prediction, all in the backend's own array type
+Predict = Callable[[Any, float], Any]
+
+
+class Backend(Protocol):
+    """One loaded model on one device."""
+
+    folder: ModelFolder
+    name: str  # "pytorch", "onnx" or "fake"
+    device: str
+    dtype: str  # "fp32", "bf16" or "fp16"
+    hashes: dict[str, str]  # SHA-256 of the parts
+
+    def encode(self, texts: Sequence[str]) -> dict[str, Any]:
+        """Features of each text, from the store or fresh; each has ``tokens`` (its length) and ``cut``."""
+
+    def noise(self, seeds: Sequence[int], width: int, height: int) -> Any:
+        """Standard normal latents, one row a seed, the same on every device. Sides in pixels."""
+
+    def sampler(self, name: str, steps: int, seeds: Sequence[int]) -> Sampler:
+        """A fresh sampler for one micro-batch."""
+
+    def predictor(self, requests: Sequence[ImageRequest], features: dict[str, Any]) -> Predict:
+        """The denoiser under guidance for these rows; captions are prepared once here."""
+
+    def decode(self, latents: Any, tiled: bool = False) -> np.ndarray[Any, Any]:
+        """uint8 RGB ``[n, height, width, 3]``.
+
+        Raises:
+            NotFinite: the latents or pixels are not numbers.
+        """
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Whether ``error`` means that the device has too little memory."""
+
+    def trim(self) -> None:
+        """Give back memory that is not needed for denoising: the text encoder and cached blocks."""
+
+    def libraries(self) -> dict[str, str]:
+        """Versions that decide the pixels."""
+
+
+def open_backend(folder: ModelFolder, *, kind: str = "auto", device: str = "auto", dtype: str = "auto") -> Backend:
+    """Load a model with the backend its folder asks for, or with ``kind``; the library is imported only now."""
+    if kind == "fake":
+        from engine.backends.fake import FakeBackend
+
+        return FakeBackend(folder)
+    from engine.backends.pytorch.load import TorchBackend
+
+    return TorchBackend(folder, device=device, dtype=dtype)

@@ -1,0 +1,91 @@
+"""Paints a seed-coloured picture in milliseconds: for tests and for trying the queue. Needs no torch."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.checkpoint.layout import ModelFolder
+from engine.contract.errors import NotFinite
+from engine.contract.request import ImageRequest
+from engine.sampling import Sampler
+
+
+@dataclass(frozen=True)
+class FakeFeature:
+    tokens: int
+    cut: bool = False
+
+
+class FakeSampler:
+    """As many steps as asked for, each of ``COMMONART_FAKE_STEP`` seconds."""
+
+    initial_scale = 1.0
+
+    def __init__(self, steps: int) -> None:
+        self.timesteps = [float(steps - n) for n in range(steps)]
+        self._seconds = float(os.environ.get("COMMONART_FAKE_STEP", "0"))
+
+    def scale(self, latents: Any, index: int) -> Any:
+        return latents
+
+    def step(self, prediction: Any, latents: Any, index: int) -> Any:
+        time.sleep(self._seconds)
+        return latents
+
+
+class FakeBackend:
+    """Prompts choose accidents: ``!die`` kills the process, ``!nan`` is not a number, ``!oom`` fits in no memory;
+    ``COMMONART_FAKE_ROOM`` is how many pictures fit at once."""
+
+    name, device, dtype = "fake", "cpu", "fp32"
+
+    def __init__(self, folder: ModelFolder) -> None:
+        self.folder = folder
+        self.hashes = {"denoiser": "0" * 64, "text_encoder": "1" * 64, "vae": "2" * 64}
+        self._room = int(os.environ.get("COMMONART_FAKE_ROOM", "1000"))
+        self._prompts: list[str] = []
+        self.largest = 0
+
+    def encode(self, texts: Sequence[str]) -> dict[str, Any]:
+        return {t: FakeFeature(len(t)) for t in texts}
+
+    def noise(self, seeds: Sequence[int], width: int, height: int) -> Any:
+        colours = [np.random.default_rng(s).integers(0, 256, 3, np.uint8) for s in seeds]
+        return np.stack([np.broadcast_to(c, (height, width, 3)) for c in colours]).astype(np.float32)
+
+    def sampler(self, name: str, steps: int, seeds: Sequence[int]) -> Sampler:
+        return FakeSampler(steps)
+
+    def predictor(self, requests: Sequence[ImageRequest], features: dict[str, Any]) -> Callable[[Any, float], Any]:
+        def predict(latents: Any, timestep: float) -> Any:
+            if any("!die" in r.prompt for r in requests):
+                os._exit(139)
+            if len(requests) > self._room or any("!oom" in r.prompt for r in requests):
+                raise MemoryError
+            for row, r in enumerate(requests):
+                if "!nan" in r.prompt:
+                    latents[row] = np.nan
+            self.largest = max(self.largest, len(requests))
+            return latents
+
+        return predict
+
+    def decode(self, latents: Any, tiled: bool = False) -> np.ndarray[Any, Any]:
+        if not np.isfinite(latents).all():
+            raise NotFinite(dtype=self.dtype)
+        return np.asarray(latents, np.uint8)
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        return isinstance(error, MemoryError)
+
+    def trim(self) -> None:
+        pass
+
+    def libraries(self) -> dict[str, str]:
+        return {"numpy": np.__version__}

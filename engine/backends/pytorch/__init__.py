@@ -1,0 +1,1 @@
+"""The engine on PyTorch: CPU, CUDA and Apple's MPS."""

@@ -1,0 +1,29 @@
+"""Latents to pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.contract.errors import NotFinite
+
+
+@torch.inference_mode()
+def decode(vae: Any, latents: torch.Tensor, dtype: str, tiled: bool) -> np.ndarray[Any, Any]:
+    """uint8 RGB ``[n, height, width, 3]`` from denoised latents ``[n, c, h, w]``.
+
+    Raises:
+        NotFinite: the numbers overflowed.
+    """
+    (vae.enable_tiling if tiled else vae.disable_tiling)()
+    if not bool(torch.isfinite(latents).all()):
+        raise NotFinite(dtype=dtype)
+    shift = vae.config.get("shift_factor") or 0.0
+    x = vae.decode((latents / vae.config.scaling_factor + shift).to(vae.dtype), return_dict=False)[0].float()
+    if not bool(torch.isfinite(x).all()):
+        raise NotFinite(dtype=dtype)
+    # one half up, not truncation: as diffusers' numpy_to_pil
+    pixels = (x / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()

@@ -1,0 +1,51 @@
+"""Captions to features: from the store, else by the text encoder, which is loaded only if some caption is new."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from engine.checkpoint.layout import ModelFolder
+from engine.checkpoint.weights import read_header, weight_files
+from engine.home import home
+from engine.text import CaptionEncoder, Feature, FeatureStore
+
+LARGE = 1 << 30  # bytes: an encoder above this leaves memory before denoising
+
+
+class Encoder:
+    """The text side of one model."""
+
+    def __init__(self, folder: ModelFolder, sha256: str, device: torch.device, dtype: torch.dtype) -> None:
+        self._folder, self._device = folder, device
+        self._bytes = sum(e.stop - e.start for f in weight_files(folder.text_encoder) for e in read_header(f).values())
+        # A 7 B language model in fp32 would need 28 GB; on the CPU it stays in the bf16 it is stored in.
+        self._dtype = torch.bfloat16 if dtype == torch.float32 and self._bytes > 4 * LARGE else dtype
+        self._store = FeatureStore(home() / "cache" / "text", sha256, self._dtype)
+        self._loaded: CaptionEncoder | None = None
+        self._recent: dict[str, Feature] = {}
+
+    def encode(self, texts: Sequence[str]) -> dict[str, Feature]:
+        """Features of every text; texts seen in the last calls cost nothing."""
+        wanted = dict.fromkeys(texts)
+        found = {t: self._recent[t] for t in wanted if t in self._recent}
+        found |= self._store.get_many([t for t in wanted if t not in found])
+        missing = [t for t in wanted if t not in found]
+        for text in missing:
+            if self._loaded is None:
+                self._loaded = CaptionEncoder(self._folder, device=self._device, dtype=self._dtype)
+            found[text] = self._loaded.encode(text)
+            self._store.put(text, found[text])
+        self._recent = {**self._recent, **found}
+        while len(self._recent) > 256:  # a few rounds' worth; the store has the rest
+            self._recent.pop(next(iter(self._recent)))
+        if missing and self._bytes > LARGE and self._device.type != "cpu":
+            self.drop()
+        return found
+
+    def drop(self) -> None:
+        """Free the text encoder; it is loaded again when a new caption comes."""
+        self._loaded = None
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()

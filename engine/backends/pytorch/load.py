@@ -1,0 +1,177 @@
+"""Devices, dtypes and weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.backends.pytorch.decode import decode
+from engine.backends.pytorch.denoise import Predictor, noise
+from engine.backends.pytorch.encode import Encoder
+from engine.backends.pytorch.samplers import build_sampler
+from engine.checkpoint.layout import ModelFolder
+from engine.checkpoint.weights import read_header, weight_files
+from engine.contract.errors import BrokenWeights, NoDevice, Phrase, WrongShape
+from engine.contract.request import ImageRequest
+from engine.dit import DiT, DiTConfig
+from engine.sampling import Sampler, Schedule
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device asked for, or the best there is.
+
+    Raises:
+        NoDevice: it is not in this machine.
+    """
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda:0")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+    except RuntimeError as e:
+        raise NoDevice(device=wanted, why=Phrase("the names are auto, cpu, cuda, cuda:1 and so on, and mps")) from e
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise NoDevice(device=wanted, why=Phrase("PyTorch finds no CUDA device here"))
+        if (device.index or 0) >= torch.cuda.device_count():
+            raise NoDevice(device=wanted, why=Phrase("there are only {n}", n=torch.cuda.device_count()))
+    elif device.type == "mps" and not torch.backends.mps.is_available():
+        raise NoDevice(device=wanted, why=Phrase("this is not an Apple machine with Metal"))
+    elif device.type not in ("cpu", "cuda", "mps"):
+        raise NoDevice(device=wanted, why=Phrase("the names are auto, cpu, cuda, cuda:1 and so on, and mps"))
+    return device
+
+
+def choose_dtype(wanted: str, device: torch.device) -> str:
+    """bf16 on GPUs that compute in it, fp16 on older ones, fp32 on the CPU; or what was asked for."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
+    return "fp16" if device.type == "mps" else "fp32"
+
+
+def _load_weights(module: torch.nn.Module, folder_files: list[Any], what: str, device: torch.device, dtype: torch.dtype) -> None:
+    """Fill a module built on the meta device, tensor by tensor from the memory map.
+
+    Raises:
+        WrongShape, BrokenWeights: the file does not fit; the tensor is named.
+    """
+    from safetensors import safe_open
+
+    wanted = dict(module.state_dict())
+    for file in folder_files:
+        table = read_header(file)
+        with safe_open(file, "pt") as f:
+            for name, entry in table.items():
+                want = wanted.pop(name, None)
+                if want is None:
+                    if name.endswith(("pos_embed.pos_embed", "y_embedding")):  # buffers of older versions
+                        continue
+                    raise BrokenWeights(path=file, why=Phrase("the tensor {name} belongs to no {part}", name=name, part=what))
+                if tuple(want.shape) != entry.shape:
+                    raise WrongShape(path=file, tensor=name, found=list(entry.shape), expected=list(want.shape))
+                owner, _, leaf = name.rpartition(".")
+                tensor = f.get_tensor(name).to(device=device, dtype=dtype)
+                setattr(module.get_submodule(owner), leaf, torch.nn.Parameter(tensor, requires_grad=False))
+    if wanted:
+        raise BrokenWeights(path=folder_files[0], why=Phrase("the tensor {name} is missing", name=next(iter(wanted))))
+
+
+def load_denoiser(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> DiT:
+    """The transformer, weights checked against the config."""
+    try:
+        config = DiTConfig.from_dict(folder.denoiser_config)
+    except (ValueError, TypeError) as e:
+        raise BrokenWeights(path=folder.denoiser / "config.json", why=Phrase("it describes no PixArt transformer ({reason})", reason=e)) from e
+    with torch.device("meta"):
+        model = DiT(config)
+    _load_weights(model, weight_files(folder.denoiser), "PixArt transformer", device, dtype)
+    return model.eval()
+
+
+def load_vae(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> Any:
+    """diffusers' ``AutoencoderKL``."""
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.utils import logging
+
+    logging.set_verbosity_error()
+    for file in weight_files(folder.vae):
+        read_header(file)
+    try:
+        # low_cpu_mem_usage makes diffusers refuse wrong and missing shapes instead of filling them at random
+        vae = AutoencoderKL.from_pretrained(folder.vae, local_files_only=True, use_safetensors=True, torch_dtype=dtype, variant=_variant(folder))
+    except Exception as e:  # diffusers raises many kinds here: whatever it is, the part is unusable
+        reason = (str(e).strip().splitlines() or [type(e).__name__])[0][:200]
+        raise BrokenWeights(path=folder.vae, why=Phrase("it cannot be loaded ({reason})", reason=reason)) from e
+    if vae.config.latent_channels != folder.denoiser_config.get("in_channels", 4):
+        raise BrokenWeights(path=folder.vae, why=Phrase("it has {found} latent channels, the denoiser {wanted}",
+                            found=vae.config.latent_channels, wanted=folder.denoiser_config.get("in_channels", 4)))
+    return vae.eval().requires_grad_(False).to(device)
+
+
+def _variant(folder: ModelFolder) -> str | None:
+    first = weight_files(folder.vae)[0].name
+    return next((v for v in ("fp16", "bf16") if f".{v}." in first), None)
+
+
+class TorchBackend:
+    """One model on one device; see ``engine.backends.Backend``."""
+
+    name = "pytorch"
+
+    def __init__(self, folder: ModelFolder, *, device: str = "auto", dtype: str = "auto") -> None:
+        self.folder = folder
+        self._device = choose_device(device)
+        self.device = str(self._device)
+        self.dtype = choose_dtype(dtype, self._device)
+        self.hashes = folder.hashes()  # also reads every number once, the first time
+        self._torch_dtype = DTYPES[self.dtype]
+        self._denoiser = load_denoiser(folder, self._device, self._torch_dtype)
+        self._vae = load_vae(folder, self._device, self._torch_dtype)
+        self._encoder = Encoder(folder, self.hashes["text_encoder"], self._device, self._torch_dtype)
+        try:
+            self._schedule = Schedule.from_dict(folder.scheduler_config)
+            build_sampler("dpm++2m", 2, self._schedule, [0], folder.scheduler_config)
+        except ValueError as e:
+            raise BrokenWeights(path=folder.root, why=Phrase("its scheduler cannot be used ({reason})", reason=e)) from e
+
+    def encode(self, texts: Sequence[str]) -> dict[str, Any]:
+        return self._encoder.encode(texts)
+
+    def noise(self, seeds: Sequence[int], width: int, height: int) -> torch.Tensor:
+        scale = self.folder.vae_scale
+        return noise(seeds, self._denoiser.config.in_channels, height // scale, width // scale).to(self._device)
+
+    def sampler(self, name: str, steps: int, seeds: Sequence[int]) -> Sampler:
+        return build_sampler(name, steps, self._schedule, seeds, self.folder.scheduler_config)
+
+    def predictor(self, requests: Sequence[ImageRequest], features: dict[str, Any]) -> Predictor:
+        return Predictor(self._denoiser, requests, features, self._device)
+
+    def decode(self, latents: torch.Tensor, tiled: bool = False) -> np.ndarray[Any, Any]:
+        return decode(self._vae, latents, self.dtype, tiled)
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        text = str(error)
+        return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+            isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text))
+
+    def trim(self) -> None:
+        self._encoder.drop()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def libraries(self) -> dict[str, str]:
+        import diffusers
+        import transformers
+
+        return {"torch": torch.__version__, "diffusers": diffusers.__version__, "transformers": transformers.__version__,
+                "threads": json.dumps(torch.get_num_threads())}

@@ -1,0 +1,63 @@
+"""The default sampler is ours (no import of diffusers' zoo); the others are diffusers' own schedulers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from engine.sampling import DPMSolverPP2M, Sampler, Schedule
+
+#: sampler name -> (diffusers class, its options)
+ZOO: dict[str, tuple[str, dict[str, Any]]] = {
+    "dpm++2m-karras": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
+    "dpm++2m-sde": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
+    "dpm++3m": ("DPMSolverMultistepScheduler", {"solver_order": 3}),
+    "unipc": ("UniPCMultistepScheduler", {}),
+    "euler": ("EulerDiscreteScheduler", {}),
+    "euler-a": ("EulerAncestralDiscreteScheduler", {}),
+    "heun": ("HeunDiscreteScheduler", {}),
+    "ddim": ("DDIMScheduler", {"clip_sample": False, "set_alpha_to_one": False}),
+    "deis": ("DEISMultistepScheduler", {}),
+    "lms": ("LMSDiscreteScheduler", {}),
+    "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
+}
+
+
+class DiffusersSampler:
+    """A diffusers scheduler as a ``Sampler``. Noise added on the way comes from one CPU generator a picture."""
+
+    def __init__(self, name: str, steps: int, schedule: Schedule, seeds: Sequence[int]) -> None:
+        import diffusers
+
+        class_name, options = ZOO[name]
+        base = {"num_train_timesteps": schedule.num_train_timesteps, "beta_start": schedule.beta_start,
+                "beta_end": schedule.beta_end, "beta_schedule": schedule.beta_schedule, "prediction_type": schedule.prediction_type}
+        self._scheduler = getattr(diffusers, class_name)(**base, **options)
+        self._scheduler.set_timesteps(steps)
+        self.timesteps = [float(t) for t in self._scheduler.timesteps]
+        self.initial_scale = float(getattr(self._scheduler, "init_noise_sigma", 1.0))
+        self._generators = [torch.Generator("cpu").manual_seed(s) for s in seeds]
+        wants = self._scheduler.step.__code__.co_varnames[: self._scheduler.step.__code__.co_argcount]
+        self._extra = {"generator": self._generators} if "generator" in wants else {}
+
+    def scale(self, latents: Any, index: int) -> Any:
+        return self._scheduler.scale_model_input(latents, self._scheduler.timesteps[index])
+
+    def step(self, prediction: Any, latents: Any, index: int) -> Any:
+        if index == 0:  # diffusers goes on with the generator that drew the first noise: pass over that part
+            for generator in self._generators:
+                torch.randn((1, *latents.shape[1:]), generator=generator)
+        return self._scheduler.step(prediction, self._scheduler.timesteps[index], latents, return_dict=False, **self._extra)[0]
+
+
+def build_sampler(name: str, steps: int, schedule: Schedule, seeds: Sequence[int], config: dict[str, Any]) -> Sampler:
+    """A fresh sampler for one micro-batch.
+
+    Raises:
+        ValueError: the model's scheduler config asks for something unknown.
+    """
+    if name == "dpm++2m":
+        return DPMSolverPP2M(schedule, steps)
+    return DiffusersSampler(name, steps, schedule, seeds)

@@ -1,0 +1,172 @@
+"""What lies in a model folder: a pipeline, or the bare denoiser that CommonArt β is, with parts from elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.checkpoint.weights import part_sha256, weight_files
+from engine.contract.errors import BadFile, BrokenWeights, MissingPart, NotAModel, Phrase, WrongTokenizer
+
+DENOISERS = ("PixArtTransformer2DModel", "Transformer2DModel")
+#: Caption tokens the families were trained with. PixArt-α 120, PixArt-Σ 300, CommonArt β 512.
+MAX_TOKENS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFolder:
+    """A model whose parts have all been found. Folders are absolute; ``scheduler`` may be absent."""
+
+    root: Path
+    name: str
+    layout: str  # "pipeline" or "bare"
+    denoiser: Path
+    text_encoder: Path
+    tokenizer: Path
+    vae: Path
+    scheduler: Path | None
+    max_tokens: int
+    pixart_text: bool  # T5 pipelines read captions stripped and in small letters
+
+    @property
+    def denoiser_config(self) -> dict[str, Any]:
+        return read_config(self.denoiser / "config.json")
+
+    @property
+    def vae_config(self) -> dict[str, Any]:
+        return read_config(self.vae / "config.json")
+
+    @property
+    def text_config(self) -> dict[str, Any]:
+        return read_config(self.text_encoder / "config.json")
+
+    @property
+    def scheduler_config(self) -> dict[str, Any]:
+        """Empty where none is shipped: the samplers' defaults are what CommonArt β was drawn with."""
+        return read_config(self.scheduler / "scheduler_config.json") if self.scheduler else {}
+
+    @property
+    def vae_scale(self) -> int:
+        """Picture pixels a latent pixel."""
+        return int(2 ** (len(self.vae_config.get("block_out_channels", [1, 1, 1, 1])) - 1))
+
+    @property
+    def multiple(self) -> int:
+        """Picture sides must be multiples of this."""
+        return self.vae_scale * int(self.denoiser_config.get("patch_size", 2))
+
+    @property
+    def own_side(self) -> int:
+        """The side in pixels the model was trained at."""
+        return self.vae_scale * int(self.denoiser_config.get("sample_size", 64))
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of each part; the encoder's covers its config and tokenizer too, since they change the features."""
+        encoder = hashlib.sha256(part_sha256(self.text_encoder).encode())
+        for file in [self.text_encoder / "config.json", *(self.tokenizer / n for n in (*TOKENIZER_FILES, "tokenizer_config.json"))]:
+            if file.is_file():
+                encoder.update(file.read_bytes())
+        encoder.update(f"{self.max_tokens} {self.pixart_text}".encode())
+        return {"denoiser": part_sha256(self.denoiser), "text_encoder": encoder.hexdigest(), "vae": part_sha256(self.vae)}
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        BrokenWeights: missing or not a JSON object.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise BrokenWeights(path=path, why=e.strerror or str(e)) from e
+    except ValueError as e:
+        raise BrokenWeights(path=path, why=Phrase("it is not JSON")) from e
+    if not isinstance(data, dict):
+        raise BrokenWeights(path=path, why=Phrase("it is not a JSON object"))
+    return data
+
+
+def _has_weights(folder: Path) -> bool:
+    return any(folder.glob("*.safetensors")) or any(folder.glob("*.bin"))
+
+
+def _encoder_folders(given: Path) -> tuple[Path, Path]:
+    """(encoder, tokenizer) out of a language model's folder or a pipeline's."""
+    encoder = given / "text_encoder" if (given / "text_encoder" / "config.json").is_file() else given
+    for tokenizer in (given / "tokenizer", given, given.parent / "tokenizer"):
+        if any((tokenizer / n).is_file() for n in TOKENIZER_FILES):
+            return encoder, tokenizer
+    raise WrongTokenizer(path=given, why=Phrase("there is no tokenizer.json"))
+
+
+def _vae_folder(given: Path) -> Path:
+    return given / "vae" if (given / "vae" / "config.json").is_file() else given
+
+
+def _check_part(folder: Path, what: str, classes: tuple[str, ...]) -> None:
+    config = read_config(folder / "config.json")
+    found = config.get("_class_name") or (config.get("architectures") or ["?"])[0]
+    if classes and found not in classes:
+        raise NotAModel(path=folder, why=Phrase("its {part} is a {found}", part=what, found=found))
+    weight_files(folder)
+
+
+def identify(root: Path, *, text_encoder: Path | None = None, vae: Path | None = None, name: str | None = None) -> ModelFolder:
+    """Find every part of the model in ``root``; parts given override those inside.
+
+    Raises:
+        NotAModel, MissingPart, NeedsConversion, BrokenWeights, WrongTokenizer: each names the folder.
+    """
+    root = root.absolute()
+    if not root.is_dir():
+        raise BadFile(path=root, why=Phrase("there is no such folder") if not root.exists() else Phrase("it is not a folder"))
+    for part in (text_encoder, vae):
+        if part is not None and not part.is_dir():
+            raise BadFile(path=part, why=Phrase("there is no such folder"))
+    index = root / "model_index.json"
+    pipeline = ""
+    scheduler = None
+    if index.is_file():
+        pipeline = str(read_config(index).get("_class_name", ""))
+        denoiser = root / "transformer"
+        if not denoiser.is_dir():
+            raise NotAModel(path=root, why=Phrase("it has no transformer folder; only PixArt-like models can be loaded"))
+        if text_encoder is None and (root / "text_encoder").is_dir():
+            text_encoder = root
+        if vae is None and (root / "vae").is_dir():
+            vae = root
+        if (root / "scheduler" / "scheduler_config.json").is_file():
+            scheduler = root / "scheduler"
+    elif (root / "config.json").is_file() and read_config(root / "config.json").get("_class_name") in DENOISERS:
+        denoiser = root
+    else:
+        raise NotAModel(path=root, why=Phrase("there is no model_index.json and no PixArt config.json"))
+    _check_part(denoiser, "transformer", DENOISERS)
+    if text_encoder is None:
+        raise MissingPart(path=root, part=Phrase("text encoder"), option="--text-encoder")
+    if vae is None:
+        raise MissingPart(path=root, part="VAE", option="--vae")
+    encoder, tokenizer = _encoder_folders(text_encoder.absolute())
+    vae = _vae_folder(vae.absolute())
+    _check_part(encoder, "text encoder", ())
+    _check_part(vae, "VAE", ("AutoencoderKL",))
+    t5 = read_config(encoder / "config.json").get("model_type") in ("t5", "umt5")
+    return ModelFolder(
+        root=root, name=name or root.name, layout="pipeline" if index.is_file() else "bare", denoiser=denoiser,
+        text_encoder=encoder, tokenizer=tokenizer, vae=vae, scheduler=scheduler,
+        max_tokens=_max_tokens(pipeline, t5, tokenizer), pixart_text=t5)
+
+
+def _max_tokens(pipeline: str, t5: bool, tokenizer: Path) -> int:
+    if t5:
+        return MAX_TOKENS.get(pipeline, 300)
+    # A language model's pipeline says its own limit by the tokenizer, where that is a sane one.
+    limit = None
+    if (tokenizer / "tokenizer_config.json").is_file():
+        limit = read_config(tokenizer / "tokenizer_config.json").get("model_max_length")
+    return min(limit, 512) if isinstance(limit, int) and limit > 0 else 512

@@ -1,0 +1,142 @@
+"""The models of this machine: bundled, in the user's folder, and in the Hugging Face cache."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.checkpoint.layout import DENOISERS, ModelFolder, identify, read_config
+from engine.contract.errors import CommonArtError, UnknownModel
+from engine.home import home, resources
+
+
+@dataclass(frozen=True)
+class Found:
+    """A folder that looks like a model; parts may be missing."""
+
+    name: str
+    path: Path
+    source: str  # "bundled", "home" or "hub-cache"
+
+
+def _looks_like_model(folder: Path) -> bool:
+    try:
+        if (folder / "model_index.json").is_file():
+            return str(read_config(folder / "model_index.json").get("_class_name", "")).startswith("PixArt")
+        return (folder / "config.json").is_file() and read_config(folder / "config.json").get("_class_name") in DENOISERS
+    except CommonArtError:
+        return False
+
+
+def hub_cache() -> Path:
+    """Where this machine's Hugging Face cache lies, by its own environment variables."""
+    for name, tail in (("HF_HUB_CACHE", ""), ("HUGGINGFACE_HUB_CACHE", ""), ("HF_HOME", "hub")):
+        if os.environ.get(name):
+            return Path(os.environ[name]) / tail
+    base = Path(os.environ["XDG_CACHE_HOME"]) if os.environ.get("XDG_CACHE_HOME") else Path.home() / ".cache"
+    return base / "huggingface" / "hub"
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return sorted(p for p in folder.iterdir() if p.is_dir())
+    except OSError:
+        return []
+
+
+def find_all() -> Iterator[Found]:
+    """Every model folder known without being told, bundled first."""
+    for source, folder in (("bundled", resources() / "models"), ("home", home() / "models")):
+        for child in _children(folder):
+            if _looks_like_model(child):
+                yield Found(child.name, child, source)
+    for repo in _children(hub_cache()):
+        if not repo.name.startswith("models--"):
+            continue
+        try:
+            revision = (repo / "refs" / "main").read_text(encoding="utf-8").strip()
+        except OSError:
+            revision = ""
+        snapshots = [s for s in _children(repo / "snapshots") if s.name == revision] or _children(repo / "snapshots")[-1:]
+        for snapshot in snapshots:
+            if _looks_like_model(snapshot):
+                yield Found(repo.name.removeprefix("models--").replace("--", "/"), snapshot, "hub-cache")
+
+
+def _memory() -> Path:
+    return home() / "models.json"
+
+
+def recall(root: Path) -> dict[str, Any]:
+    """The part folders once given for the model in ``root``."""
+    try:
+        entry = json.loads(_memory().read_text(encoding="utf-8")).get(str(root.resolve()), {})
+        return entry if isinstance(entry, dict) else {}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def remember(root: Path, **parts: Path | None) -> None:
+    """Keep part folders for later; those not given stay as they were."""
+    given = {k: str(v.resolve()) for k, v in parts.items() if v is not None}
+    if not given:
+        return
+    try:
+        known = json.loads(_memory().read_text(encoding="utf-8"))
+        assert isinstance(known, dict)
+    except (OSError, ValueError, AssertionError):
+        known = {}
+    if known.get(str(root.resolve()), {}) == recall(root) | given:
+        return
+    known[str(root.resolve())] = recall(root) | given
+    try:
+        _memory().parent.mkdir(parents=True, exist_ok=True)
+        aside = _memory().with_suffix(f".{os.getpid()}.tmp")
+        aside.write_text(json.dumps(known, indent=1, ensure_ascii=False), encoding="utf-8")
+        os.replace(aside, _memory())
+    except OSError:
+        pass  # not remembered: the user gives it again
+
+
+def locate(model: str) -> tuple[Path, str]:
+    """(folder, name) for a folder or a known name.
+
+    Raises:
+        UnknownModel: neither; the nearest known names are told.
+    """
+    path = Path(model).expanduser()
+    if path.exists() or path.is_absolute() or model.startswith("."):
+        return path, path.resolve().name
+    known = list(find_all())
+    for found in known:
+        if model in (found.name, found.name.rsplit("/", 1)[-1]):
+            return found.path, found.name
+    names = [f.name for f in known]
+    near = difflib.get_close_matches(model, names, 3, 0.5) or names
+    raise UnknownModel(name=model, known=", ".join(near))
+
+
+def open_model(model: str, text_encoder: str | None = None, vae: str | None = None) -> ModelFolder:
+    """Find a model and all its parts; parts given now are remembered, those given before are recalled.
+
+    Raises:
+        UnknownModel, and whatever ``identify`` raises.
+    """
+    root, name = locate(model)
+    before = recall(root)
+
+    def part(given: str | None, key: str) -> Path | None:
+        if given:
+            return locate(given)[0] if not Path(given).expanduser().exists() else Path(given).expanduser()
+        return Path(before[key]) if key in before and Path(before[key]).is_dir() else None
+
+    encoder, decoder = part(text_encoder, "text_encoder"), part(vae, "vae")
+    folder = identify(root, text_encoder=encoder, vae=decoder, name=name)
+    if text_encoder or vae:
+        remember(root, text_encoder=encoder, vae=decoder)
+    return folder

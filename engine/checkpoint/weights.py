@@ -1,0 +1,161 @@
+"""safetensors files as data: headers, damage, hashes. Nothing here loads a model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.contract.errors import BrokenWeights, NeedsConversion, Phrase
+from engine.home import home
+
+WIDTH = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2, "I8": 1,
+         "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1}
+PICKLES = (".bin", ".pth", ".pt", ".ckpt", ".pkl")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of a file: its dtype as safetensors names it, shape, and byte range after the header."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+
+def read_header(path: Path) -> dict[str, Entry]:
+    """The table of one safetensors file, checked against the file's true length.
+
+    Raises:
+        BrokenWeights: not safetensors, truncated, or a table that contradicts itself.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as f:
+            head = f.read(8)
+            length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
+            if not 2 <= length <= min(size - 8, 100_000_000):
+                raise BrokenWeights(path=path, why=Phrase("it is not a safetensors file, or its head is cut off"))
+            table = json.loads(f.read(length).decode("utf-8"))
+        entries = {k: Entry(v["dtype"], tuple(v["shape"]), *v["data_offsets"]) for k, v in table.items() if k != "__metadata__"}
+    except OSError as e:
+        raise BrokenWeights(path=path, why=e.strerror or str(e)) from e
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
+        raise BrokenWeights(path=path, why=Phrase("its table cannot be read")) from e
+    end = 0
+    for name, e in entries.items():
+        count = int(np.prod(e.shape, dtype=np.int64)) if e.shape else 1
+        if e.dtype not in WIDTH or e.stop - e.start != count * WIDTH[e.dtype] or e.start < 0:
+            raise BrokenWeights(path=path, why=Phrase("the entry {name} contradicts itself", name=name))
+        end = max(end, e.stop)
+    if 8 + length + end != size:
+        raise BrokenWeights(path=path, why=Phrase("it should be {want} bytes long and is {found}", want=8 + length + end, found=size))
+    return entries
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of one part, sharded or not; full precision before variants such as ``.fp16``.
+
+    Raises:
+        NeedsConversion: the part is there only as pickles.
+        BrokenWeights: no weights, or a shard is missing.
+    """
+    for stem in ("diffusion_pytorch_model", "model"):
+        for variant in ("", ".fp16", ".bf16"):
+            single = folder / f"{stem}{variant}.safetensors"
+            if single.is_file():
+                return [single]
+            index = folder / f"{stem}.safetensors.index{variant}.json"
+            if index.is_file():
+                try:
+                    names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+                except (ValueError, KeyError, AttributeError) as e:
+                    raise BrokenWeights(path=index, why=Phrase("its table cannot be read")) from e
+                files = [folder / Path(n).name for n in names]
+                for file in files:
+                    if not file.is_file():
+                        raise BrokenWeights(path=file, why=Phrase("this shard is missing"))
+                return files
+    pickles = sorted(p.name for p in folder.glob("*") if p.suffix in PICKLES)
+    if pickles:
+        raise NeedsConversion(path=folder, names=", ".join(pickles[:3]) + ("…" if len(pickles) > 3 else ""))
+    raise BrokenWeights(path=folder, why=Phrase("it holds no safetensors weights"))
+
+
+def _finite(values: np.ndarray[Any, Any], dtype: str) -> bool:
+    if dtype == "BF16":
+        return not bool(((values.view(np.uint16) & 0x7F80) == 0x7F80).any())
+    kind = {"F64": np.float64, "F32": np.float32, "F16": np.float16}.get(dtype)
+    return kind is None or bool(np.isfinite(values.view(kind)).all())
+
+
+def check_finite(path: Path) -> None:
+    """Read every number of a file once.
+
+    Raises:
+        BrokenWeights: a tensor holds infinities or not-a-numbers; the text names it.
+    """
+    entries = read_header(path)
+    with path.open("rb") as f:
+        base = 8 + struct.unpack("<Q", f.read(8))[0]
+    raw = np.memmap(path, np.uint8, "r")
+    for name, e in entries.items():
+        if e.stop > e.start and not _finite(np.array(raw[base + e.start:base + e.stop]), e.dtype):
+            raise BrokenWeights(path=path, why=Phrase("the tensor {name} holds infinities or not-a-numbers", name=name))
+
+
+def sha256_file(path: Path, progress: Callable[[int], None] | None = None) -> str:
+    """SHA-256 of a file's bytes; ``progress`` gets the bytes of each step."""
+    digest = hashlib.sha256()
+    with path.open("rb") as f:
+        while chunk := f.read(8 << 20):
+            digest.update(chunk)
+            if progress:
+                progress(len(chunk))
+    return digest.hexdigest()
+
+
+def examined(path: Path, progress: Callable[[int], None] | None = None) -> str:
+    """SHA-256 of a weights file that was found whole and finite. Remembered until the file changes.
+
+    Raises:
+        BrokenWeights: see ``read_header`` and ``check_finite``.
+    """
+    resolved = path.resolve()
+    stat = resolved.stat()
+    stamp = {"path": str(resolved), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    note = home() / "cache" / "hashes" / f"{hashlib.sha256(str(resolved).encode()).hexdigest()[:32]}.json"
+    try:
+        known = json.loads(note.read_text(encoding="utf-8"))
+        if {k: known.get(k) for k in stamp} == stamp:
+            return str(known["sha256"])
+    except (OSError, ValueError, AttributeError, KeyError):
+        pass  # no note or a broken one: look again
+    check_finite(path)
+    digest = sha256_file(path, progress)
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        aside = note.with_suffix(f".{os.getpid()}.tmp")
+        aside.write_text(json.dumps(stamp | {"sha256": digest}), encoding="utf-8")
+        os.replace(aside, note)
+    except OSError:
+        pass  # a home that cannot be written costs only time
+    return digest
+
+
+def part_sha256(folder: Path, progress: Callable[[int], None] | None = None) -> str:
+    """One hash for a part: the file's own if it is one file, else that of the list of its shards' names and hashes."""
+    files = weight_files(folder)
+    hashes = [examined(f, progress) for f in files]
+    if len(files) == 1:
+        return hashes[0]
+    listing = "".join(f"{f.name} {h}\n" for f, h in zip(files, hashes, strict=True))
+    return hashlib.sha256(listing.encode()).hexdigest()

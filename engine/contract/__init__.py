@@ -1,0 +1,1 @@
+"""Plain data that the front ends share with the engine. Standard library only."""

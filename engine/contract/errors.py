@@ -1,0 +1,275 @@
+"""Every error a person can meet, in one tree.
+
+An error is a kind, a sentence of what happened and why, and a hint of what to do. Sentences are templates over named
+fields, so that they cross a process boundary as data and are told in the reader's language at the edge
+(``commonart_desktop.core.sentences``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class Phrase(str):
+    """A part of a sentence that can be told in another language: an English template and its fields."""
+
+    template: str
+    fields: dict[str, Any]
+
+    def __new__(cls, template: str, **fields: Any) -> Phrase:
+        self = super().__new__(cls, template.format(**fields) if fields else template)
+        self.template, self.fields = template, fields
+        return self
+
+
+class CommonArtError(Exception):
+    """The root. ``exit_status`` is the command's: 2 for what the user asked wrongly, 1 for what failed."""
+
+    kind: ClassVar[str] = "error"
+    exit_status: ClassVar[int] = 1
+    message: ClassVar[str] = "{why}"
+    hint: ClassVar[str] = ""
+
+    def __init__(self, **fields: Any) -> None:
+        self.fields = fields
+        super().__init__(self.message.format(**fields))
+
+    @property
+    def advice(self) -> str:
+        """The hint, filled in; empty where there is none."""
+        return self.hint.format(**self.fields)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return from_wire, (self.to_wire(),)
+
+    def to_wire(self) -> dict[str, Any]:
+        """JSON-ready: what ``from_wire`` rebuilds on the other side."""
+        fields = {k: {"template": v.template, "fields": v.fields} if isinstance(v, Phrase) else
+                  v if isinstance(v, (int, float)) else str(v) for k, v in self.fields.items()}
+        return {"kind": self.kind, "message": str(self), "hint": self.advice, "fields": fields}
+
+
+# what the user asked for ------------------------------------------------------------------------------------------
+
+
+class UsageError(CommonArtError):
+    kind = "usage"
+    exit_status = 2
+
+
+class BadValue(UsageError):
+    kind = "bad-value"
+    message = "{name} cannot be {value}: {why}"
+
+
+class BadTemplate(UsageError):
+    kind = "bad-template"
+    message = "The template {template!r} cannot be used: {why}"
+
+
+class BadFile(UsageError):
+    kind = "bad-file"
+    message = "{path} cannot be read: {why}"
+
+
+class BadRow(UsageError):
+    kind = "bad-row"
+    message = "{path}, line {line}: {why}"
+    hint = "Correct that line; nothing was added."
+
+
+class NoRecipe(UsageError):
+    kind = "no-recipe"
+    message = "{path} carries no CommonArt recipe"
+    hint = "Only pictures made by this program can be made again; give the prompt and settings yourself."
+
+
+class UnknownModel(UsageError):
+    kind = "unknown-model"
+    message = "There is no model {name!r}"
+    hint = "Give a folder, or one of: {known}. `commonart models list` shows where they lie."
+
+
+class NotAModel(UsageError):
+    kind = "not-a-model"
+    message = "{path} is not a model folder: {why}"
+    hint = "Point at a diffusers pipeline folder (model_index.json) or a PixArt denoiser (config.json and safetensors)."
+
+
+class MissingPart(UsageError):
+    kind = "missing-part"
+    message = "{path} has no {part}"
+    hint = "Give its folder once with {option}; it is remembered for this model."
+
+
+class UnknownJob(UsageError):
+    kind = "unknown-job"
+    message = "There is no job {job!r} in the queue"
+    hint = "`commonart queue list` shows them."
+
+
+class NotEditable(UsageError):
+    kind = "not-editable"
+    message = "Job {job} has no waiting picture that could be changed"
+    hint = "Only pictures that are still waiting can be edited; `commonart queue retry` puts failed ones back."
+
+
+class AfterCrash(UsageError):
+    kind = "after-crash"
+    exit_status = 1
+    message = "The last run stopped in the middle of {count} picture(s)"
+    hint = "Nothing is lost. Go on with `commonart queue run --resume`."
+
+
+# models -----------------------------------------------------------------------------------------------------------
+
+
+class ModelError(CommonArtError):
+    kind = "model"
+
+
+class BrokenWeights(ModelError):
+    kind = "broken-weights"
+    message = "{path} is damaged: {why}"
+    hint = "Fetch or copy that file again; `commonart models verify` checks a whole model."
+
+
+class WrongShape(ModelError):
+    kind = "wrong-shape"
+    message = "{path} does not fit its config.json: {tensor} is {found}, expected {expected}"
+    hint = "The config and the weights come from different models; fetch both from one place."
+
+
+class WrongTokenizer(ModelError):
+    kind = "wrong-tokenizer"
+    message = "The tokenizer in {path} does not fit the text encoder: {why}"
+    hint = "Use the tokenizer that came with the text encoder."
+
+
+class NeedsConversion(ModelError):
+    kind = "needs-conversion"
+    message = "{path} holds pickled weights ({names}), which this program never loads"
+    hint = "Turn them into safetensors first: commonart models convert {path}"
+
+
+class PickleRefused(ModelError):
+    kind = "pickle-refused"
+    message = "{path} asks for {what}, which no weights file needs; it was refused and nothing in it was run"
+    hint = "Do not trust this file. Get the model from its author as safetensors."
+
+
+class UnknownSampler(UsageError):
+    kind = "unknown-sampler"
+    message = "There is no sampler {name!r}"
+    hint = "Choose one of: {known}."
+
+
+# making pictures --------------------------------------------------------------------------------------------------
+
+
+class EngineError(CommonArtError):
+    kind = "engine"
+
+
+class OutOfMemory(EngineError):
+    kind = "out-of-memory"
+    message = "There was not enough memory on {device} for one picture of {width}x{height}"
+    hint = "Choose a smaller size, a smaller dtype (--dtype bf16) or another device, or close other programs."
+
+
+class NotFinite(EngineError):
+    kind = "not-finite"
+    message = "The picture came out as not-a-number in {dtype}"
+    hint = "Use a wider dtype: --dtype fp32 (or bf16 instead of fp16)."
+
+
+class NoDevice(UsageError):
+    kind = "no-device"
+    message = "The device {device!r} cannot be used: {why}"
+    hint = "`commonart doctor` lists the devices of this machine; --device auto chooses one."
+
+
+class MissingLibrary(EngineError):
+    kind = "missing-library"
+    message = "The library {name} is not installed"
+    hint = "Install it with: {command}"
+
+
+class WorkerDied(EngineError):
+    kind = "worker-died"
+    message = "The engine died {times} times while making this picture"
+    hint = "It was set aside so that the rest could go on. Look at the settings, then `commonart queue retry`."
+
+
+class EngineStopped(EngineError):
+    kind = "engine-stopped"
+    message = "The engine stopped unexpectedly: {why}"
+    hint = "Nothing that was finished is lost. Go on with `commonart queue run --resume`."
+
+
+# files ------------------------------------------------------------------------------------------------------------
+
+
+class OutputError(CommonArtError):
+    kind = "output"
+
+
+class OutputFolder(OutputError):
+    kind = "output-folder"
+    message = "The folder {path} cannot be written: {why}"
+    hint = "Choose another with --out, or make it writable."
+
+
+class DiskFull(OutputError):
+    kind = "disk-full"
+    message = "The disk of {path} is full"
+    hint = "Free some space, then go on; finished pictures are safe."
+
+
+# the queue --------------------------------------------------------------------------------------------------------
+
+
+class LedgerError(CommonArtError):
+    kind = "ledger"
+
+
+class LedgerNewer(LedgerError):
+    kind = "ledger-newer"
+    message = "The queue {path} was written by a newer version of this program (schema {found}, known {known})"
+    hint = "Update CommonArt Desktop, or set COMMONART_HOME to another folder."
+
+
+class LedgerCorrupt(LedgerError):
+    kind = "ledger-corrupt"
+    message = "The queue {path} is damaged and cannot be read"
+    hint = "Try again: the damaged file is then kept aside and every readable row is saved."
+
+
+class LedgerLocked(LedgerError):
+    kind = "ledger-locked"
+    message = "The queue {path} is being held by another program"
+    hint = "Wait a moment or close the other program, then try again."
+
+
+class FeatureMissing(UsageError):
+    kind = "feature-missing"
+    message = "{what} is not possible here: {why}"
+
+
+def tree(root: type[CommonArtError] = CommonArtError) -> dict[str, type[CommonArtError]]:
+    """kind -> class of the whole tree."""
+    found = {root.kind: root}
+    for child in root.__subclasses__():
+        found |= tree(child)
+    return found
+
+
+def from_wire(data: dict[str, Any]) -> CommonArtError:
+    """Rebuild an error sent by ``to_wire``; a kind unknown here becomes the root with the same sentence."""
+    fields = {k: Phrase(v["template"], **v["fields"]) if isinstance(v, dict) else v
+              for k, v in data.get("fields", {}).items()}
+    cls = tree().get(data.get("kind", ""), CommonArtError)
+    try:
+        return cls(**fields)
+    except (KeyError, IndexError):
+        return CommonArtError(why=data.get("message", "?"))

@@ -1,0 +1,71 @@
+"""Everything needed to make a picture again, as JSON, and as the ``parameters`` text that other tools read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from engine.contract.errors import BadValue, Phrase
+from engine.contract.request import ImageRequest
+
+VERSION = 1
+#: the names A1111 and its readers use
+SAMPLER_NAMES = {
+    "dpm++2m": "DPM++ 2M", "dpm++2m-karras": "DPM++ 2M Karras", "dpm++2m-sde": "DPM++ 2M SDE", "dpm++3m": "DPM++ 3M", "unipc": "UniPC",
+    "euler": "Euler", "euler-a": "Euler a", "heun": "Heun", "ddim": "DDIM", "deis": "DEIS", "lms": "LMS", "pndm": "PLMS"}
+#: what a request keeps out of its recipe: places on the maker's disk
+_PRIVATE = ("out", "text_encoder", "vae")
+
+
+def identity(row: int, request: ImageRequest) -> str:
+    """A hash that ties a file to the ledger row it was made for."""
+    text = json.dumps([row, request.to_dict()], ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def build(request: ImageRequest, *, model: str, hashes: dict[str, str], backend: dict[str, Any], batch: tuple[int, int],
+          pixel_sha256: str, app: str, row: str = "", unknown_words: list[str] | None = None, cut: bool = False) -> dict[str, Any]:
+    """The recipe of one picture.
+
+    ``request`` has its size settled; ``hashes`` are the parts' SHA-256; ``backend`` tells name, device, dtype and library
+    versions; ``batch`` is (rows in the micro-batch, this row's index), which decide the last bits.
+    """
+    settings = {k: v for k, v in request.to_dict().items() if k not in _PRIVATE}
+    return {"commonart": VERSION, "app": app, "request": settings | {"model": model}, "hashes": hashes, "backend": backend,
+            "batch": list(batch), "pixel_sha256": pixel_sha256, "row": row, "unknown_words": unknown_words or [], "prompt_cut": cut}
+
+
+def request_of(recipe: dict[str, Any]) -> ImageRequest:
+    """The request a recipe was made from; the model is a name only, never a path.
+
+    Raises:
+        BadValue: the recipe is not one, or is from another version.
+    """
+    if recipe.get("commonart") != VERSION or not isinstance(recipe.get("request"), dict):
+        raise BadValue(name="recipe", value=str(recipe.get("commonart"))[:20], why=Phrase("this program reads version {n}", n=VERSION))
+    data = {k: v for k, v in recipe["request"].items() if k not in _PRIVATE}
+    model = str(data.get("model", ""))
+    if "\\" in model or model.startswith(("/", ".", "~")) or ":" in model or ".." in model:
+        raise BadValue(name="model", value=model[:60], why=Phrase("a recipe may name a model, not a path"))
+    return ImageRequest.from_dict(data)
+
+
+def _quoted(value: str) -> str:
+    # A1111 writes values with these signs as JSON strings
+    return json.dumps(value, ensure_ascii=False) if any(c in value for c in ',:\n"') else value
+
+
+def parameters(recipe: dict[str, Any]) -> str:
+    """The text under the PNG key ``parameters``: prompt, negative prompt, and one line of ``Key: value`` pairs.
+
+    Newlines in prompts become spaces, since a line may otherwise be taken for the negative prompt.
+    """
+    r = ImageRequest.from_dict(recipe["request"])
+    lines = [" ".join(r.prompt.split())]
+    if r.negative:
+        lines.append("Negative prompt: " + " ".join(r.negative.split()))
+    pairs = {"Steps": str(r.steps), "Sampler": SAMPLER_NAMES[r.sampler], "CFG scale": f"{r.guidance:g}", "Seed": str(r.seed),
+             "Size": f"{r.width}x{r.height}", "Model hash": recipe["hashes"]["denoiser"][:10], "Model": r.model, "Version": recipe["app"]}
+    lines.append(", ".join(f"{k}: {_quoted(v)}" for k, v in pairs.items()))
+    return "\n".join(lines)

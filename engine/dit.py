@@ -1,0 +1,302 @@
+"""The PixArt-Σ / PixArt-α / CommonArt β transformer, with the parameter names of diffusers' ``PixArtTransformer2DModel``.
+
+Differences that matter for batches, none for the numbers (equal to rounding on the same weights):
+
+* captions are never padded: rows of one length attend together, keys and values are computed once per caption and
+  reused at every step (``DiT.captions``);
+* every row may sit at its own timestep.
+
+Architecture: Chen et al., "PixArt-α" (arXiv 2310.00426, adaLN-single) and "PixArt-Σ" (arXiv 2403.04692).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiTConfig:
+    """The architecture, in the words of the checkpoint's ``config.json``."""
+
+    num_attention_heads: int = 16
+    attention_head_dim: int = 72
+    in_channels: int = 4
+    out_channels: int = 8  # noise and a learned variance; the second half is not used in sampling
+    num_layers: int = 28
+    cross_attention_dim: int = 1152
+    caption_channels: int = 4096
+    sample_size: int = 128  # latent side the positions were trained at
+    patch_size: int = 2
+    interpolation_scale: float = 2.0
+    attention_bias: bool = True
+    norm_eps: float = 1e-6
+    use_additional_conditions: bool = False  # PixArt-α at 1024: size and aspect are embedded too
+
+    @property
+    def width(self) -> int:
+        return self.num_attention_heads * self.attention_head_dim
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> DiTConfig:
+        """Read a diffusers config, of today's class name or the legacy ``Transformer2DModel``.
+
+        Raises:
+            ValueError: the config describes another architecture; the text says which entry.
+        """
+        fixed = {"norm_type": "ada_norm_single", "activation_fn": "gelu-approximate", "attention_type": "default",
+                 "norm_elementwise_affine": False, "double_self_attention": False, "only_cross_attention": False,
+                 "use_linear_projection": False, "num_vector_embeds": None, "upcast_attention": False}
+        for key, want in fixed.items():
+            if key in data and data[key] != want:
+                raise ValueError(f"{key} is {data[key]!r}, a PixArt transformer has {want!r}")
+        if data.get("norm_type") is None and data.get("_class_name") == "Transformer2DModel":
+            raise ValueError("norm_type is missing, a PixArt transformer has 'ada_norm_single'")
+        names = cls.__dataclass_fields__
+        known = {k: v for k, v in data.items() if k in names and v is not None}
+        size, patch = int(known.get("sample_size", 128)), int(known.get("patch_size", 2))
+        # The two defaults below are those of diffusers, where a config leaves the entry out or null.
+        known.setdefault("interpolation_scale", max(size // 64, 1))
+        known.setdefault("use_additional_conditions", size == 128)
+        config = cls(**known)
+        if config.cross_attention_dim != config.width:
+            raise ValueError(f"cross_attention_dim is {config.cross_attention_dim}, the width is {config.width}")
+        if size % patch or config.in_channels < 1 or config.out_channels < config.in_channels:
+            raise ValueError("sample_size, patch_size and channels do not fit each other")
+        return config
+
+
+def sinusoid(x: Tensor, width: int) -> Tensor:
+    """Sinusoidal features, cosine half first: ``[n]`` -> float32 ``[n, width]`` (Ho et al., arXiv 2006.11239)."""
+    freqs = torch.exp(torch.arange(width // 2, dtype=torch.float32, device=x.device) * (-math.log(10000) / (width // 2)))
+    angles = x.float()[:, None] * freqs
+    return torch.cat([angles.cos(), angles.sin()], -1)
+
+
+def positions(config: DiTConfig, height: int, width: int) -> Tensor:
+    """Fixed 2-D position features, float32 ``[height * width, config.width]``; sides in patches.
+
+    Computed in float64 as diffusers does, so that both round alike.
+    """
+    base = config.sample_size // config.patch_size
+    rows, cols = (torch.arange(n, dtype=torch.float64) / (n / base) / config.interpolation_scale for n in (height, width))
+    quarter = config.width // 4
+    omega = 1.0 / 10000 ** (torch.arange(quarter, dtype=torch.float64) / quarter)
+
+    def axis(place: Tensor) -> Tensor:
+        angles = place[:, None] * omega
+        return torch.cat([angles.sin(), angles.cos()], -1)
+
+    across = axis(cols)[None].expand(height, width, -1)
+    down = axis(rows)[:, None].expand(height, width, -1)
+    return torch.cat([across, down], -1).reshape(height * width, -1).float()
+
+
+class _TimestepEmbedding(nn.Module):
+    def __init__(self, inside: int, outside: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(inside, outside)
+        self.linear_2 = nn.Linear(outside, outside)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear_2(F.silu(self.linear_1(x)))
+
+
+class _SizeEmbeddings(nn.Module):
+    """Timestep and, for PixArt-α at 1024, picture size and aspect ratio, as one vector."""
+
+    def __init__(self, width: int, with_size: bool) -> None:
+        super().__init__()
+        self.timestep_embedder = _TimestepEmbedding(256, width)
+        if with_size:
+            self.resolution_embedder = _TimestepEmbedding(256, width // 3)
+            self.aspect_ratio_embedder = _TimestepEmbedding(256, width // 3)
+
+    def forward(self, timesteps: Tensor, resolution: Tensor | None, aspect: Tensor | None) -> Tensor:
+        dtype = self.timestep_embedder.linear_1.weight.dtype
+        out = self.timestep_embedder(sinusoid(timesteps, 256).to(dtype))
+        if resolution is None or aspect is None:
+            return out
+        rows = len(timesteps)
+        size = self.resolution_embedder(sinusoid(resolution.flatten(), 256).to(dtype)).reshape(rows, -1)
+        ratio = self.aspect_ratio_embedder(sinusoid(aspect.flatten(), 256).to(dtype)).reshape(rows, -1)
+        return out + torch.cat([size, ratio], -1)
+
+
+class _AdaLNSingle(nn.Module):
+    def __init__(self, width: int, with_size: bool) -> None:
+        super().__init__()
+        self.emb = _SizeEmbeddings(width, with_size)
+        self.linear = nn.Linear(width, 6 * width)
+
+
+class _CaptionProjection(nn.Module):
+    def __init__(self, inside: int, width: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(inside, width)
+        self.linear_2 = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear_2(F.gelu(self.linear_1(x), approximate="tanh"))
+
+
+class _PatchEmbed(nn.Module):
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(config.in_channels, config.width, config.patch_size, stride=config.patch_size)
+
+
+class _Attention(nn.Module):
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        width, bias = config.width, config.attention_bias
+        self.heads = config.num_attention_heads
+        self.to_q = nn.Linear(width, width, bias=bias)
+        self.to_k = nn.Linear(width, width, bias=bias)
+        self.to_v = nn.Linear(width, width, bias=bias)
+        self.to_out = nn.ModuleList([nn.Linear(width, width)])
+
+    def split(self, x: Tensor) -> Tensor:
+        """``[n, tokens, width]`` -> ``[n, heads, tokens, head_dim]``."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def join(self, x: Tensor) -> Tensor:
+        return self.to_out[0](x.transpose(1, 2).flatten(2))
+
+
+class _GELU(nn.Module):
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(width, inner)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(self.proj(x), approximate="tanh")
+
+
+class _FeedForward(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        # index 1 is dropout in diffusers: it has no parameters, but the names count it
+        self.net = nn.ModuleList([_GELU(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net[2](self.net[0](x))
+
+
+#: Rows [start, stop) that share a caption length, with keys and values of every layer: ``[rows or 1, heads, len, dim]``.
+@dataclass(frozen=True)
+class CaptionGroup:
+    start: int
+    stop: int
+    keys: list[Tensor]
+    values: list[Tensor]
+
+
+class _Block(nn.Module):
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.scale_shift_table = nn.Parameter(torch.randn(6, config.width) / config.width**0.5)
+        self.attn1 = _Attention(config)
+        self.attn2 = _Attention(config)
+        self.ff = _FeedForward(config.width)
+        self.eps = config.norm_eps
+
+    def forward(self, x: Tensor, modulation: Tensor, captions: Sequence[tuple[int, int, Tensor, Tensor]]) -> Tensor:
+        """``x [n, tokens, width]``, ``modulation [n, 6, width]`` -> ``[n, tokens, width]``."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = (self.scale_shift_table[None] + modulation)[:, :, None].unbind(1)
+        norm = F.layer_norm(x, x.shape[-1:], eps=self.eps)
+        y = torch.addcmul(shift1, norm, 1 + scale1)
+        a = self.attn1
+        y = F.scaled_dot_product_attention(a.split(a.to_q(y)), a.split(a.to_k(y)), a.split(a.to_v(y)))
+        x = torch.addcmul(x, gate1, a.join(y))
+
+        a = self.attn2  # PixArt does not norm before it
+        q = a.split(a.to_q(x))
+        parts = [F.scaled_dot_product_attention(q[i:j], k.expand(j - i, -1, -1, -1), v.expand(j - i, -1, -1, -1))
+                 for i, j, k, v in captions]
+        x = x + a.join(parts[0] if len(parts) == 1 else torch.cat(parts))
+
+        norm = F.layer_norm(x, x.shape[-1:], eps=self.eps)
+        return torch.addcmul(x, gate2, self.ff(torch.addcmul(shift2, norm, 1 + scale2)))
+
+
+class DiT(nn.Module):
+    """The denoiser."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.pos_embed = _PatchEmbed(config)
+        self.adaln_single = _AdaLNSingle(config.width, config.use_additional_conditions)
+        self.caption_projection = _CaptionProjection(config.caption_channels, config.width)
+        self.transformer_blocks = nn.ModuleList(_Block(config) for _ in range(config.num_layers))
+        self.scale_shift_table = nn.Parameter(torch.randn(2, config.width) / config.width**0.5)
+        self.proj_out = nn.Linear(config.width, config.patch_size**2 * config.out_channels)
+        self._places: dict[tuple[Any, ...], Tensor] = {}
+
+    def captions(self, features: Sequence[Tensor]) -> list[CaptionGroup]:
+        """Cross-attention keys and values of every layer, once for all steps.
+
+        ``features`` holds one ``[tokens, caption_channels]`` tensor a row, of any lengths, in row order; rows that
+        are the same object share one computation. Neighbouring rows of equal length form a group. Each caption is
+        projected alone, so its keys and values do not depend on its neighbours.
+        """
+        projected: dict[int, list[tuple[Tensor, Tensor]]] = {}
+        for feature in features:
+            if id(feature) not in projected:
+                y = self.caption_projection(feature[None].to(self.proj_out.weight.dtype))
+                projected[id(feature)] = [(b.attn2.split(b.attn2.to_k(y)), b.attn2.split(b.attn2.to_v(y)))  # type: ignore[union-attr,operator]
+                                          for b in self.transformer_blocks]
+        groups, start = [], 0
+        while start < len(features):
+            stop = start + 1
+            while stop < len(features) and len(features[stop]) == len(features[start]):
+                stop += 1
+            rows = [projected[id(f)] for f in features[start:stop]]
+            same = all(r is rows[0] for r in rows)
+            layers = range(len(self.transformer_blocks))
+            groups.append(CaptionGroup(
+                start, stop,
+                [rows[0][n][0] if same else torch.cat([r[n][0] for r in rows]) for n in layers],
+                [rows[0][n][1] if same else torch.cat([r[n][1] for r in rows]) for n in layers]))
+            start = stop
+        return groups
+
+    def _positions(self, height: int, width: int, like: Tensor) -> Tensor:
+        key = (height, width, like.dtype, like.device)
+        if key not in self._places:
+            self._places = {key: positions(self.config, height, width).to(like)}  # only the last size is kept
+        return self._places[key]
+
+    def forward(self, latents: Tensor, timesteps: Tensor, captions: Sequence[CaptionGroup],
+                resolution: Tensor | None = None, aspect: Tensor | None = None) -> Tensor:
+        """Predict noise (or v) and learned variance.
+
+        Args:
+            latents: ``[n, in_channels, height, width]``, sides multiples of the patch.
+            timesteps: ``[n]``, one per row.
+            captions: from ``captions()``, covering rows 0 to n.
+            resolution, aspect: ``[n, 2]`` pixels (height, width) and ``[n, 1]``, for ``use_additional_conditions``.
+
+        Returns:
+            ``[n, out_channels, height, width]`` in the dtype of the weights.
+        """
+        n, _, tall, wide = latents.shape
+        patch = self.config.patch_size
+        height, width = tall // patch, wide // patch
+        x = self.pos_embed.proj(latents).flatten(2).transpose(1, 2)
+        x = x + self._positions(height, width, x)
+        embedded = self.adaln_single.emb(timesteps, resolution, aspect)
+        modulation = self.adaln_single.linear(F.silu(embedded)).unflatten(-1, (6, -1))
+        for layer, block in enumerate(self.transformer_blocks):
+            x = block(x, modulation, [(g.start, g.stop, g.keys[layer], g.values[layer]) for g in captions])
+        shift, scale = (self.scale_shift_table[None] + embedded[:, None])[:, :, None].unbind(1)
+        x = self.proj_out(torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=1e-6), 1 + scale))
+        x = x.reshape(n, height, width, patch, patch, -1)
+        return torch.einsum("nhwpqc->nchpwq", x).reshape(n, -1, tall, wide)

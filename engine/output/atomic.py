@@ -1,0 +1,100 @@
+"""Files that appear whole or not at all, and never over another one. POSIX and Windows differ; only this place knows."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from engine.contract.errors import CommonArtError, DiskFull, OutputFolder
+from engine.contract.seam import operation
+
+PART = ".commonart-part"
+
+
+def told(error: OSError, path: Path) -> CommonArtError:
+    """The system's complaint as ours."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(path=path)
+    return OutputFolder(path=path, why=error.strerror or str(error))
+
+
+def make_folder(folder: Path) -> None:
+    """Raises OutputFolder, DiskFull."""
+    try:
+        with operation("mkdir"):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise told(e, folder) from e
+
+
+def write_aside(folder: Path, label: str, data: bytes) -> Path:
+    """Write and sync ``data`` under a temporary name in ``folder``; nothing stays behind if it fails.
+
+    Raises:
+        DiskFull, OutputFolder
+    """
+    part = folder / f".{label}{PART}"
+    try:
+        with operation("write"), part.open("wb") as f:
+            f.write(data)
+            f.flush()
+            with operation("fsync"):
+                os.fsync(f.fileno())
+    except OSError as e:
+        part.unlink(missing_ok=True)
+        raise told(e, folder) from e
+    return part
+
+
+def publish(part: Path, final: Path) -> None:
+    """Give the file its name.
+
+    Raises:
+        FileExistsError: the name is taken; ``part`` is still there.
+        DiskFull, OutputFolder
+    """
+    try:
+        with operation("rename"):
+            if os.name == "nt":
+                os.rename(part, final)  # refuses to overwrite
+            else:
+                try:
+                    os.link(part, final)  # refuses to overwrite, which rename does not
+                    os.unlink(part)
+                except FileExistsError:
+                    raise
+                except OSError as e:
+                    if e.errno in (errno.ENOSPC, errno.EDQUOT):
+                        raise
+                    if os.path.lexists(final):  # a file system without hard links: this check is all there is
+                        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final)) from e
+                    os.rename(part, final)
+        if os.name != "nt":  # the folder's entry must outlive a power cut too
+            with operation("fsync folder"):
+                fd = os.open(final.parent, os.O_RDONLY)
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+    except FileExistsError:
+        raise
+    except OSError as e:
+        raise told(e, final.parent) from e
+
+
+def candidates(stem: Path, ending: str) -> Iterator[Path]:
+    """``stem.png``, ``stem-2.png``, ... that nothing stands under yet."""
+    number = 1
+    while True:
+        path = stem.with_name(f"{stem.name}{'' if number == 1 else f'-{number}'}{ending}")
+        if not os.path.lexists(path):
+            yield path
+        number += 1
+
+
+def sweep(folder: Path, label: str) -> None:
+    """Remove what a dead worker left aside for this label, here and in the folders below."""
+    for part in folder.rglob(f".{label}{PART}"):
+        part.unlink(missing_ok=True)

@@ -1,0 +1,111 @@
+"""Pictures as PNG, WebP and JPEG with their recipe inside, and reading it back."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape, unescape
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from engine.contract.errors import BadFile, NoRecipe, Phrase
+from engine.contract.recipe import parameters
+
+ENDINGS = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
+KEY = "commonart"  # the PNG text chunk and the XMP property with our JSON recipe
+_XMP = ('<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+        'xmlns:ca="urn:commonart-desktop:1"><ca:recipe>{}</ca:recipe></rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>')
+_USER_COMMENT = 0x9286
+_EXIF_IFD = 0x8769
+_FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow's other readers are never offered a file
+
+
+def pixel_sha256(pixels: np.ndarray[Any, Any]) -> str:
+    """SHA-256 of the RGB bytes, row by row."""
+    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def to_bytes(pixels: np.ndarray[Any, Any], kind: str, recipe: dict[str, Any]) -> bytes:
+    """The file's bytes from uint8 RGB ``[height, width, 3]``. PNG and WebP are lossless."""
+    out = io.BytesIO()
+    image = Image.fromarray(pixels)
+    text, packed = parameters(recipe), json.dumps(recipe, ensure_ascii=False)
+    if kind == "png":
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("parameters", text) if not text.isascii() else info.add_text("parameters", text)
+        info.add_itxt(KEY, packed)
+        image.save(out, "PNG", pnginfo=info, compress_level=3)
+        return out.getvalue()
+    exif = Image.Exif()
+    exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + text.encode("utf-16-be")
+    xmp = _XMP.format(escape(packed)).encode("utf-8")
+    if kind == "webp":
+        image.save(out, "WEBP", lossless=True, method=0, exact=True, exif=exif.tobytes(), xmp=xmp)
+    else:
+        image.save(out, "JPEG", quality=95, subsampling=0, exif=exif.tobytes(), xmp=xmp)
+    return out.getvalue()
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        return Image.open(path, formats=_FORMATS)
+    except FileNotFoundError as e:
+        raise BadFile(path=path, why=Phrase("there is no such file")) from e
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e:
+        raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG picture")) from e
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The recipe inside a picture of ours. Data only: nothing in it is trusted.
+
+    Raises:
+        BadFile: not a picture. NoRecipe: none inside, or one that is not JSON.
+    """
+    with _open(path) as image:
+        try:
+            if image.format == "PNG":
+                image.load()  # text may stand after the pixels
+                packed = getattr(image, "text", {}).get(KEY, "")
+            else:
+                xmp = image.info.get("xmp", b"")
+                found = re.search(r"<ca:recipe>(.*?)</ca:recipe>", xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else xmp, re.S)
+                packed = unescape(found[1]) if found else ""
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e:
+            raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG picture")) from e
+    try:
+        recipe = json.loads(packed)
+    except ValueError as e:
+        raise NoRecipe(path=path) from e
+    if not isinstance(recipe, dict) or "request" not in recipe:
+        raise NoRecipe(path=path)
+    return recipe
+
+
+def read_parameters(path: Path) -> str:
+    """The A1111-style ``parameters`` text of any tool's picture, or an empty string.
+
+    Raises:
+        BadFile: not a picture.
+    """
+    with _open(path) as image:
+        if image.format == "PNG":
+            return str(image.info.get("parameters", ""))[:100_000]
+        raw = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
+    if isinstance(raw, bytes) and raw.startswith(b"UNICODE\0"):
+        return raw[8:].decode("utf-16-be", "replace")[:100_000]
+    return ""
+
+
+def read_pixels(path: Path) -> np.ndarray[Any, Any]:
+    """uint8 RGB ``[height, width, 3]``. Raises BadFile."""
+    with _open(path) as image:
+        try:
+            return np.asarray(image.convert("RGB"))
+        except (OSError, ValueError, SyntaxError) as e:
+            raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG picture")) from e

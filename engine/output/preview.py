@@ -1,0 +1,29 @@
+"""A small picture of what is being drawn."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from PIL import Image
+
+from engine.backends import Backend
+from engine.contract.errors import CommonArtError
+from engine.home import home
+
+SIDE = 192
+
+
+def write_preview(backend: Backend, latents: Any, worker: str) -> str | None:
+    """Decode ``latents`` ``[1, c, h, w]`` to a file that the next preview replaces; None if it cannot be done."""
+    folder = home() / "cache" / "preview"
+    try:
+        image = Image.fromarray(backend.decode(latents)[0])
+        image.thumbnail((SIDE, SIDE))
+        folder.mkdir(parents=True, exist_ok=True)
+        aside = folder / f"{worker}.tmp"
+        image.save(aside, "WEBP", quality=80, method=0)
+        os.replace(aside, folder / f"{worker}.webp")
+        return str(folder / f"{worker}.webp")
+    except (CommonArtError, OSError):
+        return None

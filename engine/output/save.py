@@ -1,0 +1,127 @@
+"""From pixels to a finished ledger row: write aside, note the name, rename, mark done. And the proof after a crash."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.contract import recipe as recipes
+from engine.contract.errors import BadTemplate, CommonArtError, DiskFull, Phrase
+from engine.contract.naming import DEFAULT, render
+from engine.contract.queue import Ledger, Row
+from engine.contract.request import ImageRequest
+from engine.contract.version import APP
+from engine.output import atomic
+from engine.output.image import ENDINGS, pixel_sha256, read_pixels, read_recipe, to_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A picture and what is known of its making."""
+
+    row: Row
+    request: ImageRequest  # with its size settled
+    pixels: np.ndarray[Any, Any]
+    model: str
+    hashes: dict[str, str]
+    backend: dict[str, Any]
+    batch: tuple[int, int]
+    unknown_words: list[str]
+    cut: bool
+
+
+def label_of(row: Row) -> str:
+    """The name under which a row's file is written aside."""
+    return f"row{row.id}"
+
+
+def save(made: Made, ledger: Ledger, worker: str, job: str) -> dict[str, Any] | None:
+    """Put the picture on disk and mark its row; returns the report, or None if the row was cancelled meanwhile.
+
+    Raises:
+        DiskFull, OutputFolder: nothing half-written stays. BadTemplate: the name leads outside.
+    """
+    request, folder = made.request, Path(made.request.out)
+    sha = pixel_sha256(made.pixels)
+    recipe = recipes.build(
+        request, model=made.model, hashes=made.hashes, backend=made.backend, batch=made.batch, pixel_sha256=sha, app=APP,
+        row=recipes.identity(made.row.id, made.row.request), unknown_words=made.unknown_words, cut=made.cut)
+    data = to_bytes(made.pixels, request.format, recipe)
+    stem = folder / render(request.name or DEFAULT, request, job=job, image=made.row.id)
+    atomic.make_folder(stem.parent)
+    if not stem.parent.resolve().is_relative_to(folder.resolve()):  # a link inside the folder leads out
+        raise BadTemplate(template=request.name, why=Phrase("it must stay inside the output folder"))
+    part = atomic.write_aside(stem.parent, label_of(made.row), data)
+    try:
+        for final in atomic.candidates(stem, ENDINGS[request.format]):
+            if not ledger.intend(made.row.id, worker, final):
+                return None
+            try:
+                atomic.publish(part, final)
+                break
+            except FileExistsError:
+                continue  # another picture took the name in this moment
+    finally:
+        part.unlink(missing_ok=True)
+    ledger.done(made.row.id, path=final, pixel_sha256=sha, recipe=recipe)
+    return report(made.row.id, final, recipe)
+
+
+def report(image: int, path: Path, recipe: dict[str, Any]) -> dict[str, Any]:
+    """What ``--json`` prints for a picture."""
+    r = ImageRequest.from_dict(recipe["request"])
+    return {
+        "path": str(path), "id": image, "prompt": r.prompt, "template": r.template or r.prompt, "draw": list(r.draw), "negative": r.negative,
+        "seed": r.seed, "width": r.width, "height": r.height, "steps": r.steps, "guidance": r.guidance, "sampler": r.sampler, "model": r.model,
+        "model_sha256": recipe["hashes"]["denoiser"], "pixel_sha256": recipe["pixel_sha256"], "format": r.format,
+        "deterministic": r.deterministic, **{k: recipe["backend"][k] for k in ("backend", "device", "dtype")},
+        "unknown_words": recipe["unknown_words"], "prompt_cut": recipe["prompt_cut"]}
+
+
+def proof(row: Row) -> tuple[str, dict[str, Any]] | None:
+    """Whether the file a dead worker was about to name is this row's finished picture.
+
+    Returns (pixel hash, recipe) if so. A lossless file must also hold exactly the pixels it claims.
+    """
+    path = Path(row.pending or "")
+    try:
+        recipe = read_recipe(path)
+        if recipe.get("row") != recipes.identity(row.id, row.request):
+            return None
+        if row.request.format != "jpeg" and pixel_sha256(read_pixels(path)) != recipe["pixel_sha256"]:
+            return None
+        return str(recipe["pixel_sha256"]), recipe
+    except (CommonArtError, KeyError):
+        return None
+
+
+def recover(ledger: Ledger) -> dict[str, int]:
+    """Bring home what dead workers left: see ``Ledger.recover``; their files aside are removed."""
+    rows = ledger.stranded()
+    counts = ledger.recover(proof)
+    for row in rows:
+        if row.pending:  # an own file aside lies only where its name was about to appear, or its folder
+            atomic.sweep(Path(row.pending).parent, label_of(row))
+        elif row.request.out and Path(row.request.out).is_dir():
+            atomic.sweep(Path(row.request.out), label_of(row))
+    return counts
+
+
+def check_room(folder: Path, minimum: int) -> None:
+    """See a disk that is nearly full before it is. ``minimum`` in bytes.
+
+    Raises:
+        DiskFull
+    """
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        if shutil.disk_usage(place).free < minimum:
+            raise DiskFull(path=folder)
+    except OSError:
+        pass  # a folder that is gone is told when it is written to

@@ -1,0 +1,122 @@
+"""Noise schedules and the default sampler, on whatever array type the backend uses (only + and * are needed).
+
+DPM-Solver++ 2M: Lu et al., arXiv 2211.01095, algorithm 2, midpoint form, as the default of diffusers'
+``DPMSolverMultistepScheduler`` draws it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Sampler(Protocol):
+    """Turns predictions into the next latents. One object serves one micro-batch, from start to end."""
+
+    timesteps: list[float]
+    initial_scale: float  # what fresh noise is multiplied by
+
+    def scale(self, latents: Any, index: int) -> Any:
+        """The model's input at step ``index``."""
+
+    def step(self, prediction: Any, latents: Any, index: int) -> Any:
+        """Latents after step ``index``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """The training noise schedule, in the words of a scheduler's config."""
+
+    num_train_timesteps: int = 1000
+    beta_start: float = 1e-4
+    beta_end: float = 0.02
+    beta_schedule: str = "linear"
+    prediction_type: str = "epsilon"
+    timestep_spacing: str = "linspace"
+    steps_offset: int = 0
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Schedule:
+        """Read a diffusers scheduler config; unknown entries are left alone."""
+        return cls(**{k: v for k, v in data.items() if k in cls.__dataclass_fields__ and v is not None})
+
+    def alphas_cumprod(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """``[num_train_timesteps]``, rounded where diffusers rounds (its betas are float32).
+
+        Raises:
+            ValueError: a schedule this program does not know.
+        """
+        n = self.num_train_timesteps
+        if self.beta_schedule == "linear":
+            betas = np.linspace(self.beta_start, self.beta_end, n, dtype=np.float32)
+        elif self.beta_schedule == "scaled_linear":
+            betas = np.linspace(self.beta_start**0.5, self.beta_end**0.5, n, dtype=np.float32) ** 2
+        elif self.beta_schedule == "squaredcos_cap_v2":
+            def bar(t: float) -> float:
+                return math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
+
+            betas = np.array([min(1 - bar((i + 1) / n) / bar(i / n), 0.999) for i in range(n)], np.float32)
+        else:
+            raise ValueError(f"beta_schedule {self.beta_schedule!r}")
+        return np.cumprod((1.0 - betas).astype(np.float64))
+
+    def timesteps(self, steps: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """``[steps]``, falling. The three spacings of Lin et al., arXiv 2305.08891, table 2."""
+        n = self.num_train_timesteps
+        if self.timestep_spacing == "linspace":
+            places = np.linspace(0, n - 1, steps + 1).round()[::-1][:-1]
+        elif self.timestep_spacing == "leading":
+            places = (np.arange(0, steps + 1) * (n // (steps + 1))).round()[::-1][:-1] + self.steps_offset
+        elif self.timestep_spacing == "trailing":
+            places = np.arange(n, 0, -(n / steps)).round() - 1
+        else:
+            raise ValueError(f"timestep_spacing {self.timestep_spacing!r}")
+        return places.astype(np.int64)
+
+
+class DPMSolverPP2M:
+    """Second-order multistep DPM-Solver++; the first and, below 15 steps, the last step are of first order."""
+
+    initial_scale = 1.0
+
+    def __init__(self, schedule: Schedule, steps: int) -> None:
+        places = schedule.timesteps(steps)
+        bar = schedule.alphas_cumprod()
+        sigmas = np.append(np.sqrt((1 - bar[places]) / bar[places]), 0.0)
+        self.timesteps = [float(t) for t in places]
+        self._prediction = schedule.prediction_type
+        if self._prediction not in ("epsilon", "v_prediction", "sample"):
+            raise ValueError(f"prediction_type {self._prediction!r}")
+        self._alpha = 1 / np.sqrt(1 + sigmas**2)
+        self._sigma = sigmas * self._alpha
+        with np.errstate(divide="ignore"):
+            self._lambda = np.log(self._alpha) - np.log(self._sigma)  # +inf at the end: no noise is left
+        self._last: Any = None
+        self._steps = steps
+
+    def scale(self, latents: Any, index: int) -> Any:
+        return latents
+
+    def _clean(self, prediction: Any, latents: Any, i: int) -> Any:
+        a, s = float(self._alpha[i]), float(self._sigma[i])
+        if self._prediction == "epsilon":
+            return latents * (1 / a) - prediction * (s / a)
+        return prediction if self._prediction == "sample" else latents * a - prediction * s
+
+    def step(self, prediction: Any, latents: Any, index: int) -> Any:
+        i = index
+        x0 = self._clean(prediction, latents, i)
+        h = self._lambda[i + 1] - self._lambda[i]
+        keep = float(self._sigma[i + 1] / self._sigma[i])
+        gain = float(self._alpha[i + 1] * -np.expm1(-h))
+        out = latents * keep + x0 * gain
+        # the last step goes to zero noise, where the second-order term has no meaning
+        last_is_first_order = i == self._steps - 1
+        if self._last is not None and not last_is_first_order:
+            before = self._lambda[i] - self._lambda[i - 1]
+            out = out + (x0 - self._last) * float(0.5 * gain * h / before)
+        self._last = x0
+        return out

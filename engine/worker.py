@@ -1,0 +1,114 @@
+"""``python -m engine.worker LEDGER``: drain the queue; events on standard output, commands on standard input."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TextIO
+
+from engine.contract import events
+from engine.contract.errors import CommonArtError, EngineStopped, LedgerError
+from engine.contract.lock import ProcessLock
+from engine.contract.queue import Ledger
+from engine.output.save import recover
+from engine.run import Options, Runner
+
+
+def _own_stdout() -> TextIO:
+    """Keep fd 1 for the protocol and point everyone else's standard output at standard error."""
+    mine = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n", buffering=1)
+    os.dup2(2, 1)
+    return mine
+
+
+def _listen(runner: Runner, ledger: Ledger) -> None:
+    """Obey commands; the end of standard input means that whoever started us is gone."""
+    for line in sys.stdin.buffer:
+        try:
+            command = events.decode_command(line.decode("utf-8", "replace"))
+            if command in ("pause", "resume"):
+                ledger.pause(None, command == "pause")
+            elif command == "cancel":
+                ledger.set_state(None, ("waiting", "running"), "cancelled")
+            else:
+                runner.command(command)
+        except CommonArtError as e:
+            print(f"{e}", file=sys.stderr)
+    runner.command("quit")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m engine.worker", description=__doc__)
+    parser.add_argument("ledger", type=Path)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--backend", default="auto", choices=["auto", "pytorch", "fake"])
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--replay", metavar="ROWS,INDEX", help="make each picture as row INDEX of a micro-batch of ROWS")
+    parser.add_argument("--preview", type=int, default=0, metavar="STEPS", help="a small picture every so many steps")
+    parser.add_argument("--until-empty", action="store_true", help="end when nothing is waiting")
+    parser.add_argument("--resume", action="store_true", help="first bring home what dead workers left")
+    parser.add_argument("--detached", action="store_true", help="go on when standard input closes")
+    parser.add_argument("--debug", action="store_true", help="tracebacks on standard error")
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = _arguments()
+    out = _own_stdout()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started us gets it too, and says quit
+    lock = threading.Lock()
+
+    def say(event: events.Event) -> None:
+        try:
+            with lock:
+                out.write(events.encode(event) + "\n")
+        except (BrokenPipeError, ValueError, OSError):
+            pass  # nobody listens any more; the ledger has it all
+
+    name = f"{os.getpid()}-{secrets.token_hex(3)}"
+    ledger = None
+    lease = None
+    try:
+        ledger = Ledger(args.ledger)
+        lease = ProcessLock(ledger.lock_file(name))
+        lease.take()
+        ledger.sign_on(name, os.getpid())
+        say(events.Hello(worker=name))
+        if args.resume:
+            recover(ledger)
+        replay = tuple(int(n) for n in args.replay.split(",")) if args.replay else None
+        options = Options(device=args.device, kind=args.backend, batch_size=args.batch_size, replay=replay, preview=args.preview,
+                          until_empty=args.until_empty, debug=args.debug)
+        runner = Runner(ledger, name, options, say)
+        if not args.detached:
+            threading.Thread(target=_listen, args=(runner, ledger), name="commands", daemon=True).start()
+        runner.run()
+        ledger.sign_off(name)
+        return 0
+    except CommonArtError as e:
+        say(events.Broken(error=e.to_wire()))
+        return 1
+    except Exception as e:  # an error of ours: told as one sentence, with the traceback on request
+        if args.debug:
+            raise
+        say(events.Broken(error=EngineStopped(why=f"{type(e).__name__}: {e}").to_wire()))
+        return 1
+    finally:
+        if lease is not None:
+            lease.drop(remove=True)
+        if ledger is not None:
+            try:
+                ledger.close()
+            except LedgerError:
+                pass  # it is closed by our end anyway
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # no second thoughts of native thread pools at exit

@@ -1,0 +1,1 @@
+"""Learning from licensed pictures. Runs as its own process; the engine never imports it."""
