@@ -1,0 +1,1 @@
+"""What a person starts: the command line and the window. Never imports torch, diffusers, transformers or onnxruntime."""

@@ -17,11 +17,11 @@ from engine import pipeline
 from engine.backends import Backend, open_backend
 from engine.checkpoint.library import open_model
 from engine.contract import events
-from engine.contract.errors import CommonArtError, DiskFull, EngineError, LedgerError, NotFinite, OutputError
+from engine.contract.errors import CommonArtError, DiskFull, EngineError, LedgerError, NotFinite, OutOfMemory, OutputError
 from engine.contract.queue import Ledger, Row
 from engine.contract.request import ImageRequest
 from engine.output.preview import write_preview
-from engine.output.save import Made, check_room, save
+from engine.output.save import Made, check_room, save, settle
 from engine.planner import batch_size, choose
 from engine.stages import Pool, Stage
 from engine.vocabulary import vocabulary_of
@@ -99,8 +99,8 @@ class Runner:
         while not self._quit.is_set():
             try:
                 self._hear()
-                rows, batch = ahead.result() if ahead else self._feed()
-                ahead = None
+                future, ahead = ahead, None
+                rows, batch = future.result() if future else self._feed()
                 if rows:
                     idle = False
                     # On a CPU the stages would fight for the same cores: there they take turns, and only files overlap.
@@ -120,8 +120,11 @@ class Runner:
                 idle = True
                 self._quit.wait(0.3)
             except (DiskFull, LedgerError) as e:
-                self._hold(e)
-        if ahead:
+                if ahead:  # what it claimed is put back with the rest
+                    ahead.exception()
+                    ahead = None
+                self._hold(e, painter)
+        if ahead and not ahead.exception():
             self.ledger.put_back([r.id for r in ahead.result()[0]])
 
     def _feed(self) -> tuple[list[Row], Batch | None]:
@@ -153,11 +156,13 @@ class Runner:
             gc.collect()
         self.say(events.Released())
 
-    def _hold(self, error: CommonArtError) -> None:
+    def _hold(self, error: CommonArtError, painter: Stage[tuple[Batch, Any]]) -> None:
         """The ledger itself cannot be written: hold still until it can, then put back what is ours."""
         self.say(events.Paused(error=error.to_wire()))
         while not self._quit.wait(1.0):
             try:
+                painter.drain()
+                self._pool.drain()
                 self._put_back_mine()
                 self.say(events.Resumed())
                 return
@@ -165,8 +170,8 @@ class Runner:
                 continue
 
     def _put_back_mine(self) -> None:
-        mine = [r.id for r in self.ledger.page(state="running", limit=10_000) if r.worker == self.name]
-        self.ledger.put_back(mine)
+        for row in self.ledger.page(state="running", limit=10_000):
+            settle(self.ledger, row.id, self.name)
 
     def _wait_while_paused(self) -> bool:
         paused, error = self.ledger.paused()
@@ -206,6 +211,7 @@ class Runner:
                 batch = self._prepare(rows)
             if batch is None:
                 return
+            rows = batch.rows  # the others wait again, and may be in other hands already
             if batch.rows[0].deaths:  # a suspect runs with nothing else in hand
                 painter.drain()
                 self._pool.drain()
@@ -215,16 +221,15 @@ class Runner:
             self.ledger.put_back([r.id for r in rows])
         except (DiskFull, LedgerError):
             raise
-        except CommonArtError as e:
-            self._fail(rows, e)
         except Exception as e:
-            if self.options.debug:
+            known = isinstance(e, CommonArtError)
+            if self.options.debug and not known:
                 traceback.print_exc()
-            if len(rows) > 1:  # find the one that cannot be made
+            if len(rows) > 1 and (not known or isinstance(e, OutOfMemory)):  # find the one that cannot be made
                 for row in rows:
                     self._work([row], None, painter)
             else:
-                self._fail(rows, EngineError(why=f"{type(e).__name__}: {e}"))
+                self._fail(rows, e if isinstance(e, CommonArtError) else EngineError(why=f"{type(e).__name__}: {e}"))
 
     def _prepare(self, rows: list[Row]) -> Batch | None:
         """Load the model if it is another one, settle sizes, look up or encode captions."""
@@ -245,10 +250,10 @@ class Runner:
             tokens = (requests[0].width or side) // side * ((requests[0].height or side) // side)
             self._limit[key] = self.options.batch_size or batch_size(tokens, backend.device)
         limit = self._limit[key]
-        if len(kept) > limit:
-            self.ledger.put_back([r.id for r in kept[limit:]])
-            kept, requests = kept[:limit], requests[:limit]
+        excess, kept, requests = kept[limit:], kept[:limit], requests[:limit]
         features = pipeline.encode(backend, requests)
+        if excess:  # only now: until here all rows share one fate
+            self.ledger.put_back([r.id for r in excess])
         # neighbours of equal length share one attention call
         order = sorted(range(len(kept)), key=lambda i: features[requests[i].prompt].tokens)
         kept, requests = [kept[i] for i in order], [requests[i] for i in order]
@@ -297,7 +302,7 @@ class Runner:
             painter.put((part, latents))
             at += count
 
-    def _note(self, template: str, **fields: Any) -> None:
+    def _note(self, template: str, /, **fields: Any) -> None:
         if template not in self._noted:
             self._noted.add(template)
             self.say(events.Note(template=template, fields=fields))
@@ -384,19 +389,28 @@ class Runner:
             if row.job not in self._jobs:
                 self._jobs[row.job] = self.ledger.job(row.job).name
             report = save(made, self.ledger, self.name, self._jobs[row.job])
-            if report is not None:
-                self.say(events.Saved(image=row.id, report=report | {"job": row.job}))
         except (OutputError, LedgerError) as e:
-            # nothing is lost: the row waits, and so does the queue until the place can be written again
-            try:
-                self.ledger.put_back([row.id])
-                self.ledger.pause(None, True, e)
-            except CommonArtError:
-                self.say(events.Paused(error=e.to_wire()))
-                time.sleep(1.0)
-                self._write(made)  # the ledger cannot be written either: this picture stays in hand
+            report = self._settle(row, e)
         except CommonArtError as e:
             self._fail([row], e)
+            return
+        if report is not None:
+            self.say(events.Saved(image=row.id, report=report | {"job": row.job}))
+
+    def _settle(self, row: Row, error: CommonArtError) -> dict[str, Any] | None:
+        """Nothing is lost: the row waits if its file has no name yet, and the queue until the place can be written again."""
+        told = False
+        while True:
+            try:
+                report = settle(self.ledger, row.id, self.name)
+                self.ledger.pause(None, True, error)
+                return report
+            except CommonArtError:
+                if not told:
+                    self.say(events.Paused(error=error.to_wire()))
+                told = True
+                if self._quit.wait(1.0):  # the ledger cannot be written either: the next worker recovers the row
+                    return None
 
     def _fail(self, rows: Sequence[Row], error: CommonArtError) -> None:
         self.ledger.fail([r.id for r in rows], error)

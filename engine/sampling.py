@@ -120,3 +120,41 @@ class DPMSolverPP2M:
             out = out + (x0 - self._last) * float(0.5 * gain * h / before)
         self._last = x0
         return out
+
+
+class LMS:
+    """Linear multistep of order 4 over the noise levels, the numbers of diffusers' ``LMSDiscreteScheduler`` without its SciPy."""
+
+    def __init__(self, schedule: Schedule, steps: int) -> None:
+        bar = schedule.alphas_cumprod()
+        places = np.linspace(0, len(bar) - 1, steps)[::-1]
+        self.timesteps = [float(np.float32(t)) for t in places]
+        self._sigmas = np.append(np.interp(places, np.arange(len(bar)), np.sqrt((1 - bar) / bar)), 0.0)
+        self.initial_scale = float(self._sigmas.max())
+        self._prediction = schedule.prediction_type
+        self._slopes: list[Any] = []  # newest first
+
+    def scale(self, latents: Any, index: int) -> Any:
+        return latents * float(1 / np.sqrt(self._sigmas[index] ** 2 + 1))
+
+    def _weight(self, order: int, i: int, j: int) -> float:
+        """The integral over step ``i`` of the Lagrange polynomial that is 1 at the ``j``-th newest level."""
+        poly = np.polynomial.Polynomial([1.0])
+        for k in range(order):
+            if k != j:
+                poly = poly * np.polynomial.Polynomial([-self._sigmas[i - k], 1.0]) / (self._sigmas[i - j] - self._sigmas[i - k])
+        whole = poly.integ()
+        return float(whole(self._sigmas[i + 1]) - whole(self._sigmas[i]))
+
+    def step(self, prediction: Any, latents: Any, index: int) -> Any:
+        s = float(self._sigmas[index])
+        if self._prediction == "epsilon":
+            slope = prediction
+        else:
+            clean = prediction if self._prediction == "sample" else latents * (1 / (s * s + 1)) - prediction * (s / math.sqrt(s * s + 1))
+            slope = (latents - clean) * (1 / s)
+        self._slopes = [slope, *self._slopes[:3]]
+        out = latents
+        for j, past in enumerate(self._slopes):
+            out = out + past * self._weight(len(self._slopes), index, j)
+        return out

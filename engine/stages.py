@@ -15,7 +15,8 @@ class Stage(Generic[T]):
     """One thread that works off what is put in, at most ``room`` items behind; ``put`` waits when it is full.
 
     With ``threaded`` set to false ``put`` does the work itself: two stages that compute on the same cores only get in each
-    other's way. ``work`` handles its own errors; one that escapes is kept, and raised by the next ``put`` or ``drain``.
+    other's way. ``work`` handles its own errors; one that escapes is kept, and raised once by the next
+    ``put`` or ``drain``; what was put in meanwhile is dropped.
     """
 
     def __init__(self, name: str, work: Callable[[T], None], room: int) -> None:
@@ -46,8 +47,9 @@ class Stage(Generic[T]):
             self._work(item)
 
     def check(self) -> None:
-        if self._error is not None:
-            raise self._error
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
 
     def drain(self) -> None:
         """Wait until everything put in is worked off."""
@@ -72,8 +74,7 @@ class Pool:
 
     def submit(self, work: Callable[..., None], *args: Any) -> None:
         """Run ``work`` soon; waits while ``room`` pictures are in hand."""
-        if self._error is not None:
-            raise self._error
+        self._check()
         self._room.acquire()
         with self._quiet:
             self._busy += 1
@@ -94,8 +95,12 @@ class Pool:
         """Wait until all is written; raise what escaped."""
         with self._quiet:
             self._quiet.wait_for(lambda: self._busy == 0)
-        if self._error is not None:
-            raise self._error
+        self._check()
+
+    def _check(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
 
     def close(self) -> None:
         self._threads.shutdown(wait=True)

@@ -16,7 +16,7 @@ class Phrase(str):
     template: str
     fields: dict[str, Any]
 
-    def __new__(cls, template: str, **fields: Any) -> Phrase:
+    def __new__(cls, template: str, /, **fields: Any) -> Phrase:
         self = super().__new__(cls, template.format(**fields) if fields else template)
         self.template, self.fields = template, fields
         return self

@@ -21,17 +21,17 @@ _COUNT_DOWN = _COUNT_UP.replace("+(NEW", "-(OLD").replace("NEW.job", "OLD.job")
 RECOUNT = "UPDATE jobs SET " + ", ".join(
     f"{s} = (SELECT count(*) FROM images WHERE job = jobs.id AND state = '{s}')" for s in STATES)
 
-#: MIGRATIONS[n] takes a ledger from schema n to n + 1.
+#: MIGRATIONS[n] takes a ledger from schema n to n + 1. AUTOINCREMENT: a worker may still hold a row that was cleared away.
 MIGRATIONS = (
     f"""
     CREATE TABLE jobs (
-        id INTEGER PRIMARY KEY, name TEXT NOT NULL, created REAL NOT NULL, priority INTEGER NOT NULL DEFAULT 0,
+        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, created REAL NOT NULL, priority INTEGER NOT NULL DEFAULT 0,
         place REAL NOT NULL, paused INTEGER NOT NULL DEFAULT 0, waiting INTEGER NOT NULL DEFAULT 0,
         running INTEGER NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
         cancelled INTEGER NOT NULL DEFAULT 0);
     CREATE INDEX jobs_order ON jobs (priority DESC, place, id);
     CREATE TABLE images (
-        id INTEGER PRIMARY KEY, job INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        id INTEGER PRIMARY KEY AUTOINCREMENT, job INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
         state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN {STATES}), request TEXT NOT NULL,
         attempts INTEGER NOT NULL DEFAULT 0, deaths INTEGER NOT NULL DEFAULT 0, active INTEGER NOT NULL DEFAULT 0,
         worker TEXT, error TEXT, pending TEXT, path TEXT, pixel_sha256 TEXT, recipe TEXT, started REAL, finished REAL);
@@ -76,8 +76,8 @@ def told(path: Path) -> Iterator[None]:
         raise translate(e, path) from e
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Open, make or migrate the ledger at ``path``.
+def connect(path: Path, timeout: float = 15.0) -> sqlite3.Connection:
+    """Open, make or migrate the ledger at ``path``; ``timeout`` is how many seconds to wait for another writer.
 
     WAL, so that readers never wait for the writer; ``synchronous=FULL``, so that what was told done survives a power cut.
 
@@ -86,7 +86,7 @@ def connect(path: Path) -> sqlite3.Connection:
     """
     with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(path, timeout=15.0, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
     try:
         with told(path):
             with operation("ledger open"):

@@ -86,9 +86,9 @@ class Ledger:
     Raises (any method): LedgerLocked, LedgerCorrupt, LedgerNewer, DiskFull, LedgerError.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, timeout: float = 15.0) -> None:
         self.path = path
-        self._db = connect(path)
+        self._db = connect(path, timeout)
         self._db.row_factory = sqlite3.Row
         self._lock = threading.RLock()
 
@@ -206,16 +206,15 @@ class Ledger:
 
     def move(self, job: int, before: int | None = None) -> None:
         """Put a job before another, taking that one's priority; with None, before all."""
-        self.job(job)
-        order = [j for j in self.jobs() if j.id != job]
-        if not order:
-            return
-        target = self.job(before) if before is not None else order[0]
-        index = next((i for i, j in enumerate(order) if j.id == target.id), 0)
-        ahead = order[index - 1] if index and order[index - 1].priority == target.priority else None
-        place = (ahead.place + target.place) / 2 if ahead else target.place - 1
         with self._write("move") as db:
-            db.execute("UPDATE jobs SET priority = ?, place = ? WHERE id = ?", (target.priority, place, job))
+            moved = self.job(job)
+            order = [j for j in self.jobs() if j.id != job]
+            target = self.job(before) if before is not None else (order or [moved])[0]
+            if target.id == job:
+                return
+            order.insert([j.id for j in order].index(target.id), moved)
+            db.execute("UPDATE jobs SET priority = ? WHERE id = ?", (target.priority, job))
+            db.executemany("UPDATE jobs SET place = ? WHERE id = ?", ((place, j.id) for place, j in enumerate(order, 1)))
 
     def edit(self, job: int, settings: dict[str, Any]) -> int:
         """Change settings of a job's waiting rows; each new request is checked first. Returns how many.
@@ -329,14 +328,19 @@ class Ledger:
                 self.done(row.id, path=Path(row.pending), pixel_sha256=proved[0], recipe=proved[1])
                 counts["done"] += 1
                 continue
-            with self._write("recover") as db:
-                db.execute("UPDATE images SET deaths = deaths + active WHERE id = ? AND state = 'running'", (row.id,))
-                deaths = db.execute("SELECT deaths FROM images WHERE id = ?", (row.id,)).fetchone()[0]
-                if deaths < MAX_DEATHS:
-                    db.execute("UPDATE images SET state = 'waiting', worker = NULL, active = 0, pending = NULL WHERE id = ? AND state = 'running'", (row.id,))
-            if deaths >= MAX_DEATHS:
-                self.fail([row.id], WorkerDied(times=deaths))
-            counts["failed" if deaths >= MAX_DEATHS else "waiting"] += 1
+            with self._write("recover") as db:  # another process may have brought it home, and a living worker hold it now
+                found = db.execute("SELECT deaths + active FROM images WHERE id = ? AND state = 'running' AND worker IS ?",
+                                   (row.id, row.worker)).fetchone()
+                if found is None:
+                    continue
+                state = "failed" if found[0] >= MAX_DEATHS else "waiting"
+                error = json.dumps(WorkerDied(times=found[0]).to_wire(), ensure_ascii=False) if state == "failed" else None
+                db.execute("UPDATE images SET state = ?, deaths = ?, error = ?, worker = NULL, active = 0, pending = NULL WHERE id = ?",
+                           (state, found[0], error, row.id))
+            counts[state] += 1
+        for name in [r["id"] for r in self._read("SELECT id FROM workers")]:
+            if not is_held(self.lock_file(name)):
+                self.sign_off(name)
         return counts
 
     # workers ------------------------------------------------------------------------------------------------------

@@ -31,7 +31,8 @@ def build(request: ImageRequest, *, model: str, hashes: dict[str, str], backend:
     ``request`` has its size settled; ``hashes`` are the parts' SHA-256; ``backend`` tells name, device, dtype and library
     versions; ``batch`` is (rows in the micro-batch, this row's index), which decide the last bits.
     """
-    settings = {k: v for k, v in request.to_dict().items() if k not in _PRIVATE}
+    # all settings, also those at their defaults: a default may be another one day
+    settings = {k: v for k, v in vars(request).items() if k not in _PRIVATE} | {"draw": list(request.draw)}
     return {"commonart": VERSION, "app": app, "request": settings | {"model": model}, "hashes": hashes, "backend": backend,
             "batch": list(batch), "pixel_sha256": pixel_sha256, "row": row, "unknown_words": unknown_words or [], "prompt_cut": cut}
 

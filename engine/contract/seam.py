@@ -2,12 +2,11 @@
 
 Without ``COMMONART_FAULT`` in the environment this is one comparison. With it, the n-th operation of the process fails:
 ``ENOSPC@12`` and ``EIO@12`` raise that OS error instead of operation 12, ``CRASH@12`` ends the process just after it,
-``COUNT`` writes the number of operations to the file named by ``COMMONART_FAULT_LOG`` when the process ends.
+``COUNT`` fails nothing. What was hit, or with ``COUNT`` every operation, is a line in the file ``COMMONART_FAULT_LOG``.
 """
 
 from __future__ import annotations
 
-import atexit
 import errno
 import itertools
 import os
@@ -31,6 +30,8 @@ def operation(name: str) -> Iterator[None]:
         _log(f"{kind} instead of {number} {name}")
         raise OSError(getattr(errno, kind), os.strerror(getattr(errno, kind)), name)
     yield
+    if kind == "COUNT":
+        _log(f"{number} {name}")
     if hit and kind == "CRASH":
         _log(f"CRASH after {number} {name}")
         os._exit(137)
@@ -40,7 +41,3 @@ def _log(text: str) -> None:
     if os.environ.get("COMMONART_FAULT_LOG"):
         with open(os.environ["COMMONART_FAULT_LOG"], "a", encoding="utf-8") as f:
             f.write(text + "\n")
-
-
-if _PLAN == "COUNT":
-    atexit.register(lambda: _log(str(next(_numbers) - 1)))

@@ -43,9 +43,17 @@ def write_aside(folder: Path, label: str, data: bytes) -> Path:
             with operation("fsync"):
                 os.fsync(f.fileno())
     except OSError as e:
-        part.unlink(missing_ok=True)
+        discard(part)
         raise told(e, folder) from e
     return part
+
+
+def discard(part: Path) -> None:
+    """Remove a file written aside, if it is there and can be."""
+    try:
+        part.unlink(missing_ok=True)
+    except OSError:
+        pass  # its folder is gone or cannot be written, which is told elsewhere
 
 
 def publish(part: Path, final: Path) -> None:
@@ -62,7 +70,6 @@ def publish(part: Path, final: Path) -> None:
             else:
                 try:
                     os.link(part, final)  # refuses to overwrite, which rename does not
-                    os.unlink(part)
                 except FileExistsError:
                     raise
                 except OSError as e:
@@ -71,6 +78,8 @@ def publish(part: Path, final: Path) -> None:
                     if os.path.lexists(final):  # a file system without hard links: this check is all there is
                         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final)) from e
                     os.rename(part, final)
+                else:
+                    discard(part)
         if os.name != "nt":  # the folder's entry must outlive a power cut too
             with operation("fsync folder"):
                 fd = os.open(final.parent, os.O_RDONLY)
@@ -97,4 +106,4 @@ def candidates(stem: Path, ending: str) -> Iterator[Path]:
 def sweep(folder: Path, label: str) -> None:
     """Remove what a dead worker left aside for this label, here and in the folders below."""
     for part in folder.rglob(f".{label}{PART}"):
-        part.unlink(missing_ok=True)
+        discard(part)

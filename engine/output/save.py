@@ -34,9 +34,9 @@ class Made:
     cut: bool
 
 
-def label_of(row: Row) -> str:
-    """The name under which a row's file is written aside."""
-    return f"row{row.id}"
+def label_of(image: int | str, worker: str) -> str:
+    """The name under which a row's file is written aside: no other worker, of this ledger or another, writes there."""
+    return f"row{image}-{worker}"
 
 
 def save(made: Made, ledger: Ledger, worker: str, job: str) -> dict[str, Any] | None:
@@ -55,7 +55,7 @@ def save(made: Made, ledger: Ledger, worker: str, job: str) -> dict[str, Any] | 
     atomic.make_folder(stem.parent)
     if not stem.parent.resolve().is_relative_to(folder.resolve()):  # a link inside the folder leads out
         raise BadTemplate(template=request.name, why=Phrase("it must stay inside the output folder"))
-    part = atomic.write_aside(stem.parent, label_of(made.row), data)
+    part = atomic.write_aside(stem.parent, label_of(made.row.id, worker), data)
     try:
         for final in atomic.candidates(stem, ENDINGS[request.format]):
             if not ledger.intend(made.row.id, worker, final):
@@ -66,7 +66,7 @@ def save(made: Made, ledger: Ledger, worker: str, job: str) -> dict[str, Any] | 
             except FileExistsError:
                 continue  # another picture took the name in this moment
     finally:
-        part.unlink(missing_ok=True)
+        atomic.discard(part)
     ledger.done(made.row.id, path=final, pixel_sha256=sha, recipe=recipe)
     return report(made.row.id, final, recipe)
 
@@ -99,16 +99,30 @@ def proof(row: Row) -> tuple[str, dict[str, Any]] | None:
         return None
 
 
+def settle(ledger: Ledger, image: int, worker: str) -> dict[str, Any] | None:
+    """After a failure in ``save``: the row is done, and its report returned, if the file got its name all the same; else it waits."""
+    row = ledger.row(image)
+    if row is None or row.state != "running" or row.worker != worker:
+        return None
+    proved = proof(row) if row.pending else None
+    if proved is None:
+        ledger.put_back([image])
+        return None
+    path = Path(row.pending or "")
+    ledger.done(image, path=path, pixel_sha256=proved[0], recipe=proved[1])
+    return report(image, path, proved[1])
+
+
 def recover(ledger: Ledger) -> dict[str, int]:
-    """Bring home what dead workers left: see ``Ledger.recover``; their files aside are removed."""
-    rows = ledger.stranded()
-    counts = ledger.recover(proof)
-    for row in rows:
-        if row.pending:  # an own file aside lies only where its name was about to appear, or its folder
-            atomic.sweep(Path(row.pending).parent, label_of(row))
-        elif row.request.out and Path(row.request.out).is_dir():
-            atomic.sweep(Path(row.request.out), label_of(row))
-    return counts
+    """Bring home what dead workers left: see ``Ledger.recover``; their files aside are removed.
+
+    The files go first: a row that is home is not looked at again, should this process die too.
+    """
+    places = {(Path(r.request.out), r.worker) for r in ledger.stranded() if r.request.out and r.worker}
+    for folder, worker in places:
+        if folder.is_dir():
+            atomic.sweep(folder, label_of("*", worker))
+    return ledger.recover(proof)
 
 
 def check_room(folder: Path, minimum: int) -> None:

@@ -24,14 +24,14 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device asked for, or the best there is.
+    """The device asked for, or the best there is; ``auto:n`` is the n-th worker's share of the GPUs.
 
     Raises:
         NoDevice: it is not in this machine.
     """
-    if wanted == "auto":
+    if wanted == "auto" or wanted.startswith("auto:") and wanted[5:].isdigit():
         if torch.cuda.is_available():
-            return torch.device("cuda:0")
+            return torch.device("cuda", int(wanted[5:] or 0) % torch.cuda.device_count())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(wanted)

@@ -1,4 +1,4 @@
-"""The default sampler is ours (no import of diffusers' zoo); the others are diffusers' own schedulers."""
+"""The default sampler and LMS are ours (no import of diffusers' zoo, no SciPy); the others are diffusers' own schedulers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from engine.sampling import DPMSolverPP2M, Sampler, Schedule
+from engine.sampling import LMS, DPMSolverPP2M, Sampler, Schedule
 
 #: sampler name -> (diffusers class, its options)
 ZOO: dict[str, tuple[str, dict[str, Any]]] = {
@@ -20,7 +20,6 @@ ZOO: dict[str, tuple[str, dict[str, Any]]] = {
     "heun": ("HeunDiscreteScheduler", {}),
     "ddim": ("DDIMScheduler", {"clip_sample": False, "set_alpha_to_one": False}),
     "deis": ("DEISMultistepScheduler", {}),
-    "lms": ("LMSDiscreteScheduler", {}),
     "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
 }
 
@@ -60,4 +59,6 @@ def build_sampler(name: str, steps: int, schedule: Schedule, seeds: Sequence[int
     """
     if name == "dpm++2m":
         return DPMSolverPP2M(schedule, steps)
+    if name == "lms":
+        return LMS(schedule, steps)
     return DiffusersSampler(name, steps, schedule, seeds)

@@ -1,0 +1,112 @@
+"""``commonart generate``: pictures now, through the same worker as the queue and a ledger that is thrown away."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from commonart_desktop.cli.pictures import add_picture_options, folder_of, requests_from, settings_from
+from commonart_desktop.cli.progress import Display
+from commonart_desktop.core.compose import ready_folder
+from commonart_desktop.core.home import home
+from commonart_desktop.core.i18n import tr
+from commonart_desktop.core.process import Worker, error_of, program
+from commonart_desktop.core.settings import load_settings
+from engine.contract import events
+from engine.contract.errors import BadFile, BadValue, Phrase, UsageError, from_wire
+from engine.contract.queue import Ledger
+from engine.contract.recipe import request_of
+from engine.contract.request import ImageRequest
+
+
+def add(subparsers: Any) -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser("generate", help=tr("make pictures now"), description=tr("Make pictures now."))
+    add_picture_options(parser)
+    parser.add_argument("--like", type=Path, metavar="IMAGE", help=tr("make a picture of ours again; other options change it"))
+    parser.add_argument("--batch-size", type=int, metavar="N", help=tr("pictures denoised together; chosen by the device if not given"))
+    parser.add_argument("--device", default=None, help=tr("auto, cpu, cuda, cuda:1, mps"))
+    parser.add_argument("--json", action="store_true", help=tr("one JSON object a picture on standard output"))
+    parser.add_argument("--quiet", action="store_true", help=tr("no progress bar"))
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the pictures; returns the exit status."""
+    options: list[str] = ["--until-empty", "--device", args.device or load_settings().device]
+    if args.batch_size is not None:
+        if not 1 <= args.batch_size <= 256:
+            raise BadValue(name="batch-size", value=args.batch_size, why=Phrase("it must lie between {low} and {high}", low=1, high=256))
+        options += ["--batch-size", str(args.batch_size)]
+    want = ""
+    if args.like is not None:
+        requests, replay, want = _again(args)
+        options += replay
+    else:
+        requests = list(requests_from(args))
+    (home() / "tmp").mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix="generate-", dir=home() / "tmp"))
+    try:
+        return _make(requests, scratch, options, args, want)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _make(requests: Sequence[ImageRequest], scratch: Path, options: Sequence[str], args: argparse.Namespace, want: str) -> int:
+    ledger = Ledger(scratch / "ledger.db")
+    ledger.add_job("generate", requests)
+    ledger.close()  # the worker has its own connection
+    display = Display(len(requests), as_json=args.json, quiet=args.quiet)
+    worker = Worker(scratch / "ledger.db", options, debug=args.debug)
+    stuck = False
+    try:
+        for event in worker.events():
+            display.show(event)
+            if isinstance(event, events.Broken):
+                display.complain(error_of(event))
+                return from_wire(event.error).exit_status
+            if isinstance(event, events.Paused) and event.error:
+                stuck = True  # a full disk or a lost folder: there is no queue to wait in
+                worker.tell("quit")
+            if isinstance(event, events.Saved) and want and event.report["pixel_sha256"] != want:
+                display.note(tr("The pixels differ from the original: another model, device, dtype or library version made it"))
+    except KeyboardInterrupt:
+        worker.tell("quit")  # what is in the writers' hands is still saved
+        for event in worker.events():
+            display.show(event)
+        display.note(tr("Interrupted; {count} finished picture(s) kept.", count=display.made))
+        return 130
+    finally:
+        worker.stop(5)
+        worker.close()
+        display.close()
+    return 1 if stuck else display.exit_status()
+
+
+def _again(args: argparse.Namespace) -> tuple[list[ImageRequest], list[str], str]:
+    """The request inside a picture, the options that make its very pixels, and their hash (empty if settings change)."""
+    if args.prompts or args.file:
+        raise UsageError(why=Phrase("--like takes the prompt from the picture; leave out other prompts"))
+    if not args.like.is_file():
+        raise BadFile(path=args.like, why=Phrase("there is no such file"))
+    recipe = program("engine.output", ["show", str(args.like)])["recipe"]
+    if not recipe:
+        from engine.contract.errors import NoRecipe
+
+        raise NoRecipe(path=args.like)
+    original = request_of(recipe)
+    changes = settings_from(args)
+    if args.seed is not None:
+        changes["seed"] = args.seed
+    request = ImageRequest.from_dict(original.to_dict() | {"dtype": recipe["backend"]["dtype"]} | changes)
+    request = replace(request, model=folder_of(request.model) or request.model, out=str(ready_folder(args.out or Path(load_settings().out))))
+    same = set(changes) <= {"model", "text_encoder", "vae", "name", "format"} and args.count == 1
+    if not same:
+        return [replace(request, seed=request.seed + i) for i in range(args.count)], [], ""
+    rows, index = (int(n) for n in recipe["batch"])
+    return [request], ["--replay", f"{rows},{index}"], str(recipe["pixel_sha256"])

@@ -1,0 +1,127 @@
+"""``commonart models``: what models are here, whether they are whole, and turning pickles into safetensors."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+from commonart_desktop.cli import complain
+from commonart_desktop.cli.pictures import folder_of
+from commonart_desktop.core.i18n import tr
+from commonart_desktop.core.process import program
+from engine.contract.errors import Phrase, UsageError, from_wire
+
+
+def add(subparsers: Any) -> None:
+    """Declare the command and its own commands."""
+    parser = subparsers.add_parser("models", help=tr("the models on this machine"), description=tr("The models on this machine."))
+    commands = parser.add_subparsers(dest="models_command", required=True, metavar=tr("COMMAND"))
+    for name, text, does in (("list", tr("the models that are found without being told"), _list),
+                             ("info", tr("licence, sizes, hashes, and what fits this machine"), _info),
+                             ("verify", tr("read every number and check it"), _verify),
+                             ("convert", tr("turn pickled weights into safetensors"), _convert)):
+        one = commands.add_parser(name, help=text, description=text)
+        if name == "convert":
+            one.add_argument("model", metavar="FOLDER")
+            one.add_argument("--yes", action="store_true", help=tr("do not ask"))
+        elif name != "list":
+            one.add_argument("model", metavar="NAME|FOLDER")
+            one.add_argument("--text-encoder", metavar="FOLDER", help=tr("the language model of a bare denoiser; remembered"))
+            one.add_argument("--vae", metavar="FOLDER", help=tr("the VAE of a bare denoiser; remembered"))
+        one.add_argument("--json", action="store_true")
+        one.set_defaults(run=does)
+
+
+def _size(count: float | None) -> str:
+    """Bytes for a person."""
+    if count is None:
+        return "?"
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def _list(args: argparse.Namespace) -> int:
+    models = program("engine.checkpoint", ["list"])["models"]
+    if args.json:
+        print(json.dumps(models, ensure_ascii=False, indent=1))
+        return 0
+    sources = {"bundled": tr("bundled"), "home": tr("your folder"), "hub-cache": tr("Hugging Face cache")}
+    for model in models:
+        print(f"{model['name']}  ({sources[model['source']]})\n    {model['path']}")
+        if model.get("problem"):
+            complain(from_wire(model["problem"]))
+    if not models:
+        print(tr("No model was found."))
+    return 0
+
+
+def _asked(args: argparse.Namespace, what: str, *, bar: str = "") -> dict[str, Any]:
+    arguments = [what, folder_of(args.model) or args.model]
+    for option in ("text_encoder", "vae"):
+        if getattr(args, option, None):
+            arguments += ["--" + option.replace("_", "-"), folder_of(getattr(args, option)) or ""]
+    if not bar:
+        return program("engine.checkpoint", arguments)
+    with tqdm(unit="B", unit_scale=True, desc=bar, file=sys.stderr) as shown:
+        def on_progress(done: int, total: int) -> None:
+            shown.total = total
+            shown.update(done - shown.n)
+
+        return program("engine.checkpoint", arguments, on_progress=on_progress)
+
+
+def _info(args: argparse.Namespace) -> int:
+    info = _asked(args, "info")
+    if args.json:
+        print(json.dumps({k: v for k, v in info.items() if k != "ok"}, ensure_ascii=False, indent=1))
+        return 0
+    print(f"{info['name']}\n    {info['root']}")
+    print(tr("native size {side} px, sides in multiples of {multiple}, captions up to {tokens} tokens", side=info["own_side"],
+             multiple=info["multiple"], tokens=info["max_tokens"]))
+    for name, part in info["parts"].items():
+        print(f"{name}: {_size(part['bytes'])}, {part['dtype']}, {part['parameters'] / 1e6:.1f} M, {part.get('license') or tr('no licence found')}")
+        print(f"    SHA-256 {part['sha256']}\n    {part['folder']}")
+    for dtype, need in info["memory"].items():
+        fits = {True: tr("fits"), False: tr("does not fit"), None: "?"}
+        print(tr("{dtype}: about {need} ({ram} in RAM, {gpu} on the GPU)", dtype=dtype, need=_size(need["bytes"]), ram=fits[need["fits_ram"]],
+                 gpu=fits[need["fits_gpu"]] if need.get("fits_gpu") is not None else tr("no GPU")))
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    answer = _asked(args, "verify", bar=tr("checking"))
+    if args.json:
+        print(json.dumps({k: v for k, v in answer.items() if k != "ok"}, ensure_ascii=False, indent=1))
+    else:
+        for file in answer["files"]:
+            print(f"✓ {file['path']}  {file['sha256']}")
+        print(tr("All is whole."))
+    return 0
+
+
+def _convert(args: argparse.Namespace) -> int:
+    question = tr("{folder} holds pickled weights. They are read without running anything in them, and written beside as safetensors. Go on? [y/N]",
+                  folder=args.model)
+    if not args.yes:
+        if sys.stdin is None or not sys.stdin.isatty():
+            raise UsageError(why=Phrase("Converting pickled weights needs your consent: say --yes"))
+        print(question, end=" ", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes", "はい"):
+            print(tr("Nothing was done."), file=sys.stderr)
+            return 1
+    answer = _asked(args, "convert", bar=tr("converting"))
+    if args.json:
+        print(json.dumps({"written": answer["written"]}, ensure_ascii=False))
+    else:
+        for path in answer["written"]:
+            print(path)
+        if not answer["written"]:
+            print(tr("There was nothing to convert."))
+    return 0

@@ -1,0 +1,93 @@
+"""The options that ``generate`` and ``queue add`` share, and the requests they stand for."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from commonart_desktop.core.compose import compose, orders, ready_folder
+from commonart_desktop.core.home import home
+from commonart_desktop.core.i18n import tr
+from commonart_desktop.core.settings import load_settings
+from engine.contract import naming
+from engine.contract.errors import BadFile, BadValue, Phrase, UsageError
+from engine.contract.request import DTYPES, FORMATS, SAMPLERS, ImageRequest
+
+
+def size(text: str) -> tuple[int, int]:
+    """``512x768`` or ``512``."""
+    match = re.fullmatch(r"(\d{1,5})(?:[xX×](\d{1,5}))?", text)
+    if not match:
+        raise BadValue(name="size", value=text, why=Phrase("it is written like {example}", example="512x768"))
+    return int(match[1]), int(match[2] or match[1])
+
+
+def add_picture_options(parser: argparse.ArgumentParser) -> None:
+    """Everything that says which pictures are wanted."""
+    parser.add_argument("prompts", nargs="*", metavar=tr("PROMPT"),
+                        help=tr("what to draw; {{a|b}} chooses, __name__ takes a line of a wildcard file, [[a|b]] makes every combination"))
+    parser.add_argument("--from", dest="file", type=Path, metavar="FILE", help=tr("prompts from a .txt (one a line), .csv or .jsonl file"))
+    parser.add_argument("--encoding", help=tr("how that file is written, if not in UTF-8 (cp932)"))
+    parser.add_argument("--wildcards", type=Path, action="append", default=[], metavar="DIR", help=tr("another folder of wildcard files"))
+    parser.add_argument("--negative", metavar=tr("TEXT"), help=tr("what to keep out of the picture"))
+    parser.add_argument("--model", metavar="NAME|FOLDER", help=tr("a model's name or folder"))
+    parser.add_argument("--text-encoder", metavar="FOLDER", help=tr("the language model of a bare denoiser; remembered"))
+    parser.add_argument("--vae", metavar="FOLDER", help=tr("the VAE of a bare denoiser; remembered"))
+    parser.add_argument("--count", type=int, default=1, metavar="N", help=tr("pictures of each prompt"))
+    parser.add_argument("--seed", type=int, metavar="S", help=tr("the first picture's seed, then S+1 and so on; random if not given"))
+    parser.add_argument("--steps", type=int, metavar="N", help=tr("denoising steps (20)"))
+    parser.add_argument("--guidance", type=float, metavar="G", help=tr("how strictly to follow the prompt (4.5)"))
+    parser.add_argument("--size", metavar="WxH", help=tr("pixels; the model's own size if not given"))
+    parser.add_argument("--sampler", metavar="NAME", help=tr("one of {names}", names=", ".join(SAMPLERS)))
+    parser.add_argument("--dtype", choices=DTYPES, help=tr("how numbers are held; auto chooses by the device"))
+    parser.add_argument("--deterministic", action="store_true", default=None, help=tr("the same bytes whatever else is in the batch"))
+    parser.add_argument("--out", type=Path, metavar="DIR", help=tr("the output folder (outputs)"))
+    parser.add_argument("--name", metavar=tr("TEMPLATE"), help=tr("file names, such as {{date}}/{{prompt:40}}-{{seed}}; known are {fields}",
+                                                                  fields=" ".join(f"{{{f}}}" for f in naming.FIELDS)))
+    parser.add_argument("--format", choices=FORMATS, help=tr("the file format (png)"))
+
+
+def folder_of(text: str | None) -> str | None:
+    """A model or part as the engine should look for it: an existing folder by its full path, else a name."""
+    if text is None:
+        return None
+    path = Path(text).expanduser()
+    return str(path.absolute()) if path.exists() or len(path.parts) > 2 else text
+
+
+def settings_from(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings given on the line, in the words of ``ImageRequest``."""
+    given: dict[str, Any] = {
+        "negative": args.negative, "model": folder_of(args.model), "text_encoder": folder_of(args.text_encoder), "vae": folder_of(args.vae),
+        "steps": args.steps, "guidance": args.guidance, "sampler": args.sampler, "dtype": args.dtype, "deterministic": args.deterministic,
+        "name": args.name, "format": args.format}
+    if args.size is not None:
+        given["width"], given["height"] = size(args.size)
+    return {k: v for k, v in given.items() if v is not None}
+
+
+def requests_from(args: argparse.Namespace) -> Iterator[ImageRequest]:
+    """The pictures asked for; the output folder is made ready.
+
+    Raises:
+        UsageError and its kinds.
+    """
+    if not args.prompts and args.file is None:
+        raise UsageError(why=Phrase("Nothing to draw: give a prompt, or a file with --from"))
+    mine = load_settings()
+    base = {"model": folder_of(mine.model), **({"name": mine.name} if mine.name else {}), **settings_from(args)}
+    folders = [*args.wildcards, home() / "wildcards"]
+    for folder in args.wildcards:
+        if not folder.is_dir():
+            raise BadFile(path=folder, why=Phrase("there is no such folder"))
+    made = list(compose(orders(args.prompts, args.file, args.encoding), base | {"out": "?"}, count=args.count, seed=args.seed,
+                        wildcards=[f for f in folders if f.is_dir()]))
+    if not made:
+        raise UsageError(why=Phrase("Nothing to draw: there is no prompt in {path}", path=args.file))
+    out = str(ready_folder(args.out or Path(mine.out)))  # only once all else is found right
+    for request in made:
+        object.__setattr__(request, "out", out)  # frozen, and fresh: nobody has seen it yet
+    return iter(made)

@@ -1,0 +1,77 @@
+"""``commonart queue run``: workers over the queue, in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from commonart_desktop.cli.progress import Display
+from commonart_desktop.core import after
+from commonart_desktop.core.i18n import tr
+from commonart_desktop.core.settings import load_settings
+from commonart_desktop.core.supervisor import Supervisor
+from engine.contract import events
+from engine.contract.errors import AfterCrash, BadValue, Phrase
+from engine.contract.queue import Ledger
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare them."""
+    parser.add_argument("--until-empty", action="store_true", help=tr("end when nothing is waiting; else wait for more"))
+    parser.add_argument("--resume", action="store_true", help=tr("go on after a crash"))
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help=tr("engines side by side, one a GPU"))
+    parser.add_argument("--then", default="exit", metavar="exit|sleep|shutdown|COMMAND", help=tr("what to do when the queue is empty"))
+    parser.add_argument("--batch-size", type=int, metavar="N", help=tr("pictures denoised together; chosen by the device if not given"))
+    parser.add_argument("--device", default=None, help=tr("auto, cpu, cuda, cuda:1, mps"))
+    parser.add_argument("--json", action="store_true", help=tr("one JSON object a picture on standard output"))
+    parser.add_argument("--quiet", action="store_true", help=tr("no progress bar"))
+
+
+def _may_resume(args: argparse.Namespace, ledger: Ledger) -> bool:
+    """Whether to bring home what a crash left. Asks a person who is there; a program has to say ``--resume``.
+
+    Raises:
+        AfterCrash
+    """
+    stranded = len(ledger.stranded())
+    if not stranded or args.resume:
+        return bool(args.resume)
+    if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():
+        print(tr("The last run stopped in the middle of {count} picture(s). Go on? [y/N]", count=stranded), end=" ", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() in ("y", "yes", "はい"):
+            return True
+    raise AfterCrash(count=stranded)
+
+
+def run(args: argparse.Namespace, ledger: Ledger) -> int:
+    """Work off the queue; returns the exit status."""
+    if not 1 <= args.workers <= 64:
+        raise BadValue(name="workers", value=args.workers, why=Phrase("it must lie between {low} and {high}", low=1, high=64))
+    after.command_for(args.then)  # refuse a wrong one now, not in the morning
+    resume = _may_resume(args, ledger)
+    if resume:
+        ledger.pause(None, False)  # what stopped the last run was seen by the user
+    paused, error = ledger.paused()
+    device = args.device or (load_settings().device if args.workers == 1 else None)
+    options = [*(["--until-empty"] if args.until_empty or args.then != "exit" else []), *(["--device", device] if device else []),
+               *(["--batch-size", str(args.batch_size)] if args.batch_size else [])]
+    supervisor = Supervisor(ledger.path, options, workers=args.workers, debug=args.debug)
+    counts = ledger.counts()
+    display = Display(counts["waiting"] + counts["running"], as_json=args.json, quiet=args.quiet)
+    if paused and error is None:
+        display.note(tr("The queue is paused: `commonart queue resume --all` goes on."))
+    try:
+        for event in supervisor.events(resume=resume):
+            display.show(event)
+            if isinstance(event, events.Idle) and not args.until_empty:
+                display.note(tr("Nothing is waiting. Ctrl+C ends."))
+    except KeyboardInterrupt:
+        display.note(tr("Stopping after what is in hand…"))
+        supervisor.stop()
+        display.note(tr("Interrupted; {count} finished picture(s) kept.", count=display.made))
+        return 130
+    finally:
+        supervisor.stop(10)
+        display.close()
+    status = display.exit_status()
+    return after.do(args.then) or status if args.then != "exit" else status

@@ -1,0 +1,43 @@
+"""``commonart show IMAGE``: the recipe inside a picture."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from commonart_desktop.core.i18n import tr
+from commonart_desktop.core.process import program
+
+
+def add(subparsers: Any) -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser("show", help=tr("print the recipe inside a picture"), description=tr("Print the recipe inside a picture."))
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    parser.add_argument("--json", action="store_true", help=tr("the whole recipe as JSON"))
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print; returns the exit status."""
+    for image in args.images:
+        found = program("engine.output", ["show", str(image)])
+        if args.json:
+            print(json.dumps(found["recipe"] or {"parameters": found["parameters"]}, ensure_ascii=False, indent=1))
+            continue
+        recipe = found["recipe"]
+        if not recipe:
+            print(found["parameters"])
+            continue
+        asked = recipe["request"]
+        lines = {
+            tr("prompt"): asked["prompt"], tr("template"): asked.get("template", ""), tr("negative prompt"): asked.get("negative", ""),
+            tr("seed"): asked["seed"], tr("size"): f"{found['width']} x {found['height']}", tr("steps"): asked.get("steps", 20),
+            tr("guidance"): asked.get("guidance", 4.5), tr("sampler"): asked.get("sampler", "dpm++2m"), tr("model"): asked["model"],
+            "SHA-256": recipe["hashes"]["denoiser"], tr("made with"): f"{recipe['app']}, {recipe['backend']['backend']}, "
+            f"{recipe['backend']['device']}, {recipe['backend']['dtype']}", tr("pixels"): recipe["pixel_sha256"]}
+        for name, value in lines.items():
+            if value != "":
+                print(f"{name}: {value}")
+    return 0

@@ -1,0 +1,42 @@
+"""What to do when the queue is empty. Systems differ in how they sleep; only this place knows."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+
+from engine.contract.errors import FeatureMissing, Phrase
+
+_SLEEP = {"win32": ["rundll32.exe", "powrprof.dll,SetSuspendState", "0,1,0"], "darwin": ["pmset", "sleepnow"], "linux": ["systemctl", "suspend"]}
+_SHUTDOWN = {"win32": ["shutdown", "/s", "/t", "60"], "darwin": ["osascript", "-e", 'tell application "System Events" to shut down'],
+             "linux": ["systemctl", "poweroff"]}
+
+
+def command_for(what: str) -> list[str] | None:
+    """The command that ``--then`` stands for; None for ``exit``.
+
+    Raises:
+        FeatureMissing: this system has no such command known here.
+    """
+    if what == "exit":
+        return None
+    table = {"sleep": _SLEEP, "shutdown": _SHUTDOWN}.get(what)
+    if table is None:
+        return [what] if sys.platform == "win32" else shlex.split(what)
+    if sys.platform not in table:
+        raise FeatureMissing(what=what, why=Phrase("this system is not known"))
+    return table[sys.platform]
+
+
+def do(what: str) -> int:
+    """Run it; the command's own exit status."""
+    command = command_for(what)
+    if command is None:
+        return 0
+    try:
+        if sys.platform == "win32" and what not in ("sleep", "shutdown"):
+            return subprocess.run(what, shell=True, check=False).returncode  # the user's own command line, as they typed it
+        return subprocess.run(command, check=False).returncode
+    except OSError as e:
+        raise FeatureMissing(what=what, why=e.strerror or str(e)) from e

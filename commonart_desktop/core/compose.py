@@ -1,0 +1,88 @@
+"""From what a person writes to the pictures asked for, with everything random fixed."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.contract import naming, promptfile, template
+from engine.contract.errors import BadRow, BadValue, CommonArtError, OutputFolder, Phrase
+from engine.contract.request import MAX_SEED, ImageRequest
+
+MAX_PICTURES = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """One prompt as written, with the settings that differ from the base. ``source`` names the file and line."""
+
+    prompt: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    source: tuple[str, int] | None = None
+
+
+def orders(prompts: Iterable[str], file: Path | None, encoding: str | None) -> Iterator[Order]:
+    """Prompts given directly, then those of a file.
+
+    Raises:
+        BadFile, BadRow
+    """
+    for text in prompts:
+        yield Order(prompt=text)
+    if file is not None:
+        for row in promptfile.read(file, encoding=encoding):
+            yield Order(prompt=row.prompt, settings=row.settings, source=(str(file), row.line))
+
+
+def compose(wanted: Iterable[Order], base: dict[str, Any], *, count: int = 1, seed: int | None = None,
+            wildcards: Sequence[Path] = ()) -> Iterator[ImageRequest]:
+    """The pictures of each order: every ``[[combination]]``, ``count`` times.
+
+    With a seed, the pictures of one combination get seed, seed + 1, ... for every prompt alike, so that prompts can be
+    compared; without one each picture draws its own. ``{a|b}`` and ``__name__`` are drawn here, once and for all.
+
+    Raises:
+        BadTemplate, BadValue, BadRow: with the file's line where there is one.
+    """
+    if not 1 <= count <= MAX_PICTURES:
+        raise BadValue(name="count", value=count, why=Phrase("it must lie between {low} and {high}", low=1, high=MAX_PICTURES))
+    made = 0
+    for order in wanted:
+        settings = base | order.settings
+        times, first = settings.pop("count", count), settings.pop("seed", seed)
+        draw_seed = secrets.randbelow(2**32) if first is None else first
+        try:
+            for e in template.expand(order.prompt, count=times, seed=draw_seed, wildcards=wildcards):
+                made += 1
+                if made > MAX_PICTURES:
+                    raise BadValue(name="count", value=made, why=Phrase("it must lie between {low} and {high}", low=1, high=MAX_PICTURES))
+                own = secrets.randbelow(2**32) if first is None else (first + e.index % times) % (MAX_SEED + 1)
+                request = ImageRequest(prompt=e.text, template=order.prompt if e.text != order.prompt else "", draw=e.draw, seed=own, **settings)
+                naming.check(request.name or naming.DEFAULT, request.extra)
+                yield request
+        except BadRow:
+            raise
+        except CommonArtError as e:
+            if order.source is None:
+                raise
+            raise BadRow(path=order.source[0], line=order.source[1], why=Phrase(e.message, **e.fields)) from e
+
+
+def ready_folder(folder: Path) -> Path:
+    """The output folder, made if it was not there and tried by writing to it; absolute.
+
+    Raises:
+        OutputFolder
+    """
+    folder = folder.expanduser().absolute()
+    probe = folder / f".commonart-{secrets.token_hex(4)}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as e:
+        raise OutputFolder(path=folder, why=e.strerror or str(e)) from e
+    return folder

@@ -1,0 +1,20 @@
+"""Where the user's data lies, and what the program ships."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def home() -> Path:
+    """The data folder; ``COMMONART_HOME`` moves it, and is set so that processes started from here agree."""
+    if not os.environ.get("COMMONART_HOME"):
+        import platformdirs
+
+        os.environ["COMMONART_HOME"] = str(platformdirs.user_data_path("CommonArt Desktop", appauthor=False))
+    return Path(os.environ["COMMONART_HOME"])
+
+
+def resources() -> Path:
+    """Bundled model, icons, translations, presets."""
+    return Path(__file__).resolve().parents[2] / "resources"

@@ -1,0 +1,60 @@
+"""Every sentence in Japanese and English. English templates are the keys; ``resources/translations/ja.json`` the Japanese."""
+
+from __future__ import annotations
+
+import json
+import locale
+import os
+from functools import cache
+from typing import Any
+
+from commonart_desktop.core.home import resources
+from commonart_desktop.core.settings import load_settings
+from engine.contract.errors import CommonArtError, Phrase
+
+LANGUAGES = ("en", "ja")
+
+
+@cache
+def language() -> str:
+    """``COMMONART_LANG``, else the settings, else the system's."""
+    for wanted in (os.environ.get("COMMONART_LANG"), load_settings().language, _system()):
+        if wanted and wanted[:2].lower() in LANGUAGES:
+            return wanted[:2].lower()
+    return "en"
+
+
+def _system() -> str:
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        if os.environ.get(name):
+            return os.environ[name]
+    found = (locale.getlocale()[0] or "").lower()
+    return "ja" if found.startswith("japan") else found  # Windows says Japanese_Japan
+
+
+@cache
+def catalogue(lang: str) -> dict[str, str]:
+    """English template -> template in ``lang``; empty for English."""
+    if lang == "en":
+        return {}
+    found: dict[str, str] = json.loads((resources() / "translations" / f"{lang}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def tr(template: str, /, **fields: Any) -> str:
+    """The sentence in the user's language, filled in. Fields that are phrases are told in that language too."""
+    told = {k: say(v) if isinstance(v, Phrase) else v for k, v in fields.items()}
+    text = catalogue(language()).get(template, template)
+    return text.format(**told) if told else text
+
+
+def say(phrase: Phrase) -> str:
+    """A part of a sentence in the user's language."""
+    return tr(phrase.template, **phrase.fields)
+
+
+def sentence(error: CommonArtError) -> tuple[str, str]:
+    """What happened and why, and what to do (empty where nothing is known), in the user's language."""
+    fields = error.fields or {"why": str(error)}
+    hint = tr(error.hint, **fields) if error.hint else ""
+    return tr(error.message, **fields), hint

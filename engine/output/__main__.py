@@ -1,0 +1,79 @@
+"""``python -m engine.output COMMAND``: what is in a picture, and contact sheets. One JSON document on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from engine.checkpoint.machine import Parser, run_program
+from engine.contract.errors import BadFile, NoRecipe, Phrase
+from engine.output.image import read_parameters, read_recipe
+
+
+def show(path: Path) -> dict[str, Any]:
+    """Recipe, ``parameters`` text, size and format of a picture.
+
+    Raises:
+        BadFile: not a picture. NoRecipe: it has neither recipe nor parameters.
+    """
+    try:
+        recipe: dict[str, Any] | None = read_recipe(path)
+    except NoRecipe:
+        recipe = None
+    parameters = read_parameters(path)
+    if recipe is None and not parameters:
+        raise NoRecipe(path=path)
+    with Image.open(path) as image:
+        width, height = image.size
+        kind = (image.format or "").lower()
+    return {"path": str(path), "recipe": recipe, "parameters": parameters, "width": width, "height": height, "format": kind}
+
+
+def read_captions(file: Path, pictures: Sequence[str]) -> list[str]:
+    """Captions from JSON: a list, one a picture, or an object from picture (as given, or its file name) to caption.
+
+    Raises:
+        BadFile
+    """
+    try:
+        data = json.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as e:
+        raise BadFile(path=file, why=e.strerror or str(e)) from e
+    except (ValueError, RecursionError) as e:
+        raise BadFile(path=file, why=Phrase("it is not JSON")) from e
+    if isinstance(data, dict):
+        data = [data.get(p, data.get(Path(p).name, "")) for p in pictures]
+    if not isinstance(data, list) or len(data) != len(pictures) or not all(isinstance(c, str) for c in data):
+        raise BadFile(path=file, why=Phrase("it must hold one caption for each of the {n} pictures", n=len(pictures)))
+    return data
+
+
+def work(argv: list[str]) -> dict[str, Any]:
+    """The command in ``argv``."""
+    parser = Parser(prog="python -m engine.output", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
+    command = commands.add_parser("show")
+    command.add_argument("image", metavar="IMAGE", type=Path)
+    command = commands.add_parser("sheet")
+    command.add_argument("out", metavar="OUT.png", type=Path)
+    command.add_argument("images", metavar="IMAGE", nargs="+")
+    command.add_argument("--columns", type=int)
+    command.add_argument("--captions-json", metavar="FILE", type=Path)
+    args = parser.parse_args(argv)
+    if args.command == "show":
+        return show(args.image)
+    from engine.output.sheet import write_sheet
+
+    captions = read_captions(args.captions_json, args.images) if args.captions_json else None
+    written = write_sheet(args.out, [Path(p) for p in args.images], captions, args.columns)
+    return asdict(written) | {"path": str(written.path), "pictures": len(args.images)}
+
+
+if __name__ == "__main__":
+    sys.exit(run_program(work))

@@ -1,0 +1,79 @@
+"""Last stage: a diffusers pipeline folder out of the trained parts, with card, licences and attribution."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from trainer.mini import denoiser, text, vae
+from trainer.mini.captions import BOTH, GROUNDED, PLAIN, STYLED
+from trainer.mini.packages import NAMES, STYLES
+from trainer.mini.pictures import GROUNDS, concepts
+
+INDEX = {
+    "_class_name": "PixArtSigmaPipeline", "_diffusers_version": "0.42.1", "scheduler": ["diffusers", "DPMSolverMultistepScheduler"],
+    "text_encoder": ["transformers", "LlamaForCausalLM"], "tokenizer": ["transformers", "PreTrainedTokenizerFast"],
+    "transformer": ["diffusers", "PixArtTransformer2DModel"], "vae": ["diffusers", "AutoencoderKL"]}
+
+
+def vocabulary() -> dict[str, list[str]]:
+    """What the model was taught: names, styles and colours; and the small words of the caption templates."""
+    known = [n for c in concepts() for n in (*c.en, *c.ja)]
+    known += [w for s in STYLES for w in (*s.en, *s.ja)]
+    known += [w for _, en, ja in GROUNDS.values() for w in (*en, *ja)]
+    templates = [t for table in (PLAIN, STYLED, GROUNDED, BOTH) for t in (*table["en"], *table["ja"])]
+    small = {w for t in templates for w in re.findall(r"[a-z]+|[\u3040-\u30ff\u4e00-\u9fff]+", re.sub(r"\{\w+\}", " ", t))}
+    small |= {"a", "an", "の", "に", "は", "を", "で", "と", "です", "背景", "絵", "が", "も", "へ", "や", "から", "まで", "描いて", "イラスト", "アイコン", "いる", "ある"}
+    return {"known": sorted(set(known)), "small": sorted(small)}
+
+
+def assemble(work: Path, out: Path, rows: list[dict[str, str]]) -> None:
+    """Write the model folder; what is there already is replaced only when all parts are ready."""
+    from diffusers import DPMSolverMultistepScheduler
+
+    aside = out.with_name(out.name + ".part")
+    shutil.rmtree(aside, ignore_errors=True)
+    factor = float(load_file(work / "latents.safetensors")["factor"])
+    coder = vae.build(factor)
+    empty = torch.zeros(0)
+    trained = vae.train(empty.numpy(), empty.numpy(), work, steps=0)
+    coder.load_state_dict(trained.state_dict())
+    # half precision on disk: the rounding is far below the model's own error, and the download is half as large
+    coder.half().save_pretrained(aside / "vae")
+    _, llm = text.train(work, steps=0)
+    llm.half().save_pretrained(aside / "text_encoder")
+    shutil.copytree(work / "tokenizer", aside / "tokenizer")
+    model = denoiser.build()
+    model.load_state_dict(load_file(work / "denoiser.safetensors"), strict=False)
+    model.half().save_pretrained(aside / "transformer")
+    DPMSolverMultistepScheduler(**denoiser.SCHEDULER).save_pretrained(aside / "scheduler")
+    (aside / "model_index.json").write_text(json.dumps(INDEX, indent=1) + "\n", encoding="utf-8")
+    (aside / "vocabulary.json").write_text(json.dumps(vocabulary(), ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+    with (aside / "ATTRIBUTION.csv").open("w", encoding="utf-8", newline="") as f:
+        writer = csv.DictWriter(f, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    licenses = Path(__file__).resolve().parents[2] / "resources" / "licenses"
+    shutil.copytree(licenses, aside / "LICENSES")
+    (aside / "README.md").write_text(card(rows), encoding="utf-8")
+    if out.exists():
+        shutil.rmtree(out)
+    aside.rename(out)
+
+
+def card(rows: list[dict[str, str]]) -> str:
+    """The model card."""
+    template = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
+    table = "\n".join(f"| {s.package.name} {s.package.version} | {s.creator} | {s.license} | {sum(r['package'].startswith(s.package.name + '@') for r in rows)} |"
+                      for s in STYLES)
+    styles = "\n".join(f"- {', '.join(s.en)} / {'、'.join(s.ja)}" for s in STYLES)
+    return template.format(concepts=len(concepts()), styles=styles, table=table, names=f"{NAMES.name} {NAMES.version}",
+                           grounds=", ".join(f"{en[0]} / {ja[0]}" for _, en, ja in GROUNDS.values()),
+                           vae_samples=f"{vae.STEPS * vae.BATCH:,}", text_samples=f"{text.STEPS * text.BATCH:,}",
+                           denoiser_samples=f"{denoiser.STEPS * denoiser.BATCH:,}")
