@@ -60,6 +60,10 @@ class DiTConfig:
             raise ValueError("norm_type is missing, a PixArt transformer has 'ada_norm_single'")
         names = cls.__dataclass_fields__
         known = {k: v for k, v in data.items() if k in names and v is not None}
+        for key, value in known.items():
+            kinds: tuple[type, ...] = {"int": (int,), "float": (int, float), "bool": (bool,)}[str(names[key].type)]
+            if type(value) not in kinds or (type(value) is not bool and not value > 0):
+                raise ValueError(f"{key} is {value!r}")
         size, patch = int(known.get("sample_size", 128)), int(known.get("patch_size", 2))
         # The two defaults below are those of diffusers, where a config leaves the entry out or null.
         known.setdefault("interpolation_scale", max(size // 64, 1))

@@ -61,7 +61,10 @@ class Schedule:
             betas = np.array([min(1 - bar((i + 1) / n) / bar(i / n), 0.999) for i in range(n)], np.float32)
         else:
             raise ValueError(f"beta_schedule {self.beta_schedule!r}")
-        return np.cumprod((1.0 - betas).astype(np.float64))
+        bar = np.cumprod((1.0 - betas).astype(np.float64))
+        if not ((bar > 0) & (bar <= 1)).all():  # also refuses nan
+            raise ValueError(f"beta_start {self.beta_start!r}, beta_end {self.beta_end!r}")
+        return bar
 
     def timesteps(self, steps: int) -> np.ndarray[Any, np.dtype[np.int64]]:
         """``[steps]``, falling. The three spacings of Lin et al., arXiv 2305.08891, table 2."""

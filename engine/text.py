@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.checkpoint.layout import ModelFolder
+from engine.checkpoint.weights import weight_files
 from engine.contract.errors import BrokenWeights, Phrase, WrongTokenizer
 
 
@@ -52,11 +54,15 @@ class CaptionEncoder:
         try:
             config = AutoConfig.from_pretrained(folder.text_encoder, local_files_only=True, trust_remote_code=False)
             loader: Any = T5EncoderModel if config.model_type == "t5" else AutoModel
-            self.model = loader.from_pretrained(
+            first = weight_files(folder.text_encoder)[0].name
+            model, told = loader.from_pretrained(
                 folder.text_encoder, config=config, local_files_only=True, trust_remote_code=False, use_safetensors=True,
-                dtype=dtype).eval().requires_grad_(False).to(device)
+                dtype=dtype, variant=next((v for v in ("fp16", "bf16") if f".{v}." in first or f".{v}-" in first), None), output_loading_info=True)
+            self.model = model.eval().requires_grad_(False).to(device)
         except Exception as e:
             raise BrokenWeights(path=folder.text_encoder, why=Phrase("it cannot be loaded ({reason})", reason=_short(e))) from e
+        if told["missing_keys"]:  # transformers would fill them at random
+            raise BrokenWeights(path=folder.text_encoder, why=Phrase("the tensor {name} is missing", name=min(told["missing_keys"])))
         rows = self.model.get_input_embeddings().weight.shape[0]
         if len(self.tokenizer) > rows:
             raise WrongTokenizer(path=folder.tokenizer, why=Phrase(
@@ -122,7 +128,8 @@ class FeatureStore:
             aside.write_bytes(save({"states": feature.states}, {"cut": str(int(feature.cut))}))
             os.replace(aside, file)
         except OSError:
-            aside.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                aside.unlink(missing_ok=True)
 
     def get_many(self, texts: Sequence[str]) -> dict[str, Feature]:
         """Those of ``texts`` that are known."""

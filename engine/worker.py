@@ -46,7 +46,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m engine.worker", description=__doc__)
     parser.add_argument("ledger", type=Path)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--backend", default="auto", choices=["auto", "pytorch", "fake"])
+    parser.add_argument("--backend", default=os.environ.get("COMMONART_BACKEND", "auto"), choices=["auto", "pytorch", "fake"])
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--replay", metavar="ROWS,INDEX", help="make each picture as row INDEX of a micro-batch of ROWS")
     parser.add_argument("--preview", type=int, default=0, metavar="STEPS", help="a small picture every so many steps")

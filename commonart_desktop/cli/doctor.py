@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         marks = {"ok": "✓", "warning": "!", "missing": "✗"}
         for check in checks:
-            print(f"{marks[check['state']]} {_told(check['name'])}: {_told(check['value'])}")
+            value = "–" if check["value"] is None else _told(check["value"])
+            print(f"{marks[check['state']]} {_told(check['name'])}: {value}")
             if check.get("advice"):
                 print(f"    {_told(check['advice'])}")
     return 1 if any(c["state"] == "missing" for c in checks) else 0

@@ -28,7 +28,7 @@ def size(text: str) -> tuple[int, int]:
 def add_picture_options(parser: argparse.ArgumentParser) -> None:
     """Everything that says which pictures are wanted."""
     parser.add_argument("prompts", nargs="*", metavar=tr("PROMPT"),
-                        help=tr("what to draw; {{a|b}} chooses, __name__ takes a line of a wildcard file, [[a|b]] makes every combination"))
+                        help=tr("what to draw; {a|b} chooses, __name__ takes a line of a wildcard file, [[a|b]] makes every combination"))
     parser.add_argument("--from", dest="file", type=Path, metavar="FILE", help=tr("prompts from a .txt (one a line), .csv or .jsonl file"))
     parser.add_argument("--encoding", help=tr("how that file is written, if not in UTF-8 (cp932)"))
     parser.add_argument("--wildcards", type=Path, action="append", default=[], metavar="DIR", help=tr("another folder of wildcard files"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,15 +85,19 @@ def read_config(path: Path) -> dict[str, Any]:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as e:
         raise BrokenWeights(path=path, why=e.strerror or str(e)) from e
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise BrokenWeights(path=path, why=Phrase("it is not JSON")) from e
     if not isinstance(data, dict):
         raise BrokenWeights(path=path, why=Phrase("it is not a JSON object"))
     return data
 
 
-def _has_weights(folder: Path) -> bool:
-    return any(folder.glob("*.safetensors")) or any(folder.glob("*.bin"))
+def _is(path: Path, what: Callable[[Path], bool]) -> bool:
+    """``what(path)``; a name that no disk can hold is nothing."""
+    try:
+        return what(path)
+    except (OSError, ValueError):
+        return False
 
 
 def _encoder_folders(given: Path) -> tuple[Path, Path]:
@@ -110,7 +115,7 @@ def _vae_folder(given: Path) -> Path:
 
 def _check_part(folder: Path, what: str, classes: tuple[str, ...]) -> None:
     config = read_config(folder / "config.json")
-    found = config.get("_class_name") or (config.get("architectures") or ["?"])[0]
+    found = config.get("_class_name", "?")
     if classes and found not in classes:
         raise NotAModel(path=folder, why=Phrase("its {part} is a {found}", part=what, found=found))
     weight_files(folder)
@@ -123,10 +128,10 @@ def identify(root: Path, *, text_encoder: Path | None = None, vae: Path | None =
         NotAModel, MissingPart, NeedsConversion, BrokenWeights, WrongTokenizer: each names the folder.
     """
     root = root.absolute()
-    if not root.is_dir():
-        raise BadFile(path=root, why=Phrase("there is no such folder") if not root.exists() else Phrase("it is not a folder"))
+    if not _is(root, Path.is_dir):
+        raise BadFile(path=root, why=Phrase("there is no such folder") if not _is(root, Path.exists) else Phrase("it is not a folder"))
     for part in (text_encoder, vae):
-        if part is not None and not part.is_dir():
+        if part is not None and not _is(part, Path.is_dir):
             raise BadFile(path=part, why=Phrase("there is no such folder"))
     index = root / "model_index.json"
     pipeline = ""

@@ -109,8 +109,13 @@ def locate(model: str) -> tuple[Path, str]:
     Raises:
         UnknownModel: neither; the nearest known names are told.
     """
-    path = Path(model).expanduser()
-    if path.exists() or path.is_absolute() or model.startswith("."):
+    path = Path(model)
+    try:
+        path = path.expanduser()
+        there = path.exists()
+    except (OSError, RuntimeError, ValueError):  # a name that no disk can hold, or nobody's home
+        there = False
+    if there or path.is_absolute() or model.startswith("."):
         return path, path.resolve().name
     known = list(find_all())
     for found in known:
@@ -132,7 +137,7 @@ def open_model(model: str, text_encoder: str | None = None, vae: str | None = No
 
     def part(given: str | None, key: str) -> Path | None:
         if given:
-            return locate(given)[0] if not Path(given).expanduser().exists() else Path(given).expanduser()
+            return locate(given)[0]
         return Path(before[key]) if key in before and Path(before[key]).is_dir() else None
 
     encoder, decoder = part(text_encoder, "text_encoder"), part(vae, "vae")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import struct
 from collections.abc import Callable
@@ -46,16 +47,18 @@ def read_header(path: Path) -> dict[str, Entry]:
                 raise BrokenWeights(path=path, why=Phrase("it is not a safetensors file, or its head is cut off"))
             table = json.loads(f.read(length).decode("utf-8"))
         entries = {k: Entry(v["dtype"], tuple(v["shape"]), *v["data_offsets"]) for k, v in table.items() if k != "__metadata__"}
+        if not all(isinstance(e.dtype, str) and all(type(n) is int and n >= 0 for n in (*e.shape, e.start, e.stop)) for e in entries.values()):
+            raise ValueError
     except OSError as e:
         raise BrokenWeights(path=path, why=e.strerror or str(e)) from e
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         raise BrokenWeights(path=path, why=Phrase("its table cannot be read")) from e
     end = 0
-    for name, e in entries.items():
-        count = int(np.prod(e.shape, dtype=np.int64)) if e.shape else 1
-        if e.dtype not in WIDTH or e.stop - e.start != count * WIDTH[e.dtype] or e.start < 0:
+    for name, e in sorted(entries.items(), key=lambda item: (item[1].start, item[1].stop)):
+        # tensors lie one after the other, without holes: safetensors asks for it too
+        if e.dtype not in WIDTH or e.stop - e.start != math.prod(e.shape) * WIDTH[e.dtype] or e.start != end:
             raise BrokenWeights(path=path, why=Phrase("the entry {name} contradicts itself", name=name))
-        end = max(end, e.stop)
+        end = e.stop
     if 8 + length + end != size:
         raise BrokenWeights(path=path, why=Phrase("it should be {want} bytes long and is {found}", want=8 + length + end, found=size))
     return entries
@@ -77,9 +80,11 @@ def weight_files(folder: Path) -> list[Path]:
             if index.is_file():
                 try:
                     names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-                except (ValueError, KeyError, AttributeError) as e:
+                    files = [folder / Path(n).name for n in names]
+                    if not files:
+                        raise ValueError
+                except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as e:
                     raise BrokenWeights(path=index, why=Phrase("its table cannot be read")) from e
-                files = [folder / Path(n).name for n in names]
                 for file in files:
                     if not file.is_file():
                         raise BrokenWeights(path=file, why=Phrase("this shard is missing"))

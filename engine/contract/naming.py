@@ -29,7 +29,7 @@ def parts_of(template: str) -> list[tuple[str, str | None, str]]:
     try:
         parts = [(lit, field, spec or "") for lit, field, spec, conversion in string.Formatter().parse(template)]
     except ValueError as e:
-        raise BadTemplate(template=template, why=Phrase("a brace is not closed; write {{{{ for one brace")) from e
+        raise BadTemplate(template=template, why=Phrase("a brace is not closed; write {{ for one brace")) from e
     literal = "".join(lit for lit, _, _ in parts)
     if not template.strip() or template.endswith(("/", "\\")):
         raise BadTemplate(template=template, why=Phrase("it names no file"))

@@ -153,15 +153,16 @@ def write_sheet(out: Path, pictures: Sequence[Path], captions: Sequence[str] | N
     across = columns or min(len(small), max(1, round(math.sqrt(len(small)) * 1.2)))
     across = min(across, len(small))
     down = -(-len(small) // across)
-    wide, tall = max(SIDE, *(p.width for p in small)), max(p.height for p in small)
+    wide = max(SIDE, *(p.width for p in small))
+    talls = [max(p.height for p in small[r * across:(r + 1) * across]) for r in range(down)]
     lines = [wrap(t, wide, font) for t in drawn]
     line = TEXT + 4
-    # a row is as high as its own captions need
-    heights = [tall + line * max(len(x) for x in lines[r * across:(r + 1) * across]) for r in range(down)]
+    # a row is as high as its own pictures and captions need
+    heights = [talls[r] + line * max(len(x) for x in lines[r * across:(r + 1) * across]) for r in range(down)]
     sheet = Image.new("RGB", (GAP + across * (wide + GAP), GAP + sum(heights) + down * GAP), PAPER)
     draw = ImageDraw.Draw(sheet)
     top = GAP
-    for row in range(down):
+    for row, tall in enumerate(talls):
         for column, n in enumerate(range(row * across, min((row + 1) * across, len(small)))):
             left = GAP + column * (wide + GAP)
             sheet.paste(small[n], (left + (wide - small[n].width) // 2, top + tall - small[n].height))

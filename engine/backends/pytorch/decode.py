@@ -21,7 +21,8 @@ def decode(vae: Any, latents: torch.Tensor, dtype: str, tiled: bool) -> np.ndarr
     if not bool(torch.isfinite(latents).all()):
         raise NotFinite(dtype=dtype)
     shift = vae.config.get("shift_factor") or 0.0
-    x = vae.decode((latents / vae.config.scaling_factor + shift).to(vae.dtype), return_dict=False)[0].float()
+    # one picture at a time: a convolution over several may round otherwise, and a picture must not know of its neighbours
+    x = torch.cat([vae.decode((row / vae.config.scaling_factor + shift).to(vae.dtype), return_dict=False)[0].float() for row in latents.split(1)])
     if not bool(torch.isfinite(x).all()):
         raise NotFinite(dtype=dtype)
     # one half up, not truncation: as diffusers' numpy_to_pil

@@ -26,8 +26,9 @@ class Predictor:
 
     def __init__(self, model: DiT, requests: Sequence[ImageRequest], features: dict[str, Feature], device: torch.device) -> None:
         self._model = model
-        on_device = {t: features[t].states.to(device) for t in {r.prompt for r in requests} | {r.negative for r in requests}}
         self._guided = any(r.guidance > 1 for r in requests)
+        texts = {r.prompt for r in requests} | {r.negative for r in requests if self._guided}
+        on_device = {t: features[t].states.to(device) for t in texts}
         rows = [on_device[r.prompt] for r in requests]
         if self._guided:
             rows = [on_device[r.negative] for r in requests] + rows

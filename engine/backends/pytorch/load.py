@@ -89,10 +89,10 @@ def load_denoiser(folder: ModelFolder, device: torch.device, dtype: torch.dtype)
     """The transformer, weights checked against the config."""
     try:
         config = DiTConfig.from_dict(folder.denoiser_config)
-    except (ValueError, TypeError) as e:
+        with torch.device("meta"):
+            model = DiT(config)
+    except (ValueError, TypeError, RuntimeError, OverflowError) as e:
         raise BrokenWeights(path=folder.denoiser / "config.json", why=Phrase("it describes no PixArt transformer ({reason})", reason=e)) from e
-    with torch.device("meta"):
-        model = DiT(config)
     _load_weights(model, weight_files(folder.denoiser), "PixArt transformer", device, dtype)
     return model.eval()
 
@@ -106,11 +106,18 @@ def load_vae(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> A
     for file in weight_files(folder.vae):
         read_header(file)
     try:
-        # low_cpu_mem_usage makes diffusers refuse wrong and missing shapes instead of filling them at random
+        # low_cpu_mem_usage makes diffusers refuse wrong shapes, and leave what is missing on the meta device instead of filling it at random
         vae = AutoencoderKL.from_pretrained(folder.vae, local_files_only=True, use_safetensors=True, torch_dtype=dtype, variant=_variant(folder))
+        for key in ("scaling_factor", "shift_factor"):
+            value = vae.config.get(key) or 0
+            if type(value) not in (int, float) or (key == "scaling_factor" and not value > 0):
+                raise ValueError(f"{key} is {value!r}")
     except Exception as e:  # diffusers raises many kinds here: whatever it is, the part is unusable
         reason = (str(e).strip().splitlines() or [type(e).__name__])[0][:200]
         raise BrokenWeights(path=folder.vae, why=Phrase("it cannot be loaded ({reason})", reason=reason)) from e
+    for name, p in vae.named_parameters():
+        if p.is_meta:
+            raise BrokenWeights(path=folder.vae, why=Phrase("the tensor {name} is missing", name=name))
     if vae.config.latent_channels != folder.denoiser_config.get("in_channels", 4):
         raise BrokenWeights(path=folder.vae, why=Phrase("it has {found} latent channels, the denoiser {wanted}",
                             found=vae.config.latent_channels, wanted=folder.denoiser_config.get("in_channels", 4)))
@@ -140,7 +147,7 @@ class TorchBackend:
         try:
             self._schedule = Schedule.from_dict(folder.scheduler_config)
             build_sampler("dpm++2m", 2, self._schedule, [0], folder.scheduler_config)
-        except ValueError as e:
+        except (ValueError, TypeError, ArithmeticError, LookupError) as e:
             raise BrokenWeights(path=folder.root, why=Phrase("its scheduler cannot be used ({reason})", reason=e)) from e
 
     def encode(self, texts: Sequence[str]) -> dict[str, Any]:
