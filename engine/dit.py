@@ -62,7 +62,7 @@ class DiTConfig:
         known = {k: v for k, v in data.items() if k in names and v is not None}
         for key, value in known.items():
             kinds: tuple[type, ...] = {"int": (int,), "float": (int, float), "bool": (bool,)}[str(names[key].type)]
-            if type(value) not in kinds or (type(value) is not bool and not value > 0):
+            if type(value) not in kinds or (type(value) is not bool and not 0 < value < 2**31):
                 raise ValueError(f"{key} is {value!r}")
         size, patch = int(known.get("sample_size", 128)), int(known.get("patch_size", 2))
         # The two defaults below are those of diffusers, where a config leaves the entry out or null.

@@ -21,10 +21,11 @@ from typing import Any
 
 from engine.checkpoint.layout import identify
 from engine.checkpoint.library import find_all, recall
-from engine.checkpoint.machine import Parser, nvidia_gpus, phrase, ram_bytes, run_program
+from engine.checkpoint.machine import nvidia_gpus, ram_bytes
 from engine.contract.errors import CommonArtError, Phrase
 from engine.contract.request import ImageRequest
 from engine.home import home
+from engine.program import Parser, phrase, run_program
 
 Check = dict[str, Any]
 DISTRIBUTION = "commonart-desktop"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -32,10 +32,14 @@ def settle(request: ImageRequest, folder: ModelFolder) -> ImageRequest:
     return dataclasses.replace(request, width=width, height=height)
 
 
-def encode(backend: Backend, requests: Sequence[ImageRequest]) -> dict[str, Any]:
-    """Features of every prompt and, where guidance needs them, every negative prompt."""
-    guided = [r.negative for r in requests if r.guidance > 1]
-    return backend.encode([r.prompt for r in requests] + guided)
+def texts_of(requests: Iterable[ImageRequest]) -> list[str]:
+    """Every prompt and, where guidance needs them, every negative prompt; once each."""
+    return list(dict.fromkeys(t for r in requests for t in ((r.prompt, r.negative) if r.guidance > 1 else (r.prompt,))))
+
+
+def encode(backend: Backend, requests: Sequence[ImageRequest], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
+    """Features of all their texts; see ``Backend.encode``."""
+    return backend.encode(texts_of(requests), upcoming)
 
 
 def draw(backend: Backend, requests: Sequence[ImageRequest], features: dict[str, Any], on_step: OnStep | None = None) -> Any:

@@ -251,7 +251,7 @@ class Runner:
             self._limit[key] = self.options.batch_size or batch_size(tokens, backend.device)
         limit = self._limit[key]
         excess, kept, requests = kept[limit:], kept[:limit], requests[:limit]
-        features = pipeline.encode(backend, requests)
+        features = pipeline.encode(backend, requests, lambda n: self._upcoming(kept[0].request, n))
         if excess:  # only now: until here all rows share one fate
             self.ledger.put_back([r.id for r in excess])
         # neighbours of equal length share one attention call
@@ -259,6 +259,12 @@ class Runner:
         kept, requests = [kept[i] for i in order], [requests[i] for i in order]
         size, index = self.options.replay or (len(kept), 0)
         return Batch(kept, requests, features, size, index)
+
+    def _upcoming(self, request: ImageRequest, count: int) -> list[str]:
+        """The next waiting captions of the same model."""
+        key = self._model_key(request)
+        rows = self.ledger.page(state="waiting", limit=count)
+        return pipeline.texts_of(r.request for r in rows if self._model_key(r.request) == key)
 
     @staticmethod
     def _model_key(request: ImageRequest) -> tuple[Any, ...]:

@@ -53,6 +53,8 @@ class CaptionEncoder:
             raise WrongTokenizer(path=folder.tokenizer, why=Phrase("it cannot be read ({reason})", reason=_short(e))) from e
         try:
             config = AutoConfig.from_pretrained(folder.text_encoder, local_files_only=True, trust_remote_code=False)
+            if config.num_hidden_layers < 1:
+                raise ValueError(f"num_hidden_layers is {config.num_hidden_layers}")
             loader: Any = T5EncoderModel if config.model_type == "t5" else AutoModel
             first = weight_files(folder.text_encoder)[0].name
             model, told = loader.from_pretrained(
@@ -107,6 +109,9 @@ class FeatureStore:
     def _file(self, text: str) -> Path:
         key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         return self._folder / key[:2] / f"{key}.safetensors"
+
+    def has(self, text: str) -> bool:
+        return self._file(text).exists()
 
     def get(self, text: str) -> Feature | None:
         from safetensors import SafetensorError, safe_open

@@ -86,12 +86,25 @@ def _info(args: argparse.Namespace) -> int:
     print(tr("native size {side} px, sides in multiples of {multiple}, captions up to {tokens} tokens", side=info["own_side"],
              multiple=info["multiple"], tokens=info["max_tokens"]))
     for name, part in info["parts"].items():
-        print(f"{name}: {_size(part['bytes'])}, {part['dtype']}, {part['parameters'] / 1e6:.1f} M, {part.get('license') or tr('no licence found')}")
-        print(f"    SHA-256 {part['sha256']}\n    {part['folder']}")
-    for dtype, need in info["memory"].items():
-        fits = {True: tr("fits"), False: tr("does not fit"), None: "?"}
-        print(tr("{dtype}: about {need} ({ram} in RAM, {gpu} on the GPU)", dtype=dtype, need=_size(need["bytes"]), ram=fits[need["fits_ram"]],
-                 gpu=fits[need["fits_gpu"]] if need.get("fits_gpu") is not None else tr("no GPU")))
+        if "bytes" not in part:
+            continue
+        told = [_size(part["bytes"])]
+        if part.get("parameters"):
+            told += [part["dtype"], f"{part['parameters'] / 1e6:.1f} M"]
+        print(f"{name}: {', '.join(told)}\n    {part['folder']}")
+        if part["sha256"]:
+            print(f"    SHA-256 {part['sha256']}")
+        if part.get("problem"):
+            complain(from_wire(part["problem"]))
+    for licence in info["licences"]:
+        print(tr("licence: {licence} ({parts})", licence=licence["licence"], parts=", ".join(licence["parts"])))
+    if not info["licences"]:
+        print(tr("no licence found"))
+    words = {True: tr("fits"), False: tr("does not fit"), None: "–"}
+    for dtype in ("fp32", "bf16") if info["memory"] else ():
+        need = info["memory"][dtype]
+        print(tr("{dtype}: about {need}; memory: {ram}, graphics card: {gpu}", dtype=dtype, need=_size(need["total"]), ram=words[need["fits_ram"]],
+                 gpu=words[need["fits_gpu"]]))
     return 0
 
 

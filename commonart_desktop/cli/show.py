@@ -19,6 +19,11 @@ def add(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
+def _harmless(text: str) -> str:
+    """Text out of a file, without signs that would steer a terminal."""
+    return "".join(c if c == "\n" or c.isprintable() else "\ufffd" for c in text)
+
+
 def run(args: argparse.Namespace) -> int:
     """Print; returns the exit status."""
     for image in args.images:
@@ -28,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
             continue
         recipe = found["recipe"]
         if not recipe:
-            print(found["parameters"])
+            print(_harmless(found["parameters"]))
             continue
         asked = recipe["request"]
         lines = {
@@ -39,5 +44,5 @@ def run(args: argparse.Namespace) -> int:
             f"{recipe['backend']['device']}, {recipe['backend']['dtype']}", tr("pixels"): recipe["pixel_sha256"]}
         for name, value in lines.items():
             if value != "":
-                print(f"{name}: {value}")
+                print(_harmless(f"{name}: {value}"))
     return 0

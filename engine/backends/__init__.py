@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,8 +27,11 @@ class Backend(Protocol):
     dtype: str  # "fp32", "bf16" or "fp16"
     hashes: dict[str, str]  # SHA-256 of the parts
 
-    def encode(self, texts: Sequence[str]) -> dict[str, Any]:
-        """Features of each text, from the store or fresh; each has ``tokens`` (its length) and ``cut``."""
+    def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
+        """Features of each text, from the store or fresh; each has ``tokens`` (its length) and ``cut``.
+
+        ``upcoming(n)`` gives the next n captions of the queue, for an encoder too large to be loaded often.
+        """
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> Any:
         """Standard normal latents, one row a seed, the same on every device. Sides in pixels."""

@@ -15,9 +15,10 @@ from typing import Any
 from engine.checkpoint import convert as converting
 from engine.checkpoint.layout import TOKENIZER_FILES, ModelFolder, identify, read_config
 from engine.checkpoint.library import Found, find_all, open_model, recall
-from engine.checkpoint.machine import Parser, nvidia_gpus, phrase, ram_bytes, run_program, tell_progress
+from engine.checkpoint.machine import nvidia_gpus, ram_bytes
 from engine.checkpoint.weights import Entry, check_finite, part_sha256, read_header, sha256_file, weight_files
 from engine.contract.errors import BrokenWeights, CommonArtError, Phrase, WrongShape, WrongTokenizer
+from engine.program import Parser, phrase, run_program, tell_progress
 
 Shapes = dict[str, tuple[int, ...]]
 _DTYPES = {"F32": "fp32", "BF16": "bf16", "F16": "fp16", "F64": "fp64"}

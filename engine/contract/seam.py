@@ -1,8 +1,9 @@
 """The one seam for faults: every file and database operation that matters for durability passes here.
 
 Without ``COMMONART_FAULT`` in the environment this is one comparison. With it, the n-th operation of the process fails:
-``ENOSPC@12`` and ``EIO@12`` raise that OS error instead of operation 12, ``CRASH@12`` ends the process just after it,
-``COUNT`` fails nothing. What was hit, or with ``COUNT`` every operation, is a line in the file ``COMMONART_FAULT_LOG``.
+``ENOSPC@12`` and ``EIO@12`` raise that OS error instead of operation 12, ``CRASH@12`` ends the process just after it. A
+name in place of the number, as in ``EIO@ledger done``, means the first of that name. ``COUNT`` fails nothing. What was
+hit, or with ``COUNT`` every operation, becomes a line in the file named by ``COMMONART_FAULT_LOG``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 
 _PLAN = os.environ.get("COMMONART_FAULT", "")
 _numbers = itertools.count(1)
+_named = itertools.count()
 
 
 @contextmanager
@@ -25,7 +27,7 @@ def operation(name: str) -> Iterator[None]:
         return
     number = next(_numbers)
     kind, _, at = _PLAN.partition("@")
-    hit = at == str(number)
+    hit = at == str(number) or (at == name and next(_named) == 0)
     if hit and kind in ("ENOSPC", "EIO"):
         _log(f"{kind} instead of {number} {name}")
         raise OSError(getattr(errno, kind), os.strerror(getattr(errno, kind)), name)

@@ -11,9 +11,9 @@ from typing import Any
 
 from PIL import Image
 
-from engine.checkpoint.machine import Parser, run_program
 from engine.contract.errors import BadFile, NoRecipe, Phrase
 from engine.output.image import read_parameters, read_recipe
+from engine.program import Parser, run_program
 
 
 def show(path: Path) -> dict[str, Any]:

@@ -56,6 +56,17 @@ def test_dpm_solver_equals_diffusers(prediction: str, spacing: str, beta: str) -
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4, msg=lambda m, s=steps: f"{s} steps: {m}")
 
 
+@pytest.mark.parametrize("spacing", ["linspace", "trailing", "leading"])
+@pytest.mark.parametrize("steps", [400, 998, 999, 1000])
+def test_as_many_steps_as_there_are_levels(steps: int, spacing: str) -> None:
+    """Two steps may then round to one level: nothing lies between them, and nothing may be divided by that."""
+    x = noise([1], 4, 6, 6)
+    sampler = DPMSolverPP2M(Schedule(timestep_spacing=spacing), steps)
+    for i in range(steps):
+        x = sampler.step(torch.tanh(x), x, i)
+    assert bool(torch.isfinite(x).all())
+
+
 @pytest.mark.parametrize("steps", [3, 20])
 def test_dpm_solver_step_by_step(steps: int) -> None:
     """Not only the end, which a contracting solver reaches from many wrong ways."""

@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("outputs/mini"), help="where packages and states are kept")
     parser.add_argument("--out", type=Path, default=Path("resources/models/commonart-mini"))
     parser.add_argument("--stage", choices=["vae", "text", "denoiser", "assemble"], help="only this one")
+    parser.add_argument("--compile", action="store_true", help="compile the denoiser (needs a C++ compiler)")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     known, rows, more = pictures(args.work)
@@ -41,7 +42,7 @@ def main() -> None:
     if args.stage in (None, "denoiser"):
         from trainer.mini import denoiser
 
-        denoiser.train(known, args.work)
+        denoiser.train(known, args.work, compiled=args.compile)
     if args.stage in (None, "assemble"):
         from trainer.mini import assemble
 

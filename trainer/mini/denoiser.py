@@ -22,7 +22,7 @@ from trainer.mini.packages import STYLES
 from trainer.mini.pictures import GROUNDS, concepts
 from trainer.mini.state import Run, restore, save
 
-STEPS, BATCH, PEAK, DROPPED, DECAY = 6_500, 64, 1.2e-3, 0.1, 0.999
+STEPS, BATCH, PEAK, DROPPED, DECAY = 4_400, 64, 1.2e-3, 0.1, 0.999
 CONFIG = dict(
     num_attention_heads=4, attention_head_dim=64, num_layers=8, in_channels=4, out_channels=8, patch_size=4,
     sample_size=16, cross_attention_dim=256, caption_channels=text.SIZE["hidden_size"], interpolation_scale=1,
@@ -73,10 +73,10 @@ class Captions:
         return torch.from_numpy(((thing * (len(STYLES) + 1) + style) * len(self.grounds) + ground) * CAPTIONS + which)
 
 
-def train(known: np.ndarray, work: Path, *, steps: int = STEPS, say=print):
+def train(known: np.ndarray, work: Path, *, steps: int = STEPS, compiled: bool = False, say=print):
     """Train, resuming where the last run stopped; keeps weights averaged over time in ``work/denoiser.safetensors``.
 
-    ``known`` is uint8 RGBA ``[concepts, styles, 64, 64, 4]``.
+    ``known`` is uint8 RGBA ``[concepts, styles, 64, 64, 4]``; ``compiled`` needs a C++ compiler and is a quarter faster.
     """
     coder = vae.train(known[:0], known[:0], work, steps=0)
     tokenizer, llm = text.train(work, steps=0)
@@ -93,7 +93,8 @@ def train(known: np.ndarray, work: Path, *, steps: int = STEPS, say=print):
     torch.manual_seed(3)
     model = build()
     ema = {k: v.detach().clone() for k, v in model.named_parameters()}
-    opt = torch.optim.AdamW(model.parameters(), lr=PEAK, betas=(0.9, 0.99), weight_decay=0.0)
+    opt = torch.optim.AdamW(model.parameters(), lr=PEAK, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
+    forward = torch.compile(model) if compiled else model
     run = Run(work / "denoiser")
     start = restore(run, model, opt, ema)
     betas = torch.linspace(SCHEDULER["beta_start"], SCHEDULER["beta_end"], 1000, dtype=torch.float64)
@@ -110,7 +111,7 @@ def train(known: np.ndarray, work: Path, *, steps: int = STEPS, say=print):
         styled = np.where(rng.random(BATCH) < 0.75, style, len(STYLES))
         rows = captions.pick(thing, styled, named, rng.integers(CAPTIONS, size=BATCH))
         length = captions.length[rows]
-        features = captions.features[rows, : int(length.max())].float()
+        features = captions.features[rows].float()  # always of full width: one compiled shape
         dropped = torch.from_numpy(rng.random(BATCH) < DROPPED)
         features[dropped, : len(captions.nothing)] = captions.nothing
         length = torch.where(dropped, len(captions.nothing), length)
@@ -120,7 +121,7 @@ def train(known: np.ndarray, work: Path, *, steps: int = STEPS, say=print):
         noise = torch.randn(x.shape, generator=noise_rng)
         t = torch.randint(0, 1000, (BATCH,), generator=noise_rng)
         a, s = kept_signal[t].sqrt().view(-1, 1, 1, 1), (1 - kept_signal[t]).sqrt().view(-1, 1, 1, 1)
-        out = model(a * x + s * noise, encoder_hidden_states=features, encoder_attention_mask=mask.float(), timestep=t,
+        out = forward(a * x + s * noise, encoder_hidden_states=features, encoder_attention_mask=mask.float(), timestep=t,
                     added_cond_kwargs={}, return_dict=False)[0]
         loss = F.mse_loss(out[:, :4], a * noise - s * x)
         opt.zero_grad(set_to_none=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,7 @@ class FakeBackend:
         self._prompts: list[str] = []
         self.largest = 0
 
-    def encode(self, texts: Sequence[str]) -> dict[str, Any]:
+    def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
         return {t: FakeFeature(len(t)) for t in texts}
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> Any:

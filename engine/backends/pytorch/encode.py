@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
@@ -11,7 +11,8 @@ from engine.checkpoint.weights import read_header, weight_files
 from engine.home import home
 from engine.text import CaptionEncoder, Feature, FeatureStore
 
-LARGE = 1 << 30  # bytes: an encoder above this leaves memory before denoising
+LARGE = 1 << 30  # bytes: an encoder above this leaves memory before denoising, and is worth loading only for many captions
+AHEAD = 512  # captions encoded in one go then
 
 
 class Encoder:
@@ -26,8 +27,11 @@ class Encoder:
         self._loaded: CaptionEncoder | None = None
         self._recent: dict[str, Feature] = {}
 
-    def encode(self, texts: Sequence[str]) -> dict[str, Feature]:
-        """Features of every text; texts seen in the last calls cost nothing."""
+    def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Feature]:
+        """Features of every text; texts seen in the last calls cost nothing.
+
+        If a large encoder has to be loaded, ``upcoming(n)`` is asked for the next captions and they are stored too.
+        """
         wanted = dict.fromkeys(texts)
         found = {t: self._recent[t] for t in wanted if t in self._recent}
         found |= self._store.get_many([t for t in wanted if t not in found])
@@ -37,6 +41,10 @@ class Encoder:
                 self._loaded = CaptionEncoder(self._folder, device=self._device, dtype=self._dtype)
             found[text] = self._loaded.encode(text)
             self._store.put(text, found[text])
+        if missing and self._loaded is not None and self._bytes > LARGE and upcoming:
+            for text in dict.fromkeys(upcoming(AHEAD)):
+                if text not in found and not self._store.has(text):
+                    self._store.put(text, self._loaded.encode(text))
         self._recent = {**self._recent, **found}
         while len(self._recent) > 256:  # a few rounds' worth; the store has the rest
             self._recent.pop(next(iter(self._recent)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -110,7 +110,7 @@ def load_vae(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> A
         vae = AutoencoderKL.from_pretrained(folder.vae, local_files_only=True, use_safetensors=True, torch_dtype=dtype, variant=_variant(folder))
         for key in ("scaling_factor", "shift_factor"):
             value = vae.config.get(key) or 0
-            if type(value) not in (int, float) or (key == "scaling_factor" and not value > 0):
+            if type(value) not in (int, float) or abs(value) > 1e9 or (key == "scaling_factor" and not value > 0):
                 raise ValueError(f"{key} is {value!r}")
     except Exception as e:  # diffusers raises many kinds here: whatever it is, the part is unusable
         reason = (str(e).strip().splitlines() or [type(e).__name__])[0][:200]
@@ -150,8 +150,8 @@ class TorchBackend:
         except (ValueError, TypeError, ArithmeticError, LookupError) as e:
             raise BrokenWeights(path=folder.root, why=Phrase("its scheduler cannot be used ({reason})", reason=e)) from e
 
-    def encode(self, texts: Sequence[str]) -> dict[str, Any]:
-        return self._encoder.encode(texts)
+    def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
+        return self._encoder.encode(texts, upcoming)
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> torch.Tensor:
         scale = self.folder.vae_scale
