@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+sys.path[0] = str(Path(__file__).resolve().parent.parent)  # instead of this folder, whose names are not meant for import
+
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from engine.backends.pytorch.decode import decode
 from engine.backends.pytorch.denoise import Predictor, noise

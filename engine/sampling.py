@@ -120,7 +120,8 @@ class DPMSolverPP2M:
         last_is_first_order = i == self._steps - 1
         if self._last is not None and not last_is_first_order:
             before = self._lambda[i] - self._lambda[i - 1]
-            out = out + (x0 - self._last) * float(0.5 * gain * h / before)
+            if before > 0:  # with about as many steps as levels two can be one level
+                out = out + (x0 - self._last) * float(0.5 * gain * h / before)
         self._last = x0
         return out
 

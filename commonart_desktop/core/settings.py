@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 from commonart_desktop.core.home import home
 from engine.contract.errors import BadFile, Phrase
@@ -18,6 +19,8 @@ class Settings:
     out: str = "outputs"
     name: str = ""  # file name template
     device: str = "auto"
+    dtype: str = "auto"
+    theme: str = "system"  # "light", "dark" or "system"
 
 
 def load_settings() -> Settings:
@@ -40,3 +43,22 @@ def load_settings() -> Settings:
         if not isinstance(value, str):
             raise BadFile(path=path, why=Phrase("{key} must be text in quotes", key=key))
     return Settings(**data)
+
+
+def save_settings(settings: Settings) -> None:
+    """Write what differs from the defaults, aside and renamed; comments of the old file are not kept.
+
+    Raises:
+        BadFile: it cannot be written.
+    """
+    path = home() / "settings.toml"
+    aside = path.with_suffix(".tmp")
+    plain = asdict(Settings())
+    # a JSON string is a TOML basic string: the same quotes and escapes
+    lines = [f"{k} = {json.dumps(v, ensure_ascii=False)}\n" for k, v in asdict(settings).items() if v != plain[k]]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text("".join(lines), encoding="utf-8")
+        aside.replace(path)
+    except OSError as e:
+        raise BadFile(path=path, why=e.strerror or str(e)) from e

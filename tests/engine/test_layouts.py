@@ -306,8 +306,8 @@ def test_strange_config_values(copy: Callable[..., Path], file: str, keys: tuple
     failed = 0
     for key in keys:
         for value in STRANGE:
-            if key == "num_layers" and value == 10**30:
-                continue
+            if key in ("num_layers", "num_hidden_layers") and value == 10**30:
+                continue  # building so many takes for ever
             edit(root / file, **{key: value})
             try:
                 picture(open_model(str(root)))

@@ -108,6 +108,8 @@ def load_vae(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> A
     try:
         # low_cpu_mem_usage makes diffusers refuse wrong shapes, and leave what is missing on the meta device instead of filling it at random
         vae = AutoencoderKL.from_pretrained(folder.vae, local_files_only=True, use_safetensors=True, torch_dtype=dtype, variant=_variant(folder))
+        if type(vae.config.norm_num_groups) is not int or vae.config.norm_num_groups < 1:
+            raise ValueError(f"norm_num_groups is {vae.config.norm_num_groups!r}")
         for key in ("scaling_factor", "shift_factor"):
             value = vae.config.get(key) or 0
             if type(value) not in (int, float) or abs(value) > 1e9 or (key == "scaling_factor" and not value > 0):

@@ -1,0 +1,1 @@
+"""The window: the only place for PySide6. Reads the ledger, starts the engine as a process, never imports torch."""

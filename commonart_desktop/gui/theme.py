@@ -1,0 +1,116 @@
+"""The application's looks, set once from the tokens: Fusion, a palette, one style sheet."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QByteArray, QRectF, Qt
+from PySide6.QtGui import QColor, QFont, QGuiApplication, QIcon, QIconEngine, QPainter, QPalette, QPixmap
+from PySide6.QtSvg import QSvgRenderer
+from PySide6.QtWidgets import QApplication
+
+from commonart_desktop.core.home import resources
+from commonart_desktop.gui.tokens import DARK, FONT, ICON, LIGHT, RADIUS, SPACE, Colours
+
+_current = LIGHT
+
+
+def colours() -> Colours:
+    """Those of the theme in force."""
+    return _current
+
+
+def wants_dark(theme: str) -> bool:
+    """``light``, ``dark``, or what the system says."""
+    if theme in ("light", "dark"):
+        return theme == "dark"
+    return QGuiApplication.styleHints().colorScheme() == Qt.ColorScheme.Dark
+
+
+def apply(app: QApplication, theme: str) -> None:
+    """Put the theme on; may be called again at any time."""
+    global _current
+    _current = DARK if wants_dark(theme) else LIGHT
+    app.setStyle("Fusion")
+    app.setPalette(_palette(_current))
+    font = QFont(app.font())
+    font.setPixelSize(FONT["body"])
+    app.setFont(font)
+    app.setStyleSheet(_sheet(_current))
+
+
+def _palette(c: Colours) -> QPalette:
+    palette = QPalette()
+    role = QPalette.ColorRole
+    for name, value in ((role.Window, c.window), (role.WindowText, c.text), (role.Base, c.field), (role.AlternateBase, c.panel),
+                        (role.Text, c.text), (role.Button, c.raised), (role.ButtonText, c.text), (role.BrightText, c.bad),
+                        (role.Highlight, c.selection), (role.HighlightedText, c.text), (role.ToolTipBase, c.panel), (role.ToolTipText, c.text),
+                        (role.PlaceholderText, c.muted), (role.Link, c.accent), (role.Mid, c.border), (role.Light, c.raised), (role.Dark, c.border),
+                        (role.Accent, c.accent)):
+        palette.setColor(name, QColor(value))
+    for name in (role.Text, role.WindowText, role.ButtonText):
+        palette.setColor(QPalette.ColorGroup.Disabled, name, QColor(c.muted))
+    return palette
+
+
+def _sheet(c: Colours) -> str:
+    return f"""
+    QWidget {{ font-size: {FONT['body']}px; }}
+    QLabel[role="title"] {{ font-size: {FONT['title']}px; }}
+    QLabel[role="section"] {{ font-size: {FONT['large']}px; }}
+    QLabel[role="muted"], QLabel[role="hint"] {{ color: {c.muted}; font-size: {FONT['small']}px; }}
+    QLabel[role="bad"] {{ color: {c.bad}; font-size: {FONT['small']}px; }}
+    QPlainTextEdit, QLineEdit, QSpinBox, QDoubleSpinBox, QComboBox {{
+        background: {c.field}; border: 1px solid {c.border}; border-radius: {RADIUS}px; padding: {SPACE['xs']}px {SPACE['s']}px; }}
+    QPlainTextEdit:focus, QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus {{ border-color: {c.accent}; }}
+    QComboBox::drop-down {{ border: none; width: {SPACE['l'] + 4}px; }}
+    QPushButton {{ background: {c.raised}; border: 1px solid {c.border}; border-radius: {RADIUS}px; padding: {SPACE['xs'] + 2}px {SPACE['m']}px; }}
+    QPushButton:hover {{ border-color: {c.muted}; }}
+    QPushButton:focus {{ border-color: {c.accent}; }}
+    QPushButton:disabled {{ color: {c.muted}; }}
+    QPushButton[main="true"] {{ background: {c.accent}; color: {c.on_accent}; border-color: {c.accent}; }}
+    QToolButton {{ background: transparent; border: 1px solid transparent; border-radius: {RADIUS}px; padding: {SPACE['xs']}px; }}
+    QToolButton:hover {{ background: {c.raised}; }}
+    QToolButton:focus {{ border-color: {c.accent}; }}
+    QToolButton:checked {{ background: {c.selection}; }}
+    QTreeView, QTableView, QListView {{ background: {c.field}; border: 1px solid {c.border}; border-radius: {RADIUS}px; }}
+    QHeaderView::section {{ background: {c.panel}; color: {c.muted}; border: none; border-bottom: 1px solid {c.border};
+        padding: {SPACE['xs']}px {SPACE['s']}px; }}
+    QFrame#side {{ background: {c.panel}; border-right: 1px solid {c.border}; }}
+    QFrame#notice {{ background: {c.raised}; border-top: 1px solid {c.border}; }}
+    QFrame#status {{ background: {c.panel}; border-top: 1px solid {c.border}; }}
+    QProgressBar {{ background: {c.raised}; border: none; border-radius: 3px; max-height: 6px; }}
+    QProgressBar::chunk {{ background: {c.accent}; border-radius: 3px; }}
+    QSplitter::handle {{ background: {c.window}; }}
+    QToolTip {{ background: {c.panel}; color: {c.text}; border: 1px solid {c.border}; padding: {SPACE['xs']}px; }}
+    """
+
+
+class _LineIcon(QIconEngine):
+    """An SVG of one colour (``currentColor``), drawn in the theme's text colour at whatever size is asked."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+        self._svg = (resources() / "icons" / f"{name}.svg").read_text(encoding="utf-8")
+
+    def paint(self, painter: QPainter, rect: object, mode: QIcon.Mode, state: QIcon.State) -> None:
+        colour = _current.muted if mode == QIcon.Mode.Disabled else _current.text
+        QSvgRenderer(QByteArray(self._svg.replace("currentColor", colour).encode())).render(painter, QRectF(rect))  # type: ignore[call-overload]
+
+    def pixmap(self, size: object, mode: QIcon.Mode, state: QIcon.State) -> QPixmap:
+        picture = QPixmap(size)  # type: ignore[call-overload]
+        picture.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(picture)
+        self.paint(painter, picture.rect(), mode, state)
+        painter.end()
+        return picture
+
+    def clone(self) -> QIconEngine:
+        return _LineIcon(self._name)
+
+
+def icon(name: str) -> QIcon:
+    """One of our own line icons (``resources/icons``), tinted by the theme at the moment of drawing."""
+    return QIcon(_LineIcon(name))
+
+
+ICON_SIZE = ICON
