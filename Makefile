@@ -27,7 +27,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP)
-	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # long and random: 200 kills, and every file and database operation failing in turn
 stress: $(STAMP)
@@ -38,7 +38,7 @@ parity: $(STAMP)
 	$(BIN)/python benchmarks/parity.py
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/queue.py
+	$(BIN)/python benchmarks/ledger.py
 	$(BIN)/python benchmarks/parity.py
 
 # the bundled model again from nothing: some two hours on two cores

@@ -44,6 +44,7 @@ class CaptionEncoder:
     def __init__(self, folder: ModelFolder, *, device: torch.device, dtype: torch.dtype) -> None:
         from transformers import AutoConfig, AutoModel, AutoTokenizer
         from transformers.models.t5 import T5EncoderModel
+        from transformers.models.umt5 import UMT5EncoderModel
 
         self.max_tokens, self.device = folder.max_tokens, device
         self._pixart_text = folder.pixart_text
@@ -55,7 +56,7 @@ class CaptionEncoder:
             config = AutoConfig.from_pretrained(folder.text_encoder, local_files_only=True, trust_remote_code=False)
             if config.num_hidden_layers < 1:
                 raise ValueError(f"num_hidden_layers is {config.num_hidden_layers}")
-            loader: Any = T5EncoderModel if config.model_type == "t5" else AutoModel
+            loader: Any = {"t5": T5EncoderModel, "umt5": UMT5EncoderModel}.get(config.model_type, AutoModel)
             first = weight_files(folder.text_encoder)[0].name
             model, told = loader.from_pretrained(
                 folder.text_encoder, config=config, local_files_only=True, trust_remote_code=False, use_safetensors=True,

@@ -20,9 +20,9 @@ class Vocabulary:
 
     def __init__(self, known: list[str], small: list[str]) -> None:
         fold = [_fold(w) for w in (*known, *small)]
-        self._latin = {w for w in fold if _LATIN.match(w)}
-        self._latin_words = {part for w in self._latin for part in _LATIN.findall(w)}
-        self._japanese = sorted((w for w in fold if _JAPANESE.match(w)), key=len, reverse=True)
+        # a name may mix scripts (Tシャツ): its runs count each for itself
+        self._latin_words = {part for w in fold for part in _LATIN.findall(w)}
+        self._japanese = sorted({part for w in fold for part in _JAPANESE.findall(w)}, key=len, reverse=True)
 
     def unknown(self, text: str) -> list[str]:
         """Words of ``text`` that are not known, in order, once each. Japanese is read by longest match."""

@@ -34,6 +34,17 @@ def add(subparsers: Any) -> None:
             one.add_argument("--vae", metavar="FOLDER", help=tr("the VAE of a bare denoiser; remembered"))
         one.add_argument("--json", action="store_true")
         one.set_defaults(run=does)
+    text = tr("fetch a model from the Hugging Face hub; the only command that uses the network")
+    one = commands.add_parser("get", help=text, description=text)
+    one.add_argument("repo", metavar="REPO", help=tr("such as aipicasso/commonart-beta"))
+    one.add_argument("--revision", metavar="NAME", default="main", help=tr("a branch, tag or commit"))
+    one.add_argument("--endpoint", metavar="URL", help=tr("another hub's address (or HF_ENDPOINT)"))
+    one.add_argument("--proxy", metavar="URL", help=tr("the proxy to go through (or HTTPS_PROXY)"))
+    one.add_argument("--allow-pickles", action="store_true", help=tr("also fetch weights that are there only pickled, to convert them afterwards"))
+    one.add_argument("--dry-run", action="store_true", help=tr("only show licence, files and sizes"))
+    one.add_argument("--yes", action="store_true", help=tr("do not ask"))
+    one.add_argument("--json", action="store_true")
+    one.set_defaults(run=_get)
 
 
 def _size(count: float | None) -> str:
@@ -137,4 +148,45 @@ def _convert(args: argparse.Namespace) -> int:
             print(path)
         if not answer["written"]:
             print(tr("There was nothing to convert."))
+    return 0
+
+
+def _show_offer(offer: dict[str, Any]) -> None:
+    """What would be fetched, for a person: licence first."""
+    print(f"{offer['repo']}  ({offer['endpoint']}, {offer['commit'][:12]})", file=sys.stderr)
+    print(tr("licence: {licence} ({parts})", licence=offer["licence"], parts=offer["repo"]) if offer["licence"] else tr("no licence found"), file=sys.stderr)
+    for file in offer["files"]:
+        print(f"    {file['path']}  {_size(file['bytes'])}", file=sys.stderr)
+    for file in offer["skipped"]:
+        print(tr("    not fetched: {path} ({why})", path=file["path"], why=tr(file["why"]["template"], **file["why"]["fields"])), file=sys.stderr)
+    print(tr("{size} in all, {left} still to fetch", size=_size(offer["bytes"]), left=_size(offer["left"])), file=sys.stderr)
+
+
+def _get(args: argparse.Namespace) -> int:
+    arguments = ["get", args.repo, "--revision", args.revision, *(["--allow-pickles"] if args.allow_pickles else [])]
+    for name in ("endpoint", "proxy"):
+        if getattr(args, name):
+            arguments += [f"--{name}", getattr(args, name)]
+    answer = program("engine.checkpoint", [*arguments, "--dry-run"], online=True)
+    if not args.json:
+        _show_offer(answer)
+    if not args.dry_run:
+        if not args.yes:
+            if sys.stdin is None or not sys.stdin.isatty():
+                raise UsageError(why=Phrase("Fetching a model needs your consent: say --yes"))
+            print(tr("Fetch it? [y/N]"), end=" ", file=sys.stderr, flush=True)
+            if sys.stdin.readline().strip().lower() not in ("y", "yes", "はい"):
+                print(tr("Nothing was done."), file=sys.stderr)
+                return 1
+        arguments += ["--expect", answer["commit"]]  # what was shown is what is fetched
+        with tqdm(unit="B", unit_scale=True, desc=tr("fetching"), file=sys.stderr) as shown:
+            def on_progress(done: int, total: int) -> None:
+                shown.total = total
+                shown.update(done - shown.n)
+
+            answer = program("engine.checkpoint", arguments, on_progress=on_progress, online=True)
+    if args.json:
+        print(json.dumps({k: v for k, v in answer.items() if k != "ok"}, ensure_ascii=False, indent=1))
+    elif answer["path"]:
+        print(answer["path"])
     return 0

@@ -29,14 +29,24 @@ def _environment() -> dict[str, str]:
                          "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
-def program(module: str, arguments: Sequence[str], *, on_progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+def program(module: str, arguments: Sequence[str], *, on_progress: Callable[[int, int], None] | None = None, online: bool = False,
+            on_start: Callable[[subprocess.Popen[str]], None] | None = None) -> dict[str, Any]:
     """Run ``python -m module``, which answers with one JSON document.
+
+    ``online`` is for the one program that may use the network, when the user asked for it. ``on_start`` gets the process,
+    so that it can be ended from another thread.
 
     Raises:
         CommonArtError: the one the program told; EngineStopped if it died without a word.
     """
+    environment = _environment()
+    if online:
+        for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+            environment.pop(name)
     child = subprocess.Popen([sys.executable, "-m", module, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, encoding="utf-8", errors="replace", env=_environment())
+                             stderr=subprocess.PIPE, encoding="utf-8", errors="replace", env=environment)
+    if on_start is not None:
+        on_start(child)
     assert child.stdout is not None and child.stderr is not None
     chatter: list[str] = []
     import threading

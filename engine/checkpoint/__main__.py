@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import struct
 import sys
@@ -399,6 +400,22 @@ def convert(folder: Path, out: Path | None) -> dict[str, Any]:
     return {"folder": str(folder), "folders": [str(p) for p in places], "written": [str(p) for p in written]}
 
 
+# get --------------------------------------------------------------------------------------------------------------
+
+
+def _get(args: Any) -> dict[str, Any]:
+    """The one command that goes online, in this process alone; libraries read these variables when they are imported."""
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        os.environ.pop(name, None)
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    if args.proxy:
+        os.environ["HTTPS_PROXY"] = os.environ["HTTP_PROXY"] = args.proxy
+    from engine.checkpoint.get import get
+
+    return get(args.repo, revision=args.revision, endpoint=args.endpoint, dry_run=args.dry_run, allow_pickles=args.allow_pickles,
+               expect=args.expect, progress=tell_progress)
+
+
 # ------------------------------------------------------------------------------------------------------------------
 
 
@@ -416,7 +433,17 @@ def work(argv: list[str]) -> dict[str, Any]:
     command = commands.add_parser("convert")
     command.add_argument("folder", metavar="FOLDER", type=Path)
     command.add_argument("--out", metavar="FOLDER", type=Path)
+    command = commands.add_parser("get")
+    command.add_argument("repo", metavar="REPO")
+    command.add_argument("--revision", default="main")
+    command.add_argument("--endpoint", metavar="URL")
+    command.add_argument("--proxy", metavar="URL")
+    command.add_argument("--expect", metavar="COMMIT")
+    command.add_argument("--allow-pickles", action="store_true")
+    command.add_argument("--dry-run", action="store_true")
     args = parser.parse_args(argv)
+    if args.command == "get":
+        return _get(args)
     if args.command == "list":
         return list_models()
     if args.command == "convert":

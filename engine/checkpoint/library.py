@@ -49,12 +49,8 @@ def _children(folder: Path) -> list[Path]:
         return []
 
 
-def find_all() -> Iterator[Found]:
-    """Every model folder known without being told, bundled first."""
-    for source, folder in (("bundled", resources() / "models"), ("home", home() / "models")):
-        for child in _children(folder):
-            if _looks_like_model(child):
-                yield Found(child.name, child, source)
+def cached() -> Iterator[Found]:
+    """Every repository in the Hugging Face cache, at its main revision or else the last one."""
     for repo in _children(hub_cache()):
         if not repo.name.startswith("models--"):
             continue
@@ -62,10 +58,17 @@ def find_all() -> Iterator[Found]:
             revision = (repo / "refs" / "main").read_text(encoding="utf-8").strip()
         except OSError:
             revision = ""
-        snapshots = [s for s in _children(repo / "snapshots") if s.name == revision] or _children(repo / "snapshots")[-1:]
-        for snapshot in snapshots:
-            if _looks_like_model(snapshot):
-                yield Found(repo.name.removeprefix("models--").replace("--", "/"), snapshot, "hub-cache")
+        for snapshot in [s for s in _children(repo / "snapshots") if s.name == revision] or _children(repo / "snapshots")[-1:]:
+            yield Found(repo.name.removeprefix("models--").replace("--", "/"), snapshot, "hub-cache")
+
+
+def find_all() -> Iterator[Found]:
+    """Every model folder known without being told, bundled first."""
+    for source, folder in (("bundled", resources() / "models"), ("home", home() / "models")):
+        for child in _children(folder):
+            if _looks_like_model(child):
+                yield Found(child.name, child, source)
+    yield from (found for found in cached() if _looks_like_model(found.path))
 
 
 def _memory() -> Path:
@@ -103,8 +106,8 @@ def remember(root: Path, **parts: Path | None) -> None:
         pass  # not remembered: the user gives it again
 
 
-def locate(model: str) -> tuple[Path, str]:
-    """(folder, name) for a folder or a known name.
+def locate(model: str, *, part: bool = False) -> tuple[Path, str]:
+    """(folder, name) for a folder or a known name; a part may be any repository of the Hugging Face cache.
 
     Raises:
         UnknownModel: neither; the nearest known names are told.
@@ -117,7 +120,7 @@ def locate(model: str) -> tuple[Path, str]:
         there = False
     if there or path.is_absolute() or model.startswith("."):
         return path, path.resolve().name
-    known = list(find_all())
+    known = list(cached() if part else find_all())
     for found in known:
         if model in (found.name, found.name.rsplit("/", 1)[-1]):
             return found.path, found.name
@@ -137,7 +140,7 @@ def open_model(model: str, text_encoder: str | None = None, vae: str | None = No
 
     def part(given: str | None, key: str) -> Path | None:
         if given:
-            return locate(given)[0]
+            return locate(given, part=True)[0]
         return Path(before[key]) if key in before and Path(before[key]).is_dir() else None
 
     encoder, decoder = part(text_encoder, "text_encoder"), part(vae, "vae")

@@ -164,6 +164,24 @@ class UnknownSampler(UsageError):
     hint = "Choose one of: {known}."
 
 
+class NoNetwork(ModelError):
+    kind = "no-network"
+    message = "{endpoint} cannot be reached: {why}"
+    hint = "Check the connection, or give a proxy or another address. A model can also be copied here as a folder."
+
+
+class NotOnHub(UsageError):
+    kind = "not-on-hub"
+    message = "{endpoint} has no {what} that may be fetched"
+    hint = "Check the spelling. A model that asks for consent is fetched after `hf auth login`."
+
+
+class BrokenDownload(ModelError):
+    kind = "broken-download"
+    message = "{file} did not come from {endpoint} as it should: {why}"
+    hint = "It was not kept. Try again; if it happens again, do not trust that source."
+
+
 # making pictures --------------------------------------------------------------------------------------------------
 
 

@@ -239,6 +239,16 @@ class Ledger:
             db.execute("DELETE FROM jobs WHERE waiting + running + done + failed + cancelled = 0")
         return count
 
+    def remove(self, job: int) -> int:
+        """Take a job's waiting and cancelled rows off the list, and the job if none is left; returns how many.
+
+        Undoes ``add_job``: rows that are running, done or failed stay.
+        """
+        with self._write("remove") as db:
+            count = db.execute("DELETE FROM images WHERE job = ? AND state IN ('waiting', 'cancelled')", (job,)).rowcount
+            db.execute("DELETE FROM jobs WHERE id = ? AND waiting + running + done + failed + cancelled = 0", (job,))
+        return count
+
     def every(self) -> Iterator[tuple[Job, Row]]:
         """All rows in running order, read page by page."""
         for job in self.jobs():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,10 +28,13 @@ ZOO: dict[str, tuple[str, dict[str, Any]]] = {
 class DiffusersSampler:
     """A diffusers scheduler as a ``Sampler``. Noise added on the way comes from one CPU generator a picture."""
 
-    def __init__(self, name: str, steps: int, schedule: Schedule, seeds: Sequence[int]) -> None:
+    def __init__(self, name: str, steps: int, schedule: Schedule, seeds: Sequence[int], config: dict[str, Any]) -> None:
         import diffusers
 
         class_name, options = ZOO[name]
+        known = inspect.signature(getattr(diffusers, class_name).__init__).parameters
+        # the model's own spacing, as diffusers' ``from_config`` hands it from one scheduler to another
+        options = {k: config[k] for k in ("timestep_spacing", "steps_offset") if config.get(k) is not None and k in known} | options
         base = {"num_train_timesteps": schedule.num_train_timesteps, "beta_start": schedule.beta_start,
                 "beta_end": schedule.beta_end, "beta_schedule": schedule.beta_schedule, "prediction_type": schedule.prediction_type}
         self._scheduler = getattr(diffusers, class_name)(**base, **options)
@@ -61,4 +65,4 @@ def build_sampler(name: str, steps: int, schedule: Schedule, seeds: Sequence[int
         return DPMSolverPP2M(schedule, steps)
     if name == "lms":
         return LMS(schedule, steps)
-    return DiffusersSampler(name, steps, schedule, seeds)
+    return DiffusersSampler(name, steps, schedule, seeds, config)
