@@ -22,10 +22,12 @@ class Vocabulary:
         fold = [_fold(w) for w in (*known, *small)]
         # a name may mix scripts (Tシャツ): its runs count each for itself
         self._latin_words = {part for w in fold for part in _LATIN.findall(w)}
-        self._japanese = sorted({part for w in fold for part in _JAPANESE.findall(w)}, key=len, reverse=True)
+        self._ending: dict[str, list[str]] = {}  # known Japanese words by their last letter
+        for word in {part for w in fold for part in _JAPANESE.findall(w)}:
+            self._ending.setdefault(word[-1], []).append(word)
 
     def unknown(self, text: str) -> list[str]:
-        """Words of ``text`` that are not known, in order, once each. Japanese is read by longest match."""
+        """Words of ``text`` that are not known, in order, once each. Japanese is divided so that the least is left over."""
         found: list[str] = []
         folded = _fold(text)
         for match in re.finditer(f"{_LATIN.pattern}|{_JAPANESE.pattern}", folded):
@@ -39,17 +41,28 @@ class Vocabulary:
         return list(dict.fromkeys(found))
 
     def _unread(self, run: str) -> list[str]:
-        left, at, rest = "", 0, []
-        while at < len(run):
-            hit = next((w for w in self._japanese if run.startswith(w, at)), None)
-            # a lone particle inside an unknown word is part of that word: はさみ is not は + さみ
-            if hit and not (left and len(hit) == 1 and "\u3040" <= hit <= "\u309f" and at + 1 < len(run)):
-                if left:
-                    rest.append(left)
-                left, at = "", at + len(hit)
-            else:
-                left, at = left + run[at], at + 1
-        return [*rest, left] if left else rest
+        """The parts of a Japanese run that no known word covers, by the division that leaves the fewest letters over.
+
+        Longest match alone would read とりんご as とり + んご; a lone kana costs a little, since it may be part of a word.
+        """
+        best: list[tuple[float, int, str | None]] = [(0.0, 0, None)]  # cost up to here, where the last word begins, the word
+        for end in range(1, len(run) + 1):
+            cost, start, word = best[end - 1]
+            options = [(cost + 1, end - 1, None)]
+            for word in self._ending.get(run[end - 1], ()):
+                if run.startswith(word, end - len(word)) and end >= len(word):
+                    options.append((best[end - len(word)][0] + (0.4 if len(word) == 1 else 0.1), end - len(word), word))
+            best.append(min(options, key=lambda o: o[0]))
+        rest, end, left = [], len(run), ""
+        while end > 0:
+            _, start, word = best[end]
+            if word is None:
+                left = run[start] + left
+            elif left:
+                rest.append(left)
+                left = ""
+            end = start
+        return [*reversed([*rest, left])] if left else rest[::-1]
 
 
 def _fold(text: str) -> str:

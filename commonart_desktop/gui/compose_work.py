@@ -138,7 +138,7 @@ def preview(text: str, count: int, seed: int) -> tuple[int, str]:
     """
     folders = wildcards()
     total = template.count_combinations(text, folders) * count
-    return total, next(iter(template.expand(text, count=1, seed=seed, wildcards=folders))).text
+    return total, next(template.expand(text, count=1, seed=seed, wildcards=folders)).text
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def _stream(url: str, part: Path, size: int, headers: dict[str, str], tell: Call
                 resumed = answer.status_code == 206
                 tell(have if resumed else 0)
                 with part.open("ab" if resumed else "wb") as f:
-                    for chunk in answer.iter_bytes(1 << 20):
+                    for chunk in answer.iter_bytes():  # as they come: what is gathered first is lost with the connection
                         f.write(chunk)
                         tries = 0
                         tell(f.tell())

@@ -165,6 +165,14 @@ class Ledger:
         found = self._read(f"SELECT {_COLUMNS} FROM images WHERE id = ?", (image,))
         return _row(found[0]) if found else None
 
+    def search(self, text: str, state: str | None = None, limit: int = 200) -> list[Row]:
+        """Rows whose prompt holds ``text`` (letter case of ASCII does not matter), oldest first. Reads every row: not for a GUI thread."""
+        like = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        where, values = (" AND state = ?", (state,)) if state else ("", ())
+        found = self._read(f"SELECT {_COLUMNS} FROM images WHERE json_extract(request, '$.prompt') LIKE ? ESCAPE '\\'{where} ORDER BY id LIMIT ?",
+                           (like, *values, limit))
+        return [_row(r) for r in found]
+
     def recipe(self, image: int) -> dict[str, Any] | None:
         """The recipe of a finished row."""
         found = self._read("SELECT recipe FROM images WHERE id = ?", (image,))

@@ -30,7 +30,7 @@ def vocabulary() -> dict[str, list[str]]:
     templates = [t for table in (PLAIN, STYLED, GROUNDED, BOTH) for t in (*table["en"], *table["ja"])]
     small = {w for t in templates for w in re.findall(r"[a-z]+|[\u3040-\u30ff\u4e00-\u9fff]+", re.sub(r"\{\w+\}", " ", t))}
     # a particle that leads a piece of a template is a word of its own: の絵の具 is の + 絵の具, not の絵 + の具
-    small = {w.lstrip("のをでに") or w for w in small}
+    small = {re.sub("^[のをでに](?=..)", "", w) for w in small}
     small |= {"a", "an", "の", "に", "は", "を", "で", "と", "です", "背景", "絵", "が", "も", "へ", "や", "から", "まで", "描いて", "イラスト", "アイコン", "いる", "ある"}
     return {"known": sorted(set(known)), "small": sorted(small)}
 

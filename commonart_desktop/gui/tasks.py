@@ -1,0 +1,96 @@
+"""Work beside the window: a function in a thread, its outcome told in the window's thread, ended when its page goes."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from PySide6.QtCore import QObject, Qt, Signal
+
+from commonart_desktop.core.process import program
+from engine.contract.errors import CommonArtError
+
+
+class _Life:
+    """What the thread and the page's end share: no Qt, so it may outlive both."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.over = False
+        self.child: subprocess.Popen[str] | None = None
+
+    def end(self, *_: object) -> None:
+        """Nothing is told from now on; a program at work is ended."""
+        with self.lock:
+            self.over = True
+            if self.child is not None and self.child.poll() is None:
+                self.child.terminate()
+
+    def adopt(self, child: subprocess.Popen[str]) -> None:
+        with self.lock:
+            self.child = child
+            if self.over:
+                child.terminate()
+
+
+class Task(QObject):
+    """One piece of work for ``page``. ``work`` gets the task, for ``program``, ``progress`` and ``cancelled``."""
+
+    _heard = Signal(str, object)  # from the thread
+
+    def __init__(self, page: QObject, work: Callable[[Task], Any], *, done: Callable[[Any], None] | None = None,
+                 failed: Callable[[CommonArtError], None] | None = None, progress: Callable[[int, int], None] | None = None) -> None:
+        super().__init__(page)
+        self._life = _Life()
+        self._done, self._failed, self._progress = done, failed, progress
+        self._heard.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        page.destroyed.connect(self._life.end)
+        self.thread_ = threading.Thread(target=self._run, args=(work, self._life), name="task", daemon=True)
+        self.thread_.start()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._life.over
+
+    def cancel(self) -> None:
+        """Its outcome is no longer wanted; a program that it started is ended."""
+        self._life.end()
+
+    def program(self, module: str, arguments: Sequence[str], *, online: bool = False) -> dict[str, Any]:
+        """``core.process.program`` with progress, ended by ``cancel``; to be called by the work."""
+        return program(module, arguments, on_progress=self.progress, online=online, on_start=self._life.adopt)
+
+    def progress(self, done: int, total: int) -> None:
+        """Tell how far the work is; to be called by the work."""
+        self._tell("progress", (done, total), self._life)
+
+    def _run(self, work: Callable[[Task], Any], life: _Life) -> None:
+        try:
+            outcome: tuple[str, Any] = ("done", work(self))
+        except CommonArtError as e:
+            outcome = ("failed", e)
+        except OSError as e:
+            outcome = ("failed", CommonArtError(why=e.strerror or str(e)))
+        except Exception as e:  # told, not lost in a thread
+            outcome = ("failed", CommonArtError(why=f"{type(e).__name__}: {e}"))
+        self._tell(*outcome, life)
+
+    def _tell(self, what: str, value: Any, life: _Life) -> None:
+        with life.lock:  # the page cannot go between the question and the emission
+            if not life.over:
+                self._heard.emit(what, value)
+
+    def _deliver(self, what: str, value: Any) -> None:
+        if self._life.over:
+            return
+        if what == "progress":
+            if self._progress:
+                self._progress(*value)
+            return
+        self._life.over = True
+        self.deleteLater()
+        told = self._done if what == "done" else self._failed
+        if told:
+            told(value)
