@@ -60,6 +60,8 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     args = _arguments()
     out = _own_stdout()
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
+        os.environ[name] = "1"  # pictures need no network, whoever starts this
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started us gets it too, and says quit
     lock = threading.Lock()
 

@@ -29,6 +29,8 @@ def collect() -> set[str]:
 
 def _of_call(node: ast.Call, file: Path) -> set[str]:
     name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
+    if isinstance(node.func, ast.Attribute) and name == "tr" and not (isinstance(node.func.value, ast.Name) and node.func.value.id == "i18n"):
+        return set()  # Qt's own tr: resources/translations/commonart_ja.ts, see tests/gui/test_translations_qt.py
     if name in ("tr", "Phrase", "_note") and node.args:
         texts = _strings(node.args[0])
         if texts is None and name == "Phrase" and not _passed_on(node.args[0]):

@@ -75,9 +75,8 @@ def _raise(error: Exception) -> None:
 
 
 def wildcards() -> list[Path]:
-    """Folders of wildcard files."""
-    folder = home() / "wildcards"
-    return [folder] if folder.is_dir() else []
+    """Folders of wildcard files; also one not made yet, so that an error tells where it belongs."""
+    return [home() / "wildcards"]
 
 
 # the queue --------------------------------------------------------------------------------------------------------

@@ -145,10 +145,6 @@ class Index:
     def star(self, ids: Sequence[int], starred: bool) -> None:
         self._many("UPDATE pictures SET starred = ? WHERE id = ?", ((int(starred), i) for i in ids))
 
-    def forget(self, ids: Sequence[int]) -> None:
-        """The files are gone for good."""
-        self._many("DELETE FROM pictures WHERE id = ?", ((i,) for i in ids))
-
     def put(self, rows: Sequence[tuple[str, str, str, int, int, str, str, str]]) -> None:
         """Add or refresh (path, folder, name, mtime, size, prompt, words, recipe); stars and ratings stay."""
         self._many("INSERT INTO pictures (path, folder, name, mtime, size, prompt, words, recipe) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "

@@ -154,10 +154,13 @@ class Library(QObject):
 
         self._at_desk(work)
 
-    def forget(self, ids: Sequence[int]) -> None:
-        """The files were deleted."""
+    def refresh(self, gone: Sequence[str], back: Sequence[str] = ()) -> None:
+        """These files were deleted, and these are there again."""
         def work(index: Index) -> None:
-            index.forget(ids)
+            for path in map(Path, gone):
+                index.away(str(path.parent), [path.name])
+            for path in back:
+                index.add_file(Path(path))
             self._say(self.grown, None)
 
         self._at_desk(work)

@@ -48,7 +48,8 @@ class PicturesModel(QAbstractListModel):
 
     def _on_found(self, asked_from: array[int], ids: array[int], steps: list[Step] | None) -> None:
         if asked_from is not self._ids:
-            steps = None  # cannot be: an answer is asked for only once at a time; begin anew if it is
+            self._ask()  # an answer to an older question came in between
+            return
         if steps is None and (ids or self._ids):
             self.beginResetModel()
             self._ids = ids

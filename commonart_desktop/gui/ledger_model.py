@@ -12,29 +12,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QByteArray, QLocale, QMimeData, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
+from PySide6.QtCore import QAbstractTableModel, QByteArray, QMimeData, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
-from commonart_desktop.core import i18n
+from commonart_desktop.gui.queue_words import ATTEMPTS, ERROR, LEFT, NAME, Words
 from engine.contract import events
-from engine.contract.errors import CommonArtError, from_wire
-from engine.contract.ledger_file import STATES
+from engine.contract.errors import CommonArtError
 from engine.contract.queue import Job, Ledger, Row
 
-NAME, SETTINGS, PROGRESS, LEFT, ATTEMPTS, ERROR = range(6)
 PAGE, PAGES = 200, 20  # rows read at once; pages kept
 MIME = "application/x-commonart-jobs"
-_FOLLOW = 50  # so many remembered rows are followed when rows before them come or go
+_FOLLOW = 200  # so many selected rows are followed when rows before them come or go
 
 AnyIndex = QModelIndex | QPersistentModelIndex
-
-
-def job_state(job: Job) -> str:
-    """One word for a whole job."""
-    if job.running:
-        return "running"
-    if job.waiting:
-        return "paused" if job.paused else "waiting"
-    return "failed" if job.failed else "done" if job.done else "cancelled"
 
 
 class LedgerModel(QAbstractTableModel):
@@ -47,8 +36,7 @@ class LedgerModel(QAbstractTableModel):
     def __init__(self, path: Path, pace: Callable[[], float | None], parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.ledger = Ledger(path, timeout=1.0)
-        self._pace = pace
-        self._titles = [self.tr("Name or prompt"), self.tr("Settings"), self.tr("Progress"), self.tr("Time left"), self.tr("Attempts"), self.tr("Error")]
+        self.words = Words(pace, self)
         self.jobs: list[Job] = []  # all, as of the last look
         self._jobs: list[Job] = []  # those shown
         self._sizes: list[int] = []  # picture rows shown under each
@@ -59,8 +47,6 @@ class LedgerModel(QAbstractTableModel):
         self._found: list[Row] | None = None
         self._cache: OrderedDict[tuple[int, int], list[Row]] = OrderedDict()
         self._stale: set[tuple[int, int]] = set()
-        self._errors: dict[int, str] = {}
-        self._steps: dict[int, events.Progress] = {}
         self._version = -1
         self.poll()
 
@@ -107,6 +93,20 @@ class LedgerModel(QAbstractTableModel):
                 self._stale.discard(self._cache.popitem(last=False)[0])
         self._cache.move_to_end(key)
         return rows[within] if within < len(rows) else None
+
+    def spans(self, first: int, last: int) -> tuple[list[int], list[tuple[int, int, int]]]:
+        """What rows first to last are, without reading them: ids of jobs, and (job, first picture, last picture)."""
+        jobs, parts = [], []
+        while first <= last and self._found is None and first < self._rows:
+            n, picture = self._place(first)
+            if picture < 0:
+                jobs.append(self._jobs[n].id)
+                first += 1
+            else:
+                end = min(last, self._starts[n] + self._sizes[n])
+                parts.append((self._jobs[n].id, picture, end - self._starts[n] - 1))
+                first = end + 1
+        return jobs, parts
 
     def row_of_job(self, job: int) -> int | None:
         """Where a job is shown."""
@@ -204,16 +204,19 @@ class LedgerModel(QAbstractTableModel):
             self._show(jobs)
             self._stale.update(self._cache)
             return
-        remembered = self._remember()
+        before = dict(self._cache)
         self._stale.update(self._cache)
-        self._errors.clear()
+        self.words.errors.clear()
         shown = {j.id: j for j in jobs if not self._state or getattr(j, self._state)}
         self._drop_jobs(set(shown))
-        self._reorder([i for i in shown if i in {j.id for j in self._jobs}])
+        have = {j.id for j in self._jobs}
+        self._reorder([i for i in shown if i in have])
         self._add_jobs(list(shown.values()))
-        moved = self._resize(shown)
-        if moved and remembered:
-            self._follow({k: v for k, v in remembered.items() if v[0] in moved})
+        changed = self._count_anew(shown)
+        self._resize(changed, larger=True)
+        if changed and self.persistentIndexList():
+            self._follow(changed, before)
+        self._resize(changed, larger=False)
         if self._rows:
             self.dataChanged.emit(self.index(0, 0), self.index(self._rows - 1, ERROR))
 
@@ -259,86 +262,85 @@ class LedgerModel(QAbstractTableModel):
             self.endInsertRows()
             n = end
 
-    def _resize(self, shown: dict[int, Job]) -> set[int]:
-        """Take in the new counters; returns the unfolded jobs whose rows came or went."""
-        moved = set()
+    def _count_anew(self, shown: dict[int, Job]) -> dict[int, int]:
+        """Take in the new counters; returns the unfolded jobs whose rows came, went or became others: job -> its size now."""
+        changed = {}
         for n, old in enumerate(self._jobs):
             self._jobs[n] = job = shown[old.id]
-            was, now = self._sizes[n], self._size_of(job)
-            if was == now:
-                if now and self._state and job != old:
-                    moved.add(job.id)  # as many as before, but perhaps others
-                continue
-            moved.add(job.id)
+            now = self._size_of(job)
+            if self._sizes[n] != now or (now and self._state and job != old):
+                changed[job.id] = now
+        return changed
+
+    def _resize(self, changed: dict[int, int], *, larger: bool) -> None:
+        """Add rows at the ends of jobs that have more, or take them off those that have fewer."""
+        for n, job in enumerate(self._jobs):
+            was, now = self._sizes[n], changed.get(job.id, self._sizes[n])
             first = self._starts[n] + 1
-            if now < was:
-                self.beginRemoveRows(QModelIndex(), first + now, first + was - 1)
-            else:
+            if larger and now > was:
                 self.beginInsertRows(QModelIndex(), first + was, first + now - 1)
-            self._sizes[n] = now
-            self._lay_out()
-            if now < was:
-                self.endRemoveRows()
-            else:
+                self._sizes[n] = now
+                self._lay_out()
                 self.endInsertRows()
-        return moved
+            elif not larger and now < was:
+                self.beginRemoveRows(QModelIndex(), first + now, first + was - 1)
+                self._sizes[n] = now
+                self._lay_out()
+                self.endRemoveRows()
 
-    def _remember(self) -> dict[QModelIndex, tuple[int, int]]:
-        """Which picture each remembered index (selection, current) stands for: index -> (job, picture)."""
-        kept = self.persistentIndexList()
-        if len(kept) > _FOLLOW:
-            return {}
-        found = {}
-        for index in kept:
-            row = self.item(index.row()) if index.row() < self._rows else None
-            if isinstance(row, Row):
-                found[index] = (row.job, row.id)
-        return found
-
-    def _follow(self, remembered: dict[QModelIndex, tuple[int, int]]) -> None:
-        """Point remembered indexes at the same pictures again, wherever they stand now."""
-        places = {}
-        for index, (job, picture) in remembered.items():
-            n = next((n for n, j in enumerate(self._jobs) if j.id == job), None)
-            if n is None:
-                continue
-            low, high = 0, self._sizes[n]
-            while low < high:
-                middle = (low + high) // 2
-                row = self._picture(job, middle)
-                if row is None or row.id >= picture:
-                    high = middle
-                else:
-                    low = middle + 1
-            row = self._picture(job, low) if low < self._sizes[n] else None
-            places[index] = self._starts[n] + 1 + low if row is not None and row.id == picture else None
-        current = {(i.row(), i.column()): i for i in self.persistentIndexList()}
-        wanted = {k: v for k, v in places.items()}
-        if all(v == k.row() for k, v in wanted.items()):
-            return
-        self.layoutAboutToBeChanged.emit()
-        for index, new in wanted.items():
-            if (index.row(), index.column()) in current:
-                self.changePersistentIndex(index, self.index(new, index.column()) if new is not None else QModelIndex())
+    def _follow(self, changed: dict[int, int], before: dict[tuple[int, int], list[Row]]) -> None:
+        """Point what is selected at the same pictures again, wherever they stand now."""
+        self.layoutAboutToBeChanged.emit()  # the selection now holds an index for every row
+        held = self.persistentIndexList()
+        new_rows: dict[int, int | None] = {}
+        for row in {i.row() for i in held} if len({i.row() for i in held}) <= _FOLLOW else ():
+            n, offset = self._place(row)
+            job = self._jobs[n].id
+            old = before.get((job, offset // PAGE), [])
+            if offset >= 0 and job in changed and offset % PAGE < len(old):
+                found = self._offset_of(job, old[offset % PAGE].id, changed[job], offset - (self._sizes[n] - changed[job]))
+                new_rows[row] = None if found is None else self._starts[n] + 1 + found
+        for index in held:
+            if index.row() in new_rows:
+                new = new_rows[index.row()]
+                self.changePersistentIndex(index, QModelIndex() if new is None else self.index(new, index.column()))
         self.layoutChanged.emit()
+
+    def _offset_of(self, job: int, picture: int, size: int, guess: int) -> int | None:
+        """Where a picture stands among those of its job that are shown."""
+        def at(offset: int) -> int | None:
+            rows = self.ledger.page(job=job, offset=offset, limit=1, state=self._state)
+            return rows[0].id if rows else None
+
+        for likely in (guess, guess + 1):
+            if 0 <= likely < size and at(likely) == picture:
+                return likely
+        low, high = 0, size
+        while low < high:
+            middle = (low + high) // 2
+            if (found := at(middle)) is None or found >= picture:
+                high = middle
+            else:
+                low = middle + 1
+        return low if low < size and at(low) == picture else None
 
     def on_event(self, event: events.Event) -> None:
         """Take in what the engine tells: steps of running pictures; the rest comes through the ledger."""
         if isinstance(event, events.Progress):
-            if len(self._steps) > 1000:
-                self._steps.clear()
+            if len(self.words.steps) > 1000:
+                self.words.steps.clear()
             for image in event.images:
-                self._steps[image] = event
-                row = self._row_of(image)
+                self.words.steps[image] = event
+                row = self.row_of(image)
                 if row is not None:
                     self.dataChanged.emit(self.index(row, 0), self.index(row, ERROR))
         elif isinstance(event, (events.Saved, events.Failed)):
-            self._steps.pop(event.image, None)
+            self.words.steps.pop(event.image, None)
             self.poll()
         else:
             self.poll()
 
-    def _row_of(self, image: int) -> int | None:
+    def row_of(self, image: int) -> int | None:
         """The table's row of a picture, if it is among those read."""
         if self._found is not None:
             return next((n for n, r in enumerate(self._found) if r.id == image), None)
@@ -358,11 +360,11 @@ class LedgerModel(QAbstractTableModel):
         return len(self._found) if self._found is not None else self._rows
 
     def columnCount(self, parent: AnyIndex = QModelIndex()) -> int:
-        return 0 if parent.isValid() else len(self._titles)
+        return 0 if parent.isValid() else len(self.words.titles)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if orientation == Qt.Orientation.Horizontal and role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
-            return self._titles[section]
+            return self.words.titles[section]
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.TextAlignmentRole:
             return int((Qt.AlignmentFlag.AlignRight if section in (LEFT, ATTEMPTS) else Qt.AlignmentFlag.AlignLeft) | Qt.AlignmentFlag.AlignVCenter)
         return None
@@ -371,71 +373,14 @@ class LedgerModel(QAbstractTableModel):
         if not index.isValid():
             return None
         if role == Qt.ItemDataRole.DisplayRole:
-            return self.text(self.item(index.row()), index.column())
+            return self.words.text(self.item(index.row()), index.column())
         if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole):
             item = self.item(index.row())
-            text = self.text(item, index.column())
+            text = self.words.text(item, index.column())
             if index.column() == NAME and item is not None and role == Qt.ItemDataRole.AccessibleTextRole:
-                return f"{text}, {self.word(item)}"
+                return f"{text}, {self.words.word(item)}"
             return text or None
         return None
-
-    def word(self, item: Job | Row) -> str:
-        """Its state in the user's language."""
-        state = item.state if isinstance(item, Row) else job_state(item)
-        return i18n.tr(state) if state in STATES else self.tr("paused")
-
-    def text(self, item: Job | Row | None, column: int) -> str:
-        """A cell's words."""
-        if item is None:
-            return "…" if column == NAME else ""
-        return self._job_text(item, column) if isinstance(item, Job) else self._picture_text(item, column)
-
-    def _job_text(self, job: Job, column: int) -> str:
-        number = QLocale().toString
-        if column == NAME:
-            return job.name
-        if column == SETTINGS:
-            return self.tr("priority {number}").format(number=f"{job.priority:+d}") if job.priority else ""
-        if column == PROGRESS:
-            return f"{number(job.done)}/{number(job.total)}"
-        if column == LEFT:
-            left, pace = job.waiting + job.running, self._pace()
-            if job.paused and job.waiting:
-                return self.tr("paused")
-            return self.duration(left / pace * 3600) if left and pace else ""
-        return self.tr("{count} failed").format(count=number(job.failed)) if column == ERROR and job.failed else ""
-
-    def _picture_text(self, row: Row, column: int) -> str:
-        request = row.request
-        if column == NAME:
-            return request.prompt.replace("\n", " ")
-        if column == SETTINGS:
-            size = f"{request.width}×{request.height}  " if request.width and request.height else ""
-            return size + self.tr("{steps} steps  seed {seed}").format(steps=request.steps, seed=request.seed)
-        if column == PROGRESS:
-            steps = self._steps.get(row.id)
-            if row.state == "running" and steps is not None:
-                return self.tr("step {step}/{steps}").format(step=steps.step, steps=steps.steps)
-            return i18n.tr(row.state)
-        if column == ATTEMPTS:
-            return str(row.attempts) if row.attempts else ""
-        if column == ERROR and row.error is not None:
-            if row.id not in self._errors:
-                self._errors[row.id] = i18n.sentence(from_wire(row.error))[0]
-            return self._errors[row.id]
-        return ""
-
-    def fraction(self, job: Job) -> float:
-        """How much of a job is behind us."""
-        return (job.done + job.failed + job.cancelled) / job.total if job.total else 0.0
-
-    def duration(self, seconds: float) -> str:
-        """A guessed time, and it says so."""
-        minutes = max(1, round(seconds / 60))
-        if minutes < 60:
-            return self.tr("about {minutes} m").format(minutes=minutes)
-        return self.tr("about {hours} h {minutes} m").format(hours=QLocale().toString(minutes // 60), minutes=minutes % 60)
 
     # dragging jobs ------------------------------------------------------------------------------------------------
 

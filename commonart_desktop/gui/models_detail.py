@@ -44,6 +44,7 @@ class ModelDetail(QWidget):
         self._row: dict[str, Any] | None = None
         self._given: dict[str, dict[str, str]] = {}  # model path -> parts chosen here, until all are there
         self._task: Task | None = None
+        self._problem: CommonArtError | None = None
         self.title, self.place = label(role="title"), label(role="muted")
         self.problem, self.hint = label(), label(role="hint")
         self.default = QPushButton(self.tr("Use for new pictures"), clicked=self._set_default)
@@ -95,8 +96,7 @@ class ModelDetail(QWidget):
         self.place.setText(row["path"] if row else "")
         kind = problem.kind if problem else ""
         parts = kind in ("missing-part", "needs-conversion", "wrong-tokenizer") or bool(row and row["path"] in self._given)
-        for widget, shown in ((self.default, ok), (self.verify, ok), (self.convert, kind == "needs-conversion"), (self.folder, row is not None),
-                              (self.encoder, parts), (self.vae, parts)):
+        for widget, shown in ((self.default, ok), (self.verify, ok), (self.folder, row is not None), (self.encoder, parts), (self.vae, parts)):
             widget.setVisible(shown)
         self._show_given()
         if row and ok:
@@ -107,7 +107,11 @@ class ModelDetail(QWidget):
         return self._context.settings.now.model in (row["name"], row["name"].rsplit("/", 1)[-1], row["path"])
 
     def _show_problem(self, problem: CommonArtError | None) -> None:
+        self._problem = problem
         text, hint = sentence(problem) if problem else ("", "")
+        self.convert.setVisible(problem is not None and problem.kind == "needs-conversion")
+        if problem is not None and problem.kind == "needs-conversion":
+            hint = self.tr("They can be turned into safetensors here.")
         if problem is not None and problem.kind == "missing-part":
             hint = self.tr("Choose its folder here; it is remembered for this model.")
         self.problem.setText(text)
@@ -168,9 +172,8 @@ class ModelDetail(QWidget):
     def _run(self, doing: str, arguments: list[str], done: Any) -> None:
         self._stop()
         self.doing.setText(doing)
-        self.bar.setRange(0, 0)  # a moving bar until the first number
-        for widget in (self.doing, self.bar, self.cancel):
-            widget.show()
+        self.doing.show()
+        self.cancel.show()  # and the bar with the first number
 
         def finished(answer: dict[str, Any]) -> None:
             self._quiet()
@@ -184,6 +187,7 @@ class ModelDetail(QWidget):
 
     def _progress(self, done: int, total: int) -> None:
         self.bar.setRange(0, 1000)
+        self.bar.show()
         self.bar.setValue(int(1000 * done / max(1, total)))
 
     def _quiet(self) -> None:
@@ -226,11 +230,13 @@ class ModelDetail(QWidget):
         """A part's folder was chosen; with all of them the engine takes and remembers them."""
         assert self._row is not None
         path = self._row["path"]
-        given = self._given.setdefault(path, {})
-        given[part] = folder
+        self._given.setdefault(path, {})[part] = folder
         self._show_given()
+        self._resolve(path)
+
+    def _resolve(self, path: str) -> None:
         arguments = ["resolve", path]
-        for name, place in given.items():
+        for name, place in self._given.get(path, {}).items():
             arguments += ["--" + name.replace("_", "-"), place]
 
         def taken(_: dict[str, Any]) -> None:
@@ -240,9 +246,8 @@ class ModelDetail(QWidget):
         self._run(self.tr("Looking at the parts…"), arguments, taken)
 
     def _convert(self) -> None:
-        assert self._row is not None
-        problem = from_wire(self._row["problem"])
-        folder = str(problem.fields["path"])
+        assert self._row is not None and self._problem is not None
+        path, folder = self._row["path"], str(self._problem.fields["path"])
         box = QMessageBox(QMessageBox.Icon.NoIcon, self.tr("Convert pickled weights"), self.tr(
             "The weights in {folder} are pickled. They are read here without running anything in them, and written beside as safetensors; "
             "this takes as much disk space again. The old files stay. Convert them only if you trust where they come from.").format(folder=folder),
@@ -251,4 +256,4 @@ class ModelDetail(QWidget):
         box.setDefaultButton(QMessageBox.StandardButton.Cancel)
         box.exec()
         if box.clickedButton() is go:
-            self._run(self.tr("Converting…"), ["convert", folder], lambda _: self.changed.emit())
+            self._run(self.tr("Converting…"), ["convert", folder], lambda _: self._resolve(path) if path in self._given else self.changed.emit())

@@ -9,8 +9,10 @@ from PySide6.QtGui import QColor, QFont, QFontMetrics, QInputMethodEvent, QSynta
 from PySide6.QtWidgets import QPlainTextEdit
 
 from commonart_desktop.gui import theme
+from commonart_desktop.gui.tokens import SPACE
 
 _TOKENS = re.compile(r"(?P<escaped>\\[{}|\[\]_\\])|(?P<name>__(?![_\s])(?:(?!__)[^{}|\[\]\r\n])+(?<!\s)__)|(?P<sign>\{|\}|\||\[\[|\]\])|(?P<weight>\d+(?:\.\d*)?::)")
+MORE_LINES = 7  # that the field grows by before it scrolls
 _DEEPEST = 28  # groups within groups that a block's state can hold
 
 
@@ -85,10 +87,14 @@ class PromptEdit(QPlainTextEdit):
         self._lines = lines
         self.highlighter = TemplateHighlighter(self.document()) if template else None
         self.textChanged.connect(self._on_text)
+        self.document().documentLayout().documentSizeChanged.connect(lambda _: self._fit())
         self._fit()
 
     def _fit(self) -> None:
-        self.setMinimumHeight(QFontMetrics(self.font()).lineSpacing() * self._lines + 2 * int(self.document().documentMargin()) + 12)
+        """As high as its text, within limits."""
+        spacing = QFontMetrics(self.font()).lineSpacing()
+        lines = min(max(self._lines, int(self.document().size().height())), self._lines + MORE_LINES)
+        self.setFixedHeight(spacing * lines + 2 * int(self.document().documentMargin()) + 2 * (SPACE["xs"] + 1))
 
     def _on_text(self) -> None:
         text = self.toPlainText()

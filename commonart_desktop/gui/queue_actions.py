@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.ledger_file import RECOUNT, STATES, connect, told
-from engine.contract.queue import Job, Ledger
-from engine.contract.request import ImageRequest
+from engine.contract.queue import Job, Ledger, Row
 
 LIVE = ("waiting", "running")
 
@@ -29,6 +28,15 @@ def _transaction(ledger: Ledger, aside: Path | None = None) -> Iterator[sqlite3.
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
+
+
+def pictures_in(ledger: Ledger, spans: Sequence[tuple[int, int, int]], state: str | None) -> list[int]:
+    """Ids of pictures told by their places: (job, first, last) among those in ``state``."""
+    found: list[int] = []
+    for job, first, last in spans:
+        for offset in range(first, last + 1, 500):
+            found += (r.id for r in ledger.page(job=job, offset=offset, limit=min(500, last + 1 - offset), state=state))
+    return found
 
 
 def pause_all(ledger: Ledger, paused: bool) -> None:
@@ -70,13 +78,7 @@ def retry(ledger: Ledger, jobs: Sequence[int] | None, pictures: Sequence[int] = 
 
 def duplicate(ledger: Ledger, job: int, name: str) -> int:
     """Add a job with the same requests; its id."""
-    def requests() -> Iterator[ImageRequest]:
-        offset = 0
-        while rows := ledger.page(job=job, offset=offset, limit=500):
-            yield from (r.request for r in rows)
-            offset += len(rows)
-
-    return ledger.add_job(name, requests(), priority=ledger.job(job).priority)
+    return ledger.add_job(name, (r.request for r in _rows(ledger, job)), priority=ledger.job(job).priority)
 
 
 def prioritise(ledger: Ledger, jobs: Sequence[int], by: int) -> None:
@@ -153,3 +155,17 @@ def bring_back(ledger: Ledger) -> int:
 def left(jobs: Sequence[Job]) -> int:
     """Pictures still to be made."""
     return sum(j.waiting + j.running for j in jobs)
+
+
+def remove_picked(ledger: Ledger, jobs: Sequence[int], pictures: Sequence[int]) -> int:
+    """Take these off the list, jobs with all their pictures, except what is waiting or running."""
+    whole = [r.id for job in jobs for r in _rows(ledger, job)]
+    chosen = [*pictures, *whole]
+    return remove(ledger, ("done", "failed", "cancelled"), chosen) if chosen else 0
+
+
+def _rows(ledger: Ledger, job: int) -> Iterator[Row]:
+    offset = 0
+    while rows := ledger.page(job=job, offset=offset, limit=500):
+        yield from rows
+        offset += len(rows)

@@ -58,9 +58,10 @@ class Task(QObject):
         """Its outcome is no longer wanted; a program that it started is ended."""
         self._life.end()
 
-    def program(self, module: str, arguments: Sequence[str], *, online: bool = False) -> dict[str, Any]:
-        """``core.process.program`` with progress, ended by ``cancel``; to be called by the work."""
-        return program(module, arguments, on_progress=self.progress, online=online, on_start=self._life.adopt)
+    def program(self, module: str, arguments: Sequence[str], *, online: bool = False,
+                on_progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+        """``core.process.program``, ended by ``cancel``; to be called by the work. Progress is told as it is, unless ``on_progress`` takes it."""
+        return program(module, arguments, on_progress=on_progress or self.progress, online=online, on_start=self._life.adopt)
 
     def progress(self, done: int, total: int) -> None:
         """Tell how far the work is; to be called by the work."""

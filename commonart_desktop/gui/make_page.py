@@ -1,0 +1,41 @@
+"""The Make page: what to draw on the left, what is being drawn on the right."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout, QSplitter, QWidget
+
+from commonart_desktop.gui.compose_panel import ComposePanel
+from commonart_desktop.gui.context import Context
+from commonart_desktop.gui.queue_panel import QueuePanel
+from commonart_desktop.gui.tokens import SPACE
+
+SIZES = "make/splitter"  # in context.state
+
+
+class MakePage(QWidget):
+    """``compose`` and ``queue`` beside each other."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._context = context
+        self.compose, self.queue = ComposePanel(context), QueuePanel(context)
+        self.splitter = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False, handleWidth=SPACE["xs"])
+        self.splitter.addWidget(self.compose)
+        self.splitter.addWidget(self.queue)
+        self.splitter.setStretchFactor(0, 0)
+        self.splitter.setStretchFactor(1, 1)
+        self.splitter.setSizes([400, 800])
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.splitter)
+        sizes = context.state.value(SIZES)
+        if sizes is not None:
+            self.splitter.restoreState(sizes)
+
+    def keep(self) -> None:
+        """Store drafts and sizes."""
+        self._context.state.setValue(SIZES, self.splitter.saveState())
+        for part in (self.compose, self.queue):
+            if hasattr(part, "keep"):
+                part.keep()

@@ -1,0 +1,301 @@
+"""The queue's side of the Make page: strip, toolbar, table, preview and details."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt, QTimer
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QPushButton, QSizePolicy, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+
+from commonart_desktop.core import i18n
+from commonart_desktop.gui import queue_actions, theme
+from commonart_desktop.gui.context import Context
+from commonart_desktop.gui.ledger_model import LedgerModel
+from commonart_desktop.gui.preview import Details, Preview
+from commonart_desktop.gui.queue_after import AfterQueue
+from commonart_desktop.gui.queue_commands import QueueCommands
+from commonart_desktop.gui.queue_edit import EditPanel
+from commonart_desktop.gui.queue_strip import RunStrip
+from commonart_desktop.gui.queue_view import QueueView
+from commonart_desktop.gui.queue_work import Work
+from commonart_desktop.gui.tokens import SPACE
+from engine.contract import events
+from engine.contract.errors import CommonArtError, EngineStopped
+from engine.contract.ledger_file import STATES
+from engine.contract.queue import Job, Row
+
+LOOK, SEARCH_AFTER, FOUND = 400, 250, 500  # ms between looks at the ledger; ms after the last key; most pictures found
+
+
+def _end(model: LedgerModel, work: Work) -> None:
+    work.stop()
+    model.ledger.close()
+
+
+class QueuePanel(QWidget):
+    """Shows the ledger and lets a person change it. Everything shown comes from the ledger and the engine's events."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._context, self._engine = context, context.engine
+        self.work = Work(context.ledger.path, self)
+        self.model = LedgerModel(context.ledger.path, context.engine.pace, self)
+        self.destroyed.connect(partial(_end, self.model, self.work))
+        self.strip = RunStrip(context)
+        self.view = QueueView(self.model)
+        self.edit = EditPanel()
+        self.preview = Preview()
+        self.details = Details(self.model.words)
+        self.after = AfterQueue(context, self.work, lambda: self.model.poll() is not None and not queue_actions.left(self.model.jobs))
+        self.commands = QueueCommands(context, self.model, self.view, self.work, self.strip, self.edit)
+        self._stranded, self._live, self._searched = 0, "", 0
+        self._build()
+        self._connect()
+        self._restore()
+        self._look_for_stranded()
+        self._on_refresh()
+
+    # the parts ----------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.states = QComboBox(accessibleName=self.tr("Show only"), toolTip=self.tr("Show only pictures in this state"))
+        self.states.addItem(self.tr("all"), None)
+        for state in STATES:
+            self.states.addItem(theme.icon(state), i18n.tr(state), state)
+        self.search = QLineEdit(placeholderText=self.tr("Search prompts"), accessibleName=self.tr("Search prompts"), clearButtonEnabled=True,
+                                toolTip=self.tr("Search prompts (Ctrl+F)"))
+        self.search.addAction(theme.icon("search"), QLineEdit.ActionPosition.LeadingPosition)
+        self.search.setMinimumWidth(100)
+        self.search.setMaximumWidth(320)
+        self.search.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.tools = QWidget()
+        tools = QHBoxLayout(self.tools)
+        tools.setContentsMargins(0, 0, 0, 0)
+        tools.setSpacing(SPACE["xs"])
+        tools.addWidget(self.commands.toolbar())
+        tools.addStretch()
+        tools.addWidget(self.states)
+        tools.addWidget(self.search, 1)
+        self.empty = QLabel(wordWrap=True, alignment=Qt.AlignmentFlag.AlignCenter)
+        self.empty.setProperty("role", "muted")
+        self.show_all = QPushButton(self.tr("Show all"))
+        self.show_all.clicked.connect(self._show_all)
+        blank = QWidget()
+        column = QVBoxLayout(blank)
+        column.addStretch()
+        column.addWidget(self.empty)
+        column.addWidget(self.show_all, 0, Qt.AlignmentFlag.AlignHCenter)
+        column.addStretch()
+        self.stack = QStackedWidget()
+        self.stack.addWidget(self.view)
+        self.stack.addWidget(blank)
+        self.below = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False)
+        self.below.addWidget(self.preview)
+        self.below.addWidget(self.details)
+        self.below.setStretchFactor(1, 1)
+        self.below.setSizes([160, 320])
+        self.split = QSplitter(Qt.Orientation.Vertical)
+        self.split.addWidget(self.stack)
+        self.split.addWidget(self.below)
+        self.split.setCollapsible(0, False)
+        self.split.setStretchFactor(0, 1)
+        self.split.setSizes([420, 180])
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(SPACE["m"], SPACE["m"], SPACE["m"], SPACE["s"])
+        whole.setSpacing(SPACE["s"])
+        whole.addWidget(self.strip)
+        whole.addWidget(self.tools)
+        whole.addWidget(self.edit)
+        whole.addWidget(self.split, 1)
+        whole.addWidget(self.after)
+
+    def _connect(self) -> None:
+        context = self._context
+        self.model.refreshed.connect(self._on_refresh)
+        self.model.modelReset.connect(self._on_rows)
+        self.model.trouble.connect(context.notices.complain)
+        self.work.failed.connect(context.notices.complain)
+        self.view.selectionModel().selectionChanged.connect(self._on_selection)
+        self.strip.wanted.connect(self.run)
+        self.commands.wanted.connect(self.run)
+        self.commands.search_wanted.connect(self.search.setFocus)
+        self.states.currentIndexChanged.connect(self._on_state)
+        self._search_timer = QTimer(self, singleShot=True, interval=SEARCH_AFTER)
+        self._search_timer.timeout.connect(self._search)
+        self.search.textChanged.connect(lambda: self._search_timer.start())
+        context.engine.event.connect(self.model.on_event)
+        context.engine.event.connect(self._on_event)
+        context.engine.state.connect(self._on_engine)
+        self._look = QTimer(self, interval=LOOK)
+        self._look.timeout.connect(self.model.poll)
+        self._look.start()
+        self._slow = QTimer(self, interval=3000)  # a worker of another window may die without a word
+        self._slow.timeout.connect(self._show_strip)
+        self._slow.start()
+
+    def _restore(self) -> None:
+        state = self._context.state
+        for name, put in (("queue/columns", self.view.horizontalHeader().restoreState), ("queue/split", self.split.restoreState),
+                          ("queue/below", self.below.restoreState)):
+            if state.value(name) is not None:
+                put(state.value(name))
+        for job in str(state.value("queue/open", "")).split():
+            row = self.model.row_of_job(int(job)) if job.isdigit() else None
+            if row is not None:
+                self.model.fold(row, True)
+        self.states.setCurrentIndex(max(0, self.states.findData(str(state.value("queue/state", "")))))
+
+    def keep(self) -> None:
+        """Store columns, sizes, what is unfolded and the filter."""
+        state = self._context.state
+        state.setValue("queue/columns", self.view.horizontalHeader().saveState())
+        state.setValue("queue/split", self.split.saveState())
+        state.setValue("queue/below", self.below.saveState())
+        state.setValue("queue/open", " ".join(str(j.id) for j in self.model.jobs if self.model.is_open(j.id)))
+        state.setValue("queue/state", self.states.currentData() or "")
+
+    # starting and holding -----------------------------------------------------------------------------------------
+
+    def run(self, what: str) -> None:
+        """``start``, ``go_on``, ``pause`` or ``resume``."""
+        if what == "start":
+            self._start(resume=False)
+        elif what == "go_on":
+            self._stranded = 0
+            self._start(resume=True)
+        elif what == "pause":
+            self.work.do(queue_actions.pause_all, True, then=self._after_write)
+        elif what == "resume":
+            self.work.do(queue_actions.pause_all, False, then=self._resumed)
+
+    def _resumed(self, _: Any) -> None:
+        self._after_write(None)
+        if not self._engine.running and not self._stranded and queue_actions.left(self.model.jobs):
+            self._start(resume=False)
+
+    def _start(self, *, resume: bool) -> None:
+        try:
+            self._engine.start(resume=resume)
+        except OSError as e:
+            self._context.notices.complain(EngineStopped(why=e.strerror or str(e)))
+        self._show_strip()
+
+    def _after_write(self, _: Any) -> None:
+        self.model.poll()
+
+    def _look_for_stranded(self) -> None:
+        def take(rows: list[Row]) -> None:
+            self._stranded = len(rows) if not self._engine.running else 0
+            self._show_strip()
+
+        self.work.do(lambda ledger: ledger.stranded(), then=take)
+
+    # keeping up ---------------------------------------------------------------------------------------------------
+
+    def _on_refresh(self) -> None:
+        if self._stranded and not any(j.running for j in self.model.jobs):
+            self._stranded = 0
+        self._show_strip()
+        self._on_rows()
+        self._on_selection()
+        if self.model.searching and not self._search_timer.isActive():
+            self._search_timer.start(1500)
+
+    def _on_rows(self) -> None:
+        """The table, or words where it would be empty."""
+        empty = self.model.rowCount() == 0
+        for part in (self.tools, self.below, self.after):
+            part.setVisible(bool(self.model.jobs))
+        self.show_all.setVisible(bool(self.model.jobs))
+        self.empty.setText(self.tr("Nothing here matches.") if self.model.jobs else self.tr(
+            "Pictures to be made wait here. Write a prompt and press Ctrl+Enter to add the first ones. "
+            "The list survives a crash, a power cut and closing this window."))
+        self.stack.setCurrentIndex(int(empty))
+
+    def _show_strip(self) -> None:
+        try:
+            paused, _ = self.model.ledger.paused()
+        except CommonArtError:
+            return  # the next look tells it
+        self.strip.update_from(self.model.jobs, paused=paused, running=self._engine.running, stranded=self._stranded)
+
+    def _on_engine(self, state: str) -> None:
+        if state in ("off", "dead"):
+            self._live = ""
+            self._look_for_stranded()
+            self._on_selection()
+        self._show_strip()
+
+    def _on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Progress) and event.preview:
+            self._live = event.preview
+            self.preview.show_file(event.preview, self.tr("step {step}/{steps}").format(step=event.step, steps=event.steps))
+        elif isinstance(event, (events.Idle, events.Paused)) and self._live:
+            self._live = ""
+            self._on_selection()
+
+    def _on_selection(self, *_: object) -> None:
+        item, count = self.commands.selected()
+        self.details.show_item(item, count)
+        self.commands.enable()
+        if not self._live:
+            path = item.path if isinstance(item, Row) and count == 1 and item.state == "done" and item.path else ""
+            if path != self.preview.path:
+                self.preview.show_file(path, self.tr("seed {seed}").format(seed=item.request.seed) if path and isinstance(item, Row) else "")
+
+    # filter and search --------------------------------------------------------------------------------------------
+
+    def _on_state(self) -> None:
+        with self._keeping():
+            self.model.set_state(self.states.currentData())
+        if self.search.text().strip():
+            self._search()
+
+    def _search(self) -> None:
+        text = self.search.text().strip()
+        self._searched += 1
+        if not text:
+            with self._keeping():
+                self.model.set_found(None)
+            return
+        mine = self._searched
+
+        def take(rows: list[Row]) -> None:
+            if mine == self._searched:
+                with self._keeping():
+                    self.model.set_found(rows)
+
+        self.work.do(lambda ledger: ledger.search(text, self.model.state, FOUND), then=take)
+
+    def _keeping(self) -> _SameJob:
+        return _SameJob(self.model, self.view)
+
+    def _show_all(self) -> None:
+        self.search.clear()
+        self.states.setCurrentIndex(0)
+
+
+class _SameJob:
+    """Keeps the current job or picture selected over a reset, where it is still shown."""
+
+    def __init__(self, model: LedgerModel, view: QueueView) -> None:
+        self._model, self._view = model, view
+
+    def __enter__(self) -> None:
+        index = self._view.currentIndex()
+        self._item = self._model.item(index.row()) if index.isValid() else None
+
+    def __exit__(self, *_: object) -> None:
+        row = None
+        if isinstance(self._item, Job):
+            row = self._model.row_of_job(self._item.id)
+        elif isinstance(self._item, Row):
+            row = self._model.row_of(self._item.id)
+            row = self._model.row_of_job(self._item.job) if row is None else row
+        if row is not None and not self._view.currentIndex().isValid():
+            index: QModelIndex = self._model.index(row, 0)
+            self._view.selectionModel().setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows)
+
+
+__all__ = ["QueuePanel"]

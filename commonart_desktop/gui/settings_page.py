@@ -1,0 +1,219 @@
+"""Settings: applied at once; a bad value stays in its field with the reason under it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import Qt, QUrl
+from PySide6.QtGui import QDesktopServices, QShowEvent
+from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFormLayout, QFrame, QHBoxLayout, QLineEdit, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from commonart_desktop.core.home import home
+from commonart_desktop.core.i18n import language, sentence, tr
+from commonart_desktop.gui.context import Context
+from commonart_desktop.gui.models_detail import label
+from commonart_desktop.gui.settings_machine import CacheRows, DoctorList
+from commonart_desktop.gui.theme import icon
+from commonart_desktop.gui.tokens import SPACE
+from engine.contract import naming
+from engine.contract.errors import CommonArtError
+from engine.contract.request import DTYPES, ImageRequest
+
+DEVICES = ("auto", "cpu", "cuda", "cuda:0", "cuda:1", "mps")
+_DEVICE = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d{1,2})?")
+EXAMPLE = {"ja": "すし、フラット調、青い背景", "en": "sushi, flat style, blue background"}
+
+
+def why_not(folder: str) -> str | None:
+    """Why pictures could not be written there, in the user's language; None if they can."""
+    if not folder.strip():
+        return tr("it must not be empty")
+    place = Path(folder).expanduser().absolute()
+    try:
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        if not place.is_dir():
+            return tr("it is not a folder")
+    except (OSError, ValueError) as e:
+        return str(e)
+    return None if os.access(place, os.W_OK) else tr("it cannot be written")
+
+
+class SettingsPage(QWidget):
+    """Looks, pictures, engine, data, and what this machine has."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._context = context
+        self._read = False
+        now = context.settings.now
+        self.language = self._choice(now.language, ("", self.tr("As the system")), ("ja", "日本語"), ("en", "English"),
+                                     then=lambda value: self._put(language=value))
+        self.theme = self._choice(now.theme, ("system", self.tr("As the system")), ("light", self.tr("Light")), ("dark", self.tr("Dark")),
+                                  then=lambda value: self._put(theme=value))
+        self.out = QLineEdit(now.out)
+        self.out_why = label(role="bad")
+        self.browse = QPushButton(icon("folder"), self.tr("Choose…"), clicked=self._browse)
+        self.name = QLineEdit(now.name, placeholderText=naming.DEFAULT)
+        self.name_why, self.example = label(role="bad"), label(role="hint")
+        self.fields = label(self.tr("Fields: {fields}").format(fields="  ".join("{" + f + "}" for f in naming.FIELDS)), "hint")
+        self.device = self._choice(now.device, *((d, self.tr("Choose by itself") if d == "auto" else d) for d in DEVICES), then=lambda _: None)
+        self.device.setEditable(True)
+        self.device_why = label(role="bad")
+        self.dtype = self._choice(now.dtype, *((d, self.tr("Choose by itself") if d == "auto" else d) for d in DTYPES),
+                                  then=lambda value: self._put(dtype=value))
+        self.leave = QCheckBox(self.tr("Leave the engine working until the queue is empty"))
+        self.leave.setChecked(str(context.state.value("engine/leave_working", "false")) == "true")
+        self.leave.toggled.connect(lambda on: context.state.setValue("engine/leave_working", "true" if on else "false"))
+        self.folder = label(str(home().absolute()))
+        self.open = QPushButton(icon("folder"), self.tr("Open folder"), clicked=self._open)
+        self.caches, self.doctor = CacheRows(context), DoctorList(context)
+
+        self._column = QVBoxLayout()
+        self._column.setContentsMargins(SPACE["xl"], SPACE["l"], SPACE["xl"], SPACE["xl"])
+        self._column.setSpacing(SPACE["m"])
+        self._column.addWidget(label(self.tr("Settings"), "title"))
+        form = self._section(self.tr("Appearance"))
+        form.addRow(self.tr("Language"), self.language)
+        form.addRow(self.tr("Theme"), self.theme)
+        form = self._section(self.tr("Pictures"))
+        form.addRow(self.tr("Output folder"), self._stack(self._beside(self.out, self.browse), self.out_why))
+        form.addRow(self.tr("File names"), self._stack(self.name, self.name_why, self.example, self.fields))
+        form = self._section(self.tr("Engine"))
+        form.addRow(self.tr("Device"), self._stack(self.device, self.device_why))
+        form.addRow(self.tr("Number type"), self.dtype)
+        form.addRow(self.tr("When the window closes"), self._stack(
+            self.leave, label(self.tr("Otherwise it stops after the picture in hand; nothing that waits is lost."), "hint")))
+        form = self._section(self.tr("Data"))
+        form.addRow(self.tr("Data folder"), self._beside(self.folder, self.open))
+        form.addRow(self.tr("Stored for speed"), self.caches)
+        self._section(self.tr("This machine"))
+        self._column.addWidget(self.doctor)
+        self._column.addStretch()
+        for field, name in ((self.out, self.tr("Output folder")), (self.name, self.tr("File names")), (self.device, self.tr("Device"))):
+            field.setAccessibleName(name)
+        inner = QWidget(maximumWidth=860)
+        inner.setLayout(self._column)
+        middle = QWidget()
+        row = QHBoxLayout(middle)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(inner, 1)
+        row.addStretch()
+        row.setStretchFactor(inner, 100)
+        scroll = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(middle)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(scroll)
+        self.out.textEdited.connect(self._try_out)
+        self.name.textEdited.connect(self._try_name)
+        self.device.currentTextChanged.connect(self._try_device)
+        self._why(self.out_why, "")
+        self._why(self.device_why, "")
+        self._show_example(now.name)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if not self._read:
+            self._read = True
+            self.caches.measure()
+            self.doctor.ask()
+
+    # building -----------------------------------------------------------------------------------------------------
+
+    def _choice(self, now: str, *entries: tuple[str, str], then: Callable[[str], None]) -> QComboBox:
+        box = QComboBox()
+        for value, text in entries:
+            box.addItem(text, value)
+        if box.findData(now) < 0:
+            box.addItem(now, now)
+        box.setCurrentIndex(box.findData(now))
+        box.currentIndexChanged.connect(lambda at: then(box.itemData(at) or ""))
+        box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        box.wheelEvent = lambda event: event.ignore()  # type: ignore[method-assign]  # scrolling the page changes nothing
+        return box
+
+    def _section(self, title: str) -> QFormLayout:
+        self._column.addSpacing(SPACE["s"])
+        self._column.addWidget(label(title, "section"))
+        form = QFormLayout(horizontalSpacing=SPACE["l"], verticalSpacing=SPACE["m"])
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+        self._column.addLayout(form)
+        return form
+
+    def _stack(self, *widgets: QWidget) -> QWidget:
+        whole = QWidget()
+        column = QVBoxLayout(whole)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(SPACE["xs"])
+        for widget in widgets:
+            column.addWidget(widget)
+        return whole
+
+    def _beside(self, wide: QWidget, button: QWidget) -> QWidget:
+        whole = QWidget()
+        row = QHBoxLayout(whole)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(SPACE["s"])
+        row.addWidget(wide, 1)
+        row.addWidget(button)
+        return whole
+
+    # applying -----------------------------------------------------------------------------------------------------
+
+    def _put(self, **values: str) -> None:
+        try:
+            self._context.settings.put(**values)
+        except CommonArtError as e:
+            self._context.notices.complain(e)
+
+    def _why(self, where: QWidget, text: str) -> None:
+        where.setText(text)  # type: ignore[attr-defined]
+        where.setVisible(bool(text))
+
+    def _try_out(self, text: str) -> None:
+        why = why_not(text)
+        self._why(self.out_why, why or "")
+        if why is None:
+            self._put(out=text.strip())
+
+    def _browse(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, self.tr("Output folder"), str(self._context.out))
+        if folder:
+            self.out.setText(folder)
+            self._try_out(folder)
+
+    def _try_name(self, text: str) -> None:
+        if self._show_example(text.strip()):
+            self._put(name=text.strip())
+
+    def _show_example(self, template: str) -> bool:
+        """The file that this template would name, or why it cannot; true for a good one."""
+        request = ImageRequest(prompt=EXAMPLE[language()], seed=7, model=self._context.settings.now.model, width=512, height=512)
+        try:
+            found = naming.render(template or naming.DEFAULT, request, job=self.tr("first job"), image=1)
+        except CommonArtError as e:
+            self._why(self.name_why, sentence(e)[0])
+            self.example.hide()
+            return False
+        self._why(self.name_why, "")
+        self.example.setText(self.tr("For example: {path}").format(path=f"{found}.png"))
+        self.example.show()
+        return True
+
+    def _try_device(self, text: str) -> None:
+        at = self.device.findText(text)
+        value = self.device.itemData(at) if at >= 0 else text.strip()
+        good = _DEVICE.fullmatch(value or "") is not None
+        self._why(self.device_why, "" if good else self.tr("Write it like {example}.").format(example="cpu, cuda:0, mps"))
+        if good:
+            self._put(device=value)
+
+    def _open(self) -> None:
+        home().mkdir(parents=True, exist_ok=True)
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(home().absolute())))
