@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint unit stress bench parity mini evaluate clean
+.PHONY: install demo test lint unit stress bench parity mini evaluate translations screenshots clean
 
 install: $(STAMP)
 
@@ -38,7 +38,7 @@ parity: $(STAMP)
 	$(BIN)/python benchmarks/parity.py
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/ledger.py
+	$(BIN)/python -m benchmarks.queue
 	$(BIN)/python benchmarks/parity.py
 
 # the bundled model again from nothing: some two hours on two cores
@@ -49,6 +49,16 @@ mini: $(STAMP)
 evaluate: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mini]'
 	$(BIN)/python -m trainer.evaluation commonart-mini --sheet outputs/mini/evaluation.png
+
+# the window's Japanese: new sentences come into the .ts, to be filled in there; then the .qm that is shipped
+TS := resources/translations/commonart_ja
+translations: $(STAMP)
+	$(BIN)/pyside6-lupdate -extensions py -no-obsolete -locations none -source-language en -target-language ja commonart_desktop/gui/*.py -ts $(TS).ts
+	$(BIN)/pyside6-lrelease $(TS).ts -qm $(TS).qm
+
+# every page, in both languages and both themes
+screenshots: $(STAMP)
+	$(BIN)/python -m commonart_desktop.gui.screenshots docs/screenshots
 
 clean:
 	rm -rf $(VENV) outputs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

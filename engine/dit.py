@@ -64,6 +64,10 @@ class DiTConfig:
             kinds: tuple[type, ...] = {"int": (int,), "float": (int, float), "bool": (bool,)}[str(names[key].type)]
             if type(value) not in kinds or (type(value) is not bool and not 0 < value < 2**31):
                 raise ValueError(f"{key} is {value!r}")
+        for key, most in (("num_layers", 1000), ("num_attention_heads", 1024), ("attention_head_dim", 1024), ("caption_channels", 1 << 17),
+                          ("in_channels", 1024), ("out_channels", 2048), ("sample_size", 1 << 14), ("patch_size", 64)):
+            if known.get(key, 1) > most:  # before memory is asked for
+                raise ValueError(f"{key} is {known[key]!r}")
         size, patch = int(known.get("sample_size", 128)), int(known.get("patch_size", 2))
         # The two defaults below are those of diffusers, where a config leaves the entry out or null.
         known.setdefault("interpolation_scale", max(size // 64, 1))

@@ -400,6 +400,11 @@ class Runner:
         except CommonArtError as e:
             self._fail([row], e)
             return
+        except Exception as e:  # an error of ours must not fall on the next picture
+            if self.options.debug:
+                traceback.print_exc()
+            self._fail([row], EngineError(why=f"{type(e).__name__}: {e}"))
+            return
         if report is not None:
             self.say(events.Saved(image=row.id, report=report | {"job": row.job}))
 

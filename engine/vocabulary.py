@@ -73,6 +73,8 @@ def _fold(text: str) -> str:
 def vocabulary_of(root: Path) -> Vocabulary | None:
     """The list in a model's folder, or None."""
     try:
+        if (root / "vocabulary.json").stat().st_size > 8_000_000:
+            return None
         data = json.loads((root / "vocabulary.json").read_text(encoding="utf-8"))
         return Vocabulary(list(data["known"]), list(data["small"]))
     except (OSError, ValueError, KeyError, TypeError):

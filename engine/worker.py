@@ -18,6 +18,8 @@ from engine.contract.queue import Ledger
 from engine.output.save import recover
 from engine.run import Options, Runner
 
+GRACE = 180.0  # seconds: more than one step of the full model takes on a slow CPU
+
 
 def _own_stdout() -> TextIO:
     """Keep fd 1 for the protocol and point everyone else's standard output at standard error."""
@@ -40,6 +42,9 @@ def _listen(runner: Runner, ledger: Ledger) -> None:
         except CommonArtError as e:
             print(f"{e}", file=sys.stderr)
     runner.command("quit")
+    last = threading.Timer(GRACE, lambda: os._exit(143))  # a load or a step that never ends must not outlive its owner
+    last.daemon = True
+    last.start()
 
 
 def _arguments() -> argparse.Namespace:
@@ -82,7 +87,7 @@ def main() -> int:
         ledger.sign_on(name, os.getpid())
         say(events.Hello(worker=name))
         if args.resume:
-            recover(ledger)
+            recover(ledger, lambda row, e: say(events.Failed(image=row.id, prompt=row.request.prompt, error=e.to_wire())))
         replay = tuple(int(n) for n in args.replay.split(",")) if args.replay else None
         options = Options(device=args.device, kind=args.backend, batch_size=args.batch_size, replay=replay, preview=args.preview,
                           until_empty=args.until_empty, debug=args.debug)

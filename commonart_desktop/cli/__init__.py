@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -15,9 +16,10 @@ from engine.contract.version import APP
 COMMANDS = ("generate", "queue", "models", "show", "doctor")
 
 
-def complain(error: CommonArtError) -> None:
-    """One sentence of what happened and one of what to do, on standard error."""
+def complain(error: CommonArtError, advice: str | None = None) -> None:
+    """One sentence of what happened and one of what to do (``advice`` instead, if given), on standard error."""
     text, hint = sentence(error)
+    hint = hint if advice is None else advice
     print(f"commonart: {text}", file=sys.stderr)
     if hint:
         print(f"  {hint}", file=sys.stderr)
@@ -44,6 +46,7 @@ def run(argv: Sequence[str]) -> int:
     except SystemExit as e:
         return int(e.code or 0)
     try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be ended politely is to be interrupted
         return int(args.run(args))
     except CommonArtError as e:
         if args.debug:

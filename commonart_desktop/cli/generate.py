@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from commonart_desktop.cli.pictures import add_picture_options, folder_of, requests_from, settings_from
+from commonart_desktop.cli.pictures import add_picture_options, batch_option, requests_from, settings_from
 from commonart_desktop.cli.progress import Display
 from commonart_desktop.core.compose import ready_folder
 from commonart_desktop.core.home import home
@@ -18,7 +19,8 @@ from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.process import Worker, error_of, program
 from commonart_desktop.core.settings import load_settings
 from engine.contract import events
-from engine.contract.errors import BadFile, BadValue, Phrase, UsageError, from_wire
+from engine.contract.errors import BadFile, Phrase, UsageError, from_wire
+from engine.contract.lock import is_held
 from engine.contract.queue import Ledger
 from engine.contract.recipe import request_of
 from engine.contract.request import ImageRequest
@@ -38,11 +40,9 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the pictures; returns the exit status."""
+    _sweep()
     options: list[str] = ["--until-empty", "--device", args.device or load_settings().device]
-    if args.batch_size is not None:
-        if not 1 <= args.batch_size <= 256:
-            raise BadValue(name="batch-size", value=args.batch_size, why=Phrase("it must lie between {low} and {high}", low=1, high=256))
-        options += ["--batch-size", str(args.batch_size)]
+    options += batch_option(args.batch_size)
     want = ""
     if args.like is not None:
         requests, replay, want = _again(args)
@@ -57,11 +57,21 @@ def run(args: argparse.Namespace) -> int:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _sweep() -> None:
+    """Remove what runs that were killed left; one whose worker lives is kept."""
+    for old in (home() / "tmp").glob("generate-*"):
+        try:
+            if time.time() - old.stat().st_mtime > 3600 and not any(is_held(lock) for lock in old.glob("*.lock")):
+                shutil.rmtree(old, ignore_errors=True)
+        except OSError:
+            continue  # another run removes it
+
+
 def _make(requests: Sequence[ImageRequest], scratch: Path, options: Sequence[str], args: argparse.Namespace, want: str) -> int:
     ledger = Ledger(scratch / "ledger.db")
     ledger.add_job("generate", requests)
     ledger.close()  # the worker has its own connection
-    display = Display(len(requests), as_json=args.json, quiet=args.quiet)
+    display = Display(len(requests), as_json=args.json, quiet=args.quiet, queued=False)
     worker = Worker(scratch / "ledger.db", options, debug=args.debug)
     stuck = False
     try:
@@ -101,10 +111,12 @@ def _again(args: argparse.Namespace) -> tuple[list[ImageRequest], list[str], str
         raise NoRecipe(path=args.like)
     original = request_of(recipe)
     changes = settings_from(args)
+    if "model" not in changes and "/" in original.model and Path(original.model).exists():
+        raise UsageError(why=Phrase("The picture's model {name} is also a folder here; say which you mean with --model", name=original.model))
     if args.seed is not None:
         changes["seed"] = args.seed
     request = ImageRequest.from_dict(original.to_dict() | {"dtype": recipe["backend"]["dtype"]} | changes)
-    request = replace(request, model=folder_of(request.model) or request.model, out=str(ready_folder(args.out or Path(load_settings().out))))
+    request = replace(request, out=str(ready_folder(args.out or Path(load_settings().out))))
     same = set(changes) <= {"model", "text_encoder", "vae", "name", "format"} and args.count == 1
     if not same:
         return [replace(request, seed=request.seed + i) for i in range(args.count)], [], ""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from commonart_desktop.core.compose import compose, orders, ready_folder
-from commonart_desktop.core.home import home
+from commonart_desktop.core.home import home, resources
 from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.settings import load_settings
 from engine.contract import naming
@@ -50,11 +50,28 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=FORMATS, help=tr("the file format (png)"))
 
 
+def batch_option(count: int | None) -> list[str]:
+    """The worker's option for a micro-batch. Raises BadValue."""
+    if count is None:
+        return []
+    if not 1 <= count <= 256:
+        raise BadValue(name="batch-size", value=count, why=Phrase("it must lie between {low} and {high}", low=1, high=256))
+    return ["--batch-size", str(count)]
+
+
 def folder_of(text: str | None) -> str | None:
-    """A model or part as the engine should look for it: an existing folder by its full path, else a name."""
+    """A model or part as the engine should look for it: a known name, else a folder by its full path.
+
+    A folder that happens to lie here under the name of a known model does not hide that model.
+    """
     if text is None:
         return None
+    if not text.strip():
+        raise BadValue(name="model", value="''", why=Phrase("it must be text"))
     path = Path(text).expanduser()
+    plain = path.parts == (text,) and not text.startswith(".")
+    if plain and any((place / "models" / text).is_dir() for place in (resources(), home())):
+        return text
     return str(path.absolute()) if path.exists() or len(path.parts) > 2 else text
 
 

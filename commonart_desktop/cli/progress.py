@@ -11,16 +11,17 @@ from tqdm import tqdm
 from commonart_desktop.cli import complain
 from commonart_desktop.core.i18n import tr
 from engine.contract import events
-from engine.contract.errors import CommonArtError, from_wire
+from engine.contract.errors import CommonArtError, EngineStopped, from_wire
 
 
 class Display:
     """Paths or JSON on standard output; a bar and sentences on standard error."""
 
-    def __init__(self, total: int, *, as_json: bool, quiet: bool) -> None:
+    def __init__(self, total: int, *, as_json: bool, quiet: bool, queued: bool = True) -> None:
         self.as_json, self.made, self.failed = as_json, 0, 0
         self.errors: list[CommonArtError] = []
         self._told: set[str] = set()
+        self._queued = queued  # there is a queue to go on with
         self._bar: tqdm[Any] = tqdm(total=total, unit=tr("img"), file=sys.stderr, disable=quiet, dynamic_ncols=True, smoothing=0.1)
 
     def show(self, event: events.Event) -> None:
@@ -49,7 +50,8 @@ class Display:
         elif isinstance(event, events.Paused):
             if event.error:
                 self.complain(from_wire(event.error))
-            self.note(tr("Paused."))
+            if self._queued:
+                self.note(tr("Paused."))
         elif isinstance(event, events.Resumed):
             self._told.discard(tr("Paused."))
 
@@ -70,7 +72,7 @@ class Display:
         if str(error) not in self._told:
             self._told.add(str(error))
             self._bar.clear()
-            complain(error)
+            complain(error, None if self._queued or not isinstance(error, EngineStopped) else tr("Run the same command again; what is finished is kept."))
 
     def close(self) -> None:
         self._bar.close()

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from commonart_desktop.cli import complain, queue_run
-from commonart_desktop.cli.pictures import add_picture_options, requests_from, settings_from
+from commonart_desktop.cli.pictures import add_picture_options, folder_of, requests_from, settings_from
 from commonart_desktop.core.compose import ready_folder
+from commonart_desktop.core.home import home
 from commonart_desktop.core.i18n import tr
-from commonart_desktop.core.ledger import export_rows, import_rows, open_ledger
+from commonart_desktop.core.ledger import export_rows, import_rows, open_ledger, suspect_mark
 from commonart_desktop.core.settings import load_settings
-from engine.contract.errors import BadValue, Phrase, UsageError, from_wire
+from engine.contract.errors import BadValue, LedgerCorrupt, Phrase, UsageError, from_wire
 from engine.contract.ledger_file import STATES
 from engine.contract.queue import Job, Ledger
+from engine.contract.request import ImageRequest
+from engine.contract.template import expand
 
 
 def add(subparsers: Any) -> None:
@@ -72,6 +75,9 @@ def add(subparsers: Any) -> None:
 
     one = command("import", tr("add the rows of such a file"), _import)
     one.add_argument("file", type=Path, metavar="FILE")
+    one.add_argument("--model", metavar="NAME|FOLDER", help=tr("a model's name or folder"))
+    one.add_argument("--text-encoder", metavar="FOLDER", help=tr("the language model of a bare denoiser; remembered"))
+    one.add_argument("--vae", metavar="FOLDER", help=tr("the VAE of a bare denoiser; remembered"))
     one.add_argument("--skip-bad", action="store_true", help=tr("leave bad rows out instead of adding nothing"))
     one.add_argument("--out", type=Path, metavar="DIR", help=tr("the output folder (outputs)"))
 
@@ -88,6 +94,9 @@ def _with_ledger(args: argparse.Namespace) -> int:
                                  path=kept[0], count=kept[1]), file=sys.stderr)
     try:
         return int(args.does(args, ledger))
+    except LedgerCorrupt:
+        suspect_mark().touch()
+        raise
     finally:
         ledger.close()
 
@@ -172,6 +181,8 @@ def _pause(args: argparse.Namespace, ledger: Ledger) -> int:
 
 def _resume(args: argparse.Namespace, ledger: Ledger) -> int:
     ledger.pause(_which(args, ledger), False)
+    if ledger.paused()[0]:
+        print("commonart: " + tr("The whole queue is paused: `commonart queue resume --all` goes on."), file=sys.stderr)
     return 0
 
 
@@ -189,18 +200,24 @@ def _edit(args: argparse.Namespace, ledger: Ledger) -> int:
     changes = settings_from(args)
     if len(args.prompts) > 1 or args.file or args.count != 1:
         raise UsageError(why=Phrase("A job's pictures can get one new prompt, and other settings; not more pictures"))
-    if args.prompts:
-        changes |= {"prompt": args.prompts[0], "template": "", "draw": []}
-    if args.seed is not None:
-        changes["seed"] = args.seed
     if args.out is not None:
         changes["out"] = str(ready_folder(args.out))
-    if not changes and args.priority is None:
-        raise UsageError(why=Phrase("Say what to change"))
-    if args.priority is not None:
+    if not changes and not args.prompts and args.seed is None:
+        if args.priority is None:
+            raise UsageError(why=Phrase("Say what to change"))
         ledger.prioritise(args.job, args.priority)
-    if changes:
-        print(tr("{count} waiting picture(s) changed.", count=ledger.edit(args.job, changes)))
+        return 0
+    folders = [f for f in (*args.wildcards, home() / "wildcards") if f.is_dir()]
+
+    def change(number: int, old: ImageRequest) -> dict[str, Any]:
+        seed = old.seed if args.seed is None else args.seed + number
+        new = changes | {"seed": seed}
+        if args.prompts:  # drawn anew for each picture, by its seed
+            drawn = next(iter(expand(args.prompts[0], count=1, seed=seed, wildcards=folders)))
+            new |= {"prompt": drawn.text, "template": args.prompts[0] if drawn.text != args.prompts[0] else "", "draw": list(drawn.draw)}
+        return new
+
+    print(tr("{count} waiting picture(s) changed.", count=ledger.edit(args.job, change, args.priority)))
     return 0
 
 
@@ -218,7 +235,8 @@ def _export(args: argparse.Namespace, ledger: Ledger) -> int:
 
 def _import(args: argparse.Namespace, ledger: Ledger) -> int:
     out = str(ready_folder(args.out or Path(load_settings().out)))
-    jobs, errors = import_rows(ledger, args.file, out, skip_bad=args.skip_bad)
+    models = {k: v for k in ("model", "text_encoder", "vae") if (v := folder_of(getattr(args, k)))}
+    jobs, errors = import_rows(ledger, args.file, out, models, skip_bad=args.skip_bad)
     for error in errors:
         complain(error)
     if errors and not args.skip_bad:

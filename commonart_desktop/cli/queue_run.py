@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from commonart_desktop.cli.pictures import batch_option
 from commonart_desktop.cli.progress import Display
 from commonart_desktop.core import after
 from commonart_desktop.core.i18n import tr
@@ -54,12 +55,12 @@ def run(args: argparse.Namespace, ledger: Ledger) -> int:
     paused, error = ledger.paused()
     device = args.device or (load_settings().device if args.workers == 1 else None)
     options = [*(["--until-empty"] if args.until_empty or args.then != "exit" else []), *(["--device", device] if device else []),
-               *(["--batch-size", str(args.batch_size)] if args.batch_size else [])]
+               *batch_option(args.batch_size)]
     supervisor = Supervisor(ledger.path, options, workers=args.workers, debug=args.debug)
     counts = ledger.counts()
     display = Display(counts["waiting"] + counts["running"], as_json=args.json, quiet=args.quiet)
     if paused and error is None:
-        display.note(tr("The queue is paused: `commonart queue resume --all` goes on."))
+        display.note(tr("The whole queue is paused: `commonart queue resume --all` goes on."))
     try:
         for event in supervisor.events(resume=resume):
             display.show(event)

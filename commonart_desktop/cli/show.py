@@ -9,6 +9,7 @@ from typing import Any
 
 from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.process import program
+from engine.contract.recipe import check
 
 
 def add(subparsers: Any) -> None:
@@ -35,10 +36,11 @@ def run(args: argparse.Namespace) -> int:
         if not recipe:
             print(_harmless(found["parameters"]))
             continue
+        check(recipe)
         asked = recipe["request"]
         lines = {
             tr("prompt"): asked["prompt"], tr("template"): asked.get("template", ""), tr("negative prompt"): asked.get("negative", ""),
-            tr("seed"): asked["seed"], tr("size"): f"{found['width']} x {found['height']}", tr("steps"): asked.get("steps", 20),
+            tr("seed"): asked.get("seed", ""), tr("size"): f"{found['width']} x {found['height']}", tr("steps"): asked.get("steps", 20),
             tr("guidance"): asked.get("guidance", 4.5), tr("sampler"): asked.get("sampler", "dpm++2m"), tr("model"): asked["model"],
             "SHA-256": recipe["hashes"]["denoiser"], tr("made with"): f"{recipe['app']}, {recipe['backend']['backend']}, "
             f"{recipe['backend']['device']}, {recipe['backend']['dtype']}", tr("pixels"): recipe["pixel_sha256"]}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract import naming, promptfile, template
-from engine.contract.errors import BadRow, BadValue, CommonArtError, OutputFolder, Phrase
+from engine.contract.errors import BadRow, BadValue, CommonArtError, OutputFolder, Phrase, system_words
 from engine.contract.request import MAX_SEED, ImageRequest
 
 MAX_PICTURES = 1_000_000
@@ -84,5 +84,5 @@ def ready_folder(folder: Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as e:
-        raise OutputFolder(path=folder, why=e.strerror or str(e)) from e
+        raise OutputFolder(path=folder, why=system_words(e)) from e
     return folder

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from commonart_desktop.core.compose import MAX_PICTURES
 from commonart_desktop.core.home import home
-from engine.contract.errors import BadFile, BadRow, CommonArtError, LedgerCorrupt, Phrase
+from engine.contract import naming
+from engine.contract.errors import BadFile, BadRow, CommonArtError, LedgerCorrupt, Phrase, system_words
 from engine.contract.ledger_file import salvage
 from engine.contract.lock import ProcessLock
 from engine.contract.queue import Ledger
@@ -19,6 +21,11 @@ MAX_LINE = 1_000_000
 
 def ledger_path() -> Path:
     return home() / "queue.db"
+
+
+def suspect_mark() -> Path:
+    """Stands beside the queue once damage was met inside it; the next opening then saves what can be read."""
+    return ledger_path().with_name("queue.db.suspect")
 
 
 def open_ledger() -> tuple[Ledger, tuple[Path, int] | None]:
@@ -32,6 +39,8 @@ def open_ledger() -> tuple[Ledger, tuple[Path, int] | None]:
     """
     path = ledger_path()
     try:
+        if suspect_mark().exists():  # damage met while working: opening alone would not see it
+            raise LedgerCorrupt(path=path)
         return Ledger(path), None
     except LedgerCorrupt:
         rescue = ProcessLock(path.with_name("queue.rescue.lock"))  # two programs must not both rescue
@@ -39,6 +48,7 @@ def open_ledger() -> tuple[Ledger, tuple[Path, int] | None]:
             raise
         try:
             kept = salvage(path)
+            suspect_mark().unlink(missing_ok=True)
         finally:
             rescue.drop(remove=True)
         return Ledger(path), kept
@@ -62,7 +72,7 @@ def export_rows(ledger: Ledger, file: Path) -> int:
         aside.replace(file)
     except OSError as e:
         aside.unlink(missing_ok=True)
-        raise BadFile(path=file, why=e.strerror or str(e)) from e
+        raise BadFile(path=file, why=system_words(e)) from e
     return count
 
 
@@ -79,21 +89,23 @@ def _lines(file: Path) -> Iterator[tuple[int, dict[str, Any] | CommonArtError]]:
                     if not isinstance(data, dict) or not isinstance(data.get("request"), dict):
                         raise ValueError
                     yield number, data
-                except ValueError:
+                except (ValueError, RecursionError):
                     yield number, BadRow(path=file, line=number, why=Phrase("it is not a row of an exported queue"))
     except OSError as e:
-        raise BadFile(path=file, why=e.strerror or str(e)) from e
+        raise BadFile(path=file, why=system_words(e)) from e
 
 
-def import_rows(ledger: Ledger, file: Path, out: str, *, skip_bad: bool = False) -> tuple[dict[int, int], list[CommonArtError]]:
-    """Add the rows of an exported queue that are not done, as waiting; pictures go to ``out``.
+def import_rows(ledger: Ledger, file: Path, out: str, settings: dict[str, Any], *, skip_bad: bool = False) -> tuple[dict[int, int], list[CommonArtError]]:
+    """Add the waiting, running and failed rows of an exported queue, as waiting; pictures go to ``out``.
 
-    Model folders are taken from the file only as plain names: a file from elsewhere may not choose places on this disk.
+    A file from elsewhere may not choose places on this disk: of a model only its name is taken, of a text encoder and a
+    VAE nothing. ``settings`` (model and parts given now) stand above the file's.
 
     Returns:
         job -> rows added, and the errors of rows left out. With an error and without ``skip_bad`` nothing is added.
     """
     jobs: dict[tuple[str, int], list[ImageRequest]] = {}
+    count = 0
     errors: list[CommonArtError] = []
     for number, data in _lines(file):
         if isinstance(data, CommonArtError):
@@ -101,12 +113,12 @@ def import_rows(ledger: Ledger, file: Path, out: str, *, skip_bad: bool = False)
             continue
         try:
             asked = {k: v for k, v in data["request"].items() if k not in ("out", "text_encoder", "vae")}
-            model = asked.get("model", "")
-            if isinstance(model, str) and ("/" in model or "\\" in model) and not Path(model).is_dir():
-                asked["model"] = model.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
-            request = ImageRequest.from_dict(asked | {"out": out})
+            if isinstance(asked.get("model"), str):
+                asked["model"] = asked["model"].replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+            request = ImageRequest.from_dict(asked | settings | {"out": out})
+            naming.check(request.name or naming.DEFAULT, request.extra)
             name, priority = data.get("job", "import"), data.get("priority", 0)
-            if not isinstance(name, str) or not isinstance(priority, int):
+            if not isinstance(name, str) or not name.isprintable() or type(priority) is not int or abs(priority) > 1_000_000:
                 raise ValueError
         except CommonArtError as e:
             errors.append(BadRow(path=file, line=number, why=Phrase(e.message, **e.fields)))
@@ -114,8 +126,12 @@ def import_rows(ledger: Ledger, file: Path, out: str, *, skip_bad: bool = False)
         except (TypeError, ValueError):
             errors.append(BadRow(path=file, line=number, why=Phrase("it is not a row of an exported queue")))
             continue
-        if data.get("state") != "done":
+        if data.get("state") in ("waiting", "running", "failed"):
             jobs.setdefault((name, priority), []).append(request)
+            count += 1
+            if count > MAX_PICTURES:
+                raise BadFile(path=file, why=Phrase("it has more than {n} rows", n=MAX_PICTURES))
     if errors and not skip_bad:
         return {}, errors
-    return {ledger.add_job(name, rows, priority=priority): len(rows) for (name, priority), rows in jobs.items()}, errors
+    added = ledger.add_jobs((name, priority, rows) for (name, priority), rows in jobs.items())
+    return dict(zip(added, map(len, jobs.values()), strict=True)), errors

@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import asdict, dataclass, fields
 
 from commonart_desktop.core.home import home
-from engine.contract.errors import BadFile, Phrase
+from engine.contract.errors import BadFile, Phrase, system_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,4 +61,4 @@ def save_settings(settings: Settings) -> None:
         aside.write_text("".join(lines), encoding="utf-8")
         aside.replace(path)
     except OSError as e:
-        raise BadFile(path=path, why=e.strerror or str(e)) from e
+        raise BadFile(path=path, why=system_words(e)) from e

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from PySide6.QtCore import QLibraryInfo, QLocale, QObject, QSettings, QTranslator
+from PySide6.QtCore import QCoreApplication, QLibraryInfo, QLocale, QObject, QSettings, QTranslator
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 from PySide6.QtWidgets import QApplication, QMessageBox, QWidget
 
@@ -16,23 +17,25 @@ from commonart_desktop.core.ledger import open_ledger
 from commonart_desktop.gui import theme
 from commonart_desktop.gui.context import Context, Notices, SettingsStore
 from commonart_desktop.gui.engine import Engine
+from commonart_desktop.gui.gallery_page import GalleryPage
 from commonart_desktop.gui.main_window import MainWindow
+from commonart_desktop.gui.make_page import MakePage
+from commonart_desktop.gui.models_page import ModelsPage
+from commonart_desktop.gui.settings_page import SettingsPage
 from engine.contract.errors import CommonArtError
+from engine.contract.recipe import request_of
 
 #: page name -> (title, icon, builder); a page is here once it works
 PageBuilder = Callable[[Context], QWidget]
 
 
 def page_table() -> list[tuple[str, str, str, PageBuilder]]:
-    """The pages in side bar order. Imported late, so that each page's cost shows where it belongs."""
-    from commonart_desktop.gui.gallery_page import GalleryPage
-    from commonart_desktop.gui.make_page import MakePage
-    from commonart_desktop.gui.models_page import ModelsPage
-    from commonart_desktop.gui.settings_page import SettingsPage
-
-    say = QApplication.translate
-    return [("make", say("pages", "Make"), "make", MakePage), ("pictures", say("pages", "Pictures"), "pictures", GalleryPage),
-            ("models", say("pages", "Models"), "models", ModelsPage), ("settings", say("pages", "Settings"), "settings", SettingsPage)]
+    """The pages in side bar order, named in the language in force."""
+    # in full: lupdate does not see through another name
+    return [("make", QCoreApplication.translate("pages", "Make"), "make", MakePage),
+            ("pictures", QCoreApplication.translate("pages", "Pictures"), "pictures", GalleryPage),
+            ("models", QCoreApplication.translate("pages", "Models"), "models", ModelsPage),
+            ("settings", QCoreApplication.translate("pages", "Settings"), "settings", SettingsPage)]
 
 
 class Application(QObject):
@@ -77,10 +80,20 @@ class Application(QObject):
         context = Context(self.ledger, self.engine, self.settings, self.notices, self.state, window.go_to)
         for name, title, icon, builder in page_table():
             window.add_page(name, title, icon, builder(context))
+        make, pictures = window.pages["make"], window.pages["pictures"]
+        assert isinstance(make, MakePage) and isinstance(pictures, GalleryPage)
+        pictures.use_recipe.connect(lambda recipe: self._use(make, recipe))
         window.finish(context)
         page = str(self.state.value("window/page", "make"))
         window.go_to(page if page in window.pages else "make")
         return window
+
+    def _use(self, make: MakePage, recipe: dict[str, Any]) -> None:
+        """Settings of a picture in the gallery go to the Make page."""
+        try:
+            make.compose.use_request(request_of(recipe))
+        except CommonArtError as e:
+            self.notices.complain(e)
 
     def _on_settings(self) -> None:
         now = (self.settings.now.language, self.settings.now.theme)

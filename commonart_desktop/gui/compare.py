@@ -24,8 +24,11 @@ class Loader(QObject):
         self._pool = QThreadPool()
         self._pool.setMaxThreadCount(1)
         self._number = 0
+        self._stopped = False
 
     def ask(self, path: str) -> int:
+        if self._stopped:
+            return 0
         self._pool.clear()
         self._number += 1
         number = self._number
@@ -33,8 +36,11 @@ class Loader(QObject):
         return number
 
     def stop(self) -> None:
-        self._pool.clear()
-        self._pool.waitForDone()
+        """End the thread and wait; safe to call twice, also when all is being torn down."""
+        if not self._stopped:
+            self._stopped = True
+            self._pool.clear()
+            self._pool.waitForDone()
 
 
 class PictureView(QWidget):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QLocale, Qt, QTimer, Signal
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from commonart_desktop.core.compose import Order, orders
@@ -41,6 +41,7 @@ class ComposePanel(QWidget):
         self._adding = 0  # jobs on their way into the ledger
         self._counted: tuple[str, int, int] | None = None  # what the line under the prompt tells of
         self._counting = False
+        self._shown = False
         self.setAcceptDrops(True)
         self.prompt = PromptEdit(5, template=True)
         self.prompt.setAccessibleName(self.tr("Prompt"))
@@ -62,7 +63,6 @@ class ComposePanel(QWidget):
         self._restore()
         self._connect()
         self._recount()
-        self.prompt.setFocus()
 
     def _lay_out(self) -> None:
         inside = QWidget()
@@ -108,6 +108,12 @@ class ComposePanel(QWidget):
             edit.files.connect(self.take_files)
         self.form.changed.connect(self._on_change)
         self.presets.chosen.connect(self.fill)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if not self._shown:
+            self._shown = True
+            self.prompt.setFocus()
 
     # values and drafts --------------------------------------------------------------------------------------------
 

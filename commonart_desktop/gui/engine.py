@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Signal
 
 from commonart_desktop.core.process import Worker, error_of
 from commonart_desktop.gui.context import SettingsStore
@@ -112,7 +112,7 @@ class Engine(QObject):
         """The window closes: leave the worker at work, or end it and wait until it has put back what it held."""
         if self._worker is not None and not leave_working:
             worker, self._worker = self._worker, None
-            QTimer.singleShot(0, lambda: None)
+            self._ledger.command("quit")  # a detached worker does not listen to its standard input
             worker.stop(30)
             worker.close()
 

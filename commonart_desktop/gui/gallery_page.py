@@ -185,6 +185,7 @@ class GalleryPage(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         if not self.model.known:
+            self.view.setFocus()
             self._ask()
         if time.monotonic() - self._looked > LOOK_AGAIN or not self._looked:
             self.look_through()
@@ -243,11 +244,11 @@ class GalleryPage(QWidget):
         rows = [r for r in map(self.model.place_of, self._kept_ids) if r is not None] if not self.view.rows() else []
         self._kept_ids = []
         if self._next_row is not None and not self.view.rows() and self.model.rowCount():
-            rows = [min(self._next_row, self.model.rowCount() - 1)]
+            rows = [min(self._next_row, self.model.rowCount() - 1)]  # the deleted ones were selected until they went
+            self._next_row = None
             if self._viewing():
                 self._select(rows)
                 self._show_in_viewer(fit=True)
-        self._next_row = None
         if rows:
             self._select(rows)
         if not self.model.rowCount() and self._viewing():
@@ -259,6 +260,7 @@ class GalleryPage(QWidget):
         """The wall of pictures, or why it is empty."""
         count = self.model.rowCount()
         self.sizes.set_count(count if self.model.known else None, scanning=self._scanning)
+        self.side.setVisible(bool(count) or self.filters.narrowed)  # with nothing to select it would be dead weight
         if self._viewing():
             return
         self.stack.setCurrentWidget(self.view if count or not self.model.known else self._empty)

@@ -49,7 +49,9 @@ class TileDelegate(QStyledItemDelegate):
         pixmap = self._thumbnails.get(picture)
         place = room
         if pixmap is not None:
-            size = pixmap.size().scaled(room.size(), Qt.AspectRatioMode.KeepAspectRatio)
+            size = pixmap.size()  # as a rule made for this side, and drawn as it is
+            if max(size.width(), size.height()) > self.side:
+                size = size.scaled(self.side, self.side, Qt.AspectRatioMode.KeepAspectRatio)
             place = QRect(QPoint(room.x() + (room.width() - size.width()) // 2, room.y() + (room.height() - size.height()) // 2), size)
             painter.drawPixmap(place, pixmap)
         else:
@@ -123,6 +125,7 @@ class GalleryView(QListView):
     def set_side(self, side: int) -> None:
         """How large the tiles are, in pixels."""
         self._tiles.side = min(SIZES[1], max(SIZES[0], side))
+        self._thumbnails.side = self._tiles.side
         self._fill_width()
         self._moved()
 

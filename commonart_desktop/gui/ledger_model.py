@@ -23,6 +23,9 @@ PAGE, PAGES = 200, 20  # rows read at once; pages kept
 MIME = "application/x-commonart-jobs"
 _FOLLOW = 200  # so many selected rows are followed when rows before them come or go
 
+_PICTURE = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemNeverHasChildren
+_JOB = _PICTURE | Qt.ItemFlag.ItemIsDragEnabled
+
 AnyIndex = QModelIndex | QPersistentModelIndex
 
 
@@ -387,10 +390,7 @@ class LedgerModel(QAbstractTableModel):
     def flags(self, index: AnyIndex) -> Qt.ItemFlag:
         if not index.isValid():
             return Qt.ItemFlag.ItemIsDropEnabled
-        kind = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemNeverHasChildren
-        if self._found is None and self._place(index.row())[1] < 0:
-            kind |= Qt.ItemFlag.ItemIsDragEnabled
-        return kind
+        return _JOB if self._found is None and self._place(index.row())[1] < 0 else _PICTURE
 
     def supportedDropActions(self) -> Qt.DropAction:
         return Qt.DropAction.MoveAction

@@ -163,8 +163,10 @@ class ModelDetail(QWidget):
         words = {True: self.tr("fits"), False: self.tr("does not fit"), None: "–"}
         for dtype in ("fp32", "bf16") if info["memory"] else ():
             need = info["memory"][dtype]
-            text = self.tr("about {need}; memory: {ram}; graphics card: {gpu}").format(
-                need=size(need["total"]), ram=words[need["fits_ram"]], gpu=words[need["fits_gpu"]])
+            text = self.tr("about {need}; memory: {ram}").format(need=size(need["total"]), ram=words[need["fits_ram"]])
+            if need["fits_gpu"] is not None:
+                text = self.tr("about {need}; memory: {ram}; graphics card: {gpu}").format(
+                    need=size(need["total"]), ram=words[need["fits_ram"]], gpu=words[need["fits_gpu"]])
             self._fact(self.tr("Memory, {dtype}").format(dtype=dtype), (text, ""))
 
     # doing --------------------------------------------------------------------------------------------------------

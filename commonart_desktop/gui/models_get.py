@@ -60,7 +60,7 @@ class GetPanel(QWidget):
         self.pickles = QCheckBox(self.tr("Also get pickled weights where there are no others, and convert them here"))
         self.pickles.setToolTip(self.tr("They are read without running anything in them. Allow it only if you trust where they come from."))
         self.look = QPushButton(self.tr("Show licences and sizes"), clicked=self.ask)
-        self.get = QPushButton(icon("download"), self.tr("Download"), clicked=self.start, enabled=False)
+        self.get = QPushButton(self.tr("Download"), clicked=self.start, enabled=False, visible=False)
         self.get.setProperty("main", True)
         self.cancel = QPushButton(self.tr("Cancel"), clicked=self.stop)
         self.back = QToolButton(icon=icon("close"), toolTip=self.tr("Close (Esc)"), accessibleName=self.tr("Close"), shortcut="Esc", clicked=self._close)
@@ -117,6 +117,7 @@ class GetPanel(QWidget):
         self._offer = []
         self.told.setText("")
         self.get.setEnabled(False)
+        self.get.hide()
 
     def _complain(self, error: CommonArtError | None) -> None:
         text, hint = sentence(error) if error else ("", "")
@@ -142,6 +143,7 @@ class GetPanel(QWidget):
             field.setEnabled(True)
         self.look.setEnabled(True)
         self.get.setEnabled(bool(self._offer))
+        self.get.setVisible(bool(self._offer))
 
     def ask(self) -> None:
         """Ask the hub what there is."""

@@ -61,11 +61,9 @@ class ModelsPage(QWidget):
                                 selectionMode=QAbstractItemView.SelectionMode.SingleSelection, tabKeyNavigation=False, wordWrap=False)
         self.table.setModel(self.model)
         self.table.verticalHeader().hide()
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        self.table.horizontalHeader().setStretchLastSection(True)
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.table.horizontalHeader().setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         self.table.horizontalHeader().setHighlightSections(False)
-        for column, width in enumerate((190, 120, 70)):
-            self.table.setColumnWidth(column, width)
         self.table.selectionModel().currentRowChanged.connect(lambda now, _: self._show_row(now.row()))
         self.empty = label(self.tr("No model was found on this machine. Get one, or add a folder that holds one."), "muted")
         self.get = QPushButton(icon("download"), self.tr("Get a model…"), clicked=self.show_get)
@@ -106,17 +104,16 @@ class ModelsPage(QWidget):
         self.panel.closed.connect(lambda: self.right.setCurrentIndex(0))
         self.panel.fetched.connect(self._fetched)
         context.settings.changed.connect(self._on_settings)
-        for name, restore in (("models/splitter", self.splitter.restoreState), ("models/columns", self.table.horizontalHeader().restoreState)):
-            state = context.state.value(name)
-            if state is not None:
-                restore(state)
+        self.splitter.setSizes([520, 700])
+        state = context.state.value("models/splitter")
+        if state is not None:
+            self.splitter.restoreState(state)
         self.empty.hide()
         self.remove.hide()
 
     def keep(self) -> None:
         """Sizes and the selection, for the next start."""
         self._context.state.setValue("models/splitter", self.splitter.saveState())
-        self._context.state.setValue("models/columns", self.table.horizontalHeader().saveState())
         row = self._current()
         if row is not None:
             self._context.state.setValue("models/selected", row["path"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPalette, QPixmap
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
 
@@ -12,6 +12,11 @@ from commonart_desktop.gui.queue_words import ATTEMPTS, ERROR, LEFT, NAME, PROGR
 from commonart_desktop.gui.tokens import FONT, SPACE
 from engine.contract.queue import Job, Row
 
+# made once: combining Python enums in every cell costs more than drawing it
+_SELECTED, _FOCUSED, _ELIDE = QStyle.StateFlag.State_Selected, QStyle.StateFlag.State_HasFocus, Qt.TextElideMode.ElideRight
+_LEFT_ALIGNED = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+_RIGHT_ALIGNED = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+_ELIDED = 4096  # texts remembered as they were cut to fit
 _MARK = 16  # side of the fold and state marks
 _LEAST = {LEFT: 360, ERROR: 560, SETTINGS: 640, ATTEMPTS: 840}  # narrower tables leave the column out: the details below say it too
 
@@ -23,6 +28,7 @@ class QueueDelegate(QStyledItemDelegate):
         super().__init__(parent)
         self._model = model
         self._marks: dict[tuple[str, str, float], QPixmap] = {}
+        self._cut: dict[tuple[str, int, str], str] = {}
 
     def mark(self, name: str, ratio: float) -> QPixmap:
         """A line icon as a pixmap, kept per theme."""
@@ -37,11 +43,12 @@ class QueueDelegate(QStyledItemDelegate):
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
         c = theme.colours()
         item, column, rect = self._model.item(index.row()), index.column(), option.rect
-        if option.state & QStyle.StateFlag.State_Selected:
+        state = option.state
+        if state & _SELECTED:
             painter.fillRect(rect, option.palette.color(QPalette.ColorRole.Highlight))
         elif isinstance(item, Job):
             painter.fillRect(rect, QColor(c.panel))
-        if column == NAME and option.state & QStyle.StateFlag.State_HasFocus:
+        if column == NAME and state & _FOCUSED:
             painter.fillRect(QRect(rect.left(), rect.top(), 2, rect.height()), QColor(c.accent))
         inner = rect.adjusted(SPACE["s"], 0, -SPACE["s"], 0)
         if column == NAME and item is not None:
@@ -57,17 +64,19 @@ class QueueDelegate(QStyledItemDelegate):
         elif column in (SETTINGS, LEFT, ATTEMPTS) or (column == PROGRESS and isinstance(item, Row) and item.state != "running"):
             colour = c.muted
         painter.setPen(QColor(colour))
-        painter.setFont(self._font(option.font, isinstance(item, Job) and column == NAME))
-        right = column in (LEFT, ATTEMPTS)
-        shown = option.fontMetrics.elidedText(text, Qt.TextElideMode.ElideRight, inner.width())
-        painter.drawText(inner, int((Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft) | Qt.AlignmentFlag.AlignVCenter), shown)
-
-    @staticmethod
-    def _font(font: QFont, strong: bool) -> QFont:
+        strong = column == NAME and isinstance(item, Job)
+        font = option.font
         if strong:
-            font = QFont(font)
             font.setWeight(QFont.Weight.DemiBold)
-        return font
+        painter.setFont(font)
+        width = inner.width()
+        key = (text, width, f"{font.pixelSize()}{strong}")
+        shown = self._cut.get(key)
+        if shown is None:
+            if len(self._cut) > _ELIDED:
+                self._cut.clear()
+            shown = self._cut[key] = painter.fontMetrics().elidedText(text, _ELIDE, width)
+        painter.drawText(inner, _RIGHT_ALIGNED if column in (LEFT, ATTEMPTS) else _LEFT_ALIGNED, shown)
 
     def _marks_of(self, painter: QPainter, rect: QRect, item: Job | Row) -> QRect:
         """Fold and state marks at the left; returns what is left for the text."""
@@ -128,6 +137,8 @@ class QueueView(QTableView):
         rows.setDefaultSectionSize(row_height(self))
         columns = self.horizontalHeader()
         columns.setHighlightSections(False)
+        columns.setSectionsClickable(False)
+        columns.setSelectionModel(QItemSelectionModel(model, columns))  # else it asks every row whether its column is selected
         columns.setMinimumSectionSize(40)
         for column, width in ((SETTINGS, 150), (PROGRESS, 88), (LEFT, 84), (ATTEMPTS, 76), (ERROR, 130)):
             self.setColumnWidth(column, width)

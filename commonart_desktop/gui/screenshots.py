@@ -54,9 +54,6 @@ def shoot(out: Path, *, backend: str | None) -> list[Path]:
     from PySide6.QtWidgets import QApplication
 
     from commonart_desktop.gui.app import Application
-    from commonart_desktop.gui.none_refs import keep_none
-
-    keep_none()
     app = QApplication.instance() or QApplication(sys.argv[:1])
     assert isinstance(app, QApplication)
     whole = Application(app, backend=backend)
@@ -75,9 +72,8 @@ def shoot(out: Path, *, backend: str | None) -> list[Path]:
             whole.window.show()
             for name, page in whole.window.pages.items():
                 whole.window.go_to(name)
-                settle(1.0)
-                tasks = [getattr(getattr(page, part, page), "_task", None) for part in ("detail", "doctor")]
-                settle(60.0 if any(tasks) else 0.0, lambda page=page: not _busy(page))
+                settle(0.5)
+                settle(60.0, lambda page=page: not _busy(page))
                 settle(0.5)
                 written.append(out / f"{name}-{lang}-{theme}.png")
                 whole.window.grab().save(str(written[-1]))
@@ -95,7 +91,8 @@ def shoot(out: Path, *, backend: str | None) -> list[Path]:
 def _busy(page: object) -> bool:
     """Whether the page still waits for a program."""
     doctor = getattr(page, "doctor", None)
-    return getattr(getattr(page, "detail", None), "_task", None) is not None or (doctor is not None and not doctor.again.isEnabled())
+    detail = getattr(page, "detail", None)
+    return any(getattr(one, "_task", None) is not None for one in (page, detail) if one is not None and doctor is None) or (doctor is not None and not doctor.again.isEnabled())
 
 
 def main(argv: list[str]) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from commonart_desktop.core.home import home
@@ -86,6 +87,18 @@ def told(text: Any) -> str:
     return tr(text["template"], **text["fields"]) if isinstance(text, dict) else str(text)
 
 
+class Mark(QWidget):
+    """One of our icons, drawn in the colours of the moment: a pixmap would keep those of the theme it was made in."""
+
+    def __init__(self, name: str, word: str) -> None:
+        super().__init__(toolTip=word, accessibleName=word)
+        self._icon = icon(name)
+        self.setFixedSize(ICON_SIZE, ICON_SIZE)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        self._icon.paint(QPainter(self), self.rect())
+
+
 class DoctorList(QWidget):
     """The checks of ``engine.doctor``: a mark, a name, what was found, and what to do."""
 
@@ -126,8 +139,7 @@ class DoctorList(QWidget):
         marks = {"ok": "done", "warning": "info", "missing": "failed"}
         row = 0
         for check in checks:
-            mark = QLabel(toolTip=self.words[check["state"]], accessibleName=self.words[check["state"]])
-            mark.setPixmap(icon(marks[check["state"]]).pixmap(ICON_SIZE, ICON_SIZE))
+            mark = Mark(marks[check["state"]], self.words[check["state"]])
             self.grid.addWidget(mark, row, 0, Qt.AlignmentFlag.AlignTop)
             self.grid.addWidget(label(told(check["name"])), row, 1, Qt.AlignmentFlag.AlignTop)
             self.grid.addWidget(label("–" if check["value"] is None else told(check["value"])), row, 2)

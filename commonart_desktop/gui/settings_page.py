@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QUrl
+from PySide6.QtCore import QSignalBlocker, Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QShowEvent
 from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFormLayout, QFrame, QHBoxLayout, QLineEdit, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
@@ -72,6 +72,7 @@ class SettingsPage(QWidget):
         self.open = QPushButton(icon("folder"), self.tr("Open folder"), clicked=self._open)
         self.caches, self.doctor = CacheRows(context), DoctorList(context)
 
+        self._forms: list[QFormLayout] = []
         self._column = QVBoxLayout()
         self._column.setContentsMargins(SPACE["xl"], SPACE["l"], SPACE["xl"], SPACE["xl"])
         self._column.setSpacing(SPACE["m"])
@@ -92,6 +93,9 @@ class SettingsPage(QWidget):
         form.addRow(self.tr("Stored for speed"), self.caches)
         self._section(self.tr("This machine"))
         self._column.addWidget(self.doctor)
+        names = [form.itemAt(row, QFormLayout.ItemRole.LabelRole).widget() for form in self._forms for row in range(form.rowCount())]
+        for name in names:  # one column through all sections
+            name.setMinimumWidth(max(n.sizeHint().width() for n in names))
         self._column.addStretch()
         for field, name in ((self.out, self.tr("Output folder")), (self.name, self.tr("File names")), (self.device, self.tr("Device"))):
             field.setAccessibleName(name)
@@ -115,6 +119,7 @@ class SettingsPage(QWidget):
         self._why(self.out_why, "")
         self._why(self.device_why, "")
         self._show_example(now.name)
+        context.settings.changed.connect(self._follow)
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
@@ -143,6 +148,7 @@ class SettingsPage(QWidget):
         form = QFormLayout(horizontalSpacing=SPACE["l"], verticalSpacing=SPACE["m"])
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+        self._forms.append(form)
         self._column.addLayout(form)
         return form
 
@@ -171,6 +177,16 @@ class SettingsPage(QWidget):
             self._context.settings.put(**values)
         except CommonArtError as e:
             self._context.notices.complain(e)
+
+    def _follow(self) -> None:
+        """Another page or a shortcut changed a setting."""
+        now = self._context.settings.now
+        for box, value in ((self.theme, now.theme), (self.dtype, now.dtype)):
+            if box.currentData() != value and box.findData(value) >= 0:
+                with QSignalBlocker(box):
+                    box.setCurrentIndex(box.findData(value))
+        if not self.out.hasFocus() and not self.out_why.text() and self.out.text().strip() != now.out:
+            self.out.setText(now.out)
 
     def _why(self, where: QWidget, text: str) -> None:
         where.setText(text)  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from PySide6.QtGui import QColor, QFont, QGuiApplication, QIcon, QIconEngine, QP
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QApplication
 
-from commonart_desktop.core.home import resources
+from commonart_desktop.core.home import home, resources
 from commonart_desktop.gui.tokens import DARK, FONT, ICON, LIGHT, RADIUS, SPACE, Colours
 
 _current = LIGHT
@@ -51,7 +51,22 @@ def _palette(c: Colours) -> QPalette:
     return palette
 
 
+def _art(c: Colours) -> dict[str, str]:
+    """Arrows and a tick in the theme's colours, as files: a style sheet can only name files."""
+    folder = home() / "cache" / "theme"
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {}
+    for name, source, colour in (("up", "up", c.text), ("down", "down", c.text), ("check", "done", c.on_accent)):
+        path = folder / f"{name}-{colour.lstrip('#')}.svg"
+        if not path.exists():
+            svg = (resources() / "icons" / f"{source}.svg").read_text(encoding="utf-8")
+            path.write_text(svg.replace("currentColor", colour), encoding="utf-8")
+        paths[name] = path.as_posix()
+    return paths
+
+
 def _sheet(c: Colours) -> str:
+    art = _art(c)
     return f"""
     QWidget {{ font-size: {FONT['body']}px; }}
     QLabel[role="title"] {{ font-size: {FONT['title']}px; }}
@@ -62,11 +77,18 @@ def _sheet(c: Colours) -> str:
         background: {c.field}; border: 1px solid {c.border}; border-radius: {RADIUS}px; padding: {SPACE['xs']}px {SPACE['s']}px; }}
     QPlainTextEdit:focus, QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus {{ border-color: {c.accent}; }}
     QComboBox::drop-down {{ border: none; width: {SPACE['l'] + 4}px; }}
+    QComboBox::down-arrow {{ image: url({art['down']}); width: 14px; height: 14px; }}
+    QSpinBox::up-button, QDoubleSpinBox::up-button, QSpinBox::down-button, QDoubleSpinBox::down-button {{ border: none; width: 18px; }}
+    QSpinBox::up-arrow, QDoubleSpinBox::up-arrow {{ image: url({art['up']}); width: 12px; height: 12px; }}
+    QSpinBox::down-arrow, QDoubleSpinBox::down-arrow {{ image: url({art['down']}); width: 12px; height: 12px; }}
     QPushButton {{ background: {c.raised}; border: 1px solid {c.border}; border-radius: {RADIUS}px; padding: {SPACE['xs'] + 2}px {SPACE['m']}px; }}
     QPushButton:hover {{ border-color: {c.muted}; }}
     QPushButton:focus {{ border-color: {c.accent}; }}
-    QPushButton:disabled {{ color: {c.muted}; }}
     QPushButton[main="true"] {{ background: {c.accent}; color: {c.on_accent}; border-color: {c.accent}; }}
+    QPushButton:disabled, QPushButton[main="true"]:disabled {{ background: {c.raised}; color: {c.muted}; border-color: {c.border}; }}
+    QCheckBox::indicator {{ width: 14px; height: 14px; border: 1px solid {c.muted}; border-radius: 3px; background: {c.field}; }}
+    QCheckBox::indicator:focus {{ border-color: {c.accent}; }}
+    QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent}; image: url({art['check']}); }}
     QToolButton {{ background: transparent; border: 1px solid transparent; border-radius: {RADIUS}px; padding: {SPACE['xs']}px; }}
     QToolButton:hover {{ background: {c.raised}; }}
     QToolButton:focus {{ border-color: {c.accent}; }}

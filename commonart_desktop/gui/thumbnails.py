@@ -52,6 +52,10 @@ def thumbnail(path: str, kept: Path) -> QImage:
     return image
 
 
+def _cost(pixmap: QPixmap) -> int:
+    return pixmap.width() * pixmap.height() * 4
+
+
 def prune(folder: Path, limit: int = DISK) -> int:
     """Delete the oldest half if the folder has grown past the limit. Returns how many files went."""
     found = []
@@ -77,7 +81,7 @@ class Thumbnails(QObject):
     """Ask with ``get`` while drawing; ``ready`` says when to draw again."""
 
     ready = Signal(str)  # path
-    _made = Signal(str, str, QImage)  # (key, path, image), from a thread
+    _made = Signal(str, str, QImage, int)  # (key, path, image, side), from a thread
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -87,7 +91,8 @@ class Thumbnails(QObject):
         self._wanted: deque[tuple[str, str]] = deque()
         self._asked: set[str] = set()
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, QPixmap] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[QPixmap, int]] = OrderedDict()  # and the side it was made for
+        self.side = SIDE  # pixels of a tile: scaled here, in the threads, not at every drawing
         self._bytes = 0
         self.broken: set[str] = set()  # keys
         self._stopped = False
@@ -97,23 +102,25 @@ class Thumbnails(QObject):
     def get(self, picture: Picture) -> QPixmap | None:
         """The small picture, or None: it is then on its way, or broken."""
         key = key_of(picture)
-        found = self._kept.get(key)
+        found, side = self._kept.get(key, (None, 0))
         if found is not None:
             self._kept.move_to_end(key)
-        elif key not in self.broken and not self._stopped:
+        if side != self.side and key not in self.broken and not self._stopped:
             with self._lock:
                 if key in self._asked:
-                    return None
+                    return found
                 self._asked.add(key)
                 self._wanted.append((key, picture.path))
             self._pool.start(_Make(self))
-        return found
+        return found  # of another size until it is made anew
 
     def is_broken(self, picture: Picture) -> bool:
         return bool(self.broken) and key_of(picture) in self.broken
 
     def forget_wanted(self) -> None:
         """Nothing asked for and not begun is needed any more: the view has moved, and asks anew for what is in sight."""
+        if self._stopped and not self._wanted:
+            return
         with self._lock:
             self._asked -= {key for key, _ in self._wanted}
             self._wanted.clear()
@@ -131,33 +138,40 @@ class Thumbnails(QObject):
 
     def stop(self) -> None:
         """End the threads and wait; safe to call twice."""
-        self._stopped = True
-        self.forget_wanted()
-        self._pool.waitForDone()
+        if not self._stopped:
+            self._stopped = True
+            self.forget_wanted()
+            self._pool.waitForDone()
 
     def _work(self) -> None:
         with self._lock:
             if not self._wanted or self._stopped:
                 return
             key, path = self._wanted.popleft()
+            side = self.side
         try:
             image = thumbnail(path, self._folder / key[:2] / f"{key}.thumb")
         except OSError:
             image = read_image(path, SIDE)  # the cache cannot be written: do without
+        if not image.isNull() and max(image.width(), image.height()) > side:
+            image = image.scaled(side, side, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation)
+        if not image.isNull():
+            image = image.convertToFormat(QImage.Format.Format_ARGB32_Premultiplied if image.hasAlphaChannel() else QImage.Format.Format_RGB32)
         if not self._stopped:
-            self._made.emit(key, path, image)
+            self._made.emit(key, path, image, side)
 
-    def _on_made(self, key: str, path: str, image: QImage) -> None:
+    def _on_made(self, key: str, path: str, image: QImage, side: int) -> None:
         with self._lock:
             self._asked.discard(key)
         if image.isNull():
             self.broken.add(key)
         else:
-            pixmap = self._kept[key] = QPixmap.fromImage(image)
-            self._bytes += pixmap.width() * pixmap.height() * 4
+            old, _ = self._kept.pop(key, (QPixmap(), 0))
+            pixmap = QPixmap.fromImage(image)
+            self._kept[key] = (pixmap, side)
+            self._bytes += _cost(pixmap) - _cost(old)
             while self._bytes > MEMORY and len(self._kept) > 1:
-                _, old = self._kept.popitem(last=False)
-                self._bytes -= old.width() * old.height() * 4
+                self._bytes -= _cost(self._kept.popitem(last=False)[1][0])
         self.ready.emit(path)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from engine.checkpoint.library import hub_cache
-from engine.contract.errors import BadValue, BrokenDownload, DiskFull, NoNetwork, NotOnHub, OutputFolder, Phrase, UsageError
+from engine.contract.errors import BadValue, BrokenDownload, DiskFull, NoNetwork, NotOnHub, OutputFolder, Phrase, UsageError, system_words
 from engine.contract.lock import ProcessLock
 
 HUB = "https://huggingface.co"
@@ -71,7 +71,7 @@ def _told(error: Exception, endpoint: str, what: str) -> Exception:
         return DiskFull(path=hub_cache())
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is None and isinstance(error, OSError) and error.filename:
-        return OutputFolder(path=error.filename, why=error.strerror or str(error))
+        return OutputFolder(path=error.filename, why=system_words(error))
     lines = str(error).strip().splitlines()
     return NoNetwork(endpoint=endpoint, why=f"HTTP {status}" if status else (lines or [type(error).__name__])[0][:200])
 

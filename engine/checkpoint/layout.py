@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from engine.checkpoint.weights import part_sha256, weight_files
-from engine.contract.errors import BadFile, BrokenWeights, MissingPart, NotAModel, Phrase, WrongTokenizer
+from engine.contract.errors import BadFile, BrokenWeights, MissingPart, NotAModel, Phrase, WrongTokenizer, system_words
 
 DENOISERS = ("PixArtTransformer2DModel", "Transformer2DModel")
 #: Caption tokens the families were trained with. PixArt-α 120, PixArt-Σ 300, CommonArt β 512.
 MAX_TOKENS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
+MAX_CONFIG = 4_000_000  # bytes: real ones have some thousand
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json")
 
 
@@ -82,9 +83,11 @@ def read_config(path: Path) -> dict[str, Any]:
         BrokenWeights: missing or not a JSON object.
     """
     try:
+        if path.stat().st_size > MAX_CONFIG:
+            raise BrokenWeights(path=path, why=Phrase("it is larger than {n} MB", n=MAX_CONFIG // 1_000_000))
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as e:
-        raise BrokenWeights(path=path, why=e.strerror or str(e)) from e
+        raise BrokenWeights(path=path, why=system_words(e)) from e
     except (ValueError, RecursionError) as e:
         raise BrokenWeights(path=path, why=Phrase("it is not JSON")) from e
     if not isinstance(data, dict):
@@ -159,6 +162,9 @@ def identify(root: Path, *, text_encoder: Path | None = None, vae: Path | None =
     encoder, tokenizer = _encoder_folders(text_encoder.absolute())
     vae = _vae_folder(vae.absolute())
     _check_part(encoder, "text encoder", ())
+    for part in (denoiser, encoder, vae):
+        if (part / "adapter_config.json").exists():  # transformers would load it unasked, and no hash would tell
+            raise NotAModel(path=part, why=Phrase("it holds an adapter (adapter_config.json); merge it into the weights first"))
     _check_part(vae, "VAE", ("AutoencoderKL",))
     t5 = read_config(encoder / "config.json").get("model_type") in ("t5", "umt5")
     return ModelFolder(

@@ -118,6 +118,11 @@ def locate(model: str, *, part: bool = False) -> tuple[Path, str]:
         there = path.exists()
     except (OSError, RuntimeError, ValueError):  # a name that no disk can hold, or nobody's home
         there = False
+    plain = path.name == model and not model.startswith(".")
+    if plain and not part:  # a folder here of the same name does not hide a known model
+        for found in find_all():
+            if model == found.name:
+                return found.path, found.name
     if there or path.is_absolute() or model.startswith("."):
         return path, path.resolve().name
     known = list(cached() if part else find_all())
@@ -126,7 +131,7 @@ def locate(model: str, *, part: bool = False) -> tuple[Path, str]:
             return found.path, found.name
     names = [f.name for f in known]
     near = difflib.get_close_matches(model, names, 3, 0.5) or names
-    raise UnknownModel(name=model, known=", ".join(near))
+    raise UnknownModel(name=model, known=", ".join(near) or "–")
 
 
 def open_model(model: str, text_encoder: str | None = None, vae: str | None = None) -> ModelFolder:

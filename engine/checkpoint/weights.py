@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.contract.errors import BrokenWeights, NeedsConversion, Phrase
+from engine.contract.errors import BrokenWeights, NeedsConversion, Phrase, system_words
 from engine.home import home
 
 WIDTH = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2, "I8": 1,
@@ -50,7 +50,7 @@ def read_header(path: Path) -> dict[str, Entry]:
         if not all(isinstance(e.dtype, str) and all(type(n) is int and n >= 0 for n in (*e.shape, e.start, e.stop)) for e in entries.values()):
             raise ValueError
     except OSError as e:
-        raise BrokenWeights(path=path, why=e.strerror or str(e)) from e
+        raise BrokenWeights(path=path, why=system_words(e)) from e
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         raise BrokenWeights(path=path, why=Phrase("its table cannot be read")) from e
     end = 0
@@ -80,9 +80,10 @@ def weight_files(folder: Path) -> list[Path]:
             if index.is_file():
                 try:
                     names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-                    files = [folder / Path(n).name for n in names]
-                    if not files:
+                    # what is checked here must be what is loaded later: plain names, and never a pickle
+                    if not names or any(Path(n).name != n or "\\" in n or not n.endswith(".safetensors") for n in names):
                         raise ValueError
+                    files = [folder / n for n in names]
                 except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as e:
                     raise BrokenWeights(path=index, why=Phrase("its table cannot be read")) from e
                 for file in files:

@@ -7,6 +7,7 @@ fields, so that they cross a process boundary as data and are told in the reader
 
 from __future__ import annotations
 
+import errno
 from typing import Any, ClassVar
 
 
@@ -20,6 +21,17 @@ class Phrase(str):
         self = super().__new__(cls, template.format(**fields) if fields else template)
         self.template, self.fields = template, fields
         return self
+
+
+def system_words(error: OSError) -> str:
+    """What the system says, as a phrase where it is one that people meet."""
+    said: dict[int, str] = {
+        errno.ENOENT: Phrase("there is no such file or folder"), errno.EACCES: Phrase("it is not permitted"),
+        errno.EPERM: Phrase("it is not permitted"), errno.EROFS: Phrase("the disk can only be read"),
+        errno.ENOTDIR: Phrase("a part of its path is not a folder"), errno.EISDIR: Phrase("it is a folder"),
+        errno.EIO: Phrase("the disk reports an error"), errno.ENAMETOOLONG: Phrase("its path is too long"),
+        errno.EEXIST: Phrase("it exists already and is not overwritten"), errno.ENOSPC: Phrase("the disk is full")}
+    return said.get(error.errno or 0) or error.strerror or str(error)
 
 
 class CommonArtError(Exception):

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.contract.errors import CommonArtError, NotEditable, UnknownJob, WorkerDied
+from engine.contract import naming
+from engine.contract.errors import CommonArtError, LedgerError, NotEditable, Phrase, UnknownJob, WorkerDied
 from engine.contract.ledger_file import RECOUNT, STATES, connect, told
 from engine.contract.lock import is_held
 from engine.contract.request import ImageRequest
@@ -62,6 +63,7 @@ class Row:
     path: str | None
     pixel_sha256: str | None
     worker: str | None
+    unreadable: bool = False  # the stored request makes no sense; ``error`` tells
 
     def to_json(self) -> dict[str, Any]:
         """What ``commonart queue list --json`` prints."""
@@ -75,8 +77,12 @@ _COLUMNS = "id, job, state, request, attempts, deaths, error, pending, path, pix
 
 def _row(r: sqlite3.Row) -> Row:
     data = dict(r)
-    data["request"] = ImageRequest.from_dict(json.loads(data["request"]))
-    data["error"] = json.loads(data["error"]) if data["error"] else None
+    try:
+        data["request"] = ImageRequest.from_dict(json.loads(data["request"]))
+        data["error"] = json.loads(data["error"]) if data["error"] else None
+    except (CommonArtError, ValueError, TypeError, AttributeError, RecursionError):
+        data["request"], data["unreadable"] = ImageRequest(prompt="?", seed=0), True
+        data["error"] = LedgerError(why=Phrase("This row of the queue is damaged")).to_wire()
     return Row(**data)
 
 
@@ -118,14 +124,22 @@ class Ledger:
 
     def add_job(self, name: str, requests: Iterable[ImageRequest], *, priority: int = 0) -> int:
         """Add a job at the end of its priority; all rows or none. Returns its id."""
+        return self.add_jobs([(name, priority, requests)])[0]
+
+    def add_jobs(self, jobs: Iterable[tuple[str, int, Iterable[ImageRequest]]]) -> list[int]:
+        """Add several jobs (name, priority, requests); all of them or none. Returns their ids."""
         with self._write("add") as db:
-            place = db.execute("SELECT coalesce(max(place), 0) + 1 FROM jobs").fetchone()[0]
-            job = db.execute("INSERT INTO jobs (name, created, priority, place) VALUES (?, ?, ?, ?)",
-                             (name, time.time(), priority, place)).lastrowid
-            assert job is not None
-            db.executemany("INSERT INTO images (job, request) VALUES (?, ?)",
-                           ((job, json.dumps(r.to_dict(), ensure_ascii=False)) for r in requests))
-            db.execute(RECOUNT + " WHERE id = ?", (job,))
+            return [self._insert_job(db, name, priority, requests) for name, priority, requests in jobs]
+
+    @staticmethod
+    def _insert_job(db: sqlite3.Connection, name: str, priority: int, requests: Iterable[ImageRequest]) -> int:
+        place = db.execute("SELECT coalesce(max(place), 0) + 1 FROM jobs").fetchone()[0]
+        job = db.execute("INSERT INTO jobs (name, created, priority, place) VALUES (?, ?, ?, ?)",
+                         (name, time.time(), priority, place)).lastrowid
+        assert job is not None
+        db.executemany("INSERT INTO images (job, request) VALUES (?, ?)",
+                       ((job, json.dumps(r.to_dict(), ensure_ascii=False)) for r in requests))
+        db.execute(RECOUNT + " WHERE id = ?", (job,))
         return job
 
     def job(self, job: int) -> Job:
@@ -224,19 +238,26 @@ class Ledger:
             db.execute("UPDATE jobs SET priority = ? WHERE id = ?", (target.priority, job))
             db.executemany("UPDATE jobs SET place = ? WHERE id = ?", ((place, j.id) for place, j in enumerate(order, 1)))
 
-    def edit(self, job: int, settings: dict[str, Any]) -> int:
-        """Change settings of a job's waiting rows; each new request is checked first. Returns how many.
+    def edit(self, job: int, change: Callable[[int, ImageRequest], dict[str, Any]] | dict[str, Any], priority: int | None = None) -> int:
+        """Change settings of a job's waiting rows, and its priority; all or nothing. Returns how many rows.
+
+        ``change`` is the new settings, or gives them for each row from its number (from 0) and its request.
 
         Raises:
-            UnknownJob, NotEditable (none is waiting), BadValue.
+            UnknownJob, NotEditable (none is waiting), BadValue, BadTemplate.
         """
         self.job(job)
         with self._write("edit") as db:
             rows = db.execute("SELECT id, request FROM images WHERE job = ? AND state = 'waiting'", (job,)).fetchall()
             if not rows:
                 raise NotEditable(job=job)
-            db.executemany("UPDATE images SET request = ? WHERE id = ?", (
-                (json.dumps(ImageRequest.from_dict(json.loads(r["request"]) | settings).to_dict(), ensure_ascii=False), r["id"]) for r in rows))
+            for number, r in enumerate(rows):
+                old = ImageRequest.from_dict(json.loads(r["request"]))
+                new = ImageRequest.from_dict(old.to_dict() | (change(number, old) if callable(change) else change))
+                naming.check(new.name or naming.DEFAULT, new.extra)
+                db.execute("UPDATE images SET request = ? WHERE id = ?", (json.dumps(new.to_dict(), ensure_ascii=False), r["id"]))
+            if priority is not None:
+                db.execute("UPDATE jobs SET priority = ? WHERE id = ?", (priority, job))
         return len(rows)
 
     def clear(self, states: Sequence[str]) -> int:
@@ -286,7 +307,11 @@ class Ledger:
                                     (job["id"], look - len(found))).fetchall()
                 if len(found) >= look:
                     break
-            chosen = list(choose([_row(r) for r in found])) if found else []
+            rows = [_row(r) for r in found]
+            db.executemany("UPDATE images SET state = 'failed', error = ? WHERE id = ?",  # one bad row does not stop the rest
+                           ((json.dumps(r.error), r.id) for r in rows if r.unreadable))
+            rows = [r for r in rows if not r.unreadable]
+            chosen = list(choose(rows)) if rows else []
             db.executemany("UPDATE images SET state = 'running', worker = ?, active = 0 WHERE id = ?", ((worker, r.id) for r in chosen))
         return chosen
 
@@ -334,10 +359,12 @@ class Ledger:
         dead = [w for w in workers if w is None or not is_held(self.lock_file(w))]
         return [_row(r) for w in dead for r in self._read(f"SELECT {_COLUMNS} FROM images WHERE state = 'running' AND worker IS ?", (w,))]
 
-    def recover(self, proof: Callable[[Row], tuple[str, dict[str, Any]] | None]) -> dict[str, int]:
+    def recover(self, proof: Callable[[Row], tuple[str, dict[str, Any]] | None],
+                tell: Callable[[Row, CommonArtError], None] | None = None) -> dict[str, int]:
         """Bring rows of dead workers home: done if ``proof`` finds the finished file, else waiting, else set aside.
 
         ``proof`` gets a row with a pending path and returns (pixel hash, recipe) if the file there is that picture.
+        ``tell`` hears of rows set aside.
         """
         counts = {"done": 0, "waiting": 0, "failed": 0}
         for row in self.stranded():
@@ -356,6 +383,8 @@ class Ledger:
                 db.execute("UPDATE images SET state = ?, deaths = ?, error = ?, worker = NULL, active = 0, pending = NULL WHERE id = ?",
                            (state, found[0], error, row.id))
             counts[state] += 1
+            if state == "failed" and tell:
+                tell(row, WorkerDied(times=found[0]))
         for name in [r["id"] for r in self._read("SELECT id FROM workers")]:
             if not is_held(self.lock_file(name)):
                 self.sign_off(name)

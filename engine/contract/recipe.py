@@ -37,14 +37,34 @@ def build(request: ImageRequest, *, model: str, hashes: dict[str, str], backend:
             "batch": list(batch), "pixel_sha256": pixel_sha256, "row": row, "unknown_words": unknown_words or [], "prompt_cut": cut}
 
 
+def check(recipe: Any) -> None:
+    """Refuse what is no recipe of this version, before anything in it is used.
+
+    Raises:
+        BadValue: the part that makes no sense is named.
+    """
+    def wrong(part: str) -> BadValue:
+        return BadValue(name="recipe", value="…", why=Phrase("its part {part} makes no sense", part=part))
+
+    if not isinstance(recipe, dict) or recipe.get("commonart") != VERSION:
+        raise BadValue(name="recipe", value="…", why=Phrase("this program reads version {n}", n=VERSION))
+    for part, keys in (("request", ("prompt", "model")), ("hashes", ("denoiser",)), ("backend", ("backend", "device", "dtype"))):
+        if not isinstance(recipe.get(part), dict) or not all(isinstance(recipe[part].get(k), str) for k in keys):
+            raise wrong(part)
+    batch = recipe.get("batch")
+    if not isinstance(batch, list) or [type(n) for n in batch] != [int, int] or not 0 <= batch[1] < batch[0] <= 256:
+        raise wrong("batch")
+    if not all(isinstance(recipe.get(k), str) for k in ("app", "pixel_sha256")):
+        raise wrong("app")
+
+
 def request_of(recipe: dict[str, Any]) -> ImageRequest:
     """The request a recipe was made from; the model is a name only, never a path.
 
     Raises:
         BadValue: the recipe is not one, or is from another version.
     """
-    if recipe.get("commonart") != VERSION or not isinstance(recipe.get("request"), dict):
-        raise BadValue(name="recipe", value=str(recipe.get("commonart"))[:20], why=Phrase("this program reads version {n}", n=VERSION))
+    check(recipe)
     data = {k: v for k, v in recipe["request"].items() if k not in _PRIVATE}
     model = str(data.get("model", ""))
     if "\\" in model or model.startswith(("/", ".", "~")) or ":" in model or ".." in model:

@@ -15,6 +15,7 @@ SAMPLERS = ("dpm++2m", "dpm++2m-karras", "dpm++2m-sde", "dpm++3m", "unipc", "eul
 DTYPES = ("auto", "fp32", "bf16", "fp16")
 FORMATS = ("png", "webp", "jpeg")
 MAX_SEED = 2**63 - 1
+_TEXTS = ("prompt", "negative", "template", "model", "text_encoder", "vae", "sampler", "dtype", "out", "name", "format")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
@@ -63,10 +64,20 @@ class ImageRequest:
     extra: dict[str, str] = field(default_factory=dict)  # columns of a prompt file, for the name template
 
     def __post_init__(self) -> None:
+        for name in _TEXTS:
+            text = getattr(self, name)
+            if not isinstance(text, str) and not (text is None and name in ("text_encoder", "vae")):
+                raise BadValue(name=name, value=text, why=Phrase("it must be text"))
+            if text and name != "template" and "\0" in text:
+                raise BadValue(name=name, value=repr(text[:40]), why=Phrase("it holds the control character {code}", code="U+0000"))
+        if not isinstance(self.deterministic, bool):
+            raise BadValue(name="deterministic", value=self.deterministic, why=Phrase("it must be true or false"))
+        if not all(isinstance(d, str) for d in self.draw):
+            raise BadValue(name="draw", value=self.draw, why=Phrase("it must be a list of texts"))
+        if not isinstance(self.extra, dict) or not all(isinstance(x, str) for pair in self.extra.items() for x in pair):
+            raise BadValue(name="extra", value=self.extra, why=Phrase("it must be texts by name"))
         for name in ("prompt", "negative"):
             text = getattr(self, name)
-            if not isinstance(text, str):
-                raise BadValue(name=name, value=text, why=Phrase("it must be text"))
             if len(text) > 20_000:
                 raise BadValue(name=name, value=text[:20] + "…", why=Phrase("it is longer than {n} letters", n=20_000))
             bad = _CONTROL.search(text)
@@ -110,7 +121,10 @@ class ImageRequest:
         for key in data:
             if key not in _DEFAULTS:
                 raise BadValue(name=key, value=data[key], why=Phrase("there is no such setting"))
-        return cls(**{**data, "draw": tuple(data.get("draw", ()))})
+        draw = data.get("draw", ())
+        if not isinstance(draw, (list, tuple)) or "prompt" not in data or "seed" not in data:
+            raise BadValue(name="request", value="…", why=Phrase("it has no prompt and seed, or they make no sense"))
+        return cls(**{**data, "draw": tuple(draw)})
 
 
 _DEFAULTS: dict[str, Any] = {

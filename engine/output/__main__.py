@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from engine.contract.errors import BadFile, NoRecipe, Phrase
+from engine.contract.errors import BadFile, NoRecipe, Phrase, system_words
 from engine.output.image import read_parameters, read_recipe
 from engine.program import Parser, run_program
 
@@ -44,7 +44,7 @@ def read_captions(file: Path, pictures: Sequence[str]) -> list[str]:
     try:
         data = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as e:
-        raise BadFile(path=file, why=e.strerror or str(e)) from e
+        raise BadFile(path=file, why=system_words(e)) from e
     except (ValueError, RecursionError) as e:
         raise BadFile(path=file, why=Phrase("it is not JSON")) from e
     if isinstance(data, dict):

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.contract.errors import CommonArtError, DiskFull, OutputFolder
+from engine.contract.errors import BadValue, CommonArtError, DiskFull, OutputFolder, system_words
 from engine.contract.seam import operation
 
 PART = ".commonart-part"
@@ -17,7 +17,9 @@ def told(error: OSError, path: Path) -> CommonArtError:
     """The system's complaint as ours."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(path=path)
-    return OutputFolder(path=path, why=error.strerror or str(error))
+    if error.errno in (errno.ENAMETOOLONG, errno.EINVAL):  # this picture's name, not the place, is at fault
+        return BadValue(name="name", value=f"…{str(path)[-40:]}", why=system_words(error))
+    return OutputFolder(path=path, why=system_words(error))
 
 
 def make_folder(folder: Path) -> None:

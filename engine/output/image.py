@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape, unescape
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from engine.contract.errors import BadFile, NoRecipe, Phrase
+from engine.contract.errors import BadFile, BadValue, NoRecipe, Phrase
 from engine.contract.recipe import parameters
 
 ENDINGS = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
@@ -48,6 +48,8 @@ def to_bytes(pixels: np.ndarray[Any, Any], kind: str, recipe: dict[str, Any]) ->
     if kind == "webp":
         image.save(out, "WEBP", lossless=True, method=0, exact=True, exif=exif.tobytes(), xmp=xmp)
     else:
+        if max(len(xmp), len(exif.tobytes())) > 65_000:  # a JPEG segment holds no more
+            raise BadValue(name="format", value="jpeg", why=Phrase("the prompt is too long for a JPEG's metadata; use png or webp"))
         image.save(out, "JPEG", quality=95, subsampling=0, exif=exif.tobytes(), xmp=xmp)
     return out.getvalue()
 
@@ -80,7 +82,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
             raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG picture")) from e
     try:
         recipe = json.loads(packed)
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise NoRecipe(path=path) from e
     if not isinstance(recipe, dict) or "request" not in recipe:
         raise NoRecipe(path=path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ def settle(ledger: Ledger, image: int, worker: str) -> dict[str, Any] | None:
     return report(image, path, proved[1])
 
 
-def recover(ledger: Ledger) -> dict[str, int]:
+def recover(ledger: Ledger, tell: Callable[[Row, CommonArtError], None] | None = None) -> dict[str, int]:
     """Bring home what dead workers left: see ``Ledger.recover``; their files aside are removed.
 
     The files go first: a row that is home is not looked at again, should this process die too.
@@ -122,7 +123,7 @@ def recover(ledger: Ledger) -> dict[str, int]:
     for folder, worker in places:
         if folder.is_dir():
             atomic.sweep(folder, label_of("*", worker))
-    return ledger.recover(proof)
+    return ledger.recover(proof, tell)
 
 
 def check_room(folder: Path, minimum: int) -> None:

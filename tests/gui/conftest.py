@@ -34,6 +34,7 @@ def context(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, went:
     engine = Engine(ledger, settings, backend="fake")
     state = QSettings(str(tmp_path / "window.ini"), QSettings.Format.IniFormat)
     yield Context(ledger, engine, settings, Notices(), state, went.append)
+    engine.stop()  # a detached worker hears the ledger only, not its standard input
     engine.shut(leave_working=False)
     ledger.close()
     i18n.language.cache_clear()

@@ -28,10 +28,11 @@ Make = Callable[..., QueuePanel]
 @pytest.fixture
 def panel(context: Context, qtbot: QtBot) -> Make:
     """Makes the panel of the context, shown, its model watched by Qt's tester."""
-    def make() -> QueuePanel:
+    def make(watched: bool = True) -> QueuePanel:
         one = QueuePanel(context)
         qtbot.addWidget(one)
-        one.tester = QAbstractItemModelTester(one.model, QAbstractItemModelTester.FailureReportingMode.Fatal)  # type: ignore[attr-defined]
+        if watched:  # looks at every row, which takes long with thousands
+            one.tester = QAbstractItemModelTester(one.model, QAbstractItemModelTester.FailureReportingMode.Fatal)  # type: ignore[attr-defined]
         one.resize(900, 700)
         one.show()
         one.activateWindow()
@@ -87,7 +88,7 @@ def test_jobs_unfold_to_their_pictures(context: Context, panel: Make) -> None:
 
 def test_only_pages_that_are_looked_at_are_read(context: Context, panel: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     add(context, "many", 5000)
-    one = panel()
+    one = panel(watched=False)
     read: list[tuple[int, int]] = []
     page = Ledger.page
     monkeypatch.setattr(Ledger, "page", lambda self, **k: read.append((k["offset"], k["limit"])) or page(self, **k))
@@ -101,7 +102,7 @@ def test_only_pages_that_are_looked_at_are_read(context: Context, panel: Make, m
 
 def test_the_cache_forgets_the_oldest_pages(context: Context, panel: Make) -> None:
     add(context, "many", 6000)
-    model = panel().model
+    model = panel(watched=False).model
     model.fold(0)
     for row in range(1, 6001, 200):
         assert model.item(row) is not None
@@ -198,6 +199,7 @@ def test_cancel_retry_and_remove_with_undo(context: Context, panel: Make, qtbot:
     assert [(r.id, r.state, r.request, r.error) for r in context.ledger.page()] == before
     assert context.ledger.job(job).failed == 1 and context.ledger.row(first.id) is not None
     one.view.clearSelection()
+    qtbot.waitUntil(one.commands.actions["retry"].isEnabled)
     qtbot.keyClick(one.view, Qt.Key.Key_R, Qt.KeyboardModifier.ControlModifier)
     qtbot.waitUntil(lambda: states(context).count("failed") == 0)
 
@@ -359,6 +361,7 @@ def test_start_makes_pictures_and_space_pauses(context: Context, panel: Make, qt
     one.run("pause")
     qtbot.waitUntil(lambda: one.strip.does == "resume")
     assert context.ledger.paused()[0] and "paused" in one.strip.forecast.text()
+    context.engine.stop()
 
 
 def test_after_a_crash_it_asks_before_going_on(context: Context, panel: Make, qtbot: QtBot) -> None:
@@ -370,6 +373,7 @@ def test_after_a_crash_it_asks_before_going_on(context: Context, panel: Make, qt
     one.strip.go_on.click()
     assert not one.strip.question.isVisible()
     qtbot.waitUntil(lambda: states(context) == ["done"] * 3, timeout=30_000)
+    context.engine.stop()
 
 
 def test_the_running_picture_is_shown(context: Context, panel: Make, qtbot: QtBot, tmp_path: Path) -> None:

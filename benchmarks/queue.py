@@ -1,4 +1,4 @@
-"""How fast the ledger is with a very long queue: ``python -m benchmarks.ledger [--rows 100000] [--json]``. Fails past its limits."""
+"""How fast the ledger is with a very long queue: ``python -m benchmarks.queue [--rows 100000] [--json]``. Fails past its limits."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def limit_of(name: str) -> float | None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ledger", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.queue", description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     args = parser.parse_args()

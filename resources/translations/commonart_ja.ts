@@ -1,0 +1,1852 @@
+<?xml version="1.0" encoding="utf-8"?>
+<!DOCTYPE TS>
+<TS version="2.1" language="ja" sourcelanguage="en">
+<context>
+    <name></name>
+    <message>
+        <source>it must not be empty</source>
+        <translation>空にはできません</translation>
+    </message>
+    <message>
+        <source>it is not a folder</source>
+        <translation>フォルダーではありません</translation>
+    </message>
+    <message>
+        <source>it cannot be written</source>
+        <translation>書き込めません</translation>
+    </message>
+</context>
+<context>
+    <name>AfterQueue</name>
+    <message>
+        <source>When all is done:</source>
+        <translation>すべて終わったら：</translation>
+    </message>
+    <message>
+        <source>When all is done</source>
+        <translation>すべて終わったら</translation>
+    </message>
+    <message>
+        <source>do nothing</source>
+        <translation>何もしない</translation>
+    </message>
+    <message>
+        <source>tell me</source>
+        <translation>知らせる</translation>
+    </message>
+    <message>
+        <source>put the computer to sleep</source>
+        <translation>スリープする</translation>
+    </message>
+    <message>
+        <source>shut the computer down</source>
+        <translation>電源を切る</translation>
+    </message>
+    <message>
+        <source>run a command</source>
+        <translation>コマンドを実行</translation>
+    </message>
+    <message>
+        <source>command line</source>
+        <translation>コマンド</translation>
+    </message>
+    <message>
+        <source>Command to run when all is done</source>
+        <translation>すべて終わったら実行するコマンド</translation>
+    </message>
+    <message>
+        <source>The queue is done. The computer goes to sleep in {count} seconds.</source>
+        <translation>キューが終わりました。{count}秒後にスリープします。</translation>
+    </message>
+    <message>
+        <source>The queue is done. The computer is shut down in {count} seconds.</source>
+        <translation>キューが終わりました。{count}秒後に電源を切ります。</translation>
+    </message>
+    <message>
+        <source>Keep it on</source>
+        <translation>そのままにする</translation>
+    </message>
+    <message>
+        <source>What was to be done when the queue is empty ended with status {status}.</source>
+        <translation>終了後のコマンドが終了コード{status}で終わりました。</translation>
+    </message>
+    <message>
+        <source>All pictures of the queue are made.</source>
+        <translation>キューの画像をすべて生成しました。</translation>
+    </message>
+    <message>
+        <source>Show the pictures</source>
+        <translation>画像を見る</translation>
+    </message>
+</context>
+<context>
+    <name>CacheRows</name>
+    <message>
+        <source>Small pictures</source>
+        <translation>サムネイル</translation>
+    </message>
+    <message>
+        <source>Text features</source>
+        <translation>テキスト特徴</translation>
+    </message>
+    <message>
+        <source>Clear</source>
+        <translation>消去</translation>
+    </message>
+    <message>
+        <source>It is made again when it is needed</source>
+        <translation>必要なときに作り直されます</translation>
+    </message>
+    <message>
+        <source>Clear: {name}</source>
+        <translation>消去：{name}</translation>
+    </message>
+</context>
+<context>
+    <name>ComposeForm</name>
+    <message>
+        <source>Steps</source>
+        <translation>ステップ数</translation>
+    </message>
+    <message>
+        <source>Guidance</source>
+        <translation>ガイダンス</translation>
+    </message>
+    <message>
+        <source>How closely the picture follows the prompt</source>
+        <translation>プロンプトにどれだけ忠実に従うか</translation>
+    </message>
+    <message>
+        <source>Sampler</source>
+        <translation>サンプラー</translation>
+    </message>
+    <message>
+        <source>Pictures of each prompt</source>
+        <translation>プロンプトごとの枚数</translation>
+    </message>
+    <message>
+        <source>Folder</source>
+        <translation>フォルダー</translation>
+    </message>
+    <message>
+        <source>Choose a folder</source>
+        <translation>フォルダーを選ぶ</translation>
+    </message>
+    <message>
+        <source>File name</source>
+        <translation>ファイル名</translation>
+    </message>
+    <message>
+        <source>Fields: {fields}</source>
+        <translation>使える項目：{fields}</translation>
+    </message>
+    <message>
+        <source>File format</source>
+        <translation>ファイル形式</translation>
+    </message>
+    <message>
+        <source>Number format</source>
+        <translation>数値型</translation>
+    </message>
+    <message>
+        <source>Automatic</source>
+        <translation>自動</translation>
+    </message>
+    <message>
+        <source>The same pixels every time (slower)</source>
+        <translation>毎回同じ画素にする（遅くなります）</translation>
+    </message>
+    <message>
+        <source>Job name</source>
+        <translation>ジョブ名</translation>
+    </message>
+    <message>
+        <source>by the prompt</source>
+        <translation>プロンプトから</translation>
+    </message>
+    <message>
+        <source>Model</source>
+        <translation>モデル</translation>
+    </message>
+    <message>
+        <source>Size</source>
+        <translation>サイズ</translation>
+    </message>
+    <message>
+        <source>Seed</source>
+        <translation>シード</translation>
+    </message>
+    <message>
+        <source>of each prompt</source>
+        <translation>枚（プロンプトごと）</translation>
+    </message>
+    <message>
+        <source>Pictures</source>
+        <translation>画像</translation>
+    </message>
+    <message>
+        <source>Format</source>
+        <translation>形式</translation>
+    </message>
+    <message>
+        <source>Numbers</source>
+        <translation>数値型</translation>
+    </message>
+    <message>
+        <source>a red apple</source>
+        <translation>赤いりんご</translation>
+    </message>
+</context>
+<context>
+    <name>ComposePanel</name>
+    <message>
+        <source>Prompt</source>
+        <translation>プロンプト</translation>
+    </message>
+    <message>
+        <source>What should be drawn? For example: りんご、フラット調 / a red apple, flat style</source>
+        <translation>何を描きますか？ 例：りんご、フラット調 / a red apple, flat style</translation>
+    </message>
+    <message>
+        <source>Negative prompt</source>
+        <translation>ネガティブプロンプト</translation>
+    </message>
+    <message>
+        <source>What should not be in the picture (may stay empty)</source>
+        <translation>画像に入れたくないもの（空でもかまいません）</translation>
+    </message>
+    <message>
+        <source>Add to queue</source>
+        <translation>キューに追加</translation>
+    </message>
+    <message>
+        <source>Make one now</source>
+        <translation>今すぐ1枚</translation>
+    </message>
+    <message>
+        <source>Compose</source>
+        <translation>作成</translation>
+    </message>
+    <message>
+        <source>= 1 picture</source>
+        <translation>＝1枚</translation>
+    </message>
+    <message>
+        <source>= {count} pictures</source>
+        <translation>＝{count}枚</translation>
+    </message>
+    <message>
+        <source>For example: {prompt}</source>
+        <translation>例：{prompt}</translation>
+    </message>
+    <message>
+        <source>Write a prompt first.</source>
+        <translation>先にプロンプトを入力してください。</translation>
+    </message>
+    <message>
+        <source>One of the settings cannot be used; see the field.</source>
+        <translation>使えない設定があります。該当の欄をご覧ください。</translation>
+    </message>
+    <message>
+        <source>Adding…</source>
+        <translation>追加しています…</translation>
+    </message>
+    <message>
+        <source>The last run was cut off; resume it in the queue, then these are made too.</source>
+        <translation>前回の実行が途中で止まっています。キューで再開すると、これらも生成します。</translation>
+    </message>
+    <message>
+        <source>The queue is paused.</source>
+        <translation>キューは一時停止中です。</translation>
+    </message>
+    <message>
+        <source>1 picture added</source>
+        <translation>1枚追加しました</translation>
+    </message>
+    <message>
+        <source>{count} pictures added</source>
+        <translation>{count}枚追加しました</translation>
+    </message>
+    <message>
+        <source>Undo</source>
+        <translation>元に戻す</translation>
+    </message>
+    <message>
+        <source>1 picture taken off the queue</source>
+        <translation>1枚をキューから外しました</translation>
+    </message>
+    <message>
+        <source>{count} pictures taken off the queue</source>
+        <translation>{count}枚をキューから外しました</translation>
+    </message>
+    <message>
+        <source>{name} cannot be used here.</source>
+        <translation>{name}はここでは使えません。</translation>
+    </message>
+    <message>
+        <source>Drop a list of prompts ({lists}) or a picture made by this program ({pictures}).</source>
+        <translation>プロンプトの一覧（{lists}）か、このアプリで作った画像（{pictures}）をドロップしてください。</translation>
+    </message>
+    <message>
+        <source>The settings are those of {name}</source>
+        <translation>{name}の設定にしました</translation>
+    </message>
+</context>
+<context>
+    <name>Details</name>
+    <message>
+        <source>Details</source>
+        <translation>詳細</translation>
+    </message>
+    <message>
+        <source>{count} selected</source>
+        <translation>{count}件を選択中</translation>
+    </message>
+    <message>
+        <source>Select a picture to see all about it.</source>
+        <translation>画像を選ぶと、詳細を表示します。</translation>
+    </message>
+    <message>
+        <source>State</source>
+        <translation>状態</translation>
+    </message>
+    <message>
+        <source>Error</source>
+        <translation>エラー</translation>
+    </message>
+    <message>
+        <source>What to do</source>
+        <translation>対処</translation>
+    </message>
+    <message>
+        <source>Prompt</source>
+        <translation>プロンプト</translation>
+    </message>
+    <message>
+        <source>Template</source>
+        <translation>テンプレート</translation>
+    </message>
+    <message>
+        <source>Negative prompt</source>
+        <translation>ネガティブプロンプト</translation>
+    </message>
+    <message>
+        <source>Seed</source>
+        <translation>シード</translation>
+    </message>
+    <message>
+        <source>Size</source>
+        <translation>サイズ</translation>
+    </message>
+    <message>
+        <source>Steps</source>
+        <translation>ステップ数</translation>
+    </message>
+    <message>
+        <source>Guidance scale</source>
+        <translation>ガイダンス</translation>
+    </message>
+    <message>
+        <source>Sampler</source>
+        <translation>サンプラー</translation>
+    </message>
+    <message>
+        <source>Model</source>
+        <translation>モデル</translation>
+    </message>
+    <message>
+        <source>File</source>
+        <translation>ファイル</translation>
+    </message>
+    <message>
+        <source>Job</source>
+        <translation>ジョブ</translation>
+    </message>
+    <message>
+        <source>Pictures</source>
+        <translation>画像</translation>
+    </message>
+    <message>
+        <source>Priority</source>
+        <translation>優先度</translation>
+    </message>
+</context>
+<context>
+    <name>DoctorList</name>
+    <message>
+        <source>good</source>
+        <translation>正常</translation>
+    </message>
+    <message>
+        <source>worth knowing</source>
+        <translation>ご確認ください</translation>
+    </message>
+    <message>
+        <source>missing</source>
+        <translation>不足</translation>
+    </message>
+    <message>
+        <source>Looking at this machine…</source>
+        <translation>この環境を調べています…</translation>
+    </message>
+    <message>
+        <source>Look again</source>
+        <translation>もう一度調べる</translation>
+    </message>
+</context>
+<context>
+    <name>EditPanel</name>
+    <message>
+        <source>as it is</source>
+        <translation>そのまま</translation>
+    </message>
+    <message>
+        <source>as they are; a text here becomes the prompt of all</source>
+        <translation>そのまま（入力すると、すべてのプロンプトになります）</translation>
+    </message>
+    <message>
+        <source>Prompt</source>
+        <translation>プロンプト</translation>
+    </message>
+    <message>
+        <source>Change waiting pictures</source>
+        <translation>待機中の画像を変更</translation>
+    </message>
+    <message>
+        <source>Close</source>
+        <translation>閉じる</translation>
+    </message>
+    <message>
+        <source>Steps</source>
+        <translation>ステップ数</translation>
+    </message>
+    <message>
+        <source>Guidance scale</source>
+        <translation>ガイダンス</translation>
+    </message>
+    <message>
+        <source>Width</source>
+        <translation>幅</translation>
+    </message>
+    <message>
+        <source>Height</source>
+        <translation>高さ</translation>
+    </message>
+    <message>
+        <source>Sampler</source>
+        <translation>サンプラー</translation>
+    </message>
+    <message>
+        <source>Change the {count} waiting picture(s) of “{name}”</source>
+        <translation>「{name}」の待機中{count}枚を変更</translation>
+    </message>
+</context>
+<context>
+    <name>FilterBar</name>
+    <message>
+        <source>Search prompts and settings</source>
+        <translation>プロンプトと設定を検索</translation>
+    </message>
+    <message>
+        <source>Search</source>
+        <translation>検索</translation>
+    </message>
+    <message>
+        <source>Every word must occur (Ctrl+F)</source>
+        <translation>すべての語を含むものを探します（Ctrl+F）</translation>
+    </message>
+    <message>
+        <source>Order</source>
+        <translation>並び順</translation>
+    </message>
+    <message>
+        <source>Newest first</source>
+        <translation>新しい順</translation>
+    </message>
+    <message>
+        <source>Best rated first</source>
+        <translation>評価の高い順</translation>
+    </message>
+    <message>
+        <source>By name</source>
+        <translation>名前順</translation>
+    </message>
+    <message>
+        <source>Least rating</source>
+        <translation>最低評価</translation>
+    </message>
+    <message>
+        <source>Any rating</source>
+        <translation>評価を問わない</translation>
+    </message>
+    <message>
+        <source>{n} and up</source>
+        <translation>{n}以上</translation>
+    </message>
+    <message>
+        <source>5 only</source>
+        <translation>5のみ</translation>
+    </message>
+    <message>
+        <source>Only starred</source>
+        <translation>スターのみ</translation>
+    </message>
+    <message>
+        <source>Folder</source>
+        <translation>フォルダー</translation>
+    </message>
+    <message>
+        <source>All folders</source>
+        <translation>すべてのフォルダー</translation>
+    </message>
+    <message>
+        <source>Folders</source>
+        <translation>フォルダー</translation>
+    </message>
+    <message>
+        <source>Add a folder…</source>
+        <translation>フォルダーを追加…</translation>
+    </message>
+    <message>
+        <source>Stop showing this folder</source>
+        <translation>このフォルダーを表示しない</translation>
+    </message>
+    <message>
+        <source>Look through the folders again</source>
+        <translation>フォルダーを調べ直す</translation>
+    </message>
+</context>
+<context>
+    <name>FirstRun</name>
+    <message>
+        <source>Make your first picture</source>
+        <extracomment>prompts, not words of the window: the same in every language; the last one shows the template language</extracomment>
+        <translation>最初の1枚を作りましょう</translation>
+    </message>
+    <message>
+        <source>Choose an example or write your own, then press “Make one now”.</source>
+        <translation>例を選ぶか自分で入力して、「今すぐ1枚」を押してください。</translation>
+    </message>
+</context>
+<context>
+    <name>GalleryPage</name>
+    <message>
+        <source>Use these settings</source>
+        <translation>この設定を使う</translation>
+    </message>
+    <message>
+        <source>Make variations</source>
+        <translation>バリエーションを作る</translation>
+    </message>
+    <message>
+        <source>View</source>
+        <translation>表示</translation>
+    </message>
+    <message>
+        <source>Compare two</source>
+        <translation>2枚を比べる</translation>
+    </message>
+    <message>
+        <source>Star</source>
+        <translation>スター</translation>
+    </message>
+    <message>
+        <source>Copy prompt</source>
+        <translation>プロンプトをコピー</translation>
+    </message>
+    <message>
+        <source>Copy picture</source>
+        <translation>画像をコピー</translation>
+    </message>
+    <message>
+        <source>Open folder</source>
+        <translation>フォルダーを開く</translation>
+    </message>
+    <message>
+        <source>Move to the recycle bin</source>
+        <translation>ごみ箱に移動</translation>
+    </message>
+    <message>
+        <source>Rating {n}</source>
+        <translation>評価{n}</translation>
+    </message>
+    <message>
+        <source>No rating</source>
+        <translation>評価なし</translation>
+    </message>
+    <message>
+        <source>The list of pictures was damaged and is made anew. Stars and ratings are in {path}.</source>
+        <translation>画像の一覧が壊れていたため作り直しています。スターと評価は{path}に残っています。</translation>
+    </message>
+    <message>
+        <source>Show the pictures of a folder</source>
+        <translation>フォルダーの画像を表示</translation>
+    </message>
+    <message>
+        <source>The list of pictures cannot be used ({why}).</source>
+        <translation>画像の一覧を使えません（{why}）。</translation>
+    </message>
+    <message>
+        <source>It could not be done ({why}).</source>
+        <translation>実行できませんでした（{why}）。</translation>
+    </message>
+    <message>
+        <source>No picture fits</source>
+        <translation>条件に合う画像がありません</translation>
+    </message>
+    <message>
+        <source>Every word must occur in the prompt or the settings.</source>
+        <translation>プロンプトか設定に、すべての語が含まれている必要があります。</translation>
+    </message>
+    <message>
+        <source>Show all pictures</source>
+        <translation>すべての画像を表示</translation>
+    </message>
+    <message>
+        <source>Looking through the folders…</source>
+        <translation>フォルダーを調べています…</translation>
+    </message>
+    <message>
+        <source>Your pictures will be here</source>
+        <translation>作った画像がここに並びます</translation>
+    </message>
+    <message>
+        <source>Find, compare and rate what you made, and make more of what you like.</source>
+        <translation>作った画像を探し、比べ、評価して、気に入ったものからさらに作れます。</translation>
+    </message>
+    <message>
+        <source>Make pictures</source>
+        <translation>画像を作る</translation>
+    </message>
+    <message>
+        <source>Rate</source>
+        <translation>評価</translation>
+    </message>
+    <message>
+        <source>Variations: {prompt}</source>
+        <translation>バリエーション：{prompt}</translation>
+    </message>
+    <message>
+        <source>Variations are in the queue, which waits: an earlier run was cut off.</source>
+        <translation>バリエーションをキューに追加しました。前回の実行が途中で止まっているため、キューは待機中です。</translation>
+    </message>
+    <message>
+        <source>Go to the queue</source>
+        <translation>キューへ</translation>
+    </message>
+    <message>
+        <source>Variations are in the queue and will appear here.</source>
+        <translation>バリエーションをキューに追加しました。できあがるとここに表示します。</translation>
+    </message>
+    <message>
+        <source>{count} of {all} pictures could not be moved to the recycle bin.</source>
+        <translation>{all}枚のうち{count}枚をごみ箱に移動できませんでした。</translation>
+    </message>
+    <message>
+        <source>Moved to the recycle bin: {count}</source>
+        <translation>ごみ箱に移動しました：{count}枚</translation>
+    </message>
+    <message>
+        <source>Undo</source>
+        <translation>元に戻す</translation>
+    </message>
+    <message>
+        <source>{count} pictures could not be brought back.</source>
+        <translation>{count}枚を元に戻せませんでした。</translation>
+    </message>
+</context>
+<context>
+    <name>GalleryView</name>
+    <message>
+        <source>Pictures</source>
+        <translation>画像</translation>
+    </message>
+</context>
+<context>
+    <name>GetPanel</name>
+    <message>
+        <source>by the system</source>
+        <translation>システムの設定に従う</translation>
+    </message>
+    <message>
+        <source>Also get pickled weights where there are no others, and convert them here</source>
+        <translation>pickle形式しかない重みも取得し、ここで変換する</translation>
+    </message>
+    <message>
+        <source>They are read without running anything in them. Allow it only if you trust where they come from.</source>
+        <translation>中のプログラムを実行せずに読み取ります。入手先を信頼できる場合にだけ許可してください。</translation>
+    </message>
+    <message>
+        <source>Show licences and sizes</source>
+        <translation>ライセンスとサイズを確認</translation>
+    </message>
+    <message>
+        <source>Download</source>
+        <translation>ダウンロード</translation>
+    </message>
+    <message>
+        <source>Cancel</source>
+        <translation>取り消す</translation>
+    </message>
+    <message>
+        <source>Close (Esc)</source>
+        <translation>閉じる（Esc）</translation>
+    </message>
+    <message>
+        <source>Close</source>
+        <translation>閉じる</translation>
+    </message>
+    <message>
+        <source>Progress</source>
+        <translation>進み具合</translation>
+    </message>
+    <message>
+        <source>Model</source>
+        <translation>モデル</translation>
+    </message>
+    <message>
+        <source>Text encoder</source>
+        <translation>テキストエンコーダー</translation>
+    </message>
+    <message>
+        <source>VAE</source>
+        <translation>VAE</translation>
+    </message>
+    <message>
+        <source>Address</source>
+        <translation>アドレス</translation>
+    </message>
+    <message>
+        <source>Proxy</source>
+        <translation>プロキシ</translation>
+    </message>
+    <message>
+        <source>Get a model</source>
+        <translation>モデルを入手</translation>
+    </message>
+    <message>
+        <source>This is the only place where this program uses the network, and only when you press a button here. Leave the parts empty for a model that brings its own.</source>
+        <translation>このアプリがネットワークを使うのは、この画面でボタンを押したときだけです。部品を含むモデルでは、部品の欄を空にしてください。</translation>
+    </message>
+    <message>
+        <source>Asking the hub…</source>
+        <translation>ハブに問い合わせています…</translation>
+    </message>
+    <message>
+        <source>licence: {licence}</source>
+        <translation>ライセンス：{licence}</translation>
+    </message>
+    <message>
+        <source>none is named</source>
+        <translation>記載なし</translation>
+    </message>
+    <message>
+        <source>{count} files, {size}, {left} still to fetch</source>
+        <translation>{count}ファイル、{size}（残り{left}）</translation>
+    </message>
+    <message>
+        <source>{size} of weights are there only pickled</source>
+        <translation>うち{size}の重みはpickle形式のみです</translation>
+    </message>
+    <message>
+        <source>In all {size} still to fetch</source>
+        <translation>ダウンロードする量：{size}</translation>
+    </message>
+    <message>
+        <source>Download {size}</source>
+        <translation>{size}をダウンロード</translation>
+    </message>
+    <message>
+        <source>Add to the models</source>
+        <translation>モデルに追加</translation>
+    </message>
+    <message>
+        <source>Downloading…</source>
+        <translation>ダウンロードしています…</translation>
+    </message>
+    <message>
+        <source>{done} of {total}</source>
+        <translation>{total}中{done}</translation>
+    </message>
+    <message>
+        <source>Putting it together…</source>
+        <translation>仕上げています…</translation>
+    </message>
+    <message>
+        <source>Stopped. What was fetched is kept; the next download goes on from there.</source>
+        <translation>中止しました。取得した分は残り、次回は続きから始めます。</translation>
+    </message>
+</context>
+<context>
+    <name>MainWindow</name>
+    <message>
+        <source>Restart the engine</source>
+        <translation>エンジンを再起動</translation>
+    </message>
+    <message>
+        <source>engine off</source>
+        <translation>エンジン停止中</translation>
+    </message>
+    <message>
+        <source>engine starting</source>
+        <translation>エンジン起動中</translation>
+    </message>
+    <message>
+        <source>engine working</source>
+        <translation>生成中</translation>
+    </message>
+    <message>
+        <source>engine ready</source>
+        <translation>エンジン準備完了</translation>
+    </message>
+    <message>
+        <source>paused</source>
+        <translation>一時停止中</translation>
+    </message>
+    <message>
+        <source>engine stopped</source>
+        <translation>エンジンが停止しました</translation>
+    </message>
+    <message>
+        <source>{count} left</source>
+        <translation>残り{count}枚</translation>
+    </message>
+    <message>
+        <source>about {count} pictures/h</source>
+        <translation>推定 毎時{count}枚</translation>
+    </message>
+    <message>
+        <source>done at about {time}</source>
+        <translation>{time}ごろ完了（推定）</translation>
+    </message>
+</context>
+<context>
+    <name>ModelChoice</name>
+    <message>
+        <source>Model</source>
+        <translation>モデル</translation>
+    </message>
+    <message>
+        <source>{name} (not found)</source>
+        <translation>{name}（見つかりません）</translation>
+    </message>
+    <message>
+        <source>Other folder…</source>
+        <translation>ほかのフォルダー…</translation>
+    </message>
+    <message>
+        <source>Choose a model folder</source>
+        <translation>モデルのフォルダーを選ぶ</translation>
+    </message>
+</context>
+<context>
+    <name>ModelDetail</name>
+    <message>
+        <source>Use for new pictures</source>
+        <translation>新しい画像に使う</translation>
+    </message>
+    <message>
+        <source>Verify</source>
+        <translation>点検</translation>
+    </message>
+    <message>
+        <source>Read every file from end to end and check it</source>
+        <translation>すべてのファイルを最後まで読んで点検します</translation>
+    </message>
+    <message>
+        <source>Convert pickled shards…</source>
+        <translation>pickle形式を変換…</translation>
+    </message>
+    <message>
+        <source>Open folder</source>
+        <translation>フォルダーを開く</translation>
+    </message>
+    <message>
+        <source>Text encoder folder…</source>
+        <translation>テキストエンコーダーのフォルダー…</translation>
+    </message>
+    <message>
+        <source>VAE folder…</source>
+        <translation>VAEのフォルダー…</translation>
+    </message>
+    <message>
+        <source>Cancel</source>
+        <translation>取り消す</translation>
+    </message>
+    <message>
+        <source>Progress</source>
+        <translation>進み具合</translation>
+    </message>
+    <message>
+        <source>No model is selected</source>
+        <translation>モデルが選ばれていません</translation>
+    </message>
+    <message>
+        <source>Reading the files (only the first time)…</source>
+        <translation>ファイルを読んでいます（初回のみ）…</translation>
+    </message>
+    <message>
+        <source>They can be turned into safetensors here.</source>
+        <translation>ここでsafetensors形式に変換できます。</translation>
+    </message>
+    <message>
+        <source>Choose its folder here; it is remembered for this model.</source>
+        <translation>ここでフォルダーを選んでください。このモデル用に記憶します。</translation>
+    </message>
+    <message>
+        <source>Pictures</source>
+        <translation>画像</translation>
+    </message>
+    <message>
+        <source>{side} px, sides in multiples of {multiple}, captions up to {tokens} tokens</source>
+        <translation>{side} px、辺は{multiple}の倍数、プロンプトは{tokens}トークンまで</translation>
+    </message>
+    <message>
+        <source>Denoiser</source>
+        <translation>デノイザー</translation>
+    </message>
+    <message>
+        <source>Text encoder</source>
+        <translation>テキストエンコーダー</translation>
+    </message>
+    <message>
+        <source>Tokenizer</source>
+        <translation>トークナイザー</translation>
+    </message>
+    <message>
+        <source>{count} parameters</source>
+        <translation>パラメーター数 {count}</translation>
+    </message>
+    <message>
+        <source>Licences</source>
+        <translation>ライセンス</translation>
+    </message>
+    <message>
+        <source>none was found in its folders</source>
+        <translation>フォルダー内に見つかりません</translation>
+    </message>
+    <message>
+        <source>fits</source>
+        <translation>収まります</translation>
+    </message>
+    <message>
+        <source>does not fit</source>
+        <translation>収まりません</translation>
+    </message>
+    <message>
+        <source>about {need}; memory: {ram}</source>
+        <translation>推定 {need}（メモリ：{ram}）</translation>
+    </message>
+    <message>
+        <source>about {need}; memory: {ram}; graphics card: {gpu}</source>
+        <translation>推定 {need}（メモリ：{ram}、グラフィックスカード：{gpu}）</translation>
+    </message>
+    <message>
+        <source>Memory, {dtype}</source>
+        <translation>メモリ（{dtype}）</translation>
+    </message>
+    <message>
+        <source>Checking every number…</source>
+        <translation>すべての数値を点検しています…</translation>
+    </message>
+    <message>
+        <source>{name} is whole: {count} files were read.</source>
+        <translation>{name}は正常です（{count}ファイルを点検しました）。</translation>
+    </message>
+    <message>
+        <source>Text encoder folder</source>
+        <translation>テキストエンコーダーのフォルダー</translation>
+    </message>
+    <message>
+        <source>VAE folder</source>
+        <translation>VAEのフォルダー</translation>
+    </message>
+    <message>
+        <source>Looking at the parts…</source>
+        <translation>部品を調べています…</translation>
+    </message>
+    <message>
+        <source>Convert pickled weights</source>
+        <translation>pickle形式の重みを変換</translation>
+    </message>
+    <message>
+        <source>The weights in {folder} are pickled. They are read here without running anything in them, and written beside as safetensors; this takes as much disk space again. The old files stay. Convert them only if you trust where they come from.</source>
+        <translation>{folder}の重みはpickle形式です。中のプログラムを実行せずに読み取り、同じ場所にsafetensors形式で書き出します。同じだけのディスク容量が必要で、元のファイルは残ります。入手先を信頼できる場合にだけ変換してください。</translation>
+    </message>
+    <message>
+        <source>Convert</source>
+        <translation>変換する</translation>
+    </message>
+    <message>
+        <source>Converting…</source>
+        <translation>変換しています…</translation>
+    </message>
+</context>
+<context>
+    <name>ModelsModel</name>
+    <message>
+        <source>Model</source>
+        <translation>モデル</translation>
+    </message>
+    <message>
+        <source>Where</source>
+        <translation>場所</translation>
+    </message>
+    <message>
+        <source>Size</source>
+        <translation>サイズ</translation>
+    </message>
+    <message>
+        <source>State</source>
+        <translation>状態</translation>
+    </message>
+    <message>
+        <source>bundled</source>
+        <translation>付属</translation>
+    </message>
+    <message>
+        <source>your folder</source>
+        <translation>モデル用フォルダー</translation>
+    </message>
+    <message>
+        <source>Hugging Face cache</source>
+        <translation>Hugging Faceのキャッシュ</translation>
+    </message>
+    <message>
+        <source>added folder</source>
+        <translation>追加したフォルダー</translation>
+    </message>
+    <message>
+        <source>ready</source>
+        <translation>使えます</translation>
+    </message>
+    <message>
+        <source>ready, used for new pictures</source>
+        <translation>使用中</translation>
+    </message>
+    <message>
+        <source>not ready</source>
+        <translation>使えません</translation>
+    </message>
+    <message>
+        <source>a part is missing</source>
+        <translation>部品が不足</translation>
+    </message>
+    <message>
+        <source>to be converted</source>
+        <translation>変換が必要</translation>
+    </message>
+    <message>
+        <source>damaged</source>
+        <translation>破損</translation>
+    </message>
+</context>
+<context>
+    <name>ModelsPage</name>
+    <message>
+        <source>Models</source>
+        <translation>モデル</translation>
+    </message>
+    <message>
+        <source>No model was found on this machine. Get one, or add a folder that holds one.</source>
+        <translation>モデルが見つかりません。入手するか、モデルのあるフォルダーを追加してください。</translation>
+    </message>
+    <message>
+        <source>Get a model…</source>
+        <translation>モデルを入手…</translation>
+    </message>
+    <message>
+        <source>Add folder…</source>
+        <translation>フォルダーを追加…</translation>
+    </message>
+    <message>
+        <source>Forget folder</source>
+        <translation>一覧から外す</translation>
+    </message>
+    <message>
+        <source>Take this folder off the list; its files stay</source>
+        <translation>このフォルダーを一覧から外します。ファイルは残ります</translation>
+    </message>
+    <message>
+        <source>Look again (F5)</source>
+        <translation>もう一度調べる（F5）</translation>
+    </message>
+    <message>
+        <source>Look again</source>
+        <translation>もう一度調べる</translation>
+    </message>
+    <message>
+        <source>Add a model folder</source>
+        <translation>モデルのフォルダーを追加</translation>
+    </message>
+    <message>
+        <source>{name} is no longer listed.</source>
+        <translation>{name}を一覧から外しました。</translation>
+    </message>
+    <message>
+        <source>Undo</source>
+        <translation>元に戻す</translation>
+    </message>
+    <message>
+        <source>The model is here.</source>
+        <translation>モデルを入手しました。</translation>
+    </message>
+</context>
+<context>
+    <name>NoticeBar</name>
+    <message>
+        <source>Close</source>
+        <translation>閉じる</translation>
+    </message>
+</context>
+<context>
+    <name>PictureView</name>
+    <message>
+        <source>! This picture cannot be read</source>
+        <translation>! この画像を読み取れません</translation>
+    </message>
+</context>
+<context>
+    <name>PicturesModel</name>
+    <message>
+        <source>starred</source>
+        <translation>スター付き</translation>
+    </message>
+    <message>
+        <source>rating {n} of 5</source>
+        <translation>評価 5段階中{n}</translation>
+    </message>
+</context>
+<context>
+    <name>PresetBar</name>
+    <message>
+        <source>Preset</source>
+        <translation>プリセット</translation>
+    </message>
+    <message>
+        <source>Save as a preset</source>
+        <translation>プリセットとして保存</translation>
+    </message>
+    <message>
+        <source>Save these settings as a preset</source>
+        <translation>この設定をプリセットとして保存</translation>
+    </message>
+    <message>
+        <source>Delete the preset</source>
+        <translation>プリセットを削除</translation>
+    </message>
+    <message>
+        <source>Name of the preset</source>
+        <translation>プリセットの名前</translation>
+    </message>
+    <message>
+        <source>Save</source>
+        <translation>保存</translation>
+    </message>
+    <message>
+        <source>Own settings</source>
+        <translation>独自の設定</translation>
+    </message>
+    <message>
+        <source>A name needs at least one letter, and none of {signs}</source>
+        <translation>名前は1文字以上で、{signs}は使えません</translation>
+    </message>
+    <message>
+        <source>The preset {name} was deleted</source>
+        <translation>プリセット「{name}」を削除しました</translation>
+    </message>
+    <message>
+        <source>Undo</source>
+        <translation>元に戻す</translation>
+    </message>
+</context>
+<context>
+    <name>Preview</name>
+    <message>
+        <source>Preview</source>
+        <translation>プレビュー</translation>
+    </message>
+    <message>
+        <source>The picture being made appears here.</source>
+        <translation>生成中の画像をここに表示します。</translation>
+    </message>
+</context>
+<context>
+    <name>QueueCommands</name>
+    <message>
+        <source>Pause or go on with the queue</source>
+        <translation>キューを一時停止／再開</translation>
+    </message>
+    <message>
+        <source>Retry failed</source>
+        <translation>失敗分を再試行</translation>
+    </message>
+    <message>
+        <source>Retry failed pictures: the selected, or all</source>
+        <translation>失敗した画像を再試行（選択分、なければすべて）</translation>
+    </message>
+    <message>
+        <source>Cancel</source>
+        <translation>取り消す</translation>
+    </message>
+    <message>
+        <source>Cancel the selected</source>
+        <translation>選択分を取り消す</translation>
+    </message>
+    <message>
+        <source>Pause job</source>
+        <translation>ジョブを一時停止</translation>
+    </message>
+    <message>
+        <source>Pause the selected jobs</source>
+        <translation>選んだジョブを一時停止</translation>
+    </message>
+    <message>
+        <source>Resume job</source>
+        <translation>ジョブを再開</translation>
+    </message>
+    <message>
+        <source>Resume the selected jobs</source>
+        <translation>選んだジョブを再開</translation>
+    </message>
+    <message>
+        <source>Move up</source>
+        <translation>上へ</translation>
+    </message>
+    <message>
+        <source>Move the selected jobs up</source>
+        <translation>選んだジョブを上へ</translation>
+    </message>
+    <message>
+        <source>Move down</source>
+        <translation>下へ</translation>
+    </message>
+    <message>
+        <source>Move the selected jobs down</source>
+        <translation>選んだジョブを下へ</translation>
+    </message>
+    <message>
+        <source>Raise priority</source>
+        <translation>優先度を上げる</translation>
+    </message>
+    <message>
+        <source>Lower priority</source>
+        <translation>優先度を下げる</translation>
+    </message>
+    <message>
+        <source>Change waiting pictures…</source>
+        <translation>待機中の画像を変更…</translation>
+    </message>
+    <message>
+        <source>Duplicate job</source>
+        <translation>ジョブを複製</translation>
+    </message>
+    <message>
+        <source>Open picture</source>
+        <translation>画像を開く</translation>
+    </message>
+    <message>
+        <source>Open picture (Enter)</source>
+        <translation>画像を開く（Enter）</translation>
+    </message>
+    <message>
+        <source>Open folder</source>
+        <translation>フォルダーを開く</translation>
+    </message>
+    <message>
+        <source>Copy prompt</source>
+        <translation>プロンプトをコピー</translation>
+    </message>
+    <message>
+        <source>Copy error details</source>
+        <translation>エラーの詳細をコピー</translation>
+    </message>
+    <message>
+        <source>Remove finished from the list</source>
+        <translation>完了分を一覧から外す</translation>
+    </message>
+    <message>
+        <source>Remove failed from the list</source>
+        <translation>失敗分を一覧から外す</translation>
+    </message>
+    <message>
+        <source>Remove cancelled from the list</source>
+        <translation>取り消した分を一覧から外す</translation>
+    </message>
+    <message>
+        <source>Remove selected from the list</source>
+        <translation>選択分を一覧から外す</translation>
+    </message>
+    <message>
+        <source>Bring back what was removed</source>
+        <translation>外した分を元に戻す</translation>
+    </message>
+    <message>
+        <source>Search prompts</source>
+        <translation>プロンプトを検索</translation>
+    </message>
+    <message>
+        <source>{count} pictures were cancelled; “Retry” puts them back.</source>
+        <translation>{count}枚を取り消しました。「再試行」で元に戻せます。</translation>
+    </message>
+    <message>
+        <source>Copy of {name}</source>
+        <translation>{name}のコピー</translation>
+    </message>
+    <message>
+        <source>{count} were removed from the list; the files stay.</source>
+        <translation>{count}件を一覧から外しました。ファイルは残っています。</translation>
+    </message>
+    <message>
+        <source>Undo</source>
+        <translation>元に戻す</translation>
+    </message>
+    <message>
+        <source>Nothing was removed: what is still waiting or running has to be cancelled first.</source>
+        <translation>何も外していません。待機中や生成中のものは、先に取り消してください。</translation>
+    </message>
+    <message>
+        <source>{count} waiting picture(s) changed.</source>
+        <translation>待機中の{count}枚を変更しました。</translation>
+    </message>
+    <message>
+        <source>{path} is not there any more.</source>
+        <translation>{path}はもうありません。</translation>
+    </message>
+</context>
+<context>
+    <name>QueuePanel</name>
+    <message>
+        <source>Show only</source>
+        <translation>絞り込み</translation>
+    </message>
+    <message>
+        <source>Show only pictures in this state</source>
+        <translation>この状態の画像だけを表示</translation>
+    </message>
+    <message>
+        <source>all</source>
+        <translation>すべて</translation>
+    </message>
+    <message>
+        <source>Search prompts</source>
+        <translation>プロンプトを検索</translation>
+    </message>
+    <message>
+        <source>Search prompts (Ctrl+F)</source>
+        <translation>プロンプトを検索（Ctrl+F）</translation>
+    </message>
+    <message>
+        <source>Show all</source>
+        <translation>すべて表示</translation>
+    </message>
+    <message>
+        <source>Nothing here matches.</source>
+        <translation>条件に合うものがありません。</translation>
+    </message>
+    <message>
+        <source>Pictures to be made wait here. Write a prompt and press Ctrl+Enter to add the first ones. The list survives a crash, a power cut and closing this window.</source>
+        <translation>これから作る画像がここに並びます。プロンプトを入力し、Ctrl+Enterで追加してください。異常終了や停電が起きても、ウィンドウを閉じても、一覧は残ります。</translation>
+    </message>
+    <message>
+        <source>step {step}/{steps}</source>
+        <translation>ステップ {step}/{steps}</translation>
+    </message>
+    <message>
+        <source>seed {seed}</source>
+        <translation>シード {seed}</translation>
+    </message>
+</context>
+<context>
+    <name>QueueView</name>
+    <message>
+        <source>Queue</source>
+        <translation>キュー</translation>
+    </message>
+</context>
+<context>
+    <name>RecipePanel</name>
+    <message>
+        <source>How it was made</source>
+        <translation>生成の記録</translation>
+    </message>
+    <message>
+        <source>Prompt</source>
+        <translation>プロンプト</translation>
+    </message>
+    <message>
+        <source>Written as</source>
+        <translation>入力したプロンプト</translation>
+    </message>
+    <message>
+        <source>Negative prompt</source>
+        <translation>ネガティブプロンプト</translation>
+    </message>
+    <message>
+        <source>Seed</source>
+        <translation>シード</translation>
+    </message>
+    <message>
+        <source>Size</source>
+        <translation>サイズ</translation>
+    </message>
+    <message>
+        <source>Steps</source>
+        <translation>ステップ数</translation>
+    </message>
+    <message>
+        <source>Guidance</source>
+        <translation>ガイダンス</translation>
+    </message>
+    <message>
+        <source>Sampler</source>
+        <translation>サンプラー</translation>
+    </message>
+    <message>
+        <source>Model</source>
+        <translation>モデル</translation>
+    </message>
+    <message>
+        <source>Model hashes</source>
+        <translation>モデルのハッシュ値</translation>
+    </message>
+    <message>
+        <source>Number type</source>
+        <translation>数値型</translation>
+    </message>
+    <message>
+        <source>Unknown words</source>
+        <translation>未知の語</translation>
+    </message>
+    <message>
+        <source>Made by another tool</source>
+        <translation>ほかのアプリで作成</translation>
+    </message>
+    <message>
+        <source>File</source>
+        <translation>ファイル</translation>
+    </message>
+    <message>
+        <source>Made</source>
+        <translation>作成日時</translation>
+    </message>
+    <message>
+        <source>Select a picture to see how it was made.</source>
+        <translation>画像を選ぶと、生成の記録を表示します。</translation>
+    </message>
+    <message>
+        <source>{count} pictures are selected.</source>
+        <translation>{count}枚を選択中です。</translation>
+    </message>
+</context>
+<context>
+    <name>RunStrip</name>
+    <message>
+        <source>Queue</source>
+        <translation>キュー</translation>
+    </message>
+    <message>
+        <source>Progress of the whole queue</source>
+        <translation>キュー全体の進み具合</translation>
+    </message>
+    <message>
+        <source>Go on</source>
+        <translation>続ける</translation>
+    </message>
+    <message>
+        <source>{count} left</source>
+        <translation>残り{count}枚</translation>
+    </message>
+    <message>
+        <source>The last run stopped in the middle of {count} picture(s). Nothing is lost.</source>
+        <translation>前回は{count}枚の途中で止まりました。失われたものはありません。</translation>
+    </message>
+    <message>
+        <source>Resume</source>
+        <translation>再開</translation>
+    </message>
+    <message>
+        <source>Go on with the queue (Space)</source>
+        <translation>キューを再開（Space）</translation>
+    </message>
+    <message>
+        <source>Pause</source>
+        <translation>一時停止</translation>
+    </message>
+    <message>
+        <source>Hold the queue after the picture in hand (Space)</source>
+        <translation>今の画像ができたらキューを止めます（Space）</translation>
+    </message>
+    <message>
+        <source>Start</source>
+        <translation>開始</translation>
+    </message>
+    <message>
+        <source>Make what is waiting (Space)</source>
+        <translation>待機中の画像を生成（Space）</translation>
+    </message>
+    <message>
+        <source>The queue is paused.</source>
+        <translation>キューは一時停止中です。</translation>
+    </message>
+    <message>
+        <source>The engine is starting.</source>
+        <translation>エンジンを起動しています。</translation>
+    </message>
+    <message>
+        <source>about {count} pictures/h</source>
+        <translation>推定 毎時{count}枚</translation>
+    </message>
+    <message>
+        <source>done at about {time}</source>
+        <translation>{time}ごろ完了（推定）</translation>
+    </message>
+</context>
+<context>
+    <name>SeedField</name>
+    <message>
+        <source>Seed</source>
+        <translation>シード</translation>
+    </message>
+    <message>
+        <source>Random</source>
+        <translation>ランダム</translation>
+    </message>
+    <message>
+        <source>Each picture draws its own seed</source>
+        <translation>画像ごとにシードを選びます</translation>
+    </message>
+    <message>
+        <source>Fixed</source>
+        <translation>固定</translation>
+    </message>
+    <message>
+        <source>The pictures of a prompt get S, S+1, S+2, …; the next job starts at S again</source>
+        <translation>各プロンプトの画像はS、S+1、S+2…となり、次のジョブもSから始めます</translation>
+    </message>
+    <message>
+        <source>Counting on</source>
+        <translation>連番</translation>
+    </message>
+    <message>
+        <source>The pictures of a prompt get S, S+1, S+2, …; the next job goes on from there</source>
+        <translation>各プロンプトの画像はS、S+1、S+2…となり、次のジョブはその続きから始めます</translation>
+    </message>
+    <message>
+        <source>Seed number</source>
+        <translation>シードの値</translation>
+    </message>
+</context>
+<context>
+    <name>SettingsPage</name>
+    <message>
+        <source>As the system</source>
+        <translation>システムに合わせる</translation>
+    </message>
+    <message>
+        <source>Light</source>
+        <translation>ライト</translation>
+    </message>
+    <message>
+        <source>Dark</source>
+        <translation>ダーク</translation>
+    </message>
+    <message>
+        <source>Choose…</source>
+        <translation>選ぶ…</translation>
+    </message>
+    <message>
+        <source>Fields: {fields}</source>
+        <translation>使える項目：{fields}</translation>
+    </message>
+    <message>
+        <source>Choose by itself</source>
+        <translation>自動で選ぶ</translation>
+    </message>
+    <message>
+        <source>Leave the engine working until the queue is empty</source>
+        <translation>キューが空になるまで生成を続ける</translation>
+    </message>
+    <message>
+        <source>Open folder</source>
+        <translation>フォルダーを開く</translation>
+    </message>
+    <message>
+        <source>Settings</source>
+        <translation>設定</translation>
+    </message>
+    <message>
+        <source>Appearance</source>
+        <translation>表示</translation>
+    </message>
+    <message>
+        <source>Language</source>
+        <translation>言語</translation>
+    </message>
+    <message>
+        <source>Theme</source>
+        <translation>テーマ</translation>
+    </message>
+    <message>
+        <source>Pictures</source>
+        <translation>画像</translation>
+    </message>
+    <message>
+        <source>Output folder</source>
+        <translation>出力先</translation>
+    </message>
+    <message>
+        <source>File names</source>
+        <translation>ファイル名</translation>
+    </message>
+    <message>
+        <source>Engine</source>
+        <translation>エンジン</translation>
+    </message>
+    <message>
+        <source>Device</source>
+        <translation>デバイス</translation>
+    </message>
+    <message>
+        <source>Number type</source>
+        <translation>数値型</translation>
+    </message>
+    <message>
+        <source>When the window closes</source>
+        <translation>ウィンドウを閉じたとき</translation>
+    </message>
+    <message>
+        <source>Otherwise it stops after the picture in hand; nothing that waits is lost.</source>
+        <translation>オフの場合は、今の画像ができたら止まります。待機中の分は失われません。</translation>
+    </message>
+    <message>
+        <source>Data</source>
+        <translation>データ</translation>
+    </message>
+    <message>
+        <source>Data folder</source>
+        <translation>データフォルダー</translation>
+    </message>
+    <message>
+        <source>Stored for speed</source>
+        <translation>キャッシュ</translation>
+    </message>
+    <message>
+        <source>This machine</source>
+        <translation>この環境</translation>
+    </message>
+    <message>
+        <source>first job</source>
+        <translation>最初のジョブ</translation>
+    </message>
+    <message>
+        <source>For example: {path}</source>
+        <translation>例：{path}</translation>
+    </message>
+    <message>
+        <source>Write it like {example}.</source>
+        <translation>{example}のように入力してください。</translation>
+    </message>
+</context>
+<context>
+    <name>SidePanel</name>
+    <message>
+        <source>Rating</source>
+        <translation>評価</translation>
+    </message>
+    <message>
+        <source>Rating (0 to 5)</source>
+        <translation>評価（0～5）</translation>
+    </message>
+</context>
+<context>
+    <name>SizeBar</name>
+    <message>
+        <source>Size of the small pictures</source>
+        <translation>サムネイルの大きさ</translation>
+    </message>
+    <message>
+        <source>{count} pictures</source>
+        <translation>{count}枚</translation>
+    </message>
+    <message>
+        <source>looking through the folders…</source>
+        <translation>フォルダーを調べています…</translation>
+    </message>
+</context>
+<context>
+    <name>SizeField</name>
+    <message>
+        <source>Shape</source>
+        <translation>縦横比</translation>
+    </message>
+    <message>
+        <source>Square</source>
+        <translation>正方形</translation>
+    </message>
+    <message>
+        <source>Portrait 2:3</source>
+        <translation>縦長 2:3</translation>
+    </message>
+    <message>
+        <source>Landscape 3:2</source>
+        <translation>横長 3:2</translation>
+    </message>
+    <message>
+        <source>Tall 9:16</source>
+        <translation>縦長 9:16</translation>
+    </message>
+    <message>
+        <source>Wide 16:9</source>
+        <translation>横長 16:9</translation>
+    </message>
+    <message>
+        <source>Free</source>
+        <translation>自由</translation>
+    </message>
+    <message>
+        <source>Width in pixels</source>
+        <translation>幅（ピクセル）</translation>
+    </message>
+    <message>
+        <source>Height in pixels</source>
+        <translation>高さ（ピクセル）</translation>
+    </message>
+</context>
+<context>
+    <name>TileDelegate</name>
+    <message>
+        <source>! This picture cannot be read</source>
+        <translation>! この画像を読み取れません</translation>
+    </message>
+</context>
+<context>
+    <name>Viewer</name>
+    <message>
+        <source>Picture</source>
+        <translation>画像</translation>
+    </message>
+    <message>
+        <source>Back to all pictures (Esc)</source>
+        <translation>一覧に戻る（Esc）</translation>
+    </message>
+    <message>
+        <source>Previous picture (←)</source>
+        <translation>前の画像（←）</translation>
+    </message>
+    <message>
+        <source>Next picture (→)</source>
+        <translation>次の画像（→）</translation>
+    </message>
+    <message>
+        <source>Fit</source>
+        <translation>全体表示</translation>
+    </message>
+    <message>
+        <source>Fit the window (Ctrl+0)</source>
+        <translation>ウィンドウに合わせる（Ctrl+0）</translation>
+    </message>
+    <message>
+        <source>One pixel for one pixel (Ctrl+1)</source>
+        <translation>等倍で表示（Ctrl+1）</translation>
+    </message>
+</context>
+<context>
+    <name>Words</name>
+    <message>
+        <source>Name or prompt</source>
+        <translation>名前またはプロンプト</translation>
+    </message>
+    <message>
+        <source>Settings</source>
+        <translation>設定</translation>
+    </message>
+    <message>
+        <source>Progress</source>
+        <translation>進み具合</translation>
+    </message>
+    <message>
+        <source>Time left</source>
+        <translation>残り時間</translation>
+    </message>
+    <message>
+        <source>Attempts</source>
+        <translation>試行回数</translation>
+    </message>
+    <message>
+        <source>Error</source>
+        <translation>エラー</translation>
+    </message>
+    <message>
+        <source>paused</source>
+        <translation>一時停止中</translation>
+    </message>
+    <message>
+        <source>priority {number}</source>
+        <translation>優先度 {number}</translation>
+    </message>
+    <message>
+        <source>{count} failed</source>
+        <translation>失敗 {count}枚</translation>
+    </message>
+    <message>
+        <source>{steps} steps  seed {seed}</source>
+        <translation>{steps}ステップ&#x3000;シード {seed}</translation>
+    </message>
+    <message>
+        <source>step {step}/{steps}</source>
+        <translation>ステップ {step}/{steps}</translation>
+    </message>
+    <message>
+        <source>about {minutes} m</source>
+        <translation>推定 {minutes}分</translation>
+    </message>
+    <message>
+        <source>about {hours} h {minutes} m</source>
+        <translation>推定 {hours}時間{minutes}分</translation>
+    </message>
+</context>
+<context>
+    <name>i18n</name>
+    <message>
+        <source>The queue was damaged. It is kept as {path}; {count} picture(s) were saved from it.</source>
+        <translation>キューが壊れていたため、{path}に残し、{count}枚分を復元しました。</translation>
+    </message>
+</context>
+<context>
+    <name>pages</name>
+    <message>
+        <source>Make</source>
+        <extracomment>page name -&gt; (title, icon, builder); a page is here once it works</extracomment>
+        <translation>生成</translation>
+    </message>
+    <message>
+        <source>Pictures</source>
+        <translation>画像</translation>
+    </message>
+    <message>
+        <source>Models</source>
+        <translation>モデル</translation>
+    </message>
+    <message>
+        <source>Settings</source>
+        <translation>設定</translation>
+    </message>
+</context>
+<context>
+    <name>presets</name>
+    <message>
+        <source>Draft</source>
+        <extracomment>what a preset may hold, and of what type; never a place on a disk</extracomment>
+        <translation>下書き</translation>
+    </message>
+    <message>
+        <source>Normal</source>
+        <translation>標準</translation>
+    </message>
+    <message>
+        <source>Careful</source>
+        <translation>ていねい</translation>
+    </message>
+</context>
+</TS>
