@@ -5,6 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QObject, QPointF, QRectF, QSize, Qt, QThreadPool, Signal
 from PySide6.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap, QWheelEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from shiboken6 import isValid
 
 from commonart_desktop.gui import theme
 from commonart_desktop.gui.thumbnails import read_image
@@ -39,8 +40,9 @@ class Loader(QObject):
         """End the thread and wait; safe to call twice, also when all is being torn down."""
         if not self._stopped:
             self._stopped = True
-            self._pool.clear()
-            self._pool.waitForDone()
+            if isValid(self._pool):  # at the program's end Qt may have been first
+                self._pool.clear()
+                self._pool.waitForDone()
 
 
 class PictureView(QWidget):

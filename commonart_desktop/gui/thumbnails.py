@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QIODevice, QObject, QRunnable, QSaveFile, QSize, Qt, QThreadPool, Signal
 from PySide6.QtGui import QImage, QImageReader, QPixmap
+from shiboken6 import isValid
 
 from commonart_desktop.gui.gallery_index import Picture
 
@@ -140,8 +141,9 @@ class Thumbnails(QObject):
         """End the threads and wait; safe to call twice."""
         if not self._stopped:
             self._stopped = True
-            self.forget_wanted()
-            self._pool.waitForDone()
+            if isValid(self._pool):  # at the program's end Qt may have been first
+                self.forget_wanted()
+                self._pool.waitForDone()
 
     def _work(self) -> None:
         with self._lock:
@@ -155,6 +157,8 @@ class Thumbnails(QObject):
             image = read_image(path, SIDE)  # the cache cannot be written: do without
         if not image.isNull() and max(image.width(), image.height()) > side:
             image = image.scaled(side, side, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation)
+        elif not image.isNull() and (times := side // max(image.width(), image.height())) > 1:
+            image = image.scaled(image.size() * times, mode=Qt.TransformationMode.SmoothTransformation)  # the bundled model's 64 px
         if not image.isNull():
             image = image.convertToFormat(QImage.Format.Format_ARGB32_Premultiplied if image.hasAlphaChannel() else QImage.Format.Format_RGB32)
         if not self._stopped:

@@ -371,7 +371,7 @@ def picture(folder: Path, request: ImageRequest) -> Path:
     from engine.contract import recipe
     from engine.output.image import to_bytes
 
-    made = recipe.build(request, model="commonart-mini", hashes={"denoiser": "a" * 64}, backend={}, batch=(1, 0), pixel_sha256="0", app="test")
+    made = recipe.build(request, model="commonart-mini", hashes={"denoiser": "a" * 64}, backend={"backend": "fake", "device": "cpu", "dtype": "fp32"}, batch=(1, 0), pixel_sha256="0", app="test")
     path = folder / "made.png"
     path.write_bytes(to_bytes(np.zeros((32, 48, 3), np.uint8), "png", made))
     return path

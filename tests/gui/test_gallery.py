@@ -36,7 +36,7 @@ TIMEOUT = 20_000
 def write(path: Path, n: int = 0, kind: str = "png", side: int = 32, **asked: Any) -> Path:
     """A picture of ours; ``n`` also sets its time."""
     request = ImageRequest(**{"prompt": f"りんご {n}", "seed": n, "width": side, "height": side, "model": "stub", "template": "{りんご|みかん} & <b>"} | asked)
-    recipe = recipes.build(request, model="stub", hashes={"denoiser": "ab" * 32}, backend={"dtype": "fp32"}, batch=(1, 0), pixel_sha256="0", app="test",
+    recipe = recipes.build(request, model="stub", hashes={"denoiser": "ab" * 32}, backend={"backend": "fake", "device": "cpu", "dtype": "fp32"}, batch=(1, 0), pixel_sha256="0", app="test",
                            unknown_words=["ほげ"])
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(to_bytes(np.full((side, side, 3), n * 7 % 256, np.uint8), kind, recipe))
