@@ -52,8 +52,8 @@ def draw(backend: Backend, requests: Sequence[ImageRequest], features: dict[str,
 
 
 def with_less_memory(attempt: Callable[[Sequence[ImageRequest]], list[T]], requests: Sequence[ImageRequest], backend: Backend,
-                        on_split: Callable[[int], None] | None = None) -> list[T]:
-    """Run ``attempt`` on all requests; out of memory, on halves of them; at one alone, once more after ``trim``.
+                        relieve: Callable[[], None], on_split: Callable[[int], None] | None = None) -> list[T]:
+    """Run ``attempt`` on all requests; out of memory, on halves of them; at one alone, once more. ``relieve`` makes room before each retry.
 
     ``on_split`` is told the new micro-batch, so that the caller can plan with it.
 
@@ -66,13 +66,13 @@ def with_less_memory(attempt: Callable[[Sequence[ImageRequest]], list[T]], reque
         if not backend.is_out_of_memory(e):
             raise
     # outside the handler: the traceback would keep the failed attempt's tensors alive
-    backend.trim()
+    relieve()
     if len(requests) > 1:
         half = (len(requests) + 1) // 2
         if on_split:
             on_split(half)
-        return (with_less_memory(attempt, requests[:half], backend, on_split)
-                + with_less_memory(attempt, requests[half:], backend, on_split))
+        return (with_less_memory(attempt, requests[:half], backend, relieve, on_split)
+                + with_less_memory(attempt, requests[half:], backend, relieve, on_split))
     try:
         return attempt(requests)
     except BaseException as e:
@@ -94,6 +94,5 @@ def paint(backend: Backend, latents: Any) -> np.ndarray[Any, Any]:
         except BaseException as e:
             if not backend.is_out_of_memory(e):
                 raise
-        backend.trim()
     side = backend.folder.vae_scale
     raise OutOfMemory(device=backend.device, width=latents.shape[3] * side, height=latents.shape[2] * side)

@@ -69,6 +69,7 @@ class Runner:
         self._limit: dict[str, int] = {}  # batch key -> micro-batch that was found to fit
         self._checked = 0.0
         self._noted: set[str] = set()
+        self._squeeze = False  # decoding found too little memory: keep idle parts off the device from the next batch on
         self._jobs: dict[int, str] = {}
         self._pool = Pool(WRITERS, room=4 * WRITERS + 32)
 
@@ -99,12 +100,17 @@ class Runner:
         while not self._quit.is_set():
             try:
                 self._hear()
+                if self._squeeze and self._backend is not None:
+                    painter.drain()  # nothing may be at work on the device while parts are moved off it
+                    self._backend.trim()
+                    self._squeeze = False
                 future, ahead = ahead, None
                 rows, batch = future.result() if future else self._feed()
                 if rows:
                     idle = False
                     # On a CPU the stages would fight for the same cores: there they take turns, and only files overlap.
-                    painter.threaded = self._backend is None or self._backend.name == "fake" or self._backend.device != "cpu"
+                    b = self._backend
+                    painter.threaded = b is None or not b.tight and (b.name == "fake" or b.device != "cpu")
                     if painter.threaded and self._backend is not None:
                         ahead = feeder.submit(self._feed)
                     self._work(rows, batch, painter)
@@ -302,8 +308,13 @@ class Runner:
             self._limit[batch.rows[0].request.batch_key] = half
             self._note("Not enough memory for {more} pictures at once; going on with {half}", more=size, half=half)
 
+        def relieve() -> None:
+            painter.drain()  # nothing may be at work on the device while parts are moved off it
+            backend.trim()
+            painter.threaded = painter.threaded and not backend.tight
+
         at = 0
-        for latents, count, together in pipeline.with_less_memory(attempt, batch.requests, backend, split):
+        for latents, count, together in pipeline.with_less_memory(attempt, batch.requests, backend, relieve, split):
             part = Batch(batch.rows[at:at + count], batch.requests[at:at + count], batch.features, together, batch.index)
             painter.put((part, latents))
             at += count
@@ -372,6 +383,13 @@ class Runner:
                 return
             for i, row in enumerate(batch.rows):  # only the broken ones fail
                 self._decode((Batch([row], [batch.requests[i]], batch.features, batch.size, batch.index + i), latents[i:i + 1]))
+            return
+        except OutOfMemory as e:
+            if backend.tight or backend.device == "cpu":
+                self._fail(batch.rows, e)
+            else:  # even tiled: made again, with the denoiser off the device while decoding
+                self._squeeze = True
+                self.ledger.put_back([r.id for r in batch.rows])
             return
         except CommonArtError as e:
             self._fail(batch.rows, e)

@@ -26,6 +26,7 @@ class Backend(Protocol):
     device: str
     dtype: str  # "fp32", "bf16" or "fp16"
     hashes: dict[str, str]  # SHA-256 of the parts
+    tight: bool  # memory ran out before: only the part at work is on the device, and stages must take turns
 
     def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
         """Features of each text, from the store or fresh; each has ``tokens`` (its length) and ``cut``.
@@ -53,7 +54,7 @@ class Backend(Protocol):
         """Whether ``error`` means that the device has too little memory."""
 
     def trim(self) -> None:
-        """Give back memory that is not needed for denoising: the text encoder and cached blocks."""
+        """Make room: drop the text encoder, and from now on keep idle parts off the device (``tight``)."""
 
     def libraries(self) -> dict[str, str]:
         """Versions that decide the pixels."""

@@ -59,9 +59,9 @@ def check(template: str, extra: Mapping[str, str] = {}) -> None:
 
 
 def _clean(text: str) -> str:
-    """Text as a piece of a file name: NFC, no separators, no control or direction marks."""
+    """Text as a piece of a file name: NFC, no separators, nothing invisible."""
     text = unicodedata.normalize("NFC", text)
-    text = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp", "Cs") else c for c in text)
+    text = "".join(c if c.isprintable() else " " for c in text)  # control and direction marks, unassigned and private letters
     return re.sub(r"\s+", " ", _UNSAFE.sub("_", text)).strip()
 
 

@@ -219,3 +219,18 @@ def test_tiled_decoding_is_close(backends: Callable[[str], TorchBackend]) -> Non
     latents, pixels = make(backend, [ask(1, width=96, height=64)])
     assert psnr(backend.decode(latents, tiled=True), pixels) > 15
     assert np.array_equal(backend.decode(latents), pixels)
+
+
+def test_where_memory_is_tight_only_the_part_at_work_is_on_the_device(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order of moves, on the CPU: the devices are the same here, so the calls are watched."""
+    backend = TorchBackend(open_model(str(tiny_model)))
+    moved: list[str] = []
+    for name in ("_denoiser", "_vae"):
+        part = getattr(backend, name)
+        monkeypatch.setattr(part, "to", lambda device, name=name, part=part: moved.append(f"{name} {device}") or part)
+    request = settle(ImageRequest(prompt="x", seed=1, steps=1, model=str(tiny_model)), backend.folder)
+    before = paint(backend, draw(backend, [request], encode(backend, [request])))
+    assert moved == [] and not backend.tight
+    backend.tight = True
+    after = paint(backend, draw(backend, [request], encode(backend, [request])))
+    assert moved == ["_vae cpu", "_denoiser cpu", "_denoiser cpu", "_vae cpu"] and (before == after).all()

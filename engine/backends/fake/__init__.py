@@ -51,6 +51,7 @@ class FakeBackend:
         self._room = int(os.environ.get("COMMONART_FAKE_ROOM", "1000"))
         self._prompts: list[str] = []
         self.largest = 0
+        self.tight = False
 
     def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
         return {t: FakeFeature(len(t)) for t in texts}

@@ -143,6 +143,7 @@ class TorchBackend:
         self.dtype = choose_dtype(dtype, self._device)
         self.hashes = folder.hashes()  # also reads every number once, the first time
         self._torch_dtype = DTYPES[self.dtype]
+        self.tight = False
         self._denoiser = load_denoiser(folder, self._device, self._torch_dtype)
         self._vae = load_vae(folder, self._device, self._torch_dtype)
         self._encoder = Encoder(folder, self.hashes["text_encoder"], self._device, self._torch_dtype)
@@ -163,9 +164,11 @@ class TorchBackend:
         return build_sampler(name, steps, self._schedule, seeds, self.folder.scheduler_config)
 
     def predictor(self, requests: Sequence[ImageRequest], features: dict[str, Any]) -> Predictor:
+        self._bring(self._denoiser, self._vae)
         return Predictor(self._denoiser, requests, features, self._device)
 
     def decode(self, latents: torch.Tensor, tiled: bool = False) -> np.ndarray[Any, Any]:
+        self._bring(self._vae, self._denoiser)
         return decode(self._vae, latents, self.dtype, tiled)
 
     def is_out_of_memory(self, error: BaseException) -> bool:
@@ -175,8 +178,17 @@ class TorchBackend:
 
     def trim(self) -> None:
         self._encoder.drop()
+        self.tight = self._device.type != "cpu"  # on the CPU there is nowhere else to go
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+    def _bring(self, wanted: torch.nn.Module, idle: torch.nn.Module) -> None:
+        """Where memory is tight, put the idle part into main memory before the wanted one comes to the device."""
+        if self.tight:
+            idle.to("cpu")
+            wanted.to(self._device)
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
 
     def libraries(self) -> dict[str, str]:
         import diffusers
