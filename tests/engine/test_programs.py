@@ -117,7 +117,7 @@ def test_info(model: Path, loose: tuple[Path, Path, Path]) -> None:
     ("---\nlicense:\n  - mit\n  - other\n---\n", "mit, other"), ("---\nlicense: other\nlicense_name: 'my own'\n---\n", "my own"),
     ("\ufeff---\r\nlicense: \"cc0-1.0\"\r\n---\r\n", "cc0-1.0"), ("license: mit\n", None)])
 def test_licences(tmp_path: Path, text: str, said: str | None) -> None:
-    from engine.checkpoint.__main__ import licence_of
+    from engine.checkpoint.describe import licence_of
 
     (tmp_path / "README.md").write_bytes(text.encode())
     found = licence_of(tmp_path)
@@ -172,7 +172,7 @@ def test_verify_finds_what_else_is_wrong(model: Path) -> None:
 @pytest.mark.parametrize("name", ["tiny", "alpha", "default"])
 def test_shapes_are_those_of_the_engine(name: str) -> None:
     torch = pytest.importorskip("torch")
-    from engine.checkpoint.__main__ import denoiser_shapes
+    from engine.checkpoint.verify import denoiser_shapes
     from engine.dit import DiT, DiTConfig
     from tests.models import denoiser_config
 
