@@ -78,4 +78,4 @@ def card(rows: list[dict[str, str]]) -> str:
     return template.format(concepts=len(concepts()), styles=styles, table=table, names=f"{NAMES.name} {NAMES.version}",
                            grounds=", ".join(f"{en[0]} / {ja[0]}" for _, en, ja in GROUNDS.values()),
                            vae_samples=f"{vae.STEPS * vae.BATCH:,}", text_samples=f"{text.STEPS * text.BATCH:,}",
-                           denoiser_samples=f"{denoiser.STEPS * denoiser.BATCH:,}")
+                           denoiser_samples=f"{denoiser.TAKEN * denoiser.BATCH:,}")
