@@ -67,6 +67,9 @@ def main() -> int:
     out = _own_stdout()
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
         os.environ[name] = "1"  # pictures need no network, whoever starts this
+    # MKL picks kernels by where memory happens to lie, so two processes may round differently; strict mode does not.
+    # It must be said before torch is loaded.
+    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started us gets it too, and says quit
     lock = threading.Lock()
 
