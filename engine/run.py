@@ -16,6 +16,7 @@ from typing import Any
 from engine import pipeline
 from engine.backends import Backend, open_backend
 from engine.checkpoint.library import open_model
+from engine.checkpoint.lora import open_lora
 from engine.contract import events
 from engine.contract.errors import CommonArtError, DiskFull, EngineError, LedgerError, NotFinite, OutOfMemory, OutputError
 from engine.contract.queue import Ledger, Row
@@ -136,7 +137,7 @@ class Runner:
     def _feed(self) -> tuple[list[Row], Batch | None]:
         """The next rows, with their captions encoded where the loaded model is theirs."""
         rows = self._claim()
-        if not rows or self._backend is None or self._key != self._model_key(rows[0].request):
+        if not rows or self._backend is None or self._key != rows[0].request.model_key:
             return rows, None
         try:
             batch = self._prepare(rows)
@@ -268,21 +269,22 @@ class Runner:
 
     def _upcoming(self, request: ImageRequest, count: int) -> list[str]:
         """The next waiting captions of the same model."""
-        key = self._model_key(request)
+        key = request.model_key
         rows = self.ledger.page(state="waiting", limit=count)
-        return pipeline.texts_of(r.request for r in rows if self._model_key(r.request) == key)
-
-    @staticmethod
-    def _model_key(request: ImageRequest) -> tuple[Any, ...]:
-        return request.model, request.text_encoder, request.vae, request.dtype
+        return pipeline.texts_of(r.request for r in rows if r.request.model_key == key)
 
     def _load(self, request: ImageRequest) -> Backend:
-        key = self._model_key(request)
+        key = request.model_key
         if self._backend is None or self._key != key:
             began = time.monotonic()
             self._backend, self._key = None, ()  # two models at once may not fit
             folder = open_model(request.model, request.text_encoder, request.vae)
-            self._backend = open_backend(folder, kind=self.options.kind, device=self.options.device, dtype=request.dtype)
+            loras = [open_lora(name, scale, folder) for name, scale in request.loras]
+            for lora in loras:
+                if lora.strange:
+                    self._note("The LoRA {name} was made for another base model; it fits by its shapes", name=lora.name)
+            self._backend = open_backend(folder, kind=self.options.kind, device=self.options.device, dtype=request.dtype, loras=loras,
+                                         merged=request.lora_merged)
             self._key = key
             b = self._backend
             self.say(events.Loaded(model=folder.name, backend=b.name, device=b.device, dtype=b.dtype,
@@ -403,7 +405,7 @@ class Runner:
         device = {"backend": backend.name, "device": backend.device, "dtype": backend.dtype, "libraries": backend.libraries()}
         for i, (row, request) in enumerate(zip(batch.rows, batch.requests, strict=True)):
             made = Made(row=row, request=replace(request, model=backend.folder.name), pixels=pixels[i], model=backend.folder.name,
-                        hashes=backend.hashes, backend=device, batch=(batch.size, batch.index + i),
+                        hashes=backend.hashes, loras=backend.loras, backend=device, batch=(batch.size, batch.index + i),
                         unknown_words=words.unknown(request.prompt) if words else [], cut=batch.features[request.prompt].cut)
             self._pool.submit(self._write, made)
 

@@ -115,5 +115,29 @@ def make_commonart(folder: Path) -> tuple[Path, Path, Path]:
     return folder / "commonart-beta", folder / "calm2", folder / "sdxl-vae"
 
 
+def make_lora(file: Path, layers: dict[str, tuple[int, ...]], *, rank: int = 4, alpha: float | None = None, style: str = "diffusers",
+              seed: int = 5, size: float = 0.2, told: dict[str, str] | None = None) -> Path:
+    """A LoRA with random numbers for the given layers; ``style`` is that of diffusers, PEFT or kohya."""
+    import torch
+    from safetensors.torch import save_file
+
+    noise = torch.Generator().manual_seed(seed)
+    tensors = {}
+    header = {"format": "pt"} | {f"commonart.{k}": v for k, v in (told or {}).items()}
+    for name, (out, into) in layers.items():
+        down, up = (torch.randn(shape, generator=noise) * size for shape in ((rank, into), (out, rank)))
+        stem = {"diffusers": f"transformer.{name}", "peft": f"base_model.model.{name}",
+                "kohya": "lora_transformer_" + name.replace(".", "_")}[style]
+        a, b = ("lora_down", "lora_up") if style == "kohya" else ("lora_A", "lora_B")
+        tensors |= {f"{stem}.{a}.weight": down, f"{stem}.{b}.weight": up}
+        if alpha is not None and style == "kohya":
+            tensors[f"{stem}.alpha"] = torch.tensor(alpha)
+    if alpha is not None and style != "kohya":
+        header["lora_adapter_metadata"] = json.dumps({"transformer.r": rank, "transformer.lora_alpha": alpha})
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, file, header)
+    return file
+
+
 if __name__ == "__main__":
     print(make_pipeline(Path(sys.argv[1]), *sys.argv[2:3]))

@@ -19,7 +19,7 @@ def collect() -> set[str]:
     """``tr("...")``, ``Phrase("...")``, notes, templates of errors, states, and argparse's own words."""
     found = {t for cls in tree(CommonArtError).values() for t in (cls.message, cls.hint) if t and t != "{why}"}
     found |= set(STATES)
-    for folder in ("commonart_desktop", "engine"):
+    for folder in ("commonart_desktop", "engine", "trainer"):
         for file in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call):

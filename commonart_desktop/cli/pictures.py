@@ -14,7 +14,7 @@ from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.settings import load_settings
 from engine.contract import naming
 from engine.contract.errors import BadFile, BadValue, Phrase, UsageError
-from engine.contract.request import DTYPES, FORMATS, SAMPLERS, ImageRequest
+from engine.contract.request import DTYPES, FORMATS, PRESETS, SAMPLERS, ImageRequest
 
 
 def size(text: str) -> tuple[int, int]:
@@ -36,6 +36,10 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="NAME|FOLDER", help=tr("a model's name or folder"))
     parser.add_argument("--text-encoder", metavar="FOLDER", help=tr("the language model of a bare denoiser; remembered"))
     parser.add_argument("--vae", metavar="FOLDER", help=tr("the VAE of a bare denoiser; remembered"))
+    parser.add_argument("--lora", action="append", metavar="FILE[:SCALE]",
+                        help=tr("a LoRA, by file or by name; may be given several times; the scale is 1 if not given"))
+    parser.add_argument("--lora-beside", action="store_true", default=None, help=tr("run LoRAs beside the weights instead of adding them in"))
+    parser.add_argument("--preset", choices=PRESETS, help=tr("exact, or faster at a measured loss"))
     parser.add_argument("--count", type=int, default=1, metavar="N", help=tr("pictures of each prompt"))
     parser.add_argument("--seed", type=int, metavar="S", help=tr("the first picture's seed, then S+1 and so on; random if not given"))
     parser.add_argument("--steps", type=int, metavar="N", help=tr("denoising steps (20)"))
@@ -75,12 +79,24 @@ def folder_of(text: str | None) -> str | None:
     return str(path.absolute()) if path.exists() or len(path.parts) > 2 else text
 
 
+def lora_of(text: str) -> tuple[str, float]:
+    """``FILE[:SCALE]``; a colon that is part of a Windows path is no scale. Raises BadValue."""
+    name, colon, scale = text.rpartition(":")
+    if not colon or not re.fullmatch(r"[-+]?\d*\.?\d+", scale):
+        name, scale = text, "1"
+    if not name.strip():
+        raise BadValue(name="lora", value=repr(text), why=Phrase("it is written like {example}", example="style.safetensors:0.8"))
+    path = Path(name).expanduser()
+    return (str(path.absolute()) if path.is_file() else name), float(scale)
+
+
 def settings_from(args: argparse.Namespace) -> dict[str, Any]:
     """The settings given on the line, in the words of ``ImageRequest``."""
     given: dict[str, Any] = {
         "negative": args.negative, "model": folder_of(args.model), "text_encoder": folder_of(args.text_encoder), "vae": folder_of(args.vae),
         "steps": args.steps, "guidance": args.guidance, "sampler": args.sampler, "dtype": args.dtype, "deterministic": args.deterministic,
-        "name": args.name, "format": args.format}
+        "name": args.name, "format": args.format, "preset": args.preset,
+        "loras": tuple(lora_of(text) for text in args.lora) if args.lora else None, "lora_merged": False if args.lora_beside else None}
     if args.size is not None:
         given["width"], given["height"] = size(args.size)
     return {k: v for k, v in given.items() if v is not None}

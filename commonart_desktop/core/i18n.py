@@ -1,4 +1,4 @@
-"""Every sentence in Japanese and English. English templates are the keys; ``resources/translations/ja.json`` the Japanese."""
+"""Every sentence in Japanese and English. English templates are the keys; ``resources/translations/ja/*.json`` the Japanese."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def catalogue(lang: str) -> dict[str, str]:
     """English template -> template in ``lang``; empty for English."""
     if lang == "en":
         return {}
-    found: dict[str, str] = json.loads((resources() / "translations" / f"{lang}.json").read_text(encoding="utf-8"))
+    found: dict[str, str] = {}
+    for file in sorted((resources() / "translations" / lang).glob("*.json")):  # one a part of the program
+        found |= json.loads(file.read_text(encoding="utf-8"))
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from engine.checkpoint.layout import ModelFolder
+from engine.checkpoint.lora import LoraFile
 from engine.contract.request import ImageRequest
 from engine.sampling import Sampler
 
@@ -26,6 +27,7 @@ class Backend(Protocol):
     device: str
     dtype: str  # "fp32", "bf16" or "fp16"
     hashes: dict[str, str]  # SHA-256 of the parts
+    loras: list[dict[str, Any]]  # what the recipe keeps of each: LoraFile.record()
     tight: bool  # memory ran out before: only the part at work is on the device, and stages must take turns
 
     def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
@@ -60,12 +62,16 @@ class Backend(Protocol):
         """Versions that decide the pixels."""
 
 
-def open_backend(folder: ModelFolder, *, kind: str = "auto", device: str = "auto", dtype: str = "auto") -> Backend:
-    """Load a model with the backend its folder asks for, or with ``kind``; the library is imported only now."""
+def open_backend(folder: ModelFolder, *, kind: str = "auto", device: str = "auto", dtype: str = "auto",
+                 loras: Sequence[LoraFile] = (), merged: bool = True) -> Backend:
+    """Load a model with the backend its folder asks for, or with ``kind``; the library is imported only now.
+
+    LoRAs are added to the weights, or run beside them if ``merged`` is false.
+    """
     if kind == "fake":
         from engine.backends.fake import FakeBackend
 
-        return FakeBackend(folder)
+        return FakeBackend(folder, loras)
     from engine.backends.pytorch.load import TorchBackend
 
-    return TorchBackend(folder, device=device, dtype=dtype)
+    return TorchBackend(folder, device=device, dtype=dtype, loras=loras, merged=merged)

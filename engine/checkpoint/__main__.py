@@ -12,6 +12,7 @@ from engine.checkpoint import convert as converting
 from engine.checkpoint.describe import facts, folders, info
 from engine.checkpoint.layout import ModelFolder, identify
 from engine.checkpoint.library import Found, find_all, open_model, recall
+from engine.checkpoint.lora import list_loras, lora_folder
 from engine.checkpoint.verify import verify
 from engine.contract.errors import CommonArtError
 from engine.program import Parser, run_program, tell_progress
@@ -90,6 +91,7 @@ def work(argv: list[str]) -> dict[str, Any]:
     parser = Parser(prog="python -m engine.checkpoint", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
     commands.add_parser("list")
+    commands.add_parser("loras")
     about: dict[str, Callable[[ModelFolder], dict[str, Any]]] = {"info": info, "verify": verify, "resolve": resolve}
     for name in about:
         command = commands.add_parser(name)
@@ -112,6 +114,8 @@ def work(argv: list[str]) -> dict[str, Any]:
         return _get(args)
     if args.command == "list":
         return list_models()
+    if args.command == "loras":
+        return {"folder": str(lora_folder()), "loras": list(list_loras())}
     if args.command == "convert":
         return convert(args.folder.expanduser(), args.out.expanduser() if args.out else None)
     return about[args.command](open_model(args.model, args.text_encoder, args.vae))

@@ -25,15 +25,19 @@ def identity(row: int, request: ImageRequest) -> str:
 
 
 def build(request: ImageRequest, *, model: str, hashes: dict[str, str], backend: dict[str, Any], batch: tuple[int, int],
-          pixel_sha256: str, app: str, row: str = "", unknown_words: list[str] | None = None, cut: bool = False) -> dict[str, Any]:
+          pixel_sha256: str, app: str, row: str = "", unknown_words: list[str] | None = None, cut: bool = False,
+          loras: list[dict[str, Any]] | None = None) -> dict[str, Any]:
     """The recipe of one picture.
 
     ``request`` has its size settled; ``hashes`` are the parts' SHA-256; ``backend`` tells name, device, dtype and library
-    versions; ``batch`` is (rows in the micro-batch, this row's index), which decide the last bits.
+    versions; ``batch`` is (rows in the micro-batch, this row's index), which decide the last bits; ``loras`` say of each
+    LoRA its name, SHA-256 and scale, and what it was taught from as far as its file tells.
     """
+    loras = loras or []
     # all settings, also those at their defaults: a default may be another one day
     settings = {k: v for k, v in vars(request).items() if k not in _PRIVATE} | {"draw": list(request.draw)}
-    return {"commonart": VERSION, "app": app, "request": settings | {"model": model}, "hashes": hashes, "backend": backend,
+    settings |= {"model": model, "loras": [[one["name"], one["scale"]] for one in loras]}
+    return {"commonart": VERSION, "app": app, "request": settings, "hashes": hashes, "loras": loras, "backend": backend,
             "batch": list(batch), "pixel_sha256": pixel_sha256, "row": row, "unknown_words": unknown_words or [], "prompt_cut": cut}
 
 
@@ -66,10 +70,11 @@ def request_of(recipe: dict[str, Any]) -> ImageRequest:
     """
     check(recipe)
     data = {k: v for k, v in recipe["request"].items() if k not in _PRIVATE}
-    model = str(data.get("model", ""))
-    if "\\" in model or model.startswith(("/", ".", "~")) or ":" in model or ".." in model:
-        raise BadValue(name="model", value=model[:60], why=Phrase("a recipe may name a model, not a path"))
-    return ImageRequest.from_dict(data)
+    request = ImageRequest.from_dict(data)
+    for name in (request.model, *(name for name, _ in request.loras)):
+        if "\\" in name or name.startswith(("/", ".", "~")) or ":" in name or ".." in name:
+            raise BadValue(name="model", value=name[:60], why=Phrase("a recipe may name a model, not a path"))
+    return request
 
 
 def _quoted(value: str) -> str:
@@ -88,5 +93,7 @@ def parameters(recipe: dict[str, Any]) -> str:
         lines.append("Negative prompt: " + " ".join(r.negative.split()))
     pairs = {"Steps": str(r.steps), "Sampler": SAMPLER_NAMES[r.sampler], "CFG scale": f"{r.guidance:g}", "Seed": str(r.seed),
              "Size": f"{r.width}x{r.height}", "Model hash": recipe["hashes"]["denoiser"][:10], "Model": r.model, "Version": recipe["app"]}
+    if recipe.get("loras"):  # the form that A1111 and its readers use
+        pairs["Lora hashes"] = ", ".join(f"{one['name']}: {one['sha256'][:12]}" for one in recipe["loras"])
     lines.append(", ".join(f"{k}: {_quoted(v)}" for k, v in pairs.items()))
     return "\n".join(lines)

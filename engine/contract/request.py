@@ -14,8 +14,10 @@ SAMPLERS = ("dpm++2m", "dpm++2m-karras", "dpm++2m-sde", "dpm++3m", "unipc", "eul
             "lms", "pndm")
 DTYPES = ("auto", "fp32", "bf16", "fp16")
 FORMATS = ("png", "webp", "jpeg")
+#: how much the pixels may move for speed; docs/performance.md has each one's measured loss
+PRESETS = ("exact", "balanced", "fast", "draft")
 MAX_SEED = 2**63 - 1
-_TEXTS = ("prompt", "negative", "template", "model", "text_encoder", "vae", "sampler", "dtype", "out", "name", "format")
+_TEXTS = ("prompt", "negative", "template", "model", "text_encoder", "vae", "sampler", "dtype", "preset", "out", "name", "format")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
@@ -31,13 +33,25 @@ def _choice(name: str, value: str, known: tuple[str, ...]) -> None:
         raise BadValue(name=name, value=value, why=Phrase("choose one of {known}", known=", ".join(known)))
 
 
+def _loras(given: Any) -> tuple[tuple[str, float], ...]:
+    """(name or file, scale) pairs out of what JSON made of them. Raises BadValue."""
+    if not isinstance(given, (list, tuple)) or len(given) > 16:
+        raise BadValue(name="loras", value=given, why=Phrase("it must be a list of at most {n} pairs of file and scale", n=16))
+    for pair in given:
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not isinstance(pair[0], str) or not pair[0] or "\0" in pair[0]:
+            raise BadValue(name="loras", value=given, why=Phrase("it must be a list of at most {n} pairs of file and scale", n=16))
+        _number("lora scale", pair[1], -10, 10, whole=False)
+    return tuple((name, float(scale)) for name, scale in given)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageRequest:
     """One picture to make.
 
     ``prompt`` is the text as the model reads it; ``template`` what the user wrote and ``draw`` what chance chose
-    from it. ``model`` and the parts are names or folders as the user gave them; sizes are pixels. Two requests with
-    the same ``batch_key`` may share a micro-batch.
+    from it. ``model`` and the parts are names or folders as the user gave them; ``loras`` are (name or file, scale)
+    pairs, added to the model's weights unless ``lora_merged`` is false; sizes are pixels. Two requests with the same
+    ``batch_key`` may share a micro-batch.
 
     Raises:
         BadValue, UnknownSampler: a field is out of its range.
@@ -58,6 +72,9 @@ class ImageRequest:
     sampler: str = "dpm++2m"
     dtype: str = "auto"
     deterministic: bool = False
+    preset: str = "exact"
+    loras: tuple[tuple[str, float], ...] = ()
+    lora_merged: bool = True
     out: str = ""
     name: str = ""
     format: str = "png"
@@ -70,8 +87,10 @@ class ImageRequest:
                 raise BadValue(name=name, value=text, why=Phrase("it must be text"))
             if text and name != "template" and "\0" in text:
                 raise BadValue(name=name, value=repr(text[:40]), why=Phrase("it holds the control character {code}", code="U+0000"))
-        if not isinstance(self.deterministic, bool):
-            raise BadValue(name="deterministic", value=self.deterministic, why=Phrase("it must be true or false"))
+        for name in ("deterministic", "lora_merged"):
+            if not isinstance(getattr(self, name), bool):
+                raise BadValue(name=name, value=getattr(self, name), why=Phrase("it must be true or false"))
+        object.__setattr__(self, "loras", _loras(self.loras))
         if not all(isinstance(d, str) for d in self.draw):
             raise BadValue(name="draw", value=self.draw, why=Phrase("it must be a list of texts"))
         if not isinstance(self.extra, dict) or not all(isinstance(x, str) for pair in self.extra.items() for x in pair):
@@ -94,6 +113,7 @@ class ImageRequest:
             raise UnknownSampler(name=self.sampler, known=", ".join(SAMPLERS))
         _choice("dtype", self.dtype, DTYPES)
         _choice("format", self.format, FORMATS)
+        _choice("preset", self.preset, PRESETS)
 
     @property
     def batch_key(self) -> str:
@@ -101,14 +121,21 @@ class ImageRequest:
 
         Guidance of 1 or less needs no negative half, so it does not share a batch with guidance above 1.
         """
-        return json.dumps([self.model, self.text_encoder, self.vae, self.width, self.height, self.steps, self.sampler,
-                           self.dtype, self.deterministic, self.guidance > 1], ensure_ascii=False)
+        return json.dumps([*self.model_key, self.width, self.height, self.steps, self.sampler, self.deterministic, self.preset,
+                           self.guidance > 1], ensure_ascii=False)
+
+    @property
+    def model_key(self) -> tuple[Any, ...]:
+        """Equal for requests that one loaded model serves."""
+        return self.model, self.text_encoder, self.vae, self.dtype, self.loras, self.lora_merged
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, without the settings that are as they would be anyway."""
         out = {k: v for k, v in self.__dict__.items() if v != _DEFAULTS[k]}
         if self.draw:
             out["draw"] = list(self.draw)
+        if self.loras:
+            out["loras"] = [list(pair) for pair in self.loras]
         return out
 
     @classmethod

@@ -29,6 +29,7 @@ class Made:
     pixels: np.ndarray[Any, Any]
     model: str
     hashes: dict[str, str]
+    loras: list[dict[str, Any]]
     backend: dict[str, Any]
     batch: tuple[int, int]
     unknown_words: list[str]
@@ -50,7 +51,7 @@ def save(made: Made, ledger: Ledger, worker: str, job: str) -> dict[str, Any] | 
     sha = pixel_sha256(made.pixels)
     recipe = recipes.build(
         request, model=made.model, hashes=made.hashes, backend=made.backend, batch=made.batch, pixel_sha256=sha, app=APP,
-        row=recipes.identity(made.row.id, made.row.request), unknown_words=made.unknown_words, cut=made.cut)
+        row=recipes.identity(made.row.id, made.row.request), unknown_words=made.unknown_words, cut=made.cut, loras=made.loras)
     data = to_bytes(made.pixels, request.format, recipe)
     stem = folder / render(request.name or DEFAULT, request, job=job, image=made.row.id)
     atomic.make_folder(stem.parent)
@@ -79,7 +80,7 @@ def report(image: int, path: Path, recipe: dict[str, Any]) -> dict[str, Any]:
         "path": str(path), "id": image, "prompt": r.prompt, "template": r.template or r.prompt, "draw": list(r.draw), "negative": r.negative,
         "seed": r.seed, "width": r.width, "height": r.height, "steps": r.steps, "guidance": r.guidance, "sampler": r.sampler, "model": r.model,
         "model_sha256": recipe["hashes"]["denoiser"], "pixel_sha256": recipe["pixel_sha256"], "format": r.format,
-        "deterministic": r.deterministic, **{k: recipe["backend"][k] for k in ("backend", "device", "dtype")},
+        "deterministic": r.deterministic, "preset": r.preset, "loras": recipe.get("loras", []), **{k: recipe["backend"][k] for k in ("backend", "device", "dtype")},
         "unknown_words": recipe["unknown_words"], "prompt_cut": recipe["prompt_cut"]}
 
 

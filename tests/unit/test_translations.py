@@ -8,7 +8,15 @@ import pytest
 
 from tests.sentences import ROOT, collect, fields
 
-JAPANESE = json.loads((ROOT / "resources" / "translations" / "ja.json").read_text(encoding="utf-8"))
+FILES = sorted((ROOT / "resources" / "translations" / "ja").glob("*.json"))
+JAPANESE: dict[str, str] = {}
+for _file in FILES:
+    JAPANESE |= json.loads(_file.read_text(encoding="utf-8"))
+
+
+def test_no_sentence_stands_in_two_files() -> None:
+    told = [key for file in FILES for key in json.loads(file.read_text(encoding="utf-8"))]
+    assert sorted({key for key in told if told.count(key) > 1}) == []
 
 
 def test_every_sentence_has_its_japanese() -> None:

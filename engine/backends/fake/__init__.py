@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine.checkpoint.layout import ModelFolder
+from engine.checkpoint.lora import LoraFile
 from engine.contract.errors import NotFinite
 from engine.contract.request import ImageRequest
 from engine.sampling import Sampler
@@ -45,8 +46,9 @@ class FakeBackend:
 
     name, device, dtype = "fake", "cpu", "fp32"
 
-    def __init__(self, folder: ModelFolder) -> None:
+    def __init__(self, folder: ModelFolder, loras: Sequence[LoraFile] = ()) -> None:
         self.folder = folder
+        self.loras = [one.record() for one in loras]
         self.hashes = {"denoiser": "0" * 64, "text_encoder": "1" * 64, "vae": "2" * 64}
         self._room = int(os.environ.get("COMMONART_FAKE_ROOM", "1000"))
         self._prompts: list[str] = []

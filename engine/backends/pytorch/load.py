@@ -14,10 +14,12 @@ from engine.backends.pytorch.denoise import Predictor, noise
 from engine.backends.pytorch.encode import Encoder
 from engine.backends.pytorch.samplers import build_sampler
 from engine.checkpoint.layout import ModelFolder
+from engine.checkpoint.lora import LoraFile
 from engine.checkpoint.weights import read_header, weight_files
 from engine.contract.errors import BrokenWeights, NoDevice, Phrase, WrongShape
 from engine.contract.request import ImageRequest
 from engine.dit import DiT, DiTConfig
+from engine.lora import Merge, attach
 from engine.sampling import Sampler, Schedule
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -58,8 +60,9 @@ def choose_dtype(wanted: str, device: torch.device) -> str:
     return "fp16" if device.type == "mps" else "fp32"
 
 
-def _load_weights(module: torch.nn.Module, folder_files: list[Any], what: str, device: torch.device, dtype: torch.dtype) -> None:
-    """Fill a module built on the meta device, tensor by tensor from the memory map.
+def _load_weights(module: torch.nn.Module, folder_files: list[Any], what: str, device: torch.device, dtype: torch.dtype,
+                  change: Callable[[str, torch.Tensor], torch.Tensor] | None = None) -> None:
+    """Fill a module built on the meta device, tensor by tensor from the memory map; ``change`` sees each before it is cast.
 
     Raises:
         WrongShape, BrokenWeights: the file does not fit; the tensor is named.
@@ -79,21 +82,26 @@ def _load_weights(module: torch.nn.Module, folder_files: list[Any], what: str, d
                 if tuple(want.shape) != entry.shape:
                     raise WrongShape(path=file, tensor=name, found=list(entry.shape), expected=list(want.shape))
                 owner, _, leaf = name.rpartition(".")
-                tensor = f.get_tensor(name).to(device=device, dtype=dtype)
+                tensor = f.get_tensor(name)
+                if change:
+                    tensor = change(name, tensor)
+                tensor = tensor.to(device=device, dtype=dtype)
                 setattr(module.get_submodule(owner), leaf, torch.nn.Parameter(tensor, requires_grad=False))
     if wanted:
         raise BrokenWeights(path=folder_files[0], why=Phrase("the tensor {name} is missing", name=next(iter(wanted))))
 
 
-def load_denoiser(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> DiT:
-    """The transformer, weights checked against the config."""
+def load_denoiser(folder: ModelFolder, device: torch.device, dtype: torch.dtype, loras: Sequence[LoraFile] = (), merged: bool = True) -> DiT:
+    """The transformer, weights checked against the config, with its LoRAs."""
     try:
         config = DiTConfig.from_dict(folder.denoiser_config)
         with torch.device("meta"):
             model = DiT(config)
     except (ValueError, TypeError, RuntimeError, OverflowError) as e:
         raise BrokenWeights(path=folder.denoiser / "config.json", why=Phrase("it describes no PixArt transformer ({reason})", reason=e)) from e
-    _load_weights(model, weight_files(folder.denoiser), "PixArt transformer", device, dtype)
+    _load_weights(model, weight_files(folder.denoiser), "PixArt transformer", device, dtype, Merge(loras) if loras and merged else None)
+    if not merged:
+        attach(model, loras)
     return model.eval()
 
 
@@ -136,15 +144,17 @@ class TorchBackend:
 
     name = "pytorch"
 
-    def __init__(self, folder: ModelFolder, *, device: str = "auto", dtype: str = "auto") -> None:
+    def __init__(self, folder: ModelFolder, *, device: str = "auto", dtype: str = "auto", loras: Sequence[LoraFile] = (),
+                 merged: bool = True) -> None:
         self.folder = folder
+        self.loras = [one.record() | {"merged": merged} for one in loras]
         self._device = choose_device(device)
         self.device = str(self._device)
         self.dtype = choose_dtype(dtype, self._device)
         self.hashes = folder.hashes()  # also reads every number once, the first time
         self._torch_dtype = DTYPES[self.dtype]
         self.tight = False
-        self._denoiser = load_denoiser(folder, self._device, self._torch_dtype)
+        self._denoiser = load_denoiser(folder, self._device, self._torch_dtype, loras, merged)
         self._vae = load_vae(folder, self._device, self._torch_dtype)
         self._encoder = Encoder(folder, self.hashes["text_encoder"], self._device, self._torch_dtype)
         try:
