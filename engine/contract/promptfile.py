@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from engine.contract.errors import BadFile, BadRow, BadValue, Phrase
-from engine.contract.request import DTYPES, FORMATS, MAX_SEED, SAMPLERS
+from engine.contract.request import DTYPES, FORMATS, MAX_SEED, PRESETS, SAMPLERS
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
 MAX_BYTES = 64_000_000
@@ -25,7 +25,7 @@ MAX_LETTERS = 20_000  # of one row
 MAX_COUNT = 1_000_000
 
 WHOLE = {"seed": (0, MAX_SEED), "count": (1, MAX_COUNT), "steps": (1, 1000), "width": (16, 8192), "height": (16, 8192)}
-CHOICES = {"sampler": SAMPLERS, "dtype": DTYPES, "format": FORMATS}
+CHOICES = {"sampler": SAMPLERS, "dtype": DTYPES, "format": FORMATS, "preset": PRESETS}
 PLAIN_NAMES = ("model", "name")
 REFUSED = ("out", "text_encoder", "vae")
 
@@ -244,7 +244,7 @@ def _table(lines: _Lines) -> Iterator[PromptRow]:
 
 
 def _is_setting(name: str) -> bool:
-    return name in ("prompt", "negative", "guidance", "size", "deterministic", *WHOLE, *CHOICES, *PLAIN_NAMES, *REFUSED)
+    return name in ("prompt", "negative", "guidance", "size", "deterministic", "loras", *WHOLE, *CHOICES, *PLAIN_NAMES, *REFUSED)
 
 
 def _typed(name: str, cell: str) -> Any:
@@ -276,6 +276,8 @@ def _row(lines: _Lines, values: dict[str, Any]) -> PromptRow:
             if short in extra:
                 raise lines.bad(Phrase("the column {name} is there twice", name=repr(short)))
             extra[short] = lines.text(repr(short), str(value))
+        elif name == "loras":
+            settings["loras"] = _loras(lines, value)
         elif name == "size":
             settings["width"], settings["height"] = _size(lines, value, values)
         else:
@@ -292,6 +294,17 @@ def _size(lines: _Lines, value: Any, values: dict[str, Any]) -> tuple[int, int]:
     if "width" in values or "height" in values:
         raise lines.bad(Phrase("it gives both size and width or height"))
     return _checked(lines, "width", int(found[1])), _checked(lines, "height", int(found[2]))
+
+
+def _loras(lines: _Lines, value: Any) -> tuple[tuple[str, float], ...]:
+    """``name:scale, name`` into pairs; names of LoRAs in the LoRA folder, never paths."""
+    found = []
+    for one in value.split(",") if isinstance(value, str) else [""]:
+        match = re.fullmatch(r"([^/\\:~]*[^/\\:~. ])(?::([-+]?[0-9]*\.?[0-9]{1,6}))?", one.strip())
+        if match is None:
+            raise lines.bad(Phrase("loras must read like {example}, by names and not by paths", example="ink:0.8, paper"))
+        found.append((lines.text("loras", match[1]), float(match[2] or 1)))
+    return tuple(found)
 
 
 def _checked(lines: _Lines, name: str, value: Any) -> Any:

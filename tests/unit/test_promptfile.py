@@ -116,6 +116,14 @@ def test_the_limits_are_those_of_a_request() -> None:
     assert set(promptfile.WHOLE) | set(promptfile.CHOICES) <= {f.name for f in dataclasses.fields(base)} | {"count"}
 
 
+def test_loras_by_name(rows: Any) -> None:
+    (row,) = rows("a.csv", 'prompt,preset,loras\ncat,fast,"和風:0.5, ink"\n')
+    assert row.settings == {"preset": "fast", "loras": (("和風", 0.5), ("ink", 1.0))}
+    for bad in ("../ink", "/ink.safetensors:1", "C:ink", "~ink", "", "ink:x", "ink:0.5:1"):
+        refusal(rows, "a.jsonl", json.dumps({"prompt": "cat", "loras": bad}) + "\n")
+    refusal(rows, "b.jsonl", '{"prompt": "cat", "loras": [["ink", 1]]}\n')
+
+
 def test_bad_tables(rows: Any) -> None:
     assert "prompt" in str(refusal(rows, "a.csv", "text,seed\na,1\n"))
     assert "twice" in str(refusal(rows, "a.csv", "prompt,style,style\na,b,c\n"))
