@@ -25,6 +25,7 @@ from engine.backends.pytorch.denoise import Predictor, noise
 from engine.contract.request import ImageRequest
 from engine.denoise import denoise
 from engine.dit import DiT, DiTConfig
+from engine.lanes import Lanes
 from engine.sampling import DPMSolverPP2M, Schedule
 from engine.text import Feature
 
@@ -79,7 +80,7 @@ def whole(ours: DiT, theirs: Any, vae: Any, height: int, width: int, seed: int, 
     request = ImageRequest(prompt="prompt", seed=seed, width=width, height=height, guidance=guidance, steps=steps)
     features = {"prompt": Feature(torch.randn(tokens, 4096), False), "": Feature(torch.randn(PADDED, 4096), False)}
     predict = Predictor(ours, [request], features, torch.device("cpu"))
-    got = decode(vae, denoise(predict, DPMSolverPP2M(Schedule(), steps), noise([seed], 4, height // 8, width // 8)), "fp32", False)[0]
+    got = decode(vae, denoise(predict, DPMSolverPP2M(Schedule(), steps), noise([seed], 4, height // 8, width // 8)), "fp32", False, Lanes(1))[0]
 
     states, mask = padded([features["prompt"].states])
     no, no_mask = padded([features[""].states])

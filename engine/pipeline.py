@@ -43,12 +43,17 @@ def encode(backend: Backend, requests: Sequence[ImageRequest], upcoming: Callabl
 
 
 def draw(backend: Backend, requests: Sequence[ImageRequest], features: dict[str, Any], on_step: OnStep | None = None) -> Any:
-    """Denoised latents, one row a request. All requests share size, steps and sampler."""
-    first = requests[0]
-    seeds = [r.seed for r in requests]
-    noise = backend.noise(seeds, first.width or 0, first.height or 0)
-    predict = backend.predictor(requests, features)
-    return denoise(predict, backend.sampler(first.sampler, first.steps, seeds), noise, on_step)
+    """Denoised latents, one row a request. All requests share size, steps and sampler. ``on_step`` sees the first lane's rows."""
+    lanes = backend.lanes(len(requests))
+
+    def share(lane: int, some: Sequence[ImageRequest]) -> Any:
+        first = some[0]
+        seeds = [r.seed for r in some]
+        noise = backend.noise(seeds, first.width or 0, first.height or 0)
+        predict = backend.predictor(some, features)
+        return denoise(predict, backend.sampler(first.sampler, first.steps, seeds), noise, on_step if lane == 0 and on_step else lanes.check)
+
+    return backend.join(lanes.map(share, requests))
 
 
 def with_less_memory(attempt: Callable[[Sequence[ImageRequest]], list[T]], requests: Sequence[ImageRequest], backend: Backend,

@@ -13,6 +13,7 @@ import numpy as np
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.lora import LoraFile
 from engine.contract.request import ImageRequest
+from engine.lanes import Lanes
 from engine.sampling import Sampler
 
 #: (noisy latents, timestep) -> guided prediction, all in the backend's own array type
@@ -35,6 +36,12 @@ class Backend(Protocol):
 
         ``upcoming(n)`` gives the next n captions of the queue, for an encoder too large to be loaded often.
         """
+
+    def lanes(self, rows: int) -> Lanes:
+        """The threads that share a micro-batch of ``rows``; the library's own threads are set to fit."""
+
+    def join(self, parts: Sequence[Any]) -> Any:
+        """Latents of several lanes as one array."""
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> Any:
         """Standard normal latents, one row a seed, the same on every device. Sides in pixels."""

@@ -14,6 +14,7 @@ from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.lora import LoraFile
 from engine.contract.errors import NotFinite
 from engine.contract.request import ImageRequest
+from engine.lanes import Lanes
 from engine.sampling import Sampler
 
 
@@ -57,6 +58,12 @@ class FakeBackend:
 
     def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
         return {t: FakeFeature(len(t)) for t in texts}
+
+    def lanes(self, rows: int) -> Lanes:
+        return Lanes(1)
+
+    def join(self, parts: Sequence[Any]) -> Any:
+        return np.concatenate(parts)
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> Any:
         colours = [np.random.default_rng(s).integers(0, 256, 3, np.uint8) for s in seeds]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from engine.contract.errors import NotFinite
+from engine.lanes import Lanes
 
 
 @torch.inference_mode()
-def decode(vae: Any, latents: torch.Tensor, dtype: str, tiled: bool) -> np.ndarray[Any, Any]:
+def decode(vae: Any, latents: torch.Tensor, dtype: str, tiled: bool, lanes: Lanes) -> np.ndarray[Any, Any]:
     """uint8 RGB ``[n, height, width, 3]`` from denoised latents ``[n, c, h, w]``.
 
     Raises:
@@ -22,7 +24,11 @@ def decode(vae: Any, latents: torch.Tensor, dtype: str, tiled: bool) -> np.ndarr
         raise NotFinite(dtype=dtype)
     shift = vae.config.get("shift_factor") or 0.0
     # one picture at a time: a convolution over several may round otherwise, and a picture must not know of its neighbours
-    x = torch.cat([vae.decode((row / vae.config.scaling_factor + shift).to(vae.dtype), return_dict=False)[0].float() for row in latents.split(1)])
+    @torch.inference_mode()  # which each thread must say for itself
+    def share(_: int, rows: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        return [vae.decode((row / vae.config.scaling_factor + shift).to(vae.dtype), return_dict=False)[0].float() for row in rows]
+
+    x = torch.cat([one for part in lanes.map(share, latents.split(1)) for one in part])
     if not bool(torch.isfinite(x).all()):
         raise NotFinite(dtype=dtype)
     # one half up, not truncation: as diffusers' numpy_to_pil

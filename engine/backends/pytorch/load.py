@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -19,9 +18,11 @@ from engine.checkpoint.weights import read_header, weight_files
 from engine.contract.errors import BrokenWeights, NoDevice, Phrase, WrongShape
 from engine.contract.request import ImageRequest
 from engine.dit import DiT, DiTConfig
+from engine.lanes import Lanes
 from engine.lora import Merge, attach
 from engine.sampling import Sampler, Schedule
 
+CORES = torch.get_num_threads()  # before anything here changes it
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -156,6 +157,7 @@ class TorchBackend:
         self.tight = False
         self._denoiser = load_denoiser(folder, self._device, self._torch_dtype, loras, merged)
         self._vae = load_vae(folder, self._device, self._torch_dtype)
+        self._lanes: dict[int, Lanes] = {}
         self._encoder = Encoder(folder, self.hashes["text_encoder"], self._device, self._torch_dtype)
         try:
             self._schedule = Schedule.from_dict(folder.scheduler_config)
@@ -165,6 +167,15 @@ class TorchBackend:
 
     def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
         return self._encoder.encode(texts, upcoming)
+
+    def lanes(self, rows: int) -> Lanes:
+        count = min(CORES, rows) if self._device.type == "cpu" else 1
+        if count not in self._lanes:
+            self._lanes[count] = Lanes(count, lambda: torch.set_num_threads(max(1, CORES // count)))
+        return self._lanes[count]
+
+    def join(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> torch.Tensor:
         scale = self.folder.vae_scale
@@ -179,7 +190,7 @@ class TorchBackend:
 
     def decode(self, latents: torch.Tensor, tiled: bool = False) -> np.ndarray[Any, Any]:
         self._bring(self._vae, self._denoiser)
-        return decode(self._vae, latents, self.dtype, tiled)
+        return decode(self._vae, latents, self.dtype, tiled, self.lanes(len(latents)))
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         text = str(error)
@@ -205,4 +216,4 @@ class TorchBackend:
         import transformers
 
         return {"torch": torch.__version__, "diffusers": diffusers.__version__, "transformers": transformers.__version__,
-                "threads": json.dumps(torch.get_num_threads())}
+                "threads": str(CORES)}
