@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,7 @@ class CaptionEncoder:
 
         self.max_tokens, self.device = folder.max_tokens, device
         self._pixart_text = folder.pixart_text
+        self._one_at_a_time = threading.Lock()  # a tokenizer is changed by its own options while it works
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(folder.tokenizer, local_files_only=True, trust_remote_code=False)
         except Exception as e:  # transformers raises many kinds here: whatever it is, the file is unusable
@@ -77,17 +79,18 @@ class CaptionEncoder:
 
     @torch.inference_mode()
     def encode(self, text: str) -> Feature:
-        """Last hidden states of one caption (for decoders after the final norm, as ``hidden_states[-1]``)."""
+        """Last hidden states of one caption (for decoders after the final norm, as ``hidden_states[-1]``). Safe from several threads."""
         if self._pixart_text:  # PixArt's pipelines strip and lower their captions before T5
             text = text.lower().strip()
-        ids = self.tokenizer(text, truncation=True, max_length=self.max_tokens, return_tensors="pt")["input_ids"]
-        cut = ids.shape[1] == self.max_tokens and len(self.tokenizer(text, verbose=False)["input_ids"]) > self.max_tokens
-        mask = torch.ones_like(ids)
-        if ids.shape[1] == 0:
-            # An empty caption under a tokenizer that adds no marks. The reference pads it to full length, masks all of
-            # it, and the denoiser then attends to all the padding alike: the same is done here.
-            batch = self.tokenizer(text, padding="max_length", truncation=True, max_length=self.max_tokens, return_tensors="pt")
-            ids, mask = batch["input_ids"], batch["attention_mask"]
+        with self._one_at_a_time:
+            ids = self.tokenizer(text, truncation=True, max_length=self.max_tokens, return_tensors="pt")["input_ids"]
+            cut = ids.shape[1] == self.max_tokens and len(self.tokenizer(text, verbose=False)["input_ids"]) > self.max_tokens
+            mask = torch.ones_like(ids)
+            if ids.shape[1] == 0:
+                # An empty caption under a tokenizer that adds no marks. The reference pads it to full length, masks all of
+                # it, and the denoiser then attends to all the padding alike: the same is done here.
+                batch = self.tokenizer(text, padding="max_length", truncation=True, max_length=self.max_tokens, return_tensors="pt")
+                ids, mask = batch["input_ids"], batch["attention_mask"]
         states = self.model(input_ids=ids.to(self.device), attention_mask=mask.to(self.device)).last_hidden_state[0]
         if not bool(torch.isfinite(states).all()):
             raise BrokenWeights(path=self.tokenizer.name_or_path, why=Phrase("its features are not numbers"))

@@ -76,6 +76,14 @@ class Failed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Timings(Event):
+    """Seconds by stage (load, encode, denoise, decode, write) since the last of these; told before the worker falls idle."""
+
+    event = "timings"
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Note(Event):
     """Something a person should know, once."""
 

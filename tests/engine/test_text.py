@@ -16,6 +16,7 @@ from engine.backends.pytorch.encode import Encoder
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.library import open_model
 from engine.contract.errors import BrokenWeights, WrongTokenizer
+from engine.lanes import Lanes
 from engine.text import CaptionEncoder, Feature, FeatureStore
 from tests.models import make_commonart, make_pipeline, make_tokenizer
 
@@ -46,7 +47,7 @@ def load(folder: ModelFolder) -> CaptionEncoder:
 
 
 def encoder(folder: ModelFolder) -> Encoder:
-    return Encoder(folder, folder.hashes()["text_encoder"], CPU, FP32)
+    return Encoder(folder, folder.hashes()["text_encoder"], CPU, FP32, lambda rows: Lanes(min(2, max(1, rows))))
 
 
 # encoding ---------------------------------------------------------------------------------------------------------

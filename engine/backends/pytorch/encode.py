@@ -9,6 +9,7 @@ import torch
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.weights import read_header, weight_files
 from engine.home import home
+from engine.lanes import Lanes
 from engine.text import CaptionEncoder, Feature, FeatureStore
 
 LARGE = 1 << 30  # bytes: an encoder above this leaves memory before denoising, and is worth loading only for many captions
@@ -18,8 +19,8 @@ AHEAD = 512  # captions encoded in one go then
 class Encoder:
     """The text side of one model."""
 
-    def __init__(self, folder: ModelFolder, sha256: str, device: torch.device, dtype: torch.dtype) -> None:
-        self._folder, self._device = folder, device
+    def __init__(self, folder: ModelFolder, sha256: str, device: torch.device, dtype: torch.dtype, lanes: Callable[[int], Lanes]) -> None:
+        self._folder, self._device, self._lanes = folder, device, lanes
         self._bytes = sum(e.stop - e.start for f in weight_files(folder.text_encoder) for e in read_header(f).values())
         # A 7 B language model in fp32 would need 28 GB; on the CPU it stays in the bf16 it is stored in.
         self._dtype = torch.bfloat16 if dtype == torch.float32 and self._bytes > 4 * LARGE else dtype
@@ -36,21 +37,29 @@ class Encoder:
         found = {t: self._recent[t] for t in wanted if t in self._recent}
         found |= self._store.get_many([t for t in wanted if t not in found])
         missing = [t for t in wanted if t not in found]
-        for text in missing:
+        if missing:
             if self._loaded is None:
                 self._loaded = CaptionEncoder(self._folder, device=self._device, dtype=self._dtype)
-            found[text] = self._loaded.encode(text)
-            self._store.put(text, found[text])
-        if missing and self._loaded is not None and self._bytes > LARGE and upcoming:
-            for text in dict.fromkeys(upcoming(AHEAD)):
-                if text not in found and not self._store.has(text):
-                    self._store.put(text, self._loaded.encode(text))
+            found |= self._fresh(self._loaded, missing)
+            if self._bytes > LARGE and upcoming:
+                self._fresh(self._loaded, [t for t in dict.fromkeys(upcoming(AHEAD)) if t not in found and not self._store.has(t)])
         self._recent = {**self._recent, **found}
         while len(self._recent) > 256:  # a few rounds' worth; the store has the rest
             self._recent.pop(next(iter(self._recent)))
         if missing and self._bytes > LARGE and self._device.type != "cpu":
             self.drop()
         return found
+
+    def _fresh(self, encoder: CaptionEncoder, texts: Sequence[str]) -> dict[str, Feature]:
+        """Encode and keep."""
+        def share(_: int, some: Sequence[str]) -> dict[str, Feature]:
+            made = {}
+            for text in some:
+                made[text] = encoder.encode(text)
+                self._store.put(text, made[text])
+            return made
+
+        return {t: f for part in self._lanes(len(texts)).map(share, texts) for t, f in part.items()}
 
     def drop(self) -> None:
         """Free the text encoder; it is loaded again when a new caption comes."""

@@ -155,10 +155,11 @@ class TorchBackend:
         self.hashes = folder.hashes()  # also reads every number once, the first time
         self._torch_dtype = DTYPES[self.dtype]
         self.tight = False
+        self.notes: list[Phrase] = []
         self._denoiser = load_denoiser(folder, self._device, self._torch_dtype, loras, merged)
         self._vae = load_vae(folder, self._device, self._torch_dtype)
         self._lanes: dict[int, Lanes] = {}
-        self._encoder = Encoder(folder, self.hashes["text_encoder"], self._device, self._torch_dtype)
+        self._encoder = Encoder(folder, self.hashes["text_encoder"], self._device, self._torch_dtype, self.lanes)
         try:
             self._schedule = Schedule.from_dict(folder.scheduler_config)
             build_sampler("dpm++2m", 2, self._schedule, [0], folder.scheduler_config)
@@ -169,7 +170,7 @@ class TorchBackend:
         return self._encoder.encode(texts, upcoming)
 
     def lanes(self, rows: int) -> Lanes:
-        count = min(CORES, rows) if self._device.type == "cpu" else 1
+        count = max(1, min(CORES, rows)) if self._device.type == "cpu" else 1
         if count not in self._lanes:
             self._lanes[count] = Lanes(count, lambda: torch.set_num_threads(max(1, CORES // count)))
         return self._lanes[count]

@@ -1,0 +1,124 @@
+"""Rounds by turns: ours, theirs, ours, theirs; then ratios, spread, and how far the pictures are apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from engine.bench.ours import Ours, Round
+from engine.bench.prompts import prompts
+from engine.bench.watch import Watch
+from engine.contract.errors import EngineStopped
+from engine.output.image import read_pixels
+
+
+def psnr(one: Path, other: Path) -> float:
+    """Peak signal-to-noise ratio in dB of two pictures of one size, at most 99 (equal)."""
+    a, b = read_pixels(one).astype(np.float64), read_pixels(other).astype(np.float64)
+    error = float(np.mean((a - b) ** 2))
+    return min(99.0, 10 * float(np.log10(255**2 / error))) if error else 99.0
+
+
+class Theirs:
+    """The process of ``engine.bench.theirs``."""
+
+    name = "diffusers"
+
+    def __init__(self, model: Sequence[str], *, settings: dict[str, Any], device: str, dtype: str, batch: int, compiled: bool = False) -> None:
+        self._settings, self._batch = settings, batch
+        # its own threads and kernels, as a user would have them: nothing that our worker sets
+        environment = {k: v for k, v in os.environ.items() if k not in ("MKL_CBWR", "OMP_NUM_THREADS")} | {"PYTHONUTF8": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "engine.bench.theirs", *model, "--device", device, "--dtype", dtype, *(["--compile"] if compiled else [])],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8", env=environment)
+        self.watch = Watch(self._process.pid)
+        self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        stream: IO[str] | None = self._process.stdout
+        line = stream.readline() if stream else ""
+        if not line:
+            raise EngineStopped(why=f"diffusers, {self._process.wait()}")
+        return dict(json.loads(line))
+
+    def round(self, texts: Sequence[str], seeds: Sequence[int], out: Path) -> Round:
+        """One batch after the other. Raises EngineStopped."""
+        assert self._process.stdin is not None
+        out.mkdir(parents=True, exist_ok=True)
+        self._process.stdin.write(json.dumps({"prompts": list(texts), "seeds": list(seeds), "out": str(out), "batch": self._batch,
+                                              "settings": self._settings}) + "\n")
+        self._process.stdin.flush()
+        return Round(self._answer()["seconds"], sorted(out.glob("*.png")), {})
+
+    def close(self) -> int:
+        """End it; returns its peak memory in bytes."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(60)
+        self._process.stdout.close()
+        return self.watch.close()
+
+
+@dataclass
+class Side:
+    """What was measured of one."""
+
+    name: str
+    rates: list[float] = field(default_factory=list)  # pictures a second, one a round
+    stages: dict[str, float] = field(default_factory=dict)
+
+    def summary(self, peak: int) -> dict[str, Any]:
+        """Median and spread."""
+        found: dict[str, Any] = {"pictures_per_second": statistics.median(self.rates), "slowest": min(self.rates), "fastest": max(self.rates),
+                                 "rounds": [round(r, 4) for r in self.rates], "peak_memory_bytes": peak}
+        if self.stages:
+            found["stage_seconds"] = {k: round(v, 3) for k, v in self.stages.items()}
+        return found
+
+
+def compare(ours: Ours, others: Sequence[Any], *, count: int, rounds: int, work: Path, tell: Callable[[int, int], None]) -> dict[str, Any]:
+    """Warm up every side, then measure them by turns, on prompts that no round shares with another.
+
+    Returns per side a summary; per rival the ratio of medians, the ratios of single rounds, and the PSNR of pictures of
+    the same prompt and seed (least, median).
+    """
+    sides = [ours, *others]
+    measured = {s.name: Side(s.name) for s in sides}
+    apart: dict[str, list[float]] = {o.name: [] for o in others}
+    total, done = (rounds + 1) * len(sides), 0
+    for turn in range(rounds + 1):
+        size = min(count, 8) if turn == 0 else count  # the first is for warming up
+        texts, seeds = prompts(size, 100 + turn * count), [turn * count + n for n in range(size)]
+        order = sides if turn % 2 else sides[::-1]
+        files: dict[str, list[Path]] = {}
+        for side in order:
+            got = side.round(texts, seeds, work / f"{side.name}-{turn}")
+            files[side.name] = got.files
+            done += 1
+            tell(done, total)
+            if turn:
+                measured[side.name].rates.append(size / got.seconds)
+                for stage, seconds in got.stages.items():
+                    measured[side.name].stages[stage] = measured[side.name].stages.get(stage, 0.0) + seconds / rounds
+        if turn:
+            for other in others:
+                apart[other.name] += [psnr(a, b) for a, b in zip(files[ours.name], files[other.name], strict=True)]
+    peaks = {s.name: s.close() for s in sides}
+    found: dict[str, Any] = {"sides": {n: m.summary(peaks[n]) for n, m in measured.items()}, "against": {}}
+    mine = measured[ours.name]
+    for other in others:
+        theirs = measured[other.name]
+        found["against"][other.name] = {
+            "ratio": statistics.median(mine.rates) / statistics.median(theirs.rates),
+            "ratio_of_rounds": [round(a / b, 3) for a, b in zip(mine.rates, theirs.rates, strict=True)],
+            "psnr_db": {"least": min(apart[other.name]), "median": statistics.median(apart[other.name])}}
+    return found

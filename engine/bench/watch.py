@@ -1,0 +1,36 @@
+"""The memory a process and its children hold, looked at while it works."""
+
+from __future__ import annotations
+
+import threading
+
+import psutil
+
+
+class Watch:
+    """Peak resident memory of a process tree, in bytes, sampled 20 times a second until ``close``."""
+
+    def __init__(self, pid: int) -> None:
+        self.peak = 0
+        self._process = psutil.Process(pid)
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._done.wait(0.05):
+            try:
+                everyone = [self._process, *self._process.children(recursive=True)]
+                self.peak = max(self.peak, sum(p.memory_info().rss for p in everyone))
+            except psutil.Error:
+                return  # it is gone
+
+    def reset(self) -> None:
+        """Forget the peak so far."""
+        self.peak = 0
+
+    def close(self) -> int:
+        """Stop looking; returns the peak."""
+        self._done.set()
+        self._thread.join()
+        return self.peak
