@@ -22,6 +22,7 @@ from typing import Any
 from engine.checkpoint.layout import identify
 from engine.checkpoint.library import find_all, recall
 from engine.checkpoint.machine import nvidia_gpus, ram_bytes
+from engine.contract.disk import bytes_in
 from engine.contract.errors import CommonArtError, Phrase
 from engine.contract.request import ImageRequest
 from engine.home import home
@@ -118,7 +119,10 @@ def _torch_build(torch: Any) -> str:
 
 
 def _providers(onnxruntime: Any) -> str:
-    return " ".join(p.removesuffix("ExecutionProvider") for p in onnxruntime.get_available_providers())
+    """Devices on which a session opens and reckons right; the library itself lists all that its build knows."""
+    from engine.backends.onnx.sessions import opening
+
+    return " ".join(opening())
 
 
 def _qt(name: str) -> str:
@@ -206,13 +210,7 @@ def data_folder() -> Iterator[Check]:
 def text_cache() -> Check:
     """How much the features of known prompts take."""
     folder = home() / "cache" / "text"
-    total = 0
-    for where, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += Path(where, name).stat().st_size
-            except OSError:
-                pass  # gone meanwhile
+    total = bytes_in(folder)
     large = total > LARGE_CACHE
     return _check("text-cache", Phrase("Stored text features"), "warning" if large else "ok", size(total), Phrase(
         "They may be deleted at any time and are made again when needed: {path}", path=folder) if large else None)

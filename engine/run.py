@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,16 @@ from engine import pipeline
 from engine.backends import Backend, open_backend
 from engine.checkpoint.library import open_model
 from engine.checkpoint.lora import open_lora
+from engine.clock import Clock
 from engine.contract import events
-from engine.contract.errors import CommonArtError, DiskFull, EngineError, LedgerError, NotFinite, OutOfMemory, OutputError
+from engine.contract.errors import CommonArtError, DiskFull, EngineError, LedgerError, NotFinite, OutOfMemory, OutputError, Phrase
 from engine.contract.queue import Ledger, Row
 from engine.contract.request import ImageRequest
 from engine.output.preview import write_preview
 from engine.output.save import Made, check_room, save, settle
 from engine.planner import batch_size, choose
+from engine.provenance.policy import Policy
+from engine.provenance.seal import Seal
 from engine.stages import Pool, Stage
 from engine.vocabulary import vocabulary_of
 
@@ -41,6 +44,7 @@ class Options:
     preview: int = 0
     until_empty: bool = False
     debug: bool = False
+    provenance: Policy = field(default_factory=Policy)
 
 
 @dataclass
@@ -72,6 +76,8 @@ class Runner:
         self._noted: set[str] = set()
         self._squeeze = False  # decoding found too little memory: keep idle parts off the device from the next batch on
         self._jobs: dict[int, str] = {}
+        self._clock = Clock()
+        self._seal = Seal(options.provenance, self._unsigned)
         self._pool = Pool(WRITERS, room=4 * WRITERS + 32)
 
     def command(self, command: str) -> None:
@@ -94,6 +100,7 @@ class Runner:
             feeder.shutdown()
             painter.close()
             self._pool.close()
+            self._seal.close()
 
     def _loop(self, painter: Stage[tuple[Batch, Any]], feeder: ThreadPoolExecutor) -> None:
         idle = False
@@ -118,6 +125,8 @@ class Runner:
                     continue
                 painter.drain()
                 self._pool.drain()
+                if seconds := self._clock.take():
+                    self.say(events.Timings(seconds=seconds))
                 if self._wait_while_paused():
                     continue
                 if self.options.until_empty and not any(j.waiting and not j.paused for j in self.ledger.jobs()):
@@ -258,7 +267,9 @@ class Runner:
             self._limit[key] = self.options.batch_size or batch_size(tokens, backend.device)
         limit = self._limit[key]
         excess, kept, requests = kept[limit:], kept[:limit], requests[:limit]
-        features = pipeline.encode(backend, requests, lambda n: self._upcoming(kept[0].request, n))
+        with self._clock("encode"):
+            features = pipeline.encode(backend, requests, lambda n: self._upcoming(kept[0].request, n))
+        self._tell_notes(backend)
         if excess:  # only now: until here all rows share one fate
             self.ledger.put_back([r.id for r in excess])
         # neighbours of equal length share one attention call
@@ -278,6 +289,7 @@ class Runner:
         if self._backend is None or self._key != key:
             began = time.monotonic()
             self._backend, self._key = None, ()  # two models at once may not fit
+            self._seal.warm()
             folder = open_model(request.model, request.text_encoder, request.vae)
             loras = [open_lora(name, scale, folder) for name, scale in request.loras]
             for lora in loras:
@@ -287,6 +299,7 @@ class Runner:
                                          merged=request.lora_merged)
             self._key = key
             b = self._backend
+            self._tell_notes(b)
             self.say(events.Loaded(model=folder.name, backend=b.name, device=b.device, dtype=b.dtype,
                                    seconds=round(time.monotonic() - began, 3)))
         return self._backend
@@ -300,7 +313,8 @@ class Runner:
             nonlocal offset
             rows = batch.rows[offset:offset + len(requests)]
             asked = [requests[0]] * batch.size if self.options.replay else requests
-            latents = pipeline.draw(backend, asked, batch.features, lambda n, of, x: self._on_step(rows, n, of, x))
+            with self._clock("denoise"):
+                latents = pipeline.draw(backend, asked, batch.features, lambda n, of, x: self._on_step(rows, n, of, x))
             if self.options.replay:
                 latents = latents[batch.index:batch.index + 1]
             offset += len(requests)
@@ -325,6 +339,21 @@ class Runner:
         if template not in self._noted:
             self._noted.add(template)
             self.say(events.Note(template=template, fields=fields))
+
+    def _tell_notes(self, backend: Backend) -> None:
+        """What the backend found worth knowing, such as a device that had to give way to another."""
+        while backend.notes:
+            note = backend.notes.pop(0)
+            self._note(note.template, **{k: v if isinstance(v, (int, float)) else str(v) for k, v in note.fields.items()})
+
+    def _unsigned(self, error: CommonArtError) -> None:
+        """Once a run: three notes, each told in the reader's language."""
+        self._note("Pictures are saved without a signature.")
+        why = error.fields.get("why", str(error))
+        template, fields = (why.template, why.fields) if isinstance(why, Phrase) else ("{why}", {"why": why})
+        self.say(events.Note(template=template, fields={k: str(v) for k, v in fields.items()}))
+        if error.hint:
+            self.say(events.Note(template=error.hint))
 
     def _on_step(self, rows: Sequence[Row], step: int, steps: int, latents: Any) -> None:
         now = time.monotonic()
@@ -378,7 +407,8 @@ class Runner:
             self.ledger.put_back([r.id for r in batch.rows])
             return
         try:
-            pixels = pipeline.paint(backend, latents)
+            with self._clock("decode"):
+                pixels = pipeline.paint(backend, latents)
         except NotFinite as e:
             if len(batch.rows) == 1:
                 self._fail(batch.rows, e)
@@ -414,7 +444,8 @@ class Runner:
         try:
             if row.job not in self._jobs:
                 self._jobs[row.job] = self.ledger.job(row.job).name
-            report = save(made, self.ledger, self.name, self._jobs[row.job])
+            with self._clock("write"):
+                report = save(made, self.ledger, self.name, self._jobs[row.job], self._seal)
         except (OutputError, LedgerError) as e:
             report = self._settle(row, e)
         except CommonArtError as e:

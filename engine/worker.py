@@ -16,6 +16,7 @@ from engine.contract.errors import CommonArtError, EngineStopped, LedgerError
 from engine.contract.lock import ProcessLock
 from engine.contract.queue import Ledger
 from engine.output.save import recover
+from engine.provenance.policy import add_options, policy_of
 from engine.run import Options, Runner
 
 GRACE = 180.0  # seconds: more than one step of the full model takes on a slow CPU
@@ -51,7 +52,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m engine.worker", description=__doc__)
     parser.add_argument("ledger", type=Path)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--backend", default=os.environ.get("COMMONART_BACKEND", "auto"), choices=["auto", "pytorch", "fake"])
+    parser.add_argument("--backend", default=os.environ.get("COMMONART_BACKEND", "auto"), choices=["auto", "pytorch", "onnx", "fake"])
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--replay", metavar="ROWS,INDEX", help="make each picture as row INDEX of a micro-batch of ROWS")
     parser.add_argument("--preview", type=int, default=0, metavar="STEPS", help="a small picture every so many steps")
@@ -59,6 +60,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="first bring home what dead workers left")
     parser.add_argument("--detached", action="store_true", help="go on when standard input closes")
     parser.add_argument("--debug", action="store_true", help="tracebacks on standard error")
+    add_options(parser)
     return parser.parse_args()
 
 
@@ -93,7 +95,7 @@ def main() -> int:
             recover(ledger, lambda row, e: say(events.Failed(image=row.id, prompt=row.request.prompt, error=e.to_wire())))
         replay = tuple(int(n) for n in args.replay.split(",")) if args.replay else None
         options = Options(device=args.device, kind=args.backend, batch_size=args.batch_size, replay=replay, preview=args.preview,
-                          until_empty=args.until_empty, debug=args.debug)
+                          until_empty=args.until_empty, debug=args.debug, provenance=policy_of(args))
         runner = Runner(ledger, name, options, say)
         if not args.detached:
             threading.Thread(target=_listen, args=(runner, ledger), name="commands", daemon=True).start()

@@ -11,15 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from commonart_desktop.cli.pictures import add_picture_options, batch_option, requests_from, settings_from
+from commonart_desktop.cli.pictures import add_picture_options, backend_option, batch_option, requests_from, settings_from
 from commonart_desktop.cli.progress import Display
 from commonart_desktop.core.compose import ready_folder
 from commonart_desktop.core.home import home
 from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.process import Worker, error_of, program
-from commonart_desktop.core.settings import load_settings
+from commonart_desktop.core.settings import load_settings, provenance_options
 from engine.contract import events
-from engine.contract.errors import BadFile, Phrase, UsageError, from_wire
+from engine.contract.errors import BadFile, Phrase, PromptHidden, UsageError, from_wire
 from engine.contract.lock import is_held
 from engine.contract.queue import Ledger
 from engine.contract.recipe import request_of
@@ -32,9 +32,11 @@ def add(subparsers: Any) -> None:
     add_picture_options(parser)
     parser.add_argument("--like", type=Path, metavar="IMAGE", help=tr("make a picture of ours again; other options change it"))
     parser.add_argument("--batch-size", type=int, metavar="N", help=tr("pictures denoised together; chosen by the device if not given"))
-    parser.add_argument("--device", default=None, help=tr("auto, cpu, cuda, cuda:1, mps"))
+    parser.add_argument("--device", default=None, help=tr("auto, cpu, cuda, cuda:1, mps; for exported models also tensorrt, directml, openvino, coreml"))
+    parser.add_argument("--backend", choices=("auto", "pytorch", "onnx"), help=tr("what runs the model; auto chooses by its folder"))
     parser.add_argument("--json", action="store_true", help=tr("one JSON object a picture on standard output"))
     parser.add_argument("--quiet", action="store_true", help=tr("no progress bar"))
+    parser.add_argument("--no-sign", action="store_true", help=tr("do not sign the pictures"))
     parser.set_defaults(run=run)
 
 
@@ -42,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Make the pictures; returns the exit status."""
     _sweep()
     options: list[str] = ["--until-empty", "--device", args.device or load_settings().device]
-    options += batch_option(args.batch_size)
+    options += [*backend_option(args.backend), *batch_option(args.batch_size), *provenance_options(sign=False if args.no_sign else None)]
     want = ""
     if args.like is not None:
         requests, replay, want = _again(args)
@@ -109,6 +111,8 @@ def _again(args: argparse.Namespace) -> tuple[list[ImageRequest], list[str], str
         from engine.contract.errors import NoRecipe
 
         raise NoRecipe(path=args.like)
+    if recipe.get("prompt_hidden") is True:
+        raise PromptHidden(path=args.like)
     original = request_of(recipe)
     changes = settings_from(args)
     if "model" not in changes and "/" in original.model and Path(original.model).exists():

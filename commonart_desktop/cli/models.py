@@ -112,7 +112,7 @@ def _info(args: argparse.Namespace) -> int:
     if not info["licences"]:
         print(tr("no licence found"))
     words = {True: tr("fits"), False: tr("does not fit"), None: "–"}
-    for dtype in ("fp32", "bf16") if info["memory"] else ():
+    for dtype in [d for d in ("fp32", "bf16", "fp16") if d in (info["memory"] or {})]:
         need = info["memory"][dtype]
         print(tr("{dtype}: about {need}; memory: {ram}, graphics card: {gpu}", dtype=dtype, need=_size(need["total"]), ram=words[need["fits_ram"]],
                  gpu=words[need["fits_gpu"]]))

@@ -54,6 +54,11 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=FORMATS, help=tr("the file format (png)"))
 
 
+def backend_option(name: str | None) -> list[str]:
+    """The worker's option for what runs the model."""
+    return ["--backend", name] if name else []
+
+
 def batch_option(count: int | None) -> list[str]:
     """The worker's option for a micro-batch. Raises BadValue."""
     if count is None:

@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from PySide6.QtCore import QCoreApplication, QLibraryInfo, QLocale, QObject, QSettings, QTranslator
+from PySide6.QtCore import QLibraryInfo, QLocale, QObject, QSettings, QTranslator
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
-from PySide6.QtWidgets import QApplication, QMessageBox, QWidget
+from PySide6.QtWidgets import QApplication, QMessageBox
 
 from commonart_desktop.core import i18n
 from commonart_desktop.core.home import home, resources
 from commonart_desktop.core.ledger import open_ledger
 from commonart_desktop.gui import theme
+from commonart_desktop.gui.composition import CompositionGuard
 from commonart_desktop.gui.context import Context, Notices, SettingsStore
 from commonart_desktop.gui.engine import Engine
-from commonart_desktop.gui.gallery_page import GalleryPage
-from commonart_desktop.gui.main_window import MainWindow
-from commonart_desktop.gui.make_page import MakePage
-from commonart_desktop.gui.models_page import ModelsPage
-from commonart_desktop.gui.settings_page import SettingsPage
+from commonart_desktop.gui.main_window import LEAVE, MainWindow
+from commonart_desktop.gui.pages import PAGES
 from engine.contract.errors import CommonArtError
 from engine.contract.recipe import request_of
-
-#: page name -> (title, icon, builder); a page is here once it works
-PageBuilder = Callable[[Context], QWidget]
-
-
-def page_table() -> list[tuple[str, str, str, PageBuilder]]:
-    """The pages in side bar order, named in the language in force."""
-    # in full: lupdate does not see through another name
-    return [("make", QCoreApplication.translate("pages", "Make"), "make", MakePage),
-            ("pictures", QCoreApplication.translate("pages", "Pictures"), "pictures", GalleryPage),
-            ("models", QCoreApplication.translate("pages", "Models"), "models", ModelsPage),
-            ("settings", QCoreApplication.translate("pages", "Settings"), "settings", SettingsPage)]
 
 
 class Application(QObject):
@@ -47,18 +34,33 @@ class Application(QObject):
         self._translators: list[QTranslator] = []
         self.settings = SettingsStore()
         self.state = QSettings(str(home() / "window.ini"), QSettings.Format.IniFormat)
+        _name_the_language()
         self._speak()
-        theme.apply(app, self.settings.now.theme)
+        theme.apply(app, self.settings.now.theme, self._zoom(), dressed=False)
+        self._guard = CompositionGuard(app)
         self.ledger, rescued = open_ledger()
         self.engine = Engine(self.ledger, self.settings, backend=backend)
         self.notices = Notices()
         self.window = self._build()
-        self._shown_as = (self.settings.now.language, self.settings.now.theme)
+        theme.dress(app)
+        self._shown_as = self._looks()
         self.settings.changed.connect(self._on_settings)
-        app.styleHints().colorSchemeChanged.connect(lambda _: theme.apply(app, self.settings.now.theme))
+        app.styleHints().colorSchemeChanged.connect(self._on_scheme)
         if rescued is not None:
             self.notices.say(i18n.tr("The queue was damaged. It is kept as {path}; {count} picture(s) were saved from it.",
                                      path=rescued[0], count=rescued[1]))
+        elif self.settings.trouble is not None:
+            self.notices.complain(self.settings.trouble)
+
+    def _zoom(self) -> float:
+        """Size of the letters, 1 as designed."""
+        try:
+            return min(2.0, max(0.75, float(str(self.state.value(theme.ZOOM, "1")))))
+        except ValueError:
+            return 1.0
+
+    def _looks(self) -> tuple[str, str, float]:
+        return self.settings.now.language, self.settings.now.theme, self._zoom()
 
     def _speak(self) -> None:
         """Qt's own words and ours, in the language of the settings or the system."""
@@ -78,40 +80,45 @@ class Application(QObject):
     def _build(self) -> MainWindow:
         window = MainWindow()
         context = Context(self.ledger, self.engine, self.settings, self.notices, self.state, window.go_to)
-        for name, title, icon, builder in page_table():
-            window.add_page(name, title, icon, builder(context))
-        make, pictures = window.pages["make"], window.pages["pictures"]
-        assert isinstance(make, MakePage) and isinstance(pictures, GalleryPage)
-        pictures.use_recipe.connect(lambda recipe: self._use(make, recipe))
+        for page in PAGES:
+            window.add_page(page.name, page.shown_as(), page.icon, lambda page=page: page.build(context))
+        window.built.connect(lambda _, page: hasattr(page, "use_recipe") and page.use_recipe.connect(self._use))
         window.finish(context)
-        page = str(self.state.value("window/page", "make"))
-        window.go_to(page if page in window.pages else "make")
+        name = str(self.state.value("window/page", ""))
+        window.go_to(name if name in window.titles else PAGES[0].name)
         return window
 
-    def _use(self, make: MakePage, recipe: dict[str, Any]) -> None:
-        """Settings of a picture in the gallery go to the Make page."""
+    def _use(self, recipe: dict[str, Any]) -> None:
+        """Settings of a picture go to the Make page."""
+        make: Any = self.window.page("make")
         try:
             make.compose.use_request(request_of(recipe))
         except CommonArtError as e:
             self.notices.complain(e)
 
+    def _on_scheme(self, *_: object) -> None:
+        """The system went dark or light."""
+        theme.apply(self._app, self.settings.now.theme, self._zoom())
+
     def _on_settings(self) -> None:
-        now = (self.settings.now.language, self.settings.now.theme)
-        if now == self._shown_as:
+        now, before = self._looks(), self._shown_as
+        if now == before:
             return
-        language_changed = now[0] != self._shown_as[0]
         self._shown_as = now
-        theme.apply(self._app, self.settings.now.theme)
-        if language_changed:  # every text is set where a widget is made: make them anew
+        anew = (now[0], now[2]) != (before[0], before[2])  # texts and sizes are set where a widget is made
+        if anew:
+            self.window.setUpdatesEnabled(False)
+        theme.apply(self._app, self.settings.now.theme, self._zoom(), dressed=not anew)
+        if anew:
             self._speak()
-            old, page = self.window, self.window.current()
-            self.state.setValue("window/geometry", old.saveGeometry())
-            self.state.setValue("window/page", page)
-            for one in old.pages.values():
-                if hasattr(one, "keep"):
-                    one.keep()  # drafts and sizes
+            old, shown = self.window, self.window.isVisible()
+            old.keep()
+            old.rest()
             self.window = self._build()
-            self.window.show()
+            theme.dress(self._app)
+            if shown:
+                self.window.show()
+            old.hide()
             old.deleteLater()
 
     def raise_window(self) -> None:
@@ -122,12 +129,17 @@ class Application(QObject):
 
     def close(self, *, leave_working: bool) -> None:
         """End: keep drafts, and the engine at work if so wished."""
-        for page in self.window.pages.values():
-            if hasattr(page, "keep"):
-                page.keep()
+        self.window.keep()
+        self.window.rest()
         self.state.sync()
         self.engine.shut(leave_working=leave_working)
         self.ledger.close()
+
+
+def _name_the_language() -> None:
+    """macOS and Windows tell Qt the user's language, but not by the environment, where the rest of the program looks."""
+    if not any(os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG")):
+        os.environ["LANG"] = (QLocale.system().uiLanguages() or ["en"])[0].replace("-", "_")
 
 
 def _server_name() -> str:
@@ -163,10 +175,16 @@ def main(argv: Sequence[str]) -> int:
         text, hint = i18n.sentence(e)
         QMessageBox.critical(None, "CommonArt Desktop", f"{text}\n\n{hint}")
         return e.exit_status
-    server.newConnection.connect(whole.raise_window)
+
+    def asked() -> None:
+        while (caller := server.nextPendingConnection()) is not None:
+            caller.disconnected.connect(caller.deleteLater)
+        whole.raise_window()
+
+    server.newConnection.connect(asked)
     whole.window.show()
     status = app.exec()
-    leave = whole.state.value("engine/leave_working", "false") == "true" and whole.engine.now == "working"
+    leave = str(whole.state.value(LEAVE, "false")) == "true" and whole.engine.now == "working"
     whole.close(leave_working=leave)
     server.close()
     return status

@@ -49,6 +49,14 @@ class WheelGuard(QObject):
         for field in [*form.findChildren(QComboBox), *form.findChildren(QAbstractSpinBox)]:
             field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             field.installEventFilter(self)
+            if isinstance(field, QAbstractSpinBox):
+                pad(field)
+
+
+def pad(box: QAbstractSpinBox) -> QAbstractSpinBox:
+    """A number as far from the border as text is: Qt does not apply a style sheet's padding to it."""
+    box.lineEdit().setTextMargins(SPACE["s"] - 2, 0, 0, 0)
+    return box
 
 
 def column(*widgets: QWidget) -> QVBoxLayout:

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFileDialog,
 from commonart_desktop.core.compose import MAX_PICTURES
 from commonart_desktop.core.i18n import sentence
 from commonart_desktop.gui.compose_fields import ModelChoice, SeedField, SizeField, Under, WheelGuard, column, roomy, row
+from commonart_desktop.gui.compose_loras import LoraField
 from commonart_desktop.gui.compose_work import Background
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.theme import icon
@@ -33,6 +34,15 @@ class ComposeForm(QWidget):
         self._default_model = context.settings.now.model
         self.model = ModelChoice(background)
         self.model.set_value(self._default_model)
+        self.loras = LoraField(background)
+        self.quality = roomy(QComboBox(accessibleName=self.tr("Quality")))
+        for key, text, tip in (("exact", self.tr("Exact"), self.tr("The very picture that the seed stands for.")),
+                               ("balanced", self.tr("Balanced"), self.tr("Faster, with differences that are hard to see.")),
+                               ("fast", self.tr("Fast"), self.tr("Much faster; details differ from the exact picture.")),
+                               ("draft", self.tr("Draft"), self.tr("The fastest, to try out prompts."))):
+            self.quality.addItem(text, key)
+            self.quality.setItemData(self.quality.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.quality_hint = Under("hint")
         self.size = SizeField()
         self.steps = QSpinBox(minimum=1, maximum=1000, value=20, accessibleName=self.tr("Steps"))
         self.guidance = QDoubleSpinBox(minimum=0, maximum=100, value=4.5, singleStep=0.5, decimals=2, accessibleName=self.tr("Guidance"))
@@ -59,7 +69,7 @@ class ComposeForm(QWidget):
         self._lay_out(browse)
         self._read_settings()
         context.settings.changed.connect(self._on_settings)
-        for signal in (self.size.changed, self.steps.valueChanged, self.guidance.valueChanged, self.sampler.currentIndexChanged, self.seed.changed,
+        for signal in (self.loras.changed, self.quality.currentIndexChanged, self.size.changed, self.steps.valueChanged, self.guidance.valueChanged, self.sampler.currentIndexChanged, self.seed.changed,
                        self.count.valueChanged, self.out.textChanged, self.name.textChanged, self.format.currentIndexChanged,
                        self.dtype.currentIndexChanged, self.deterministic.toggled, self.job.textChanged):
             signal.connect(self._on_change)
@@ -77,9 +87,11 @@ class ComposeForm(QWidget):
         form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
         guidance = QLabel(self.tr("Guidance"))
         form.addRow(self.tr("Model"), self.model)
+        form.addRow(self.tr("LoRA"), self.loras)
         form.addRow(self.tr("Size"), self.size)
         form.addRow(self.tr("Steps"), row(self.steps, guidance, self.guidance))
         form.addRow(self.tr("Sampler"), self.sampler)
+        form.addRow(self.tr("Quality"), column(self.quality, self.quality_hint))
         form.addRow(self.tr("Seed"), self.seed)
         each = QLabel(self.tr("of each prompt"))
         form.addRow(self.tr("Pictures"), row(self.count, each))
@@ -107,7 +119,8 @@ class ComposeForm(QWidget):
 
     def values(self) -> dict[str, Any]:
         """What is in the fields, JSON-ready."""
-        return {"model": self.model.value(), "shape": self.size.key(), "width": self.size.width_box.value(), "height": self.size.height_box.value(),
+        return {"model": self.model.value(), "loras": self.loras.value(), "lora_merged": self.loras.merged.isChecked(),
+                "preset": self.quality.currentData(), "shape": self.size.key(), "width": self.size.width_box.value(), "height": self.size.height_box.value(),
                 "steps": self.steps.value(), "guidance": self.guidance.value(), "sampler": self.sampler.currentData(), "seed_mode": self.seed.key(),
                 "seed": self.seed.number.text(), "count": self.count.value(), "out": self.out.text(), "name": self.name.text(),
                 "format": self.format.currentData(), "dtype": self.dtype.currentData(), "deterministic": self.deterministic.isChecked(),
@@ -121,6 +134,10 @@ class ComposeForm(QWidget):
 
         if of("model", str):
             self.model.set_value(values["model"])
+        if of("loras", (list, tuple)) is not None:
+            self.loras.set_value(values["loras"])
+        if of("lora_merged", bool) is not None:
+            self.loras.merged.setChecked(values["lora_merged"])
         if of("shape", str):
             self.size.set_shape(values["shape"], of("width", int) or 512, of("height", int) or 512)
         elif "width" in values:
@@ -128,7 +145,7 @@ class ComposeForm(QWidget):
         for box, key, kind in ((self.steps, "steps", int), (self.guidance, "guidance", (int, float)), (self.count, "count", int)):
             if of(key, kind) is not None:
                 box.setValue(min(values[key], 10**8))  # the box itself knows its range
-        for combo, key in ((self.sampler, "sampler"), (self.format, "format"), (self.dtype, "dtype")):
+        for combo, key in ((self.sampler, "sampler"), (self.format, "format"), (self.dtype, "dtype"), (self.quality, "preset")):
             if combo.findData(values.get(key)) >= 0:
                 combo.setCurrentIndex(combo.findData(values[key]))
         if of("seed_mode", str):
@@ -142,14 +159,15 @@ class ComposeForm(QWidget):
     def base(self) -> dict[str, Any]:
         """The settings in the words of ``ImageRequest``, without prompt and seed."""
         width, height = self.size.value()
-        return {"model": self.model.value(), "width": width, "height": height, "steps": self.steps.value(), "guidance": self.guidance.value(),
+        return {"model": self.model.value(), "loras": self.loras.value(), "lora_merged": self.loras.merged.isChecked() or not self.loras.value(),
+                "preset": self.quality.currentData(), "width": width, "height": height, "steps": self.steps.value(), "guidance": self.guidance.value(),
                 "sampler": self.sampler.currentData(), "dtype": self.dtype.currentData(), "deterministic": self.deterministic.isChecked(),
                 "out": str(Path(self.out.text().strip() or self._context.out).expanduser().absolute()),
                 "name": self.name.text().strip() or self._context.settings.now.name, "format": self.format.currentData()}
 
     def first_problem(self) -> QWidget | None:
         """The field to correct before anything can be made; what is wrong stands under it."""
-        for field, problem in ((self.model.combo, self.model.problem()), (self.size.width_box, self.size.problem()),
+        for field, problem in ((self.model.combo, self.model.problem()), (self.loras.combo, self.loras.problem()), (self.size.width_box, self.size.problem()),
                                (self.seed.number, self.seed.problem()), (self.name, self._name_problem())):
             if problem is not None:
                 return field
@@ -191,6 +209,9 @@ class ComposeForm(QWidget):
     def _on_change(self, *_: object) -> None:
         self._tell_name()
         self.out.setToolTip(self.base()["out"])
+        told = str(self.quality.currentData(Qt.ItemDataRole.ToolTipRole))
+        self.quality.setToolTip(told)
+        self.quality_hint.tell(told)
         self.changed.emit()
 
     def _browse(self) -> None:

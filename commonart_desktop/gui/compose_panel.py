@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QLocale, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QLocale, QTimer, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut, QShowEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from commonart_desktop.core.compose import Order, orders
 from commonart_desktop.core.i18n import sentence
+from commonart_desktop.gui.actions import KEYS, native
 from commonart_desktop.gui.compose_fields import Under
 from commonart_desktop.gui.compose_form import ComposeForm
 from commonart_desktop.gui.compose_work import Added, Background, enqueue, preview, settings_of_picture, settings_of_request, take_back
@@ -20,12 +21,14 @@ from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.first_run import FirstRun
 from commonart_desktop.gui.presets import PresetBar
 from commonart_desktop.gui.prompt_edit import PromptEdit
+from commonart_desktop.gui.scroll import FormScroll
 from commonart_desktop.gui.tokens import SPACE
 from engine.contract.errors import CommonArtError
 from engine.contract.promptfile import SUFFIXES
 from engine.contract.request import ImageRequest
 
 PICTURES = (".png", ".webp", ".jpg", ".jpeg")
+LORA = ".safetensors"
 DRAFT = "compose/draft"  # in context.state: the panel's values as JSON
 
 
@@ -74,18 +77,15 @@ class ComposePanel(QWidget):
         for w in (title, self.card, self.prompt, self.prompt_error, self.total, self.sample, self.negative, self.presets, self.form):
             fields.addWidget(w)
         fields.addStretch()
-        scroll = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inside)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        scroll.setMinimumWidth(inside.minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width())
+        scroll = FormScroll(inside)
+        self._scroll, self._inside = scroll, inside
         actions = QHBoxLayout()
         actions.setContentsMargins(SPACE["l"], SPACE["s"], SPACE["l"], SPACE["m"])
         actions.setSpacing(SPACE["s"])
         self.add_button.setProperty("main", True)
         for button, key in ((self.add_button, "Ctrl+Return"), (self.now_button, "Ctrl+Shift+Return")):
-            shown = QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText)
-            button.setToolTip(f"{button.text()} ({shown})")
+            button.setProperty(KEYS, key)
+            button.setToolTip(f"{button.text()} ({native(key)})")
         actions.addWidget(self.add_button, 1)
         actions.addWidget(self.now_button)
         whole = QVBoxLayout(self)
@@ -109,8 +109,18 @@ class ComposePanel(QWidget):
         self.form.changed.connect(self._on_change)
         self.presets.chosen.connect(self.fill)
 
+    def _fit(self) -> None:
+        """As wide as its fields need: there is no scroll bar for that."""
+        self._scroll.setMinimumWidth(self._inside.minimumSizeHint().width() + self._scroll.verticalScrollBar().sizeHint().width())
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange and self._shown:
+            self._fit()
+
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
+        self._fit()
         if not self._shown:
             self._shown = True
             self.prompt.setFocus()
@@ -279,17 +289,19 @@ class ComposePanel(QWidget):
         self.take_files([url.toLocalFile() for url in event.mimeData().urls()])
 
     def take_files(self, paths: Sequence[str]) -> None:
-        """Prompt files become jobs, a picture's settings go into the fields."""
+        """Prompt files become jobs, a picture's settings go into the fields, a LoRA joins the others."""
         pictures = []
         for path in map(Path, paths):
             if path.suffix.lower() in SUFFIXES:
                 self._enqueue(path.name, [], path)
             elif path.suffix.lower() in PICTURES:
                 pictures.append(path)
+            elif path.suffix.lower() == LORA:
+                self.form.loras.add(str(path))
             else:
                 self._context.notices.say(self.tr("{name} cannot be used here.").format(name=path.name or "…"), self.tr(
-                    "Drop a list of prompts ({lists}) or a picture made by this program ({pictures}).").format(
-                        lists=" ".join(SUFFIXES), pictures=" ".join(PICTURES[:3])))
+                    "Drop a list of prompts ({lists}), a picture made by this program ({pictures}), or a LoRA ({lora}).").format(
+                        lists=" ".join(SUFFIXES), pictures=" ".join(PICTURES[:3]), lora=LORA))
         if pictures:
             chosen = pictures[-1]
             self.background.run(lambda: settings_of_picture(str(chosen)), lambda v: self._on_picture(chosen.name, v), self._context.notices.complain)

@@ -184,7 +184,8 @@ def settings_of_request(r: ImageRequest) -> dict[str, Any]:
     """The form's values for making this very picture again; the model by name."""
     return {"prompt": r.prompt if template.is_plain(r.prompt) else template.escape(r.prompt), "negative": r.negative, "model": r.model,
             "width": r.width, "height": r.height, "steps": r.steps, "guidance": float(r.guidance), "sampler": r.sampler, "seed_mode": "fixed",
-            "seed": str(r.seed), "count": 1, "dtype": r.dtype, "deterministic": r.deterministic, "format": r.format}
+            "seed": str(r.seed), "count": 1, "preset": r.preset,
+            "loras": [list(pair) for pair in r.loras], "lora_merged": r.lora_merged, "dtype": r.dtype, "deterministic": r.deterministic, "format": r.format}
 
 
 def settings_of_parameters(text: str, path: str) -> dict[str, Any]:

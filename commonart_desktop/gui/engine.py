@@ -27,6 +27,7 @@ class Engine(QObject):
         self.now = "off"
         self.device = ""
         self._saved: list[float] = []  # when pictures came, for the pace
+        self._seen = False  # a worker that an earlier window or another program started is at work
         self._heard.connect(self._on_event)
 
     @property
@@ -40,8 +41,22 @@ class Engine(QObject):
         found = self._ledger.path.parent.glob(f"{self._ledger.path.name}.worker-*.lock")
         return [p.name for p in found if is_held(p)]
 
+    def look(self) -> None:
+        """Find a worker that this window did not start: it tells nothing here, but its lease and its rows can be seen."""
+        if self._worker is not None:
+            self._seen = False
+        elif self._others():
+            self._seen = True
+            counts = self._ledger.counts()
+            self._set("paused" if self._ledger.paused()[0] else "working" if counts["waiting"] or counts["running"] else "idle")
+        elif self._seen:
+            self._seen = False
+            self._set("off")
+
     def start(self, *, resume: bool = False) -> None:
         """Start a worker unless one is alive. ``resume`` also brings home what a dead one left."""
+        if self._worker is not None and self.now == "dead" and self._worker.process.poll() is not None:
+            self._worker = None  # its end is on its way to us
         if self._worker is not None or self._others():
             return
         options = ["--detached", "--preview", "4", "--device", self._settings.now.device, *(["--resume"] if resume else [])]

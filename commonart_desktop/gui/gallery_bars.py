@@ -1,4 +1,4 @@
-"""Round the wall of pictures: what to look for above, how large below, and the selected one's recipe beside it."""
+"""Round the wall of pictures: what to look for above, how large below."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import os
 from pathlib import Path
 
 from PySide6.QtCore import QLocale, QSignalBlocker, Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QKeyEvent
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QMenu, QPushButton, QSizePolicy, QSlider, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QMenu, QPushButton, QSlider, QToolButton, QVBoxLayout, QWidget
 
-from commonart_desktop.gui.gallery_index import SORTS, Picture, Query
-from commonart_desktop.gui.gallery_panel import RecipePanel
+from commonart_desktop.gui.gallery_index import SORTS, Query
 from commonart_desktop.gui.gallery_view import SIZES
 from commonart_desktop.gui.theme import icon
 from commonart_desktop.gui.tokens import SPACE
@@ -43,8 +42,8 @@ class FilterBar(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.search = _Search(placeholderText=self.tr("Search prompts and settings"), clearButtonEnabled=True, accessibleName=self.tr("Search"),
-                              toolTip=self.tr("Every word must occur (Ctrl+F)"))
+        self.search = _Search(placeholderText=self.tr("Search"), clearButtonEnabled=True, accessibleName=self.tr("Search"),
+                              toolTip=self.tr("Search prompts and settings: every word must occur, as in: rain seed:7 steps:20 sampler:euler (Ctrl+F)"))
         self.search.addAction(icon("search"), QLineEdit.ActionPosition.LeadingPosition)
         self.search.setMinimumWidth(140)
         self.search.left.connect(self.left)
@@ -160,47 +159,31 @@ class SizeBar(QWidget):
         self.count.setText("  ·  ".join(parts))
 
 
-class SidePanel(QWidget):
-    """The selected picture's actions and recipe. ``rated`` when a rating is chosen here."""
+class EmptyState(QWidget):
+    """What the page is for, or why nothing is shown, and the first thing to do about it."""
 
-    rated = Signal(int)
-
-    def __init__(self, actions: dict[str, QAction]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.recipe = RecipePanel()
+        self.title = QLabel(wordWrap=True, alignment=Qt.AlignmentFlag.AlignCenter)
+        self.title.setProperty("role", "title")
+        self.text = QLabel(wordWrap=True, alignment=Qt.AlignmentFlag.AlignCenter)
+        self.button = QPushButton()
+        self.button.setProperty("main", True)
         column = QVBoxLayout(self)
-        column.setContentsMargins(SPACE["s"], 0, 0, 0)
-        column.setSpacing(SPACE["s"])
-        for name in ("use", "variations"):
-            button = QPushButton(actions[name].text(), toolTip=actions[name].toolTip())
-            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            button.setProperty("main", name == "use")
-            button.clicked.connect(actions[name].trigger)
-            button.setEnabled(actions[name].isEnabled())
-            actions[name].enabledChanged.connect(button.setEnabled)
-            column.addWidget(button)
-        row = QHBoxLayout()
-        row.setSpacing(0)
-        for name in ("star", "compare", "copy_prompt", "copy", "folder", "trash"):
-            tool = QToolButton()
-            tool.setDefaultAction(actions[name])
-            tool.setAccessibleName(actions[name].text())
-            row.addWidget(tool)
-        row.addStretch()
-        self.rating = QComboBox(accessibleName=self.tr("Rating"), toolTip=self.tr("Rating (0 to 5)"))
-        for n in range(6):
-            self.rating.addItem("–" if n == 0 else f"{n} / 5", n)
-        self.rating.activated.connect(lambda n: self.rated.emit(n))
-        row.addWidget(self.rating)
-        column.addLayout(row)
-        column.addWidget(self.recipe, 1)
-        self.setMinimumWidth(240)
-        self._shown: object = None
+        column.setSpacing(SPACE["m"])
+        column.addStretch(2)
+        column.addWidget(self.title)
+        column.addWidget(self.text)
+        column.addWidget(self.button, 0, Qt.AlignmentFlag.AlignCenter)
+        column.addStretch(3)
 
-    def show_picture(self, picture: Picture | None, prompt: str, text: str, count: int) -> None:
-        self.rating.setEnabled(picture is not None)
-        self.rating.setCurrentIndex(picture.rating if picture is not None else 0)
-        told = (picture.path if picture else "", picture.mtime if picture else 0, prompt, text, count)
-        if told != self._shown:  # a rating changes nothing of the text, and a selected text stays selected
-            self._shown = told
-            self.recipe.show_recipe(picture, prompt, text, count)
+    def tell(self, *, narrowed: bool, scanning: bool) -> None:
+        """``narrowed``: there may be pictures, but none that is looked for."""
+        if narrowed:
+            self.title.setText(self.tr("No picture fits"))
+            self.text.setText(self.tr("Every word must occur in the prompt or the settings."))
+            self.button.setText(self.tr("Show all pictures"))
+        else:
+            self.title.setText(self.tr("Looking through the folders…") if scanning else self.tr("Your pictures will be here"))
+            self.text.setText(self.tr("Find, compare and rate what you made, and make more of what you like."))
+            self.button.setText(self.tr("Make pictures"))

@@ -17,22 +17,35 @@ from engine.contract.recipe import request_of
 VARIATIONS = 4
 
 
-def to_bin(paths: Sequence[str]) -> list[tuple[str, str]]:
-    """Move files to the recycle bin; (path, where it is now or empty) of those that went."""
-    went = []
+@dataclasses.dataclass(frozen=True)
+class Binned:
+    """``went``: (path, where it is now or empty); ``gone``: no longer there when asked; ``kept``: (path, why it could not be moved)."""
+
+    went: tuple[tuple[str, str], ...] = ()
+    gone: tuple[str, ...] = ()
+    kept: tuple[tuple[str, str], ...] = ()
+
+
+def to_bin(paths: Sequence[str]) -> Binned:
+    """Move files to the recycle bin. Where there is none they stay where they are: nothing is ever deleted past undoing."""
+    went, gone, kept = [], [], []
     for path in paths:
         file = QFile(path)
-        if file.moveToTrash():
+        if not file.exists():
+            gone.append(path)
+        elif file.moveToTrash():
             now = file.fileName()
             went.append((path, now if now != path and Path(now).is_file() else ""))
-    return went
+        else:
+            kept.append((path, file.errorString()))
+    return Binned(tuple(went), tuple(gone), tuple(kept))
 
 
 def from_bin(went: Sequence[tuple[str, str]]) -> list[str]:
     """Bring files back to where they were, over nothing; the paths of those that came."""
     came = []
     for path, now in went:
-        if now and QFile(now).rename(path):
+        if now and not Path(path).exists() and QFile(now).rename(path):
             came.append(path)
             trash = Path(now)
             (trash.parent.parent / "info" / f"{trash.name}.trashinfo").unlink(missing_ok=True)  # Linux's note of where it was

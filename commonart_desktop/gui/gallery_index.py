@@ -5,22 +5,20 @@ The files are the truth; only stars and ratings live here alone, so a rated pict
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sqlite3
-import threading
-import time
 import unicodedata
 from array import array
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from commonart_desktop.core.picture_text import ENDINGS, read_text, recipe_of
+from commonart_desktop.core.picture_text import read_text, recipe_of
 
-BATCH = 200  # files between two writes
+VERSION = 2  # of the words that are searched: an older index reads its files anew
 SORTS = ("newest", "rating", "name")
 _ORDER = {"newest": "mtime DESC, id DESC", "rating": "rating DESC, mtime DESC, id DESC", "name": "name COLLATE NOCASE, id"}
 _SCHEMA = """
@@ -49,6 +47,17 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """What is selected: all ids, the first two as pictures, and how it was made if it is one alone."""
+
+    ids: Sequence[int] = ()
+    pictures: tuple[Picture, ...] = ()
+    prompt: str = ""
+    text: str = ""  # the recipe as JSON, or another tool's parameters
+    recipe: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
 class Query:
     """Which pictures, and in what order."""
 
@@ -73,7 +82,10 @@ def describe(path: Path) -> tuple[str, str, str]:
         return prompt, plain(f"{path.name} {text.parameters}"), text.parameters
     asked: dict[str, Any] = recipe["request"]
     prompt = str(asked.get("prompt", ""))
-    parts = [prompt, path.name, *(str(asked.get(k, "")) for k in ("template", "negative", "model", "sampler", "seed", "steps", "guidance"))]
+    parts = [prompt, path.name, *(str(asked.get(k, "")) for k in ("template", "negative"))]
+    parts += [f"{k}:{asked[k]}" for k in ("model", "sampler", "seed", "steps", "guidance", "dtype") if asked.get(k) not in (None, "")]  # seed:7, or just 7
+    loras = asked.get("loras")
+    parts += [f"lora:{pair[0]}" for pair in (loras if isinstance(loras, list) else ()) if isinstance(pair, list) and pair]
     return prompt, plain(" ".join([*parts, f"{asked.get('width')}x{asked.get('height')}"])), text.recipe
 
 
@@ -87,6 +99,9 @@ class Index:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.executescript(_SCHEMA)
+            if self._db.execute("PRAGMA user_version").fetchone()[0] < VERSION:
+                self._db.execute("UPDATE pictures SET mtime = 0")
+                self._db.execute(f"PRAGMA user_version = {VERSION}")
         except sqlite3.Error:
             self._db.close()
             raise
@@ -111,14 +126,26 @@ class Index:
         for word in plain(query.text).split():
             where.append("instr(words, ?) > 0")
             values.append(word)
-        found = self._db.execute(f"SELECT id FROM pictures WHERE {' AND '.join(where)} ORDER BY {_ORDER[query.sort]}", values)
-        return array("q", (r[0] for r in found))
+        # one row of text: SQLite works without Python's lock, which 50,000 rows would pass to and fro with the window
+        inner = f"SELECT id FROM pictures WHERE {' AND '.join(where)} ORDER BY {_ORDER[query.sort]}"
+        found = self._db.execute(f"SELECT group_concat(id) FROM ({inner})", values).fetchone()[0]
+        return array("q", map(int, found.split(",") if found else ()))
 
     def pictures(self, ids: Sequence[int]) -> list[Picture]:
         """These rows, in no order; those gone are left out."""
-        marks = ", ".join("?" * len(ids))
-        found = self._db.execute(f"SELECT id, path, mtime, size, rating, starred, substr(prompt, 1, 500) FROM pictures WHERE id IN ({marks})", tuple(ids))
-        return [Picture(r[0], r[1], r[2], r[3], r[4], bool(r[5]), r[6]) for r in found]
+        found: list[Picture] = []
+        for start in range(0, len(ids), 500):
+            some = tuple(ids[start:start + 500])
+            rows = self._db.execute("SELECT id, path, mtime, size, rating, starred, substr(prompt, 1, 500) FROM pictures "
+                                    f"WHERE id IN ({', '.join('?' * len(some))})", some).fetchall()
+            found += [Picture(r[0], r[1], r[2], r[3], r[4], bool(r[5]), r[6]) for r in rows]
+        return found
+
+    def chosen(self, ids: Sequence[int]) -> Chosen:
+        """What the panel and the large view need of a selection, in its order."""
+        found = {p.id: p for p in self.pictures(ids[:2])}
+        prompt, text = self.details(ids[0]) if len(ids) == 1 else ("", "")
+        return Chosen(ids, tuple(found[i] for i in ids[:2] if i in found), prompt, text, recipe_of(text))
 
     def details(self, picture: int) -> tuple[str, str]:
         """(whole prompt, recipe as JSON or parameters as text)."""
@@ -128,6 +155,12 @@ class Index:
     def folders(self) -> list[tuple[str, int]]:
         """(folder, pictures in it), by name."""
         return self._db.execute("SELECT folder, count(*) FROM pictures WHERE here = 1 GROUP BY folder ORDER BY folder").fetchall()
+
+    def folders_below(self, folder: str) -> set[str]:
+        """Every folder with pictures that is this one or lies in it."""
+        below = folder.rstrip(os.sep) + os.sep
+        found = self._db.execute("SELECT DISTINCT folder FROM pictures WHERE here = 1 AND (folder = ? OR substr(folder, 1, ?) = ?)", (folder, len(below), below))
+        return {r[0] for r in found.fetchall()}
 
     # changing ---------------------------------------------------------------------------------------------------------
 
@@ -140,10 +173,14 @@ class Index:
             self._db.executemany(sql, rows)
 
     def rate(self, ids: Sequence[int], rating: int) -> None:
-        self._many("UPDATE pictures SET rating = ? WHERE id = ?", ((rating, i) for i in ids))
+        self._db.execute("UPDATE pictures SET rating = ? WHERE id IN (SELECT value FROM json_each(?))", (rating, json.dumps(list(ids))))
 
-    def star(self, ids: Sequence[int], starred: bool) -> None:
-        self._many("UPDATE pictures SET starred = ? WHERE id = ?", ((int(starred), i) for i in ids))
+    def star(self, ids: Sequence[int], starred: bool | None = None) -> None:
+        """None: star them all, or take the stars off if all have one."""
+        these = json.dumps(list(ids))
+        if starred is None:
+            starred = bool(self._db.execute("SELECT 1 FROM pictures WHERE id IN (SELECT value FROM json_each(?)) AND starred = 0", (these,)).fetchone())
+        self._db.execute("UPDATE pictures SET starred = ? WHERE id IN (SELECT value FROM json_each(?))", (int(starred), these))
 
     def put(self, rows: Sequence[tuple[str, str, str, int, int, str, str, str]]) -> None:
         """Add or refresh (path, folder, name, mtime, size, prompt, words, recipe); stars and ratings stay."""
@@ -178,82 +215,3 @@ class Index:
         for (folder,) in self._db.execute("SELECT DISTINCT folder FROM pictures WHERE here = 1").fetchall():
             if folder not in seen:
                 self.away(folder, list(self.known(folder)))
-
-
-def made_folders(ledger: Path) -> list[str]:
-    """The folders in which the queue's pictures lie. An own connection, read only: the window's is not held up."""
-    sep = os.sep
-    try:
-        with closing(sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as db:
-            # what is left when every letter but the separator is cut off the end
-            found = db.execute("SELECT DISTINCT rtrim(path, replace(path, ?, '')) FROM images WHERE state = 'done' AND path IS NOT NULL", (sep,))
-            return [str(Path(r[0])) for r in found if r[0]]
-    except sqlite3.Error:
-        return []  # the queue's own page tells what is wrong with it
-
-
-def scan(index: Index, deep: Sequence[str], flat: Sequence[str], stop: threading.Event, told: Callable[[int], None]) -> bool:
-    """Bring the index up to date with the files: ``deep`` folders with all below them, ``flat`` ones alone.
-
-    ``told`` is called after each write with how many files changed. Returns false if it was stopped.
-    """
-    seen: set[str] = set()
-    todo = [(f, False) for f in reversed(flat)] + [(f, True) for f in reversed(deep)]
-    while todo:
-        folder, below = todo.pop()
-        if folder in seen:
-            continue
-        inner = _scan_folder(index, folder, stop, told)
-        if stop.is_set():
-            return False
-        if inner is None:
-            continue
-        seen.add(folder)
-        if below:
-            todo += [(f, True) for f in sorted(inner)]  # the newest date last, so first
-    index.only_folders(seen)
-    return True
-
-
-def _scan_folder(index: Index, folder: str, stop: threading.Event, told: Callable[[int], None]) -> list[str] | None:
-    """Its subfolders; None if it cannot be looked into."""
-    known = index.known(folder)
-    inner: list[str] = []
-    changed: list[tuple[int, int, str]] = []
-    back: list[str] = []
-    try:
-        with os.scandir(folder) as entries:
-            for number, e in enumerate(entries):
-                if number % 100 == 99:
-                    time.sleep(0.001)  # let the window breathe
-                    if stop.is_set():
-                        return None
-                if e.name.startswith("."):
-                    continue
-                if e.is_dir(follow_symlinks=False):
-                    inner.append(e.path)
-                elif e.name.lower().endswith(ENDINGS) and e.is_file():
-                    stat = e.stat()
-                    old = known.pop(e.name, None)
-                    if old is None or old[:2] != (stat.st_mtime_ns, stat.st_size):
-                        changed.append((stat.st_mtime_ns, stat.st_size, e.name))
-                    elif not old[2]:
-                        back.append(e.name)
-    except OSError:
-        return None
-    gone = [n for n, (_, _, here) in known.items() if here]
-    index.back(folder, back)
-    index.away(folder, gone)
-    if back or gone:
-        told(len(back) + len(gone))
-    changed.sort(reverse=True)  # the newest come into sight first
-    for start in range(0, len(changed), BATCH):
-        rows = []
-        for mtime, size, name in changed[start:start + BATCH]:
-            path = Path(folder, name)
-            rows.append((str(path), folder, name, mtime, size, *describe(path)))
-            if stop.wait(0.0005):
-                return None
-        index.put(rows)
-        told(len(rows))
-    return inner

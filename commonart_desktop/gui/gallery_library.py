@@ -1,9 +1,7 @@
-"""The gallery's two threads: one looks through the folders, the other answers questions and keeps stars and ratings."""
+"""The gallery's three threads: one looks through the folders, one searches and keeps stars and ratings, one fetches what comes into sight."""
 
 from __future__ import annotations
 
-import queue
-import sqlite3
 import threading
 import time
 from array import array
@@ -13,62 +11,13 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
-from commonart_desktop.gui.gallery_index import Index, Query, made_folders, scan
-from engine.contract.errors import CommonArtError
+from commonart_desktop.gui.gallery_clerk import Clerk, open_or_set_aside
+from commonart_desktop.gui.gallery_index import Index, Query
+from commonart_desktop.gui.gallery_scan import Scan, made_folders, nearest
+from commonart_desktop.gui.gallery_steps import steps
 
-#: (first, last, new ids to insert there; empty: remove them)
-Step = tuple[int, int, "array[int]"]
-MAX_STEPS = 60
-
-
-def steps(old: array[int], new: array[int]) -> list[Step] | None:
-    """Removals from the end, then insertions from the start, that make ``old`` into ``new``; None: begin anew."""
-    if not old or not new:
-        return None
-    in_old, in_new = set(old), set(new)
-    gone = [i for i, n in enumerate(old) if n not in in_new]
-    come = [i for i, n in enumerate(new) if n not in in_old]
-    if [n for n in old if n in in_new] != [n for n in new if n in in_old]:
-        return None
-    found: list[Step] = [(first, last, array("q")) for first, last in reversed(_runs(gone))]
-    found += [(first, last, new[first:last + 1]) for first, last in _runs(come)]
-    return found if len(found) <= MAX_STEPS else None
-
-
-def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
-    runs: list[tuple[int, int]] = []
-    for n in numbers:
-        if runs and runs[-1][1] == n - 1:
-            runs[-1] = (runs[-1][0], n)
-        else:
-            runs.append((n, n))
-    return runs
-
-
-class _Clerk(threading.Thread):
-    """A thread with its own connection that does one thing after another. Daemon: it can hold nobody up at the end."""
-
-    def __init__(self, name: str, path: Path, trouble: Callable[[Exception], None]) -> None:
-        super().__init__(name=name, daemon=True)
-        self._path, self._trouble = path, trouble
-        self._work: queue.Queue[Callable[[Index], None] | None] = queue.Queue()
-        self.start()
-
-    def do(self, work: Callable[[Index], None] | None) -> None:
-        self._work.put(work)
-
-    def run(self) -> None:
-        try:
-            index = Index(self._path)
-        except (sqlite3.Error, OSError) as e:
-            self._trouble(e)
-            return
-        while (work := self._work.get()) is not None:
-            try:
-                work(index)
-            except (sqlite3.Error, OSError, CommonArtError) as e:
-                self._trouble(e)
-        index.close()
+#: the ids in which rows were asked for, and the first and last of them
+Place = tuple["array[int]", int, int]
 
 
 class Library(QObject):
@@ -78,6 +27,10 @@ class Library(QObject):
     changed = Signal(object)  # ids whose stars or ratings changed
     grown = Signal(object)  # None, or the path of a picture just made
     folders = Signal(object)  # [(folder, count)]
+    rows = Signal(object, object)  # pictures that were asked for with ``fetch``, and its place
+    chosen = Signal(object)  # the last selection asked for, as Chosen
+    looked = Signal(object, float)  # (folders in which a picture is being written, seconds that the look took)
+    places = Signal(object, bool)  # folders to watch, and whether these are all
     scanned = Signal(int)  # a look through all folders is over; how many files changed
     trouble = Signal(object)  # an exception
     done = Signal(object, object)  # (what ``ask`` was told to call, its result)
@@ -85,13 +38,13 @@ class Library(QObject):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._stop = threading.Event()
-        self._asked = 0
+        self._asked = self._chose = 0
         self._told = 0.0
-        set_aside = _open_or_set_aside(path)
+        set_aside = open_or_set_aside(path)
         self.set_aside = set_aside
-        self.read = Index(path)  # the window's own, for a few rows at a time
-        self._desk = _Clerk("gallery desk", path, self._complain)
-        self._scanner = _Clerk("gallery scan", path, self._complain)
+        self._near = Clerk("gallery rows", path, self._complain)
+        self._desk = Clerk("gallery desk", path, self._complain)
+        self._scanner = Clerk("gallery scan", path, self._complain)
         self.done.connect(lambda then, result: then(result))
 
     def stop(self) -> None:
@@ -99,11 +52,10 @@ class Library(QObject):
         if self._stop.is_set():
             return
         self._stop.set()
-        for clerk in (self._desk, self._scanner):
+        for clerk in (self._near, self._desk, self._scanner):
             clerk.do(None)
-        for clerk in (self._desk, self._scanner):
+        for clerk in (self._near, self._desk, self._scanner):
             clerk.join(10)
-        self.read.close()
 
     @property
     def stopped(self) -> bool:
@@ -121,6 +73,11 @@ class Library(QObject):
 
     def _at_desk(self, work: Callable[[Index], None]) -> None:
         self._desk.do(lambda index: None if self._stop.is_set() else work(index))
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be done."""
+        return all(clerk.idle for clerk in (self._near, self._desk, self._scanner))
 
     def ask(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         """Do anything that may take a moment at the desk, and tell the result in the window's thread."""
@@ -141,10 +98,28 @@ class Library(QObject):
 
         self._at_desk(work)
 
+    def fetch(self, ids: Sequence[int], place: Place | None) -> None:
+        """Ask for these pictures; ``place`` comes back with them."""
+        self._near.do(lambda index: None if self._stop.is_set() else self._say(self.rows, index.pictures(ids), place))
+
+    def choose(self, ids: Sequence[int]) -> None:
+        """Ask what a selection is; one made meanwhile makes this question void."""
+        self._chose += 1
+        number = self._chose
+
+        def work(index: Index) -> None:
+            if number == self._chose and not self._stop.is_set():
+                chosen = index.chosen(ids)
+                if number == self._chose:
+                    self._say(self.chosen, chosen)
+
+        self._near.do(work)
+
     def rate(self, ids: Sequence[int], rating: int) -> None:
         self._change(ids, lambda index: index.rate(ids, rating))
 
-    def star(self, ids: Sequence[int], starred: bool) -> None:
+    def star(self, ids: Sequence[int], starred: bool | None = None) -> None:
+        """None: star them all, or take the stars off if all have one."""
         self._change(ids, lambda index: index.star(ids, starred))
 
     def _change(self, ids: Sequence[int], change: Callable[[Index], None]) -> None:
@@ -153,6 +128,14 @@ class Library(QObject):
             self._say(self.changed, list(ids))
 
         self._at_desk(work)
+
+    def with_paths(self, ids: Sequence[int], work: Callable[[list[str]], Any], then: Callable[[Any], None]) -> None:
+        """Do something with the files of these pictures, in their order, and tell the result in the window's thread."""
+        def find(index: Index) -> None:
+            paths = {p.id: p.path for p in index.pictures(ids)}
+            self._say(self.done, then, work([paths[i] for i in ids if i in paths]))
+
+        self._at_desk(find)
 
     def refresh(self, gone: Sequence[str], back: Sequence[str] = ()) -> None:
         """These files were deleted, and these are there again."""
@@ -175,34 +158,39 @@ class Library(QObject):
 
     def look_through(self, deep: Sequence[str], ledger: Path | None) -> None:
         """Bring the index up to date with the files of these folders and those where the queue's pictures lie."""
-        count = 0
+        def work(scan: Scan, index: Index, count: list[int]) -> None:
+            if scan.all(list(deep), made_folders(ledger) if ledger else []):
+                found = index.folders()
+                self._say(self.folders, found)
+                self._say(self.places, [*nearest(deep), *(f for f, _ in found), *sorted(scan.seen)], True)
+                self._say(self.scanned, sum(count))
+
+        self._scan(work)
+
+    def look_into(self, folders: Sequence[str], roots: Sequence[str]) -> None:
+        """Bring only these up to date: something in them has changed."""
+        def work(scan: Scan, index: Index, count: list[int]) -> None:
+            if scan.some(folders, roots) and sum(count):
+                self._say(self.folders, index.folders())
+                self._say(self.grown, None)
+            self._say(self.places, sorted(scan.seen), False)
+
+        self._scan(work)
+
+    def _scan(self, work: Callable[[Scan, Index, list[int]], None]) -> None:
+        count: list[int] = []
 
         def told(changed: int) -> None:
-            nonlocal count
-            count += changed
+            count.append(changed)
             if time.monotonic() - self._told > 1:
                 self._told = time.monotonic()
                 self._say(self.grown, None)
 
-        def work(index: Index) -> None:
-            if not self._stop.is_set() and scan(index, list(deep), made_folders(ledger) if ledger else [], self._stop, told):
-                self._say(self.folders, index.folders())
-                self._say(self.scanned, count)
+        def begin(index: Index) -> None:
+            if not self._stop.is_set():
+                scan = Scan(index, self._stop, told)
+                began = time.monotonic()
+                work(scan, index, count)
+                self._say(self.looked, scan.unfinished, time.monotonic() - began)
 
-        self._scanner.do(work)
-
-
-def _open_or_set_aside(path: Path) -> Path | None:
-    """A damaged index is put aside; where it is then."""
-    try:
-        Index(path).close()
-        return None
-    except sqlite3.DatabaseError as e:
-        if isinstance(e, sqlite3.OperationalError):
-            raise
-        aside = path.with_name(f"{path.name}.damaged-{int(time.time())}")
-        path.replace(aside)
-        for tail in ("-wal", "-shm"):
-            path.with_name(path.name + tail).unlink(missing_ok=True)
-        Index(path).close()
-        return aside
+        self._scanner.do(begin)

@@ -1,29 +1,30 @@
-"""Tens of thousands of pictures for a view: ids in memory, rows fetched as they come into sight."""
+"""Tens of thousands of pictures for a view: ids in memory, rows fetched in a thread as they come into sight."""
 
 from __future__ import annotations
 
 import html
 from array import array
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QStringListModel, Qt, QTimer, Signal
+from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, Qt, QTimer, Signal
 
 from commonart_desktop.gui.gallery_index import Picture, Query
-from commonart_desktop.gui.gallery_library import Library, Step
+from commonart_desktop.gui.gallery_library import Library, Place
+from commonart_desktop.gui.gallery_steps import Step
 
-WINDOW = 64  # rows fetched together
 KEEP = 3000  # rows kept
 PICTURE = Qt.ItemDataRole.UserRole
 Index = QModelIndex | QPersistentModelIndex
+_NONE = QModelIndex()
 
 
-class PicturesModel(QStringListModel):
+class PicturesModel(QAbstractListModel):
     """The pictures of one query. ``answered`` after each answer, also one that changed nothing.
 
-    It counts its rows in C++, as empty strings: QListView asks for the count once for every row when it lays out, which
-    for 50,000 rows would be 200 ms of Python. What is shown comes from ``data``; the ids change just after the strings.
+    Nothing here waits for the disk: a row that was not fetched yet is None, and is asked for.
     """
 
     answered = Signal()
@@ -31,18 +32,18 @@ class PicturesModel(QStringListModel):
     def __init__(self, library: Library) -> None:
         super().__init__()
         self._library = library
-        self._ids: array[int] = array("q")
-        self._next: array[int] = array("q")
-        for told in (self.rowsInserted, self.rowsRemoved, self.modelReset):
-            told.connect(self._take_next)  # the first to hear
+        self.ids: array[int] = array("q")
         self._rows: OrderedDict[int, Picture] = OrderedDict()
+        self._coming: set[int] = set()
+        self._stale: set[int] = set()  # at hand, but the file may be another now
         self.query = Query()
         self.known = False  # an answer has come
         self._again = QTimer(self, singleShot=True, interval=60)
         self._again.timeout.connect(self._ask)
         library.found.connect(self._on_found)
         library.changed.connect(self._on_changed)
-        library.grown.connect(self._again.start)
+        library.rows.connect(self._on_rows)
+        library.grown.connect(self._on_grown)
 
     def look_for(self, query: Query) -> None:
         """Show the pictures of another query."""
@@ -51,74 +52,87 @@ class PicturesModel(QStringListModel):
 
     def _ask(self) -> None:
         if not self._library.stopped:
-            self._library.find(self.query, self._ids)
+            self._library.find(self.query, self.ids)
 
     def _on_found(self, asked_from: array[int], ids: array[int], steps: list[Step] | None) -> None:
-        if asked_from is not self._ids:
+        if asked_from is not self.ids:
             self._ask()  # an answer to an older question came in between
             return
-        if steps is None and (ids or self._ids):
-            self._next = ids
-            self.setStringList([""] * len(ids))
+        if steps is None and (ids or self.ids):
+            self.beginResetModel()
+            self.ids = ids
+            self.endResetModel()
         for first, last, new in steps or ():
-            fresh = self._ids[:]  # the array that was asked from is never changed: the desk reads it
+            fresh = self.ids[:]  # the array that was asked from is never changed: the desk reads it
             if new:
+                self.beginInsertRows(_NONE, first, last)
                 fresh[first:first] = new
-                self._next = fresh
-                self.insertRows(first, last - first + 1)
+                self.ids = fresh
+                self.endInsertRows()
             else:
+                self.beginRemoveRows(_NONE, first, last)
                 del fresh[first:last + 1]
-                self._next = fresh
-                self.removeRows(first, last - first + 1)
+                self.ids = fresh
+                self.endRemoveRows()
         self.known = True
         self.answered.emit()
 
-    def _take_next(self, *_: object) -> None:
-        self._ids = self._next
+    def _on_grown(self, _: object) -> None:
+        self._stale = set(self._rows)
+        self._again.start()
 
     def _on_changed(self, ids: list[int]) -> None:
-        for one in ids:
-            self._rows.pop(one, None)
-        if len(ids) <= 50:
-            places = [self.place_of(i) for i in ids]
-            for place in (p for p in places if p is not None):
-                self.dataChanged.emit(self.index(place), self.index(place))
-        else:
-            self.dataChanged.emit(self.index(0), self.index(len(self._ids) - 1))
+        known = [i for i in ids if i in self._rows]
+        if known:
+            self._library.fetch(known, None)
         if self.query.rating or self.query.starred or self.query.sort == "rating":
             self._again.start()
 
-    def place_of(self, picture: int) -> int | None:
-        """Its row, or None if it is not among these."""
-        try:
-            return self._ids.index(picture)
-        except ValueError:
-            return None
+    def fetch(self, first: int, last: int) -> None:
+        """Ask for the rows of this range that are not at hand."""
+        first, last = max(0, first), min(last, len(self.ids) - 1)
+        missing = [i for i in self.ids[first:last + 1] if (i not in self._rows or i in self._stale) and i not in self._coming]
+        if missing and not self._library.stopped:
+            self._coming.update(missing)
+            self._library.fetch(missing, (self.ids, first, last))
+
+    def _on_rows(self, pictures: list[Picture], place: Place | None) -> None:
+        for one in pictures:
+            self._rows[one.id] = one
+            self._rows.move_to_end(one.id)
+            self._coming.discard(one.id)
+            self._stale.discard(one.id)
+        while len(self._rows) > KEEP:
+            self._rows.popitem(last=False)
+        if self.ids:
+            first, last = place[1:] if place is not None and place[0] is self.ids else (0, len(self.ids) - 1)
+            self.dataChanged.emit(self.index(first), self.index(last))
+
+    def places_of(self, pictures: Sequence[int]) -> list[int]:
+        """The rows of those that are among these, in order."""
+        if len(pictures) == 1:  # a look through 50,000 in C is quicker than one step of Python for each
+            return [self.ids.index(pictures[0])] if pictures[0] in self.ids else []
+        wanted = set(pictures)
+        return [row for row, one in enumerate(self.ids) if one in wanted] if wanted else []
 
     def picture(self, row: int) -> Picture | None:
-        """None if the row has just gone."""
-        if not 0 <= row < len(self._ids):
-            return None
-        wanted = self._ids[row]
-        if wanted not in self._rows and not self._library.stopped:
-            start = max(0, row - WINDOW // 4)
-            missing = [i for i in self._ids[start:start + WINDOW] if i not in self._rows]
-            for p in self._library.read.pictures(missing):
-                self._rows[p.id] = p
-            while len(self._rows) > KEEP:
-                self._rows.popitem(last=False)
-        if wanted in self._rows:
-            self._rows.move_to_end(wanted)
-        return self._rows.get(wanted)
+        """None if the row has just gone, or was not fetched yet."""
+        return self._rows.get(self.ids[row]) if 0 <= row < len(self.ids) else None
+
+    def rowCount(self, parent: Index = _NONE) -> int:
+        return 0 if parent.isValid() else len(self.ids)
 
     def flags(self, index: Index) -> Qt.ItemFlag:
-        return Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsEnabled if index.isValid() else Qt.ItemFlag.NoItemFlags
+        return Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemNeverHasChildren if index.isValid() else Qt.ItemFlag.NoItemFlags
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if not index.isValid() or role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole, PICTURE):
             return None
         one = self.picture(index.row())
-        if one is None or role == PICTURE:
+        if one is None:
+            self.fetch(index.row(), index.row())
+            return None
+        if role == PICTURE:
             return one
         name = Path(one.path).name
         if role == Qt.ItemDataRole.DisplayRole:

@@ -1,110 +1,114 @@
-"""How the selected picture was made, as text that can be selected."""
+"""Beside the wall: the selected picture's actions, its recipe, and sections that other modules add.
+
+A section is any widget with a method ``show_picture(path: Path | None)``. ``SidePanel.add_section(title, widget)`` puts it below the recipe
+under its title, in the same scrolling column, and owns it from then on. Whenever the selection changes, and once when the section is
+added, ``show_picture`` is called in the window's thread with the one selected picture's path, or with None where none or several are selected
+(the section is then hidden). It must return at once: reading and verifying belong in a thread, and an answer that comes when another
+picture is shown belongs nowhere. ``GalleryPage.side`` is the panel.
+"""
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from PySide6.QtCore import QDateTime, QLocale, Qt
-from PySide6.QtWidgets import QFormLayout, QLabel, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
-from commonart_desktop.core.picture_text import recipe_of
-from commonart_desktop.gui.gallery_index import Picture
+from commonart_desktop.gui.gallery_index import Chosen
+from commonart_desktop.gui.gallery_recipe import RecipeView
 from commonart_desktop.gui.tokens import SPACE
 
-_LONG = 4000  # letters of one value that are shown
+NO_CHOICE = Chosen()
 
 
-class RecipePanel(QScrollArea):
-    """Prompt, settings, model; for a picture of another tool its ``parameters``. Everything is shown as plain text: nothing in a file is trusted."""
+class Section(Protocol):
+    """What ``add_section`` takes, beside being a QWidget."""
 
-    def __init__(self) -> None:
+    def show_picture(self, path: Path | None) -> None: ...
+
+
+class SidePanel(QWidget):
+    """``rated`` when a rating is chosen here."""
+
+    rated = Signal(int)
+
+    def __init__(self, actions: dict[str, QAction]) -> None:
         super().__init__()
-        self.setWidgetResizable(True)
-        self.setFrameShape(QScrollArea.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setAccessibleName(self.tr("How it was made"))
-        self.values: dict[str, str] = {}  # what is shown, by key
-        self._titles = {
-            "prompt": self.tr("Prompt"), "template": self.tr("Written as"), "negative": self.tr("Negative prompt"), "seed": self.tr("Seed"),
-            "size": self.tr("Size"), "steps": self.tr("Steps"), "guidance": self.tr("Guidance"), "sampler": self.tr("Sampler"),
-            "model": self.tr("Model"), "hashes": self.tr("Model hashes"), "dtype": self.tr("Number type"), "unknown": self.tr("Unknown words"),
-            "parameters": self.tr("Made by another tool"), "file": self.tr("File"), "made": self.tr("Made")}
-        self.setWidget(QWidget())
+        self.recipe = RecipeView()
+        self._chosen = NO_CHOICE
+        self._sections: list[tuple[QWidget, Section]] = []  # with its frame
+        column = QVBoxLayout(self)
+        column.setContentsMargins(SPACE["s"], 0, 0, 0)
+        column.setSpacing(SPACE["s"])
+        for name in ("use", "variations"):
+            button = QPushButton(actions[name].text(), toolTip=actions[name].toolTip())
+            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            button.setProperty("main", name == "use")
+            button.clicked.connect(actions[name].trigger)
+            button.setEnabled(actions[name].isEnabled())
+            actions[name].enabledChanged.connect(button.setEnabled)
+            column.addWidget(button)
+        row = QHBoxLayout()
+        row.setSpacing(0)
+        for name in ("star", "compare", "copy_prompt", "copy", "folder", "trash"):
+            tool = QToolButton()
+            tool.setDefaultAction(actions[name])
+            tool.setAccessibleName(actions[name].text())
+            row.addWidget(tool)
+        row.addStretch()
+        self.rating = QComboBox(accessibleName=self.tr("Rating"), toolTip=self.tr("Rating (0 to 5)"))
+        for n in range(6):
+            self.rating.addItem("–" if n == 0 else f"{n} / 5", n)
+        self.rating.activated.connect(lambda n: self.rated.emit(n))
+        row.addWidget(self.rating)
+        column.addLayout(row)
+        body = QWidget()
+        self._column = QVBoxLayout(body)
+        self._column.setContentsMargins(0, 0, SPACE["s"], 0)
+        self._column.setSpacing(SPACE["l"])
+        self._column.addWidget(self.recipe)
+        self._column.addStretch()
+        area = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(body)
+        column.addWidget(area, 1)
+        self.setMinimumWidth(240)
+        self.recipe.show_chosen(NO_CHOICE)
 
-    def show_recipe(self, picture: Picture | None, prompt: str, text: str, count: int = 1) -> None:
-        """Show one picture's, or how many are selected."""
-        self.values = {} if picture is None else self._file(picture) if count > 1 else _told(prompt, text) | self._file(picture)
-        whole = QWidget()
-        column = QVBoxLayout(whole)
-        column.setContentsMargins(0, 0, SPACE["s"], 0)
-        column.setSpacing(SPACE["xs"])
-        if picture is None or count > 1:
-            self.values = {}
-            text = self.tr("Select a picture to see how it was made.") if picture is None else \
-                self.tr("{count} pictures are selected.").format(count=QLocale().toString(count))
-            hint = QLabel(text, wordWrap=True)
-            hint.setProperty("role", "muted")
-            column.addWidget(hint)
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.setVerticalSpacing(SPACE["xs"])
-        form.setHorizontalSpacing(SPACE["m"])
-        for key, value in self.values.items():
-            title = QLabel(self._titles[key])
-            title.setProperty("role", "muted")
-            body = self._line(value) if key == "file" else self._text(value)
-            body.setAccessibleName(self._titles[key])
-            if key in ("prompt", "template", "negative", "parameters", "file"):
-                if column.count():
-                    column.addSpacing(SPACE["xs"])
-                column.addWidget(title)
-                column.addWidget(body)
-                if key == "prompt":
-                    column.addLayout(form)  # the short ones follow the prompt
-            else:
-                form.addRow(title, body)
-        if form.parent() is None and form.rowCount():
-            column.addLayout(form)
-        column.addStretch()
-        self.takeWidget().deleteLater()
-        self.setWidget(whole)
-        whole.show()
+    def add_section(self, title: str, widget: QWidget) -> None:
+        """Put a section below the recipe: see the top of this module."""
+        frame = QWidget()
+        inner = QVBoxLayout(frame)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.setSpacing(SPACE["xs"])
+        head = QLabel(title, wordWrap=True)
+        head.setProperty("role", "section")
+        inner.addWidget(head)
+        inner.addWidget(widget)
+        self._column.insertWidget(self._column.count() - 1, frame)  # before the stretch
+        assert hasattr(widget, "show_picture")
+        self._sections.append((frame, widget))
+        self._tell_sections()
 
-    @staticmethod
-    def _text(value: str) -> QWidget:
-        body = QLabel(value, wordWrap=True, textFormat=Qt.TextFormat.PlainText)
-        body.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard)
-        body.setMinimumWidth(40)
-        return body
+    def show_chosen(self, chosen: Chosen) -> None:
+        """What is selected now; asked again with the same after a rating, which changes none of the text."""
+        self.rating.setEnabled(bool(chosen.pictures))
+        self.rating.setCurrentIndex(chosen.pictures[0].rating if chosen.pictures else 0)
+        same = _told(chosen) == _told(self._chosen)
+        self._chosen = chosen
+        if not same:  # else a selected text stays selected
+            self.recipe.show_chosen(chosen)
+            self._tell_sections()
 
-    @staticmethod
-    def _line(value: str) -> QWidget:
-        """A path has nowhere to break: a line that scrolls."""
-        body = QLineEdit(value, readOnly=True, toolTip=html.escape(value))
-        body.setCursorPosition(len(value))  # the name is what matters
-        return body
-
-    @staticmethod
-    def _file(picture: Picture) -> dict[str, str]:
-        made = QDateTime.fromMSecsSinceEpoch(picture.mtime // 1_000_000)
-        return {"made": QLocale().toString(made, QLocale.FormatType.ShortFormat), "file": str(Path(picture.path))}
+    def _tell_sections(self) -> None:
+        one = Path(self._chosen.pictures[0].path) if len(self._chosen.ids) == 1 and self._chosen.pictures else None
+        for frame, section in self._sections:
+            frame.setVisible(one is not None)
+            section.show_picture(one)
 
 
-def _told(prompt: str, text: str) -> dict[str, str]:
-    recipe = recipe_of(text)
-    if recipe is None:
-        return {"parameters": text[:_LONG]} if text else {}
-    asked: dict[str, Any] = recipe["request"]
-    backend = recipe.get("backend") if isinstance(recipe.get("backend"), dict) else {}
-    hashes = recipe.get("hashes") if isinstance(recipe.get("hashes"), dict) else {}
-    unknown = recipe.get("unknown_words") if isinstance(recipe.get("unknown_words"), list) else []
-    template = str(asked.get("template") or "")
-    told = {
-        "prompt": prompt, "template": template if template != prompt else "", "negative": asked.get("negative"), "seed": asked.get("seed"),
-        "size": f"{asked.get('width')} × {asked.get('height')}" if asked.get("width") else "", "steps": asked.get("steps"),
-        "guidance": asked.get("guidance"), "sampler": asked.get("sampler"), "model": asked.get("model"),
-        "hashes": "\n".join(f"{k} {str(v)[:10]}" for k, v in list(hashes.items())[:8]),
-        "dtype": (backend or {}).get("dtype") or asked.get("dtype"), "unknown": "、".join(str(w) for w in unknown[:50])}
-    return {k: str(v)[:_LONG] for k, v in told.items() if v not in (None, "")}
+def _told(chosen: Chosen) -> tuple[object, ...]:
+    one = chosen.pictures[0] if chosen.pictures else None
+    return (len(chosen.ids), one and (one.path, one.mtime), chosen.prompt, chosen.text)

@@ -1,4 +1,7 @@
-"""The frame: side bar, pages, a quiet bar for news, and the status line."""
+"""The frame: side bar, pages built when they are first shown, a quiet bar for news, the status line, Ctrl+K and F1.
+
+Pages are listed in ``pages.py``; the window knows none of them.
+"""
 
 from __future__ import annotations
 
@@ -6,65 +9,37 @@ import time
 from collections.abc import Callable
 
 from PySide6.QtCore import QLocale, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
-from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QMainWindow, QPushButton, QStackedWidget, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtGui import QAction, QCloseEvent, QGuiApplication, QKeySequence
+from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QMainWindow, QStackedWidget, QToolButton, QVBoxLayout, QWidget
 
-from commonart_desktop.core.i18n import sentence
+from commonart_desktop.gui.actions import Deed, deeds_of, native
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.engine import error_of
-from commonart_desktop.gui.theme import ICON_SIZE, icon
+from commonart_desktop.gui.finder import Finder
+from commonart_desktop.gui.notice_bar import NoticeBar
+from commonart_desktop.gui.theme import icon
 from commonart_desktop.gui.tokens import SPACE
 from engine.contract import events
+from engine.contract.errors import from_wire
 
-
-class NoticeBar(QFrame):
-    """News without a box: a sentence, what to do, one button; goes after a while unless it asks for something."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setObjectName("notice")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(SPACE["m"], SPACE["xs"], SPACE["s"], SPACE["xs"])
-        self.text = QLabel(wordWrap=True, textInteractionFlags=Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.button = QPushButton()
-        self.close_button = QToolButton(icon=icon("close"), accessibleName=self.tr("Close"), toolTip=self.tr("Close"))
-        self.close_button.clicked.connect(self.hide)
-        self.button.clicked.connect(self._act)
-        row.addWidget(self.text, 1)
-        row.addWidget(self.button)
-        row.addWidget(self.close_button)
-        self._do: Callable[[], None] | None = None
-        self._timer = QTimer(self, singleShot=True, interval=12_000)
-        self._timer.timeout.connect(self.hide)
-        self.hide()
-
-    def show_notice(self, text: str, hint: str, action: str, do: Callable[[], None] | None) -> None:
-        self.text.setText(f"{text}　{hint}" if hint else text)
-        self.button.setText(action)
-        self.button.setVisible(bool(action))
-        self._do = do
-        self.show()
-        if action:
-            self._timer.stop()
-        else:
-            self._timer.start()
-
-    def _act(self) -> None:
-        self.hide()
-        if self._do is not None:
-            self._do()
+LEAVE = "engine/leave_working"  # in context.state: "true", "false", or not there: not asked yet
 
 
 class MainWindow(QMainWindow):
-    """Pages by name, in the order of the side bar. ``closing`` is emitted when the user closes the window."""
+    """Pages by name, in the order of the side bar."""
 
-    closing = Signal()
+    built = Signal(str, object)  # a page was made: its name and the widget
 
     def __init__(self) -> None:
         super().__init__()
         self.setWindowTitle("CommonArt Desktop")
         self.setMinimumSize(1024, 640)
-        self.pages: dict[str, QWidget] = {}
+        self.pages: dict[str, QWidget] = {}  # those built so far
+        self.titles: dict[str, str] = {}  # of every page
+        self._builders: dict[str, Callable[[], QWidget]] = {}
+        self._buttons_of: dict[str, QToolButton] = {}
+        self._own: list[QAction] = []
+        self._asked_to_close = False
         self._stack = QStackedWidget()
         self._side = QFrame(objectName="side")
         self._buttons = QVBoxLayout(self._side)
@@ -73,11 +48,14 @@ class MainWindow(QMainWindow):
         self._group = QButtonGroup(self, exclusive=True)
         self.notice = NoticeBar()
         self.status = QLabel()
+        self.find_button, self.keys_button = QToolButton(icon=icon("search")), QToolButton(icon=icon("keyboard"))
         status = QFrame(objectName="status")
         line = QHBoxLayout(status)
-        line.setContentsMargins(SPACE["m"], SPACE["xs"], SPACE["m"], SPACE["xs"])
+        line.setContentsMargins(SPACE["m"], 0, SPACE["s"], 0)
         line.addWidget(self.status)
         line.addStretch()
+        line.addWidget(self.find_button)
+        line.addWidget(self.keys_button)
         upper = QHBoxLayout()
         upper.setSpacing(0)
         upper.addWidget(self._side)
@@ -90,34 +68,76 @@ class MainWindow(QMainWindow):
         column.addWidget(self.notice)
         column.addWidget(status)
         self.setCentralWidget(whole)
+        self.finder: Finder | None = None  # made when it is first wanted
         self._context: Context | None = None
 
-    def add_page(self, name: str, title: str, icon_name: str, page: QWidget) -> None:
-        """Put a page at the end of the side bar."""
-        number = len(self.pages) + 1
-        self.pages[name] = page
-        self._stack.addWidget(page)
-        button = QToolButton(text=title, checkable=True, icon=icon(icon_name), accessibleName=title, toolTip=f"{title} (Alt+{number})")
+    # pages --------------------------------------------------------------------------------------------------------
+
+    def add_page(self, name: str, title: str, icon_name: str, build: Callable[[], QWidget]) -> None:
+        """Put a page at the end of the side bar; it is built when it is first shown."""
+        number = len(self._builders) + 1
+        self._builders[name], self.titles[name] = build, title
+        button = QToolButton(text=title, checkable=True, icon=icon(icon_name), accessibleName=title)
         button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
-        button.setIconSize(button.iconSize().expandedTo(button.iconSize()) if ICON_SIZE is None else button.iconSize())
         button.setMinimumWidth(72)
+        keys = f"Ctrl+{number}" if number < 10 else ""
+        button.setToolTip(f"{title} ({native(keys)})" if keys else title)
         button.clicked.connect(lambda: self.go_to(name))
-        QShortcut(QKeySequence(f"Alt+{number}"), self, activated=lambda: self.go_to(name))
+        self._act(self.tr("Go to: {page}").format(page=title), keys, lambda: self.go_to(name))
         self._group.addButton(button)
+        self._buttons_of[name] = button
         self._buttons.addWidget(button)
-        if number == 1:
-            button.setChecked(True)
+
+    def page(self, name: str) -> QWidget:
+        """A page, built if it was not there yet."""
+        if name not in self.pages:
+            self.pages[name] = page = self._builders[name]()
+            self._stack.addWidget(page)
+            self.built.emit(name, page)
+        return self.pages[name]
+
+    def go_to(self, name: str) -> None:
+        """Show a page."""
+        self._stack.setCurrentWidget(self.page(name))
+        self._buttons_of[name].setChecked(True)
+
+    def current(self) -> str:
+        """The name of the page shown."""
+        return next(n for n, p in self.pages.items() if p is self._stack.currentWidget())
+
+    def keep(self) -> None:
+        """Store where the window is, and what the pages hold."""
+        if self._context is None:
+            return
+        self._context.state.setValue("window/geometry", self.saveGeometry())
+        self._context.state.setValue("window/page", self.current())
+        for page in self.pages.values():
+            if hasattr(page, "keep"):
+                page.keep()
+
+    # starting -----------------------------------------------------------------------------------------------------
 
     def finish(self, context: Context) -> None:
-        """All pages are in: listen to the engine."""
+        """All pages are named: listen to the engine."""
         self._buttons.addStretch()
         self._context = context
-        context.notices.asked.connect(self.notice.show_notice)
+        self.notice.listen(context.notices)
         context.engine.state.connect(self._show_status)
         context.engine.event.connect(self._on_event)
-        timer = QTimer(self, interval=1000)
-        timer.timeout.connect(self._show_status)
-        timer.start()
+        self._timer = QTimer(self, interval=2000)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start()
+        for button, name, keys, do in ((self.find_button, self.tr("Find an action"), "Ctrl+K", self.find_action),
+                                       (self.keys_button, self.tr("Keyboard shortcuts"), "F1", self.show_shortcuts)):
+            self._act(name, keys, do)
+            button.setToolTip(f"{name} ({native(keys)})")
+            button.setAccessibleName(name)
+            button.clicked.connect(do)
+        self._act(self.tr("Close the window"), "Ctrl+Q", self.close)
+        self._act(self.tr("Light theme"), "", lambda: context.settings.put(theme="light"))
+        self._act(self.tr("Dark theme"), "", lambda: context.settings.put(theme="dark"))
+        self._act("日本語", "", lambda: context.settings.put(language="ja"))
+        self._act("English", "", lambda: context.settings.put(language="en"))
         self._show_status()
         geometry = context.state.value("window/geometry")
         if geometry is not None:
@@ -125,24 +145,75 @@ class MainWindow(QMainWindow):
         else:
             self.resize(1280, 800)
 
-    def go_to(self, name: str) -> None:
-        """Show a page."""
-        self._stack.setCurrentWidget(self.pages[name])
-        self._group.buttons()[list(self.pages).index(name)].setChecked(True)
+    def _act(self, name: str, keys: str, do: Callable[[], object]) -> None:
+        action = QAction(name, self)
+        if keys:
+            action.setShortcut(QKeySequence(keys))
+        action.triggered.connect(lambda: do())
+        self.addAction(action)
+        self._own.append(action)
 
-    def current(self) -> str:
-        """The name of the page shown."""
-        return next(n for n, p in self.pages.items() if p is self._stack.currentWidget())
+    def rest(self) -> None:
+        """The ledger is about to close: ask it nothing more."""
+        self._timer.stop()
+        self._context = None
+
+    # finding ------------------------------------------------------------------------------------------------------
+
+    def deeds(self) -> list[Deed]:
+        """What can be done: on the page shown, everywhere, then on the other pages built."""
+        here = self.current()
+        found = list(deeds_of(self.pages[here], here))
+        found += [Deed(a.text(), "", native(a.shortcut()), a.trigger) for a in self._own]
+        for name in self.titles:
+            if name != here and name in self.pages:
+                found += deeds_of(self.pages[name], name)
+        return found
+
+    def find_action(self) -> None:
+        """Ctrl+K."""
+        self._open_finder(self.tr("Find an action"), self.tr("Type what you want to do"), self.deeds)
+
+    def show_shortcuts(self) -> None:
+        """F1."""
+        self._open_finder(self.tr("Keyboard shortcuts"), self.tr("Search the shortcuts"), lambda: [d for d in self.deeds() if d.keys])
+
+    def _open_finder(self, title: str, hint: str, gather: Callable[[], list[Deed]]) -> None:
+        if self.finder is None:
+            self.finder = Finder(self)
+            self.finder.chosen.connect(self._do)
+        self.finder.open(title, hint, gather, self.titles)
+        self._build_more()
+
+    def _build_more(self) -> None:
+        """One page after the other while the finder is open, so that it knows all; keys come in between."""
+        left = next((n for n in self._builders if n not in self.pages), None)
+        if left is None or self.finder is None or not self.finder.isVisible():
+            return
+        self.page(left)
+        self.finder.refresh()
+        QTimer.singleShot(0, self, self._build_more)
+
+    def _do(self, deed: Deed) -> None:
+        if deed.page:
+            self.go_to(deed.page)
+        deed.run()
+
+    # the engine ---------------------------------------------------------------------------------------------------
 
     def _on_event(self, event: events.Event) -> None:
-        assert self._context is not None
+        if self._context is None:
+            return
         if isinstance(event, events.Broken):
-            text, hint = sentence(error_of(event))
-            self._context.notices.say(text, hint, self.tr("Restart the engine"), lambda: self._context and self._context.engine.start(resume=True))
+            engine = self._context.engine
+            self._context.notices.complain(error_of(event), self.tr("Restart the engine"), lambda: engine.start(resume=True))
         elif isinstance(event, events.Paused) and event.error:
-            from engine.contract.errors import from_wire
-
             self._context.notices.complain(from_wire(event.error))
+
+    def _tick(self) -> None:
+        if self._context is not None:
+            self._context.engine.look()
+            self._show_status()
 
     def _show_status(self, *_: object) -> None:
         context = self._context
@@ -165,11 +236,29 @@ class MainWindow(QMainWindow):
             if left and context.engine.now == "working":
                 done = time.localtime(time.time() + left / pace * 3600)
                 parts.append(self.tr("done at about {time}").format(time=time.strftime("%H:%M", done)))
-        self.status.setText("  ·  ".join(parts))
+        text = "  ·  ".join(parts)
+        if text != self.status.text():
+            self.status.setText(text)
+
+    # closing ------------------------------------------------------------------------------------------------------
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        if self._context is not None:
-            self._context.state.setValue("window/geometry", self.saveGeometry())
-            self._context.state.setValue("window/page", self.current())
-        self.closing.emit()
+        context = self._context
+        if context is not None and self._must_ask(context):
+            self._asked_to_close = True
+            event.ignore()
+            context.notices.say(self.tr("The engine is at work. Close the window again to stop it after the picture in hand; nothing that waits is lost."),
+                                "", self.tr("Leave it working and close"), self._leave_and_close)
+            return
+        self.keep()
         super().closeEvent(event)
+
+    def _must_ask(self, context: Context) -> bool:
+        """The first time somebody closes the window over work; the settings remember an answer. Never while the system ends."""
+        return (context.engine.now == "working" and context.state.value(LEAVE) is None and not self._asked_to_close
+                and not (isinstance(app := QGuiApplication.instance(), QGuiApplication) and app.isSavingSession()))
+
+    def _leave_and_close(self) -> None:
+        assert self._context is not None
+        self._context.state.setValue(LEAVE, "true")
+        self.close()

@@ -20,6 +20,7 @@ class MakePage(QWidget):
         super().__init__()
         self._context = context
         self.compose, self.queue = ComposePanel(context), QueuePanel(context)
+        self.queue.compose_wanted.connect(self.compose.prompt.setFocus)
         self.splitter = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False, handleWidth=SPACE["xs"])
         self.splitter.addWidget(self.compose)
         self.splitter.addWidget(self.queue)

@@ -197,6 +197,10 @@ class ModelDetail(QWidget):
         for widget in (self.doing, self.bar, self.cancel):
             widget.hide()
 
+    def busy(self) -> bool:
+        """Whether a program is at work."""
+        return self._task is not None
+
     def _stop(self) -> None:
         if self._task is not None:
             self._task.cancel()

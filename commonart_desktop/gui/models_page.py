@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
-from PySide6.QtCore import Qt
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QHeaderView,
     QPushButton,
-    QScrollArea,
     QSplitter,
     QStackedWidget,
     QTableView,
@@ -27,6 +26,7 @@ from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.models_detail import PROGRAM, ModelDetail, label
 from commonart_desktop.gui.models_get import GetPanel
 from commonart_desktop.gui.models_list import NAME, ModelsModel
+from commonart_desktop.gui.scroll import FormScroll
 from commonart_desktop.gui.tasks import Task
 from commonart_desktop.gui.theme import icon
 from commonart_desktop.gui.tokens import SPACE
@@ -89,10 +89,7 @@ class ModelsPage(QWidget):
         self.detail, self.panel = ModelDetail(context), GetPanel(context)
         self.right = QStackedWidget()
         for page in (self.detail, self.panel):
-            scroll = QScrollArea(widgetResizable=True, frameShape=QScrollArea.Shape.NoFrame)
-            scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-            scroll.setWidget(page)
-            self.right.addWidget(scroll)
+            self.right.addWidget(FormScroll(page))
         self.splitter = QSplitter(childrenCollapsible=False)
         self.splitter.addWidget(left)
         self.splitter.addWidget(self.right)
@@ -117,6 +114,15 @@ class ModelsPage(QWidget):
         row = self._current()
         if row is not None:
             self._context.state.setValue("models/selected", row["path"])
+
+    def busy(self) -> bool:
+        """Whether a program is at work for what is shown."""
+        return not self._read or self._task is not None or self.detail.busy()
+
+    def shots(self) -> Iterator[str]:
+        """Further states, for the screenshots."""
+        self.show_get()
+        yield "get"
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)

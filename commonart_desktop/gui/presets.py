@@ -20,10 +20,10 @@ from commonart_desktop.gui.theme import icon
 from engine.contract.errors import BadFile, CommonArtError, Phrase
 from engine.contract.request import ImageRequest
 
-#: what a preset may hold, and of what type; never a place on a disk
+#: what a preset may hold, and of what type; no place on a disk but that of a LoRA outside the LoRA folder
 KEYS: dict[str, tuple[type, ...]] = {
     "model": (str,), "negative": (str,), "shape": (str,), "width": (int,), "height": (int,), "steps": (int,), "guidance": (int, float),
-    "sampler": (str,), "count": (int,), "name": (str,), "format": (str,), "dtype": (str,), "deterministic": (bool,)}
+    "sampler": (str,), "preset": (str,), "loras": (list,), "lora_merged": (bool,), "count": (int,), "name": (str,), "format": (str,), "dtype": (str,), "deterministic": (bool,)}
 _NAME = re.compile(r'[^<>:"/\\|?*\x00-\x1f\x7f.][^<>:"/\\|?*\x00-\x1f\x7f]{0,59}')
 
 

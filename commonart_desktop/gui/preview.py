@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QRect, QRunnable, QSize, Qt, QThreadPool, Signal
 from PySide6.QtGui import QColor, QImage, QImageReader, QPainter, QPaintEvent, QPixmap
-from PySide6.QtWidgets import QSizePolicy, QTextBrowser, QWidget
+from PySide6.QtWidgets import QFrame, QSizePolicy, QTextBrowser, QWidget
 
 from commonart_desktop.core import i18n
 from commonart_desktop.gui import theme
@@ -98,11 +98,15 @@ class Preview(QWidget):
 class Details(QTextBrowser):
     """What is known of the selected picture or job."""
 
+    copy_wanted = Signal()  # the error's details
+
     def __init__(self, words: Words) -> None:
         super().__init__()
         self._words = words
         self._shown = ""
         self.setOpenLinks(False)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.anchorClicked.connect(lambda _: self.copy_wanted.emit())
         self.setAccessibleName(self.tr("Details"))
         self.setMinimumWidth(120)
         self.show_item(None)
@@ -117,6 +121,8 @@ class Details(QTextBrowser):
             page = "<table cellpadding='2'>" + "".join(
                 f'<tr><td style="color:{theme.colours().muted}; white-space:nowrap">{html.escape(name)}</td>'
                 f'<td style="color:{colour}; white-space:pre-wrap">{html.escape(text)}</td></tr>' for name, text, colour in rows if text) + "</table>"
+            if isinstance(item, Row) and item.error is not None:
+                page += f'<p><a href="copy" style="color:{theme.colours().accent}">{html.escape(self.tr("Copy error details"))}</a></p>'
         if page != self._shown:
             self._shown = page
             self.setHtml(page)
@@ -126,6 +132,7 @@ class Details(QTextBrowser):
         error, hint = i18n.sentence(from_wire(row.error)) if row.error else ("", "")
         size = f"{r.width} × {r.height}" if r.width and r.height else ""
         return [(self.tr("State"), self._words.word(row), c.text), (self.tr("Error"), error, c.bad), (self.tr("What to do"), hint, c.text),
+                (self.tr("Attempts"), str(row.attempts) if row.attempts else "", c.text),
                 (self.tr("Prompt"), r.prompt, c.text), (self.tr("Template"), r.template if r.template != r.prompt else "", c.text),
                 (self.tr("Negative prompt"), r.negative, c.text), (self.tr("Seed"), str(r.seed), c.text), (self.tr("Size"), size, c.text),
                 (self.tr("Steps"), str(r.steps), c.text), (self.tr("Guidance scale"), str(r.guidance), c.text), (self.tr("Sampler"), r.sampler, c.text),

@@ -1,11 +1,11 @@
-"""The prompt's editor: signs of the template language in colour, Japanese input left in peace."""
+"""The prompt's editor: signs of the template language in colour. Keys within a composition: see composition.py."""
 
 from __future__ import annotations
 
 import re
 
 from PySide6.QtCore import QEvent, QMimeData, Signal
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QInputMethodEvent, QSyntaxHighlighter, QTextCharFormat, QTextDocument
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QSyntaxHighlighter, QTextCharFormat, QTextDocument
 from PySide6.QtWidgets import QPlainTextEdit
 
 from commonart_desktop.gui import theme
@@ -83,7 +83,7 @@ class PromptEdit(QPlainTextEdit):
     def __init__(self, lines: int, *, template: bool) -> None:
         super().__init__()
         self.setTabChangesFocus(True)
-        self._last, self._composing = "", False
+        self._last = ""
         self._lines = lines
         self.highlighter = TemplateHighlighter(self.document()) if template else None
         self.textChanged.connect(self._on_text)
@@ -101,16 +101,6 @@ class PromptEdit(QPlainTextEdit):
         if text != self._last:
             self._last = text
             self.edited.emit()
-
-    def event(self, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.ShortcutOverride and self._composing:
-            event.accept()  # a key within a composition is the input method's, not a shortcut
-            return True
-        return super().event(event)
-
-    def inputMethodEvent(self, event: QInputMethodEvent) -> None:
-        self._composing = bool(event.preeditString())
-        super().inputMethodEvent(event)
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)

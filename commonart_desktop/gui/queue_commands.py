@@ -3,40 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QLocale, QObject, QPoint, Qt, QUrl, Signal
-from PySide6.QtGui import QAction, QDesktopServices, QGuiApplication, QKeySequence
+from PySide6.QtCore import QLocale, QObject, QPoint, Qt, Signal
+from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QToolButton, QWidget
 
-from commonart_desktop.core.i18n import sentence
-from commonart_desktop.gui import queue_actions, theme
+from commonart_desktop.gui import theme
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.ledger_model import LedgerModel
 from commonart_desktop.gui.queue_edit import EditPanel
+from commonart_desktop.gui.queue_opening import Opening
 from commonart_desktop.gui.queue_strip import RunStrip
 from commonart_desktop.gui.queue_view import QueueView
 from commonart_desktop.gui.queue_work import Work
-from engine.contract.errors import from_wire
-from engine.contract.queue import Job, Ledger, Row
+from engine.contract.queue import Job, Ledger, Line
+from engine.contract.queue_picked import LIVE, Pick
 
-_MANY = 400  # up to here selected pictures are taken one by one; beyond, by their places, in the background
-
-
-@dataclass(frozen=True)
-class Picked:
-    """The selection: jobs, pictures that are read, and places of those that are not: (job, first, last)."""
-
-    jobs: list[int]
-    rows: list[Row]
-    spans: list[tuple[int, int, int]]
-    state: str | None
-
-    def pictures(self, ledger: Ledger) -> list[int]:
-        """Ids of all pictures picked one by one."""
-        return [r.id for r in self.rows] + queue_actions.pictures_in(ledger, self.spans, self.state)
+_MANY = 400  # up to here selected pictures are taken one by one; beyond, as ranges
 
 
 class QueueCommands(QObject):
@@ -48,11 +32,13 @@ class QueueCommands(QObject):
     def __init__(self, context: Context, model: LedgerModel, view: QueueView, work: Work, strip: RunStrip, edit: EditPanel) -> None:
         super().__init__(view)
         self._context, self._model, self._view, self._work, self._strip, self._edit = context, model, view, work, strip, edit
+        self._opening = Opening(context, model, work, self.selected, view.ranges)
         self.actions: dict[str, QAction] = {}
         self._make()
         view.customContextMenuRequested.connect(self._menu)
-        view.opened.connect(self._open_row)
-        model.dropped.connect(lambda jobs, before: self._do(queue_actions.move, jobs, before))
+        view.opened.connect(self._opening.open_row)
+        model.dropped.connect(lambda jobs, before: self._do(Ledger.reorder, jobs, before))
+        model.renamed.connect(lambda job, name: self._do(Ledger.rename, job, name))
         edit.closed.connect(self._close_edit)
         edit.wanted.connect(self._apply_edit)
 
@@ -67,16 +53,17 @@ class QueueCommands(QObject):
         self._add("raise", "", self.tr("Raise priority"), "Ctrl++", lambda: self._prioritise(1))
         self._add("lower", "", self.tr("Lower priority"), "Ctrl+-", lambda: self._prioritise(-1))
         self._add("edit", "make", self.tr("Change waiting pictures…"), "Ctrl+E", self._start_edit)
+        self._add("rename", "", self.tr("Rename job"), "F2", self._view.rename_current)
         self._add("duplicate", "duplicate", self.tr("Duplicate job"), "Ctrl+D", self._duplicate)
-        self._add("open", "pictures", self.tr("Open picture"), "", self._open, self.tr("Open picture (Enter)"))
-        self._add("folder", "folder", self.tr("Open folder"), "Ctrl+O", self._open_folder)
-        self._add("copy", "copy", self.tr("Copy prompt"), "Ctrl+C", self._copy_prompt)
-        self._add("copy_error", "", self.tr("Copy error details"), "Ctrl+Shift+C", self._copy_error)
+        self._add("open", "pictures", self.tr("Open picture"), "", self._opening.open, self.tr("Open picture (Enter)"))
+        self._add("folder", "folder", self.tr("Open folder"), "Ctrl+O", self._opening.open_folder)
+        self._add("copy", "copy", self.tr("Copy prompt"), "Ctrl+C", self._opening.copy_prompts)
+        self._add("copy_error", "", self.tr("Copy error details"), "Ctrl+Shift+C", self._opening.copy_errors)
         self._add("clear_done", "clear", self.tr("Remove finished from the list"), "Ctrl+Shift+Delete", lambda: self._remove(["done"]))
         self._add("clear_failed", "", self.tr("Remove failed from the list"), "", lambda: self._remove(["failed"]))
         self._add("clear_cancelled", "", self.tr("Remove cancelled from the list"), "", lambda: self._remove(["cancelled"]))
         self._add("clear_selected", "", self.tr("Remove selected from the list"), "Shift+Delete", self._remove_selected)
-        self._add("undo", "", self.tr("Bring back what was removed"), "Ctrl+Z", self._undo)
+        self._add("undo", "back", self.tr("Undo removing or cancelling"), "Ctrl+Z", self._undo)
         self._add("search", "", self.tr("Search prompts"), "Ctrl+F", self.search_wanted.emit)
 
     def _add(self, name: str, icon: str, text: str, keys: str, do: Callable[[], object], tip: str = "") -> None:
@@ -119,48 +106,51 @@ class QueueCommands(QObject):
         """The context menu of the selection."""
         menu = QMenu(self._view)
         for group in (("open", "folder", "copy", "copy_error"), ("retry", "cancel"),
-                      ("pause", "resume", "edit", "duplicate", "up", "down", "raise", "lower"), ("clear_selected", "clear_done")):
+                      ("pause", "resume", "rename", "edit", "duplicate", "up", "down", "raise", "lower"), ("clear_selected", "clear_done", "undo")):
             menu.addActions([self.actions[n] for n in group])
             menu.addSeparator()
         return menu
 
     # the selection ------------------------------------------------------------------------------------------------
 
-    def _ranges(self) -> list[tuple[int, int]]:
-        return sorted({(r.top(), r.bottom()) for r in self._view.selectionModel().selection()})
-
-    def selected(self) -> tuple[Job | Row | None, int]:
+    def selected(self) -> tuple[Job | Line | None, int]:
         """The first selected item, and how many there are."""
-        ranges = self._ranges()
-        return (self._model.item(ranges[0][0]) if ranges else None), sum(b - a + 1 for a, b in ranges)
+        ranges = self._view.ranges()
+        return (self._model.line(ranges[0][0]) if ranges else None), sum(b - a + 1 for a, b in ranges)
 
-    def picked(self) -> Picked:
-        """The selection, read as far as it is small."""
-        ranges = self._ranges()
-        if self._model.searching or sum(b - a + 1 for a, b in ranges) <= _MANY:
-            items = [self._model.item(n) for a, b in ranges for n in range(a, b + 1)]
-            return Picked([i.id for i in items if isinstance(i, Job)], [i for i in items if isinstance(i, Row)], [], self._model.state)
-        parts = [self._model.spans(a, b) for a, b in ranges]
-        return Picked([j for jobs, _ in parts for j in jobs], [], [s for _, spans in parts for s in spans], self._model.state)
+    def pick(self) -> Pick:
+        """The selection. What stands at the ends of a long one is read, what lies between is not."""
+        ranges, model = self._view.ranges(), self._model
+        if model.searching or sum(b - a + 1 for a, b in ranges) <= _MANY:
+            items = [model.line(n) for a, b in ranges for n in range(a, b + 1)]
+            return Pick(jobs=[i.id for i in items if isinstance(i, Job)], pictures=[i.id for i in items if isinstance(i, Line)])
+        parts = [model.spans(a, b) for a, b in ranges]
+        jobs = [j for found, _ in parts for j in found]
+        ends = [(job, model.pages.line(job, first), model.pages.line(job, last)) for _, spans in parts for job, first, last in spans if job not in jobs]
+        return Pick(jobs=jobs, ranges=[(job, a.id, b.id) for job, a, b in ends if a is not None and b is not None], state=model.state)
 
     def _jobs(self) -> list[int]:
         """Selected jobs, and the jobs of selected pictures."""
-        picked = self.picked()
-        return list(dict.fromkeys([*picked.jobs, *(r.job for r in picked.rows), *(s[0] for s in picked.spans)]))
+        model = self._model
+        if model.searching:
+            items = [model.line(n) for a, b in self._view.ranges() for n in range(a, b + 1)]
+            return list(dict.fromkeys(i.job for i in items if isinstance(i, Line)))
+        parts = [model.spans(a, b) for a, b in self._view.ranges()]
+        return list(dict.fromkeys(j for jobs, spans in parts for j in [*jobs, *(s[0] for s in spans)]))
 
     def enable(self) -> None:
         """Only what can be done now."""
         item, count = self.selected()
         jobs = self._model.jobs
-        row = item if isinstance(item, Row) else None
-        job = next((j for j in jobs if item is not None and j.id == (item.job if isinstance(item, Row) else item.id)), None)
+        row = item if isinstance(item, Line) else None
+        job = next((j for j in jobs if item is not None and j.id == (item.job if isinstance(item, Line) else item.id)), None)
         one = count == 1
         many = count > 1
         for name, can in {
                 "retry": any(j.failed for j in jobs) or (job is not None and job.cancelled > 0), "cancel": many or (job is not None and (
-                    row.state in queue_actions.LIVE if row else job.waiting + job.running > 0)),
+                    row.state in LIVE if row else job.waiting + job.running > 0)),
                 "pause": many or (job is not None and not job.paused), "resume": many or (job is not None and job.paused),
-                "up": job is not None, "down": job is not None, "raise": job is not None, "lower": job is not None,
+                "up": job is not None, "down": job is not None, "raise": job is not None, "lower": job is not None, "rename": job is not None and not self._model.searching,
                 "edit": job is not None and job.waiting > 0, "duplicate": job is not None, "open": one and row is not None and bool(row.path),
                 "folder": one and item is not None, "copy": row is not None or many,
                 "copy_error": row is not None and row.error is not None, "clear_done": any(j.done for j in jobs),
@@ -179,45 +169,44 @@ class QueueCommands(QObject):
         self._work.do(action, *arguments, then=ended)
 
     def _retry(self) -> None:
-        picked = self.picked()
+        pick = self.pick()
         by_id = {j.id: j for j in self._model.jobs}
-        jobs = [j for j in picked.jobs if j in by_id and (by_id[j].failed or by_id[j].cancelled)]
-        if jobs or picked.spans or any(r.state in ("failed", "cancelled") for r in picked.rows):
-            self._do(lambda ledger: queue_actions.retry(ledger, jobs, picked.pictures(ledger)))
-        else:
-            self._do(queue_actions.retry, None)
+        can = bool(pick.ranges) or any(j in by_id and (by_id[j].failed or by_id[j].cancelled) for j in pick.jobs) or any(
+            isinstance(i, Line) and i.state in ("failed", "cancelled") for a, b in self._view.ranges() for i in map(self._model.line, range(a, b + 1)))
+        self._do(Ledger.retry, pick if can else None)
 
     def _cancel(self) -> None:
-        picked = self.picked()
-        if picked.jobs or picked.rows or picked.spans:
-            self._do(lambda ledger: queue_actions.cancel(ledger, picked.jobs, picked.pictures(ledger)), then=self._cancelled)
+        pick = self.pick()
+        if pick:
+            self._do(Ledger.cancel, pick, then=self._cancelled)
 
     def _cancelled(self, count: int) -> None:
         if count > 1:
-            self._context.notices.say(self.tr("{count} pictures were cancelled; “Retry” puts them back.").format(count=QLocale().toString(count)))
+            self._context.notices.say(self.tr("{count} pictures were cancelled.").format(count=QLocale().toString(count)), action=self.tr("Undo"),
+                                      do=self._undo)
 
     def _pause(self, paused: bool) -> None:
-        self._do(queue_actions.pause_jobs, self._jobs(), paused)
+        self._do(Ledger.pause, self._jobs(), paused)
 
     def _step(self, by: int) -> None:
-        self._do(queue_actions.step, self._jobs(), by)
+        self._do(Ledger.step, self._jobs(), by)
 
     def _prioritise(self, by: int) -> None:
-        self._do(queue_actions.prioritise, self._jobs(), by)
+        self._do(Ledger.raise_priority, self._jobs(), by)
 
     def _duplicate(self) -> None:
         by_id = {j.id: j for j in self._model.jobs}
         for job in self._jobs():
             if job in by_id:
-                self._do(queue_actions.duplicate, job, self.tr("Copy of {name}").format(name=by_id[job].name))
+                self._do(Ledger.duplicate, job, self.tr("Copy of {name}").format(name=by_id[job].name))
 
     def _remove(self, states: list[str]) -> None:
-        self._do(queue_actions.remove, states, then=self._removed)
+        self._do(Ledger.take_off, None, states, then=self._removed)
 
     def _remove_selected(self) -> None:
-        picked = self.picked()
-        if picked.jobs or picked.rows or picked.spans:
-            self._do(lambda ledger: queue_actions.remove_picked(ledger, picked.jobs, picked.pictures(ledger)), then=self._removed)
+        pick = self.pick()
+        if pick:
+            self._do(Ledger.take_off, pick, then=self._removed)
 
     def _removed(self, count: int) -> None:
         if count:
@@ -227,7 +216,12 @@ class QueueCommands(QObject):
             self._context.notices.say(self.tr("Nothing was removed: what is still waiting or running has to be cancelled first."))
 
     def _undo(self) -> None:
-        self._do(queue_actions.bring_back)
+        self._do(Ledger.undo, then=self._undone)
+
+    def _undone(self, answer: tuple[str, int]) -> None:
+        what, count = answer
+        text = {"remove": self.tr("{count} are on the list again."), "cancel": self.tr("{count} wait again."), "": self.tr("There is nothing to undo.")}[what]
+        self._context.notices.say(text.format(count=QLocale().toString(count)))
 
     # changing waiting pictures ------------------------------------------------------------------------------------
 
@@ -243,49 +237,9 @@ class QueueCommands(QObject):
             self._close_edit()
             self._context.notices.say(self.tr("{count} waiting picture(s) changed.").format(count=QLocale().toString(count)))
 
-        self._work.do(queue_actions.edit, job, settings, then=ended, otherwise=self._edit.complain)
+        change = settings | ({"template": "", "draw": []} if "prompt" in settings else {})  # it is no longer what its template said
+        self._work.do(Ledger.edit, job, change, then=ended, otherwise=self._edit.complain)
 
     def _close_edit(self) -> None:
         self._edit.hide()
         self._view.setFocus()
-
-    # opening and copying ------------------------------------------------------------------------------------------
-
-    def _open_row(self, row: int) -> None:
-        item = self._model.item(row)
-        if isinstance(item, Row) and item.path:
-            self._show(Path(item.path))
-
-    def _open(self) -> None:
-        item, _ = self.selected()
-        if isinstance(item, Row) and item.path:
-            self._show(Path(item.path))
-
-    def _open_folder(self) -> None:
-        item, _ = self.selected()
-        if isinstance(item, Job):
-            rows = self._model.ledger.page(job=item.id, limit=1)
-            item = rows[0] if rows else None
-        if isinstance(item, Row):
-            self._show(Path(item.path).parent if item.path else Path(item.request.out or self._context.out))
-
-    def _show(self, path: Path) -> None:
-        if path.exists():
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))
-        else:
-            self._context.notices.say(self.tr("{path} is not there any more.").format(path=path))
-
-    def _copy_prompt(self) -> None:
-        prompts = list(dict.fromkeys(r.request.prompt for r in self.picked().rows))
-        if prompts:
-            QGuiApplication.clipboard().setText("\n".join(prompts))
-
-    def _copy_error(self) -> None:
-        texts = []
-        for row in self.picked().rows:
-            if row.error is not None:
-                text, hint = sentence(from_wire(row.error))
-                texts.append("\n".join(t for t in (text, hint, f"{row.error.get('kind')}: {row.error.get('message')}", f"#{row.id}  seed {row.request.seed}",
-                                                   row.request.prompt) if t))
-        if texts:
-            QGuiApplication.clipboard().setText("\n\n".join(texts))

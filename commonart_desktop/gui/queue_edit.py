@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
@@ -38,6 +39,7 @@ class EditPanel(QFrame):
         self.sampler.addItem(same, "")
         for name in SAMPLERS:
             self.sampler.addItem(name, name)
+        self.out = QLineEdit(placeholderText=same)
         self.problem = QLabel(wordWrap=True)
         self.problem.setProperty("role", "bad")
         self.problem.hide()
@@ -52,12 +54,13 @@ class EditPanel(QFrame):
         self._field(grid, 3, 0, self.tr("Width"), self.width_)
         self._field(grid, 3, 2, self.tr("Height"), self.height_)
         self._field(grid, 4, 0, self.tr("Sampler"), self.sampler)
+        self._field(grid, 5, 0, self.tr("Output folder"), self.out, 3)
         buttons = QHBoxLayout()
         buttons.addStretch()
         buttons.addWidget(close)
         buttons.addWidget(self.apply)
-        grid.addWidget(self.problem, 5, 0, 1, 4)
-        grid.addLayout(buttons, 6, 0, 1, 4)
+        grid.addWidget(self.problem, 6, 0, 1, 4)
+        grid.addLayout(buttons, 7, 0, 1, 4)
         grid.setColumnStretch(1, 1)
         grid.setColumnStretch(3, 1)
         QShortcut(QKeySequence("Escape"), self, activated=self.closed.emit, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
@@ -77,6 +80,7 @@ class EditPanel(QFrame):
         self._job = job.id
         self._title.setText(self.tr("Change the {count} waiting picture(s) of “{name}”").format(count=job.waiting, name=job.name))
         self.prompt.clear()
+        self.out.clear()
         for field in (self.steps, self.guidance, self.width_, self.height_):
             field.setValue(field.minimum())  # type: ignore[attr-defined]
         self.sampler.setCurrentIndex(0)
@@ -90,6 +94,8 @@ class EditPanel(QFrame):
                                                                          ("height", self.height_)) if field.value() > field.minimum()}
         if self.prompt.text().strip():
             found["prompt"] = self.prompt.text().strip()
+        if self.out.text().strip():
+            found["out"] = str(Path(self.out.text().strip()).expanduser().absolute())
         if self.sampler.currentData():
             found["sampler"] = self.sampler.currentData()
         return found

@@ -5,25 +5,28 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt, QTimer
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QPushButton, QSizePolicy, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QShowEvent
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QSizePolicy, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from commonart_desktop.core import i18n
-from commonart_desktop.gui import queue_actions, theme
+from commonart_desktop.gui import queue_keep, theme
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.ledger_model import LedgerModel
 from commonart_desktop.gui.preview import Details, Preview
 from commonart_desktop.gui.queue_after import AfterQueue
 from commonart_desktop.gui.queue_commands import QueueCommands
 from commonart_desktop.gui.queue_edit import EditPanel
+from commonart_desktop.gui.queue_empty import EmptyQueue
 from commonart_desktop.gui.queue_strip import RunStrip
 from commonart_desktop.gui.queue_view import QueueView
+from commonart_desktop.gui.queue_words import left
 from commonart_desktop.gui.queue_work import Work
 from commonart_desktop.gui.tokens import SPACE
 from engine.contract import events
 from engine.contract.errors import CommonArtError, EngineStopped
 from engine.contract.ledger_file import STATES
-from engine.contract.queue import Job, Row
+from engine.contract.queue import Ledger, Line, Row
 
 LOOK, SEARCH_AFTER, FOUND = 400, 250, 500  # ms between looks at the ledger; ms after the last key; most pictures found
 
@@ -36,9 +39,11 @@ def _end(model: LedgerModel, work: Work) -> None:
 class QueuePanel(QWidget):
     """Shows the ledger and lets a person change it. Everything shown comes from the ledger and the engine's events."""
 
+    compose_wanted = Signal()  # the prompt field, please
+
     def __init__(self, context: Context) -> None:
         super().__init__()
-        self._context, self._engine = context, context.engine
+        self.context, self._engine = context, context.engine
         self.work = Work(context.ledger.path, self)
         self.model = LedgerModel(context.ledger.path, context.engine.pace, self)
         self.destroyed.connect(partial(_end, self.model, self.work))
@@ -47,12 +52,12 @@ class QueuePanel(QWidget):
         self.edit = EditPanel()
         self.preview = Preview()
         self.details = Details(self.model.words)
-        self.after = AfterQueue(context, self.work, lambda: self.model.poll() is not None and not queue_actions.left(self.model.jobs))
+        self.after = AfterQueue(context, self.work, lambda: self.model.poll() is not None and not left(self.model.jobs))
         self.commands = QueueCommands(context, self.model, self.view, self.work, self.strip, self.edit)
         self._stranded, self._live, self._searched = 0, "", 0
         self._build()
         self._connect()
-        self._restore()
+        self._top = queue_keep.restore(self)
         self._look_for_stranded()
         self._on_refresh()
 
@@ -77,19 +82,10 @@ class QueuePanel(QWidget):
         tools.addStretch()
         tools.addWidget(self.states)
         tools.addWidget(self.search, 1)
-        self.empty = QLabel(wordWrap=True, alignment=Qt.AlignmentFlag.AlignCenter)
-        self.empty.setProperty("role", "muted")
-        self.show_all = QPushButton(self.tr("Show all"))
-        self.show_all.clicked.connect(self._show_all)
-        blank = QWidget()
-        column = QVBoxLayout(blank)
-        column.addStretch()
-        column.addWidget(self.empty)
-        column.addWidget(self.show_all, 0, Qt.AlignmentFlag.AlignHCenter)
-        column.addStretch()
+        self.empty = EmptyQueue()
         self.stack = QStackedWidget()
         self.stack.addWidget(self.view)
-        self.stack.addWidget(blank)
+        self.stack.addWidget(self.empty)
         self.below = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False)
         self.below.addWidget(self.preview)
         self.below.addWidget(self.details)
@@ -111,7 +107,7 @@ class QueuePanel(QWidget):
         whole.addWidget(self.after)
 
     def _connect(self) -> None:
-        context = self._context
+        context = self.context
         self.model.refreshed.connect(self._on_refresh)
         self.model.modelReset.connect(self._on_rows)
         self.model.trouble.connect(context.notices.complain)
@@ -120,6 +116,9 @@ class QueuePanel(QWidget):
         self.strip.wanted.connect(self.run)
         self.commands.wanted.connect(self.run)
         self.commands.search_wanted.connect(self.search.setFocus)
+        self.empty.compose_wanted.connect(self._compose)
+        self.empty.all_wanted.connect(self._show_all)
+        self.details.copy_wanted.connect(self.commands.actions["copy_error"].trigger)
         self.states.currentIndexChanged.connect(self._on_state)
         self._search_timer = QTimer(self, singleShot=True, interval=SEARCH_AFTER)
         self._search_timer.timeout.connect(self._search)
@@ -134,26 +133,18 @@ class QueuePanel(QWidget):
         self._slow.timeout.connect(self._show_strip)
         self._slow.start()
 
-    def _restore(self) -> None:
-        state = self._context.state
-        for name, put in (("queue/columns", self.view.horizontalHeader().restoreState), ("queue/split", self.split.restoreState),
-                          ("queue/below", self.below.restoreState)):
-            if state.value(name) is not None:
-                put(state.value(name))
-        for job in str(state.value("queue/open", "")).split():
-            row = self.model.row_of_job(int(job)) if job.isdigit() else None
-            if row is not None:
-                self.model.fold(row, True)
-        self.states.setCurrentIndex(max(0, self.states.findData(str(state.value("queue/state", "")))))
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if self._top:  # the table has its height only now
+            QTimer.singleShot(0, self, self._scroll_back)
+
+    def _scroll_back(self) -> None:
+        self.view.verticalScrollBar().setValue(self._top)
+        self._top = 0
 
     def keep(self) -> None:
-        """Store columns, sizes, what is unfolded and the filter."""
-        state = self._context.state
-        state.setValue("queue/columns", self.view.horizontalHeader().saveState())
-        state.setValue("queue/split", self.split.saveState())
-        state.setValue("queue/below", self.below.saveState())
-        state.setValue("queue/open", " ".join(str(j.id) for j in self.model.jobs if self.model.is_open(j.id)))
-        state.setValue("queue/state", self.states.currentData() or "")
+        """Store columns, sizes, what is unfolded, the filter and the place."""
+        queue_keep.keep(self)
 
     # starting and holding -----------------------------------------------------------------------------------------
 
@@ -165,20 +156,20 @@ class QueuePanel(QWidget):
             self._stranded = 0
             self._start(resume=True)
         elif what == "pause":
-            self.work.do(queue_actions.pause_all, True, then=self._after_write)
+            self.work.do(Ledger.pause, None, True, then=self._after_write)
         elif what == "resume":
-            self.work.do(queue_actions.pause_all, False, then=self._resumed)
+            self.work.do(Ledger.pause, None, False, then=self._resumed)
 
     def _resumed(self, _: Any) -> None:
         self._after_write(None)
-        if not self._engine.running and not self._stranded and queue_actions.left(self.model.jobs):
+        if not self._engine.running and not self._stranded and left(self.model.jobs):
             self._start(resume=False)
 
     def _start(self, *, resume: bool) -> None:
         try:
             self._engine.start(resume=resume)
         except OSError as e:
-            self._context.notices.complain(EngineStopped(why=e.strerror or str(e)))
+            self.context.notices.complain(EngineStopped(why=e.strerror or str(e)))
         self._show_strip()
 
     def _after_write(self, _: Any) -> None:
@@ -189,7 +180,7 @@ class QueuePanel(QWidget):
             self._stranded = len(rows) if not self._engine.running else 0
             self._show_strip()
 
-        self.work.do(lambda ledger: ledger.stranded(), then=take)
+        self.work.do(Ledger.stranded, then=take)
 
     # keeping up ---------------------------------------------------------------------------------------------------
 
@@ -207,18 +198,15 @@ class QueuePanel(QWidget):
         empty = self.model.rowCount() == 0
         for part in (self.tools, self.below, self.after):
             part.setVisible(bool(self.model.jobs))
-        self.show_all.setVisible(bool(self.model.jobs))
-        self.empty.setText(self.tr("Nothing here matches.") if self.model.jobs else self.tr(
-            "Pictures to be made wait here. Write a prompt and press Ctrl+Enter to add the first ones. "
-            "The list survives a crash, a power cut and closing this window."))
+        self.empty.tell(has_jobs=bool(self.model.jobs))
         self.stack.setCurrentIndex(int(empty))
 
     def _show_strip(self) -> None:
         try:
-            paused, _ = self.model.ledger.paused()
+            paused, reason = self.model.ledger.paused()
         except CommonArtError:
             return  # the next look tells it
-        self.strip.update_from(self.model.jobs, paused=paused, running=self._engine.running, stranded=self._stranded)
+        self.strip.update_from(self.model.jobs, paused=paused, reason=reason, running=self._engine.running, stranded=self._stranded)
 
     def _on_engine(self, state: str) -> None:
         if state in ("off", "dead"):
@@ -237,12 +225,13 @@ class QueuePanel(QWidget):
 
     def _on_selection(self, *_: object) -> None:
         item, count = self.commands.selected()
-        self.details.show_item(item, count)
+        ranges = self.view.ranges()
+        self.details.show_item(self.model.item(ranges[0][0]) if count == 1 else None, count)
         self.commands.enable()
         if not self._live:
-            path = item.path if isinstance(item, Row) and count == 1 and item.state == "done" and item.path else ""
+            path = item.path if isinstance(item, Line) and count == 1 and item.state == "done" and item.path else ""
             if path != self.preview.path:
-                self.preview.show_file(path, self.tr("seed {seed}").format(seed=item.request.seed) if path and isinstance(item, Row) else "")
+                self.preview.show_file(path, self.tr("seed {seed}").format(seed=item.seed) if path and isinstance(item, Line) else "")
 
     # filter and search --------------------------------------------------------------------------------------------
 
@@ -268,34 +257,16 @@ class QueuePanel(QWidget):
 
         self.work.do(lambda ledger: ledger.search(text, self.model.state, FOUND), then=take)
 
-    def _keeping(self) -> _SameJob:
-        return _SameJob(self.model, self.view)
+    def _keeping(self) -> queue_keep.SameItem:
+        return queue_keep.SameItem(self.model, self.view)
+
+    def _compose(self) -> None:
+        self.context.go_to("make")
+        self.compose_wanted.emit()
 
     def _show_all(self) -> None:
         self.search.clear()
         self.states.setCurrentIndex(0)
-
-
-class _SameJob:
-    """Keeps the current job or picture selected over a reset, where it is still shown."""
-
-    def __init__(self, model: LedgerModel, view: QueueView) -> None:
-        self._model, self._view = model, view
-
-    def __enter__(self) -> None:
-        index = self._view.currentIndex()
-        self._item = self._model.item(index.row()) if index.isValid() else None
-
-    def __exit__(self, *_: object) -> None:
-        row = None
-        if isinstance(self._item, Job):
-            row = self._model.row_of_job(self._item.id)
-        elif isinstance(self._item, Row):
-            row = self._model.row_of(self._item.id)
-            row = self._model.row_of_job(self._item.job) if row is None else row
-        if row is not None and not self._view.currentIndex().isValid():
-            index: QModelIndex = self._model.index(row, 0)
-            self._view.selectionModel().setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows)
 
 
 __all__ = ["QueuePanel"]

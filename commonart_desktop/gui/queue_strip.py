@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
-from PySide6.QtCore import QLocale, QTime, Signal
+from PySide6.QtCore import QLocale, Qt, QTime, Signal
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout
 
+from commonart_desktop.core.i18n import sentence
 from commonart_desktop.gui import theme
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.tokens import SPACE
+from engine.contract.errors import from_wire
 from engine.contract.queue import Job
 
 
@@ -52,10 +56,21 @@ class RunStrip(QFrame):
         ask.addWidget(self.go_on)
         column.addWidget(self.question)
         self.question.hide()
+        self.reason = QFrame(objectName="notice")
+        why = QHBoxLayout(self.reason)
+        why.setContentsMargins(SPACE["s"], SPACE["xs"], SPACE["s"], SPACE["xs"])
+        self.reason_text = QLabel(wordWrap=True, textInteractionFlags=Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.copy = QPushButton(theme.icon("copy"), self.tr("Copy details"))
+        self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self._details))
+        why.addWidget(self.reason_text, 1)
+        why.addWidget(self.copy)
+        column.addWidget(self.reason)
+        self.reason.hide()
+        self._details = ""
         self.does = ""
 
-    def update_from(self, jobs: list[Job], *, paused: bool, running: bool, stranded: int) -> None:
-        """Show this state of affairs."""
+    def update_from(self, jobs: list[Job], *, paused: bool, reason: dict[str, Any] | None, running: bool, stranded: int) -> None:
+        """Show this state of affairs; ``reason`` is the error that paused the queue, if one did."""
         waiting = sum(j.waiting for j in jobs)
         left = waiting + sum(j.running for j in jobs)
         total = sum(j.total for j in jobs)
@@ -66,6 +81,11 @@ class RunStrip(QFrame):
         self.forecast.setText(self._forecast(left, paused=paused, running=running))
         self.forecast.setToolTip(self.forecast.text())
         self.forecast.setVisible(bool(self.forecast.text()))
+        self.reason.setVisible(paused and reason is not None)
+        if paused and reason is not None:
+            text, hint = sentence(from_wire(reason))
+            self.reason_text.setText(f"{text}\n{hint}" if hint else text)
+            self._details = "\n".join(t for t in (text, hint, f"{reason.get('kind')}: {reason.get('message')}") if t)
         self.question.setVisible(stranded > 0)
         self.question_text.setText(self.tr("The last run stopped in the middle of {count} picture(s). Nothing is lost.").format(count=number(stranded)))
         if paused:

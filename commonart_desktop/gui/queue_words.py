@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from PySide6.QtCore import QLocale, QObject
 
@@ -10,9 +11,20 @@ from commonart_desktop.core import i18n
 from engine.contract import events
 from engine.contract.errors import from_wire
 from engine.contract.ledger_file import STATES
-from engine.contract.queue import Job, Row
+from engine.contract.queue import Job, Line, Row
+from engine.contract.queue_rows import as_line
 
 NAME, SETTINGS, PROGRESS, LEFT, ATTEMPTS, ERROR = range(6)
+
+
+class Cells(NamedTuple):
+    """One row of the table, ready to be drawn."""
+
+    texts: tuple[str, str, str, str, str, str]
+    state: str  # which mark stands before the name
+    fraction: float | None  # how far a job is; None: a picture
+    held: bool  # a paused job
+    open: bool  # an unfolded job
 
 
 def job_state(job: Job) -> str:
@@ -29,65 +41,70 @@ def fraction(job: Job) -> float:
     return (job.done + job.failed + job.cancelled) / job.total if job.total else 0.0
 
 
+def left(jobs: Sequence[Job]) -> int:
+    """Pictures still to be made."""
+    return sum(j.waiting + j.running for j in jobs)
+
+
 class Words(QObject):
-    """Texts of jobs and pictures. ``steps`` is what the engine told of running ones; ``errors`` sentences already made."""
+    """Texts of jobs and pictures, from templates translated once. ``steps`` is what the engine told of running pictures."""
 
     def __init__(self, pace: Callable[[], float | None], parent: QObject) -> None:
         super().__init__(parent)
         self._pace = pace
         self.titles = [self.tr("Name or prompt"), self.tr("Settings"), self.tr("Progress"), self.tr("Time left"), self.tr("Attempts"), self.tr("Error")]
         self.steps: dict[int, events.Progress] = {}
-        self.errors: dict[int, str] = {}
+        self._number = QLocale().toString
+        self._states = {s: i18n.tr(s) for s in STATES} | {"paused": self.tr("paused")}
+        self._seed, self._of_steps, self._step = self.tr("seed {seed}"), self.tr("{steps} steps"), self.tr("step {step}/{steps}")
+        self._priority, self._failed = self.tr("priority {number}"), self.tr("{count} failed")
+        self._minutes, self._hours = self.tr("about {minutes} m"), self.tr("about {hours} h {minutes} m")
 
-    def word(self, item: Job | Row) -> str:
+    def samples(self) -> dict[int, list[str]]:
+        """The widest usual texts of columns that should not be cut."""
+        return {PROGRESS: [*self._states.values(), self._step.format(step=20, steps=20), self._number(99_999) + "/" + self._number(99_999)],
+                LEFT: [self.titles[LEFT], self._hours.format(hours=20, minutes=50)], ATTEMPTS: [self.titles[ATTEMPTS]]}
+
+    def word(self, item: Job | Line | Row) -> str:
         """Its state."""
-        state = item.state if isinstance(item, Row) else job_state(item)
-        return i18n.tr(state) if state in STATES else self.tr("paused")
+        return self._states[job_state(item) if isinstance(item, Job) else item.state]
 
-    def text(self, item: Job | Row | None, column: int) -> str:
+    def text(self, item: Job | Line | Row | None, column: int) -> str:
         """A cell's words."""
         if item is None:
             return "…" if column == NAME else ""
-        return self._job(item, column) if isinstance(item, Job) else self._picture(item, column)
+        if isinstance(item, Job):
+            return self.job(item, unfolded=False).texts[column]
+        return self.picture(as_line(item) if isinstance(item, Row) else item).texts[column]
 
-    def _job(self, job: Job, column: int) -> str:
-        number = QLocale().toString
-        if column == NAME:
-            return job.name
-        if column == SETTINGS:
-            return self.tr("priority {number}").format(number=f"{job.priority:+d}") if job.priority else ""
-        if column == PROGRESS:
-            return f"{number(job.done)}/{number(job.total)}"
-        if column == LEFT:
-            if job.paused and job.waiting:
-                return self.tr("paused")
+    def job(self, job: Job, *, unfolded: bool) -> Cells:
+        """A job's row; it changes with the pace."""
+        settings = self._priority.format(number=f"{job.priority:+d}") if job.priority else ""
+        time_left = ""
+        if job.paused and job.waiting:
+            time_left = self._states["paused"]
+        else:
             left, pace = job.waiting + job.running, self._pace()
-            return self.duration(left / pace * 3600) if left and pace else ""
-        return self.tr("{count} failed").format(count=number(job.failed)) if column == ERROR and job.failed else ""
+            if left and pace:
+                time_left = self.duration(left / pace * 3600)
+        error = self._failed.format(count=self._number(job.failed)) if job.failed else ""
+        return Cells((job.name, settings, f"{self._number(job.done)}/{self._number(job.total)}", time_left, "", error), job_state(job), fraction(job),
+                     job.paused, unfolded)
 
-    def _picture(self, row: Row, column: int) -> str:
-        request = row.request
-        if column == NAME:
-            return request.prompt.replace("\n", " ")
-        if column == SETTINGS:
-            size = f"{request.width}×{request.height}  " if request.width and request.height else ""
-            return size + self.tr("{steps} steps  seed {seed}").format(steps=request.steps, seed=request.seed)
-        if column == PROGRESS:
-            steps = self.steps.get(row.id)
-            if row.state == "running" and steps is not None:
-                return self.tr("step {step}/{steps}").format(step=steps.step, steps=steps.steps)
-            return i18n.tr(row.state)
-        if column == ATTEMPTS:
-            return str(row.attempts) if row.attempts else ""
-        if column == ERROR and row.error is not None:
-            if row.id not in self.errors:
-                self.errors[row.id] = i18n.sentence(from_wire(row.error))[0]
-            return self.errors[row.id]
-        return ""
+    def picture(self, line: Line) -> Cells:
+        """A picture's row."""
+        parts = [self._seed.format(seed=line.seed), self._of_steps.format(steps=line.steps)]
+        if line.width and line.height:
+            parts.insert(1, f"{line.width}×{line.height}")
+        steps = self.steps.get(line.id) if line.state == "running" else None
+        progress = self._step.format(step=steps.step, steps=steps.steps) if steps is not None else self._states[line.state]
+        error = i18n.sentence(from_wire(line.error))[0] if line.error is not None else ""
+        return Cells((line.prompt.replace("\n", " "), "  ".join(parts), progress, "", str(line.attempts) if line.attempts else "", error),
+                     line.state, None, False, False)
 
     def duration(self, seconds: float) -> str:
         """A guessed time, and it says so."""
         minutes = max(1, round(seconds / 60))
         if minutes < 60:
-            return self.tr("about {minutes} m").format(minutes=minutes)
-        return self.tr("about {hours} h {minutes} m").format(hours=QLocale().toString(minutes // 60), minutes=minutes % 60)
+            return self._minutes.format(minutes=minutes)
+        return self._hours.format(hours=self._number(minutes // 60), minutes=minutes % 60)

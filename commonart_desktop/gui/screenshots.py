@@ -1,5 +1,7 @@
 """``python -m commonart_desktop.gui.screenshots OUTDIR``: every page in both languages and both themes, as page-lang-theme.png.
 
+Pages are those of ``pages.py``; one that has ``shots()`` is taken in its further states too.
+
 The window works on data of its own, in a temporary folder, with a small queue and pictures made there and then.
 """
 
@@ -54,6 +56,8 @@ def shoot(out: Path, *, backend: str | None) -> list[Path]:
     from PySide6.QtWidgets import QApplication
 
     from commonart_desktop.gui.app import Application
+    from commonart_desktop.gui.pages import PAGES
+
     app = QApplication.instance() or QApplication(sys.argv[:1])
     assert isinstance(app, QApplication)
     whole = Application(app, backend=backend)
@@ -63,36 +67,37 @@ def shoot(out: Path, *, backend: str | None) -> list[Path]:
         while time.monotonic() < end and not done():
             app.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 50)
 
-    written = []
+    written: list[Path] = []
+
+    def take(name: str) -> None:
+        written.append(out / f"{name}.png")
+        whole.window.grab().save(str(written[-1]))
+
     out.mkdir(parents=True, exist_ok=True)
     for lang in ("ja", "en"):
         for theme in ("light", "dark"):
             whole.settings.put(language=lang, theme=theme)
             whole.window.resize(*SIZE)
             whole.window.show()
-            for name, page in whole.window.pages.items():
+            for entry in PAGES:
+                name, page = entry.name, whole.window.page(entry.name)
                 whole.window.go_to(name)
+                settle(1.0)  # timers of a page have started by then
+                busy = getattr(page, "busy", None)
+                settle(60.0, (lambda busy=busy: not busy()) if busy else lambda: True)
                 settle(0.5)
-                settle(60.0, lambda page=page: not _busy(page))
-                settle(0.5)
-                written.append(out / f"{name}-{lang}-{theme}.png")
-                whole.window.grab().save(str(written[-1]))
-            if "models" in whole.window.pages and hasattr(whole.window.pages["models"], "show_get"):
-                whole.window.go_to("models")
-                whole.window.pages["models"].show_get()
-                settle(0.3)
-                written.append(out / f"models-get-{lang}-{theme}.png")
-                whole.window.grab().save(str(written[-1]))
+                take(f"{name}-{lang}-{theme}")
+                for state in getattr(page, "shots", lambda: ())():
+                    settle(0.3)
+                    take(f"{name}-{state}-{lang}-{theme}")
+            whole.window.find_action()
+            settle(1.0)
+            take(f"find-{lang}-{theme}")
+            whole.window.finder.close_()
+            whole.window.go_to(PAGES[0].name)
     whole.window.close()
     whole.close(leave_working=False)
     return written
-
-
-def _busy(page: object) -> bool:
-    """Whether the page still waits for a program."""
-    doctor = getattr(page, "doctor", None)
-    detail = getattr(page, "detail", None)
-    return any(getattr(one, "_task", None) is not None for one in (page, detail) if one is not None and doctor is None) or (doctor is not None and not doctor.again.isEnabled())
 
 
 def main(argv: list[str]) -> int:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
@@ -17,21 +17,10 @@ from commonart_desktop.gui.models_detail import label, size
 from commonart_desktop.gui.tasks import Task
 from commonart_desktop.gui.theme import ICON_SIZE, icon
 from commonart_desktop.gui.tokens import SPACE
+from engine.contract.disk import bytes_in
 from engine.contract.errors import CommonArtError
 
 CACHES = ("thumbnails", "text")  # folders of the data folder's cache: nothing in them cannot be made again
-
-
-def measure(folder: Path) -> int:
-    """Bytes of the files in it."""
-    total = 0
-    for where, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += Path(where, name).stat().st_size
-            except OSError:
-                pass  # gone meanwhile
-    return total
 
 
 def clear(folder: Path) -> int:
@@ -42,7 +31,7 @@ def clear(folder: Path) -> int:
                 Path(where, name).unlink()
             except OSError:
                 pass  # in use: it is counted below
-    return measure(folder)
+    return bytes_in(folder)
 
 
 class CacheRows(QWidget):
@@ -69,7 +58,7 @@ class CacheRows(QWidget):
     def measure(self) -> None:
         """Count, in a thread."""
         folder = home() / "cache"
-        Task(self, lambda task: {cache: measure(folder / cache) for cache in CACHES}, done=self._show)
+        Task(self, lambda task: {cache: bytes_in(folder / cache) for cache in CACHES}, done=self._show)
 
     def _show(self, sizes: dict[str, int]) -> None:
         for cache, count in sizes.items():
@@ -100,7 +89,10 @@ class Mark(QWidget):
 
 
 class DoctorList(QWidget):
-    """The checks of ``engine.doctor``: a mark, a name, what was found, and what to do."""
+    """The checks of ``engine.doctor``: a mark, a name, what was found, and what to do. ``told`` carries them all."""
+
+    told = Signal(list)
+    ELSEWHERE = ("text-cache",)  # checks that the page shows in lines of their own
 
     def __init__(self, context: Context) -> None:
         super().__init__()
@@ -139,6 +131,8 @@ class DoctorList(QWidget):
         marks = {"ok": "done", "warning": "info", "missing": "failed"}
         row = 0
         for check in checks:
+            if check["id"] in self.ELSEWHERE:
+                continue
             mark = Mark(marks[check["state"]], self.words[check["state"]])
             self.grid.addWidget(mark, row, 0, Qt.AlignmentFlag.AlignTop)
             self.grid.addWidget(label(told(check["name"])), row, 1, Qt.AlignmentFlag.AlignTop)
@@ -147,3 +141,4 @@ class DoctorList(QWidget):
             if check.get("advice"):
                 self.grid.addWidget(label(told(check["advice"]), "hint"), row, 2)
                 row += 1
+        self.told.emit(checks)

@@ -6,15 +6,18 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import QSignalBlocker, Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QShowEvent
-from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFormLayout, QFrame, QHBoxLayout, QLineEdit, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from commonart_desktop.core.home import home
 from commonart_desktop.core.i18n import language, sentence, tr
+from commonart_desktop.gui import theme
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.models_detail import label
+from commonart_desktop.gui.scroll import FormScroll
 from commonart_desktop.gui.settings_machine import CacheRows, DoctorList
 from commonart_desktop.gui.theme import icon
 from commonart_desktop.gui.tokens import SPACE
@@ -22,6 +25,7 @@ from engine.contract import naming
 from engine.contract.errors import CommonArtError
 from engine.contract.request import DTYPES, ImageRequest
 
+ZOOMS = ("1", "1.1", "1.25", "1.5")
 DEVICES = ("auto", "cpu", "cuda", "cuda:0", "cuda:1", "mps")
 _DEVICE = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d{1,2})?")
 EXAMPLE = {"ja": "すし、フラット調、青い背景", "en": "sushi, flat style, blue background"}
@@ -42,6 +46,29 @@ def why_not(folder: str) -> str | None:
     return None if os.access(place, os.W_OK) else tr("it cannot be written")
 
 
+class Rows(QGridLayout):
+    """Names, and beside them fields with the lines under each. Wrapped lines in boxes within boxes would get too little height."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setHorizontalSpacing(SPACE["l"])
+        self.setVerticalSpacing(SPACE["xs"])
+        self.setColumnStretch(1, 1)
+        self.names: list[QLabel] = []
+
+    def add(self, name: str, *fields: QWidget) -> None:
+        """A name, its field, and what stands under that."""
+        row = self.rowCount()
+        self.setRowMinimumHeight(row, SPACE["m"] - 2 * SPACE["xs"] if self.names else 0)
+        told = QLabel(name, alignment=Qt.AlignmentFlag.AlignVCenter)
+        told.setBuddy(fields[0])
+        told.setMinimumHeight(QLineEdit().sizeHint().height())
+        self.addWidget(told, row + 1, 0, Qt.AlignmentFlag.AlignTop)
+        for n, field in enumerate(fields):
+            self.addWidget(field, row + 1 + n, 1)
+        self.names.append(told)
+
+
 class SettingsPage(QWidget):
     """Looks, pictures, engine, data, and what this machine has."""
 
@@ -54,6 +81,8 @@ class SettingsPage(QWidget):
                                      then=lambda value: self._put(language=value))
         self.theme = self._choice(now.theme, ("system", self.tr("As the system")), ("light", self.tr("Light")), ("dark", self.tr("Dark")),
                                   then=lambda value: self._put(theme=value))
+        zoom = str(context.state.value(theme.ZOOM, "1"))
+        self.zoom = self._choice(zoom, *((z, f"{round(float(z) * 100)} %") for z in ZOOMS), then=self._put_zoom)
         self.out = QLineEdit(now.out)
         self.out_why = label(role="bad")
         self.browse = QPushButton(icon("folder"), self.tr("Choose…"), clicked=self._browse)
@@ -62,7 +91,8 @@ class SettingsPage(QWidget):
         self.fields = label(self.tr("Fields: {fields}").format(fields="  ".join("{" + f + "}" for f in naming.FIELDS)), "hint")
         self.device = self._choice(now.device, *((d, self.tr("Choose by itself") if d == "auto" else d) for d in DEVICES), then=lambda _: None)
         self.device.setEditable(True)
-        self.device_why = label(role="bad")
+        self.device_why, self.device_found = label(role="bad"), label(role="hint")
+        self.device_found.hide()
         self.dtype = self._choice(now.dtype, *((d, self.tr("Choose by itself") if d == "auto" else d) for d in DTYPES),
                                   then=lambda value: self._put(dtype=value))
         self.leave = QCheckBox(self.tr("Leave the engine working until the queue is empty"))
@@ -72,54 +102,52 @@ class SettingsPage(QWidget):
         self.open = QPushButton(icon("folder"), self.tr("Open folder"), clicked=self._open)
         self.caches, self.doctor = CacheRows(context), DoctorList(context)
 
-        self._forms: list[QFormLayout] = []
+        self._forms: list[Rows] = []
         self._column = QVBoxLayout()
         self._column.setContentsMargins(SPACE["xl"], SPACE["l"], SPACE["xl"], SPACE["xl"])
         self._column.setSpacing(SPACE["m"])
         self._column.addWidget(label(self.tr("Settings"), "title"))
         form = self._section(self.tr("Appearance"))
-        form.addRow(self.tr("Language"), self.language)
-        form.addRow(self.tr("Theme"), self.theme)
+        form.add(self.tr("Language"), self.language)
+        form.add(self.tr("Theme"), self.theme)
+        form.add(self.tr("Size of the letters"), self.zoom)
         form = self._section(self.tr("Pictures"))
-        form.addRow(self.tr("Output folder"), self._stack(self._beside(self.out, self.browse), self.out_why))
-        form.addRow(self.tr("File names"), self._stack(self.name, self.name_why, self.example, self.fields))
+        form.add(self.tr("Output folder"), self._beside(self.out, self.browse), self.out_why)
+        form.add(self.tr("File names"), self.name, self.name_why, self.example, self.fields)
         form = self._section(self.tr("Engine"))
-        form.addRow(self.tr("Device"), self._stack(self.device, self.device_why))
-        form.addRow(self.tr("Number type"), self.dtype)
-        form.addRow(self.tr("When the window closes"), self._stack(
-            self.leave, label(self.tr("Otherwise it stops after the picture in hand; nothing that waits is lost."), "hint")))
+        form.add(self.tr("Device"), self.device, self.device_why, self.device_found)
+        form.add(self.tr("Number type"), self.dtype)
+        form.add(self.tr("When the window closes"), self.leave,
+                 label(self.tr("Otherwise it stops after the picture in hand; nothing that waits is lost."), "hint"))
         form = self._section(self.tr("Data"))
-        form.addRow(self.tr("Data folder"), self._beside(self.folder, self.open))
-        form.addRow(self.tr("Stored for speed"), self.caches)
+        form.add(self.tr("Data folder"), self._beside(self.folder, self.open))
+        form.add(self.tr("Stored for speed"), self.caches)
         self._section(self.tr("This machine"))
         self._column.addWidget(self.doctor)
-        names = [form.itemAt(row, QFormLayout.ItemRole.LabelRole).widget() for form in self._forms for row in range(form.rowCount())]
+        names = [name for form in self._forms for name in form.names]
         for name in names:  # one column through all sections
             name.setMinimumWidth(max(n.sizeHint().width() for n in names))
         self._column.addStretch()
-        for field, name in ((self.out, self.tr("Output folder")), (self.name, self.tr("File names")), (self.device, self.tr("Device"))):
+        for field, name in ((self.language, self.tr("Language")), (self.theme, self.tr("Theme")), (self.zoom, self.tr("Size of the letters")),
+                            (self.dtype, self.tr("Number type")), (self.out, self.tr("Output folder")), (self.name, self.tr("File names")), (self.device, self.tr("Device"))):
             field.setAccessibleName(name)
-        inner = QWidget(maximumWidth=860)
+        inner = QWidget()
         inner.setLayout(self._column)
-        middle = QWidget()
-        row = QHBoxLayout(middle)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(inner, 1)
-        row.addStretch()
-        row.setStretchFactor(inner, 100)
-        scroll = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(middle)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(scroll)
+        whole.addWidget(FormScroll(inner, widest=860))
         self.out.textEdited.connect(self._try_out)
         self.name.textEdited.connect(self._try_name)
         self.device.currentTextChanged.connect(self._try_device)
         self._why(self.out_why, "")
         self._why(self.device_why, "")
         self._show_example(now.name)
+        self.doctor.told.connect(self._on_checks)
         context.settings.changed.connect(self._follow)
+
+    def busy(self) -> bool:
+        """Whether this machine is still being looked at."""
+        return not self._read or not self.doctor.again.isEnabled()
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
@@ -142,24 +170,13 @@ class SettingsPage(QWidget):
         box.wheelEvent = lambda event: event.ignore()  # type: ignore[method-assign]  # scrolling the page changes nothing
         return box
 
-    def _section(self, title: str) -> QFormLayout:
+    def _section(self, title: str) -> Rows:
         self._column.addSpacing(SPACE["s"])
         self._column.addWidget(label(title, "section"))
-        form = QFormLayout(horizontalSpacing=SPACE["l"], verticalSpacing=SPACE["m"])
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+        form = Rows()
         self._forms.append(form)
         self._column.addLayout(form)
         return form
-
-    def _stack(self, *widgets: QWidget) -> QWidget:
-        whole = QWidget()
-        column = QVBoxLayout(whole)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACE["xs"])
-        for widget in widgets:
-            column.addWidget(widget)
-        return whole
 
     def _beside(self, wide: QWidget, button: QWidget) -> QWidget:
         whole = QWidget()
@@ -178,10 +195,30 @@ class SettingsPage(QWidget):
         except CommonArtError as e:
             self._context.notices.complain(e)
 
+    def _put_zoom(self, value: str) -> None:
+        self._context.state.setValue(theme.ZOOM, value)
+        self._context.settings.changed.emit()
+
+    def _on_checks(self, checks: list[dict[str, Any]]) -> None:
+        """The doctor has looked: offer the devices that are there, each with its name."""
+        found = {c["id"]: str(c["value"]) for c in checks if c["state"] == "ok" and c["value"] and re.fullmatch(r"mps|(cuda|xpu):\d+", c["id"])}
+        auto = next((str(c["value"]) for c in checks if c["id"] == "auto" and c["value"]), "")
+        now = self._context.settings.now.device
+        entries = {"auto": auto, "cpu": ""} | found | ({} if now in ("auto", "cpu", *found) else {now: ""})
+        typed = self.device.currentText()
+        with QSignalBlocker(self.device):
+            self.device.clear()
+            for device, about in entries.items():
+                self.device.addItem(self.tr("Choose by itself") if device == "auto" else device, device)
+                self.device.setItemData(self.device.count() - 1, about, Qt.ItemDataRole.ToolTipRole)
+            self.device.setCurrentText(typed)  # also one being typed
+        self.device_found.setText("\n".join(f"{device}: {about}" for device, about in entries.items() if about))
+        self.device_found.setVisible(bool(self.device_found.text()))
+
     def _follow(self) -> None:
         """Another page or a shortcut changed a setting."""
         now = self._context.settings.now
-        for box, value in ((self.theme, now.theme), (self.dtype, now.dtype)):
+        for box, value in ((self.language, now.language), (self.theme, now.theme), (self.dtype, now.dtype)):
             if box.currentData() != value and box.findData(value) >= 0:
                 with QSignalBlocker(box):
                     box.setCurrentIndex(box.findData(value))

@@ -10,7 +10,8 @@ from PySide6.QtWidgets import QApplication
 from commonart_desktop.core.home import home, resources
 from commonart_desktop.gui.tokens import DARK, FONT, ICON, LIGHT, RADIUS, SPACE, Colours
 
-_current = LIGHT
+ZOOM = "window/zoom"  # in QSettings: size of the letters, 1 as designed
+_current, _zoom = LIGHT, 1.0
 
 
 def colours() -> Colours:
@@ -25,16 +26,29 @@ def wants_dark(theme: str) -> bool:
     return QGuiApplication.styleHints().colorScheme() == Qt.ColorScheme.Dark
 
 
-def apply(app: QApplication, theme: str) -> None:
-    """Put the theme on; may be called again at any time."""
-    global _current
+def apply(app: QApplication, theme: str, zoom: float = 1.0, *, dressed: bool = True) -> None:
+    """Put the theme on, with letters ``zoom`` times as large as designed; may be called again at any time.
+
+    Without ``dressed`` the style sheet is left to ``dress``: a window that is built first and dressed then comes up in half
+    the time, for Qt works a sheet out again at every step of a widget's way into its window.
+    """
+    global _current, _zoom
+    _zoom = zoom
+    if not dressed and app.styleSheet():
+        app.setStyleSheet("")
     _current = DARK if wants_dark(theme) else LIGHT
     app.setStyle("Fusion")
     app.setPalette(_palette(_current))
     font = QFont(app.font())
-    font.setPixelSize(FONT["body"])
+    font.setPixelSize(round(FONT["body"] * zoom))
     app.setFont(font)
-    app.setStyleSheet(_sheet(_current))
+    if dressed:
+        dress(app)
+
+
+def dress(app: QApplication) -> None:
+    """Put on the style sheet of the theme in force."""
+    app.setStyleSheet(_sheet(_current, {name: round(px * _zoom) for name, px in FONT.items()}))
 
 
 def _palette(c: Colours) -> QPalette:
@@ -65,14 +79,13 @@ def _art(c: Colours) -> dict[str, str]:
     return paths
 
 
-def _sheet(c: Colours) -> str:
+def _sheet(c: Colours, font: dict[str, int]) -> str:
     art = _art(c)
     return f"""
-    QWidget {{ font-size: {FONT['body']}px; }}
-    QLabel[role="title"] {{ font-size: {FONT['title']}px; }}
-    QLabel[role="section"] {{ font-size: {FONT['large']}px; }}
-    QLabel[role="muted"], QLabel[role="hint"] {{ color: {c.muted}; font-size: {FONT['small']}px; }}
-    QLabel[role="bad"] {{ color: {c.bad}; font-size: {FONT['small']}px; }}
+    QLabel[role="title"] {{ font-size: {font['title']}px; }}
+    QLabel[role="section"] {{ font-size: {font['large']}px; }}
+    QLabel[role="muted"], QLabel[role="hint"] {{ color: {c.muted}; font-size: {font['small']}px; }}
+    QLabel[role="bad"] {{ color: {c.bad}; font-size: {font['small']}px; }}
     QPlainTextEdit, QLineEdit, QSpinBox, QDoubleSpinBox, QComboBox {{
         background: {c.field}; border: 1px solid {c.border}; border-radius: {RADIUS}px; padding: {SPACE['xs']}px {SPACE['s']}px; }}
     QPlainTextEdit:focus, QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus {{ border-color: {c.accent}; }}
@@ -98,6 +111,10 @@ def _sheet(c: Colours) -> str:
         padding: {SPACE['xs']}px {SPACE['s']}px; }}
     QFrame#side {{ background: {c.panel}; border-right: 1px solid {c.border}; }}
     QFrame#notice {{ background: {c.raised}; border-top: 1px solid {c.border}; }}
+    QFrame#finder {{ background: {c.panel}; border: 1px solid {c.muted}; border-radius: {RADIUS}px; }}
+    QFrame#finder QTreeView {{ border: none; background: {c.panel}; }}
+    QFrame#finder QTreeView::item {{ padding: {SPACE['xs']}px; }}
+    QFrame#finder QTreeView::item:disabled {{ color: {c.muted}; }}
     QFrame#status {{ background: {c.panel}; border-top: 1px solid {c.border}; }}
     QProgressBar {{ background: {c.raised}; border: none; border-radius: 3px; max-height: 6px; }}
     QProgressBar::chunk {{ background: {c.accent}; border-radius: 3px; }}

@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.lora import LoraFile
+from engine.contract.errors import FeatureMissing, MissingLibrary, Phrase
 from engine.contract.request import ImageRequest
 from engine.lanes import Lanes
 from engine.sampling import Sampler
@@ -29,6 +30,7 @@ class Backend(Protocol):
     dtype: str  # "fp32", "bf16" or "fp16"
     hashes: dict[str, str]  # SHA-256 of the parts
     loras: list[dict[str, Any]]  # what the recipe keeps of each: LoraFile.record()
+    notes: list[Phrase]  # what a person should be told once; whoever tells it takes it out
     tight: bool  # memory ran out before: only the part at work is on the device, and stages must take turns
 
     def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
@@ -74,11 +76,30 @@ def open_backend(folder: ModelFolder, *, kind: str = "auto", device: str = "auto
     """Load a model with the backend its folder asks for, or with ``kind``; the library is imported only now.
 
     LoRAs are added to the weights, or run beside them if ``merged`` is false.
+
+    Raises:
+        FeatureMissing: ``kind`` cannot run this folder. MissingLibrary: what it needs is not installed.
     """
     if kind == "fake":
         from engine.backends.fake import FakeBackend
 
         return FakeBackend(folder, loras)
-    from engine.backends.pytorch.load import TorchBackend
+    if (kind == "onnx") != (folder.layout == "onnx") and kind != "auto":
+        raise FeatureMissing(what=f"--backend {kind}", why=Phrase("{model} is an exported model; leave the option out", model=folder.name)
+                             if folder.layout == "onnx" else
+                             Phrase("{model} is not an exported model; make one with: commonart export {model} OUT", model=folder.name))
+    if folder.layout == "onnx":
+        try:
+            from engine.backends.onnx.load import OnnxBackend
+        except ModuleNotFoundError as e:
+            raise MissingLibrary(name=e.name or "onnxruntime", command=f"pip install {e.name or 'onnxruntime'}") from e
+
+        return OnnxBackend(folder, device=device, dtype=dtype, loras=loras)
+    try:
+        from engine.backends.pytorch.load import TorchBackend
+    except ModuleNotFoundError as e:
+        if e.name not in ("torch", "diffusers", "transformers"):
+            raise
+        raise MissingLibrary(name=e.name, command="pip install commonart-desktop") from e
 
     return TorchBackend(folder, device=device, dtype=dtype, loras=loras, merged=merged)

@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.checkpoint.layout import TOKENIZER_FILES, ModelFolder
 from engine.checkpoint.machine import nvidia_gpus, ram_bytes
+from engine.checkpoint.onnxfile import GRAPH, graph_files, graph_sha256, graph_table
 from engine.checkpoint.weights import Entry, part_sha256, read_header, sha256_file, weight_files
 from engine.contract.errors import CommonArtError, Phrase
 from engine.program import phrase, tell_progress
@@ -66,6 +67,10 @@ def _licences(model: ModelFolder) -> list[dict[str, Any]]:
 
 
 def tables(files: Iterable[Path]) -> dict[str, Entry]:
+    """Tensors of safetensors files, or of an ONNX graph with what lies beside it."""
+    files = list(files)
+    if files and files[0].name == GRAPH:
+        return graph_table(files[0].parent)
     return {name: entry for file in files for name, entry in read_header(file).items()}
 
 
@@ -97,21 +102,30 @@ RULE = Phrase("Weights of all parts, and for one picture at the model's own size
 def _memory(model: ModelFolder, parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
     ram, gpus = ram_bytes(), nvidia_gpus()
     out: dict[str, Any] = {"rule": phrase(RULE), "ram": ram, "gpus": gpus}
+    if model.layout == "onnx":  # its numbers are as wide as they were exported
+        dtype = "fp16" if parts["denoiser"]["dtype"] == "fp16" else "fp32"
+        weights, encoder = (sum(parts[p]["bytes"] for p in names) for names in (("denoiser", "vae"), ("text_encoder",)))
+        out[dtype] = _fits(weights, encoder, activations(model, 2 if dtype == "fp16" else 4), ram, gpus)
+        return out
     for dtype, width in (("fp32", 4), ("bf16", 2)):
         weights = width * (parts["denoiser"]["parameters"] + parts["vae"]["parameters"])
         # the PyTorch backend keeps language models above 4 GiB in 16 bits, see engine/backends/pytorch/encode.py
         encoder = (2 if parts["text_encoder"]["bytes"] > 4 << 30 else width) * parts["text_encoder"]["parameters"]
-        total = weights + encoder + activations(model, width)
-        out[dtype] = {
-            "weights": weights, "text_encoder": encoder, "activations": total - weights - encoder, "total": total,
+        out[dtype] = _fits(weights, encoder, activations(model, width), ram, gpus)
+    return out
+
+
+def _fits(weights: int, encoder: int, held: int, ram: int | None, gpus: list[dict[str, Any]] | None) -> dict[str, Any]:
+    total = weights + encoder + held
+    return {"weights": weights, "text_encoder": encoder, "activations": held, "total": total,
             "fits_ram": None if ram is None else total <= ram,
             "fits_gpu": None if gpus is None else total <= max(g["bytes"] for g in gpus)}
-    return out
 
 
 def info(model: ModelFolder) -> dict[str, Any]:
     """All about one model. A damaged part is told as its ``problem``; its hash, and then the memory, is null."""
-    files = {part: weight_files(getattr(model, part)) for part in WEIGHTS}
+    files_of, hash_of = (graph_files, graph_sha256) if model.layout == "onnx" else (weight_files, part_sha256)
+    files = {part: files_of(getattr(model, part)) for part in WEIGHTS}
     done, total = 0, sum(f.stat().st_size for group in files.values() for f in group)
     parts: dict[str, dict[str, Any]] = {}
     for part, group in files.items():
@@ -132,7 +146,7 @@ def info(model: ModelFolder) -> dict[str, Any]:
                 at += n
                 tell_progress(at, total)
 
-            row["sha256"] = part_sha256(getattr(model, part), step)
+            row["sha256"] = hash_of(getattr(model, part), step)
         except CommonArtError as e:
             row["problem"] = e.to_wire()
         done += row["bytes"]

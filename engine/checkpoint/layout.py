@@ -1,4 +1,4 @@
-"""What lies in a model folder: a pipeline, or the bare denoiser that CommonArt β is, with parts from elsewhere."""
+"""What lies in a model folder: a pipeline, the bare denoiser that CommonArt β is with parts from elsewhere, or an ONNX export."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.checkpoint.onnxfile import GRAPH, MANIFEST, graph_files, graph_sha256
 from engine.checkpoint.weights import part_sha256, weight_files
 from engine.contract.errors import BadFile, BrokenWeights, MissingPart, NotAModel, Phrase, WrongTokenizer, system_words
 
@@ -25,7 +26,7 @@ class ModelFolder:
 
     root: Path
     name: str
-    layout: str  # "pipeline" or "bare"
+    layout: str  # "pipeline", "bare" or "onnx"
     denoiser: Path
     text_encoder: Path
     tokenizer: Path
@@ -68,12 +69,13 @@ class ModelFolder:
 
     def hashes(self) -> dict[str, str]:
         """SHA-256 of each part; the encoder's covers its config and tokenizer too, since they change the features."""
-        encoder = hashlib.sha256(part_sha256(self.text_encoder).encode())
+        of_part = graph_sha256 if self.layout == "onnx" else part_sha256
+        encoder = hashlib.sha256(of_part(self.text_encoder).encode())
         for file in [self.text_encoder / "config.json", *(self.tokenizer / n for n in (*TOKENIZER_FILES, "tokenizer_config.json"))]:
             if file.is_file():
                 encoder.update(file.read_bytes())
         encoder.update(f"{self.max_tokens} {self.pixart_text}".encode())
-        return {"denoiser": part_sha256(self.denoiser), "text_encoder": encoder.hexdigest(), "vae": part_sha256(self.vae)}
+        return {"denoiser": of_part(self.denoiser), "text_encoder": encoder.hexdigest(), "vae": of_part(self.vae)}
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -139,6 +141,8 @@ def identify(root: Path, *, text_encoder: Path | None = None, vae: Path | None =
     index = root / "model_index.json"
     pipeline = ""
     scheduler = None
+    if is_export(root):
+        return _identify_export(root, text_encoder or vae, name)
     if index.is_file():
         pipeline = str(read_config(index).get("_class_name", ""))
         denoiser = root / "transformer"
@@ -171,6 +175,33 @@ def identify(root: Path, *, text_encoder: Path | None = None, vae: Path | None =
         root=root, name=name or root.name, layout="pipeline" if index.is_file() else "bare", denoiser=denoiser,
         text_encoder=encoder, tokenizer=tokenizer, vae=vae, scheduler=scheduler,
         max_tokens=_max_tokens(pipeline, t5, tokenizer), pixart_text=t5)
+
+
+def is_export(root: Path) -> bool:
+    """Whether the denoiser in ``root`` lies there as an ONNX graph, and not as weights too."""
+    folder = root / "transformer"
+    return (root / "model_index.json").is_file() and (folder / GRAPH).is_file() and not any(folder.glob("*.safetensors"))
+
+
+def _identify_export(root: Path, other: Path | None, name: str | None) -> ModelFolder:
+    """What ``commonart export`` or optimum wrote. Its parts belong together; others cannot be put in their place."""
+    if other is not None:
+        raise NotAModel(path=other, why=Phrase("the parts of an exported model are fixed; give it to commonart export instead"))
+    for part, what, classes in (("transformer", "transformer", DENOISERS), ("text_encoder", "text encoder", ()), ("vae_decoder", "VAE", ("AutoencoderKL",))):
+        found = read_config(root / part / "config.json").get("_class_name", "?")
+        if classes and found not in classes:
+            raise NotAModel(path=root / part, why=Phrase("its {part} is a {found}", part=what, found=found))
+        graph_files(root / part)
+    if not (root / "tokenizer" / "tokenizer.json").is_file():
+        raise WrongTokenizer(path=root / "tokenizer", why=Phrase("there is no tokenizer.json"))
+    t5 = read_config(root / "text_encoder" / "config.json").get("model_type") in ("t5", "umt5")
+    told = read_config(root / MANIFEST).get("max_tokens") if (root / MANIFEST).is_file() else None
+    if not isinstance(told, int) or not 1 <= told <= 1 << 16:
+        told = _max_tokens(str(read_config(root / "model_index.json").get("_class_name", "")), t5, root / "tokenizer")
+    return ModelFolder(
+        root=root, name=name or root.name, layout="onnx", denoiser=root / "transformer", text_encoder=root / "text_encoder",
+        tokenizer=root / "tokenizer", vae=root / "vae_decoder", max_tokens=told, pixart_text=t5,
+        scheduler=root / "scheduler" if (root / "scheduler" / "scheduler_config.json").is_file() else None)
 
 
 def _max_tokens(pipeline: str, t5: bool, tokenizer: Path) -> int:

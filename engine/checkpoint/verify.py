@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.checkpoint.describe import WEIGHTS, tables
 from engine.checkpoint.layout import TOKENIZER_FILES, ModelFolder, read_config
+from engine.checkpoint.onnxfile import GRAPH, check_graph, check_promised, graph_files, promised
 from engine.checkpoint.weights import Entry, check_finite, read_header, sha256_file, weight_files
 from engine.contract.errors import BrokenWeights, CommonArtError, Phrase, WrongShape, WrongTokenizer
 from engine.program import tell_progress
@@ -132,7 +133,7 @@ def _check_tokenizer(model: ModelFolder) -> None:
         tokens |= {row["content"] for row in data.get("added_tokens") or []}
     except (ValueError, KeyError, TypeError, IndexError) as e:
         raise WrongTokenizer(path=table, why=Phrase("its table cannot be read")) from e
-    entries = tables(weight_files(model.text_encoder))
+    entries = tables(graph_files(model.text_encoder) if model.layout == "onnx" else weight_files(model.text_encoder))
     rows = [e.shape[0] for n, e in entries.items() if re.search(r"(^|\.)(embed_tokens|embed_in|wte|shared)\.weight$", n) and e.shape]
     if rows and len(tokens) > rows[0]:
         raise WrongTokenizer(path=model.tokenizer, why=Phrase(
@@ -144,12 +145,13 @@ def verify(model: ModelFolder) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     problems: list[dict[str, Any]] = []
     broken: set[Path] = set()
-    checks, skipped = ["header", "size", "finite", "sha256"], ["text-encoder-shapes", "vae-shapes"]
+    exported = model.layout == "onnx"
+    checks, skipped = ["header", "size", "finite", "sha256"], ["denoiser-shapes"] if exported else ["text-encoder-shapes", "vae-shapes"]
     listed: dict[Path, tuple[str, bool]] = {}
     for part in WEIGHTS:
         folder: Path = getattr(model, part)
-        used = weight_files(folder)
-        for file in sorted({*used, *folder.glob("*.safetensors"), folder / "config.json"}):
+        used = graph_files(folder) if exported else weight_files(folder)
+        for file in sorted({*used, *([] if exported else folder.glob("*.safetensors")), folder / "config.json"}):
             listed.setdefault(file, (part, file in used or file.suffix == ".json"))
     for file in sorted({*(model.tokenizer / n for n in TOKENIZER_FILES), *model.tokenizer.glob("*token*.json")}):
         if file.is_file():
@@ -174,6 +176,8 @@ def verify(model: ModelFolder) -> dict[str, Any]:
                     raise BrokenWeights(path=file, why=Phrase("its table cannot be read")) from e
                 finally:
                     step(row["bytes"])
+            elif file.name == GRAPH:
+                check_graph(file)
             elif file.suffix == ".json" and part != "tokenizer":
                 read_config(file)
         except CommonArtError as e:
@@ -194,10 +198,16 @@ def verify(model: ModelFolder) -> dict[str, Any]:
         except CommonArtError as e:
             problems.append(e.to_wire())
 
+    if exported:
+        if promised(model.root):
+            also("export-hashes", set(), lambda: check_promised(model.root, remembered=False))
+        else:
+            skipped.append("export-hashes")
     for folder in dict.fromkeys([model.denoiser, model.text_encoder, model.vae]):
         for index in sorted(folder.glob("*.safetensors.index*.json")):
             also("index", {folder}, lambda index=index: _check_index(index))  # type: ignore[misc]
-    also("denoiser-shapes", {model.denoiser}, lambda: _check_denoiser(model))
+    if not exported:
+        also("denoiser-shapes", {model.denoiser}, lambda: _check_denoiser(model))
     also("channels", {model.denoiser, model.text_encoder, model.vae}, lambda: _check_channels(model))
     also("tokenizer", {model.tokenizer, model.text_encoder}, lambda: _check_tokenizer(model))
     out: dict[str, Any] = {"name": model.name, "root": str(model.root), "files": rows, "checks": checks, "skipped": skipped,

@@ -129,8 +129,8 @@ def sha256_file(path: Path, progress: Callable[[int], None] | None = None) -> st
     return digest.hexdigest()
 
 
-def examined(path: Path, progress: Callable[[int], None] | None = None) -> str:
-    """SHA-256 of a weights file that was found whole and finite. Remembered until the file changes.
+def examined(path: Path, progress: Callable[[int], None] | None = None, check: Callable[[Path], None] = check_finite) -> str:
+    """SHA-256 of a weights file that ``check`` found whole. Remembered until the file changes.
 
     Raises:
         BrokenWeights: see ``read_header`` and ``check_finite``.
@@ -145,7 +145,7 @@ def examined(path: Path, progress: Callable[[int], None] | None = None) -> str:
             return str(known["sha256"])
     except (OSError, ValueError, AttributeError, KeyError):
         pass  # no note or a broken one: look again
-    check_finite(path)
+    check(path)
     digest = sha256_file(path, progress)
     try:
         note.parent.mkdir(parents=True, exist_ok=True)

@@ -357,6 +357,116 @@ class NoCaptioner(UsageError):
            "(such as florence-community/Florence-2-base or Qwen/Qwen2-VL-2B-Instruct), with --model."
 
 
+# signed pictures --------------------------------------------------------------------------------------------------
+
+
+class SigningFailed(CommonArtError):
+    kind = "signing"
+    message = "Pictures cannot be signed: {why}"
+    hint = "They are saved all the same, unsigned. Set the key right, or turn signing off in the settings or with --no-sign."
+
+
+class BadCertificate(UsageError):
+    kind = "bad-certificate"
+    message = "The certificate {path} cannot sign pictures: {why}"
+    hint = "It takes a PEM file with the signer's certificate first and its issuers after it, valid today and meant for signing, and its private key " \
+           "in a PEM file without a password."
+
+
+class PromptHidden(UsageError):
+    kind = "prompt-hidden"
+    message = "{path} holds its prompt only as a hash, so it cannot be made again from the file alone"
+    hint = "Give the prompt yourself; the other settings can be read with `commonart show`."
+
+
+# training ---------------------------------------------------------------------------------------------------------
+
+
+class BadConfig(UsageError):
+    kind = "bad-config"
+    message = "{path}: {key}: {why}"
+    hint = "docs/training.md lists every key; nothing was started."
+
+
+class RunExists(UsageError):
+    kind = "run-exists"
+    message = "{path} already holds a run at step {step}"
+    hint = "Go on with --resume, or choose another output folder."
+
+
+class RunDiffers(UsageError):
+    kind = "run-differs"
+    message = "The run in {path} cannot go on: {key} was {before} and is now {now}"
+    hint = "Put it back, or start a new run in another output folder."
+
+
+class NothingToResume(UsageError):
+    kind = "nothing-to-resume"
+    message = "{path} holds no checkpoint that can be used"
+    hint = "Start without --resume."
+
+
+class TooFewPictures(UsageError):
+    kind = "too-few-pictures"
+    message = "There is too little to learn from: {why}"
+
+
+class TrainingDiverged(EngineError):
+    kind = "training-diverged"
+    message = "The loss became not-a-number again at step {step}, after going back once"
+    hint = "Lower optimiser.lr, use device.dtype fp32 (or bf16 instead of fp16), or look for odd pictures; the checkpoints before it are kept."
+
+
+class TrainingMemory(EngineError):
+    kind = "training-memory"
+    message = "There was not enough memory on {device} for one picture of {width}x{height}"
+    hint = "Set device.checkpointing = true, lower data.resolution or lora.rank, use device.dtype bf16, or close other programs."
+
+
+class NoRoom(OutputError):
+    kind = "no-room"
+    message = "The disk of {path} has {free} MB left, a checkpoint needs {need} MB"
+    hint = "Free some space, then go on with --resume; the last checkpoint is whole."
+
+
+# export to ONNX ---------------------------------------------------------------------------------------------------
+
+
+class ExportOut(UsageError):
+    kind = "export-out"
+    message = "{path} cannot be exported into: {why}"
+    hint = "Give a folder that is not there yet, or an empty one."
+
+
+class NotExportable(UsageError):
+    kind = "not-exportable"
+    message = "{path} cannot be exported: {why}"
+
+
+class TooLittleMemory(EngineError):
+    kind = "too-little-memory"
+    message = "Exporting the {part} needs about {need} GB of memory, this machine has {have} GB"
+    hint = "Export on a machine with more memory; --dtype fp16 needs about half as much."
+
+
+class TooLittleDisk(OutputError):
+    kind = "too-little-disk"
+    message = "The disk of {path} has {free} MB left, this export needs about {need} MB"
+    hint = "Free some space or choose another disk; nothing was written."
+
+
+class ParityMissed(EngineError):
+    kind = "parity-missed"
+    message = "The export was removed: its {part} does not give what PyTorch gives ({found}, the bound is {bound})"
+    hint = "Use --dtype fp32 without --quantize; if it fails too, report it with the model's name."
+
+
+class ExportAltered(ModelError):
+    kind = "export-altered"
+    message = "{path} is not what was exported: {why}"
+    hint = "Export the model again; a graph that was changed by hand is not used."
+
+
 def tree(root: type[CommonArtError] = CommonArtError) -> dict[str, type[CommonArtError]]:
     """kind -> class of the whole tree."""
     found = {root.kind: root}

@@ -121,20 +121,22 @@ class Editing(Reading):
             UnknownJob, NotEditable (none is waiting), BadValue, BadTemplate.
         """
         self.job(job)
+        number = last = 0
         with self._write("edit") as db:
-            rows = db.execute("SELECT id, request FROM images WHERE job = ? AND state = 'waiting'", (job,)).fetchall()
-            if not rows:
+            while rows := db.execute("SELECT id, request FROM images WHERE job = ? AND state = 'waiting' AND id > ? ORDER BY id LIMIT ?",
+                                     (job, last, _TURN)).fetchall():
+                for r in rows:
+                    old = json.loads(r["request"])
+                    new = ImageRequest.from_dict(old | (change(number, ImageRequest.from_dict(old)) if callable(change) else change))
+                    naming.check(new.name or naming.DEFAULT, new.extra)
+                    db.execute("UPDATE images SET request = ? WHERE id = ?", (json.dumps(new.to_dict(), ensure_ascii=False), r["id"]))
+                    number, last = number + 1, r["id"]
+                time.sleep(0.0002)  # a window's thread may wait for the interpreter; a sleep of 0 does not hand it over
+            if not number:
                 raise NotEditable(job=job)
-            for number, r in enumerate(rows):
-                old = json.loads(r["request"])
-                new = ImageRequest.from_dict(old | (change(number, ImageRequest.from_dict(old)) if callable(change) else change))
-                if number % _TURN == 0:
-                    time.sleep(0)  # a window's thread may be waiting for the interpreter
-                naming.check(new.name or naming.DEFAULT, new.extra)
-                db.execute("UPDATE images SET request = ? WHERE id = ?", (json.dumps(new.to_dict(), ensure_ascii=False), r["id"]))
             if priority is not None:
                 db.execute("UPDATE jobs SET priority = ? WHERE id = ?", (priority, job))
-        return len(rows)
+        return number
 
     def clear(self, states: Sequence[str]) -> int:
         """Take rows in these states off the list (pictures on disk stay), and jobs left empty."""

@@ -82,6 +82,18 @@ class Reading:
         one = self.job(job)
         return [line_of(r) for r in self._part(LINE_COLUMNS, one, getattr(one, state) if state else one.total, offset, limit, state)]
 
+    def offsets(self, job: int, images: Sequence[int], state: str | None = None) -> dict[int, int]:
+        """Where these pictures stand (from 0) among the job's, or among those of it in ``state``; those that are not there are left out."""
+        where, values = ("job = ? AND state = ?", (job, state)) if state else ("job = ?", (job,))
+        found, at, last = {}, 0, 0
+        with self._lock:
+            for image in sorted(set(images)):
+                at += self._read(f"SELECT count(*) FROM images WHERE {where} AND id >= ? AND id < ?", (*values, last, image))[0][0]
+                last = image
+                if self._read(f"SELECT 1 FROM images WHERE {where} AND id = ?", (*values, image)):
+                    found[image] = at
+        return found
+
     def _part(self, columns: str, job: Job, size: int, offset: int, limit: int, state: str | None) -> list[sqlite3.Row]:
         """Some of a job's rows. Where its numbers run without a gap the first is known, and none before it is passed over one by one."""
         where, values = ("job = ? AND state = ?", (job.id, state)) if state else ("job = ?", (job.id,))

@@ -76,7 +76,7 @@ class Line(NamedTuple):
 
 COLUMNS = "id, job, state, request, attempts, deaths, error, pending, path, pixel_sha256, worker"
 LINE_COLUMNS = "id, job, state, request, attempts, error, path"
-_STEPS = ImageRequest.__dataclass_fields__["steps"].default
+_STEPS = ImageRequest(prompt="?", seed=0).steps
 
 
 def damaged() -> dict[str, Any]:

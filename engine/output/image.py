@@ -8,21 +8,21 @@ import json
 import re
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape, unescape
+from xml.sax.saxutils import unescape
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
 from engine.contract.errors import BadFile, BadValue, NoRecipe, Phrase
 from engine.contract.recipe import parameters
+from engine.provenance.carrier import TEXT_LIMIT
+from engine.provenance.xmp import PNG_KEY, Label, fitting, packet
 
 ENDINGS = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 KEY = "commonart"  # the PNG text chunk and the XMP property with our JSON recipe
-_XMP = ('<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
-        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
-        'xmlns:ca="urn:commonart-desktop:1"><ca:recipe>{}</ca:recipe></rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>')
 _USER_COMMENT = 0x9286
 _EXIF_IFD = 0x8769
+_JPEG_SEGMENT = 65_000  # bytes a JPEG segment holds, less what stands at its head
 _FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow's other readers are never offered a file
 
 
@@ -31,8 +31,12 @@ def pixel_sha256(pixels: np.ndarray[Any, Any]) -> str:
     return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
-def to_bytes(pixels: np.ndarray[Any, Any], kind: str, recipe: dict[str, Any]) -> bytes:
-    """The file's bytes from uint8 RGB ``[height, width, 3]``. PNG and WebP are lossless."""
+def to_bytes(pixels: np.ndarray[Any, Any], kind: str, recipe: dict[str, Any], label: Label | None = None) -> bytes:
+    """The file's bytes from uint8 RGB ``[height, width, 3]``. PNG and WebP are lossless. ``label``: what the XMP packet tells others.
+
+    Raises:
+        BadValue: the recipe is too long for a JPEG.
+    """
     out = io.BytesIO()
     image = Image.fromarray(pixels)
     text, packed = parameters(recipe), json.dumps(recipe, ensure_ascii=False)
@@ -40,15 +44,17 @@ def to_bytes(pixels: np.ndarray[Any, Any], kind: str, recipe: dict[str, Any]) ->
         info = PngImagePlugin.PngInfo()
         info.add_itxt("parameters", text) if not text.isascii() else info.add_text("parameters", text)
         info.add_itxt(KEY, packed)
+        if label is not None:
+            info.add_itxt(PNG_KEY, packet("", label))
         image.save(out, "PNG", pnginfo=info, compress_level=3)
         return out.getvalue()
     exif = Image.Exif()
     exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + text.encode("utf-16-be")
-    xmp = _XMP.format(escape(packed)).encode("utf-8")
+    xmp = fitting(packed, label, _JPEG_SEGMENT if kind == "jpeg" else TEXT_LIMIT)
     if kind == "webp":
         image.save(out, "WEBP", lossless=True, method=0, exact=True, exif=exif.tobytes(), xmp=xmp)
     else:
-        if max(len(xmp), len(exif.tobytes())) > 65_000:  # a JPEG segment holds no more
+        if max(len(xmp), len(exif.tobytes())) > _JPEG_SEGMENT:
             raise BadValue(name="format", value="jpeg", why=Phrase("the prompt is too long for a JPEG's metadata; use png or webp"))
         image.save(out, "JPEG", quality=95, subsampling=0, exif=exif.tobytes(), xmp=xmp)
     return out.getvalue()

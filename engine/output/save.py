@@ -17,7 +17,10 @@ from engine.contract.queue import Ledger, Row
 from engine.contract.request import ImageRequest
 from engine.contract.version import APP
 from engine.output import atomic
-from engine.output.image import ENDINGS, pixel_sha256, read_pixels, read_recipe, to_bytes
+from engine.output.image import ENDINGS, pixel_sha256, read_pixels, read_recipe
+from engine.provenance.carrier import is_signed
+from engine.provenance.hidden import is_hidden, unhide
+from engine.provenance.seal import Seal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +44,10 @@ def label_of(image: int | str, worker: str) -> str:
     return f"row{image}-{worker}"
 
 
-def save(made: Made, ledger: Ledger, worker: str, job: str) -> dict[str, Any] | None:
+def save(made: Made, ledger: Ledger, worker: str, job: str, seal: Seal) -> dict[str, Any] | None:
     """Put the picture on disk and mark its row; returns the report, or None if the row was cancelled meanwhile.
+
+    It is signed before it is written at all, so no file ever stands under its name unsigned that should be signed.
 
     Raises:
         DiskFull, OutputFolder: nothing half-written stays. BadTemplate: the name leads outside.
@@ -52,12 +57,12 @@ def save(made: Made, ledger: Ledger, worker: str, job: str) -> dict[str, Any] | 
     recipe = recipes.build(
         request, model=made.model, hashes=made.hashes, backend=made.backend, batch=made.batch, pixel_sha256=sha, app=APP,
         row=recipes.identity(made.row.id, made.row.request), unknown_words=made.unknown_words, cut=made.cut, loras=made.loras)
-    data = to_bytes(made.pixels, request.format, recipe)
+    sealed = seal.pack(made.pixels, request.format, recipe)
     stem = folder / render(request.name or DEFAULT, request, job=job, image=made.row.id)
     atomic.make_folder(stem.parent)
     if not stem.parent.resolve().is_relative_to(folder.resolve()):  # a link inside the folder leads out
         raise BadTemplate(template=request.name, why=Phrase("it must stay inside the output folder"))
-    part = atomic.write_aside(stem.parent, label_of(made.row.id, worker), data)
+    part = atomic.write_aside(stem.parent, label_of(made.row.id, worker), sealed.data)
     try:
         for final in atomic.candidates(stem, ENDINGS[request.format]):
             if not ledger.intend(made.row.id, worker, final):
@@ -70,17 +75,18 @@ def save(made: Made, ledger: Ledger, worker: str, job: str) -> dict[str, Any] | 
     finally:
         atomic.discard(part)
     ledger.done(made.row.id, path=final, pixel_sha256=sha, recipe=recipe)
-    return report(made.row.id, final, recipe)
+    return report(made.row.id, final, recipe, signed=sealed.signed)
 
 
-def report(image: int, path: Path, recipe: dict[str, Any]) -> dict[str, Any]:
+def report(image: int, path: Path, recipe: dict[str, Any], *, signed: bool) -> dict[str, Any]:
     """What ``--json`` prints for a picture."""
     r = ImageRequest.from_dict(recipe["request"])
     return {
         "path": str(path), "id": image, "prompt": r.prompt, "template": r.template or r.prompt, "draw": list(r.draw), "negative": r.negative,
         "seed": r.seed, "width": r.width, "height": r.height, "steps": r.steps, "guidance": r.guidance, "sampler": r.sampler, "model": r.model,
         "model_sha256": recipe["hashes"]["denoiser"], "pixel_sha256": recipe["pixel_sha256"], "format": r.format,
-        "deterministic": r.deterministic, "preset": r.preset, "loras": recipe.get("loras", []), **{k: recipe["backend"][k] for k in ("backend", "device", "dtype")},
+        "deterministic": r.deterministic, "preset": r.preset, "loras": recipe.get("loras", []), "signed": signed,
+        **{k: recipe["backend"][k] for k in ("backend", "device", "dtype")},
         "unknown_words": recipe["unknown_words"], "prompt_cut": recipe["prompt_cut"]}
 
 
@@ -96,7 +102,7 @@ def proof(row: Row) -> tuple[str, dict[str, Any]] | None:
             return None
         if row.request.format != "jpeg" and pixel_sha256(read_pixels(path)) != recipe["pixel_sha256"]:
             return None
-        return str(recipe["pixel_sha256"]), recipe
+        return str(recipe["pixel_sha256"]), unhide(recipe, row.request) if is_hidden(recipe) else recipe
     except (CommonArtError, KeyError):
         return None
 
@@ -112,7 +118,7 @@ def settle(ledger: Ledger, image: int, worker: str) -> dict[str, Any] | None:
         return None
     path = Path(row.pending or "")
     ledger.done(image, path=path, pixel_sha256=proved[0], recipe=proved[1])
-    return report(image, path, proved[1])
+    return report(image, path, proved[1], signed=is_signed(path))
 
 
 def recover(ledger: Ledger, tell: Callable[[Row, CommonArtError], None] | None = None) -> dict[str, int]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QSettings
+from PySide6.QtCore import QEvent, QSettings
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from commonart_desktop.core import i18n
+from commonart_desktop.core.settings import Settings, save_settings
+from commonart_desktop.gui.app import Application
 from commonart_desktop.gui.context import Context, Notices, SettingsStore
 from commonart_desktop.gui.engine import Engine
 from engine.contract.queue import Ledger
@@ -37,4 +40,43 @@ def context(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, went:
     engine.stop()  # a detached worker hears the ledger only, not its standard input
     engine.shut(leave_working=False)
     ledger.close()
+    i18n.language.cache_clear()
+
+
+@pytest.fixture
+def open_program(qtbot: QtBot, qapp: QApplication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Application]]:
+    """Opens the whole program, with the fake backend; keywords are settings. All that was opened is closed at the end."""
+    monkeypatch.delenv("COMMONART_LANG", raising=False)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    model = make_stub(tmp_path / "home" / "models" / "stub-one")
+    opened: list[Application] = []
+
+    def build(**settings: str) -> Application:
+        if settings or not (tmp_path / "home" / "settings.toml").exists():
+            save_settings(Settings(**{"language": "en", "model": model.name, "out": str(tmp_path / "out")} | settings))
+        opened.append(whole := Application(qapp, backend="fake"))
+        return whole
+
+    def shut(whole: Application, *, leave_working: bool = False) -> None:
+        opened.remove(whole)
+        for page in whole.window.pages.values():
+            for part in (page, getattr(page, "compose", None)):
+                background = getattr(part, "background", None)
+                if background is not None:
+                    qtbot.waitUntil(lambda b=background: b.pending == 0, timeout=30_000)
+        whole.window.hide()
+        if not leave_working:
+            whole.engine.stop()
+        whole.close(leave_working=leave_working)
+        for translator in whole._translators:
+            qapp.removeTranslator(translator)
+        whole.window.deleteLater()
+        whole.deleteLater()
+
+    build.shut = shut  # type: ignore[attr-defined]
+    yield build
+    for whole in list(opened):
+        shut(whole)
+    qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    qapp.setStyleSheet("")
     i18n.language.cache_clear()

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import QMimeData, Qt, QUrl
-from PySide6.QtGui import QColor, QInputMethodEvent, QKeyEvent
-from PySide6.QtWidgets import QApplication
+from PySide6.QtGui import QColor, QInputMethodEvent, QKeyEvent, QTextCursor
+from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
 from commonart_desktop.gui import presets, theme
 from commonart_desktop.gui.compose_fields import RATIOS, scaled
 from commonart_desktop.gui.compose_panel import DRAFT, ComposePanel
 from commonart_desktop.gui.compose_work import settings_of_parameters, settings_of_request
+from commonart_desktop.gui.composition import CompositionGuard
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.prompt_edit import PromptEdit
 from engine.contract.errors import BadFile, NoRecipe
@@ -132,21 +133,56 @@ def test_a_new_theme_recolours_and_is_no_edit(qtbot: QtBot) -> None:
     theme.apply(app, "light")
 
 
-def test_japanese_input_is_left_in_peace(qtbot: QtBot, make: Callable[[], ComposePanel], context: Context) -> None:
-    panel = make()
-    panel.prompt.setPlainText("猫と")
-    panel.prompt.setFocus()
-    panel.prompt.moveCursor(panel.prompt.textCursor().MoveOperation.End)
-    QApplication.sendEvent(panel.prompt, QInputMethodEvent("すし", []))
-    assert panel.prompt.toPlainText() == "猫と"  # a composition is not yet text
-    press = QKeyEvent(QKeyEvent.Type.ShortcutOverride, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
-    press.ignore()
-    QApplication.sendEvent(panel.prompt, press)
-    assert press.isAccepted()  # so that Ctrl+Return is the input method's now
+def composing(field: QWidget, text: str) -> None:
+    QApplication.sendEvent(field, QInputMethodEvent(text, []))
+
+
+def commit(field: QWidget, text: str) -> None:
     done = QInputMethodEvent("", [])
-    done.setCommitString("寿司")
-    QApplication.sendEvent(panel.prompt, done)
-    assert panel.prompt.toPlainText() == "猫と寿司" and context.ledger.counts()["waiting"] == 0
+    done.setCommitString(text)
+    QApplication.sendEvent(field, done)
+
+
+def overridden(field: QWidget, key: Qt.Key, modifier: Qt.KeyboardModifier) -> bool:
+    """Whether the field keeps a key from being a shortcut."""
+    press = QKeyEvent(QKeyEvent.Type.ShortcutOverride, key, modifier)
+    press.ignore()
+    QApplication.sendEvent(field, press)
+    return press.isAccepted()
+
+
+@pytest.mark.parametrize("which", ["prompt", "negative", "job", "out", "name", "preset"])
+def test_japanese_input_is_left_in_peace(qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, which: str, started: list[bool]) -> None:
+    guard = CompositionGuard(QApplication.instance())  # type: ignore[arg-type]  # the program has one for all its fields
+    panel = make()
+    panel.activateWindow()
+    qtbot.waitUntil(panel.isActiveWindow)
+    panel.prompt.setPlainText("猫と{赤い|青い}鳥")
+    panel.prompt.moveCursor(QTextCursor.MoveOperation.End)
+    settle(qtbot, panel)
+    if which == "preset":
+        panel.presets.save_button.click()
+    field: Any = {"prompt": panel.prompt, "negative": panel.negative, "job": panel.form.job, "out": panel.form.out, "name": panel.form.name,
+                  "preset": panel.presets.name}[which]
+    field.setFocus()
+    read = field.toPlainText if hasattr(field, "toPlainText") else field.text
+    before, count, colours = read(), panel.total.text(), marked(panel.prompt)
+    for text in ("s", "す", "すし", "寿司"):
+        composing(field, text)
+        assert read() == before and not panel._count_timer.isActive()  # a composition is not yet text
+        assert marked(panel.prompt) == colours
+    assert overridden(field, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)  # Ctrl+Return is the input method's now
+    for key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+        qtbot.keyClick(field, key)
+        qtbot.keyClick(field, key, Qt.KeyboardModifier.ControlModifier)
+    assert context.ledger.counts()["waiting"] == 0 and started == [] and read() == before and panel.total.text() == count
+    assert presets.of_user() == ([], [])
+    commit(field, "寿司")
+    assert "寿司" in read() and len(read()) == len(before) + 2 and context.ledger.counts()["waiting"] == 0
+    if field is not panel.presets.name:
+        qtbot.keyClick(field, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)  # and now it is a shortcut again
+        qtbot.waitUntil(lambda: started == [True])
+    guard.deleteLater()
 
 
 # what a prompt stands for -----------------------------------------------------------------------------------------
@@ -510,3 +546,66 @@ def test_another_default_model_is_followed(qtbot: QtBot, make: Callable[[], Comp
 
 def test_settings_of_a_request_are_json() -> None:
     assert json.loads(json.dumps(settings_of_request(ImageRequest(prompt="猫", seed=3))))["seed"] == "3"
+
+
+# LoRAs and quality ------------------------------------------------------------------------------------------------
+
+
+def lora_file(path: Path) -> Path:
+    """A LoRA of one layer."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    down, up = np.zeros((4, 8), np.float32), np.zeros((8, 4), np.float32)
+    stem = "transformer.transformer_blocks.0.attn1.to_q"
+    save_file({f"{stem}.lora_A.weight": down, f"{stem}.lora_B.weight": up}, path,
+              metadata={"commonart.licences": '{"CC-BY-4.0": 3}', "commonart.trigger": "水彩風"})
+    return path
+
+
+def test_loras_are_chosen_dropped_and_weighed(qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, started: list[bool], tmp_path: Path) -> None:
+    lora_file(tmp_path / "home" / "loras" / "水彩.safetensors")
+    outside = lora_file(tmp_path / "elsewhere" / "線画.safetensors")
+    panel = make()
+    field = panel.form.loras
+    assert not field.rows.isVisible() and not field.merged.isVisible()
+    at = field.combo.findData("水彩")
+    assert "CC-BY-4.0" in field.combo.itemData(at, Qt.ItemDataRole.ToolTipRole) and "水彩風" in field.combo.itemData(at, Qt.ItemDataRole.ToolTipRole)
+    field.combo.setCurrentIndex(at)
+    field.combo.activated.emit(at)
+    drop(panel, outside)
+    drop(panel, outside)  # twice is once
+    assert field.value() == [["水彩", 1.0], [str(outside), 1.0]] and field.rows.isVisible() and panel.form.first_problem() is None
+    field.scales[0].setValue(0.65)
+    field.scales[1].setValue(7)
+    assert field.value() == [["水彩", 0.65], [str(outside), 2.0]]
+    panel.form.quality.setCurrentIndex(panel.form.quality.findData("fast"))
+    assert panel.form.quality_hint.isVisible() and panel.form.quality_hint.text() == panel.form.quality.toolTip()
+    panel.prompt.setPlainText("猫")
+    panel.add()
+    qtbot.waitUntil(lambda: started == [True], timeout=20_000)
+    ((_, row),) = context.ledger.every()
+    assert row.request.loras == (("水彩", 0.65), (str(outside), 2.0)) and row.request.preset == "fast" and row.request.lora_merged
+    kept = panel.values()
+    field.removers[0].click()
+    assert field.value() == [[str(outside), 2.0]]
+    panel.fill(json.loads(json.dumps(kept)))
+    assert panel.values() == kept
+    presets.save("みずえ", kept)
+    mine, wrong = presets.of_user()
+    assert wrong == [] and mine[0].values["loras"] == kept["loras"] and mine[0].values["preset"] == "fast"
+    panel.fill(settings_of_request(ImageRequest(prompt="x", seed=1, loras=(("水彩", 0.5),), preset="draft", lora_merged=False)))
+    assert field.value() == [["水彩", 0.5]] and not field.merged.isChecked() and panel.form.quality.currentData() == "draft"
+
+
+def test_a_lora_that_is_not_here_is_told_of(qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, said: Said) -> None:
+    panel = make()
+    panel.prompt.setPlainText("猫")
+    panel.fill({"loras": [["nowhere", 0.5], ["x", "y"], 3]})
+    assert panel.form.loras.value() == [["nowhere", 0.5]]
+    assert "nowhere" in panel.form.loras.error.text() and panel.form.first_problem() is panel.form.loras.combo
+    panel.add()
+    assert context.ledger.counts()["waiting"] == 0
+    panel.form.loras.remove(0)
+    assert panel.form.first_problem() is None and not panel.form.loras.error.isVisible()

@@ -1,83 +1,29 @@
-"""The Pictures page over real files, a real index, and pictures that a real worker makes while it looks."""
+"""The gallery below its page: words in files, the index, the looks through folders, small pictures."""
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from array import array
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
-from PySide6.QtCore import QPointF, Qt
-from PySide6.QtGui import QGuiApplication
-from PySide6.QtTest import QAbstractItemModelTester
 from pytestqt.qtbot import QtBot
 
 from commonart_desktop.core.picture_text import MAX_TEXT, read_text, recipe_of
-from commonart_desktop.gui.context import Context
-from commonart_desktop.gui.gallery_index import Index, Query, scan
-from commonart_desktop.gui.gallery_library import steps
-from commonart_desktop.gui.gallery_page import GalleryPage
-from commonart_desktop.gui.gallery_view import SIZES
-from commonart_desktop.gui.thumbnails import SIDE, Thumbnails, prune, read_image
+from commonart_desktop.gui import gallery_deeds
+from commonart_desktop.gui.gallery_deeds import from_bin, to_bin
+from commonart_desktop.gui.gallery_index import Index, Query
+from commonart_desktop.gui.gallery_read import read_image, size_of
+from commonart_desktop.gui.gallery_scan import Scan, whole
+from commonart_desktop.gui.gallery_steps import steps
+from commonart_desktop.gui.thumbnails import SIDES, Thumbnails, prune
 from engine.contract import recipe as recipes
 from engine.contract.recipe import parameters
-from engine.contract.request import ImageRequest
-from engine.output.image import to_bytes
-from tests.stub import requests
-
-TIMEOUT = 20_000
-
-
-def write(path: Path, n: int = 0, kind: str = "png", side: int = 32, **asked: Any) -> Path:
-    """A picture of ours; ``n`` also sets its time."""
-    request = ImageRequest(**{"prompt": f"りんご {n}", "seed": n, "width": side, "height": side, "model": "stub", "template": "{りんご|みかん} & <b>"} | asked)
-    recipe = recipes.build(request, model="stub", hashes={"denoiser": "ab" * 32}, backend={"backend": "fake", "device": "cpu", "dtype": "fp32"}, batch=(1, 0), pixel_sha256="0", app="test",
-                           unknown_words=["ほげ"])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(to_bytes(np.full((side, side, 3), n * 7 % 256, np.uint8), kind, recipe))
-    os.utime(path, (1_700_000_000 + n, 1_700_000_000 + n))
-    return path
-
-
-@pytest.fixture
-def page(context: Context, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], GalleryPage]]:
-    """A function that opens the page and waits until it has looked through the folders."""
-    (tmp_path / "data").mkdir()
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))  # the recycle bin
-    made: list[GalleryPage] = []
-
-    def open_page() -> GalleryPage:
-        one = GalleryPage(context)
-        made.append(one)
-        qtbot.addWidget(one)
-        one.resize(1100, 700)
-        QAbstractItemModelTester(one.model, QAbstractItemModelTester.FailureReportingMode.Fatal, one)
-        with qtbot.waitSignal(one.library.scanned, timeout=TIMEOUT):
-            one.show()
-        qtbot.waitUntil(lambda: one.model.known and one.library._desk._work.empty(), timeout=TIMEOUT)
-        with qtbot.waitSignal(one.model.answered, timeout=TIMEOUT):
-            one._ask()
-        return one
-
-    yield open_page
-    for one in made:
-        one.library.stop()
-        one.thumbnails.stop()
-    assert not [t for t in threading.enumerate() if t.name.startswith("gallery")]
-
-
-def names(page: GalleryPage) -> list[str]:
-    return [page.model.index(r).data() for r in range(page.model.rowCount())]
-
-
-def select(page: GalleryPage, *rows: int) -> None:
-    page._select(list(rows))
-
+from tests.gui.gallery import TIMEOUT, NoBin, write
 
 # the words in a file --------------------------------------------------------------------------------------------------
 
@@ -120,7 +66,7 @@ def test_broken_files_have_no_words(tmp_path: Path) -> None:
 
 def look(index: Index, *deep: Path, flat: tuple[str, ...] = ()) -> int:
     counts: list[int] = []
-    assert scan(index, [str(d) for d in deep], list(flat), threading.Event(), counts.append)
+    assert Scan(index, threading.Event(), counts.append).all([str(d) for d in deep], list(flat))
     return sum(counts)
 
 
@@ -208,28 +154,26 @@ def test_thumbnails_are_made_kept_and_cancelled(tmp_path: Path, qtbot: QtBot) ->
     bad = [p for p in pictures if p.path.endswith(("bad.png", "fake.png"))]
     good = [p for p in pictures if p not in bad]
     thumbs = Thumbnails(tmp_path / "cache")
-    for p in pictures:
-        assert thumbs.get(p) is None
-    qtbot.waitUntil(lambda: all(thumbs.get(p) for p in good) and all(thumbs.is_broken(p) for p in bad), timeout=TIMEOUT)
-    assert thumbs.get(good[0]).width() == SIDE
+    assert all(thumbs.peek(p) is None for p in pictures)
+    thumbs.want(pictures, len(pictures))
+    qtbot.waitUntil(lambda: all(thumbs.peek(p) for p in good) and all(thumbs.why_broken(p) is not None for p in bad), timeout=TIMEOUT)
+    assert thumbs.peek(good[0]).width() == SIDES[0] and not thumbs.waiting
     files = list((tmp_path / "cache").glob("*/*.thumb"))
-    assert len(files) == 12 and thumbs.memory == 12 * SIDE * SIDE * 4
+    assert len(files) == 12 and thumbs.memory == 12 * SIDES[0] ** 2 * 4
     thumbs.stop()
     again = Thumbnails(tmp_path / "cache")
     Path(good[0].path).unlink()  # its thumbnail comes from the disk
-    again.get(good[0])
-    qtbot.waitUntil(lambda: again.get(good[0]) is not None, timeout=TIMEOUT)
+    again.want(good[:1], 1)
+    qtbot.waitUntil(lambda: again.peek(good[0]) is not None, timeout=TIMEOUT)
     again._pool.setMaxThreadCount(1)
     hold = threading.Event()
     again._pool.start(hold.wait)
-    for p in good[1:]:
-        again.get(p)
+    again.want(good[1:], 11)
     assert again.waiting == 11
-    again.forget_wanted()
-    assert again.waiting == 0
-    again.get(good[5])
+    again.want([good[5]], 1)
+    assert again.waiting == 1
     hold.set()
-    qtbot.waitUntil(lambda: again.get(good[5]) is not None, timeout=TIMEOUT)
+    qtbot.waitUntil(lambda: again.peek(good[5]) is not None, timeout=TIMEOUT)
     assert len(again._kept) == 2  # the others were never made
     again.stop()
     assert prune(tmp_path / "cache", limit=0) == 12
@@ -243,179 +187,101 @@ def test_only_three_formats_are_opened(tmp_path: Path) -> None:
     assert read_image(str(tmp_path / "b.png")).width() == 32
 
 
-# the page -------------------------------------------------------------------------------------------------------------
+def test_half_written_files_wait_for_their_end(tmp_path: Path) -> None:
+    """And one that never gets an end is shown as broken, a while later."""
+    index = Index(tmp_path / "i.db")
+    for kind in ("png", "webp", "jpeg"):
+        made = write(tmp_path / "out" / f"made.{kind}", 1, kind)
+        assert whole(made)
+        data = made.read_bytes()
+        (tmp_path / "out" / f"cut.{kind}").write_bytes(data[:len(data) // 2])
+        assert not whole(tmp_path / "out" / f"cut.{kind}")
+    scan = Scan(index, threading.Event(), lambda _: None)
+    assert scan.all([str(tmp_path / "out")], []) and scan.unfinished == {str(tmp_path / "out")} and len(index.ids(Query())) == 3
+    old = time.time() - 60
+    for kind in ("png", "webp", "jpeg"):
+        os.utime(tmp_path / "out" / f"cut.{kind}", (old, old))
+    scan = Scan(index, threading.Event(), lambda _: None)
+    assert scan.all([str(tmp_path / "out")], []) and not scan.unfinished and len(index.ids(Query())) == 6
+    index.close()
 
 
-def test_empty_page_offers_to_make(page: Callable[[], GalleryPage], went: list[str], qtbot: QtBot) -> None:
-    one = page()
-    assert one.stack.currentWidget() is one._empty and one.hint_button.text() == "Make pictures"
-    qtbot.mouseClick(one.hint_button, Qt.MouseButton.LeftButton)
-    assert went == ["make"]
+def test_looks_into_one_folder(tmp_path: Path) -> None:
+    index = Index(tmp_path / "i.db")
+    out = tmp_path / "out"
+    write(out / "a.png", 1)
+    write(out / "2026" / "b.png", 2)
+    look(index, out)
+
+    def some(folder: Path) -> list[str]:
+        counts: list[int] = []
+        assert Scan(index, threading.Event(), counts.append).some([str(folder)], [str(out)])
+        return sorted(Path(p.path).name for p in index.pictures(index.ids(Query())))
+
+    write(out / "2026" / "c.png", 3)
+    write(out / "new" / "deep" / "日本語.png", 4)
+    assert some(out / "2026") == ["a.png", "b.png", "c.png"]
+    assert some(out) == ["a.png", "b.png", "c.png", "日本語.png"]
+    (out / "2026").rename(tmp_path / "away")
+    assert some(out / "2026") == ["a.png", "日本語.png"]
+    (out / "new").rename(tmp_path / "away too")
+    assert some(out) == ["a.png"]
+    index.close()
 
 
-def test_search_and_rate_by_keyboard(page: Callable[[], GalleryPage], context: Context, qtbot: QtBot) -> None:
-    for n in range(30):
-        write(context.out / f"{n:02}.png", n)
-    one = page()
-    assert names(one)[:2] == ["29.png", "28.png"] and one.model.rowCount() == 30
-    select(one, 0, 1)
-    one.view.setFocus()
-    qtbot.keyClick(one.view, Qt.Key.Key_4)
-    qtbot.keyClick(one.view, Qt.Key.Key_S)
-    qtbot.waitUntil(lambda: all(one.model.picture(r).rating == 4 and one.model.picture(r).starred for r in (0, 1)), timeout=TIMEOUT)
-    assert "rating 4 of 5" in one.model.index(0).data(Qt.ItemDataRole.AccessibleTextRole)
-    one.filters.starred.setChecked(True)
-    qtbot.waitUntil(lambda: one.model.rowCount() == 2, timeout=TIMEOUT)
-    select(one, 0)
-    qtbot.keyClick(one.view, Qt.Key.Key_S)
-    qtbot.waitUntil(lambda: names(one) == ["28.png"], timeout=TIMEOUT)
-    one.filters.starred.setChecked(False)
-    qtbot.keyClick(one, Qt.Key.Key_F, Qt.KeyboardModifier.ControlModifier)
-    qtbot.waitUntil(one.filters.search.hasFocus, timeout=TIMEOUT)
-    qtbot.keyClicks(one.filters.search, "ss5")  # letters are letters here
-    qtbot.waitUntil(lambda: one.stack.currentWidget() is one._empty, timeout=TIMEOUT)
-    assert one.hint_button.text() == "Show all pictures" and not one.model.picture(0)
-    qtbot.mouseClick(one.hint_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: one.model.rowCount() == 30, timeout=TIMEOUT)
-    one.filters.rating.setCurrentIndex(4)
-    qtbot.waitUntil(lambda: names(one) == ["29.png", "28.png"], timeout=TIMEOUT)
+def test_an_index_of_an_older_version_reads_its_files_anew(tmp_path: Path) -> None:
+    write(tmp_path / "out" / "a.png", 7, sampler="euler")
+    index = Index(tmp_path / "i.db")
+    look(index, tmp_path / "out")
+    index.rate(index.ids(Query()), 4)
+    index._db.execute("UPDATE pictures SET words = 'a.png'")
+    index._db.execute("PRAGMA user_version = 1")
+    index.close()
+    index = Index(tmp_path / "i.db")
+    assert look(index, tmp_path / "out") == 1
+    assert all(len(index.ids(Query(text=t, rating=4))) == 1 for t in ("seed:7", "sampler:euler", "steps:20", "model:stub", "7", "32x32"))
+    assert not index.ids(Query(text="seed:8"))
+    index.close()
 
 
-def test_panel_tells_the_recipe(page: Callable[[], GalleryPage], context: Context, went: list[str], qtbot: QtBot) -> None:
-    write(context.out / "a.png", 7, negative="雲", prompt="<b>りんご</b>")
-    Image.new("RGB", (8, 8)).save(context.out / "other.jpg")
-    os.utime(context.out / "other.jpg", (1_600_000_000, 1_600_000_000))
-    one = page()
-    assert not one.actions_["use"].isEnabled()
-    select(one, 0)
-    told = one.side.recipe.values
-    assert (told["seed"], told["negative"], told["size"], told["dtype"], told["unknown"]) == ("7", "雲", "32 × 32", "fp32", "ほげ")
-    assert told["prompt"] == "<b>りんご</b>" and told["hashes"] == "denoiser ababababab" and "&lt;b&gt;" in one.model.index(0).data(Qt.ItemDataRole.ToolTipRole)
-    with qtbot.waitSignal(one.use_recipe) as said:
-        one.actions_["use"].trigger()
-    assert said.args[0]["request"]["seed"] == 7 and went == ["make"]
-    one.actions_["copy_prompt"].trigger()
-    assert QGuiApplication.clipboard().text() == "<b>りんご</b>"
-    one.actions_["copy"].trigger()
-    qtbot.waitUntil(lambda: QGuiApplication.clipboard().mimeData().hasImage(), timeout=TIMEOUT)
-    select(one, 1)  # without a recipe
-    assert not one.actions_["use"].isEnabled() and not one.actions_["copy_prompt"].isEnabled() and "file" in one.side.recipe.values
+def test_very_large_pictures(tmp_path: Path, qtbot: QtBot) -> None:
+    """20,000 pixels a side: what can be read is scaled down in little memory; what cannot says why."""
+    Image.new("1", (20_000, 20_000), 1).save(tmp_path / "line.png")
+    small = read_image(str(tmp_path / "line.png"), 256)
+    assert (small.width(), small.height()) == (256, 256) and small.pixelColor(100, 100).lightness() == 255
+    wide = Image.new("RGB", (20_000, 40), (200, 30, 30))
+    wide.save(tmp_path / "wide.png")
+    assert (read_image(str(tmp_path / "wide.png"), 256).width(), read_image(str(tmp_path / "wide.png")).width()) == (256, 20_000)
+    data = (tmp_path / "line.png").read_bytes()
+    # the same head, but 16 bits for each of four colours: 3.2 GB, which nothing here may ask for
+    import struct
+    import zlib
+
+    head = struct.pack(">IIBBBBB", 20_000, 20_000, 16, 6, 0, 0, 0)
+    data = data[:8] + struct.pack(">I", 13) + b"IHDR" + head + struct.pack(">I", zlib.crc32(b"IHDR" + head)) + data[33:]
+    (tmp_path / "huge.png").write_bytes(data)
+    assert read_image(str(tmp_path / "huge.png"), 256).isNull() and size_of(str(tmp_path / "huge.png")).width() == 20_000
+    index = Index(tmp_path / "i.db")
+    look(index, tmp_path)
+    thumbs = Thumbnails(tmp_path / "cache")
+    pictures = index.pictures(index.ids(Query(text="huge")))
+    thumbs.want(pictures, 1)
+    qtbot.waitUntil(lambda: thumbs.why_broken(pictures[0]) is not None, timeout=TIMEOUT)
+    assert thumbs.why_broken(pictures[0]).width() == 20_000
+    thumbs.stop()
+    index.close()
 
 
-def test_viewer_and_compare(page: Callable[[], GalleryPage], context: Context, qtbot: QtBot) -> None:
-    for n in range(3):
-        write(context.out / f"{n}.png", n, side=64)
-    (context.out / "zbad.png").write_bytes(b"no picture")
-    os.utime(context.out / "zbad.png", (1_600_000_000, 1_600_000_000))
-    one = page()
-    select(one, 0)
-    qtbot.keyClick(one.view, Qt.Key.Key_Return)
-    left, right = one.viewer.views
-    qtbot.waitUntil(lambda: left.loaded, timeout=TIMEOUT)
-    assert one.stack.currentWidget() is one.viewer and left.path.endswith("2.png") and not right.isVisible()
-    qtbot.keyClick(one.viewer, Qt.Key.Key_5)
-    qtbot.waitUntil(lambda: one.model.picture(0).rating == 5, timeout=TIMEOUT)
-    for _ in range(5):
-        qtbot.keyClick(one.viewer, Qt.Key.Key_Right)
-    qtbot.waitUntil(lambda: left.broken, timeout=TIMEOUT)
-    assert left.path.endswith("zbad.png") and one.view.rows() == [3]
-    qtbot.keyClick(one.viewer, Qt.Key.Key_Escape)
-    assert one.stack.currentWidget() is one.view and one.filters.isVisible()
-    select(one, 0, 2)
-    qtbot.keyClick(one.view, Qt.Key.Key_C)
-    qtbot.waitUntil(lambda: left.loaded and right.loaded, timeout=TIMEOUT)
-    assert right.isVisible() and {Path(left.path).stem, Path(right.path).stem} == {"0", "2"}
-    qtbot.keyClick(one.viewer, Qt.Key.Key_1, Qt.KeyboardModifier.ControlModifier)
-    assert left.zoom() == right.zoom() == 1.0
-    right.zoom_by(3.0, QPointF(10, 10))
-    assert left.look == right.look and left.zoom() == pytest.approx(3.0) and left.look[1] < 0.5
-    qtbot.keyClick(one.viewer, Qt.Key.Key_0, Qt.KeyboardModifier.ControlModifier)
-    assert left.look[0] == 0.0
-    assert one.model.picture(0).rating == 5  # Ctrl+0 is not "no rating"
-
-
-def test_delete_and_undo(page: Callable[[], GalleryPage], context: Context, qtbot: QtBot) -> None:
-    for n in range(4):
-        write(context.out / f"{n}.png", n)
-    one = page()
-    said: list[tuple[Any, ...]] = []
-    context.notices.asked.connect(lambda text, hint, action, do: said.append((text, hint, action, do)))
-    select(one, 1, 2)
-    one.library.rate([one.model.picture(1).id], 3)
-    qtbot.keyClick(one.view, Qt.Key.Key_Delete)
-    qtbot.waitUntil(lambda: names(one) == ["3.png", "0.png"] and bool(said), timeout=TIMEOUT)
-    assert not (context.out / "2.png").exists() and said[0][0] == "Moved to the recycle bin: 2"
-    qtbot.waitUntil(lambda: one.view.rows() == [1], timeout=TIMEOUT)  # what follows is selected: Delete again goes on
-    assert said[0][2] == "Undo"
-    said[0][3]()
-    qtbot.waitUntil(lambda: names(one) == ["3.png", "2.png", "1.png", "0.png"], timeout=TIMEOUT)
-    assert (context.out / "2.png").exists() and one.model.picture(1).rating == 3
-    assert not list(context.out.parent.glob("data/Trash/info/*"))
-
-
-def test_made_pictures_come_on_top(page: Callable[[], GalleryPage], context: Context, qtbot: QtBot) -> None:
-    for n in range(3):
-        write(context.out / f"old {n}.png", n)
-    one = page()
-    select(one, 0)
-    resets: list[int] = []
-    one.model.modelReset.connect(lambda: resets.append(1))
-    context.ledger.add_job("new", requests(Path(context.settings.now.model), context.out, 2, prompt="猫"))
-    context.engine.start()
-    qtbot.waitUntil(lambda: one.model.rowCount() == 5, timeout=60_000)
-    assert not resets and one.view.rows() == [2] and [one.model.picture(r).prompt for r in (0, 1)] == ["猫", "猫"]
-    select(one, 0)
-    assert one.actions_["variations"].isEnabled()
-    one.actions_["variations"].trigger()
-    qtbot.waitUntil(lambda: one.model.rowCount() == 9, timeout=60_000)
-    rows = [r for _, r in context.ledger.every()]
-    assert len({r.request.seed for r in rows}) == 6 and {r.request.prompt for r in rows} == {"猫"} and {r.state for r in rows} == {"done"}
-    context.engine.stop()
-    qtbot.waitUntil(lambda: context.engine.now == "off", timeout=TIMEOUT)
-
-
-def test_variations_wait_behind_stranded_rows(page: Callable[[], GalleryPage], context: Context, qtbot: QtBot) -> None:
-    write(context.out / "a.png", 1)
-    context.ledger.add_job("cut off", requests(Path(context.settings.now.model), context.out, 1))
-    context.ledger.claim("dead", lambda rows: rows)
-    one = page()
-    said: list[str] = []
-    context.notices.asked.connect(lambda text, *_: said.append(text))
-    select(one, 0)
-    one.actions_["variations"].trigger()
-    qtbot.waitUntil(lambda: context.ledger.counts()["waiting"] == 4 and bool(said), timeout=TIMEOUT)
-    assert context.engine.now == "off" and "cut off" in said[0]
-
-
-def test_folders_sizes_and_order_are_kept(page: Callable[[], GalleryPage], context: Context, tmp_path: Path, qtbot: QtBot) -> None:
-    write(context.out / "a.png", 1)
-    write(tmp_path / "elsewhere" / "deep" / "b.png", 2)
-    one = page()
-    one.add_folder(str(tmp_path / "elsewhere"))
-    qtbot.waitUntil(lambda: names(one) == ["b.png", "a.png"] and one.filters.folder.count() == 4, timeout=TIMEOUT)
-    one.filters.folder.setCurrentIndex(one.filters.folder.findData(str(tmp_path / "elsewhere")))
-    qtbot.waitUntil(lambda: names(one) == ["b.png"], timeout=TIMEOUT)
-    one.filters.sort.setCurrentIndex(2)
-    one.sizes.slider.setValue(SIZES[1])
-    one.keep()
-    context.state.sync()
-    two = page()
-    assert two.view.side == SIZES[1] and names(two) == ["a.png", "b.png"]
-    two.remove_folder(str(tmp_path / "elsewhere"))
-    qtbot.waitUntil(lambda: names(two) == ["a.png"], timeout=TIMEOUT)
-
-
-def test_a_damaged_index_is_made_anew(page: Callable[[], GalleryPage], context: Context, tmp_path: Path) -> None:
-    write(context.out / "a.png", 1)
-    (tmp_path / "home").mkdir(exist_ok=True)
-    (tmp_path / "home" / "gallery.db").write_bytes(b"garbage" * 1000)
-    one = page()
-    assert names(one) == ["a.png"] and one.library.set_aside is not None and one.library.set_aside.exists()
-
-
-def test_threads_end_with_the_page(context: Context, qtbot: QtBot) -> None:
-    one = GalleryPage(context)
-    library = one.library
-    one.deleteLater()
-    del one
-    qtbot.waitUntil(lambda: library.stopped and not [t for t in threading.enumerate() if t.name.startswith("gallery")], timeout=TIMEOUT)
+def test_the_bin_never_deletes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    (tmp_path / "data").mkdir()
+    path = str(write(tmp_path / "日本語 & 名前.png", 1))
+    done = to_bin([path, str(tmp_path / "none.png")])
+    assert [p for p, _ in done.went] == [path] and done.gone == (str(tmp_path / "none.png"),) and not done.kept and not Path(path).exists()
+    write(Path(path), 2)  # another of that name meanwhile: it is not written over
+    assert from_bin(done.went) == []
+    Path(path).unlink()
+    assert from_bin(done.went) == [path] and Path(path).exists()
+    monkeypatch.setattr(gallery_deeds, "QFile", NoBin)
+    done = to_bin([path])
+    assert [p for p, _ in done.kept] == [path] and not done.went and Path(path).exists()

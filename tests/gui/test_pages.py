@@ -20,7 +20,7 @@ from commonart_desktop.gui.models_page import ModelsPage
 from commonart_desktop.gui.settings_page import SettingsPage
 from commonart_desktop.gui.tasks import Task
 from engine.contract.errors import BadFile, CommonArtError
-from tests.engine.test_get import serving
+from tests.engine.test_get import Handler, Hub, serving
 from tests.stub import make_stub
 
 WAIT = 30_000
@@ -208,6 +208,76 @@ def test_a_model_is_fetched_only_when_the_button_is_pressed(qtbot: QtBot, models
     qtbot.mouseClick(panel.look, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(panel.problem.isVisible, timeout=WAIT)
     assert "cannot be reached" in panel.problem.text() and panel.look.isEnabled()
+
+
+def read_folder(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+class SeveralRepositories(Handler):
+    """Each folder under a repository's name of its own."""
+
+    def do_GET(self) -> None:
+        repo = next((r for r in self.server.folders if r in self.path), None)  # type: ignore[attr-defined]
+        if repo is None:
+            return self._json(404, {"error": "Repository not found"}, X_Error_Code="RepoNotFound")
+        self.server.here.files = read_folder(self.server.folders[repo])  # type: ignore[attr-defined]
+        self.path = self.path.replace(repo, "someone/tiny")
+        return super().do_GET()
+
+
+class SeveralHub(Hub):
+    """``folders``: repository -> folder."""
+
+    def __init__(self, folders: dict[str, Path]) -> None:
+        self.folders, self.here = folders, threading.local()
+        super().__init__(next(iter(folders.values())))
+        self.RequestHandlerClass = SeveralRepositories
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        return dict(self.here.files)
+
+    @files.setter
+    def files(self, _: dict[str, bytes]) -> None:
+        pass  # told by the request's repository
+
+
+def test_parts_are_fetched_converted_and_joined(qtbot: QtBot, models: ModelsPage, own_cache: Path, tmp_path: Path) -> None:
+    """A denoiser, a text encoder whose weights are there only pickled, and a VAE: from three repositories to one model."""
+    torch = pytest.importorskip("torch")
+    whole = make_stub(tmp_path / "whole")
+    parts = {"someone/denoiser": whole / "transformer", "someone/reader": tmp_path / "reader", "someone/painter": whole / "vae"}
+    (whole / "text_encoder").rename(parts["someone/reader"])
+    (whole / "tokenizer" / "tokenizer.json").rename(parts["someone/reader"] / "tokenizer.json")
+    (parts["someone/reader"] / "model.safetensors").unlink()
+    torch.save({"w": torch.zeros(2, 2)}, parts["someone/reader"] / "pytorch_model.bin")
+    panel = models.panel
+    models.show_get()
+    hub = SeveralHub(parts)
+    thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        panel.model.setText("someone/denoiser")
+        panel.encoder.setText("someone/reader")
+        panel.vae.setText("someone/painter")
+        panel.endpoint.setText(hub.url)
+        panel.pickles.setChecked(True)
+        qtbot.mouseClick(panel.look, Qt.MouseButton.LeftButton)
+        qtbot.waitUntil(lambda: panel.get.isEnabled() or panel.problem.isVisible(), timeout=WAIT)
+        assert not panel.problem.isVisible(), panel.problem.text()
+        qtbot.mouseClick(panel.get, Qt.MouseButton.LeftButton)
+        qtbot.waitUntil(lambda: panel.problem.isVisible() or any(r["name"] == "someone/denoiser" and r["ok"] for r in models.model.rows), timeout=WAIT)
+        assert not panel.problem.isVisible(), panel.problem.text() + panel.hint.text()
+    finally:
+        hub.shutdown()
+        thread.join()
+        hub.server_close()
+    (row,) = [r for r in models.model.rows if r["name"] == "someone/denoiser"]
+    resolved = program("engine.checkpoint", ["resolve", row["path"]])["parts"]
+    assert "someone--reader" in resolved["text_encoder"] and "someone--painter" in resolved["vae"]
+    assert list(Path(resolved["text_encoder"]).glob("*.safetensors"))
+    qtbot.waitUntil(lambda: quiet(models), timeout=WAIT)
 
 
 @pytest.fixture

@@ -15,11 +15,12 @@ from pytestqt.qtbot import QtBot
 from commonart_desktop.gui import queue_after
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.ledger_model import LedgerModel
+from commonart_desktop.gui.ledger_pages import PAGE, PAGES
 from commonart_desktop.gui.queue_panel import QueuePanel
 from commonart_desktop.gui.queue_words import ERROR, LEFT, NAME, PROGRESS, SETTINGS
 from engine.contract import events
 from engine.contract.errors import OutOfMemory
-from engine.contract.queue import Job, Ledger, Row
+from engine.contract.queue import Job, Ledger, Line, Row
 from tests.stub import SIDE, requests
 
 Make = Callable[..., QueuePanel]
@@ -81,7 +82,7 @@ def test_jobs_unfold_to_their_pictures(context: Context, panel: Make) -> None:
     model.fold(4)
     model.fold(0)
     assert names(model) == ["apples", "pears", "りんご 0", "りんご 1"]
-    assert model.words.text(model.item(3), SETTINGS) == "3 steps  seed 1"
+    assert model.words.text(model.item(3), SETTINGS) == "seed 1  3 steps"
     assert model.words.text(model.item(0), PROGRESS) == "0/3"
     assert model.words.text(model.item(3), PROGRESS) == "waiting"
 
@@ -90,23 +91,23 @@ def test_only_pages_that_are_looked_at_are_read(context: Context, panel: Make, m
     add(context, "many", 5000)
     one = panel(watched=False)
     read: list[tuple[int, int]] = []
-    page = Ledger.page
-    monkeypatch.setattr(Ledger, "page", lambda self, **k: read.append((k["offset"], k["limit"])) or page(self, **k))
+    lines = Ledger.lines
+    monkeypatch.setattr(Ledger, "lines", lambda self, job, **k: read.append((k["offset"], k["limit"])) or lines(self, job, **k))
     one.model.fold(0)
     assert one.model.rowCount() == 5001
     one.view.scrollToBottom()
     one.view.grab()
     assert one.model.words.text(one.model.item(5000), NAME) == "りんご 4999"
-    assert len(read) <= 4 and all(limit == 200 for _, limit in read)
+    assert len(read) <= 4 and all(limit == PAGE for _, limit in read)
 
 
 def test_the_cache_forgets_the_oldest_pages(context: Context, panel: Make) -> None:
     add(context, "many", 6000)
     model = panel(watched=False).model
     model.fold(0)
-    for row in range(1, 6001, 200):
-        assert model.item(row) is not None
-    assert len(model._cache) == 20
+    for row in range(1, 6001, PAGE):
+        assert model.line(row) is not None
+    assert len(model.pages) == PAGES < 6000 / PAGE
 
 
 def test_nothing_is_read_while_nothing_changes(context: Context, panel: Make, monkeypatch: pytest.MonkeyPatch, qtbot: QtBot) -> None:
@@ -130,11 +131,11 @@ def test_changes_of_others_are_seen_and_selection_and_folds_stay(context: Contex
     context.ledger.move(second, first)
     qtbot.waitUntil(lambda: names(one.model) == ["plums", "pears", "りんご 0", "りんご 1", "apples"], timeout=3000)
     chosen, count = one.commands.selected()
-    assert isinstance(chosen, Row) and chosen.request.seed == 1 and count == 1
+    assert isinstance(chosen, Line) and chosen.seed == 1 and count == 1
     context.ledger.set_state([third, first], ["waiting"], "cancelled")
     context.ledger.clear(["cancelled"])
     qtbot.waitUntil(lambda: names(one.model) == ["pears", "りんご 0", "りんご 1"], timeout=3000)
-    assert one.commands.selected()[0].request.seed == 1
+    assert one.commands.selected()[0].seed == 1
 
 
 def test_under_a_filter_the_selected_picture_is_followed(context: Context, panel: Make, qtbot: QtBot) -> None:
@@ -302,7 +303,7 @@ def test_search_shows_pictures_of_any_job(context: Context, panel: Make, qtbot: 
     qtbot.waitUntil(lambda: names(one.model) == ["100%_"])
     one.search.setText("nothing like it")
     qtbot.waitUntil(lambda: one.stack.currentIndex() == 1)
-    qtbot.mouseClick(one.show_all, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(one.empty.show_all, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: names(one.model) == ["apples", "percent"])
 
 

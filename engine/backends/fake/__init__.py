@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.lora import LoraFile
-from engine.contract.errors import NotFinite
+from engine.contract.errors import NotFinite, Phrase
 from engine.contract.request import ImageRequest
 from engine.lanes import Lanes
 from engine.sampling import Sampler
@@ -55,6 +55,7 @@ class FakeBackend:
         self._prompts: list[str] = []
         self.largest = 0
         self.tight = False
+        self.notes: list[Phrase] = []
 
     def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
         return {t: FakeFeature(len(t)) for t in texts}

@@ -1,0 +1,58 @@
+"""The pages of the side bar, in its order. A new page is one entry in ``PAGES``:
+
+    Page("verify", QT_TRANSLATE_NOOP("pages", "Verify"), "verify", "verify_page:VerifyPage"),
+
+``name`` is what ``context.go_to`` and the screenshots call it, ``title`` what people read (its Japanese stands in the ``.ts``
+under ``pages``), ``icon`` a file of ``resources/icons``, and the last is module and class within ``commonart_desktop.gui``:
+a QWidget that takes one ``Context``. The module is imported and the page built when it is first shown, so it costs nothing at
+the start. A page may have
+
+- ``keep()``: store drafts and sizes in ``context.state``; called before the window goes or is built anew;
+- a signal ``use_recipe`` (dict): the settings of a picture's recipe go to the Make page;
+- a method ``busy() -> bool``: whether it still waits for a program, for the screenshots;
+- a method ``shots() -> Iterator[str]``: brings it into further states and yields each one's name, for the screenshots too.
+
+Its actions (QAction, buttons, fields with accessible names) are found by Ctrl+K and F1 by themselves: see ``actions.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QWidget
+
+    from commonart_desktop.gui.context import Context
+
+
+@dataclass(frozen=True)
+class Page:
+    """One entry of the side bar. ``of`` is ``module:Class`` in this package."""
+
+    name: str
+    title: str
+    icon: str
+    of: str
+
+    def shown_as(self) -> str:
+        """The title in the language in force."""
+        return QCoreApplication.translate("pages", self.title)
+
+    def build(self, context: Context) -> QWidget:
+        """Import and make it."""
+        module, _, kind = self.of.partition(":")
+        made: QWidget = getattr(import_module(f"commonart_desktop.gui.{module}"), kind)(context)
+        return made
+
+
+# Make, Pictures, Training, Models, Export, Verify, Settings: keep to this order
+PAGES = (
+    Page("make", QT_TRANSLATE_NOOP("pages", "Make"), "make", "make_page:MakePage"),
+    Page("pictures", QT_TRANSLATE_NOOP("pages", "Pictures"), "pictures", "gallery_page:GalleryPage"),
+    Page("models", QT_TRANSLATE_NOOP("pages", "Models"), "models", "models_page:ModelsPage"),
+    Page("settings", QT_TRANSLATE_NOOP("pages", "Settings"), "settings", "settings_page:SettingsPage"),
+)

@@ -1,0 +1,244 @@
+"""The one place that opens ONNX Runtime sessions: providers by what really runs, threads, optimisation, memory, silence.
+
+ONNX Runtime lists every provider its build could use, whether the machine has the device or not. A provider counts here when a
+session on it opened, says that it got it, and computed a sum.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from engine.backends.onnx.graphs import doubling
+from engine.checkpoint.machine import nvidia_gpus
+from engine.contract.errors import BrokenWeights, MissingLibrary, NoDevice, Phrase
+from engine.home import home
+
+ort.set_default_logger_severity(4)  # what goes wrong is told by exceptions
+
+#: device name -> ONNX Runtime's provider, in the order of preference
+PROVIDERS = {"tensorrt": "TensorrtExecutionProvider", "cuda": "CUDAExecutionProvider", "migraphx": "MIGraphXExecutionProvider",
+             "directml": "DmlExecutionProvider", "coreml": "CoreMLExecutionProvider", "openvino": "OpenVINOExecutionProvider",
+             "cpu": "CPUExecutionProvider"}
+#: Only when asked for: TensorRT builds its engines for minutes, anew for every new size, and CoreML moves open axes back to the CPU.
+ASKED_ONLY = ("tensorrt", "coreml")
+#: what a provider leaves to others; the CPU comes last everywhere
+BEHIND = {"tensorrt": ("cuda",)}
+#: providers whose memory values can be bound: ONNX Runtime's device name
+MEMORY = {"tensorrt": "cuda", "cuda": "cuda"}
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where sessions are opened: its name, a card's number, and what had to be said about the choice."""
+
+    name: str
+    index: int = 0
+    notes: tuple[Phrase, ...] = field(default=(), compare=False)
+
+    @property
+    def label(self) -> str:
+        """As PyTorch would write it: ``cpu``, ``cuda:0``, ``directml``."""
+        return f"{self.name}:{self.index}" if self.name in ("cuda", "tensorrt") else self.name
+
+    @property
+    def memory(self) -> str:
+        """The memory that bound values lie in: ``cuda`` or ``cpu``."""
+        return MEMORY.get(self.name, "cpu")
+
+    @property
+    def provider(self) -> str:
+        return PROVIDERS[self.name]
+
+
+CPU = Device("cpu")
+
+
+def listed() -> list[str]:
+    """Devices that this build of ONNX Runtime could use; no proof that it can."""
+    there = set(ort.get_available_providers())
+    return [name for name, provider in PROVIDERS.items() if provider in there]
+
+
+def _provider(name: str, index: int) -> tuple[str, dict[str, Any]]:
+    options: dict[str, Any] = {}
+    if name in ("cuda", "tensorrt", "migraphx", "directml"):
+        options["device_id"] = index
+    if name == "cuda":
+        # exact float32; no long search for the best convolution at every new size; no doubling of memory blocks
+        options |= {"use_tf32": 0, "cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
+    if name == "tensorrt":
+        cache = home() / "cache" / "tensorrt"
+        cache.mkdir(parents=True, exist_ok=True)
+        options |= {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(cache), "trt_timing_cache_enable": True,
+                    "trt_timing_cache_path": str(cache)}
+    return PROVIDERS[name], options
+
+
+def cores() -> int:
+    """Threads in all: ``OMP_NUM_THREADS`` as for PyTorch, else the processors this process may use."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdigit() and int(given) > 0:
+        return int(given)
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(allowed, 64))
+
+
+def _options(device: Device, threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    # three sessions have three pools: threads that spin after their work take the cores from whoever works next
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.set_denormal_as_zero", "0")
+    if device.name == "directml":
+        options.enable_mem_pattern = False  # DirectML asks for it
+    return options
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Providers print on standard output when they fail."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+def _open(model: str | bytes, device: Device, threads: int = 1) -> ort.InferenceSession:
+    """A session with ``device`` first. Raises whatever ONNX Runtime raises."""
+    there = set(listed())
+    names = [n for n in (device.name, *BEHIND.get(device.name, ()), "cpu") if n in there or n == device.name]
+    with _hushed():
+        session = ort.InferenceSession(model, sess_options=_options(device, threads), enable_fallback=0,
+                                       providers=[_provider(n, device.index) for n in dict.fromkeys(names)])
+    session.disable_fallback()  # a run that fails must say so, not go on elsewhere and print about it
+    return session
+
+
+@lru_cache(maxsize=32)
+def opens(device: Device) -> str | None:
+    """None if sums come out right on ``device``, else why not, in one line."""
+    if device.name not in listed():
+        return "not in this build of ONNX Runtime"
+    if device.memory == "cuda":
+        if nvidia_gpus() is None:
+            return "no NVIDIA driver"
+        with _hushed():
+            _load_cuda()
+    try:
+        session = _open(doubling(), device)
+        got = session.get_providers()
+        if device.provider not in got:
+            return f"it got {got[0]} instead"
+        told = session.run(None, {"x": np.array([1.0, 2.5], np.float32)})[0]
+        return None if np.array_equal(told, [2.0, 5.0]) else "wrong sums"
+    except Exception as e:  # each provider has kinds of its own
+        return (str(e).strip().splitlines() or [type(e).__name__])[0][:200]
+
+
+@lru_cache(maxsize=1)
+def _load_cuda() -> None:
+    """Make CUDA and cuDNN of Python packages known to the loader."""
+    try:
+        ort.preload_dlls()
+    except Exception:  # then the provider itself says what is missing
+        pass
+
+
+def opening() -> list[str]:
+    """Devices on which sessions really run, best first."""
+    return [name for name in listed() if opens(Device(name)) is None]
+
+
+def choose_device(wanted: str) -> Device:
+    """The device asked for, or the best that runs; ``auto:n`` is the n-th worker's share of the cards.
+
+    A device that the build knows but that does not run gives way to the next, with a note. ``auto`` says nothing about devices that
+    the machine does not have.
+
+    Raises:
+        NoDevice: no such name, or not in this build.
+    """
+    name, _, tail = wanted.partition(":")
+    index = int(tail) if tail.isdigit() else 0
+    if name == "auto" and (not tail or tail.isdigit()):
+        cards = nvidia_gpus() or []
+        notes: list[Phrase] = []
+        for candidate in listed():
+            if candidate in ASKED_ONLY:
+                continue
+            device = Device(candidate, index % len(cards) if cards and candidate == "cuda" else 0)
+            why = opens(device)
+            if why is None:
+                return Device(device.name, device.index, tuple(notes))
+            if candidate == "cuda" and cards:
+                notes.append(_fallen(candidate, why))
+        raise MissingLibrary(name="onnxruntime", command="pip install onnxruntime")
+    if name not in PROVIDERS or (tail and not tail.isdigit()) or (tail and name == "cpu"):
+        raise NoDevice(device=wanted, why=Phrase("with ONNX the names are auto, {names}", names=", ".join(PROVIDERS)))
+    if name not in listed():
+        raise NoDevice(device=wanted, why=Phrase("this build of ONNX Runtime does not know it; it knows {names}", names=", ".join(listed())))
+    device = Device(name, index)
+    why = opens(device)
+    if why is None:
+        return device
+    for candidate in (*BEHIND.get(name, ()), *(n for n in listed() if n not in ASKED_ONLY)):
+        if opens(Device(candidate, index if candidate == "cuda" else 0)) is None:
+            return Device(candidate, index if candidate == "cuda" else 0, (_fallen(name, why, candidate),))
+    return Device("cpu", 0, (_fallen(name, why),))
+
+
+def _fallen(name: str, why: str, instead: str = "cpu") -> Phrase:
+    return Phrase("ONNX Runtime cannot use {name} here ({why}); going on with {instead}", name=name, why=why, instead=instead)
+
+
+def open_session(file: Path, device: Device, threads: int | None = None) -> tuple[ort.InferenceSession, Phrase | None]:
+    """A graph on ``device``, or on the CPU with a note if the device refuses this graph. ``threads`` share one operation (all cores).
+
+    Raises:
+        BrokenWeights: not even the CPU takes it. MemoryError: there is not enough for its weights.
+    """
+    threads = threads or cores()
+    try:
+        session = _open(str(file), device, threads)
+        if device.provider in session.get_providers():
+            return session, None
+        why = "its session did not open"
+    except Exception as e:
+        if is_out_of_memory(e):
+            raise MemoryError(str(e)[:200]) from e
+        why = (str(e).strip().splitlines() or [type(e).__name__])[0][:200]
+        if device.name == "cpu":
+            raise BrokenWeights(path=file, why=Phrase("it cannot be loaded ({reason})", reason=why)) from e
+    try:
+        return _open(str(file), CPU, threads), _fallen(device.name, why)
+    except Exception as e:
+        raise BrokenWeights(path=file, why=Phrase("it cannot be loaded ({reason})", reason=why)) from e
+
+
+def open_bytes(model: bytes, device: Device) -> Any:
+    """A session of a graph made here (``graphs``) on a device that was seen to run."""
+    return _open(model, device)
+
+
+_MEMORY_WORDS = ("Failed to allocate memory", "bad_alloc", "out of memory", "OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED", "8007000E",
+                 "BFCArena", "bad allocation", "Available memory of")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ONNX Runtime or numpy ran out of memory, by type or, since ONNX Runtime has no type for it, by its words."""
+    if isinstance(error, MemoryError):
+        return True
+    return type(error).__module__.startswith("onnxruntime") and any(words in str(error) for words in _MEMORY_WORDS)

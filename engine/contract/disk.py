@@ -1,0 +1,18 @@
+"""How much lies in a folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def bytes_in(folder: Path) -> int:
+    """Bytes of the files in it and below; links are not followed, and what goes meanwhile does not count."""
+    total = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += Path(where, name).lstat().st_size
+            except OSError:
+                pass  # gone meanwhile
+    return total

@@ -1,0 +1,54 @@
+"""``python -m engine.export MODEL OUT``: graphs, proof, manifest. One JSON document on standard output."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from engine.contract.errors import BadValue, Phrase
+from engine.export.ask import Wish
+from engine.export.run import export
+from engine.program import Parser, run_program, tell_progress
+
+
+def lora(text: str) -> tuple[str, float]:
+    """``FILE`` or ``FILE:SCALE``; a colon in a Windows path is no scale.
+
+    Raises:
+        BadValue
+    """
+    name, colon, scale = text.rpartition(":")
+    if not colon or "/" in scale or "\\" in scale:
+        return text, 1.0
+    try:
+        value = float(scale)
+    except ValueError:
+        return text, 1.0
+    if not -100 <= value <= 100:
+        raise BadValue(name="lora", value=text, why=Phrase("the scale must lie between -100 and 100"))
+    return name, value
+
+
+def work(argv: list[str]) -> dict[str, Any]:
+    """The export that ``argv`` asks for."""
+    parser = Parser(prog="python -m engine.export", description=__doc__)
+    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("out", metavar="OUT", type=Path)
+    parser.add_argument("--dtype", choices=("fp32", "fp16"), default="fp32")
+    parser.add_argument("--quantize", choices=("none", "int8"), default="none")
+    parser.add_argument("--lora", metavar="FILE[:SCALE]", action="append", default=[])
+    parser.add_argument("--text-encoder", metavar="FOLDER")
+    parser.add_argument("--vae", metavar="FOLDER")
+    args = parser.parse_args(argv)
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        os.environ[name] = "1"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be ended politely is to be interrupted: nothing stays behind
+    return export(Wish(model=args.model, out=args.out.expanduser(), dtype=args.dtype, quantize=args.quantize, loras=tuple(map(lora, args.lora)),
+                       text_encoder=args.text_encoder, vae=args.vae), tell_progress)
+
+
+if __name__ == "__main__":
+    sys.exit(run_program(work))

@@ -1,0 +1,178 @@
+"""The exported folder: optimum's layout around the graphs, and what goes with a model wherever it goes.
+
+The folder grows beside its final name as ``NAME.part-xxxxxxxx`` and is renamed at the end. A lock inside tells a living
+export from one that died, so that the next run can sweep up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from engine.checkpoint.layout import TOKENIZER_FILES, ModelFolder, read_config
+from engine.contract.errors import BadFile, ExportOut, OutputFolder, Phrase, system_words
+from engine.contract.lock import ProcessLock
+from engine.output.atomic import make_folder, told
+
+LOCK = ".export-lock"
+_CLASSES = {"transformer": "ORTTransformer", "text_encoder": "ORTTextEncoder", "vae_decoder": "ORTVaeDecoder", "vae_encoder": "ORTVaeEncoder"}
+_LIBRARY = "optimum.onnxruntime.modeling_diffusion"
+_GOES_ALONG = re.compile(r"(licen[sc]e|copying|notice|attribution|licen[sc]es)\b", re.IGNORECASE)
+_TOKENIZER_EXTRAS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
+
+
+def check_out(out: Path, model: ModelFolder) -> None:
+    """Raises ExportOut: the place is taken, or lies in the model."""
+    if out.is_symlink() or out.exists() and not out.is_dir():
+        raise ExportOut(path=out, why=Phrase("it is not a folder"))
+    if out.is_dir() and any(out.iterdir()):
+        raise ExportOut(path=out, why=Phrase("it is not empty"))
+    here = out.resolve()
+    for part in {model.root, model.denoiser, model.text_encoder, model.tokenizer, model.vae}:
+        if here == part.resolve() or part.resolve() in here.parents:
+            raise ExportOut(path=out, why=Phrase("it lies in the model that is to be exported"))
+
+
+def sweep(out: Path) -> None:
+    """Remove what exports that died left beside ``out``."""
+    if not out.parent.is_dir():
+        return
+    for part in out.parent.glob(f"{out.name}.part-????????"):
+        lock = ProcessLock(part / LOCK)
+        if part.is_dir() and not part.is_symlink() and lock.take():
+            lock.drop()
+            shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def growing(out: Path) -> Iterator[Path]:
+    """A new folder beside ``out`` that gets its name if all goes well, and is removed if not.
+
+    Raises:
+        OutputFolder, DiskFull: it cannot be written there. ExportOut: somebody else took the name meanwhile.
+    """
+    sweep(out)
+    make_folder(out.parent)
+    part = out.with_name(f"{out.name}.part-{secrets.token_hex(4)}")
+    make_folder(part)
+    lock = ProcessLock(part / LOCK)
+    lock.take()
+    try:
+        yield part
+        lock.drop(remove=True)
+        _sync(part)
+        if out.is_dir():
+            out.rmdir()  # only an empty one
+        os.rename(part, out)
+    except OSError as e:
+        raise told(e, out) if e.filename is None or str(out.parent) in str(e.filename) else OutputFolder(path=out, why=system_words(e)) from e
+    finally:
+        lock.drop()
+        if part.exists():
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with file.open("rb+") as f:
+                os.fsync(f.fileno())
+
+
+def carry_over(model: ModelFolder, part: Path) -> None:
+    """Configs, tokenizer, scheduler, vocabulary, licences and attribution of ``model`` into the growing folder.
+
+    Raises:
+        BadFile: one of them cannot be read.
+    """
+    try:
+        _write(part / "transformer" / "config.json", model.denoiser_config | {"_class_name": "PixArtTransformer2DModel"})
+        for name in ("vae_decoder", "vae_encoder"):
+            _write(part / name / "config.json", model.vae_config)
+        _write(part / "text_encoder" / "config.json", model.text_config)
+        (part / "tokenizer").mkdir()
+        for name in (*TOKENIZER_FILES, *_TOKENIZER_EXTRAS):
+            if (model.tokenizer / name).is_file():
+                shutil.copyfile(model.tokenizer / name, part / "tokenizer" / name)
+        if (part / "tokenizer.json").is_file():  # made of a SentencePiece model by the text encoder's stage
+            os.replace(part / "tokenizer.json", part / "tokenizer" / "tokenizer.json")
+        if model.scheduler:
+            (part / "scheduler").mkdir()
+            shutil.copyfile(model.scheduler / "scheduler_config.json", part / "scheduler" / "scheduler_config.json")
+        if (model.root / "vocabulary.json").is_file():
+            shutil.copyfile(model.root / "vocabulary.json", part / "vocabulary.json")
+        _papers(model, part)
+    except OSError as e:
+        if e.errno is not None and e.filename2 is None and e.filename and str(part) not in str(e.filename):
+            raise BadFile(path=e.filename, why=system_words(e)) from e
+        raise told(e, part) from e
+
+
+def _papers(model: ModelFolder, part: Path) -> None:
+    """Licences, notices and attribution: the model's own at the top, those of parts from elsewhere under their part's name."""
+    places = {model.root: part}
+    for name, folder in (("text_encoder", model.text_encoder), ("vae", model.vae)):
+        if model.root.resolve() not in folder.resolve().parents:
+            places.setdefault(folder, part / "parts" / name)
+    for place, target in places.items():
+        for one in sorted(place.iterdir()):
+            wanted = _GOES_ALONG.match(one.name) or one.name == "README.md" and target != part
+            if wanted and not one.is_symlink():
+                target.mkdir(parents=True, exist_ok=True)
+                if one.is_dir():
+                    shutil.copytree(one, target / one.name)
+                elif one.is_file() and one.stat().st_size < 64 << 20:
+                    shutil.copyfile(one, target / one.name)
+
+
+def write_index(model: ModelFolder, part: Path) -> None:
+    """``model_index.json``, as optimum's pipelines read it."""
+    known = read_config(model.root / "model_index.json") if (model.root / "model_index.json").is_file() else {}
+    tokenizer = read_config(model.tokenizer / "tokenizer_config.json") if (model.tokenizer / "tokenizer_config.json").is_file() else {}
+    plain = "T5TokenizerFast" if model.pixart_text else "PreTrainedTokenizerFast"
+    index = {"_class_name": str(known.get("_class_name", "PixArtSigmaPipeline")), "_diffusers_version": str(known.get("_diffusers_version", "0.42.1")),
+             "scheduler": known.get("scheduler", ["diffusers", "DPMSolverMultistepScheduler"]),
+             "tokenizer": known.get("tokenizer", ["transformers", tokenizer.get("tokenizer_class") or plain])}
+    _write(part / "model_index.json", index | {name: [_LIBRARY, kind] for name, kind in _CLASSES.items()})
+    if model.scheduler is None:  # none was shipped: the defaults it was drawn with, said aloud for other tools
+        _write(part / "scheduler" / "scheduler_config.json", {
+            "_class_name": "DPMSolverMultistepScheduler", "num_train_timesteps": 1000, "beta_start": 1e-4, "beta_end": 0.02,
+            "beta_schedule": "linear", "prediction_type": "epsilon", "algorithm_type": "dpmsolver++", "solver_order": 2,
+            "solver_type": "midpoint", "timestep_spacing": "linspace", "lower_order_final": True})
+
+
+def write_card(model: ModelFolder, part: Path, about: dict[str, Any], parity: dict[str, Any]) -> None:
+    """The model's card with a section on this export."""
+    try:
+        card = (model.root / "README.md").read_text(encoding="utf-8", errors="replace")[:1 << 20].rstrip() + "\n"
+    except OSError:
+        card = f"# {model.name}\n"
+    rows = "\n".join(f"| {p['part']} | {p['dtype']} | {max(r['rms'] for r in p['rows']):.1e} |" for p in parity["parts"])
+    loras = "".join(f"\n- LoRA merged in: {x['name']} at {x['scale']}, SHA-256 `{x['sha256']}`" for x in about["loras"])
+    pictures = parity["pictures"]
+    share = f"; {pictures['changed_share']:.0%} of the pictures are nearer to another one's PyTorch picture than to their own" \
+        if about["quantize"] == "int8" else ""
+    (part / "README.md").write_text(card + f"""
+## This ONNX export
+
+Exported by {about['app']} from `{about['model']}` as {about['dtype']}, quantize {about['quantize']}. Files and their SHA-256: `commonart_export.json`.
+{"".join(f"{chr(10)}- source {k}: SHA-256 `{v}`" for k, v in about["hashes"].items())}{loras}
+
+| graph | numbers | largest relative RMS error against PyTorch |
+| --- | --- | --- |
+{rows}
+
+{len(pictures['rows'])} whole pictures from the same latents: at least {pictures['least_psnr']:.1f} dB against PyTorch fp32{share}. All figures: `parity.json`.
+""", encoding="utf-8")
+
+
+def _write(file: Path, data: dict[str, Any]) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(data, ensure_ascii=False, indent=2), encoding="utf-8")

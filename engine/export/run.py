@@ -1,0 +1,143 @@
+"""The whole export: parts one after the other, the gate, the manifest, and only then the name that was asked for."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from engine.contract.errors import ParityMissed, Phrase
+from engine.contract.version import APP
+from engine.export.ask import STORED, Plan, Wish, ask
+from engine.export.layout import carry_over, growing, write_card, write_index
+from engine.export.manifest import write_manifest
+from engine.export.stage import run_stage
+
+PARTS = ("text_encoder", "transformer", "vae_decoder", "vae_encoder")
+SOURCES = {"text_encoder": "text_encoder", "transformer": "denoiser", "vae_decoder": "vae", "vae_encoder": "vae"}
+ALONE = 128 << 20  # bytes of weights: larger parts get a process of their own, so that their memory is given back
+WORK = ".work"  # inside the growing folder: what PyTorch gave, pixels of both sides
+
+Progress = Callable[[int, int], None]
+
+
+class Export:
+    """One export under way. Steps: a graph and its check for each part, the pictures of both sides, the hashes."""
+
+    def __init__(self, plan: Plan, folder: Path, progress: Progress | None) -> None:
+        self.plan, self.folder, self._progress = plan, folder, progress
+        self._done, self._steps = 0, len(PARTS) * 2 + (2 if plan.wish.quantize == "int8" else 0) + 3
+        self.work = folder / WORK
+        self.memory: dict[str, dict[str, Any]] = {}
+        self.alone = max(plan.bytes_of(name) for name in plan.numbers) > ALONE
+
+    def step(self) -> None:
+        self._done += 1
+        if self._progress:
+            self._progress(self._done, self._steps)
+
+    def _job(self, **more: Any) -> dict[str, Any]:
+        source = self.plan.folder
+        return {"source": {"root": str(source.root), "text_encoder": str(source.text_encoder), "vae": str(source.vae), "name": source.name},
+                "loras": [[str(one.path), one.scale] for one in self.plan.loras]} | more
+
+    def part(self, part: str) -> dict[str, Any]:
+        """Export and check one part; what float16 cannot hold is made again in float32.
+
+        Raises:
+            ParityMissed
+        """
+        plan, wish = self.plan, self.plan.wish
+        int8 = wish.quantize == "int8" and part in ("text_encoder", "transformer")
+        upcast = part.startswith("vae") and bool(plan.folder.vae_config.get("force_upcast"))
+        dtype = "fp32" if int8 or upcast else wish.dtype
+        file = self.folder / part / "model.onnx"
+        file.parent.mkdir(exist_ok=True)
+        name = SOURCES[part]
+        job = self._job(part=part, dtype=dtype, file=str(file), reference=str(self.work / f"{part}.npz"),
+                        stored=dtype == "fp16" and plan.stored[name] > STORED)
+        made = run_stage("graph", job, alone=self.alone)
+        self.step()
+        if int8:
+            made |= run_stage("quantize", job, alone=self.alone) | {"peak": made["peak"]}
+            self.step()
+        checked = run_stage("check", job | {"dtype": "int8" if int8 else dtype}, alone=self.alone)
+        self.step()
+        if dtype == "fp16" and (made["overflow"] or not checked["good"]):
+            for old in file.parent.glob("model.onnx*"):
+                old.unlink()
+            job |= {"dtype": "fp32", "stored": False}
+            made_narrow, made = made, run_stage("graph", job, alone=self.alone)
+            narrow, checked = checked, run_stage("check", job, alone=self.alone)
+            checked["fp16_missed"] = "overflow" if made_narrow["overflow"] else max(row["rms"] for row in narrow["rows"])
+        self.memory[part] = {"peak_bytes": made["peak"], "check_peak_bytes": checked.pop("peak"), "weights_bytes": plan.bytes_of(name),
+                             "alone": self.alone, "seconds": made["seconds"]}
+        if not checked["good"]:
+            worst = max(checked["rows"], key=lambda row: row["rms"])
+            raise ParityMissed(part=part, found=Phrase("relative RMS error {value}", value=f"{worst['rms']:.2e}"), bound=f"{checked['bound_rms']:.0e}")
+        return {k: v for k, v in checked.items() if k != "ok"}
+
+    def pictures(self, dtype: str) -> dict[str, Any]:
+        """Whole pictures of both sides.
+
+        Raises:
+            ParityMissed
+        """
+        from engine.export.pictures import FEW, PROMPTS, compare
+
+        count = len(PROMPTS) if dtype == "int8" else FEW
+        files = {kind: self.work / f"{kind}.npy" for kind in ("pytorch", "onnx")}
+        told = {}
+        for kind, file in files.items():
+            told[kind] = run_stage("pictures", self._job(kind=kind, folder=str(self.folder), pixels=str(file), count=count), alone=self.alone)
+            self.step()
+        found = compare(files["pytorch"], files["onnx"], dtype, self.folder / "parity")
+        if not found["good"]:
+            raise ParityMissed(part=Phrase("pictures"), found=f"{found['least_psnr']:.1f} dB", bound=f"{found['bound_psnr']:.0f} dB")
+        return found | {"libraries": {k: v["libraries"] for k, v in told.items()}, "devices": {k: v["device"] for k, v in told.items()}}
+
+
+def export(wish: Wish, progress: Progress | None = None) -> dict[str, Any]:
+    """Do it; returns where the export lies, and its parity report.
+
+    Raises:
+        what ``ask`` raises; NotExportable, ParityMissed, OutputFolder, DiskFull, EngineStopped. Nothing stays behind then.
+    """
+    began = time.monotonic()
+    plan = ask(wish)
+    hashes = plan.folder.hashes()  # also reads every number of the weights once
+    with growing(wish.out) as folder:
+        work = Export(plan, folder, progress)
+        work.work.mkdir()
+        parts = [work.part(part) for part in PARTS]
+        carry_over(plan.folder, folder)
+        write_index(plan.folder, folder)
+        dtype = "int8" if wish.quantize == "int8" else wish.dtype
+        about = {"app": APP, "model": plan.folder.name, "hashes": hashes, "loras": [one.record() for one in plan.loras], "dtype": wish.dtype,
+                 "quantize": wish.quantize, "dtypes": {p["part"]: p["dtype"] for p in parts}, "max_tokens": plan.folder.max_tokens,
+                 "libraries": _libraries()}
+        write_manifest(folder, about)  # the backend asks for it
+        parity: dict[str, Any] = {"version": 1, "good": True, "dtype": wish.dtype, "quantize": wish.quantize, "parts": parts}
+        parity["pictures"] = work.pictures(dtype)
+        parity |= {"memory": work.memory, "libraries": about["libraries"], "hashes": hashes}
+        shutil.rmtree(work.work)
+        write_card(plan.folder, folder, about, parity)
+        _json(folder / "parity.json", parity | {"files": write_manifest(folder, about)["files"]})
+        manifest = write_manifest(folder, about)
+        work.step()
+    return {"out": str(wish.out.absolute()), "seconds": round(time.monotonic() - began, 1), "bytes": sum(p.stat().st_size for p in wish.out.rglob("*") if p.is_file()),
+            "files": len(manifest["files"]), "parity": parity}
+
+
+def _libraries() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("torch", "onnx", "onnxscript", "optimum", "transformers", "diffusers")}
+
+
+def _json(file: Path, data: dict[str, Any]) -> None:
+    import json
+
+    file.write_text(json.dumps(data, ensure_ascii=False, indent=1), encoding="utf-8")

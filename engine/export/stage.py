@@ -1,0 +1,84 @@
+"""``python -m engine.export.stage NAME``: one step of an export in a process of its own, so that its memory is given back.
+
+The job comes as one JSON line on standard input, the answer leaves as one JSON document. Standard input stays open: when
+it ends, whoever asked is gone, and so does this process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from engine.contract.errors import EngineStopped, from_wire
+from engine.export.memory import peak_bytes
+from engine.program import run_program
+
+
+def _stages() -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
+    from engine.export import parity, parts, pictures
+
+    return {"graph": parts.graph, "quantize": parts.quantize, "check": parity.check, "pictures": pictures.draw}
+
+
+def run_stage(name: str, job: dict[str, Any], *, alone: bool) -> dict[str, Any]:
+    """Do one step here, or ``alone`` in a process of its own; the answer has the process's ``peak`` in bytes too.
+
+    Raises:
+        CommonArtError: what the step raised; EngineStopped if its process died.
+    """
+    if not alone:
+        return _stages()[name](job) | {"peak": peak_bytes()}
+    child = subprocess.Popen([sys.executable, "-m", "engine.export.stage", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, encoding="utf-8", errors="replace")
+    assert child.stdin and child.stdout and child.stderr
+    chatter: list[str] = []
+    listener = threading.Thread(target=lambda: chatter.extend(child.stderr or []), daemon=True)
+    listener.start()
+    try:
+        child.stdin.write(json.dumps(job) + "\n")
+        child.stdin.flush()
+        text = child.stdout.read()
+        child.wait()
+    except OSError:  # it died before it read its job
+        child.wait()
+        text = ""
+    except BaseException:
+        child.kill()
+        child.wait()
+        raise
+    finally:
+        listener.join(5)
+        for stream in (child.stdout, child.stderr):
+            stream.close()
+        try:
+            child.stdin.close()
+        except OSError:
+            pass  # it is gone
+    try:
+        answer = json.loads(text)
+    except ValueError as e:
+        raise EngineStopped(why=(chatter or [f"{name}, {child.returncode}"])[-1].strip()) from e
+    if not answer["ok"]:
+        raise from_wire(answer["error"])
+    return dict(answer)
+
+
+def _leave_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+def _work(argv: list[str]) -> dict[str, Any]:
+    job = json.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    answer = _stages()[argv[0]](job)
+    return answer | {"peak": peak_bytes()}
+
+
+if __name__ == "__main__":
+    sys.exit(run_program(_work))

@@ -1,0 +1,54 @@
+"""``python -m engine.provenance COMMAND``: verify pictures. One JSON document on standard output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.contract.errors import BadFile, Phrase
+from engine.output.image import ENDINGS
+from engine.program import Parser, run_program, tell_progress
+from engine.provenance.verify import Verifier
+
+
+def pictures(given: Sequence[Path]) -> Iterator[Path]:
+    """The files, and the pictures in the folders.
+
+    Raises:
+        BadFile: one is not there.
+    """
+    endings = {*ENDINGS.values(), ".jpeg"}
+    for path in given:
+        if path.is_dir():
+            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in endings and not p.name.startswith(".") and p.is_file())
+        elif path.exists():
+            yield path
+        else:
+            raise BadFile(path=path, why=Phrase("there is no such file"))
+
+
+def work(argv: list[str]) -> dict[str, Any]:
+    """The command in ``argv``."""
+    parser = Parser(prog="python -m engine.provenance", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
+    command = commands.add_parser("verify")
+    command.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help="files, or folders of pictures")
+    command.add_argument("--loras", metavar="FOLDER", type=Path, action="append", default=[])
+    command.add_argument("--trust", metavar="PEM", type=Path, action="append", default=[])
+    args = parser.parse_args(argv)
+    for folder in args.loras:
+        if not folder.exists():
+            raise BadFile(path=folder, why=Phrase("there is no such file or folder"))
+    files = list(pictures(args.images))
+    verifier = Verifier(args.loras, args.trust)
+    reports = []
+    for number, file in enumerate(files):
+        tell_progress(number, len(files))
+        reports.append(verifier.verify(file).as_data())
+    return {"pictures": reports, "intact": bool(reports) and all(r["intact"] for r in reports)}
+
+
+if __name__ == "__main__":
+    sys.exit(run_program(work))

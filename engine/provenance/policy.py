@@ -1,0 +1,43 @@
+"""What the user chose to say about his pictures, and how it travels to a worker."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+PROMPTS = ("clear", "hash")
+TRAINING = ("", "allowed", "notAllowed", "constrained")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """``prompt`` is told in clear or as its hash; ``training_mining`` may be empty: nothing is said about it.
+
+    ``certificate`` (PEM, the signer's own first) and ``key`` (PEM) are files of the user's; without them a local identity
+    with the name ``studio`` signs.
+    """
+
+    sign: bool = True
+    prompt: str = "clear"
+    training_mining: str = ""
+    studio: str = ""
+    creator: str = ""
+    rights: str = ""
+    certificate: str = ""
+    key: str = ""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the policy's options."""
+    plain = Policy()
+    parser.add_argument("--sign", action=argparse.BooleanOptionalAction, default=plain.sign, help="Content Credentials in every picture")
+    parser.add_argument("--tell-prompt", choices=PROMPTS, default=plain.prompt, help="the prompt in clear, or only its hash")
+    parser.add_argument("--training-mining", choices=TRAINING, default=plain.training_mining, help="what others may do with the pictures")
+    for name in ("studio", "creator", "rights", "certificate", "key"):
+        parser.add_argument(f"--{name}", default="", metavar="TEXT")
+
+
+def policy_of(args: argparse.Namespace) -> Policy:
+    """What ``add_options`` understood."""
+    return Policy(sign=args.sign, prompt=args.tell_prompt, training_mining=args.training_mining, studio=args.studio, creator=args.creator,
+                  rights=args.rights, certificate=args.certificate, key=args.key)

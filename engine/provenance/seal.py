@@ -1,0 +1,78 @@
+"""The last step before a picture is written: its bytes, labelled and signed as the user chose. A picture is never lost over it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.contract.errors import CommonArtError, SigningFailed
+from engine.output.image import to_bytes
+from engine.provenance.hidden import hide
+from engine.provenance.policy import Policy
+from engine.provenance.sign import Signer
+from engine.provenance.xmp import label_of
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A file's bytes, and whether they are signed."""
+
+    data: bytes
+    signed: bool
+
+
+class Seal:
+    """One a worker, used by all its writers. ``complain`` hears once why pictures stay unsigned."""
+
+    def __init__(self, policy: Policy, complain: Callable[[CommonArtError], None]) -> None:
+        self.policy, self._complain = policy, complain
+        self._lock = threading.Lock()
+        self._signer: Signer | None = None
+        self._told = False
+        self._hopeless = False
+
+    def told(self, recipe: dict[str, Any]) -> dict[str, Any]:
+        """The recipe as it is written into the file."""
+        return hide(recipe) if self.policy.prompt == "hash" else recipe
+
+    def pack(self, pixels: np.ndarray[Any, Any], kind: str, recipe: dict[str, Any]) -> Sealed:
+        """Bytes of uint8 RGB ``[height, width, 3]`` with the recipe and label, signed if the user wants it and it can be done."""
+        recipe = self.told(recipe)
+        signer = self._open() if self.policy.sign else None
+        if signer is not None:
+            try:
+                return Sealed(signer.sign(to_bytes(pixels, kind, recipe, label_of(recipe, self.policy, True)), kind, recipe), True)
+            except SigningFailed as e:
+                self._fail(e)
+        return Sealed(to_bytes(pixels, kind, recipe, label_of(recipe, self.policy, False)), False)
+
+    def warm(self) -> None:
+        """Open the signer while a model loads, so that the first picture does not wait for it."""
+        if self.policy.sign and self._signer is None and not self._hopeless:
+            threading.Thread(target=self._open, name="signer", daemon=True).start()
+
+    def _open(self) -> Signer | None:
+        with self._lock:
+            if self._signer is None and not self._hopeless:
+                try:
+                    self._signer = Signer(self.policy)
+                except Exception as e:  # a library that does not load costs the signature, not the picture
+                    self._hopeless = True
+                    self._fail(e if isinstance(e, CommonArtError) else CommonArtError(why=f"{type(e).__name__}: {e}"))
+            return self._signer
+
+    def _fail(self, error: CommonArtError) -> None:
+        if not self._told:
+            self._told = True
+            self._complain(error)
+
+    def close(self) -> None:
+        """Let the key go."""
+        with self._lock:
+            if self._signer is not None:
+                self._signer.close()
+            self._signer, self._hopeless = None, True

@@ -1,0 +1,216 @@
+"""Whether a picture is as it was signed, who signed it, and what it was made from."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from engine.contract.errors import BadFile, CommonArtError, Phrase, system_words
+from engine.contract.recipe import check, parameters
+from engine.output.image import pixel_sha256
+from engine.program import phrase
+from engine.provenance import keys
+from engine.provenance.carrier import Carrier, bare, picture_sha256, walk
+from engine.provenance.chain import Shelf, follow
+from engine.provenance.sign import RECIPE, TRAINING, mime, settings
+from engine.provenance.texts import KEY, PARAMETERS, Texts, read_texts
+
+STATES = ("valid", "changed", "expired", "unsigned", "foreign", "unreadable")
+_EXPIRED = ("signingCredential.expired", "claimSignature.outsideValidity")
+_TRUST = ("signingCredential.untrusted",)
+#: failure -> what of the file it is about
+_CONTENT = ("assertion.dataHash", "assertion.boxesHash", "assertion.bmffHash")
+
+
+@dataclass
+class Report:
+    """What is known of one file; JSON-ready but for ``why``, which may be a phrase.
+
+    ``changed`` names pixels, text, manifest, signature, stripped or other. ``pixels`` is match or differ where the decoded pixels could
+    be compared with the recipe's hash, lossy for JPEG, else unknown. ``signer["who"]`` is studio, trusted or unknown.
+    """
+
+    path: str
+    state: str = "unsigned"
+    why: str = ""
+    changed: list[str] = field(default_factory=list)
+    signer: dict[str, Any] | None = None
+    codes: list[str] = field(default_factory=list)  # C2PA's own words for what failed
+    tool: str = ""
+    recipe: dict[str, Any] | None = None
+    recipe_signed: bool = False
+    prompt_hidden: bool = False
+    pixels: str = "unknown"
+    texts: dict[str, str] = field(default_factory=dict)
+    xmp: dict[str, str] = field(default_factory=dict)
+    training_mining: dict[str, Any] = field(default_factory=dict)
+    ingredients: list[dict[str, str]] = field(default_factory=list)
+    chain: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def intact(self) -> bool:
+        """Signed by somebody known here and unchanged, and nothing that is at hand of its chain speaks against it."""
+        return self.state == "valid" and all(link["gate"] != "differs" and link["agrees"] and link["gate_summary"].get("passed", True) is True
+                                             for link in self.chain)
+
+    def as_data(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self) | {"why": phrase(self.why), "intact": self.intact}
+
+
+class Verifier:
+    """Opened once for many pictures. ``loras`` are folders (or files) to look for LoRAs in; ``trust`` PEM files of others' certificates.
+
+    Raises:
+        BadCertificate: a file of ``trust`` cannot be read.
+    """
+
+    def __init__(self, loras: Sequence[Path] = (), trust: Sequence[Path] = ()) -> None:
+        import c2pa
+
+        self._c2pa, self._shelf = c2pa, Shelf(loras)
+        studio = keys.chains()
+        self._mine = {str(chain[0].serial_number) for chain in studio}
+        anchors = [keys.pem(c) for chain in studio for c in chain[1:] or chain] + keys.trusted(list(trust))
+        self._context = c2pa.Context.from_dict(settings(**({"trust": {"user_anchors": b"".join(anchors).decode("ascii")}} if anchors else {})))
+
+    def verify(self, path: Path) -> Report:
+        """Look at one file; what is wrong with it is told in the report, never raised."""
+        report = Report(path=str(path))
+        try:
+            with path.open("rb") as f, warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a picture's oddities Pillow warns on standard error
+                self._look(f, path, report)
+        except BadFile as e:
+            report.state, report.why = "unreadable", e.fields["why"]
+        except OSError as e:
+            report.state, report.why = "unreadable", system_words(e)
+        return report
+
+    def _look(self, file: BinaryIO, path: Path, report: Report) -> None:
+        found = walk(file, path)
+        texts = read_texts(file, found)
+        report.tool, report.texts = texts.tool, texts.shown()
+        report.xmp = {k: v for k, v in texts.xmp.items() if k != "recipe"}
+        manifest = self._manifest(file, found, report)
+        signed = _assertion(manifest, RECIPE)
+        report.recipe = _recipe(signed.get("recipe"))
+        report.recipe_signed = report.recipe is not None
+        if report.recipe is None:
+            report.recipe = _recipe(texts.plain.get(KEY, ""))
+        report.prompt_hidden = bool(report.recipe and report.recipe.get("prompt_hidden") is True)
+        report.pixels = _pixels(file, found, report.recipe)
+        _judge(file, found, texts, signed, report)
+        if report.recipe:
+            report.chain = follow(report.recipe, self._shelf)
+
+    def _manifest(self, file: BinaryIO, found: Carrier, report: Report) -> dict[str, Any]:
+        """The active manifest; the signer and C2PA's findings go into the report."""
+        c2pa = self._c2pa
+        if not found.signed:
+            return {}
+        file.seek(0)
+        try:
+            with c2pa.Reader(mime(found.kind), file, context=self._context) as reader:
+                data = json.loads(reader.json())
+        except c2pa.C2paError as e:
+            report.codes.append(f"manifest.unreadable: {e}"[:300])
+            return {}
+        results = data.get("validation_results", {}).get("activeManifest", {})
+        report.codes = sorted({str(one.get("code")) for one in results.get("failure", [])})
+        active = data.get("manifests", {}).get(data.get("active_manifest"), {})
+        info = active.get("signature_info", {})
+        known = any(one.get("code") == "signingCredential.trusted" for one in results.get("success", []))
+        mine = known and str(info.get("cert_serial_number")) in self._mine
+        generator = (active.get("claim_generator_info") or [{}])[0]
+        report.signer = {"who": "studio" if mine else "trusted" if known else "unknown", "name": str(info.get("issuer") or info.get("common_name") or "?"),
+                         "serial": str(info.get("cert_serial_number", "")), "time": info.get("time"),
+                         "with": f"{generator.get('name', '')} {generator.get('version', '')}".strip(), "expired": any(c in _EXPIRED for c in report.codes)}
+        report.training_mining = {k: v.get("use") for k, v in _assertion(active, TRAINING).get("entries", {}).items() if isinstance(v, dict)}
+        report.ingredients = [{k: str(one.get(k, "")) for k in ("title", "relationship", "instance_id", "description")}
+                              for one in active.get("ingredients", [])[:100]]
+        return active if isinstance(active, dict) else {}
+
+
+def _pixels(file: BinaryIO, found: Carrier, recipe: dict[str, Any] | None) -> str:
+    """The picture alone is decoded: damage in the metadata around it is another matter."""
+    if recipe is None:
+        return "unknown"
+    if found.kind == "jpeg":
+        return "lossy"
+    try:
+        with Image.open(io.BytesIO(bare(file, found)), formats=[found.kind.upper()]) as image:
+            return "match" if pixel_sha256(np.asarray(image.convert("RGB"))) == recipe["pixel_sha256"] else "differ"
+    except (OSError, ValueError, SyntaxError, struct.error):
+        return "broken"
+
+
+def _assertion(manifest: dict[str, Any], label: str) -> dict[str, Any]:
+    return next((a["data"] for a in manifest.get("assertions", []) if a.get("label") == label and isinstance(a.get("data"), dict)), {})
+
+
+def _recipe(text: Any) -> dict[str, Any] | None:
+    """A recipe of ours, or None for anything else."""
+    try:
+        recipe = json.loads(text)
+        check(recipe)
+    except (ValueError, TypeError, RecursionError, CommonArtError):
+        return None
+    return dict(recipe)
+
+
+def _judge(file: BinaryIO, found: Carrier, texts: Texts, signed: dict[str, Any], report: Report) -> None:
+    """State, and what was changed.
+
+    Raises:
+        BadFile: there is no manifest that could say what happened, and the picture cannot be decoded.
+    """
+    if report.signer is None:
+        if found.signed:
+            report.state, report.changed = "changed", ["manifest"]
+        elif report.pixels == "broken":
+            raise BadFile(path=report.path, why=Phrase("its picture data are damaged"))
+        elif texts.xmp.get("credentials"):
+            report.state, report.changed = "changed", ["stripped"]
+        if report.pixels in ("differ", "broken"):
+            report.state, report.changed = "changed", [*report.changed, "pixels"]
+        return
+    wrong = [c for c in report.codes if c not in (*_EXPIRED, *_TRUST)]
+    if wrong or report.pixels in ("differ", "broken"):
+        report.state = "changed"
+        report.changed = _what(file, found, texts, signed, report, wrong)
+        report.recipe_signed = report.recipe_signed and not {"signature", "manifest"} & set(report.changed)
+    elif report.signer["expired"]:
+        report.state = "expired"
+    else:
+        report.state = "foreign" if report.signer["who"] == "unknown" else "valid"
+
+
+def _what(file: BinaryIO, found: Carrier, texts: Texts, signed: dict[str, Any], report: Report, wrong: list[str]) -> list[str]:
+    """What differs from what was signed. The signed recipe and hash are believed only while the signature over them holds."""
+    changed: list[str] = []
+    if any(c.startswith(("claimSignature", "signingCredential")) for c in wrong):
+        changed.append("signature")
+    if any(not c.startswith((*_CONTENT, "claimSignature", "signingCredential")) for c in wrong):
+        changed.append("manifest")
+    content = any(c.startswith(_CONTENT) for c in wrong)
+    if report.pixels in ("differ", "broken") or content and signed and picture_sha256(file, found) != signed.get("picture_sha256"):
+        changed.append("pixels")
+    if content and signed:
+        told = str(signed.get("recipe", ""))
+        try:
+            line = parameters(report.recipe) if report.recipe else ""
+        except (CommonArtError, KeyError, TypeError, AttributeError):
+            line = ""
+        if texts.plain.get(KEY, "") != told or texts.plain.get(PARAMETERS, "") != line:
+            changed.append("text")
+    return changed or ["other"]

@@ -1,0 +1,346 @@
+"""The frame: pages built when wanted, finding actions, news, looks and language, closing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from PySide6.QtCore import QObject, QSize, Qt
+from PySide6.QtGui import QGuiApplication, QInputMethodEvent, QKeyEvent
+from PySide6.QtTest import QAbstractItemModelTester
+from PySide6.QtWidgets import QApplication, QWidget
+from pytestqt.qtbot import QtBot
+
+from commonart_desktop.core.settings import load_settings
+from commonart_desktop.gui import theme
+from commonart_desktop.gui.actions import Deed, deeds_of, folded, score
+from commonart_desktop.gui.app import Application
+from commonart_desktop.gui.finder import DeedsModel, Finder
+from commonart_desktop.gui.main_window import LEAVE, MainWindow
+from commonart_desktop.gui.pages import PAGES
+from commonart_desktop.gui.tokens import DARK, LIGHT, contrast
+from engine.contract import recipe
+from engine.contract.errors import BadFile, DiskFull
+from engine.contract.request import ImageRequest
+
+Open = Callable[..., Application]
+CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+
+
+def shown(qtbot: QtBot, whole: Application) -> MainWindow:
+    whole.window.show()
+    whole.window.activateWindow()
+    qtbot.waitUntil(whole.window.isActiveWindow)
+    return whole.window
+
+
+def write(field: QWidget, text: str) -> None:
+    """As an input method commits it: QTest types only ASCII."""
+    event = QInputMethodEvent()
+    event.setCommitString(text)
+    QApplication.sendEvent(field, event)
+
+
+# pages ------------------------------------------------------------------------------------------------------------
+
+
+def test_pages_are_built_when_they_are_first_shown(qtbot: QtBot, open_program: Open) -> None:
+    window = shown(qtbot, open_program())
+    assert list(window.pages) == ["make"] and list(window.titles) == [p.name for p in PAGES]
+    window.go_to("settings")
+    assert list(window.pages) == ["make", "settings"] and window.current() == "settings"
+    page = window.pages["settings"]
+    qtbot.keyClick(window, Qt.Key.Key_1, CTRL)
+    assert window.current() == "make"
+    number = [p.name for p in PAGES].index("settings") + 1
+    qtbot.keyClick(window, Qt.Key(Qt.Key.Key_0 + number), CTRL)
+    assert window.current() == "settings" and window.pages["settings"] is page
+
+
+def test_every_page_has_its_module_and_icon() -> None:
+    from importlib import import_module
+
+    from commonart_desktop.core.home import resources
+
+    assert len({p.name for p in PAGES}) == len(PAGES)
+    for page in PAGES:
+        module, _, kind = page.of.partition(":")
+        assert hasattr(import_module(f"commonart_desktop.gui.{module}"), kind)
+        assert (resources() / "icons" / f"{page.icon}.svg").is_file()
+
+
+def test_the_page_and_the_draft_are_found_again(qtbot: QtBot, open_program: Open) -> None:
+    first = open_program()
+    window = shown(qtbot, first)
+    window.page("make").compose.prompt.setPlainText("書きかけ {青い|赤い}鳥")
+    window.go_to("models")
+    window.resize(1024, 700)
+    window.close()
+    open_program.shut(first)  # type: ignore[attr-defined]
+    again = open_program()
+    assert again.window.current() == "models" and list(again.window.pages) == ["models"]
+    assert again.window.size() == QSize(1024, 700)
+    assert again.window.page("make").compose.prompt.toPlainText() == "書きかけ {青い|赤い}鳥"
+
+
+def test_a_recipe_from_the_gallery_builds_the_make_page(qtbot: QtBot, open_program: Open) -> None:
+    whole = open_program()
+    whole.state.setValue("window/page", "settings")
+    window = whole._build()
+    whole.window.deleteLater()
+    whole.window = window
+    assert list(window.pages) == ["settings"]
+    asked = ImageRequest(prompt="青い鳥", seed=5, steps=7, width=32, height=32)
+    made = recipe.build(asked, model="stub-one", hashes={"denoiser": "0" * 64}, backend={"backend": "fake", "device": "cpu", "dtype": "fp32"}, batch=(1, 0),
+                        pixel_sha256="0" * 64, app="test")
+    window.page("pictures").use_recipe.emit(made)
+    assert window.page("make").compose.prompt.toPlainText() == "青い鳥" and window.page("make").compose.form.steps.value() == 7
+
+
+# finding actions --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("query", "text"), [
+    ("add queue", "Add to queue"), ("atq", "Add to queue"), ("キュー", "キューに追加"), ("きゅー", "キューに追加"), ("ｑｕｅｕｅ", "Add to Queue"), ("", "x")])
+def test_a_name_is_found(query: str, text: str) -> None:
+    assert score(folded(query), folded(text)) is not None
+
+
+def test_the_better_answer_comes_first() -> None:
+    def points(text: str) -> int:
+        found = score("ret", folded(text))
+        assert found is not None
+        return found
+
+    assert points("Retry failed") > points("Secretary") > points("Remove this text")
+    assert score("xyz", "retry") is None and score("rwt", folded("Remove what was finished from the long list")) is None
+
+
+def test_the_model_of_the_finder(qtbot: QtBot) -> None:
+    model = DeedsModel()
+    QAbstractItemModelTester(model, QAbstractItemModelTester.FailureReportingMode.Fatal)
+    model.set_deeds([Deed("Add to queue", "make", "Ctrl+Return", lambda: None), Deed("Retry", "", "", lambda: None, lambda: False)], {"make": "Make"})
+    assert [model.index(0, c).data() for c in range(3)] == ["Add to queue", "Make", "Ctrl+Return"]
+    assert not model.flags(model.index(1, 0)) & Qt.ItemFlag.ItemIsEnabled
+    model.search("retr")
+    assert model.rowCount() == 1 and model.index(0, 0).data() == "Retry"
+
+
+def keys(qtbot: QtBot, window: MainWindow, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
+    qtbot.keyClick(QApplication.focusWidget() or window, key, modifier)
+
+
+def finder_of(window: MainWindow) -> Finder:
+    assert window.finder is not None
+    return window.finder
+
+
+@pytest.mark.parametrize(("language", "typed", "other"), [("en", "number type", "数値の型"), ("ja", "数値", "number")])
+def test_any_action_is_found_by_keyboard_alone(qtbot: QtBot, open_program: Open, language: str, typed: str, other: str) -> None:
+    window = shown(qtbot, open_program(language=language))
+    qtbot.keyClick(window, Qt.Key.Key_K, CTRL)
+    finder = finder_of(window)
+    qtbot.waitUntil(lambda: list(window.pages) != ["make"] and set(window.pages) == set(window.titles))  # it knows pages never seen
+    assert finder.isVisible() and finder.field.hasFocus() and window.current() == "make"
+    titles = {finder.model.index(r, 1).data() for r in range(finder.model.rowCount())}
+    assert titles == {*window.titles.values(), ""}
+    pressed: list[str] = []
+    window.page("models").get.clicked.connect(lambda: pressed.append("get"))  # type: ignore[attr-defined]
+    write(finder.field, window.page("models").get.text().rstrip("…"))  # type: ignore[attr-defined]
+    keys(qtbot, window, Qt.Key.Key_Return)
+    assert not finder.isVisible() and window.current() == "models" and pressed == ["get"]
+    window.go_to("make")
+    window.page("make").compose.prompt.setFocus()  # type: ignore[attr-defined]
+    qtbot.keyClick(window, Qt.Key.Key_K, CTRL)
+    qtbot.keyClicks(finder.field, "zzqq")
+    assert finder.empty.isVisible()
+    keys(qtbot, window, Qt.Key.Key_Return)
+    assert finder.isVisible()
+    keys(qtbot, window, Qt.Key.Key_Escape)
+    assert not finder.isVisible() and QApplication.focusWidget() is window.page("make").compose.prompt  # type: ignore[attr-defined]
+
+
+def test_words_of_the_other_language_find_too(qtbot: QtBot, open_program: Open) -> None:
+    window = shown(qtbot, open_program(language="ja"))
+    qtbot.keyClick(window, Qt.Key.Key_K, CTRL)
+    qtbot.keyClicks(finder_of(window).field, "add to queue")
+    deed = finder_of(window).model.deed(0)
+    assert deed is not None and deed.name == "キューに追加" and "Ctrl" in deed.keys
+
+
+def test_arrows_pass_over_what_cannot_be_done(qtbot: QtBot, open_program: Open) -> None:
+    window = shown(qtbot, open_program())
+    window.find_action()
+    finder = finder_of(window)
+    done: list[str] = []
+    deeds = [Deed(n, "", "", lambda n=n: done.append(n), lambda n=n: n != "b") for n in "abc"]
+    finder.open("t", "h", lambda: deeds, {})
+    keys(qtbot, window, Qt.Key.Key_Down)
+    keys(qtbot, window, Qt.Key.Key_Return)
+    assert done == ["c"]
+
+
+def test_the_shortcuts_are_listed(qtbot: QtBot, open_program: Open) -> None:
+    window = shown(qtbot, open_program())
+    qtbot.keyClick(window, Qt.Key.Key_F1)
+    finder = finder_of(window)
+    qtbot.waitUntil(lambda: set(window.pages) == set(window.titles))
+    rows = {(finder.model.index(r, 0).data(), finder.model.index(r, 2).data()) for r in range(finder.model.rowCount())}
+    assert {("Add to queue", "Ctrl+Return"), ("Make one now", "Ctrl+Shift+Return"), ("Find an action", "Ctrl+K"), ("Go to: Make", "Ctrl+1"),
+            ("Keyboard shortcuts", "F1")} <= rows
+    assert all(k for _, k in rows)
+
+
+# news -------------------------------------------------------------------------------------------------------------
+
+
+def test_news_go_and_errors_stay_with_their_details(qtbot: QtBot, open_program: Open, tmp_path: Path) -> None:
+    whole = open_program()
+    bar = shown(qtbot, whole).notice
+    whole.notices.say("one", "two")
+    assert bar.isVisible() and bar._timer.isActive() and not bar.details.isVisible() and not bar.button.isVisible()
+    (tmp_path / "home" / "logs").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "home" / "logs" / "worker.log").write_text("last words\n", encoding="utf-8")
+    whole.notices.complain(DiskFull(path="/x"))
+    assert bar.isVisible() and not bar._timer.isActive() and bar.details.isVisible()
+    qtbot.mouseClick(bar.details, Qt.MouseButton.LeftButton)
+    copied = QGuiApplication.clipboard().text()
+    assert '"disk-full"' in copied and "last words" in copied and "Python" in copied
+    whole.notices.say("three")
+    assert not bar.details.isVisible()
+
+
+def test_hand_written_settings_that_cannot_be_read_are_kept(qtbot: QtBot, open_program: Open, tmp_path: Path) -> None:
+    first = open_program(theme="dark")
+    open_program.shut(first)  # type: ignore[attr-defined]
+    file = tmp_path / "home" / "settings.toml"
+    text = file.read_text(encoding="utf-8") + 'devise = "cpu"\nguidance = 3\n'
+    file.write_text(text, encoding="utf-8")
+    whole = open_program()
+    assert whole.settings.now.theme == "dark" and "devise" in whole.window.notice.text.text() and not whole.window.notice.isHidden()
+    assert (tmp_path / "home" / "settings.broken.toml").read_text(encoding="utf-8") == text
+    assert load_settings() == whole.settings.now
+    open_program.shut(whole)  # type: ignore[attr-defined]
+    file.write_text("no toml at all", encoding="utf-8")
+    assert open_program().settings.now.theme == "system"
+
+
+# looks and language -----------------------------------------------------------------------------------------------
+
+
+def test_text_can_be_read_in_both_themes() -> None:
+    for c in (LIGHT, DARK):
+        for ground in (c.window, c.panel, c.field, c.raised, c.selection):
+            for text in (c.text, c.muted, c.good, c.warning, c.bad, c.template):
+                if ground == c.selection and text != c.text:
+                    continue  # only plain text stands on a selection
+                assert contrast(text, ground) >= 4.5, (text, ground)
+        assert contrast(c.on_accent, c.accent) >= 4.5 and contrast(c.accent, c.window) >= 4.5
+
+
+def test_the_system_is_followed_while_it_changes(qtbot: QtBot, open_program: Open, qapp: QApplication, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_program(theme="system")
+    hints = qapp.styleHints()
+    for scheme, colours in ((Qt.ColorScheme.Dark, DARK), (Qt.ColorScheme.Light, LIGHT)):
+        said = SimpleNamespace(colorScheme=lambda scheme=scheme: scheme)  # the offscreen platform has no scheme of its own
+        monkeypatch.setattr(theme, "QGuiApplication", SimpleNamespace(styleHints=lambda said=said: said))
+        hints.colorSchemeChanged.emit(scheme)
+        assert theme.colours() == colours and qapp.palette().window().color().name() == colours.window
+
+
+@pytest.mark.parametrize(("variable", "language"), [("ja_JP.UTF-8", "ja"), ("en_GB.UTF-8", "en"), ("fr_FR.UTF-8", "en")])
+def test_the_system_s_language_is_taken(qtbot: QtBot, open_program: Open, monkeypatch: pytest.MonkeyPatch, variable: str, language: str) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", variable)
+    window = open_program(language="").window
+    assert window.titles["make"] == {"ja": "生成", "en": "Make"}[language]
+
+
+def test_the_language_changes_without_a_restart(qtbot: QtBot, open_program: Open) -> None:
+    whole = open_program()
+    window = shown(qtbot, whole)
+    window.page("make").compose.prompt.setPlainText("猫")  # type: ignore[attr-defined]
+    window.go_to("settings")
+    page = window.page("settings")
+    page.language.setCurrentIndex(page.language.findData("ja"))  # type: ignore[attr-defined]
+    assert whole.window is not window and whole.window.isVisible() and whole.window.current() == "settings"
+    assert whole.window.titles["settings"] == "設定" and load_settings().language == "ja"
+    compose = whole.window.page("make").compose  # type: ignore[attr-defined]
+    assert compose.prompt.toPlainText() == "猫" and compose.add_button.text() == "キューに追加"
+
+
+def test_larger_letters(qtbot: QtBot, open_program: Open, qapp: QApplication) -> None:
+    whole = open_program()
+    window = shown(qtbot, whole)
+    window.go_to("settings")
+    before = qapp.font().pixelSize()
+    page = window.page("settings")
+    page.zoom.setCurrentIndex(page.zoom.findData("1.25"))  # type: ignore[attr-defined]
+    assert qapp.font().pixelSize() == round(before * 1.25) and whole.window is not window
+    page = whole.window.page("settings")
+    page.zoom.setCurrentIndex(page.zoom.findData("1"))  # type: ignore[attr-defined]
+    assert qapp.font().pixelSize() == before
+
+
+# closing ----------------------------------------------------------------------------------------------------------
+
+
+def test_closing_over_work_asks_once_and_quietly(qtbot: QtBot, open_program: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = open_program()
+    window = shown(qtbot, whole)
+    whole.engine.now = "working"
+    assert not window.close() and window.isVisible() and "at work" in window.notice.text.text()
+    assert window.close() and not window.isVisible()
+    assert whole.state.value(LEAVE) is None  # that was an answer for this time
+    again = whole._build()
+    again.show()
+    assert not again.close()
+    qtbot.mouseClick(again.notice.button, Qt.MouseButton.LeftButton)
+    assert not again.isVisible() and whole.state.value(LEAVE) == "true"
+    third = whole._build()
+    third.show()
+    assert third.close()  # the answer is remembered
+    for one in (again, third):
+        one.deleteLater()
+    whole.engine.now = "off"
+
+
+def test_a_worker_of_an_earlier_window_is_seen(qtbot: QtBot, open_program: Open, tmp_path: Path) -> None:
+    from engine.contract.lock import ProcessLock
+
+    whole = open_program()
+    lock = ProcessLock(tmp_path / "home" / "queue.db.worker-other.lock")
+    assert lock.take()
+    whole.engine.look()
+    assert whole.engine.now == "idle"
+    lock.drop(remove=True)
+    whole.engine.look()
+    assert whole.engine.now == "off"
+
+
+def test_events_of_keys_are_not_eaten_by_a_closed_finder(qtbot: QtBot, open_program: Open) -> None:
+    window = shown(qtbot, open_program())
+    window.find_action()
+    finder = finder_of(window)
+    finder.close_()
+    press = QKeyEvent(QKeyEvent.Type.KeyPress, Qt.Key.Key_A, Qt.KeyboardModifier.NoModifier, "a")
+    assert not finder.eventFilter(QObject(), press)
+
+
+def test_deeds_have_one_name_each(qtbot: QtBot, open_program: Open) -> None:
+    window = open_program().window
+    for name in window.titles:
+        page: QWidget = window.page(name)
+        names = [d.name for d in deeds_of(page, name)]
+        assert len(names) == len(set(names)) and names
+
+
+def test_errors_are_json_in_their_details() -> None:
+    from commonart_desktop.gui.context import details
+
+    line = details(BadFile(path="/a", why="b")).splitlines()
+    assert any(json.loads(x)["kind"] == "bad-file" for x in line if x.startswith("{"))

@@ -1,0 +1,90 @@
+"""``python -m trainer CONFIG.toml [--resume] [--set key=value ...]``: train; events on standard output, commands on standard input.
+
+``accelerate launch -m trainer CONFIG.toml`` runs it on many devices.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TextIO
+
+from engine.contract import training_events as events
+from engine.contract.errors import CommonArtError, EngineStopped
+from engine.program import Parser
+
+
+def _own_stdout() -> TextIO:
+    """Keep fd 1 for the events and point everyone else's standard output at standard error."""
+    mine = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace", newline="\n", buffering=1)
+    os.dup2(2, 1)
+    return mine
+
+
+def main() -> int:
+    """The exit status: 0 done, 1 failed, 2 asked wrongly, 130 stopped with everything saved."""
+    out = _own_stdout()
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_PROGRESS_BARS"):
+        os.environ[name] = "1"
+    # MKL picks kernels by where memory happens to lie; a resumed run must round as the first did. Said before torch is loaded.
+    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+    lock = threading.Lock()
+
+    def say(event: events.Event) -> None:
+        try:
+            with lock:
+                out.write(events.encode(event) + "\n")
+        except (OSError, ValueError):
+            pass  # nobody listens any more; the diary has it
+
+    debug = "--debug" in sys.argv
+    processes = None
+    try:
+        parser = Parser(prog="python -m trainer", description=__doc__)
+        parser.add_argument("config", type=Path)
+        parser.add_argument("--resume", action="store_true", help="go on from the last whole checkpoint")
+        parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="over the file, such as optimiser.lr=1e-4")
+        parser.add_argument("--attached", action="store_true", help="save and stop when standard input closes")
+        parser.add_argument("--debug", action="store_true", help="tracebacks on standard error")
+        args = parser.parse_args()
+        from trainer.config_file import read_config
+
+        config = read_config(args.config, args.set)
+
+        from trainer.learn.commands import Commands
+        from trainer.learn.loop import Trainer
+        from trainer.learn.processes import Processes
+
+        commands = Commands()
+        for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), lambda *_: commands.put("quit"))
+        if sys.stdin is not None:
+            threading.Thread(target=commands.listen, args=(sys.stdin.buffer,), kwargs={"attached": args.attached}, daemon=True).start()
+        processes = Processes(config.device.device)
+        last = Trainer(config, say, commands, processes, resume=args.resume).run()
+        return 130 if isinstance(last, events.Stopped) and processes.first else 0
+    except CommonArtError as e:
+        if debug:
+            import traceback
+
+            traceback.print_exc()
+        say(events.Broken(error=e.to_wire()))
+        return e.exit_status
+    except Exception as e:  # an error of ours: told as one sentence, with the traceback on request
+        if debug:
+            raise
+        say(events.Broken(error=EngineStopped(why=f"{type(e).__name__}: {e}").to_wire()))
+        return 1
+    finally:
+        if processes is not None:
+            processes.close()
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # no second thoughts of native thread pools at exit

@@ -1,0 +1,163 @@
+"""A ``Config`` from TOML, from a preset under it, and from ``key=value`` on the command line. Standard library only."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from engine.contract.errors import BadConfig, BadFile, Phrase, system_words
+from trainer.config import Config
+
+PRESETS = Path(__file__).resolve().parent.parent / "resources" / "presets" / "training"
+_WORDS: dict[type, str] = {bool: Phrase("true or false"), int: Phrase("a whole number"), float: Phrase("a number"), str: Phrase("text in quotes")}
+
+
+def presets() -> list[str]:
+    """Names that ``preset = "..."`` takes."""
+    return sorted(p.stem for p in PRESETS.glob("*.toml"))
+
+
+def read_config(path: Path, changes: Sequence[str] = ()) -> Config:
+    """The file, over its preset, under ``changes`` such as ``optimiser.lr=1e-4``; folders become absolute.
+
+    Raises:
+        BadFile: it cannot be read. BadConfig: an unknown key, a wrong type or a value out of range; the key is named.
+    """
+    data = _load(path)
+    if "preset" in data:
+        name = data.pop("preset")
+        if name not in presets():
+            raise BadConfig(path=path, key="preset", why=_unknown(str(name), presets()))
+        data = _over(_load(PRESETS / f"{name}.toml"), data)
+    for change in changes:
+        _set(data, change, path)
+    return _resolve(_check(_build(Config, data, "", path), path), path.absolute().parent)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as e:
+        raise BadFile(path=path, why=system_words(e)) from e
+    except (ValueError, RecursionError) as e:
+        raise BadFile(path=path, why=Phrase("it is not TOML ({reason})", reason=e)) from e
+
+
+def _over(under: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    both = {k: _over(under[k], top[k]) for k in under.keys() & top.keys() if isinstance(under[k], dict) and isinstance(top[k], dict)}
+    return under | top | both
+
+
+def _set(data: dict[str, Any], change: str, path: Path) -> None:
+    key, equals, text = change.partition("=")
+    names = key.strip().split(".")
+    if not equals or not all(names):
+        raise BadConfig(path="--set", key=change, why=Phrase("write it as section.key=value"))
+    try:
+        value = tomllib.loads(f"x = {text.strip()}")["x"]
+    except ValueError:
+        value = text.strip()  # a word without its quotes
+    place: Any = data
+    for name in names[:-1]:
+        place = place.setdefault(name, {}) if isinstance(place, dict) else None
+    if not isinstance(place, dict):
+        raise BadConfig(path=path, key=key, why=Phrase("it is no section"))
+    place[names[-1]] = value
+
+
+def _unknown(name: str, known: Sequence[str]) -> Phrase:
+    near = difflib.get_close_matches(name, known, 1, 0.5)
+    if near:
+        return Phrase("there is no {name}; did you mean {near}?", name=name, near=near[0])
+    return Phrase("there is no {name}; known are {known}", name=name, known=", ".join(known))
+
+
+def _build(cls: Any, data: dict[str, Any], prefix: str, path: Path) -> Any:
+    known = {f.name: f for f in dataclasses.fields(cls)}
+    kinds = get_type_hints(cls)
+    values = {}
+    for key, value in data.items():
+        full = prefix + key
+        if key not in known:
+            # a key may stand in the wrong section: the whole tree is searched for the nearest
+            names = [*known] if prefix else [*known, *(f"{f.name}.{g.name}" for f in known.values() if dataclasses.is_dataclass(f.default)
+                                                       for g in dataclasses.fields(f.default))]
+            exact = next((n for n in names if n.endswith(f".{key}")), None)
+            why = Phrase("there is no {name}; did you mean {near}?", name=full, near=exact) if exact else _unknown(key, names)
+            raise BadConfig(path=path, key=full, why=why)
+        values[key] = _value(kinds[key], value, known[key].metadata, full, path)
+    return cls(**values)
+
+
+def _value(kind: Any, value: Any, limits: Any, key: str, path: Path) -> Any:
+    def wrong(wanted: str) -> BadConfig:
+        return BadConfig(path=path, key=key, why=Phrase("it must be {wanted}, not {found}", wanted=wanted, found=repr(value)))
+
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise wrong(Phrase("a section, [{name}]", name=key))
+        return _build(kind, value, f"{key}.", path)
+    if get_origin(kind) is tuple:
+        inner = get_args(kind)[0]
+        values = [value] if isinstance(value, dict) and dataclasses.is_dataclass(inner) else value
+        if not isinstance(values, list):
+            raise wrong(Phrase("a list"))
+        return tuple(_value(inner, v, {}, f"{key}[{n}]", path) for n, v in enumerate(values))
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise wrong(_WORDS[kind])
+    if "choice" in limits and value not in limits["choice"]:
+        raise BadConfig(path=path, key=key, why=_unknown(value, limits["choice"]))
+    if "low" in limits and not (limits["low"] <= value <= limits["high"] and not (limits["open_low"] and value == limits["low"])):
+        raise BadConfig(path=path, key=key, why=Phrase("it is {found} and must lie between {low} and {high}", found=value, low=limits["low"],
+                                                       high=limits["high"]))
+    if kind is float and not math.isfinite(value):
+        raise wrong(_WORDS[kind])
+    return value
+
+
+def _check(config: Config, path: Path) -> Config:
+    """What no single key can tell."""
+    def wrong(key: str, why: Phrase) -> BadConfig:
+        return BadConfig(path=path, key=key, why=why)
+
+    for key, value in (("base.model", config.base.model), ("output", config.output), ("dataset", config.dataset)):
+        if not value:
+            raise wrong(key, Phrase("it is missing"))
+    for n, one in enumerate(config.dataset):
+        if not one.folder:
+            raise wrong(f"dataset[{n}].folder", Phrase("it is missing"))
+    if bool(config.schedule.steps) == bool(config.schedule.epochs):
+        raise wrong("schedule.steps", Phrase("give either schedule.steps or schedule.epochs"))
+    wanted = 3 if config.optimiser.name == "came" else 2
+    if not wanted <= len(config.optimiser.betas) <= 3 or not all(0 <= b < 1 for b in config.optimiser.betas):
+        raise wrong("optimiser.betas", Phrase("it must be {count} numbers from 0 to below 1", count=wanted))
+    if config.batch.micro > config.batch.size * config.batch.accumulation:
+        raise wrong("batch.micro", Phrase("it is larger than the batch"))
+    if not config.lora.layers:
+        raise wrong("lora.layers", Phrase("it is missing"))
+    if config.device.sharding == "fsdp2" and config.kind == "lora":
+        raise wrong("device.sharding", Phrase("a LoRA has little to share out: use ddp"))
+    if config.device.sharding == "fsdp2" and config.optimiser.name != "adamw":
+        raise wrong("device.sharding", Phrase("with fsdp2 the optimiser must be adamw"))
+    return config
+
+
+def _resolve(config: Config, folder: Path) -> Config:
+    """Paths of the file are meant from where it lies; a model's name stays a name."""
+    def there(text: str, *, always: bool) -> str:
+        if not text or not (always or (folder / text).exists()):
+            return text
+        return str(folder / Path(text).expanduser())
+
+    policy = there(config.policy, always=config.policy.endswith(".toml"))
+    base = dataclasses.replace(config.base, **{k: there(v, always=v.startswith(".")) for k, v in dataclasses.asdict(config.base).items()})
+    sets = tuple(dataclasses.replace(d, folder=there(d.folder, always=True)) for d in config.dataset)
+    output = there(config.output, always=True)
+    return dataclasses.replace(config, base=base, dataset=sets, output=output, policy=policy, name=config.name or Path(output).name)

@@ -1,0 +1,100 @@
+"""``python -m trainer.dataset COMMAND``: import, check, report, caption and show dataset folders. One JSON document on standard output."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from engine.contract.errors import BadFile, Phrase
+from engine.program import Parser, run_program, tell_progress
+from trainer.dataset.importers.run import FORMATS
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="python -m trainer.dataset", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
+    command = commands.add_parser("import")
+    command.add_argument("folder", type=Path)
+    command.add_argument("--from", dest="source", type=Path, required=True)
+    command.add_argument("--format", choices=("auto", *FORMATS), default="auto")
+    for name in ("license", "license-url", "creator", "source-url", "caption-origin"):
+        command.add_argument(f"--{name}", default="")
+    command.add_argument("--encoding", default="utf-8-sig")
+    command.add_argument("--pictures", type=Path)
+    command.add_argument("--link", action="store_true")
+    command = commands.add_parser("check")
+    command.add_argument("folder", type=Path)
+    command.add_argument("--policy", default="commercial")
+    command.add_argument("--full", action="store_true")
+    command.add_argument("--out", type=Path)
+    command = commands.add_parser("report")
+    command.add_argument("folder", type=Path)
+    command = commands.add_parser("show")
+    command.add_argument("folder", type=Path)
+    command.add_argument("file", nargs="?")
+    command.add_argument("--offset", type=int, default=0)
+    command.add_argument("--limit", type=int, default=100)
+    command = commands.add_parser("caption")
+    command.add_argument("folder", type=Path)
+    command.add_argument("--model", type=Path)
+    command.add_argument("--language", choices=("en", "ja", "both"), default="both")
+    command.add_argument("--overwrite", action="store_true")
+    command.add_argument("--device", default="auto")
+    command.add_argument("--batch-size", type=int, default=1)
+    command.add_argument("--max-tokens", type=int, default=128)
+    command.add_argument("--prompt-en", default="")
+    command.add_argument("--prompt-ja", default="")
+    return parser
+
+
+def work(argv: list[str]) -> dict[str, Any]:
+    """The command in ``argv``."""
+    args = _parser().parse_args(argv)
+    if args.command == "import":
+        from trainer.dataset.importers.run import run_import
+        from trainer.dataset.importers.source import Options
+
+        if args.pictures is not None and not args.pictures.is_dir():
+            raise BadFile(path=args.pictures, why=Phrase("there is no such folder"))
+        options = Options(license=args.license, license_url=args.license_url, creator=args.creator, source_url=args.source_url, encoding=args.encoding,
+                          pictures=args.pictures, caption_origin=args.caption_origin)
+        return run_import(args.folder, args.source, options, form=args.format, link=args.link, progress=tell_progress).as_data()
+    if args.command == "check":
+        from trainer.licence.gate import check
+
+        report = check(args.folder, args.policy, full=args.full, progress=tell_progress, out=args.out)
+        return {"passed": report.passed, "report": report.as_data(), "path": str(report.path), "sha256": report.sha256}
+    if args.command == "report":
+        from trainer.dataset.summary import summary
+
+        return summary(args.folder, progress=tell_progress)
+    if args.command == "show":
+        from trainer.dataset.summary import show
+
+        return show(args.folder, args.file, offset=max(args.offset, 0), limit=max(args.limit, 1))
+    from trainer.dataset.caption import Captioning, caption_folder
+
+    asked = Captioning(model=args.model, languages=("en", "ja") if args.language == "both" else (args.language,), overwrite=args.overwrite,
+                       device=args.device, batch_size=args.batch_size, max_tokens=args.max_tokens, prompts={"en": args.prompt_en, "ja": args.prompt_ja})
+    return caption_folder(args.folder, asked, progress=tell_progress).as_data()
+
+
+def main() -> int:
+    """0 done, 1 failed or not passed, 2 asked wrongly."""
+    passed = True
+
+    def kept(argv: list[str]) -> dict[str, Any]:
+        nonlocal passed
+        answer = work(argv)
+        passed = bool(answer.get("passed", True))
+        return answer
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be ended politely is to be interrupted: what is done is written
+    status = run_program(kept)
+    return status or (0 if passed else 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""Captions by machine for pictures that have none, marked as such. What people wrote stays, and a stopped run goes on where it was."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.contract.errors import BadPicture, BadValue, NoCaptioner, OutOfMemory, Phrase
+from trainer.dataset.importers.source import Skipped
+from trainer.dataset.pictures import load_rgb
+from trainer.dataset.records import Record, read_records, write_records
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from trainer.dataset.captioner import Captioner
+
+_SECONDS = 30.0  # between writes, at least; ten times what a write takes, where that is more
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Captioning:
+    """What is wanted."""
+
+    model: Path | None = None
+    languages: tuple[str, ...] = ("en", "ja")
+    overwrite: bool = False  # captions that are there too, also those of people
+    device: str = "auto"
+    batch_size: int = 1
+    max_tokens: int = 128
+    prompts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Captioned:
+    """What was done."""
+
+    model: str
+    written: int = 0
+    kept: int = 0  # pictures that had all their captions
+    notes: list[Phrase] = field(default_factory=list)
+    skipped: Skipped = field(default_factory=Skipped)
+
+    def as_data(self) -> dict[str, Any]:
+        """JSON-ready."""
+        reasons = [{"why": {"template": p.template, "fields": p.fields}, "count": n, "files": names} for p, names, n in self.skipped.reasons.values()]
+        return {"model": self.model, "written": self.written, "kept": self.kept, "reasons": reasons,
+                "notes": [{"template": n.template, "fields": n.fields} for n in self.notes]}
+
+
+class _Notebook:
+    """New captions, put into metadata.jsonl now and then: read anew each time, so that what others changed meanwhile stays."""
+
+    def __init__(self, folder: Path, origin: str, overwrite: bool) -> None:
+        self.folder, self.origin, self.overwrite = folder, origin, overwrite
+        self.new: dict[str, dict[str, str]] = {}
+        self._last, self._pause = time.monotonic(), _SECONDS
+
+    def note(self, name: str, language: str, caption: str) -> None:
+        self.new.setdefault(name, {})[language] = caption
+        if time.monotonic() - self._last > self._pause:
+            self.write()
+
+    def write(self) -> None:
+        if not self.new:
+            return
+        started = time.monotonic()
+        write_records(self.folder, self._merged())
+        self.new.clear()
+        self._last = time.monotonic()
+        self._pause = max(_SECONDS, 10 * (self._last - started))
+
+    def _merged(self) -> Iterator[Record]:
+        for record in read_records(self.folder):
+            for language, caption in self.new.get(record.file_name, {}).items():
+                if True:
+                    record = record.with_captions(language, [caption], self.origin)
+            yield record
+
+
+def caption_folder(folder: Path, asked: Captioning, *, progress: Progress | None = None) -> Captioned:
+    """Write captions where they are missing. Stopped at any moment, what was written stays; the next run does the rest.
+
+    Raises:
+        NoCaptioner: no such model, or it knows none of the languages. BadFile, NoRecords, BadRow, NoDevice, OutOfMemory
+    """
+    from trainer.dataset.captioner import Captioner, family_of
+
+    for name, value, high in (("batch-size", asked.batch_size, 256), ("max-tokens", asked.max_tokens, 2048)):
+        if not 1 <= value <= high:
+            raise BadValue(name=name, value=value, why=Phrase("it must lie between {low} and {high}", low=1, high=high))
+    _, family = family_of(asked.model)
+    able = set(family.prompts) | {x for x in family.if_asked if asked.prompts.get(x)}
+    languages = [x for x in asked.languages if x in able]
+    notes = []
+    if "ja" in asked.languages and "ja" not in able:
+        # said, not hidden: its English must not pass for Japanese
+        notes.append(Phrase("{family} is known to write English only, so no Japanese captions were written; give --prompt-ja if this one learned Japanese",
+                            family=family.name) if "ja" in family.if_asked else
+                     Phrase("{family} writes English only, so no Japanese captions were written; use Qwen2-VL for them", family=family.name))
+    if not languages:
+        raise NoCaptioner(path=asked.model, why=notes[0])
+    wanted: list[tuple[str, str]] = []
+    kept = 0
+    for record in read_records(folder):
+        missing = [x for x in languages if asked.overwrite or not record.captions(x)]
+        wanted += [(record.file_name, x) for x in missing]
+        kept += not missing
+    if not wanted:
+        return Captioned(family.name, kept=kept, notes=notes)
+    assert asked.model is not None
+    captioner = Captioner(asked.model, device=asked.device, max_tokens=asked.max_tokens)
+    done = Captioned(captioner.origin, kept=kept, notes=notes)
+    notebook = _Notebook(folder, captioner.origin, asked.overwrite)
+    finished = 0
+    try:
+        for language in languages:
+            names = [n for n, x in wanted if x == language]
+            for start in range(0, len(names), asked.batch_size):
+                batch = names[start:start + asked.batch_size]
+                for name, caption in zip(*_captions(folder, batch, captioner, language, asked, done.skipped)):
+                    if caption:
+                        notebook.note(name, language, caption)
+                        done.written += 1
+                    else:
+                        done.skipped.add(name, Phrase("the model wrote nothing in the language asked for"))
+                finished += len(batch)
+                if progress:
+                    progress(finished, len(wanted))
+    finally:
+        notebook.write()
+    return done
+
+
+def _captions(folder: Path, names: list[str], captioner: Captioner, language: str, asked: Captioning, skipped: Skipped) -> tuple[list[str], list[str]]:
+    """Names that could be opened, and their captions. Too little memory for the batch: one at a time."""
+    import torch
+
+    opened: list[str] = []
+    pictures: list[Image] = []
+    for name in names:
+        try:
+            pictures.append(load_rgb(folder / name))
+            opened.append(name)
+        except BadPicture as e:
+            why = e.fields["why"]
+            skipped.add(name, why if isinstance(why, Phrase) else Phrase("it is damaged or cut off"))
+    if not pictures:
+        return [], []
+    prompt = asked.prompts.get(language, "")
+    try:
+        return opened, captioner(pictures, language, prompt)
+    except torch.OutOfMemoryError as e:
+        if len(pictures) == 1:
+            raise OutOfMemory(device=captioner.device, width=pictures[0].width, height=pictures[0].height) from e
+    torch.cuda.empty_cache()
+    try:
+        return opened, [captioner([p], language, prompt)[0] for p in pictures]
+    except torch.OutOfMemoryError as e:
+        raise OutOfMemory(device=captioner.device, width=pictures[0].width, height=pictures[0].height) from e

@@ -1,0 +1,122 @@
+"""Opening pictures of others: PNG, JPEG and WebP only, with limits, as upright RGB. Gate, trainer and copy check all come here."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from engine.contract.errors import BadPicture, Phrase, system_words
+
+FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow's other readers are never offered a file
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+MAX_PIXELS = 80_000_000
+_TROUBLE = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, OverflowError, struct.error, zlib.error, MemoryError,
+            Image.DecompressionBombError, Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # our own limit lies lower and is told as an error
+
+
+def looks_like_picture(name: str) -> bool:
+    """By its ending: is this file one that a dataset may hold?"""
+    return name.lower().endswith(ENDINGS)
+
+
+_TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+          6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90}
+
+
+@contextlib.contextmanager
+def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
+    """The picture, its header read and found fit, its pixels not yet decoded. ``data`` are its bytes, where it is no file yet.
+
+    Raises:
+        BadPicture: also for what goes wrong while decoding inside the block.
+    """
+    try:
+        with Image.open(path if data is None else io.BytesIO(data), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise BadPicture(path=path, why=Phrase("it has {width} x {height} pixels, more than {limit} in all", width=width, height=height,
+                                                       limit=MAX_PIXELS))
+            if getattr(image, "is_animated", False):
+                raise BadPicture(path=path, why=Phrase("it is animated ({frames} frames); save one of them as a picture", frames=image.n_frames))
+            yield image
+    except BadPicture:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
+        raise BadPicture(path=path, why=Phrase("it has more than {limit} pixels", limit=MAX_PIXELS)) from e
+    except FileNotFoundError as e:
+        raise BadPicture(path=path, why=Phrase("there is no such file")) from e
+    except Image.UnidentifiedImageError as e:
+        raise BadPicture(path=path, why=Phrase("it is not a PNG, JPEG or WebP")) from e
+    except OSError as e:
+        why = system_words(e) if e.errno else Phrase("it is damaged or cut off")
+        raise BadPicture(path=path, why=why) from e
+    except _TROUBLE as e:
+        raise BadPicture(path=path, why=Phrase("it is damaged or cut off")) from e
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF's 1 to 8; 1 where there is none or it cannot be read."""
+    try:
+        found = image.getexif().get(0x0112, 1)
+    except _TROUBLE:
+        return 1
+    return found if found in _TURNS else 1
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF says."""
+    turn = _TURNS.get(orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def rgb(image: Image.Image) -> Image.Image:
+    """Any mode as 8-bit RGB: 16-bit scaled, CMYK converted, what is transparent laid over white."""
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own convert would clip at 255
+        values = np.asarray(image).astype(np.int64).clip(0, 65535)
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        return Image.fromarray(np.nan_to_num(np.asarray(image)).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        over = image.convert("RGBA")
+        ground = Image.new("RGBA", over.size, (255, 255, 255, 255))
+        return Image.alpha_composite(ground, over).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def load_rgb(path: Path) -> Image.Image:
+    """The whole picture, upright, 8-bit RGB.
+
+    Raises:
+        BadPicture: damaged, animated, too large, or in another format.
+    """
+    with opened(path) as image:
+        image.load()
+        made = rgb(upright(image))
+        return made.copy() if made is image else made
+
+
+def load_small(path: Path, side: int) -> tuple[Image.Image, tuple[int, int]]:
+    """A quick RGB picture of at least ``side`` pixels where the file has them, and the upright full size; JPEGs are decoded scaled down.
+
+    Raises:
+        BadPicture
+    """
+    with opened(path) as image:
+        width, height = image.size
+        full = (height, width) if orientation(image) in (5, 6, 7, 8) else (width, height)
+        if image.format == "JPEG":
+            image.draft("RGB" if image.mode == "RGB" else None, (side, side))
+        image.load()
+        if min(image.size) > 4 * side and image.mode in ("RGB", "L"):
+            image = image.reduce(min(image.size) // (2 * side))  # box filter: quick, and exact enough for what follows
+        made = rgb(upright(image))
+        return (made.copy() if made is image else made), full

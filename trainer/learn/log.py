@@ -1,0 +1,65 @@
+"""The run's diary: every event of note as a line of ``log.jsonl``, and curves in TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from engine.contract import training_events as events
+from engine.contract.events import Event
+from trainer.dataset.files import replacing
+
+FILE = "log.jsonl"
+_KEPT = (events.Started, events.Step, events.HeldoutLoss, events.Preview, events.Saved, events.Note, events.Finished, events.Stopped)
+
+
+def read_log(folder: Path) -> Iterator[dict[str, Any]]:
+    """Every whole line; one that a crash cut off is passed over."""
+    try:
+        with (folder / FILE).open(encoding="utf-8", errors="replace") as f:
+            for line in f:
+                try:
+                    yield json.loads(line)
+                except ValueError:
+                    continue
+    except OSError:
+        return
+
+
+class Diary:
+    """Writes them. ``step`` is where the run goes on from: lines past it are of work that was lost and is made again."""
+
+    def __init__(self, folder: Path, step: int, *, tensorboard: bool) -> None:
+        lines = [x for x in read_log(folder) if step and x.get("step", 0) <= step]
+        with replacing(folder / FILE) as f:
+            f.writelines(json.dumps(x, ensure_ascii=False).encode("utf-8") + b"\n" for x in lines)
+        self._file = (folder / FILE).open("a", encoding="utf-8", newline="\n", buffering=1)
+        self._board: Any = None
+        if tensorboard and importlib.util.find_spec("tensorboard"):
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
+
+    def write(self, event: Event) -> None:
+        """Keep it, if it is one to keep. A disk that refuses does not end the run."""
+        if isinstance(event, _KEPT):
+            with contextlib.suppress(OSError, ValueError):
+                self._file.write(events.encode(event) + "\n")
+        if self._board is None:
+            return
+        with contextlib.suppress(OSError):
+            if isinstance(event, events.Step):
+                for name in ("loss", "lr", "norm", "speed"):
+                    self._board.add_scalar(f"train/{name}", getattr(event, name), event.step)
+            elif isinstance(event, events.HeldoutLoss):
+                self._board.add_scalar("heldout/loss", event.loss, event.step)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.close()
+        if self._board is not None:
+            self._board.close()

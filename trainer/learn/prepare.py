@@ -1,0 +1,116 @@
+"""Before the first step: the licence gate, the model, the pictures, their features; and whether a run may go on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.checkpoint.layout import ModelFolder
+from engine.checkpoint.library import open_model
+from engine.contract.errors import RunDiffers
+from trainer.config import Config
+from trainer.dataset.files import replacing
+from trainer.learn.items import Collection, collect
+from trainer.licence.gate import check
+from trainer.licence.report import GateReport
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """What a run learns from, and what binds its result to that. ``reports`` are the gate's, one a dataset folder."""
+
+    config: Config
+    folder: ModelFolder
+    hashes: dict[str, str]  # of the base model's parts
+    reports: tuple[GateReport, ...]
+    collection: Collection
+
+    @property
+    def dataset_sha256(self) -> str:
+        """The dataset's manifest hash; of several, the hash of theirs in order."""
+        return _joined([r.manifest_sha256 for r in self.reports])
+
+    @property
+    def gate_report_sha256(self) -> str:
+        return _joined([r.sha256 for r in self.reports])
+
+    @property
+    def licences(self) -> dict[str, int]:
+        """Pictures per SPDX expression."""
+        counts: Counter[str] = Counter()
+        for r in self.reports:
+            counts.update(r.licences)
+        return dict(sorted(counts.items(), key=lambda kv: (-kv[1], kv[0])))
+
+    def header(self) -> dict[str, str]:
+        """``commonart.*`` words for the result's safetensors header: no time and no path, so that the same run gives the same bytes."""
+        told = {"base_model": self.folder.name, "base_model_sha256": self.hashes["denoiser"], "dataset_sha256": self.dataset_sha256,
+                "gate_report_sha256": self.gate_report_sha256, "config_sha256": self.config.sha256,
+                "licences": json.dumps(self.licences, ensure_ascii=False), "kind": self.config.kind}
+        if self.config.kind == "lora" and self.config.lora.trigger:
+            told["trigger"] = self.config.lora.trigger
+        return {f"commonart.{k}": v for k, v in told.items()}
+
+    def identity(self) -> dict[str, Any]:
+        """All that must be the same for a run to go on."""
+        return self.config.bound() | {"dataset": self.dataset_sha256} | {f"base.{k}": v for k, v in self.hashes.items()}
+
+
+def _joined(hashes: list[str]) -> str:
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def judge(config: Config, out: Path, progress: Progress) -> tuple[GateReport, ...]:
+    """The licence gate over every folder, every byte read again; report and attribution go beside the result.
+
+    Raises:
+        GateClosed: a picture may not be learned from; it is named.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    reports = []
+    for n, one in enumerate(config.dataset):
+        place = out if len(config.dataset) == 1 else out / "datasets" / str(n + 1)
+        place.mkdir(parents=True, exist_ok=True)
+        report = check(Path(one.folder), config.policy, full=True, out=place, progress=lambda done, total: progress("gate", done, total))
+        report.demand(Path(one.folder))
+        reports.append(report)
+    return tuple(reports)
+
+
+def gather(config: Config, reports: tuple[GateReport, ...]) -> RunInfo:
+    """The base model and the pictures. Raises what ``open_model`` and ``collect`` raise."""
+    folder = open_model(config.base.model, config.base.text_encoder or None, config.base.vae or None)
+    return RunInfo(config=config, folder=folder, hashes=folder.hashes(), reports=reports, collection=_collect(config, folder))
+
+
+def _collect(config: Config, folder: ModelFolder) -> Collection:
+    patch = config.scratch.patch_size if config.kind == "scratch" and config.scratch.patch_size else int(folder.denoiser_config.get("patch_size", 2))
+    side = config.scratch.sample_size * folder.vae_scale if config.kind == "scratch" and config.scratch.sample_size else folder.own_side
+    return collect(config, multiple=folder.vae_scale * patch, own_side=side)
+
+
+def bind(out: Path, info: RunInfo, *, resume: bool) -> None:
+    """Write ``run.json`` at the start of a run; compare with it when one goes on.
+
+    Raises:
+        RunDiffers: something that decides what is learned is another now; it is named.
+    """
+    path = out / "run.json"
+    now = json.loads(json.dumps(info.identity()))
+    if resume:
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))["identity"]
+        except (OSError, ValueError, KeyError, TypeError):
+            before = now
+        for key in sorted(before.keys() | now.keys()):
+            if before.get(key) != now.get(key):
+                raise RunDiffers(path=out, key=key, before=before.get(key), now=now.get(key))
+    with replacing(path) as f:
+        f.write((json.dumps({"version": 1, "identity": now, "config": info.config.as_data()}, ensure_ascii=False, indent=1) + "\n").encode("utf-8"))

@@ -1,0 +1,179 @@
+"""The licence gate: every record, every file, every pair that looks alike, judged under one policy. Not legal advice."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from engine.contract.errors import BadRow, Phrase
+from engine.contract.version import VERSION
+from trainer.dataset.records import FILE, Record, file_of, scan
+from trainer.licence.attribution import write_attribution
+from trainer.licence.facts import Memory, Progress, gather, tools
+from trainer.licence.look import alike
+from trainer.licence.policy import Policy, load_policy
+from trainer.licence.report import Finding, GateReport, manifest_sha256, write_report
+from trainer.licence.rules import Judged, judge
+
+# pictures by their ending, of formats that are not read too: none of them may lie there unrecorded
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jxl", ".jfif", ".psd", ".tga", ".ico", ".jp2")
+_TOP = 20  # creators named in the report
+
+
+def check(folder: Path, policy: Policy | str | Path = "commercial", *, full: bool = False, progress: Progress | None = None, write: bool = True,
+          out: Path | None = None, workers: int | None = None) -> GateReport:
+    """Judge a dataset folder; write ``gate-report.json`` and ``ATTRIBUTION.md`` into ``out`` (the folder itself).
+
+    ``full`` reads every byte again; otherwise a file whose size, times and identity did not change since it was last
+    checked is taken at its remembered hash. A folder that fails is no error here: see ``GateReport.passed`` and ``demand``.
+
+    Raises:
+        BadFile, NoRecords: no such folder, no metadata.jsonl. NotUtf8, BadPolicy, DiskFull, OutputFolder
+    """
+    rules = policy if isinstance(policy, Policy) else load_policy(policy)
+    before = hashlib.sha256(file_of(folder).read_bytes()).hexdigest()
+    rows, findings = _rows(folder)
+    memory = Memory(folder)
+    try:
+        facts = gather(folder, [r.file_name for r, _ in rows], memory, full=full, progress=progress, workers=workers)
+        judged = []
+        for record, line in rows:
+            one, told = judge(record, line, facts[record.file_name], rules)
+            judged.append(one)
+            findings += told
+        findings += _orphans(folder, {r.file_name for r, _ in rows})
+        findings += _doubles(folder, judged, rules, memory)
+    finally:
+        memory.close()
+    findings += _one_creator(judged, rules)
+    after = hashlib.sha256(file_of(folder).read_bytes()).hexdigest()
+    if after != before:
+        findings.append(Finding(FILE, "changed-meanwhile", "block", Phrase("it was changed while it was being checked; check again")))
+    report = GateReport(
+        pictures=len(rows), manifest_sha256=manifest_sha256((r.file_name, facts[r.file_name].sha256, r.license) for r, _ in rows),
+        records_sha256=before, policy=rules.as_data(), policy_sha256=rules.sha256,
+        licences=_sorted(Counter(j.expression.text if j.expression else (j.record.license or "–") for j in judged)),
+        classes=_sorted(Counter(c for j in judged for c in j.classes)),
+        creators=dict(Counter(j.record.creator or "–" for j in judged).most_common(_TOP)) if len(judged) else {},
+        captions={x: sum(1 for j in judged if j.record.captions(x)) for x in ("en", "ja")}, total_bytes=sum(f.size for f in facts.values()),
+        findings=tuple(sorted(findings)), tools={"commonart-desktop": VERSION} | tools())
+    if not write:
+        return report
+    place = out or folder
+    report = write_report(report, place)
+    write_attribution(place, (r for r, _ in rows))
+    return report
+
+
+def _sorted(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda kv: (-kv[1], kv[0])))
+
+
+def _rows(folder: Path) -> tuple[list[tuple[Record, int]], list[Finding]]:
+    """The readable rows, one a file, and what is wrong with the others."""
+    rows: list[tuple[Record, int]] = []
+    findings: list[Finding] = []
+    first: dict[str, tuple[Record, int]] = {}
+    for line, row in scan(folder):
+        if isinstance(row, BadRow):
+            findings.append(Finding(FILE, "bad-row", "block", row.fields["why"], line))
+            continue
+        key = row.file_name.casefold()  # two names that are one on Windows and macOS
+        if (other := first.get(key)) is not None:
+            if other[0].license != row.license:
+                why = Phrase("it has two rows (lines {first} and {second}) with two licences: {one} and {two}", first=other[1], second=line,
+                             one=other[0].license or "–", two=row.license or "–")
+                findings.append(Finding(row.file_name, "two-licences", "block", why, line))
+            else:
+                findings.append(Finding(row.file_name, "two-rows", "block", Phrase("it has two rows, lines {first} and {second}", first=other[1], second=line), line))
+            continue
+        first[key] = (row, line)
+        rows.append((row, line))
+    if not rows and not findings:
+        findings.append(Finding(FILE, "empty", "block", Phrase("there is no picture in it")))
+    return rows, findings
+
+
+def _orphans(folder: Path, known: set[str]) -> Iterator[Finding]:
+    """Pictures without a row."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(d for d in folders if not d.startswith("."))
+        for name in files:
+            path = Path(place, name)
+            relative = path.relative_to(folder).as_posix()
+            if name.lower().endswith(_PICTURES) and not name.startswith(".") and relative not in known:
+                shown = relative.encode("utf-8", "backslashreplace").decode("utf-8")
+                yield Finding(shown, "no-row", "block", Phrase("the picture has no row in metadata.jsonl"))
+
+
+def _licence(j: Judged) -> str:
+    return j.expression.text if j.expression else j.record.license
+
+
+def _doubles(folder: Path, judged: list[Judged], policy: Policy, memory: Memory) -> Iterator[Finding]:
+    """The same bytes, the same pixels, or nearly the same picture: under two licences, or twice."""
+    seen = [j for j in judged if j.facts.look is not None]
+    for severity, rule, j, why in _worst(_pairs(folder, seen, policy, memory)):
+        if severity != "allow":
+            yield Finding(j.record.file_name, rule, severity, why, j.line)
+
+
+_Pair = tuple[str, str, Judged, Phrase]
+
+
+def _gravity(pair: _Pair) -> tuple[int, int, str]:
+    rules = ("two-licences", "near-duplicate-other-licence", "same-picture", "near-duplicate")
+    return ("block", "warn", "allow").index(pair[0]), rules.index(pair[1]), str(pair[3])
+
+
+def _worst(pairs: Iterator[_Pair]) -> Iterator[_Pair]:
+    """One finding a picture: the gravest."""
+    best: dict[str, _Pair] = {}
+    for pair in pairs:
+        name = pair[2].record.file_name
+        if name not in best or _gravity(pair) < _gravity(best[name]):
+            best[name] = pair
+    yield from best.values()
+
+
+def _pairs(folder: Path, seen: list[Judged], policy: Policy, memory: Memory) -> Iterator[_Pair]:
+    looks = [j.facts.look for j in seen if j.facts.look is not None]
+    # of many copies each is held against the first only: where any two differ in licence, one of them differs from the first
+    for a, b in alike(looks):
+        one, two = sorted((seen[a], seen[b]), key=lambda j: j.record.file_name)
+        same_licence = _licence(one) == _licence(two)
+        same = one.facts.sha256 == two.facts.sha256 or _same_pixels(folder, one, two, memory)
+        for j, other in ((one, two), (two, one)):
+            name, licence = other.record.file_name, other.record.license or "–"
+            if same and not same_licence:
+                yield "block", "two-licences", j, Phrase("it is the same picture as {other}, which has another licence: {licence}", other=name, licence=licence)
+            elif not same_licence:
+                yield (policy.rules["near-duplicate-other-licence"], "near-duplicate-other-licence", j,
+                       Phrase("it looks like {other}, which has another licence: {licence}", other=name, licence=licence))
+            elif same and j is two:
+                yield policy.rules["same-picture"], "same-picture", j, Phrase("it is the same picture as {other}", other=name)
+            elif j is two:
+                yield policy.rules["near-duplicate"], "near-duplicate", j, Phrase("it looks like {other}", other=name)
+
+
+def _same_pixels(folder: Path, one: Judged, two: Judged, memory: Memory) -> bool:
+    if (one.facts.width, one.facts.height) != (two.facts.width, two.facts.height):
+        return False
+    pixels = [memory.pixels(folder / j.record.file_name, j.facts.sha256) for j in (one, two)]
+    return bool(pixels[0]) and pixels[0] == pixels[1]
+
+
+def _one_creator(judged: list[Judged], policy: Policy) -> Iterator[Finding]:
+    """Learning from few works of one creator is learning that creator's hand. One's own pictures are left out."""
+    others = [j for j in judged if "own" not in j.classes]
+    if len(others) < policy.limits["creator_pictures"] or policy.rules["one-creator"] == "allow":
+        return
+    counts = Counter(" ".join(j.record.creator.split()) for j in others if j.record.creator.strip())
+    for creator, count in sorted(counts.items()):
+        if count / len(others) > policy.limits["creator_share"]:
+            yield Finding(FILE, "one-creator", policy.rules["one-creator"],
+                          Phrase("{count} of {total} pictures ({percent} %) are by {creator}; what is learned may be that hand", count=count,
+                                 total=len(others), percent=round(100 * count / len(others)), creator=creator))

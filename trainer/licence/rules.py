@@ -1,0 +1,108 @@
+"""The rules of the gate that look at one record and its file."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from engine.contract.errors import Phrase
+from trainer.dataset.records import LANGUAGES, Record
+from trainer.licence.facts import Facts
+from trainer.licence.policy import Policy
+from trainer.licence.report import Finding
+from trainer.licence.spdx import Expression, from_url, parse
+
+# what creators say in training_permission, in the words of CAWG and in plain ones
+_ALLOWED = {"", "allowed", "allow", "yes", "true", "granted"}
+_FORBIDDEN = {"notallowed", "not allowed", "not-allowed", "denied", "no", "false", "forbidden", "prohibited", "block", "blocked"}
+_SEPARATORS = "\t\n\r"
+_BIDI = {chr(c) for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}  # they show another text than is there
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A record with what its licence came to; ``expression`` is None where it cannot be read."""
+
+    record: Record
+    line: int
+    facts: Facts
+    expression: Expression | None
+    classes: tuple[str, ...]  # of the alternative that the policy likes best
+
+
+def judge(record: Record, line: int, facts: Facts, policy: Policy) -> tuple[Judged, list[Finding]]:
+    """Every finding of one record."""
+    found: list[Finding] = []
+
+    def say(rule: str, why: Phrase, severity: str | None = None) -> None:
+        verdict = severity or policy.rules.get(rule, "block")
+        if verdict != "allow":
+            found.append(Finding(record.file_name, rule, verdict, why, line))
+
+    expression: Expression | None = None
+    classes: tuple[str, ...] = ()
+    try:
+        expression = parse(record.license)
+    except ValueError as e:
+        say("licence-missing" if not record.license else "licence-unreadable", e.args[0])
+    if expression is not None:
+        verdict, reasons, choice = policy.of_expression(expression)
+        classes = choice.classes
+        if verdict != "allow":
+            say("licence", Phrase("{licence} is not allowed by the policy {policy} ({classes})", licence=record.license, policy=policy.name,
+                                  classes=", ".join(reasons)) if verdict == "block" else
+                Phrase("{licence} needs care under the policy {policy} ({classes})", licence=record.license, policy=policy.name,
+                       classes=", ".join(reasons)), verdict)
+        missing = [name for name in ("creator", "license_url", "source_url") if not getattr(record, name)]
+        if "by" in classes and missing:
+            say("attribution", Phrase("{licence} asks for attribution, and the record has no {columns}", licence=record.license, columns=", ".join(missing)))
+        named = from_url(record.license_url) if record.license_url else None
+        every = {i.split(" WITH ")[0] for c in expression.choices for i in c.licences}
+        if named and named not in every:
+            say("licence-url-differs", Phrase("its license_url is that of {named}, its license is {licence}", named=named, licence=record.license))
+        if others := [x for x in facts.signals.licences if x not in every]:
+            say("licence-in-file-differs", Phrase("the file itself names {named}, its license is {licence}", named=", ".join(others), licence=record.license))
+    for rule, why in _file(record, facts):
+        say(rule, why)
+    for rule, why in _captions(record, int(policy.limits["caption_characters"])):
+        say(rule, why)
+    return Judged(record, line, facts, expression, classes), found
+
+
+def _file(record: Record, facts: Facts) -> Iterator[tuple[str, Phrase]]:
+    """Hash, picture, and what the file and the creator say of training."""
+    if facts.error is not None:
+        yield ("picture" if facts.sha256 else "no-picture"), facts.error
+    if facts.sha256:
+        if not record.sha256:
+            yield "hash-missing", Phrase("no sha256 is recorded, so nobody can tell whether this is the file that was licensed")
+        elif record.sha256 != facts.sha256:
+            yield "hash-differs", Phrase("the file is not the recorded one: its SHA-256 is {found}…, recorded is {recorded}…", found=facts.sha256[:12],
+                                         recorded=record.sha256[:12])
+    for signal in facts.signals.forbids:
+        yield "training-forbidden", Phrase("the file forbids training: {signal}", signal=signal)
+    for signal in facts.signals.constrains:
+        yield "training-constrained", Phrase("the file sets conditions on training: {signal}", signal=signal)
+    for signal in facts.signals.ai_made:
+        yield "ai-made", Phrase("the file is marked as made by AI: {signal}", signal=signal)
+    for signal in facts.signals.unreadable:
+        yield "unreadable-provenance", Phrase("its {signal} data is damaged and could not be read", signal=signal)
+    permission = record.training_permission.lower()
+    if permission in _FORBIDDEN:
+        yield "training-forbidden", Phrase("its training_permission is {value!r}", value=record.training_permission)
+    elif permission not in _ALLOWED:
+        yield "training-constrained", Phrase("its training_permission is {value!r}", value=record.training_permission)
+
+
+def _captions(record: Record, limit: int) -> Iterator[tuple[str, Phrase]]:
+    if not any(record.captions(x) for x in LANGUAGES):
+        yield "caption-empty", Phrase("it has no caption")
+    for language, column in LANGUAGES.items():
+        for caption in record.captions(language):
+            if not caption.strip():
+                yield "caption-empty", Phrase("a caption in {column} is empty", column=column)
+            if len(caption) > limit:
+                yield "caption-long", Phrase("a caption in {column} has {count} characters, more than {limit}", column=column, count=len(caption), limit=limit)
+            if any((unicodedata.category(c) == "Cc" and c not in _SEPARATORS) or c in _BIDI for c in caption):
+                yield "caption-control", Phrase("a caption in {column} has control characters", column=column)
