@@ -13,6 +13,7 @@ from engine.checkpoint.layout import ModelFolder
 from engine.contract.errors import BadValue, OutOfMemory, Phrase
 from engine.contract.request import ImageRequest
 from engine.denoise import OnStep, denoise
+from engine.presets import guided_at, steps_of
 
 T = TypeVar("T")
 
@@ -50,8 +51,15 @@ def draw(backend: Backend, requests: Sequence[ImageRequest], features: dict[str,
         first = some[0]
         seeds = [r.seed for r in some]
         noise = backend.noise(seeds, first.width or 0, first.height or 0)
+        steps = steps_of(first.preset, first.steps)
+        sampler = backend.sampler(first.sampler, steps, seeds)
         predict = backend.predictor(some, features)
-        return denoise(predict, backend.sampler(first.sampler, first.steps, seeds), noise, on_step if lane == 0 and on_step else lanes.check)
+        guided = [first.guidance <= 1 or guided_at(first.preset, n, len(sampler.timesteps)) for n in range(len(sampler.timesteps))]
+        if not all(guided):  # one prediction a step, so the steps can be counted off
+            plain = backend.predictor([dataclasses.replace(r, guidance=1) for r in some], features)
+            turns = iter([predict if on else plain for on in guided])
+            predict = lambda latents, timestep: next(turns)(latents, timestep)  # noqa: E731
+        return denoise(predict, sampler, noise, on_step if lane == 0 and on_step else lanes.check)
 
     return backend.join(lanes.map(share, requests))
 

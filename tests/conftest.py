@@ -13,6 +13,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
 os.environ["PYTHONUTF8"] = "1"
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"  # a developer's own keyring is not for tests
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from commonart_desktop.cli.interrupt import Interrupt
 from commonart_desktop.cli.pictures import add_picture_options, backend_option, batch_option, requests_from, settings_from
 from commonart_desktop.cli.progress import Display
 from commonart_desktop.core.compose import ready_folder
@@ -77,22 +78,21 @@ def _make(requests: Sequence[ImageRequest], scratch: Path, options: Sequence[str
     worker = Worker(scratch / "ledger.db", options, debug=args.debug)
     stuck = False
     try:
-        for event in worker.events():
-            display.show(event)
-            if isinstance(event, events.Broken):
-                display.complain(error_of(event))
-                return from_wire(event.error).exit_status
-            if isinstance(event, events.Paused) and event.error:
-                stuck = True  # a full disk or a lost folder: there is no queue to wait in
-                worker.tell("quit")
-            if isinstance(event, events.Saved) and want and event.report["pixel_sha256"] != want:
-                display.note(tr("The pixels differ from the original: another model, device, dtype or library version made it"))
-    except KeyboardInterrupt:
-        worker.tell("quit")  # what is in the writers' hands is still saved
-        for event in worker.events():
-            display.show(event)
-        display.note(tr("Interrupted; {count} finished picture(s) kept.", count=display.made))
-        return 130
+        # what is in the writers' hands is still saved, and its event still shown
+        with Interrupt(lambda: worker.tell("quit")) as interrupt:
+            for event in worker.events():
+                display.show(event)
+                if isinstance(event, events.Broken):
+                    display.complain(error_of(event))
+                    return from_wire(event.error).exit_status
+                if isinstance(event, events.Paused) and event.error:
+                    stuck = True  # a full disk or a lost folder: there is no queue to wait in
+                    worker.tell("quit")
+                if isinstance(event, events.Saved) and want and event.report["pixel_sha256"] != want:
+                    display.note(tr("The pixels differ from the original: another model, device, dtype or library version made it"))
+        if interrupt.asked and display.made < len(requests):
+            display.note(tr("Interrupted; {count} finished picture(s) kept.", count=display.made))
+            return 130
     finally:
         worker.stop(5)
         worker.close()

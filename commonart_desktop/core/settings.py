@@ -88,13 +88,13 @@ def _provenance(path: Path, table: Any) -> Provenance:
     return Provenance(**table)
 
 
-def provenance_options(*, sign: bool | None = None) -> list[str]:
-    """The worker's options for what is written into pictures; ``sign`` goes before the setting.
+def provenance_options(mine: Provenance | None = None, *, sign: bool | None = None) -> list[str]:
+    """The worker's options for what is written into pictures, by ``mine`` or else the settings file; ``sign`` goes before the setting.
 
     Raises:
         BadFile: see ``load_settings``.
     """
-    mine = load_settings().provenance
+    mine = mine or load_settings().provenance
     options = ["--sign" if (mine.sign if sign is None else sign) else "--no-sign", f"--tell-prompt={mine.prompt}"]
     texts = {"training-mining": mine.training_mining, "studio": mine.studio, "creator": mine.creator, "rights": mine.rights}
     options += [f"--{name}={value}" for name, value in texts.items() if value]

@@ -8,6 +8,7 @@ import time
 from PySide6.QtCore import QObject, Signal
 
 from commonart_desktop.core.process import Worker, error_of
+from commonart_desktop.core.settings import provenance_options
 from commonart_desktop.gui.context import SettingsStore
 from engine.contract import events
 from engine.contract.queue import Ledger
@@ -59,7 +60,8 @@ class Engine(QObject):
             self._worker = None  # its end is on its way to us
         if self._worker is not None or self._others():
             return
-        options = ["--detached", "--preview", "4", "--device", self._settings.now.device, *(["--resume"] if resume else [])]
+        options = ["--detached", "--preview", "4", "--device", self._settings.now.device, *(["--resume"] if resume else []),
+                   *provenance_options(self._settings.now.provenance)]
         if self._backend:
             options += ["--backend", self._backend]
         self._worker = worker = Worker(self._ledger.path, options)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from engine.contract.errors import BadValue, Phrase
+from engine.contract.errors import BadValue, Phrase, PromptHidden
 from engine.contract.request import ImageRequest
 
 VERSION = 1
@@ -66,9 +66,11 @@ def request_of(recipe: dict[str, Any]) -> ImageRequest:
     """The request a recipe was made from; the model is a name only, never a path.
 
     Raises:
-        BadValue: the recipe is not one, or is from another version.
+        BadValue: the recipe is not one, or is from another version. PromptHidden: it keeps only a hash of its prompt.
     """
     check(recipe)
+    if recipe.get("prompt_hidden") is True:
+        raise PromptHidden(path=str(recipe["request"].get("model", "")))
     data = {k: v for k, v in recipe["request"].items() if k not in _PRIVATE}
     request = ImageRequest.from_dict(data)
     for name in (request.model, *(name for name, _ in request.loras)):

@@ -15,7 +15,7 @@ from engine.checkpoint.weights import read_header, weight_files
 from engine.contract.errors import BrokenWeights, NotExportable, Phrase, TooLittleDisk, TooLittleMemory
 from engine.export.layout import check_out
 
-STORED = 4 << 30  # bytes on disk: parts above are compared with what they are stored as, see engine/backends/pytorch/encode.py
+STORED = 4 << 30  # bytes on disk: above, what becomes float16 is compared with PyTorch's float16; float32 would need twice the part's memory
 BASE = 1 << 30  # bytes that the libraries themselves take, rounded up
 ENCODERS = ("llama", "gpt_neox", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "phi3", "t5", "umt5")
 

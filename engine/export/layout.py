@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.checkpoint.layout import TOKENIZER_FILES, ModelFolder, read_config
-from engine.contract.errors import BadFile, ExportOut, OutputFolder, Phrase, system_words
+from engine.contract.errors import BadFile, ExportOut, Phrase, system_words
 from engine.contract.lock import ProcessLock
 from engine.output.atomic import make_folder, told
 
@@ -72,7 +72,7 @@ def growing(out: Path) -> Iterator[Path]:
             out.rmdir()  # only an empty one
         os.rename(part, out)
     except OSError as e:
-        raise told(e, out) if e.filename is None or str(out.parent) in str(e.filename) else OutputFolder(path=out, why=system_words(e)) from e
+        raise told(e, out) from e
     finally:
         lock.drop()
         if part.exists():
@@ -127,9 +127,14 @@ def _papers(model: ModelFolder, part: Path) -> None:
             if wanted and not one.is_symlink():
                 target.mkdir(parents=True, exist_ok=True)
                 if one.is_dir():
-                    shutil.copytree(one, target / one.name)
+                    shutil.copytree(one, target / one.name, ignore=_links, copy_function=shutil.copyfile)
                 elif one.is_file() and one.stat().st_size < 64 << 20:
                     shutil.copyfile(one, target / one.name)
+
+
+def _links(folder: str, names: list[str]) -> list[str]:
+    """Links lead out of the model; they are not followed."""
+    return [name for name in names if Path(folder, name).is_symlink()]
 
 
 def write_index(model: ModelFolder, part: Path) -> None:

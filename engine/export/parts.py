@@ -18,7 +18,7 @@ from engine.checkpoint.lora import LoraFile, open_lora
 from engine.contract.errors import NotExportable, Phrase
 from engine.export.configs import exporter_config
 from engine.export.graphs import Denoiser, TextEncoder, VaeDecoder, VaeEncoder, write_graph
-from engine.text import CaptionEncoder
+from engine.text import CaptionEncoder, Feature
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 #: parts of the model folder by parts of the export
@@ -84,8 +84,7 @@ def graph(job: dict[str, Any]) -> dict[str, Any]:
     began = time.monotonic()
     folder, part, dtype = open_source(job), job["part"], job["dtype"]
     loras = loras_of(job, folder) if part == "transformer" else []
-    # a part too large for float32 in memory is compared with what it is stored as
-    module, config, tokenizer = load(part, folder, torch.bfloat16 if job["stored"] else torch.float32, loras)
+    module, config, tokenizer = load(part, folder, torch.float16 if job["stored"] else torch.float32, loras)
     reference, overflow = Path(job["reference"]), False
     if not reference.exists():
         no_marks = tokenizer is not None and len(tokenizer("")["input_ids"]) == 0
@@ -98,9 +97,10 @@ def graph(job: dict[str, Any]) -> dict[str, Any]:
                 kept[f"{n}/out"] = module(**given).float().numpy()
         np.savez(reference, **kept)  # type: ignore[arg-type]
     if dtype != "fp32":
-        del module
-        gc.collect()
-        module, config, _ = load(part, folder, DTYPES[dtype], loras)
+        if not job["stored"]:
+            del module
+            gc.collect()
+            module, config, _ = load(part, folder, DTYPES[dtype], loras)
         overflow = _overflows(module, reference)
     if isinstance(module, TextEncoder):
         module.trace_ready()
@@ -124,6 +124,12 @@ def _overflows(module: torch.nn.Module, reference: Path) -> bool:
         inputs = {name[2:]: torch.from_numpy(kept[name]) for name in kept.files if name.startswith("0/") and name != "0/out"}
     given = {k: v.half() if v.is_floating_point() and k not in ("timestep", "resolution", "aspect_ratio") else v for k, v in inputs.items()}
     return not bool(torch.isfinite(module(**given)).all())
+
+
+def features_of(folder: ModelFolder, texts: Sequence[str], stored: bool) -> dict[str, Feature]:
+    """PyTorch's features in the gate's own precision: the backend would keep a large encoder in bfloat16, and remember."""
+    encoder = CaptionEncoder(folder, device=torch.device("cpu"), dtype=torch.float16 if stored else torch.float32)
+    return {text: encoder.encode(text) for text in texts}
 
 
 def quantize(job: dict[str, Any]) -> dict[str, Any]:

@@ -25,23 +25,24 @@ SEED = 1000
 
 def draw(job: dict[str, Any]) -> dict[str, Any]:
     """Stage: the pictures of ``job["kind"]`` (pytorch or onnx) as uint8 ``[n, h, w, 3]`` into ``job["pixels"]``."""
+    prompts, features = PROMPTS[:job["count"]], None
     if job["kind"] == "pytorch":
-        from engine.export.parts import loras_of, open_source
+        from engine.export.parts import features_of, loras_of, open_source
 
         folder = open_source(job)
+        features = features_of(folder, ["", *prompts], job["stored"])
         backend = open_backend(folder, kind="pytorch", dtype="fp32", loras=loras_of(job, folder))
     else:
-        backend = open_backend(identify(Path(job["folder"])), kind="onnx", device=job.get("device", "cpu"))
-    pixels = [_one(backend, prompt, SEED + n) for n, prompt in enumerate(PROMPTS[:job["count"]])]
+        backend = open_backend(identify(Path(job["folder"])), kind="onnx", device=job["device"])
+    pixels = [_one(backend, prompt, SEED + n, features) for n, prompt in enumerate(prompts)]
     np.save(job["pixels"], np.stack(pixels))
     return {"device": backend.device.partition(":")[0], "libraries": backend.libraries()}
 
 
-def _one(backend: Backend, prompt: str, seed: int) -> np.ndarray[Any, Any]:
+def _one(backend: Backend, prompt: str, seed: int, features: dict[str, Any] | None) -> np.ndarray[Any, Any]:
     steps = 20 if backend.folder.own_side <= SMALL else 8
     request = pipeline.settle(ImageRequest(prompt=prompt, seed=seed, steps=steps), backend.folder)
-    features = pipeline.encode(backend, [request])
-    return pipeline.paint(backend, pipeline.draw(backend, [request], features))[0]
+    return pipeline.paint(backend, pipeline.draw(backend, [request], features or pipeline.encode(backend, [request])))[0]
 
 
 def compare(want: Path, got: Path, dtype: str, folder: Path) -> dict[str, Any]:

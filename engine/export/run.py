@@ -41,7 +41,11 @@ class Export:
     def _job(self, **more: Any) -> dict[str, Any]:
         source = self.plan.folder
         return {"source": {"root": str(source.root), "text_encoder": str(source.text_encoder), "vae": str(source.vae), "name": source.name},
-                "loras": [[str(one.path), one.scale] for one in self.plan.loras]} | more
+                "loras": [[str(one.path), one.scale] for one in self.plan.loras], "out": str(self.plan.wish.out)} | more
+
+    def _stored(self, source: str, dtype: str) -> bool:
+        """Whether a part is too large to be compared with float32."""
+        return dtype == "fp16" and self.plan.stored[source] > STORED
 
     def part(self, part: str) -> dict[str, Any]:
         """Export and check one part; what float16 cannot hold is made again in float32.
@@ -57,7 +61,7 @@ class Export:
         file.parent.mkdir(exist_ok=True)
         name = SOURCES[part]
         job = self._job(part=part, dtype=dtype, file=str(file), reference=str(self.work / f"{part}.npz"),
-                        stored=dtype == "fp16" and plan.stored[name] > STORED)
+                        stored=self._stored(name, dtype))
         made = run_stage("graph", job, alone=self.alone)
         self.step()
         if int8:
@@ -89,9 +93,11 @@ class Export:
 
         count = len(PROMPTS) if dtype == "int8" else FEW
         files = {kind: self.work / f"{kind}.npy" for kind in ("pytorch", "onnx")}
-        told = {}
+        told: dict[str, dict[str, Any]] = {}
         for kind, file in files.items():
-            told[kind] = run_stage("pictures", self._job(kind=kind, folder=str(self.folder), pixels=str(file), count=count), alone=self.alone)
+            told[kind] = run_stage("pictures", self._job(
+                kind=kind, folder=str(self.folder), pixels=str(file), count=count, stored=self._stored("text_encoder", self.plan.wish.dtype),
+                device="cuda" if told and told["pytorch"]["device"] == "cuda" else "cpu"), alone=self.alone)
             self.step()
         found = compare(files["pytorch"], files["onnx"], dtype, self.folder / "parity")
         if not found["good"]:

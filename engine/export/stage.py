@@ -12,10 +12,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import EngineStopped, from_wire
 from engine.export.memory import peak_bytes
+from engine.output.atomic import told
 from engine.program import run_program
 
 
@@ -25,6 +27,14 @@ def _stages() -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
     return {"graph": parts.graph, "quantize": parts.quantize, "check": parity.check, "pictures": pictures.draw}
 
 
+def _do(name: str, job: dict[str, Any]) -> dict[str, Any]:
+    """Raises CommonArtError: what the step raises; what the system complains of counts as the output's fault."""
+    try:
+        return _stages()[name](job) | {"peak": peak_bytes()}
+    except OSError as e:
+        raise told(e, Path(job["out"])) from e
+
+
 def run_stage(name: str, job: dict[str, Any], *, alone: bool) -> dict[str, Any]:
     """Do one step here, or ``alone`` in a process of its own; the answer has the process's ``peak`` in bytes too.
 
@@ -32,7 +42,7 @@ def run_stage(name: str, job: dict[str, Any], *, alone: bool) -> dict[str, Any]:
         CommonArtError: what the step raised; EngineStopped if its process died.
     """
     if not alone:
-        return _stages()[name](job) | {"peak": peak_bytes()}
+        return _do(name, job)
     child = subprocess.Popen([sys.executable, "-m", "engine.export.stage", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, encoding="utf-8", errors="replace")
     assert child.stdin and child.stdout and child.stderr
@@ -76,8 +86,7 @@ def _leave_with_parent() -> None:
 def _work(argv: list[str]) -> dict[str, Any]:
     job = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    answer = _stages()[argv[0]](job)
-    return answer | {"peak": peak_bytes()}
+    return _do(argv[0], job)
 
 
 if __name__ == "__main__":

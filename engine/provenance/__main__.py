@@ -1,4 +1,4 @@
-"""``python -m engine.provenance COMMAND``: verify pictures. One JSON document on standard output."""
+"""``python -m engine.provenance COMMAND``: verify pictures, try a certificate. One JSON document on standard output."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from engine.contract.errors import BadFile, Phrase
-from engine.output.image import ENDINGS
+from engine.contract.recipe import build
+from engine.contract.request import ImageRequest
+from engine.output.image import ENDINGS, to_bytes
 from engine.program import Parser, run_program, tell_progress
+from engine.provenance.policy import Policy
+from engine.provenance.sign import Signer
 from engine.provenance.verify import Verifier
 
 
@@ -29,6 +35,22 @@ def pictures(given: Sequence[Path]) -> Iterator[Path]:
             raise BadFile(path=path, why=Phrase("there is no such file"))
 
 
+def certificate(chain: Path, key: Path) -> dict[str, Any]:
+    """Sign a small picture with it, in memory. Answers with the name it was given to.
+
+    Raises:
+        BadCertificate, SigningFailed: it cannot sign.
+    """
+    recipe = build(ImageRequest(prompt="", model="", width=16, height=16), model="", hashes={"denoiser": "0" * 64},
+                   backend={"backend": "", "device": "", "dtype": ""}, batch=(1, 0), pixel_sha256="", app="")
+    signer = Signer(Policy(certificate=str(chain), key=str(key)))
+    try:
+        signer.sign(to_bytes(np.zeros((16, 16, 3), np.uint8), "png", recipe), "png", recipe)
+    finally:
+        signer.close()
+    return {"name": signer.identity.name}
+
+
 def work(argv: list[str]) -> dict[str, Any]:
     """The command in ``argv``."""
     parser = Parser(prog="python -m engine.provenance", description=__doc__)
@@ -37,7 +59,12 @@ def work(argv: list[str]) -> dict[str, Any]:
     command.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help="files, or folders of pictures")
     command.add_argument("--loras", metavar="FOLDER", type=Path, action="append", default=[])
     command.add_argument("--trust", metavar="PEM", type=Path, action="append", default=[])
+    command = commands.add_parser("certificate", help="whether one's own certificate can sign")
+    command.add_argument("certificate", metavar="PEM", type=Path)
+    command.add_argument("key", metavar="KEY", type=Path)
     args = parser.parse_args(argv)
+    if args.command == "certificate":
+        return certificate(args.certificate, args.key)
     for folder in args.loras:
         if not folder.exists():
             raise BadFile(path=folder, why=Phrase("there is no such file or folder"))

@@ -137,7 +137,7 @@ def test_the_lora_is_in_the_graph_and_any_size_is_exact(exported: tuple[Path, di
 
 def stage(folder: ModelFolder, part: str, dtype: str, work: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     job = {"source": {"root": str(folder.root), "text_encoder": str(folder.text_encoder), "vae": str(folder.vae), "name": folder.name}, "loras": [],
-           "part": part, "dtype": dtype, "file": str(work / part / "model.onnx"), "reference": str(work / f"{part}.npz"), "stored": False}
+           "out": str(work), "part": part, "dtype": dtype, "file": str(work / part / "model.onnx"), "reference": str(work / f"{part}.npz"), "stored": False}
     (work / part).mkdir(parents=True)
     assert not parts.graph(job)["overflow"]
     return job, parity.check(job)

@@ -137,7 +137,7 @@ def test_samplers_are_those_of_diffusers(name: str, prediction: str) -> None:
     assert compared or (name, prediction) in (("euler-a", "sample"), ("pndm", "sample"))
 
 
-@pytest.mark.parametrize("name", sorted(MAKERS))
+@pytest.mark.parametrize("name", sorted(set(MAKERS) - {"lms"}))  # lms never divides by one gap, and is slow
 def test_as_many_steps_as_there_are_levels(name: str) -> None:
     """Two steps may then round to one level: nothing may be divided by what lies between."""
     for config in ({}, {"timestep_spacing": "trailing"}):
@@ -257,6 +257,7 @@ def test_memory_that_runs_out_is_told_by_words() -> None:
 
     Fail.__module__ = "onnxruntime.capi.onnxruntime_pybind11_state"
     assert sessions.is_out_of_memory(Fail("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : ... bfc_arena.cc: Failed to allocate memory for requested buffer"))
+    assert sessions.is_out_of_memory(RuntimeError("Error in execution: ... BFCArena::AllocateRawInternal ... Failed to allocate"))
     assert sessions.is_out_of_memory(MemoryError())
     assert not sessions.is_out_of_memory(Fail("Invalid input name"))
     assert not sessions.is_out_of_memory(ValueError("out of memory"))
@@ -411,8 +412,9 @@ def test_pictures_without_torch_on_the_command_line(without_torch: None, folders
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [r["backend"] for r in rows] == ["onnx", "onnx"]
     assert [r["dtype"] for r in rows] == ["fp32", "fp32"]
-    for row, prompt in zip(rows, PROMPTS[:2], strict=True):
-        assert psnr(read_pixels(Path(row["path"])), make(pair[0], ask(row["seed"], prompt))[1][0]) >= 45
+    assert {r["prompt"] for r in rows} == set(PROMPTS[:2])
+    for row in rows:
+        assert psnr(read_pixels(Path(row["path"])), make(pair[0], ask(row["seed"], row["prompt"]))[1][0]) >= 45
         told = read_recipe(Path(row["path"]))["backend"]["libraries"]
         assert {"onnxruntime", "tokenizers", "provider", "threads"} <= told.keys() and "torch" not in told
 

@@ -36,7 +36,7 @@ def test_two_processes_give_the_curve_of_one(world: Path, sharding: str, monkeyp
     config = write_config(world, f"two-{sharding}")
     options = [x for change in [*changes, f"device.sharding={sharding}"] for x in ("--set", change)]
     child = process(world, config, *options, launcher=(
-        "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+        "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
         "--num_cpu_threads_per_process", "1", "--main_process_ip", "127.0.0.1", "--main_process_port", str(free_port()), "-m", "trainer"))
     output, errors = child.communicate(timeout=240)
     assert child.returncode == 0, errors[-3000:]

@@ -146,7 +146,8 @@ def test_policies_differ_in_nc_and_or_is_the_readers_choice(good: Path) -> None:
 # files ----------------------------------------------------------------------------------------------------------------
 
 
-def test_one_byte_altered_is_named_even_with_size_and_time_restored(good: Path) -> None:
+def test_one_byte_altered_is_named_even_with_size_and_time_restored(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.licence.facts._FRESH", -1)  # as if the files were older than they are
     name = rows_of(good)[2]["file_name"]
     old = time.time() - 100
     for path in good.glob("*.png"):
@@ -157,7 +158,8 @@ def test_one_byte_altered_is_named_even_with_size_and_time_restored(good: Path) 
     with (good / name).open("r+b") as f:  # the same inode
         f.write(data)
     os.utime(good / name, (old, old))
-    for options in ({}, {"full": True}):
+    # Windows keeps no time of the last change of a file's entry: there only a full check sees a forger who sets the clock back
+    for options in ({"full": True},) if os.name == "nt" else ({}, {"full": True}):
         report = check(good, **options)
         assert [(f.rule, f.file) for f in report.blocking() if f.rule == "hash-differs"] == [("hash-differs", name)]
         with pytest.raises(GateClosed, match=name):

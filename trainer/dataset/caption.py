@@ -77,7 +77,7 @@ class _Notebook:
     def _merged(self) -> Iterator[Record]:
         for record in read_records(self.folder):
             for language, caption in self.new.get(record.file_name, {}).items():
-                if True:
+                if self.overwrite or not record.captions(language):
                     record = record.with_captions(language, [caption], self.origin)
             yield record
 

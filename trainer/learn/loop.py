@@ -59,7 +59,7 @@ class Trainer:
             if self._diary:
                 self._diary.write(event)
 
-    def note(self, template: str, **fields: Any) -> None:
+    def _note(self, template: str, **fields: Any) -> None:
         self.say(events.Note(template=template, fields={k: {"template": v.template, "fields": v.fields} if isinstance(v, Phrase) else v
                                                         for k, v in fields.items()}))
 
@@ -145,9 +145,9 @@ class Trainer:
                                 step=self.step, steps=self.steps, pictures=len(collection.train), heldout=len(self.tested), trainable=size,
                                 batch=self.config.batch.size * self.config.batch.accumulation, micro=subject.stepper.micro, processes=processes.world))
         for why, count in collection.skipped.items():
-            self.note("{count} picture(s) {why} left out", count=count, why=why)
+            self._note("{count} picture(s) {why} left out", count=count, why=why)
         if collection.enlarged:
-            self.note("{count} picture(s) are smaller than what is trained and are enlarged", count=collection.enlarged)
+            self._note("{count} picture(s) are smaller than what is trained and are enlarged", count=collection.enlarged)
         if processes.first:  # the last K, the best and one being written
             kept = 4 * size * (3 + (self.subject.average is not None))
             demand_room(self.out, kept * max(1, self.config.checkpoint.keep + 2 - len(self.checkpoints.steps())))
@@ -176,12 +176,12 @@ class Trainer:
 
     def _newest(self) -> State | None:
         def broken(e: BrokenWeights) -> None:
-            self.note("A damaged checkpoint is passed over: {why}", why=Phrase(str(e)))
+            self._note("A damaged checkpoint is passed over: {path} ({why})", path=str(e.fields["path"]), why=e.fields["why"])
 
         return self.checkpoints.newest(broken)
 
     def _on_split(self, micro: int) -> None:
-        self.note("Not enough memory: {micro} picture(s) at once from now on, the same number a step", micro=micro)
+        self._note("Not enough memory: {micro} picture(s) at once from now on, the same number a step", micro=micro)
 
     # step by step --------------------------------------------------------------------------------------------------
 
@@ -267,7 +267,7 @@ class Trainer:
         state = self._newest()
         self.subject = None
         self._begin(state)
-        self.note("The loss became not-a-number at step {failed}; back to step {step}", failed=failed + 1, step=self.step)
+        self._note("The loss became not-a-number at step {failed}; back to step {step}", failed=failed + 1, step=self.step)
 
     def _evaluate(self) -> None:
         if self.history and self.history[-1][0] == self.step:
@@ -282,7 +282,7 @@ class Trainer:
         self.say(events.HeldoutLoss(step=self.step, loss=loss, best=best))
         alarm = heldout.overfits(self.history, self.config.heldout.window)
         if alarm and not self._alarmed:
-            self.note("The held-out loss rises while the training loss falls: the model begins to learn its pictures by heart (best at step {step})",
+            self._note("The held-out loss rises while the training loss falls: the model begins to learn its pictures by heart (best at step {step})",
                       step=min(self.history, key=lambda x: x[2])[0])
         self._alarmed = alarm
 
@@ -310,7 +310,7 @@ class Trainer:
                 if self.processes.first:
                     self.painter.draw(self.subject.stepper, self.step, self.processes.device, shown)
         except Exception as e:  # whatever it is, the run goes on
-            self.note("No preview could be drawn: {why}", why=Phrase(f"{type(e).__name__}: {e}".replace("{", "(").replace("}", ")")[:300]))
+            self._note("No preview could be drawn: {why}", why=f"{type(e).__name__}: {e}"[:300])
 
     # the end -------------------------------------------------------------------------------------------------------
 

@@ -81,6 +81,8 @@ class Subject:
         try:
             yield
         finally:
+            if self.sharded:
+                self.model.reshard()  # type: ignore[operator]  # or the next step would meet the gathered copy
             if self.average:
                 self.average.swap()
 

@@ -241,4 +241,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether ONNX Runtime or numpy ran out of memory, by type or, since ONNX Runtime has no type for it, by its words."""
     if isinstance(error, MemoryError):
         return True
-    return type(error).__module__.startswith("onnxruntime") and any(words in str(error) for words in _MEMORY_WORDS)
+    # a bound run raises a plain RuntimeError
+    known = type(error) is RuntimeError or type(error).__module__.startswith("onnxruntime")
+    return known and any(words in str(error) for words in _MEMORY_WORDS)
