@@ -19,13 +19,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.checkpoint.layout import identify
+from engine.checkpoint.layout import ModelFolder, identify
 from engine.checkpoint.library import find_all, recall
 from engine.checkpoint.machine import nvidia_gpus, ram_bytes
 from engine.contract.disk import bytes_in
 from engine.contract.errors import CommonArtError, Phrase
 from engine.contract.request import ImageRequest
 from engine.home import home
+from engine.memory import SIZES, needs, plan
 from engine.program import Parser, phrase, run_program
 
 Check = dict[str, Any]
@@ -235,6 +236,29 @@ def models() -> Iterator[Check]:
         yield _check("bundled-model", label, "missing", name, Phrase("It is damaged ({reason}): install CommonArt Desktop again", reason=_short(e)))
 
 
+def memory_plans() -> Iterator[Check]:
+    """How the largest model here would be run on the cards that people have, by ``engine.memory``."""
+    largest: tuple[int, ModelFolder] | None = None
+    for one in find_all():
+        try:
+            parts = {k: Path(v) for k, v in recall(one.path).items() if k in ("text_encoder", "vae") and Path(v).is_dir()}
+            model = identify(one.path, **parts, name=one.name)
+            need = needs(model, "bf16") if model.layout != "onnx" else None
+        except CommonArtError:
+            continue
+        if need and (largest is None or need.denoiser + need.encoder > largest[0]):
+            largest = need.denoiser + need.encoder, model
+    if largest is None:
+        return
+    model = largest[1]
+    for gigabytes in SIZES:
+        found = plan(model, "bf16", gigabytes * 10**9, model.own_side, model.own_side)
+        advice = Phrase("Not even one picture fits") if not found.batch else Phrase("The text encoder works in main memory") if found.encoder == "cpu" else (
+            Phrase("Denoiser and decoder take turns") if found.in_turn else None)
+        yield _check(f"memory-{gigabytes}", Phrase("{model} in {size} GB", model=model.name, size=gigabytes), "ok" if found.batch else "warning",
+                     f"bf16, {model.own_side} px, × {found.batch}, {size(found.peak)}", advice)
+
+
 # ------------------------------------------------------------------------------------------------------------------
 
 
@@ -266,6 +290,7 @@ def examine() -> list[Check]:
     checks += _guarded("data-folder", data_folder)
     checks += _guarded("text-cache", lambda: iter([text_cache()]))
     checks += _guarded("models", models)
+    checks += _guarded("memory", memory_plans)
     threads = torch.get_num_threads() if torch is not None else os.cpu_count() or 1
     checks.append(_check("threads", Phrase("Threads"), "ok", f"{threads} / {os.cpu_count() or 1}"))
     ram = ram_bytes()

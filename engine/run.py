@@ -40,6 +40,7 @@ class Options:
     device: str = "auto"
     kind: str = "auto"
     batch_size: int | None = None
+    memory: int | None = None  # bytes of the device that the model may use
     replay: tuple[int, ...] | None = None  # (rows, index): see recipe.build
     preview: int = 0
     until_empty: bool = False
@@ -264,7 +265,8 @@ class Runner:
         if key not in self._limit:
             side = backend.folder.multiple
             tokens = (requests[0].width or side) // side * ((requests[0].height or side) // side)
-            self._limit[key] = self.options.batch_size or batch_size(tokens, backend.device)
+            fitting = min(batch_size(tokens, backend.device), backend.fits(requests[0].width or side, requests[0].height or side))
+            self._limit[key] = self.options.batch_size or fitting
         limit = self._limit[key]
         excess, kept, requests = kept[limit:], kept[:limit], requests[:limit]
         with self._clock("encode"):
@@ -296,7 +298,7 @@ class Runner:
                 if lora.strange:
                     self._note("The LoRA {name} was made for another base model; it fits by its shapes", name=lora.name)
             self._backend = open_backend(folder, kind=self.options.kind, device=self.options.device, dtype=request.dtype, loras=loras,
-                                         merged=request.lora_merged)
+                                         merged=request.lora_merged, memory=self.options.memory)
             self._key = key
             b = self._backend
             self._tell_notes(b)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from engine.contract import events
-from engine.contract.errors import CommonArtError, EngineStopped, LedgerError
+from engine.contract.errors import BadValue, CommonArtError, EngineStopped, LedgerError, Phrase
 from engine.contract.lock import ProcessLock
 from engine.contract.queue import Ledger
 from engine.output.save import recover
@@ -48,12 +48,26 @@ def _listen(runner: Runner, ledger: Ledger) -> None:
     last.start()
 
 
+def _bytes(text: str | None) -> int | None:
+    """GB as bytes; None for ``auto``. Raises BadValue."""
+    if text in (None, "", "auto"):
+        return None
+    try:
+        found = float(str(text))
+        if not 0.5 <= found <= 4096:  # also refuses nan
+            raise ValueError
+    except ValueError as e:
+        raise BadValue(name="memory", value=text, why=Phrase("it must be auto or a number of GB, such as {example}", example="8")) from e
+    return int(found * 1e9)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m engine.worker", description=__doc__)
     parser.add_argument("ledger", type=Path)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--backend", default=os.environ.get("COMMONART_BACKEND", "auto"), choices=["auto", "pytorch", "onnx", "fake"])
     parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--memory", metavar="GB", help="how much of the device's memory the model may use; auto: what there is")
     parser.add_argument("--replay", metavar="ROWS,INDEX", help="make each picture as row INDEX of a micro-batch of ROWS")
     parser.add_argument("--preview", type=int, default=0, metavar="STEPS", help="a small picture every so many steps")
     parser.add_argument("--until-empty", action="store_true", help="end when nothing is waiting")
@@ -94,7 +108,7 @@ def main() -> int:
         if args.resume:
             recover(ledger, lambda row, e: say(events.Failed(image=row.id, prompt=row.request.prompt, error=e.to_wire())))
         replay = tuple(int(n) for n in args.replay.split(",")) if args.replay else None
-        options = Options(device=args.device, kind=args.backend, batch_size=args.batch_size, replay=replay, preview=args.preview,
+        options = Options(device=args.device, kind=args.backend, batch_size=args.batch_size, memory=_bytes(args.memory), replay=replay, preview=args.preview,
                           until_empty=args.until_empty, debug=args.debug, provenance=policy_of(args))
         runner = Runner(ledger, name, options, say)
         if not args.detached:

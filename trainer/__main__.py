@@ -48,6 +48,7 @@ def main() -> int:
         parser.add_argument("--resume", action="store_true", help="go on from the last whole checkpoint")
         parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="over the file, such as optimiser.lr=1e-4")
         parser.add_argument("--attached", action="store_true", help="save and stop when standard input closes")
+        parser.add_argument("--commands", type=Path, metavar="FILE", help="commands are appended to it, too")
         parser.add_argument("--debug", action="store_true", help="tracebacks on standard error")
         args = parser.parse_args()
         from trainer.config_file import read_config
@@ -64,6 +65,8 @@ def main() -> int:
                 signal.signal(getattr(signal, name), lambda *_: commands.put("quit"))
         if sys.stdin is not None:
             threading.Thread(target=commands.listen, args=(sys.stdin.buffer,), kwargs={"attached": args.attached}, daemon=True).start()
+        if args.commands is not None:
+            threading.Thread(target=commands.follow, args=(args.commands,), daemon=True).start()
         processes = Processes(config.device.device)
         last = Trainer(config, say, commands, processes, resume=args.resume).run()
         return 130 if isinstance(last, events.Stopped) and processes.first else 0

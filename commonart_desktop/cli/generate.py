@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from commonart_desktop.cli.interrupt import Interrupt
-from commonart_desktop.cli.pictures import add_picture_options, backend_option, batch_option, requests_from, settings_from
+from commonart_desktop.cli.pictures import add_picture_options, backend_option, batch_option, memory_option, requests_from, settings_from
 from commonart_desktop.cli.progress import Display
 from commonart_desktop.core.compose import ready_folder
 from commonart_desktop.core.home import home
@@ -35,6 +35,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--batch-size", type=int, metavar="N", help=tr("pictures denoised together; chosen by the device if not given"))
     parser.add_argument("--device", default=None, help=tr("auto, cpu, cuda, cuda:1, mps; for exported models also tensorrt, directml, openvino, coreml"))
     parser.add_argument("--backend", choices=("auto", "pytorch", "onnx"), help=tr("what runs the model; auto chooses by its folder"))
+    memory_option(parser)
     parser.add_argument("--json", action="store_true", help=tr("one JSON object a picture on standard output"))
     parser.add_argument("--quiet", action="store_true", help=tr("no progress bar"))
     parser.add_argument("--no-sign", action="store_true", help=tr("do not sign the pictures"))
@@ -44,7 +45,8 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make the pictures; returns the exit status."""
     _sweep()
-    options: list[str] = ["--until-empty", "--device", args.device or load_settings().device]
+    mine = load_settings()
+    options: list[str] = ["--until-empty", "--device", args.device or mine.device, "--memory", args.memory or mine.memory]
     options += [*backend_option(args.backend), *batch_option(args.batch_size), *provenance_options(sign=False if args.no_sign else None)]
     want = ""
     if args.like is not None:

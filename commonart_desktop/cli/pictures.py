@@ -68,6 +68,11 @@ def batch_option(count: int | None) -> list[str]:
     return ["--batch-size", str(count)]
 
 
+def memory_option(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--memory``."""
+    parser.add_argument("--memory", metavar="GB", help=tr("how much of the device's memory a model may use; auto: what there is"))
+
+
 def folder_of(text: str | None) -> str | None:
     """A model or part as the engine should look for it: a known name, else a folder by its full path.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from commonart_desktop.cli.pictures import backend_option, batch_option
+from commonart_desktop.cli.pictures import backend_option, batch_option, memory_option
 from commonart_desktop.cli.progress import Display
 from commonart_desktop.core import after
 from commonart_desktop.core.i18n import tr
@@ -25,6 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, metavar="N", help=tr("pictures denoised together; chosen by the device if not given"))
     parser.add_argument("--device", default=None, help=tr("auto, cpu, cuda, cuda:1, mps; for exported models also tensorrt, directml, openvino, coreml"))
     parser.add_argument("--backend", choices=("auto", "pytorch", "onnx"), help=tr("what runs the model; auto chooses by its folder"))
+    memory_option(parser)
     parser.add_argument("--json", action="store_true", help=tr("one JSON object a picture on standard output"))
     parser.add_argument("--quiet", action="store_true", help=tr("no progress bar"))
     parser.add_argument("--no-sign", action="store_true", help=tr("do not sign the pictures"))
@@ -57,6 +58,7 @@ def run(args: argparse.Namespace, ledger: Ledger) -> int:
     paused, error = ledger.paused()
     device = args.device or (load_settings().device if args.workers == 1 else None)
     options = [*(["--until-empty"] if args.until_empty or args.then != "exit" else []), *(["--device", device] if device else []),
+               "--memory", args.memory or load_settings().memory,
                *backend_option(args.backend), *batch_option(args.batch_size), *provenance_options(sign=False if args.no_sign else None)]
     supervisor = Supervisor(ledger.path, options, workers=args.workers, debug=args.debug)
     counts = ledger.counts()

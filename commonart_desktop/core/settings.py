@@ -39,6 +39,7 @@ class Settings:
     name: str = ""  # file name template
     device: str = "auto"
     dtype: str = "auto"
+    memory: str = "auto"  # GB of the device's memory that a model may use
     theme: str = "system"  # "light", "dark" or "system"
     provenance: Provenance = field(default_factory=Provenance)
 

@@ -60,7 +60,7 @@ class Engine(QObject):
             self._worker = None  # its end is on its way to us
         if self._worker is not None or self._others():
             return
-        options = ["--detached", "--preview", "4", "--device", self._settings.now.device, *(["--resume"] if resume else []),
+        options = ["--detached", "--preview", "4", "--device", self._settings.now.device, "--memory", self._settings.now.memory, *(["--resume"] if resume else []),
                    *provenance_options(self._settings.now.provenance)]
         if self._backend:
             options += ["--backend", self._backend]

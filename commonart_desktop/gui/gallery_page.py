@@ -22,6 +22,7 @@ from commonart_desktop.gui.gallery_model import PicturesModel
 from commonart_desktop.gui.gallery_panel import SidePanel
 from commonart_desktop.gui.gallery_view import GalleryView
 from commonart_desktop.gui.gallery_viewer import Viewer
+from commonart_desktop.gui.provenance_panel import ProvenancePanel
 from commonart_desktop.gui.thumbnails import Thumbnails
 from commonart_desktop.gui.tokens import SPACE
 from engine.contract.errors import CommonArtError
@@ -76,6 +77,7 @@ class GalleryPage(QWidget):
         self.deeds = GalleryActions(self._context, self.library, self.stack)
         self.actions_ = self.deeds.all
         self.side = SidePanel(self.actions_)
+        self.side.add_section(self.tr("Provenance"), ProvenancePanel(self._context))
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
         self.splitter.addWidget(left)
         self.splitter.addWidget(self.side)

@@ -161,7 +161,7 @@ class ModelDetail(QWidget):
         licences = [(f"{one['licence']} ({', '.join(names.get(p, p) for p in one['parts'])})", "") for one in info["licences"]]
         self._fact(self.tr("Licences"), *(licences or [(self.tr("none was found in its folders"), "")]))
         words = {True: self.tr("fits"), False: self.tr("does not fit"), None: "–"}
-        for dtype in ("fp32", "bf16") if info["memory"] else ():
+        for dtype in [d for d in ("fp32", "bf16", "fp16") if d in (info["memory"] or {})]:  # an exported model has one
             need = info["memory"][dtype]
             text = self.tr("about {need}; memory: {ram}").format(need=size(need["total"]), ram=words[need["fits_ram"]])
             if need["fits_gpu"] is not None:

@@ -54,5 +54,6 @@ PAGES = (
     Page("make", QT_TRANSLATE_NOOP("pages", "Make"), "make", "make_page:MakePage"),
     Page("pictures", QT_TRANSLATE_NOOP("pages", "Pictures"), "pictures", "gallery_page:GalleryPage"),
     Page("models", QT_TRANSLATE_NOOP("pages", "Models"), "models", "models_page:ModelsPage"),
+    Page("verify", QT_TRANSLATE_NOOP("pages", "Verify"), "verify", "verify_page:VerifyPage"),
     Page("settings", QT_TRANSLATE_NOOP("pages", "Settings"), "settings", "settings_page:SettingsPage"),
 )

@@ -19,6 +19,7 @@ from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.models_detail import label
 from commonart_desktop.gui.scroll import FormScroll
 from commonart_desktop.gui.settings_machine import CacheRows, DoctorList
+from commonart_desktop.gui.settings_provenance import ProvenanceFields
 from commonart_desktop.gui.theme import icon
 from commonart_desktop.gui.tokens import SPACE
 from engine.contract import naming
@@ -95,6 +96,9 @@ class SettingsPage(QWidget):
         self.device_found.hide()
         self.dtype = self._choice(now.dtype, *((d, self.tr("Choose by itself") if d == "auto" else d) for d in DTYPES),
                                   then=lambda value: self._put(dtype=value))
+        sizes = dict.fromkeys(("auto", "8", "12", "16", "24", now.memory))  # also one written by hand
+        self.memory = self._choice(now.memory, *((m, self.tr("All there is") if m == "auto" else f"{m} GB") for m in sizes),
+                                   then=lambda value: self._put(memory=value))
         self.leave = QCheckBox(self.tr("Leave the engine working until the queue is empty"))
         self.leave.setChecked(str(context.state.value("engine/leave_working", "false")) == "true")
         self.leave.toggled.connect(lambda on: context.state.setValue("engine/leave_working", "true" if on else "false"))
@@ -114,9 +118,12 @@ class SettingsPage(QWidget):
         form = self._section(self.tr("Pictures"))
         form.add(self.tr("Output folder"), self._beside(self.out, self.browse), self.out_why)
         form.add(self.tr("File names"), self.name, self.name_why, self.example, self.fields)
+        self.provenance = ProvenanceFields(context, self._section(self.tr("Provenance")), self)
         form = self._section(self.tr("Engine"))
         form.add(self.tr("Device"), self.device, self.device_why, self.device_found)
         form.add(self.tr("Number type"), self.dtype)
+        form.add(self.tr("Memory to use"), self.memory,
+                 label(self.tr("Of the graphics card; on a CPU, of the main memory. Less means fewer pictures at once, and parts that take turns."), "hint"))
         form.add(self.tr("When the window closes"), self.leave,
                  label(self.tr("Otherwise it stops after the picture in hand; nothing that waits is lost."), "hint"))
         form = self._section(self.tr("Data"))
@@ -129,7 +136,7 @@ class SettingsPage(QWidget):
             name.setMinimumWidth(max(n.sizeHint().width() for n in names))
         self._column.addStretch()
         for field, name in ((self.language, self.tr("Language")), (self.theme, self.tr("Theme")), (self.zoom, self.tr("Size of the letters")),
-                            (self.dtype, self.tr("Number type")), (self.out, self.tr("Output folder")), (self.name, self.tr("File names")), (self.device, self.tr("Device"))):
+                            (self.dtype, self.tr("Number type")), (self.memory, self.tr("Memory to use")), (self.out, self.tr("Output folder")), (self.name, self.tr("File names")), (self.device, self.tr("Device"))):
             field.setAccessibleName(name)
         inner = QWidget()
         inner.setLayout(self._column)

@@ -140,6 +140,7 @@ class RowPainter(QStyledItemDelegate):
     def __init__(self, thumbnails: Thumbnails, parent: QObject) -> None:
         super().__init__(parent)
         self._thumbnails = thumbnails
+        self._icons = {kind: icon(name) for kind, name in ICONS.items()}
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         return QSize(200, max(SIDE, 2 * option.fontMetrics.height() + SPACE["xs"]) + SPACE["s"])
@@ -156,6 +157,9 @@ class RowPainter(QStyledItemDelegate):
             target = QRect(0, 0, size.width(), size.height())
             target.moveCenter(place.center())
             painter.drawPixmap(target, small)
+        else:
+            painter.setPen(option.palette.color(option.palette.ColorRole.Mid))
+            painter.drawRect(place.adjusted(0, 0, -1, -1))
         left, width = place.right() + SPACE["m"], rect.right() - place.right() - SPACE["m"]
         high = option.fontMetrics.height()
         top = rect.center().y() - high - SPACE["xs"] // 2
@@ -165,7 +169,7 @@ class RowPainter(QStyledItemDelegate):
         painter.drawText(QRect(left, top, width, high), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, name)
         kind, below = index.data(KIND), top + high + SPACE["xs"]
         mark = min(ICON_SIZE, high)
-        icon(ICONS[kind]).paint(painter, QRect(left - 2, below, mark, high))
+        self._icons[kind].paint(painter, QRect(left - 2, below, mark, high))
         painter.setPen(option.palette.color(option.palette.ColorRole.PlaceholderText if kind in ("valid", "waiting") else option.palette.ColorRole.Text))
         painter.drawText(QRect(left + mark + SPACE["xs"], below, width - mark, high), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, word_of(kind))
         painter.restore()

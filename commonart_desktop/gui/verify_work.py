@@ -16,6 +16,7 @@ from commonart_desktop.gui.tasks import Task
 from engine.contract.errors import CommonArtError
 
 PROGRAM = "engine.provenance"
+WANTED = "verify/wanted"  # in context.state: a picture that another page wants to be checked when the Verify page is shown
 FIRST, CHUNK = 8, 200  # files a process is given: few at first, so that something is seen soon
 LETTERS = 16_000  # of their paths: Windows takes 32,767 in a command
 MOST = 100_000  # files of one gathering
@@ -45,19 +46,27 @@ class Gathered:
 def stamped(path: str) -> File:
     """The file as it is now; one that is not there has no size."""
     try:
-        stat = os.stat(path)
+        stat = Path(path).stat()
     except (OSError, ValueError):
         return File(path)
     return File(path, stat.st_mtime_ns, stat.st_size)
+
+
+def _is_there(path: str, *, folder: bool = False) -> bool:
+    try:
+        return Path(path).is_dir() if folder else Path(path).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def gather(given: Sequence[str], cancelled: Callable[[], bool]) -> Gathered:
     """The files given and the pictures in the folders given, each once. Links to folders are not followed."""
     found, seen = Gathered(), set()
     for one in given:
-        path = os.path.abspath(one)
+        path = os.path.normpath(Path(one).absolute())
         before, with_loras = len(found.files), False
-        for file in [path] if not os.path.isdir(path) else _within(path):
+        folder = _is_there(path, folder=True)
+        for file in _within(path) if folder else [path]:
             if cancelled() or len(found.files) >= MOST:
                 return found
             if file.endswith(".safetensors"):
@@ -66,7 +75,7 @@ def gather(given: Sequence[str], cancelled: Callable[[], bool]) -> Gathered:
                 seen.add(file)
                 found.files.append(stamped(file))
         if with_loras and len(found.files) == before:
-            found.loras.append(path if os.path.isdir(path) else os.path.dirname(path))
+            found.loras.append(path if folder else str(Path(path).parent))
     return found
 
 
@@ -84,16 +93,16 @@ def check(task: Task, files: Sequence[File], loras: Sequence[str]) -> list[dict[
     Raises:
         CommonArtError: the program failed.
     """
-    options = [f"--loras={folder}" for folder in loras if os.path.exists(folder)]
+    options = [f"--loras={folder}" for folder in loras if _is_there(folder)]
     for last in (False, True):
-        here = [f.path for f in files if os.path.exists(f.path)]
+        here = [f.path for f in files if _is_there(f.path)]
         try:
             answer = task.program(PROGRAM, ["verify", *options, "--", *here])["pictures"] if here else []
             break
         except CommonArtError:
-            if last or all(os.path.exists(p) for p in here) or task.cancelled:
+            if last or all(_is_there(p) for p in here) or task.cancelled:
                 raise  # else one went in the very moment
-    known = {report["path"]: report for report in answer}
+    known = {path: report | {"path": path} for path, report in zip(here, answer, strict=True)}  # in the order given
     return [known.get(f.path) or gone(f.path) for f in files]
 
 

@@ -45,6 +45,9 @@ class Backend(Protocol):
     def join(self, parts: Sequence[Any]) -> Any:
         """Latents of several lanes as one array."""
 
+    def fits(self, width: int, height: int) -> int:
+        """How many pictures of that size may be denoised together by the memory plan; a large number where there is none."""
+
     def noise(self, seeds: Sequence[int], width: int, height: int) -> Any:
         """Standard normal latents, one row a seed, the same on every device. Sides in pixels."""
 
@@ -72,10 +75,11 @@ class Backend(Protocol):
 
 
 def open_backend(folder: ModelFolder, *, kind: str = "auto", device: str = "auto", dtype: str = "auto",
-                 loras: Sequence[LoraFile] = (), merged: bool = True) -> Backend:
+                 loras: Sequence[LoraFile] = (), merged: bool = True, memory: int | None = None) -> Backend:
     """Load a model with the backend its folder asks for, or with ``kind``; the library is imported only now.
 
-    LoRAs are added to the weights, or run beside them if ``merged`` is false.
+    LoRAs are added to the weights, or run beside them if ``merged`` is false. ``memory`` is how many bytes the model may use of
+    its device; None: what there is.
 
     Raises:
         FeatureMissing: ``kind`` cannot run this folder. MissingLibrary: what it needs is not installed.
@@ -102,4 +106,4 @@ def open_backend(folder: ModelFolder, *, kind: str = "auto", device: str = "auto
             raise
         raise MissingLibrary(name=e.name, command="pip install commonart-desktop") from e
 
-    return TorchBackend(folder, device=device, dtype=dtype, loras=loras, merged=merged)
+    return TorchBackend(folder, device=device, dtype=dtype, loras=loras, merged=merged, memory=memory)

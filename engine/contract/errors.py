@@ -467,6 +467,54 @@ class ExportAltered(ModelError):
     hint = "Export the model again; a graph that was changed by hand is not used."
 
 
+# evaluation and copy check ----------------------------------------------------------------------------------------
+
+
+class BadEncoder(UsageError):
+    kind = "bad-encoder"
+    message = "{path} cannot be used as an encoder: {why}"
+    hint = "docs/evaluation.md lists what an encoder's folder holds; nothing is fetched from the network."
+
+
+class TooFewToCompare(UsageError):
+    kind = "too-few-to-compare"
+    message = "{path} holds {count} picture(s) that can be read; KID and CMMD need at least {least}, FID {least_fid}"
+    hint = "Give a folder of more pictures, or leave --reference out."
+
+
+class NothingToEvaluate(UsageError):
+    kind = "nothing-to-evaluate"
+    message = "There is nothing to draw: {why}"
+    hint = "Give prompts with --prompts: a .txt, .csv or .jsonl file, captions of COCO's form, or a dataset folder."
+
+
+class RecipesDiffer(UsageError):
+    kind = "recipes-differ"
+    message = "The two cannot be compared, since they were not made by the same recipe: {what}"
+    hint = "Evaluate both with the same prompts, seed, steps, sampler, sizes, encoders and reference; only model and LoRAs may differ."
+
+
+class NothingToCheck(UsageError):
+    kind = "nothing-to-check"
+    message = "There is no picture to check: {why}"
+    hint = "Give pictures or folders of pictures (PNG, JPEG, WebP), or --extract MODEL."
+
+
+# the queue and the training ---------------------------------------------------------------------------------------
+
+
+class QueueHeld(EngineError):
+    kind = "queue-held"
+    message = "The queue waits until the training “{name}” ends"
+    hint = "Go on with the queue to make pictures beside it; both then take longer and share the memory."
+
+
+class ResultTaken(OutputError):
+    kind = "result-taken"
+    message = "{path} already holds another result"
+    hint = "Give the training another name, or move what is there away."
+
+
 def tree(root: type[CommonArtError] = CommonArtError) -> dict[str, type[CommonArtError]]:
     """kind -> class of the whole tree."""
     found = {root.kind: root}

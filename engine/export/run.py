@@ -99,6 +99,7 @@ class Export:
                 kind=kind, folder=str(self.folder), pixels=str(file), count=count, stored=self._stored("text_encoder", self.plan.wish.dtype),
                 device="cuda" if told and told["pytorch"]["device"] == "cuda" else "cpu"), alone=self.alone)
             self.step()
+        self.memory["pictures"] = {f"{kind}_peak_bytes": answer["peak"] for kind, answer in told.items()} | {"alone": self.alone}
         found = compare(files["pytorch"], files["onnx"], dtype, self.folder / "parity")
         if not found["good"]:
             raise ParityMissed(part=Phrase("pictures"), found=f"{found['least_psnr']:.1f} dB", bound=f"{found['bound_psnr']:.0f} dB")

@@ -17,16 +17,17 @@ import onnx
 import pytest
 import torch
 
+from engine.backends import open_backend
 from engine.backends.pytorch.load import load_denoiser
 from engine.checkpoint.layout import ModelFolder, identify
 from engine.checkpoint.lora import layers_of, open_lora
+from engine.checkpoint.onnxfile import MANIFEST, check_promised
 from engine.contract.errors import CommonArtError, ExportAltered, ExportOut, LoraForOther, NotExportable, ParityMissed, TooLittleDisk, TooLittleMemory
 from engine.export import ask as asking
 from engine.export import parity, parts
 from engine.export.ask import Wish
 from engine.export.graphs import Denoiser
 from engine.export.layout import sweep
-from engine.export.manifest import verify_export
 from engine.export.run import export
 from tests.models import make_lora, make_pipeline
 
@@ -111,14 +112,16 @@ def test_what_lies_in_the_folder(exported: tuple[Path, dict[str, Any]], source: 
         assert (out / carried).is_file()
     card = (out / "README.md").read_text(encoding="utf-8")
     assert card.startswith("---\nlicense: cc0-1.0") and source.hashes()["denoiser"] in card and "和風 at 0.5" in card
-    manifest = verify_export(out)
+    check_promised(out)
+    manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+    assert {"transformer/model.onnx", "README.md", "parity.json", "parity/01-onnx.png"} <= manifest["files"].keys()
     assert manifest["loras"][0]["name"] == "和風" and manifest["dtypes"]["transformer"] == "fp32" and manifest["hashes"] == source.hashes()
     report = json.loads((out / "parity.json").read_text(encoding="utf-8"))
     assert report["good"] and report == answer["parity"] | {"files": report["files"]}
     assert all(row["rms"] < 1e-5 for part in report["parts"] for row in part["rows"]) and len(report["parts"]) == 4
     assert report["pictures"]["least_psnr"] >= 45 and not report["pictures"]["changed_share"]
     assert all((out / row[side]).is_file() for row in report["pictures"]["rows"] for side in ("pytorch", "onnx"))
-    assert all(one["peak_bytes"] > 0 for one in report["memory"].values())
+    assert all(report["memory"][part]["peak_bytes"] > 0 for part in names) and report["memory"]["pictures"]["onnx_peak_bytes"] > 0
     assert not (out / ".work").exists() and not (out / ".export-lock").exists()
 
 
@@ -216,11 +219,11 @@ def test_a_file_edited_by_hand_is_noticed(exported: tuple[Path, dict[str, Any]],
     edited = shutil.copytree(exported[0], tmp_path / "edited")
     scale_a_weight(edited / "transformer" / "model.onnx")
     with pytest.raises(ExportAltered, match="SHA-256"):
-        verify_export(edited)
-    verify_export(edited, only="vae_decoder/model.onnx")
+        open_backend(identify(edited), kind="onnx", device="cpu")
+    check_promised(exported[0], remembered=False)
     (edited / "vae_decoder" / "model.onnx").unlink()
-    with pytest.raises(ExportAltered, match="missing"):
-        verify_export(edited, only="vae_decoder/model.onnx")
+    with pytest.raises(CommonArtError):
+        open_backend(identify(edited), kind="onnx", device="cpu")
 
 
 def test_what_is_refused_before_work_starts(exported: tuple[Path, dict[str, Any]], source: ModelFolder, tmp_path: Path,

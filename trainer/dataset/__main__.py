@@ -1,4 +1,4 @@
-"""``python -m trainer.dataset COMMAND``: import, check, report, caption and show dataset folders. One JSON document on standard output."""
+"""``python -m trainer.dataset COMMAND``: import, check, report, edit, caption and show dataset folders. One JSON document on standard output."""
 
 from __future__ import annotations
 
@@ -36,6 +36,9 @@ def _parser() -> Parser:
     command.add_argument("file", nargs="?")
     command.add_argument("--offset", type=int, default=0)
     command.add_argument("--limit", type=int, default=100)
+    command = commands.add_parser("edit")
+    command.add_argument("folder", type=Path)
+    command.add_argument("--changes", type=Path, required=True)
     command = commands.add_parser("caption")
     command.add_argument("folder", type=Path)
     command.add_argument("--model", type=Path)
@@ -74,6 +77,10 @@ def work(argv: list[str]) -> dict[str, Any]:
         from trainer.dataset.summary import show
 
         return show(args.folder, args.file, offset=max(args.offset, 0), limit=max(args.limit, 1))
+    if args.command == "edit":
+        from trainer.dataset.edit import edit, read_changes
+
+        return dict(edit(args.folder, read_changes(args.changes)))
     from trainer.dataset.caption import Captioning, caption_folder
 
     asked = Captioning(model=args.model, languages=("en", "ja") if args.language == "both" else (args.language,), overwrite=args.overwrite,

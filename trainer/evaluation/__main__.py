@@ -1,70 +1,159 @@
-"""``python -m trainer.evaluation MODEL [--json] [--sheet FILE.png]``: how well a bundled model follows words.
+"""``python -m trainer.evaluation MODEL [options]``: draw, look, measure and report. One JSON document on standard output.
 
-Draws every known thing from its most usual name in Japanese and in English and looks for it among the nearest of the
-true renders, which are drawn from the pinned packages (see ``trainer.mini``).
+Without --prompts, every thing the bundled model knows is drawn from its most usual name and looked for among the true renders.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
+import re
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from engine.backends import open_backend
-from engine.checkpoint.library import open_model
-from trainer.evaluation.concepts import accuracy, draw, rank
-from trainer.mini.__main__ import pictures
-from trainer.mini.pictures import concepts, on_ground
+from engine.contract.errors import BadValue, Phrase
+from engine.contract.request import DTYPES, MAX_SEED, SAMPLERS
+from engine.program import Parser, run_program, tell_progress
+from engine.provenance.policy import add_options, policy_of
+from trainer.evaluation.prompts import LANGS
 
 
-def main() -> int:
-    """Returns 0 if top-5 reaches 70 % in both languages, else 1."""
-    parser = argparse.ArgumentParser(prog="python -m trainer.evaluation", description=__doc__)
+def _parser() -> Parser:
+    parser = Parser(prog="python -m trainer.evaluation", description=__doc__)
     parser.add_argument("model")
-    parser.add_argument("--work", type=Path, default=Path("outputs/mini"), help="where the packages and true renders are kept")
+    parser.add_argument("--prompts", type=Path)
+    parser.add_argument("--reference", type=Path)
+    parser.add_argument("--lora", action="append", default=[])
+    parser.add_argument("--encoder", action="append", default=[])
+    parser.add_argument("--lang", default=",".join(LANGS))
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--count", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance", type=float, default=4.5)
-    parser.add_argument("--seed", type=int, default=1000)
-    parser.add_argument("--sheet", type=Path, help="write all pictures beside each other to this file")
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
-    args.work.mkdir(parents=True, exist_ok=True)
-    known, _, _ = pictures(args.work)
-    truth = on_ground(known, (255, 255, 255))
-    table = concepts()
-    folder = open_model(args.model)
-    backend = open_backend(folder)
-    result: dict[str, object] = {
-        "model": folder.name, "model_sha256": backend.hashes["denoiser"], "things": len(table), "steps": args.steps, "guidance": args.guidance,
-        "seed": args.seed, "features": "12x12 colours + 8x8 gradient histogram", "chance_top5": 5 / len(table)}
-    sheets = []
-    for lang in ("ja", "en"):
-        def progress(done: int, total: int, lang: str = lang) -> None:
-            print(f"\r{lang} {done}/{total}", end="", file=sys.stderr)
+    parser.add_argument("--sampler", choices=SAMPLERS, default="dpm++2m")
+    parser.add_argument("--negative", default="")
+    parser.add_argument("--size")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", choices=DTYPES, default="auto")
+    parser.add_argument("--backend", choices=("auto", "pytorch", "onnx", "fake"), default="auto")
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--text-encoder")
+    parser.add_argument("--vae")
+    parser.add_argument("--against")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--json", action="store_true", help="as it is anyway")
+    add_options(parser)
+    return parser
 
-        made = draw(backend, [getattr(c, lang)[0] for c in table], steps=args.steps, guidance=args.guidance, seed=args.seed, progress=progress)
-        places = rank(made, truth)
-        result[lang] = accuracy(places)
-        result[f"missed_{lang}"] = [getattr(c, lang)[0] for c, p in zip(table, places, strict=True) if p >= 5]
-        sheets.append(made)
-    print(file=sys.stderr)
+
+class Progress:
+    """What is done of all that is known to be to do; told at most once a hundredth."""
+
+    def __init__(self) -> None:
+        self.done, self.total, self._told = 0, 0, -1.0
+
+    def more(self, count: int) -> None:
+        self.total += count
+
+    def tick(self, count: int) -> None:
+        self.done += count
+        share = self.done / max(1, self.total)
+        if share - self._told >= 0.01 or self.done >= self.total:
+            self._told = share
+            tell_progress(self.done, max(self.total, self.done))
+
+
+def langs_of(text: str) -> tuple[str, ...]:
+    """``ja,en`` in our order. Raises BadValue."""
+    found = [x.strip().lower() for x in text.split(",") if x.strip()]
+    if not found or any(x not in LANGS for x in found):
+        raise BadValue(name="lang", value=text, why=Phrase("choose one of {known}", known="ja, en, ja,en"))
+    return tuple(x for x in LANGS if x in found)
+
+
+def lora_of(text: str) -> tuple[str, float]:
+    """``FILE[:SCALE]``."""
+    name, colon, scale = text.rpartition(":")
+    if not colon or not re.fullmatch(r"[-+]?\d*\.?\d+", scale):
+        return text, 1.0
+    return name, float(scale)
+
+
+def work(argv: list[str]) -> dict[str, Any]:
+    """Evaluate as asked; see ``docs/evaluation.md`` for what the answer holds."""
+    args = _parser().parse_args(argv)
+    for name, value, low, high in (("count", args.count, 1, 10_000), ("limit", args.limit, 1, 10_000_000), ("batch-size", args.batch_size, 1, 256),
+                                   ("seed", args.seed, 0, MAX_SEED), ("steps", args.steps, 1, 1000)):
+        if value is not None and not low <= value <= high:
+            raise BadValue(name=name, value=value, why=Phrase("it must lie between {low} and {high}", low=low, high=high))
+    size = re.fullmatch(r"(\d{1,5})(?:[xX×](\d{1,5}))?", args.size) if args.size else None
+    if args.size and not size:
+        raise BadValue(name="size", value=args.size, why=Phrase("it is written like {example}", example="512x768"))
+    langs = langs_of(args.lang)
+    from trainer.evaluation.compare import compare
+    from trainer.evaluation.drawing import Settings
+    from trainer.evaluation.encoders import BUILT_IN, open_encoder
+    from trainer.evaluation.evaluate import Asked, Model, default_out, draw, look_at_reference, measure
+    from trainer.evaluation.recipe import RESULT, check_same, read_result
+    from trainer.evaluation.report import write_report, write_sheet
+    from trainer.evaluation.store import picture_files
+
+    given = args.encoder or ([BUILT_IN] if args.reference else [])
+    encoders = [open_encoder(e, args.device) for e in dict.fromkeys(given)]
+    twice = next((e.name for n, e in enumerate(encoders) if e.name in [x.name for x in encoders[:n]]), None)
+    if twice:
+        raise BadValue(name="encoder", value=twice, why=Phrase("two encoders have this name; rename one folder"))
+    settings = Settings(seed=args.seed, copies=args.count, steps=args.steps, guidance=args.guidance, sampler=args.sampler, negative=args.negative,
+                        width=int(size[1]) if size else None, height=int(size[2] or size[1]) if size else None)
+    asked = Asked(prompts=args.prompts, langs=langs, limit=args.limit, settings=settings, encoders=encoders, reference=args.reference,
+                  batch_size=args.batch_size, policy=policy_of(args))
+    model = Model(name=args.model, loras=tuple(lora_of(x) for x in args.lora), text_encoder=args.text_encoder, vae=args.vae, device=args.device,
+                  dtype=args.dtype, kind=args.backend)
+    against_file = Path(args.against) if args.against and args.against.endswith(".json") else None
+    other = read_result(against_file) if against_file else None
+    out = (args.out or default_out(model, asked)).absolute()
+    progress = Progress()
+    if args.reference and args.reference.is_dir():
+        progress.more(len(picture_files(args.reference)) * len(encoders))
+    reference = look_at_reference(asked, progress.tick)
+
+    def progress_of(count: int) -> None:
+        progress.more(count * (1 + len(encoders)))
+
+    drawn = draw(model, asked, out, progress_of, progress.tick)
+    result, scores = measure(drawn, asked, reference, progress.tick)
+    place = against_file
+    if args.against and other is None:
+        check = Model(name=args.against, text_encoder=args.text_encoder, vae=args.vae, device=args.device, dtype=args.dtype, kind=args.backend)
+        place = out / "against" / RESULT
+        beside = draw(check, asked, place.parent, progress_of, progress.tick)
+        other, _ = measure(beside, asked, reference, progress.tick)
+        _write_json(place, other)
+    if other is not None and place is not None:
+        check_same(result, other)
+        progress.more(len(drawn.items) * len(encoders) if reference else 0)
+        result["against"] = compare(result, scores, other, place, encoders, reference, langs, progress.tick)
+    if result["concepts"]:
+        for lang in langs:
+            result[f"missed_{lang}"] = [i["prompt"] for i in result["items"] if i["lang"] == lang and i["place"] is not None and i["place"] >= 5]
+    _write_json(out / RESULT, result)
+    report = write_report(out / "report.html", result, out)
     if args.sheet:
-        columns = 20
-        cells = np.stack([truth[:, 0], sheets[0], sheets[1]], 1)  # true, Japanese, English
-        cells = np.concatenate([cells, np.full((-len(cells) % columns, *cells.shape[1:]), 255, np.uint8)])
-        grid = cells.reshape(-1, columns, 3, 64, 64, 3).transpose(0, 2, 3, 1, 4, 5).reshape(-1, columns * 64, 3)
-        Image.fromarray(grid).save(args.sheet)
-    if args.json:
-        print(json.dumps(result, ensure_ascii=False, indent=1))
-    else:
-        for lang in ("ja", "en"):
-            print(f"{lang}: top-1 {result[lang]['top1']:.1%}, top-5 {result[lang]['top5']:.1%} (chance {result['chance_top5']:.1%})")  # type: ignore[index]
-    return 0 if min(result[x]["top5"] for x in ("ja", "en")) >= 0.7 else 1  # type: ignore[index]
+        write_sheet(args.sheet, result, out)
+    return {k: v for k, v in result.items() if k != "items"} | {"result": str(out / RESULT), "report": str(report), "out": str(out), "pictures": len(drawn.items)}
+
+
+def _write_json(path: Path, data: dict[str, Any]) -> None:
+    from trainer.dataset.files import replacing
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as f:
+        f.write(json.dumps(data, ensure_ascii=False, indent=1).encode("utf-8"))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be ended politely is to be interrupted; drawn pictures are kept
+    sys.exit(run_program(work))

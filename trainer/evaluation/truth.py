@@ -14,7 +14,7 @@ import json
 import lzma
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,9 @@ class Truth:
 
     def thing(self, prompt: str) -> int | None:
         """Which thing the prompt names and nothing else, or None."""
-        return self._table().get(_fold(prompt))
+        return self._table.get(_fold(prompt))
 
+    @cached_property
     def _table(self) -> dict[str, int]:
         return {_fold(n): i for rows in reversed(self.names.values()) for i, names in enumerate(rows) for n in names}
 

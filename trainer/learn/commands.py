@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import queue
 import sys
+import time
+from pathlib import Path
 from typing import BinaryIO
 
 from engine.contract import training_events as events
@@ -35,3 +37,20 @@ class Commands:
                 print(e, file=sys.stderr)
         if attached:
             self.put("quit")
+
+    def follow(self, path: Path, *, every: float = 0.3) -> None:
+        """Read the lines of a file as they are appended: a window that was closed and opened again holds no standard input of ours."""
+        at = 0
+        while True:
+            try:
+                with path.open("rb") as f:
+                    f.seek(at)
+                    while (line := f.readline()).endswith(b"\n"):
+                        at += len(line)
+                        try:
+                            self.put(events.decode_command(line.decode("utf-8", "replace")))
+                        except CommonArtError as e:
+                            print(e, file=sys.stderr)
+            except OSError:
+                pass  # nobody said anything yet
+            time.sleep(every)

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.weights import read_header, weight_files
+from engine.contract.errors import BrokenWeights
 from engine.home import home
 from engine.text import CaptionEncoder, FeatureStore
 from trainer.dataset.files import replacing
@@ -169,10 +170,22 @@ class Features:
 
     def _encode_text(self, text: str) -> Tensor:
         if self._encoder is None:
-            self._encoder = CaptionEncoder(self._folder, device=self._device, dtype=self._text_dtype)
+            self._encoder = self._load_encoder()
         feature = self._encoder.encode(text)
         self._texts.put(text, feature)
         return feature.states.clone()  # one made under inference mode cannot be learned from
+
+    def _load_encoder(self) -> CaptionEncoder:
+        """On the device; a language model that does not fit there works in main memory."""
+        try:
+            return CaptionEncoder(self._folder, device=self._device, dtype=self._text_dtype)
+        except BrokenWeights as e:
+            if self._device.type == "cpu" or not isinstance(e.__cause__, torch.OutOfMemoryError):
+                raise
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        return CaptionEncoder(self._folder, device=torch.device("cpu"), dtype=self._text_dtype)
 
     def _remember(self, key: Any, load: Callable[[], Any]) -> Any:
         """A bounded memory of what was read, the longest unused forgotten first."""

@@ -66,6 +66,9 @@ class FakeBackend:
     def join(self, parts: Sequence[Any]) -> Any:
         return np.concatenate(parts)
 
+    def fits(self, width: int, height: int) -> int:
+        return 1 << 20
+
     def noise(self, seeds: Sequence[int], width: int, height: int) -> Any:
         colours = [np.random.default_rng(s).integers(0, 256, 3, np.uint8) for s in seeds]
         return np.stack([np.broadcast_to(c, (height, width, 3)) for c in colours]).astype(np.float32)

@@ -13,13 +13,13 @@ TILE = 64  # latent pixels a side, where the model does not say at what size its
 OVERLAP = 4  # a quarter of a tile
 
 
-def _run(session: Any, latents: np.ndarray[Any, Any], memory: str) -> np.ndarray[Any, Any]:
+def _run(session: Any, latents: np.ndarray[Any, Any], arena: str) -> np.ndarray[Any, Any]:
     """float32 ``[1, 3, height, width]`` in -1 to 1 from one picture's latents."""
     given = session.get_inputs()[0]
     options = ort.RunOptions()
     options.log_severity_level = 4
     # decoding holds by far the largest blocks: give them back
-    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "gpu:0;cpu:0" if memory == "cuda" else "cpu:0")
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", arena)
     kind = np.float16 if given.type == "tensor(float16)" else np.float32
     out: np.ndarray[Any, Any] = session.run(None, {given.name: np.ascontiguousarray(latents, kind)}, options)[0]
     return out.astype(np.float32, copy=False)
@@ -42,7 +42,7 @@ def _ramp(length: int, edge: int, first: bool, last: bool) -> np.ndarray[Any, An
     return weight if last else np.minimum(weight, rise[::-1])
 
 
-def _tiled(session: Any, latents: np.ndarray[Any, Any], scale: int, tile: int, memory: str) -> np.ndarray[Any, Any]:
+def _tiled(session: Any, latents: np.ndarray[Any, Any], scale: int, tile: int, arena: str) -> np.ndarray[Any, Any]:
     """The same from overlapping tiles, each fading into the next; nearly the same picture, since every tile is normed by itself."""
     height, width = latents.shape[2:]
     total = np.zeros((1, 3, height * scale, width * scale), np.float32)
@@ -51,7 +51,7 @@ def _tiled(session: Any, latents: np.ndarray[Any, Any], scale: int, tile: int, m
     edge = max(1, tile // OVERLAP * scale)
     for y in rows:
         for x in columns:
-            part = _run(session, latents[:, :, y:y + tile, x:x + tile], memory)
+            part = _run(session, latents[:, :, y:y + tile, x:x + tile], arena)
             tall, wide = part.shape[2:]
             weight = (_ramp(tall, edge, y == rows[0], y == rows[-1])[:, None] * _ramp(wide, edge, x == columns[0], x == columns[-1]))
             place = slice(y * scale, y * scale + tall), slice(x * scale, x * scale + wide)
@@ -60,8 +60,8 @@ def _tiled(session: Any, latents: np.ndarray[Any, Any], scale: int, tile: int, m
     return total / weights
 
 
-def decode(session: Any, latents: Any, *, config: dict[str, Any], scale: int, dtype: str, tiled: bool, memory: str) -> np.ndarray[Any, Any]:
-    """uint8 RGB ``[n, height, width, 3]`` from denoised latents ``[n, c, h, w]``; ``config`` is the VAE's.
+def decode(session: Any, latents: Any, *, config: dict[str, Any], scale: int, dtype: str, tiled: bool, arena: str) -> np.ndarray[Any, Any]:
+    """uint8 RGB ``[n, height, width, 3]`` from denoised latents ``[n, c, h, w]``; ``config`` is the VAE's, ``arena`` where its memory lies.
 
     Raises:
         NotFinite: the numbers overflowed.
@@ -75,7 +75,7 @@ def decode(session: Any, latents: Any, *, config: dict[str, Any], scale: int, dt
     pictures = []
     for row in latents:  # one picture at a time, so that none knows of its neighbours
         x = (row / factor + shift)[None]
-        out = _tiled(session, x, scale, tile, memory) if tiled else _run(session, x, memory)
+        out = _tiled(session, x, scale, tile, arena) if tiled else _run(session, x, arena)
         if not bool(np.isfinite(out).all()):
             raise NotFinite(dtype=dtype)
         pixels = np.rint(np.clip(out[0] / 2 + np.float32(0.5), 0, 1) * 255).astype(np.uint8)

@@ -118,13 +118,16 @@ class OnnxBackend:
 
     def lanes(self, rows: int) -> Lanes:
         cores = sessions.cores()
-        count = min(cores, rows) if self._device.name == "cpu" and self._small else 1
+        count = max(1, min(cores, rows)) if self._device.name == "cpu" and self._small else 1
         if count not in self._lanes:
             self._lanes[count] = Lanes(count, lambda: setattr(self._local, "threads", max(1, cores // count)))
         return self._lanes[count]
 
     def join(self, parts: Sequence[Any]) -> Any:
         return parts[0] if len(parts) == 1 else np.concatenate([np.asarray(p) for p in parts])
+
+    def fits(self, width: int, height: int) -> int:
+        return 1 << 20  # ONNX Runtime tells when memory runs out; the batch is halved then
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> Any:
         scale = self.folder.vae_scale
@@ -140,8 +143,9 @@ class OnnxBackend:
 
     def decode(self, latents: Any, tiled: bool = False) -> np.ndarray[Any, Any]:
         def share(_: int, rows: Sequence[Any]) -> np.ndarray[Any, Any]:
-            return decode(self._here("vae_decoder"), np.stack(rows), config=self._config, scale=self.folder.vae_scale, dtype=self.dtype, tiled=tiled,
-                          memory=self._device.memory)
+            session = self._here("vae_decoder")
+            arena = f"gpu:{self._device.index}" if self._device.memory == "cuda" and session.get_providers()[0] == self._device.provider else "cpu:0"
+            return decode(session, np.stack(rows), config=self._config, scale=self.folder.vae_scale, dtype=self.dtype, tiled=tiled, arena=arena)
 
         parts = self.lanes(len(latents)).map(share, list(np.asarray(latents, np.float32)))
         return np.concatenate(parts)

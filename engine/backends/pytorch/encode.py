@@ -19,8 +19,10 @@ AHEAD = 512  # captions encoded in one go then
 class Encoder:
     """The text side of one model."""
 
-    def __init__(self, folder: ModelFolder, sha256: str, device: torch.device, dtype: torch.dtype, lanes: Callable[[int], Lanes]) -> None:
-        self._folder, self._device, self._lanes = folder, device, lanes
+    def __init__(self, folder: ModelFolder, sha256: str, device: torch.device, dtype: torch.dtype, lanes: Callable[[int], Lanes],
+                 lone: bool = False) -> None:
+        """``lone``: memory is planned for it to be there only while it works, whatever the device."""
+        self._folder, self._device, self._lanes, self._lone = folder, device, lanes, lone
         self._bytes = sum(e.stop - e.start for f in weight_files(folder.text_encoder) for e in read_header(f).values())
         # A 7 B language model in fp32 would need 28 GB; on the CPU it stays in the bf16 it is stored in.
         self._dtype = torch.bfloat16 if dtype == torch.float32 and self._bytes > 4 * LARGE else dtype
@@ -46,7 +48,7 @@ class Encoder:
         self._recent = {**self._recent, **found}
         while len(self._recent) > 256:  # a few rounds' worth; the store has the rest
             self._recent.pop(next(iter(self._recent)))
-        if missing and self._bytes > LARGE and self._device.type != "cpu":
+        if missing and self._bytes > LARGE and (self._lone or self._device.type != "cpu"):
             self.drop()
         return found
 

@@ -20,6 +20,7 @@ from engine.contract.request import ImageRequest
 from engine.dit import DiT, DiTConfig
 from engine.lanes import Lanes
 from engine.lora import Merge, attach
+from engine.memory import plan
 from engine.sampling import Sampler, Schedule
 
 CORES = torch.get_num_threads()  # before anything here changes it
@@ -140,13 +141,23 @@ def _variant(folder: ModelFolder) -> str | None:
     return next((v for v in ("fp16", "bf16") if f".{v}." in first), None)
 
 
+def _room(device: torch.device, memory: int | None) -> int | None:
+    """Bytes the model may use: what was asked for, else a graphics card's own; None on a CPU left alone, whose system pages."""
+    if device.type != "cuda":
+        return memory
+    total = int(torch.cuda.get_device_properties(device).total_memory)
+    if memory:
+        torch.cuda.set_per_process_memory_fraction(min(1.0, memory / total), device)
+    return min(memory or total, total)
+
+
 class TorchBackend:
     """One model on one device; see ``engine.backends.Backend``."""
 
     name = "pytorch"
 
     def __init__(self, folder: ModelFolder, *, device: str = "auto", dtype: str = "auto", loras: Sequence[LoraFile] = (),
-                 merged: bool = True) -> None:
+                 merged: bool = True, memory: int | None = None) -> None:
         self.folder = folder
         self.loras = [one.record() | {"merged": merged} for one in loras]
         self._device = choose_device(device)
@@ -154,12 +165,15 @@ class TorchBackend:
         self.dtype = choose_dtype(dtype, self._device)
         self.hashes = folder.hashes()  # also reads every number once, the first time
         self._torch_dtype = DTYPES[self.dtype]
-        self.tight = False
+        self._room = _room(self._device, memory)
+        first = plan(folder, self.dtype, self._room, folder.own_side, folder.own_side) if self._room else None
+        self.tight = bool(first and first.in_turn and self._device.type != "cpu")
         self.notes: list[Phrase] = []
         self._denoiser = load_denoiser(folder, self._device, self._torch_dtype, loras, merged)
-        self._vae = load_vae(folder, self._device, self._torch_dtype)
+        self._vae = load_vae(folder, torch.device("cpu") if self.tight else self._device, self._torch_dtype)
         self._lanes: dict[int, Lanes] = {}
-        self._encoder = Encoder(folder, self.hashes["text_encoder"], self._device, self._torch_dtype, self.lanes)
+        self._encoder = Encoder(folder, self.hashes["text_encoder"], torch.device("cpu") if first and first.encoder == "cpu" else self._device,
+                                self._torch_dtype, self.lanes, lone=self._room is not None)
         try:
             self._schedule = Schedule.from_dict(folder.scheduler_config)
             build_sampler("dpm++2m", 2, self._schedule, [0], folder.scheduler_config)
@@ -177,6 +191,9 @@ class TorchBackend:
 
     def join(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
         return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+    def fits(self, width: int, height: int) -> int:
+        return max(1, plan(self.folder, self.dtype, self._room, width, height).batch) if self._room else 1 << 20
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> torch.Tensor:
         scale = self.folder.vae_scale

