@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,20 @@ from engine.checkpoint.library import open_model
 from engine.checkpoint.lora import open_lora
 from engine.clock import Clock
 from engine.contract import events
-from engine.contract.errors import CommonArtError, DiskFull, EngineError, LedgerError, NotFinite, OutOfMemory, OutputError, Phrase
+from engine.contract.errors import CommonArtError, DiskFull, EngineError, LedgerError, OutOfMemory
 from engine.contract.queue import Ledger, Row
 from engine.contract.request import ImageRequest
+from engine.finish import Batch, Finisher
 from engine.output.preview import write_preview
-from engine.output.save import Made, check_room, save, settle
+from engine.output.save import check_room, settle
 from engine.planner import batch_size, choose
 from engine.provenance.policy import Policy
 from engine.provenance.seal import Seal
-from engine.stages import Pool, Stage
-from engine.vocabulary import vocabulary_of
+from engine.stages import Stage
+from engine.tell import Teller
 
 CHECK_SECONDS = 0.1  # how often pause and cancel are looked for: seldom enough to cost nothing
 LOW_DISK = int(os.environ.get("COMMONART_MIN_FREE_MB", "200")) << 20
-WRITERS = min(4, max(2, (os.cpu_count() or 2) // 2))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,17 +46,6 @@ class Options:
     until_empty: bool = False
     debug: bool = False
     provenance: Policy = field(default_factory=Policy)
-
-
-@dataclass
-class Batch:
-    """Rows that are made together."""
-
-    rows: list[Row]
-    requests: list[ImageRequest]  # sizes settled, in the order of rows
-    features: dict[str, Any]
-    size: int  # rows denoised together, copies for a replay included
-    index: int = 0  # of the first row among them
 
 
 class Abandon(Exception):
@@ -74,12 +63,10 @@ class Runner:
         self._key: tuple[Any, ...] = ()
         self._limit: dict[str, int] = {}  # batch key -> micro-batch that was found to fit
         self._checked = 0.0
-        self._noted: set[str] = set()
-        self._squeeze = False  # decoding found too little memory: keep idle parts off the device from the next batch on
-        self._jobs: dict[int, str] = {}
+        self._teller = Teller(say)
         self._clock = Clock()
-        self._seal = Seal(options.provenance, self._unsigned)
-        self._pool = Pool(WRITERS, room=4 * WRITERS + 32)
+        self._seal = Seal(options.provenance, self._teller.unsigned)
+        self._finisher = Finisher(ledger, name, say, self._clock, self._seal, self._quit, options.debug)
 
     def command(self, command: str) -> None:
         """``quit`` or ``release``, from any thread."""
@@ -96,12 +83,11 @@ class Runner:
         try:
             self._loop(painter, feeder)
             painter.drain()
-            self._pool.drain()
+            self._finisher.drain()
         finally:
             feeder.shutdown()
             painter.close()
-            self._pool.close()
-            self._seal.close()
+            self._finisher.close()
 
     def _loop(self, painter: Stage[tuple[Batch, Any]], feeder: ThreadPoolExecutor) -> None:
         idle = False
@@ -109,10 +95,10 @@ class Runner:
         while not self._quit.is_set():
             try:
                 self._hear()
-                if self._squeeze and self._backend is not None:
+                if self._finisher.squeeze and self._backend is not None:
                     painter.drain()  # nothing may be at work on the device while parts are moved off it
                     self._backend.trim()
-                    self._squeeze = False
+                    self._finisher.squeeze = False
                 future, ahead = ahead, None
                 rows, batch = future.result() if future else self._feed()
                 if rows:
@@ -125,7 +111,7 @@ class Runner:
                     self._work(rows, batch, painter)
                     continue
                 painter.drain()
-                self._pool.drain()
+                self._finisher.drain()
                 if seconds := self._clock.take():
                     self.say(events.Timings(seconds=seconds))
                 if self._wait_while_paused():
@@ -179,7 +165,7 @@ class Runner:
         while not self._quit.wait(1.0):
             try:
                 painter.drain()
-                self._pool.drain()
+                self._finisher.drain()
                 self._put_back_mine()
                 self.say(events.Resumed())
                 return
@@ -231,7 +217,7 @@ class Runner:
             rows = batch.rows  # the others wait again, and may be in other hands already
             if batch.rows[0].deaths:  # a suspect runs with nothing else in hand
                 painter.drain()
-                self._pool.drain()
+                self._finisher.drain()
             self.ledger.begin(batch.rows)
             self._denoise(batch, painter)
         except Abandon:
@@ -246,7 +232,7 @@ class Runner:
                 for row in rows:
                     self._work([row], None, painter)
             else:
-                self._fail(rows, e if isinstance(e, CommonArtError) else EngineError(why=f"{type(e).__name__}: {e}"))
+                self._finisher.fail(rows, e if isinstance(e, CommonArtError) else EngineError(why=f"{type(e).__name__}: {e}"))
 
     def _prepare(self, rows: list[Row]) -> Batch | None:
         """Load the model if it is another one, settle sizes, look up or encode captions."""
@@ -258,7 +244,7 @@ class Runner:
                 requests.append(pipeline.settle(row.request, backend.folder))
                 kept.append(row)
             except CommonArtError as e:
-                self._fail([row], e)
+                self._finisher.fail([row], e)
         if not kept:
             return None
         key = kept[0].request.batch_key
@@ -271,7 +257,7 @@ class Runner:
         excess, kept, requests = kept[limit:], kept[:limit], requests[:limit]
         with self._clock("encode"):
             features = pipeline.encode(backend, requests, lambda n: self._upcoming(kept[0].request, n))
-        self._tell_notes(backend)
+        self._teller.notes_of(backend)
         if excess:  # only now: until here all rows share one fate
             self.ledger.put_back([r.id for r in excess])
         # neighbours of equal length share one attention call
@@ -296,12 +282,12 @@ class Runner:
             loras = [open_lora(name, scale, folder) for name, scale in request.loras]
             for lora in loras:
                 if lora.strange:
-                    self._note("The LoRA {name} was made for another base model; it fits by its shapes", name=lora.name)
+                    self._teller.strange_lora(lora.name)
             self._backend = open_backend(folder, kind=self.options.kind, device=self.options.device, dtype=request.dtype, loras=loras,
                                          merged=request.lora_merged, memory=self.options.memory)
             self._key = key
             b = self._backend
-            self._tell_notes(b)
+            self._teller.notes_of(b)
             self.say(events.Loaded(model=folder.name, backend=b.name, device=b.device, dtype=b.dtype,
                                    seconds=round(time.monotonic() - began, 3)))
         return self._backend
@@ -324,7 +310,7 @@ class Runner:
 
         def split(half: int) -> None:
             self._limit[batch.rows[0].request.batch_key] = half
-            self._note("Not enough memory for {more} pictures at once; going on with {half}", more=size, half=half)
+            self._teller.smaller(size, half)
 
         def relieve() -> None:
             painter.drain()  # nothing may be at work on the device while parts are moved off it
@@ -336,26 +322,6 @@ class Runner:
             part = Batch(batch.rows[at:at + count], batch.requests[at:at + count], batch.features, together, batch.index)
             painter.put((part, latents))
             at += count
-
-    def _note(self, template: str, /, **fields: Any) -> None:
-        if template not in self._noted:
-            self._noted.add(template)
-            self.say(events.Note(template=template, fields=fields))
-
-    def _tell_notes(self, backend: Backend) -> None:
-        """What the backend found worth knowing, such as a device that had to give way to another."""
-        while backend.notes:
-            note = backend.notes.pop(0)
-            self._note(note.template, **{k: v if isinstance(v, (int, float)) else str(v) for k, v in note.fields.items()})
-
-    def _unsigned(self, error: CommonArtError) -> None:
-        """Once a run: three notes, each told in the reader's language."""
-        self._note("Pictures are saved without a signature.")
-        why = error.fields.get("why", str(error))
-        template, fields = (why.template, why.fields) if isinstance(why, Phrase) else ("{why}", {"why": why})
-        self.say(events.Note(template=template, fields={k: str(v) for k, v in fields.items()}))
-        if error.hint:
-            self.say(events.Note(template=error.hint))
 
     def _on_step(self, rows: Sequence[Row], step: int, steps: int, latents: Any) -> None:
         now = time.monotonic()
@@ -400,83 +366,8 @@ class Runner:
         if self._release.is_set():
             raise Abandon
 
-    # finishing ----------------------------------------------------------------------------------------------------
-
     def _decode(self, item: tuple[Batch, Any]) -> None:
-        batch, latents = item
-        backend = self._backend
-        if backend is None:  # released in between: the rows are made again
-            self.ledger.put_back([r.id for r in batch.rows])
+        if self._backend is None:  # released in between: the rows are made again
+            self.ledger.put_back([r.id for r in item[0].rows])
             return
-        try:
-            with self._clock("decode"):
-                pixels = pipeline.paint(backend, latents)
-        except NotFinite as e:
-            if len(batch.rows) == 1:
-                self._fail(batch.rows, e)
-                return
-            for i, row in enumerate(batch.rows):  # only the broken ones fail
-                self._decode((Batch([row], [batch.requests[i]], batch.features, batch.size, batch.index + i), latents[i:i + 1]))
-            return
-        except OutOfMemory as e:
-            if backend.tight or backend.device == "cpu":
-                self._fail(batch.rows, e)
-            else:  # even tiled: made again, with the denoiser off the device while decoding
-                self._squeeze = True
-                self.ledger.put_back([r.id for r in batch.rows])
-            return
-        except CommonArtError as e:
-            self._fail(batch.rows, e)
-            return
-        except Exception as e:
-            if self.options.debug:
-                traceback.print_exc()
-            self._fail(batch.rows, EngineError(why=f"{type(e).__name__}: {e}"))
-            return
-        words = vocabulary_of(backend.folder.root)
-        device = {"backend": backend.name, "device": backend.device, "dtype": backend.dtype, "libraries": backend.libraries()}
-        for i, (row, request) in enumerate(zip(batch.rows, batch.requests, strict=True)):
-            made = Made(row=row, request=replace(request, model=backend.folder.name), pixels=pixels[i], model=backend.folder.name,
-                        hashes=backend.hashes, loras=backend.loras, backend=device, batch=(batch.size, batch.index + i),
-                        unknown_words=words.unknown(request.prompt) if words else [], cut=batch.features[request.prompt].cut)
-            self._pool.submit(self._write, made)
-
-    def _write(self, made: Made) -> None:
-        row = made.row
-        try:
-            if row.job not in self._jobs:
-                self._jobs[row.job] = self.ledger.job(row.job).name
-            with self._clock("write"):
-                report = save(made, self.ledger, self.name, self._jobs[row.job], self._seal)
-        except (OutputError, LedgerError) as e:
-            report = self._settle(row, e)
-        except CommonArtError as e:
-            self._fail([row], e)
-            return
-        except Exception as e:  # an error of ours must not fall on the next picture
-            if self.options.debug:
-                traceback.print_exc()
-            self._fail([row], EngineError(why=f"{type(e).__name__}: {e}"))
-            return
-        if report is not None:
-            self.say(events.Saved(image=row.id, report=report | {"job": row.job}))
-
-    def _settle(self, row: Row, error: CommonArtError) -> dict[str, Any] | None:
-        """Nothing is lost: the row waits if its file has no name yet, and the queue until the place can be written again."""
-        told = False
-        while True:
-            try:
-                report = settle(self.ledger, row.id, self.name)
-                self.ledger.pause(None, True, error)
-                return report
-            except CommonArtError:
-                if not told:
-                    self.say(events.Paused(error=error.to_wire()))
-                told = True
-                if self._quit.wait(1.0):  # the ledger cannot be written either: the next worker recovers the row
-                    return None
-
-    def _fail(self, rows: Sequence[Row], error: CommonArtError) -> None:
-        self.ledger.fail([r.id for r in rows], error)
-        for row in rows:
-            self.say(events.Failed(image=row.id, prompt=row.request.prompt, error=error.to_wire()))
+        self._finisher.decode(self._backend, item)

@@ -13,7 +13,7 @@ from commonart_desktop.core.i18n import sentence, tr
 from engine.contract.errors import BadFile, CommonArtError
 from engine.contract.version import APP
 
-COMMANDS = ("generate", "queue", "models", "dataset", "train", "show", "bench", "verify", "export", "doctor")
+COMMANDS = ("generate", "queue", "models", "dataset", "train", "evaluate", "copycheck", "show", "bench", "verify", "export", "doctor")
 
 
 def complain(error: CommonArtError, advice: str | None = None) -> None:

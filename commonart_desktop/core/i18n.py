@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import locale
 import os
+import re
 from functools import cache
 from typing import Any
 
@@ -13,6 +14,7 @@ from commonart_desktop.core.settings import load_settings
 from engine.contract.errors import CommonArtError, Phrase
 
 LANGUAGES = ("en", "ja")
+_NOT_SHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")  # also what turns the direction of writing
 
 
 @cache
@@ -56,7 +58,10 @@ def say(phrase: Phrase) -> str:
 
 
 def sentence(error: CommonArtError) -> tuple[str, str]:
-    """What happened and why, and what to do (empty where nothing is known), in the user's language."""
+    """What happened and why, and what to do (empty where nothing is known), in the user's language.
+
+    Words of other people's files may stand in it: control characters, which a terminal would obey, are replaced.
+    """
     fields = error.fields or {"why": str(error)}
     hint = tr(error.hint, **fields) if error.hint else ""
-    return tr(error.message, **fields), hint
+    return _NOT_SHOWN.sub("\ufffd", tr(error.message, **fields)), _NOT_SHOWN.sub("\ufffd", hint)

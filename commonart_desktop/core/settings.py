@@ -55,7 +55,7 @@ def load_settings() -> Settings:
         data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return Settings()
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise BadFile(path=path, why=Phrase("it is not TOML ({reason})", reason=e)) from e
     known = {f.name for f in fields(Settings)}
     for key, value in data.items():

@@ -82,7 +82,7 @@ def made(report: Report) -> list[tuple[str, str]]:
     if not recipe:
         return []
     asked = recipe["request"]
-    return [(tr("prompt"), str(asked["prompt"])), (tr("model"), f"{asked['model']} (SHA-256 {recipe['hashes']['denoiser']})"),
+    return [(tr("prompt"), str(asked["prompt"])), (tr("model"), str(asked["model"])),
             (tr("made with"), f"{recipe['app']}, {recipe['backend']['backend']}, {recipe['backend']['device']}, {recipe['backend']['dtype']}")]
 
 
@@ -116,7 +116,8 @@ def foreign_text(report: Report) -> str:
 def _recipe(report: Report) -> Iterator[str]:
     if report["recipe"] and (line := hidden(report)):
         yield line
-    yield from (f"{name}: {value}" for name, value in made(report))
+    hashed = f" (SHA-256 {report['recipe']['hashes']['denoiser']})" if report["recipe"] else ""
+    yield from (f"{name}: {value}{hashed if name == tr('model') else ''}" for name, value in made(report))
     yield from belief(report)
 
 

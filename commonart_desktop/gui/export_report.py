@@ -76,26 +76,23 @@ class Report:
 
 
 def read_report(chosen: str) -> Report:
-    """The report of an exported folder, or of its ``parity.json``.
+    """The report of an exported folder, or of its ``parity.json``; one without cases and pairs was none.
 
     Raises:
-        BadFile: there is none, it is too large, or it is something else.
+        BadFile: there is none, it is too large, or it is no JSON.
     """
     file = Path(chosen) if Path(chosen).name == NAME else Path(chosen) / NAME
     try:
         with file.open("rb") as opened:
             text = opened.read(MOST_BYTES + 1)
         if len(text) > MOST_BYTES:
-            raise BadFile(path=file, why=Phrase("it is too large"))
+            raise BadFile(path=file, why=Phrase("it is larger than {n} MB", n=MOST_BYTES >> 20))
         data = json.loads(text)
     except OSError as e:
         raise BadFile(path=file, why=system_words(e)) from e
     except (ValueError, RecursionError) as e:
         raise BadFile(path=file, why=Phrase("it is not JSON")) from e
-    report = parse(data, file.parent)
-    if not report.cases and not report.pairs:
-        raise BadFile(path=file, why=Phrase("it is no report of an export"))
-    return report
+    return parse(data, file.parent)
 
 
 def parse(data: Any, folder: Path | None) -> Report:

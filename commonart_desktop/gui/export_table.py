@@ -59,11 +59,12 @@ class CasesModel(QAbstractTableModel):
         """What a cell shows."""
         case = self.cases[row]
         if column == PART:
-            return f"{self.part_name(case.part)} {case.dtype}".strip()
+            mixed = len({c.dtype for c in self.cases if c.dtype}) > 1
+            return f"{self.part_name(case.part)} {case.dtype}".strip() if mixed else self.part_name(case.part)
         if column == SHAPES:
             return "  ".join("×".join(map(str, sides)) for _, sides in case.shapes) or "–"
         if column == BOUNDS:
-            return "–" if case.bound_rms is None else f"{figure(case.bound_most)} / {figure(case.bound_rms)}"
+            return "–" if case.bound_rms is None or case.bound_most is None else f"{case.bound_most:.0e} / {case.bound_rms:.0e}"
         return figure(case.most) if column == MOST else figure(case.rms) if column == RMS else self._words[case.good]
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:

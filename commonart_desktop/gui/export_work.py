@@ -85,6 +85,13 @@ def propose(folder: Path, name: str) -> str:
     return str(folder / name)
 
 
+def inside(folder: Path, name: str) -> str:
+    """The folder itself if nothing is in it, else a new one within."""
+    with os.scandir(folder) as there:
+        empty = next(there, None) is None
+    return str(folder) if empty else propose(folder, name)
+
+
 def look_at_place(out: str, parts: dict[str, str], precision: str) -> Place:
     """Whether the export can go there, and about how much it would write."""
     place = Path(out).expanduser()

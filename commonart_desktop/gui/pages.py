@@ -54,6 +54,7 @@ PAGES = (
     Page("make", QT_TRANSLATE_NOOP("pages", "Make"), "make", "make_page:MakePage"),
     Page("pictures", QT_TRANSLATE_NOOP("pages", "Pictures"), "pictures", "gallery_page:GalleryPage"),
     Page("models", QT_TRANSLATE_NOOP("pages", "Models"), "models", "models_page:ModelsPage"),
+    Page("export", QT_TRANSLATE_NOOP("pages", "Export"), "export", "export_page:ExportPage"),
     Page("verify", QT_TRANSLATE_NOOP("pages", "Verify"), "verify", "verify_page:VerifyPage"),
     Page("settings", QT_TRANSLATE_NOOP("pages", "Settings"), "settings", "settings_page:SettingsPage"),
 )

@@ -16,7 +16,7 @@ from commonart_desktop.gui.models_detail import label
 from commonart_desktop.gui.tasks import Task
 from commonart_desktop.gui.theme import icon
 from commonart_desktop.gui.tokens import SPACE
-from commonart_desktop.gui.verify_detail import shown_text
+from commonart_desktop.gui.verify_detail import breakable, shown_text
 from commonart_desktop.gui.verify_loras import KEY, folders_in
 from commonart_desktop.gui.verify_words import StateMark, chain_words, kind_of, word_of
 from commonart_desktop.gui.verify_work import WANTED, check, stamped
@@ -91,10 +91,10 @@ class ProvenancePanel(QWidget):
     def _tell(self, kind: str, words: str, lines: list[str], licences: list[str]) -> None:
         self.mark.show_kind(kind)
         self.mark.setAccessibleName(word_of(kind))
-        self.state.setText(words)
+        self.state.setText(breakable(words))
         told = self.tr("Licences of what taught it: {licences}").format(licences=", ".join(dict.fromkeys(licences))) if licences else ""
         for where, text in ((self.lines, "\n".join(shown_text(line) for line in lines if line)), (self.licences, shown_text(told))):
-            where.setText(text)
+            where.setText(breakable(text))
             where.setVisible(bool(text))
 
     def busy(self) -> bool:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import Qt, QUrl, Signal
+from PySide6.QtCore import QRect, QSize, Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QGridLayout,
     QHBoxLayout,
     QLabel,
+    QLineEdit,
     QPlainTextEdit,
     QPushButton,
     QTreeWidget,
@@ -25,18 +27,25 @@ from PySide6.QtWidgets import (
 from commonart_desktop.core import verify_text
 from commonart_desktop.core.verify_text import Node
 from commonart_desktop.gui.models_detail import label
-from commonart_desktop.gui.theme import icon
+from commonart_desktop.gui.theme import ICON_SIZE, icon
 from commonart_desktop.gui.tokens import SPACE
 from commonart_desktop.gui.verify_words import JUDGED, StateMark, chain_words, kind_of
 from commonart_desktop.gui.verify_work import named
 
 LONG = 4000  # letters of one value that are shown; the copy has them all
 TEXTS = 20_000  # letters of other tools' text that are shown
+_LONG_WORD = re.compile(r"[!-~]{25,}")
+_FULL = Qt.ItemDataRole.UserRole  # a line of the tree as it is copied
 
 
 def shown_text(text: str) -> str:
     """Text out of a file as people may see it: without signs that do not print or turn the reading direction; lines stay."""
     return "\n".join(verify_text.harmless(line) for line in text.splitlines())
+
+
+def breakable(text: str) -> str:
+    """The same to the eye, with places to break in paths, hashes and other long words: else they widen what holds them."""
+    return _LONG_WORD.sub(lambda m: "\u200b".join(re.findall(r".{1,8}", m[0])), text)
 
 
 class ChainTree(QTreeWidget):
@@ -49,6 +58,7 @@ class ChainTree(QTreeWidget):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setTabKeyNavigation(False)
+        self._fitting = False
         self._icons = {state: icon(name) for state, name in JUDGED.items()}
         self.itemExpanded.connect(self._fit)
         self.itemCollapsed.connect(self._fit)
@@ -64,7 +74,8 @@ class ChainTree(QTreeWidget):
 
     def _item(self, node: Node) -> QTreeWidgetItem:
         text = shown_text(node.text).replace("\n", " ")
-        item = QTreeWidgetItem([text])
+        item = QTreeWidgetItem([breakable(text)])
+        item.setData(0, _FULL, text)
         item.setToolTip(0, html.escape(text))
         if node.state in self._icons:
             item.setIcon(0, self._icons[node.state])
@@ -77,7 +88,7 @@ class ChainTree(QTreeWidget):
         found: list[str] = []
 
         def walk(item: QTreeWidgetItem) -> None:
-            found.append(item.text(0))
+            found.append(str(item.data(0, _FULL)))
             for n in range(item.childCount()):
                 walk(item.child(n))
 
@@ -88,7 +99,17 @@ class ChainTree(QTreeWidget):
     def copy_current(self) -> None:
         """The line with the focus, to the clipboard."""
         if (item := self.currentItem()) is not None:
-            QGuiApplication.clipboard().setText(item.text(0))
+            QGuiApplication.clipboard().setText(str(item.data(0, _FULL)))
+
+    def _give_height(self, item: QTreeWidgetItem) -> None:
+        """What its text needs when wrapped: the view itself would give it one line and cut."""
+        depth, parent = 1, item.parent()
+        while parent is not None:
+            depth, parent = depth + 1, parent.parent()
+        room = self.viewport().width() - depth * self.indentation() - (0 if item.icon(0).isNull() else ICON_SIZE + SPACE["xs"]) - SPACE["m"]
+        needed = self.fontMetrics().boundingRect(QRect(0, 0, max(60, room), 10_000), Qt.TextFlag.TextWordWrap, item.text(0)).height() + SPACE["xs"]
+        if item.sizeHint(0).height() != needed:
+            item.setSizeHint(0, QSize(60, needed))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -99,10 +120,15 @@ class ChainTree(QTreeWidget):
         self._fit()
 
     def _fit(self, *_: object) -> None:
-        self.doItemsLayout()
+        if self._fitting:
+            return
+        self._fitting = True
         last, item = None, self.topLevelItem(0)
         while item is not None:
+            self._give_height(item)
             last, item = item, self.itemBelow(item)
+        self.doItemsLayout()
+        self._fitting = False
         bottom = self.visualItemRect(last).bottom() + self.verticalOffset() if last is not None else 0
         self.setFixedHeight(bottom + 2 * self.frameWidth() + SPACE["xs"])
 
@@ -115,7 +141,9 @@ class VerifyDetail(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.report: dict[str, Any] | None = None
-        self.title, self.place = label(role="title"), label(role="muted")
+        self.title = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText)
+        self.title.setProperty("role", "title")
+        self.place = QLineEdit(readOnly=True, accessibleName=self.tr("File"))  # a path has nowhere to break: a line that scrolls
         self.mark, self.state = StateMark(), label(role="section")
         self.findings, self.belief = label(), label(role="hint")
         self.open = QPushButton(icon("folder"), self.tr("Open folder"), clicked=self._open)
@@ -156,10 +184,12 @@ class VerifyDetail(QWidget):
 
     def show_report(self, report: dict[str, Any] | None, path: str) -> None:
         """One picture's report; None for one that is not checked yet, with an empty ``path`` for none at all."""
-        self.report = report
-        self.title.setText(shown_text(named(path)) if path else self.tr("Select a picture to see what is known of it."))
-        self.place.setText(shown_text(path))
-        self.open.setVisible(bool(path))
+        self.report, self._path = report, path
+        self.title.setText(breakable(shown_text(named(path))) if path else self.tr("Select a picture to see what is known of it."))
+        self.place.setText(path)
+        self.place.setToolTip(html.escape(path))
+        for widget in (self.place, self.open):
+            widget.setVisible(bool(path))
         kind = kind_of(report)
         self.mark.show_kind(kind)
         self.mark.setVisible(bool(path))
@@ -169,14 +199,14 @@ class VerifyDetail(QWidget):
         else:
             words = shown_text(verify_text.state(report))
             self._text(self.state, words[:1].upper() + words[1:])
-            self._text(self.findings, "\n".join([chain_words(report)] * (kind == "doubtful") + [shown_text(line) for line in verify_text.findings(report)]))
+            self._text(self.findings, "\n".join([chain_words(report)] * (verify_text.chain_state(report) == "bad") + [shown_text(line) for line in verify_text.findings(report)]))
         self._show_recipe(report)
         self._show_chain(report)
         self._show_texts(report)
 
     @staticmethod
     def _text(where: QLabel, text: str) -> None:
-        where.setText(text)
+        where.setText(breakable(text))
         where.setVisible(bool(text))
 
     def _show_recipe(self, report: dict[str, Any] | None) -> None:
@@ -187,7 +217,7 @@ class VerifyDetail(QWidget):
         told = verify_text.made(report) if report else []
         for row, (name, value) in enumerate(told):
             self.grid.addWidget(label(name, "muted"), row, 0, Qt.AlignmentFlag.AlignTop)
-            self.grid.addWidget(label(shown_text(value[:LONG])), row, 1)
+            self.grid.addWidget(label(breakable(shown_text(value[:LONG]))), row, 1)
         for widget in (self.recipe_title, self.copy_recipe):
             widget.setVisible(bool(told))
         lines = [verify_text.hidden(report), *verify_text.belief(report), verify_text.labelled(report)] if report and told else []
@@ -198,7 +228,7 @@ class VerifyDetail(QWidget):
         for widget in (self.chain_title, self.tree):
             widget.setVisible(root is not None)
         self.tree.show_tree(root)
-        note = chain_words(report) if report and root else ""
+        note = chain_words(report) if report and root and verify_text.chain_state(report) == "missing" else ""
         self._text(self.chain_note, note or (self.tr("No LoRA had a part in it.") if report and root and not report["chain"] else ""))
         self.loras.setVisible(bool(report and any(not link["file"] for link in report["chain"])))
 
@@ -216,4 +246,4 @@ class VerifyDetail(QWidget):
             QGuiApplication.clipboard().setText(json.dumps(self.report["recipe"], ensure_ascii=False, indent=1))
 
     def _open(self) -> None:
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(Path(self.place.text()).parent)))
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(Path(self._path).parent)))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QIODevice, QLocale, QMimeData, QSaveFile, Qt
+from PySide6.QtCore import QCoreApplication, QIODevice, QLocale, QMimeData, QSaveFile, Qt
 from PySide6.QtGui import QAction, QDragEnterEvent, QDragLeaveEvent, QDropEvent, QGuiApplication, QKeySequence, QShowEvent
 from PySide6.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QProgressBar, QPushButton, QSplitter, QStackedWidget, QToolButton, QVBoxLayout, QWidget
 
@@ -41,6 +42,10 @@ def paths_of(mime: QMimeData) -> list[str]:
     return [line for line in lines if line and "\0" not in line and Path(line).is_absolute()]
 
 
+def _stop(thumbnails: Thumbnails, *_: object) -> None:
+    thumbnails.stop()
+
+
 class VerifyPage(QWidget):
     """A list of pictures, and beside it all about the selected one."""
 
@@ -49,7 +54,10 @@ class VerifyPage(QWidget):
         self._context = context
         self.setAcceptDrops(True)
         self.thumbnails = Thumbnails(home() / "cache" / "thumbnails")
-        self.destroyed.connect(self.thumbnails.stop)
+        stop = partial(_stop, self.thumbnails)  # holds it: its threads must end before it goes
+        self.destroyed.connect(stop)
+        if (app := QCoreApplication.instance()) is not None:
+            app.aboutToQuit.connect(stop)
         self.model = VerifyModel(self)
         self.loras = LoraFolders(context.state)
         self.checker = Checker(self, self.loras.folders)
@@ -160,8 +168,6 @@ class VerifyPage(QWidget):
 
     def shots(self) -> Iterator[str]:
         """Further states, for the screenshots: the pictures of the output folder, checked."""
-        from PySide6.QtCore import QCoreApplication
-
         self.add([str(self._context.out)])
         while self.busy():
             QCoreApplication.processEvents()
@@ -193,8 +199,8 @@ class VerifyPage(QWidget):
             self._context.notices.say(self.tr("The clipboard holds no files and no full paths."))
 
     def _choose_files(self) -> None:
-        kinds = self.tr("Pictures") + f" ({' '.join('*' + e for e in ENDINGS)})"
-        found, _ = QFileDialog.getOpenFileNames(self, self.tr("Choose pictures"), str(self._context.out), f"{kinds};;{self.tr('All files')} (*)")
+        kinds, every = self.tr("Pictures") + f" ({' '.join('*' + e for e in ENDINGS)})", self.tr("All files")
+        found, _ = QFileDialog.getOpenFileNames(self, self.tr("Choose pictures"), str(self._context.out), f"{kinds};;{every} (*)")
         self.add(found)
 
     def _choose_folder(self) -> None:

@@ -27,17 +27,17 @@ def kind_of(report: dict[str, Any] | None) -> str:
 
 def word_of(kind: str) -> str:
     """In the language in force."""
-    tr = QCoreApplication.translate
-    return {"waiting": tr("VerifyWords", "not checked yet"), "valid": tr("VerifyWords", "intact"), "doubtful": tr("VerifyWords", "origin in doubt"),
-            "changed": tr("VerifyWords", "changed"), "expired": tr("VerifyWords", "certificate expired"), "unsigned": tr("VerifyWords", "not signed"),
-            "foreign": tr("VerifyWords", "signer unknown"), "unreadable": tr("VerifyWords", "unreadable")}[kind]
+    return {
+        "waiting": QCoreApplication.translate("VerifyWords", "not checked yet"), "valid": QCoreApplication.translate("VerifyWords", "intact"),
+        "doubtful": QCoreApplication.translate("VerifyWords", "origin in doubt"), "changed": QCoreApplication.translate("VerifyWords", "changed"),
+        "expired": QCoreApplication.translate("VerifyWords", "certificate expired"), "unsigned": QCoreApplication.translate("VerifyWords", "not signed"),
+        "foreign": QCoreApplication.translate("VerifyWords", "signer unknown"), "unreadable": QCoreApplication.translate("VerifyWords", "unreadable")}[kind]
 
 
 def chain_words(report: dict[str, Any]) -> str:
     """What is to be said of the whole chain; empty where nothing is."""
-    tr = QCoreApplication.translate
-    return {"bad": tr("VerifyWords", "Something in what it was made from does not fit: see below."),
-            "missing": tr("VerifyWords", "Not all that it was made from is at hand.")}.get(chain_state(report), "")
+    return {"bad": QCoreApplication.translate("VerifyWords", "Something in what it was made from does not fit: see below."),
+            "missing": QCoreApplication.translate("VerifyWords", "Not all that it was made from is at hand.")}.get(chain_state(report), "")
 
 
 class StateMark(QWidget):

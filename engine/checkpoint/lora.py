@@ -151,16 +151,28 @@ def _pairs(path: Path, table: dict[str, Entry], modules: dict[str, tuple[int, ..
     return pairs
 
 
-def layers_of(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Weight shapes (out, in) of every linear layer of a PixArt transformer, by diffusers' names."""
-    width = int(config.get("num_attention_heads", 16)) * int(config.get("attention_head_dim", 72))
-    caption = int(config.get("caption_channels") or 4096)
-    patch = int(config.get("patch_size", 2)) ** 2 * int(config.get("out_channels") or 8)
+def layers_of(config: dict[str, Any], path: Path = Path("config.json")) -> dict[str, tuple[int, ...]]:
+    """Weight shapes (out, in) of every linear layer of a PixArt transformer, by diffusers' names.
+
+    Raises:
+        BrokenWeights: a number of the config (``path``) is none, or beyond any model.
+    """
+    def whole(name: str, usual: int) -> int:
+        number = config.get(name)
+        if number is None:
+            return usual
+        if type(number) is not int or not 1 <= number <= 100_000:
+            raise BrokenWeights(path=path, why=Phrase("its part {part} makes no sense", part=name))
+        return number
+
+    width = whole("num_attention_heads", 16) * whole("attention_head_dim", 72)
+    caption = whole("caption_channels", 4096)
+    patch = whole("patch_size", 2) ** 2 * whole("out_channels", 8)
     found: dict[str, tuple[int, ...]] = {
         "adaln_single.emb.timestep_embedder.linear_1": (width, 256), "adaln_single.emb.timestep_embedder.linear_2": (width, width),
         "adaln_single.linear": (6 * width, width), "caption_projection.linear_1": (width, caption), "caption_projection.linear_2": (width, width),
         "proj_out": (patch, width)}
-    for n in range(int(config.get("num_layers", 28))):
+    for n in range(min(whole("num_layers", 28), 1000)):
         block = f"transformer_blocks.{n}"
         for part in ("attn1", "attn2"):
             found |= {f"{block}.{part}.{leaf}": (width, width) for leaf in ("to_q", "to_k", "to_v", "to_out.0")}
@@ -175,7 +187,7 @@ def open_lora(name: str, scale: float, folder: ModelFolder) -> LoraFile:
         UnknownLora, BrokenWeights, LoraForOther
     """
     path = locate_lora(name)
-    pairs = _pairs(path, read_header(path), layers_of(folder.denoiser_config))
+    pairs = _pairs(path, read_header(path), layers_of(folder.denoiser_config, folder.denoiser / "config.json"))
     told = told_by(path)
     base = told.get("base_model_sha256")
     return LoraFile(path.stem, path, examined(path), scale, pairs, told, strange=base is not None and base != folder.hashes()["denoiser"])

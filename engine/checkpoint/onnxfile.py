@@ -205,7 +205,7 @@ def promised(root: Path) -> dict[str, str]:
         return {}
     files = read_config(root / MANIFEST).get("files")
     if isinstance(files, list):
-        files = {row.get("path"): row for row in files if isinstance(row, dict)}
+        files = {row["path"]: row for row in files if isinstance(row, dict) and isinstance(row.get("path"), str)}
     if not isinstance(files, dict):
         raise BrokenWeights(path=root / MANIFEST, why=Phrase("its table cannot be read"))
     return {str(k): str(v.get("sha256") if isinstance(v, dict) else v) for k, v in files.items()}

@@ -56,8 +56,8 @@ class CommonArtError(Exception):
 
     def to_wire(self) -> dict[str, Any]:
         """JSON-ready: what ``from_wire`` rebuilds on the other side."""
-        fields = {k: {"template": v.template, "fields": v.fields} if isinstance(v, Phrase) else
-                  v if isinstance(v, (int, float)) else str(v) for k, v in self.fields.items()}
+        fields = {k: {"template": v.template, "fields": {n: f if isinstance(f, (int, float, str)) else str(f) for n, f in v.fields.items()}}
+                  if isinstance(v, Phrase) else v if isinstance(v, (int, float)) else str(v) for k, v in self.fields.items()}
         return {"kind": self.kind, "message": str(self), "hint": self.advice, "fields": fields}
 
 

@@ -144,7 +144,7 @@ def decode(line: str) -> Event:
     try:
         data = json.loads(line)
         return _KINDS[data.pop("event")](**data)
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         raise ProtocolError(why=Phrase("it is not an event of protocol {n}", n=PROTOCOL)) from e
 
 
@@ -152,7 +152,7 @@ def decode_command(line: str) -> str:
     """The command in a line such as ``{"command": "pause"}``. Raises ProtocolError."""
     try:
         command = json.loads(line)["command"]
-    except (ValueError, KeyError, TypeError) as e:
+    except (ValueError, KeyError, TypeError, RecursionError) as e:
         raise ProtocolError(why=Phrase("it is not a command")) from e
     if command not in COMMANDS:
         raise ProtocolError(why=Phrase("it is not a command"))

@@ -67,7 +67,7 @@ def _clean(text: str) -> str:
 
 def _component(text: str) -> str:
     """One folder or file name that Windows, macOS and Linux all take."""
-    text = text.strip().strip(".").strip() or "_"
+    text = _clean(text).strip(".").strip() or "_"
     if text.split(".")[0].rstrip().lower() in _RESERVED:
         text = "_" + text
     while len(text.encode("utf-8")) > _LONGEST:
@@ -94,4 +94,5 @@ def render(template: str, request: ImageRequest, *, job: str = "", image: int | 
         if field is not None:
             value = _clean(values[field])
             text += value[: int(spec)].strip() if spec else value
-    return PurePosixPath(*(_component(p) for p in text.split("/") if p.strip()))
+    # a name of nothing but empty fields would be the folder itself
+    return PurePosixPath(*([_component(p) for p in text.split("/") if p.strip()] or ["_"]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 from engine.contract.errors import UnknownJob
 from engine.contract.ledger_file import STATES, connect, told
-from engine.contract.queue_rows import COLUMNS, JOB_ORDER, LINE_COLUMNS, Job, Line, Row, line_of, row_of
+from engine.contract.queue_rows import COLUMNS, JOB_ORDER, LINE_COLUMNS, Job, Line, Row, job_of, json_object, line_of, row_of
 from engine.contract.seam import operation
 
 
@@ -52,11 +51,11 @@ class Reading:
         rows = self._read("SELECT * FROM jobs WHERE id = ?", (job,))
         if not rows:
             raise UnknownJob(job=job)
-        return Job(**dict(rows[0]) | {"paused": bool(rows[0]["paused"])})
+        return job_of(rows[0])
 
     def jobs(self) -> list[Job]:
         """In the order they will run."""
-        return [Job(**dict(r) | {"paused": bool(r["paused"])}) for r in self._read(f"SELECT * FROM jobs ORDER BY {JOB_ORDER}")]
+        return [job_of(r) for r in self._read(f"SELECT * FROM jobs ORDER BY {JOB_ORDER}")]
 
     def counts(self) -> dict[str, int]:
         """state -> rows, by the jobs' own counters."""
@@ -116,14 +115,14 @@ class Reading:
         return [row_of(r) for r in found]
 
     def recipe(self, image: int) -> dict[str, Any] | None:
-        """The recipe of a finished row."""
+        """The recipe of a finished row; None where there is none that can be read."""
         found = self._read("SELECT recipe FROM images WHERE id = ?", (image,))
-        return json.loads(found[0]["recipe"]) if found and found[0]["recipe"] else None
+        return json_object(found[0]["recipe"]) if found else None
 
     def paused(self) -> tuple[bool, dict[str, Any] | None]:
         """Whether the whole queue is paused, and the error that paused it, if one did."""
         values = {r["key"]: r["value"] for r in self._read("SELECT * FROM control WHERE key IN ('paused', 'reason')")}
-        return values.get("paused") == "1", json.loads(values["reason"]) if values.get("reason") else None
+        return values.get("paused") == "1", json_object(values.get("reason"))
 
     def every(self) -> Iterator[tuple[Job, Row]]:
         """All rows in running order, read page by page."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from engine.contract.errors import CommonArtError, LedgerError, Phrase
+from engine.contract.ledger_file import STATES
 from engine.contract.request import ImageRequest
 
 JOB_ORDER = "priority DESC, place, id"
@@ -84,12 +85,46 @@ def damaged() -> dict[str, Any]:
     return LedgerError(why=Phrase("This row of the queue is damaged")).to_wire()
 
 
+def json_object(text: Any) -> dict[str, Any] | None:
+    """What a cell holds as JSON; None for anything else."""
+    try:
+        found = json.loads(text) if text else None
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _number(value: Any, kind: type[int] | type[float] = int) -> Any:
+    """SQLite keeps any value in any column: a number, or 0 for what is none."""
+    return kind(value) if isinstance(value, (int, float)) else kind(0)
+
+
+def job_of(r: sqlite3.Row) -> Job:
+    """Out of all columns of ``jobs``; what makes no sense is 0 or ``?``."""
+    return Job(id=r["id"], name=r["name"] if isinstance(r["name"], str) else "?", created=_number(r["created"], float), priority=_number(r["priority"]),
+               place=_number(r["place"], float), paused=bool(r["paused"]), **{s: _number(r[s]) for s in STATES})
+
+
+def _error(text: Any) -> dict[str, Any] | None:
+    """An error as it was written. Raises ValueError for anything else."""
+    error = json.loads(text) if text else None
+    if error is not None and not (isinstance(error, dict) and all(isinstance(error.get(k), str) for k in ("kind", "message", "hint"))
+                                  and isinstance(error.get("fields", {}), dict)):
+        raise ValueError
+    return error
+
+
 def row_of(r: sqlite3.Row) -> Row:
     """Out of ``COLUMNS``; a row that makes no sense is told by ``unreadable`` and its error."""
     data = dict(r)
+    texts = {k: data[k] if isinstance(data[k], str) else None for k in ("pending", "path", "pixel_sha256", "worker")}
+    strange = any(data[k] is not None and texts[k] is None for k in texts)
+    data |= texts | {k: _number(data[k]) for k in ("attempts", "deaths")}
     try:
+        if strange:
+            raise ValueError
         data["request"] = ImageRequest.from_dict(json.loads(data["request"]))
-        data["error"] = json.loads(data["error"]) if data["error"] else None
+        data["error"] = _error(data["error"])
     except (CommonArtError, ValueError, TypeError, AttributeError, RecursionError):
         data["request"], data["unreadable"] = ImageRequest(prompt="?", seed=0), True
         data["error"] = damaged()
@@ -102,11 +137,11 @@ def line_of(r: sqlite3.Row) -> Line:
     try:
         q = json.loads(request)
         prompt, seed, steps = q["prompt"], q["seed"], q.get("steps", _STEPS)
-        if type(prompt) is not str or type(seed) is not int or type(steps) is not int:
+        if type(prompt) is not str or type(seed) is not int or type(steps) is not int or not isinstance(path, str | None):
             raise ValueError
-        return Line(image, job, state, attempts, prompt, seed, steps, q.get("width"), q.get("height"), json.loads(error) if error else None, path)
+        return Line(image, job, state, attempts, prompt, seed, steps, q.get("width"), q.get("height"), _error(error), path)
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
-        return Line(image, job, state, attempts, "?", 0, _STEPS, None, None, damaged(), path)
+        return Line(image, job, state, attempts, "?", 0, _STEPS, None, None, damaged(), path if isinstance(path, str) else None)
 
 
 def as_line(row: Row) -> Line:

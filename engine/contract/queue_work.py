@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +17,7 @@ from engine.contract.queue_read import Reading
 from engine.contract.queue_rows import COLUMNS, JOB_ORDER, Row, row_of
 
 MAX_DEATHS = 3
+PLAIN_NAME = re.compile(r"[\w-]{1,100}")  # of a worker
 
 
 class Working(Reading):
@@ -22,6 +25,8 @@ class Working(Reading):
 
     def lock_file(self, worker: str) -> Path:
         """The file whose lock is that worker's lease."""
+        if not PLAIN_NAME.fullmatch(str(worker)):  # a ledger from elsewhere may hold any text here, and it becomes a file's name
+            worker = hashlib.sha256(str(worker).encode("utf-8", "surrogatepass")).hexdigest()
         return self.path.with_name(f"{self.path.name}.worker-{worker}.lock")
 
     def claim(self, worker: str, choose: Callable[[Sequence[Row]], Sequence[Row]], *, look: int = 128) -> list[Row]:

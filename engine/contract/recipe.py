@@ -60,6 +60,9 @@ def check(recipe: Any) -> None:
         raise wrong("batch")
     if not all(isinstance(recipe.get(k), str) for k in ("app", "pixel_sha256")):
         raise wrong("app")
+    loras = recipe.get("loras", [])
+    if not isinstance(loras, list) or not all(isinstance(one, dict) and isinstance(one.get("name"), str) and isinstance(one.get("sha256"), str) for one in loras):
+        raise wrong("loras")
 
 
 def request_of(recipe: dict[str, Any]) -> ImageRequest:

@@ -1,8 +1,8 @@
 """Weights of matrix products in eight bits, activations quantised as they come.
 
-The graph that ONNX Runtime's ``quantize_dynamic`` writes for MatMul, per channel, and which ONNX Runtime runs as one kernel
-(DynamicQuantizeLinear, MatMulInteger, Cast, Mul). Made here tensor by tensor, since that function holds the whole model
-several times over and asks onnx for shapes that it cannot infer for these graphs.
+The nodes that ONNX Runtime's ``quantize_dynamic`` writes for MatMul, per channel: DynamicQuantizeLinear, MatMulInteger,
+Cast, Mul. Made here tensor by tensor, since that function loads the whole model and asks onnx for shapes that it cannot
+infer for these graphs.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
                 xmp = image.info.get("xmp", b"")
                 found = re.search(r"<ca:recipe>(.*?)</ca:recipe>", xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else xmp, re.S)
                 packed = unescape(found[1]) if found else ""
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e:
+        except (OSError, ValueError, SyntaxError, AssertionError, Image.DecompressionBombError) as e:
             raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG picture")) from e
     try:
         recipe = json.loads(packed)

@@ -14,6 +14,7 @@ from engine.contract import recipe as recipes
 from engine.contract.errors import BadTemplate, CommonArtError, DiskFull, Phrase
 from engine.contract.naming import DEFAULT, render
 from engine.contract.queue import Ledger, Row
+from engine.contract.queue_work import PLAIN_NAME
 from engine.contract.request import ImageRequest
 from engine.contract.version import APP
 from engine.output import atomic
@@ -126,7 +127,7 @@ def recover(ledger: Ledger, tell: Callable[[Row, CommonArtError], None] | None =
 
     The files go first: a row that is home is not looked at again, should this process die too.
     """
-    places = {(Path(r.request.out), r.worker) for r in ledger.stranded() if r.request.out and r.worker}
+    places = {(Path(r.request.out), r.worker) for r in ledger.stranded() if r.request.out and r.worker and PLAIN_NAME.fullmatch(r.worker)}
     for folder, worker in places:
         if folder.is_dir():
             atomic.sweep(folder, label_of("*", worker))

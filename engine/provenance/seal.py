@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +13,10 @@ from engine.contract.errors import CommonArtError, SigningFailed
 from engine.output.image import to_bytes
 from engine.provenance.hidden import hide
 from engine.provenance.policy import Policy
-from engine.provenance.sign import Signer
 from engine.provenance.xmp import label_of
+
+if TYPE_CHECKING:
+    from engine.provenance.sign import Signer
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Seal:
         with self._lock:
             if self._signer is None and not self._hopeless:
                 try:
+                    from engine.provenance.sign import Signer  # its libraries may be missing: pictures are made all the same
+
                     self._signer = Signer(self.policy)
                 except Exception as e:  # a library that does not load costs the signature, not the picture
                     self._hopeless = True

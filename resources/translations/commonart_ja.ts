@@ -2,7 +2,7 @@
 <!DOCTYPE TS>
 <TS version="2.1" language="ja" sourcelanguage="en">
 <context>
-    <name></name>
+    <name />
     <message>
         <source>it must not be empty</source>
         <translation>空にはできません</translation>
@@ -103,7 +103,110 @@
     </message>
 </context>
 <context>
+    <name>CasesModel</name>
+    <message>
+        <source>Part</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Shapes</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Largest error</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>RMS error</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Bounds</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Result</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Text encoder</source>
+        <translation>テキストエンコーダー</translation>
+    </message>
+    <message>
+        <source>Denoiser</source>
+        <translation>デノイザー</translation>
+    </message>
+    <message>
+        <source>VAE decoder</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>VAE encoder</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>within</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>missed</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>not reached</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Largest error, relative to the largest number</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>RMS error, relative to the RMS of PyTorch's numbers</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>What the largest and the RMS error may be at most</source>
+        <translation type="unfinished" />
+    </message>
+</context>
+<context>
     <name>ComposeForm</name>
+    <message>
+        <source>Quality</source>
+        <translation>品質</translation>
+    </message>
+    <message>
+        <source>Exact</source>
+        <translation>正確</translation>
+    </message>
+    <message>
+        <source>The very picture that the seed stands for.</source>
+        <translation>シードが表す画像そのものを作ります。</translation>
+    </message>
+    <message>
+        <source>Balanced</source>
+        <translation>バランス</translation>
+    </message>
+    <message>
+        <source>Faster, with differences that are hard to see.</source>
+        <translation>速くなります。違いはほとんど分かりません。</translation>
+    </message>
+    <message>
+        <source>Fast</source>
+        <translation>高速</translation>
+    </message>
+    <message>
+        <source>Much faster; details differ from the exact picture.</source>
+        <translation>かなり速くなります。細部は「正確」と異なります。</translation>
+    </message>
+    <message>
+        <source>Draft</source>
+        <translation>下書き</translation>
+    </message>
+    <message>
+        <source>The fastest, to try out prompts.</source>
+        <translation>最も速く、プロンプトの試し描きに向きます。</translation>
+    </message>
     <message>
         <source>Steps</source>
         <translation>ステップ数</translation>
@@ -167,6 +270,10 @@
     <message>
         <source>Model</source>
         <translation>モデル</translation>
+    </message>
+    <message>
+        <source>LoRA</source>
+        <translation>LoRA</translation>
     </message>
     <message>
         <source>Size</source>
@@ -284,8 +391,8 @@
         <translation>{name}はここでは使えません。</translation>
     </message>
     <message>
-        <source>Drop a list of prompts ({lists}) or a picture made by this program ({pictures}).</source>
-        <translation>プロンプトの一覧（{lists}）か、このアプリで作った画像（{pictures}）をドロップしてください。</translation>
+        <source>Drop a list of prompts ({lists}), a picture made by this program ({pictures}), or a LoRA ({lora}).</source>
+        <translation>プロンプトの一覧（{lists}）、このプログラムで作った画像（{pictures}）、LoRA（{lora}）のいずれかをドロップしてください。</translation>
     </message>
     <message>
         <source>The settings are those of {name}</source>
@@ -317,6 +424,10 @@
     <message>
         <source>What to do</source>
         <translation>対処</translation>
+    </message>
+    <message>
+        <source>Attempts</source>
+        <translation>試行回数</translation>
     </message>
     <message>
         <source>Prompt</source>
@@ -395,6 +506,25 @@
     </message>
 </context>
 <context>
+    <name>DropArea</name>
+    <message>
+        <source>Drop pictures or folders here</source>
+        <translation>画像やフォルダーをここにドロップ</translation>
+    </message>
+    <message>
+        <source>See who signed a picture, whether it was changed since, how it was made, and under which licences its LoRAs were taught. Pictures of other tools are read, too. Nothing leaves this computer.</source>
+        <translation>画像の署名者、署名後の変更の有無、生成の記録、LoRAの学習に使われた画像のライセンスを確かめます。ほかのツールの画像も読み取ります。データがこのコンピューターの外に出ることはありません。</translation>
+    </message>
+    <message>
+        <source>Choose pictures…</source>
+        <translation>画像を選ぶ…</translation>
+    </message>
+    <message>
+        <source>Choose a folder…</source>
+        <translation>フォルダーを選ぶ…</translation>
+    </message>
+</context>
+<context>
     <name>EditPanel</name>
     <message>
         <source>as it is</source>
@@ -437,23 +567,199 @@
         <translation>サンプラー</translation>
     </message>
     <message>
+        <source>Output folder</source>
+        <translation>出力先</translation>
+    </message>
+    <message>
         <source>Change the {count} waiting picture(s) of “{name}”</source>
         <translation>「{name}」の待機中{count}枚を変更</translation>
     </message>
 </context>
 <context>
-    <name>FilterBar</name>
+    <name>EmptyQueue</name>
     <message>
-        <source>Search prompts and settings</source>
-        <translation>プロンプトと設定を検索</translation>
+        <source>Write a prompt</source>
+        <translation>プロンプトを書く</translation>
     </message>
+    <message>
+        <source>Go to the prompt field</source>
+        <translation>プロンプトの入力欄へ移動</translation>
+    </message>
+    <message>
+        <source>Show all</source>
+        <translation>すべて表示</translation>
+    </message>
+    <message>
+        <source>Nothing here matches.</source>
+        <translation>条件に合うものがありません。</translation>
+    </message>
+    <message>
+        <source>Pictures to be made wait here, in the order in which they are made.</source>
+        <translation>これから作る画像が、作る順に並びます。</translation>
+    </message>
+    <message>
+        <source>Write a prompt and press Ctrl+Enter to add the first ones, or drop a text, CSV or JSONL file of prompts on the form. The list survives a crash, a power cut and closing this window.</source>
+        <translation>プロンプトを書いてCtrl+Enterで追加するか、テキスト・CSV・JSONLのファイルを入力欄へドロップしてください。一覧は異常終了や停電でも、ウィンドウを閉じても失われません。</translation>
+    </message>
+</context>
+<context>
+    <name>EmptyState</name>
+    <message>
+        <source>No picture fits</source>
+        <translation>条件に合う画像がありません</translation>
+    </message>
+    <message>
+        <source>Every word must occur in the prompt or the settings.</source>
+        <translation>プロンプトか設定に、すべての語が含まれている必要があります。</translation>
+    </message>
+    <message>
+        <source>Show all pictures</source>
+        <translation>すべての画像を表示</translation>
+    </message>
+    <message>
+        <source>Looking through the folders…</source>
+        <translation>フォルダーを調べています…</translation>
+    </message>
+    <message>
+        <source>Your pictures will be here</source>
+        <translation>作った画像がここに並びます</translation>
+    </message>
+    <message>
+        <source>Find, compare and rate what you made, and make more of what you like.</source>
+        <translation>作った画像を探し、比べ、評価して、気に入ったものからさらに作れます。</translation>
+    </message>
+    <message>
+        <source>Make pictures</source>
+        <translation>画像を作る</translation>
+    </message>
+</context>
+<context>
+    <name>ExportForm</name>
+    <message>
+        <source>Output folder</source>
+        <translation>出力先</translation>
+    </message>
+    <message>
+        <source>Choose a folder</source>
+        <translation>フォルダーを選ぶ</translation>
+    </message>
+    <message>
+        <source>Export</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Writes a model as ONNX graphs that run without PyTorch, and proves them against it before the folder is there.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Parts that it lacks</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Model</source>
+        <translation>モデル</translation>
+    </message>
+    <message>
+        <source>LoRA</source>
+        <translation>LoRA</translation>
+    </message>
+    <message>
+        <source>Precision</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>{model} is only a denoiser. Choose the folders of its other parts; they are remembered for it.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>About {need} will be written; {free} are free.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>The disk is too small for it: about {need} are needed, {free} are free. Free some space or choose another disk.</source>
+        <translation type="unfinished" />
+    </message>
+</context>
+<context>
+    <name>ExportPage</name>
+    <message>
+        <source>Export</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Open a report…</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Export ({keys})</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Show the proof of an export made before ({keys})</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Stop the export; nothing of it is kept ({keys})</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>The proof will stand here</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Every graph is compared with PyTorch on several shapes, then whole pictures from the same noise. An export that misses its bound is removed.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>What comes out is a folder that this program, and other tools for ONNX, can use on machines without PyTorch.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>The export to {folder} was stopped when the window was closed; nothing of it was kept.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>{model} is exported and proved.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>The export of {model} failed.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Show</source>
+        <translation>表示</translation>
+    </message>
+    <message>
+        <source>The export of {model} was stopped; nothing of it was kept.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Open a report</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>{path} is no report of an export.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>New pictures are made with {name}.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Undo</source>
+        <translation>元に戻す</translation>
+    </message>
+</context>
+<context>
+    <name>FilterBar</name>
     <message>
         <source>Search</source>
         <translation>検索</translation>
     </message>
     <message>
-        <source>Every word must occur (Ctrl+F)</source>
-        <translation>すべての語を含むものを探します（Ctrl+F）</translation>
+        <source>Search prompts and settings: every word must occur, as in: rain seed:7 steps:20 sampler:euler (Ctrl+F)</source>
+        <translation>プロンプトと設定を検索します。すべての語を含むものを探します。例：雨 seed:7 steps:20 sampler:euler（Ctrl+F）</translation>
     </message>
     <message>
         <source>Order</source>
@@ -517,6 +823,13 @@
     </message>
 </context>
 <context>
+    <name>Finder</name>
+    <message>
+        <source>Nothing of this name was found.</source>
+        <translation>該当するものはありません。</translation>
+    </message>
+</context>
+<context>
     <name>FirstRun</name>
     <message>
         <source>Make your first picture</source>
@@ -529,7 +842,7 @@
     </message>
 </context>
 <context>
-    <name>GalleryPage</name>
+    <name>GalleryActions</name>
     <message>
         <source>Use these settings</source>
         <translation>この設定を使う</translation>
@@ -567,56 +880,16 @@
         <translation>ごみ箱に移動</translation>
     </message>
     <message>
+        <source>Bring back what was deleted</source>
+        <translation>削除した画像を戻す</translation>
+    </message>
+    <message>
         <source>Rating {n}</source>
         <translation>評価{n}</translation>
     </message>
     <message>
         <source>No rating</source>
         <translation>評価なし</translation>
-    </message>
-    <message>
-        <source>The list of pictures was damaged and is made anew. Stars and ratings are in {path}.</source>
-        <translation>画像の一覧が壊れていたため作り直しています。スターと評価は{path}に残っています。</translation>
-    </message>
-    <message>
-        <source>Show the pictures of a folder</source>
-        <translation>フォルダーの画像を表示</translation>
-    </message>
-    <message>
-        <source>The list of pictures cannot be used ({why}).</source>
-        <translation>画像の一覧を使えません（{why}）。</translation>
-    </message>
-    <message>
-        <source>It could not be done ({why}).</source>
-        <translation>実行できませんでした（{why}）。</translation>
-    </message>
-    <message>
-        <source>No picture fits</source>
-        <translation>条件に合う画像がありません</translation>
-    </message>
-    <message>
-        <source>Every word must occur in the prompt or the settings.</source>
-        <translation>プロンプトか設定に、すべての語が含まれている必要があります。</translation>
-    </message>
-    <message>
-        <source>Show all pictures</source>
-        <translation>すべての画像を表示</translation>
-    </message>
-    <message>
-        <source>Looking through the folders…</source>
-        <translation>フォルダーを調べています…</translation>
-    </message>
-    <message>
-        <source>Your pictures will be here</source>
-        <translation>作った画像がここに並びます</translation>
-    </message>
-    <message>
-        <source>Find, compare and rate what you made, and make more of what you like.</source>
-        <translation>作った画像を探し、比べ、評価して、気に入ったものからさらに作れます。</translation>
-    </message>
-    <message>
-        <source>Make pictures</source>
-        <translation>画像を作る</translation>
     </message>
     <message>
         <source>Rate</source>
@@ -639,8 +912,24 @@
         <translation>バリエーションをキューに追加しました。できあがるとここに表示します。</translation>
     </message>
     <message>
-        <source>{count} of {all} pictures could not be moved to the recycle bin.</source>
-        <translation>{all}枚のうち{count}枚をごみ箱に移動できませんでした。</translation>
+        <source>The folder {path} is no longer there.</source>
+        <translation>フォルダー {path} が見つかりません。</translation>
+    </message>
+    <message>
+        <source>No program to show folders was found. The folder is {path}</source>
+        <translation>フォルダーを開くソフトが見つかりません。場所：{path}</translation>
+    </message>
+    <message>
+        <source>{count} pictures could not be moved to the recycle bin; they stay where they are.</source>
+        <translation>{count} 枚をごみ箱に移せませんでした。元の場所に残っています。</translation>
+    </message>
+    <message>
+        <source>The system says: {why}. There may be no recycle bin on that drive.</source>
+        <translation>システムの説明：{why}。このドライブにはごみ箱がない可能性があります。</translation>
+    </message>
+    <message>
+        <source>The files were no longer there.</source>
+        <translation>ファイルはすでにありませんでした。</translation>
     </message>
     <message>
         <source>Moved to the recycle bin: {count}</source>
@@ -653,6 +942,32 @@
     <message>
         <source>{count} pictures could not be brought back.</source>
         <translation>{count}枚を元に戻せませんでした。</translation>
+    </message>
+</context>
+<context>
+    <name>GalleryFolders</name>
+    <message>
+        <source>Show the pictures of a folder</source>
+        <translation>フォルダーの画像を表示</translation>
+    </message>
+</context>
+<context>
+    <name>GalleryPage</name>
+    <message>
+        <source>The list of pictures was damaged and is made anew. Stars and ratings are in {path}.</source>
+        <translation>画像の一覧が壊れていたため作り直しています。スターと評価は{path}に残っています。</translation>
+    </message>
+    <message>
+        <source>Provenance</source>
+        <translation>来歴</translation>
+    </message>
+    <message>
+        <source>The list of pictures cannot be used ({why}).</source>
+        <translation>画像の一覧を使えません（{why}）。</translation>
+    </message>
+    <message>
+        <source>It could not be done ({why}).</source>
+        <translation>実行できませんでした（{why}）。</translation>
     </message>
 </context>
 <context>
@@ -778,7 +1093,128 @@
     </message>
 </context>
 <context>
+    <name>LoraField</name>
+    <message>
+        <source>Add a LoRA</source>
+        <translation>LoRAを追加</translation>
+    </message>
+    <message>
+        <source>Added into the weights</source>
+        <translation>重みに合成する</translation>
+    </message>
+    <message>
+        <source>Faster. Otherwise LoRAs run beside the weights.</source>
+        <translation>速くなります。オフの場合は重みと並べて計算します。</translation>
+    </message>
+    <message>
+        <source>Add a LoRA…</source>
+        <translation>LoRAを追加…</translation>
+    </message>
+    <message>
+        <source>Other file…</source>
+        <translation>ほかのファイル…</translation>
+    </message>
+    <message>
+        <source>Look again</source>
+        <translation>もう一度調べる</translation>
+    </message>
+    <message>
+        <source>LoRAs lie in {folder}; a .safetensors file can also be dropped here.</source>
+        <translation>LoRAの置き場所：{folder}。.safetensorsファイルをここへドロップすることもできます。</translation>
+    </message>
+    <message>
+        <source>Strength of {name}</source>
+        <translation>{name}の強さ</translation>
+    </message>
+    <message>
+        <source>Strength, 0 to 2</source>
+        <translation>強さ（0〜2）</translation>
+    </message>
+    <message>
+        <source>Remove {name}</source>
+        <translation>{name}を外す</translation>
+    </message>
+    <message>
+        <source>Choose a LoRA file</source>
+        <translation>LoRAファイルを選ぶ</translation>
+    </message>
+</context>
+<context>
+    <name>LoraFolders</name>
+    <message>
+        <source>LoRA folders</source>
+        <translation>LoRAの場所</translation>
+    </message>
+    <message>
+        <source>Where to look for the LoRAs of the pictures, beside the program's own LoRA folder</source>
+        <translation>画像に使われたLoRAを、アプリのLoRAフォルダーのほかに探す場所</translation>
+    </message>
+    <message>
+        <source>A folder of LoRAs</source>
+        <translation>LoRAのフォルダー</translation>
+    </message>
+    <message>
+        <source>Add a folder of LoRAs…</source>
+        <translation>LoRAのフォルダーを追加…</translation>
+    </message>
+    <message>
+        <source>Forget: {folder}</source>
+        <translation>一覧から外す：{folder}</translation>
+    </message>
+</context>
+<context>
+    <name>LossPlot</name>
+    <message>
+        <source>Loss</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>training</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>held out</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>step {step}</source>
+        <translation type="unfinished" />
+    </message>
+</context>
+<context>
     <name>MainWindow</name>
+    <message>
+        <source>Go to: {page}</source>
+        <translation>移動：{page}</translation>
+    </message>
+    <message>
+        <source>Find an action</source>
+        <translation>操作を探す</translation>
+    </message>
+    <message>
+        <source>Keyboard shortcuts</source>
+        <translation>キーボードショートカット</translation>
+    </message>
+    <message>
+        <source>Close the window</source>
+        <translation>ウィンドウを閉じる</translation>
+    </message>
+    <message>
+        <source>Light theme</source>
+        <translation>ライトテーマ</translation>
+    </message>
+    <message>
+        <source>Dark theme</source>
+        <translation>ダークテーマ</translation>
+    </message>
+    <message>
+        <source>Type what you want to do</source>
+        <translation>したいことを入力してください</translation>
+    </message>
+    <message>
+        <source>Search the shortcuts</source>
+        <translation>ショートカットを探す</translation>
+    </message>
     <message>
         <source>Restart the engine</source>
         <translation>エンジンを再起動</translation>
@@ -818,6 +1254,14 @@
     <message>
         <source>done at about {time}</source>
         <translation>{time}ごろ完了（推定）</translation>
+    </message>
+    <message>
+        <source>The engine is at work. Close the window again to stop it after the picture in hand; nothing that waits is lost.</source>
+        <translation>生成中です。もう一度閉じると、今の画像ができたところで止まります。待機中の分は失われません。</translation>
+    </message>
+    <message>
+        <source>Leave it working and close</source>
+        <translation>生成を続けたまま閉じる</translation>
     </message>
 </context>
 <context>
@@ -1095,8 +1539,84 @@
 <context>
     <name>NoticeBar</name>
     <message>
-        <source>Close</source>
-        <translation>閉じる</translation>
+        <source>Copy details</source>
+        <translation>詳細をコピー</translation>
+    </message>
+    <message>
+        <source>Copy what is known about this error, to show it to somebody</source>
+        <translation>このエラーの詳細をコピーして、ほかの人に見せられるようにします</translation>
+    </message>
+    <message>
+        <source>Close the notice</source>
+        <translation>お知らせを閉じる</translation>
+    </message>
+</context>
+<context>
+    <name>Opening</name>
+    <message>
+        <source>{path} is not there any more.</source>
+        <translation>{path}はもうありません。</translation>
+    </message>
+</context>
+<context>
+    <name>PairRow</name>
+    <message>
+        <source>PyTorch</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>ONNX</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Difference, 16 times as bright</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>seed {seed}</source>
+        <translation>シード {seed}</translation>
+    </message>
+    <message>
+        <source>{psnr} dB</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>good</source>
+        <translation>正常</translation>
+    </message>
+    <message>
+        <source>below {bound} dB</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>shows another concept</source>
+        <translation type="unfinished" />
+    </message>
+</context>
+<context>
+    <name>PartsField</name>
+    <message>
+        <source>Text encoder folder</source>
+        <translation>テキストエンコーダーのフォルダー</translation>
+    </message>
+    <message>
+        <source>VAE folder</source>
+        <translation>VAEのフォルダー</translation>
+    </message>
+    <message>
+        <source>Choose the text encoder folder</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Choose the VAE folder</source>
+        <translation type="unfinished" />
+    </message>
+</context>
+<context>
+    <name>Picture</name>
+    <message>
+        <source>! cannot be read</source>
+        <translation type="unfinished" />
     </message>
 </context>
 <context>
@@ -1115,6 +1635,21 @@
     <message>
         <source>rating {n} of 5</source>
         <translation>評価 5段階中{n}</translation>
+    </message>
+</context>
+<context>
+    <name>PrecisionField</name>
+    <message>
+        <source>Four bytes a number. The same pictures as PyTorch; the largest files.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Two bytes a number. Half the size, for graphics cards; pictures differ by rounding.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>One byte a weight of text encoder and denoiser. Smallest, fastest on processors; pictures differ visibly, by how much is measured.</source>
+        <translation type="unfinished" />
     </message>
 </context>
 <context>
@@ -1169,6 +1704,148 @@
     <message>
         <source>The picture being made appears here.</source>
         <translation>生成中の画像をここに表示します。</translation>
+    </message>
+</context>
+<context>
+    <name>ProvenanceFields</name>
+    <message>
+        <source>Sign every picture with Content Credentials (C2PA)</source>
+        <translation>すべての画像にコンテンツ認証情報（C2PA）で署名する</translation>
+    </message>
+    <message>
+        <source>In clear</source>
+        <translation>そのまま記録</translation>
+    </message>
+    <message>
+        <source>Only its hash</source>
+        <translation>ハッシュだけを記録</translation>
+    </message>
+    <message>
+        <source>Say nothing about it</source>
+        <translation>何も示さない</translation>
+    </message>
+    <message>
+        <source>Allowed</source>
+        <translation>許可する</translation>
+    </message>
+    <message>
+        <source>Not allowed</source>
+        <translation>許可しない</translation>
+    </message>
+    <message>
+        <source>Only under the conditions below</source>
+        <translation>下の「権利」に書いた条件でのみ許可する</translation>
+    </message>
+    <message>
+        <source>Restart the engine</source>
+        <translation>エンジンを再起動</translation>
+    </message>
+    <message>
+        <source>The engine that is at work now keeps the earlier settings until it is started again.</source>
+        <translation>動作中のエンジンには、再起動するまで以前の設定が使われます。</translation>
+    </message>
+    <message>
+        <source>Signature</source>
+        <translation>署名</translation>
+    </message>
+    <message>
+        <source>Others can see that a picture is as it was made. The certificate is made on this computer at first use; it proves no name to anybody else.</source>
+        <translation>画像が作られたときのままであることを、ほかの人も確かめられます。証明書は最初の使用時にこのコンピューターで作られます。名前が本物であることの証明にはなりません。</translation>
+    </message>
+    <message>
+        <source>Prompt in the file</source>
+        <translation>ファイル内のプロンプト</translation>
+    </message>
+    <message>
+        <source>Training by others</source>
+        <translation>第三者による学習</translation>
+    </message>
+    <message>
+        <source>Studio</source>
+        <translation>制作者名</translation>
+    </message>
+    <message>
+        <source>The name in the certificate; everybody can read it in every picture.</source>
+        <translation>証明書に記す名前です。どの画像からも誰でも読めます。</translation>
+    </message>
+    <message>
+        <source>Creator</source>
+        <translation>作者</translation>
+    </message>
+    <message>
+        <source>Rights</source>
+        <translation>権利</translation>
+    </message>
+    <message>
+        <source>A sentence such as a licence or conditions; written into the file as it stands.</source>
+        <translation>ライセンスや利用条件などの文。そのままファイルに書き込まれます。</translation>
+    </message>
+    <message>
+        <source>Own certificate</source>
+        <translation>自分の証明書</translation>
+    </message>
+    <message>
+        <source>Choose the certificate</source>
+        <translation>証明書を選ぶ</translation>
+    </message>
+    <message>
+        <source>Certificate chain, PEM</source>
+        <translation>証明書チェーン（PEM）</translation>
+    </message>
+    <message>
+        <source>Its private key</source>
+        <translation>秘密鍵</translation>
+    </message>
+    <message>
+        <source>Choose the private key</source>
+        <translation>秘密鍵を選ぶ</translation>
+    </message>
+    <message>
+        <source>Private key without a password, PEM</source>
+        <translation>パスワードのない秘密鍵（PEM）</translation>
+    </message>
+    <message>
+        <source>Choose…</source>
+        <translation>選ぶ…</translation>
+    </message>
+    <message>
+        <source>Nobody can read the prompt in the file; but nobody, you included, can make the picture again from the file alone.</source>
+        <translation>ファイルからプロンプトは読めません。そのかわり、ご自身を含め誰も、このファイルだけでは同じ画像を作り直せません。</translation>
+    </message>
+    <message>
+        <source>Everybody who gets the file can read the prompt and make the picture again.</source>
+        <translation>ファイルを受け取った人は誰でも、プロンプトを読み、同じ画像を作れます。</translation>
+    </message>
+    <message>
+        <source>The certificate and its key belong together: choose both, or empty both.</source>
+        <translation>証明書と秘密鍵は対で必要です。両方を選ぶか、両方を空にしてください。</translation>
+    </message>
+    <message>
+        <source>Pictures are signed as {name}.</source>
+        <translation>{name}の名で署名します。</translation>
+    </message>
+    <message>
+        <source>Trying the certificate…</source>
+        <translation>証明書を確かめています…</translation>
+    </message>
+</context>
+<context>
+    <name>ProvenancePanel</name>
+    <message>
+        <source>Verify</source>
+        <translation>検証</translation>
+    </message>
+    <message>
+        <source>See all that is known of it, on the Verify page</source>
+        <translation>分かることのすべてを検証の画面で見る</translation>
+    </message>
+    <message>
+        <source>Checking…</source>
+        <translation>確かめています…</translation>
+    </message>
+    <message>
+        <source>Licences of what taught it: {licences}</source>
+        <translation>学習画像のライセンス：{licences}</translation>
     </message>
 </context>
 <context>
@@ -1238,6 +1915,10 @@
         <translation>待機中の画像を変更…</translation>
     </message>
     <message>
+        <source>Rename job</source>
+        <translation>ジョブの名前を変更</translation>
+    </message>
+    <message>
         <source>Duplicate job</source>
         <translation>ジョブを複製</translation>
     </message>
@@ -1278,16 +1959,8 @@
         <translation>選択分を一覧から外す</translation>
     </message>
     <message>
-        <source>Bring back what was removed</source>
-        <translation>外した分を元に戻す</translation>
-    </message>
-    <message>
         <source>Search prompts</source>
         <translation>プロンプトを検索</translation>
-    </message>
-    <message>
-        <source>{count} pictures were cancelled; “Retry” puts them back.</source>
-        <translation>{count}枚を取り消しました。「再試行」で元に戻せます。</translation>
     </message>
     <message>
         <source>Copy of {name}</source>
@@ -1302,16 +1975,32 @@
         <translation>元に戻す</translation>
     </message>
     <message>
+        <source>Undo removing or cancelling</source>
+        <translation>削除や取り消しを元に戻す</translation>
+    </message>
+    <message>
+        <source>{count} pictures were cancelled.</source>
+        <translation>{count}枚を取り消しました。</translation>
+    </message>
+    <message>
         <source>Nothing was removed: what is still waiting or running has to be cancelled first.</source>
         <translation>何も外していません。待機中や生成中のものは、先に取り消してください。</translation>
     </message>
     <message>
-        <source>{count} waiting picture(s) changed.</source>
-        <translation>待機中の{count}枚を変更しました。</translation>
+        <source>{count} are on the list again.</source>
+        <translation>{count}件を一覧に戻しました。</translation>
     </message>
     <message>
-        <source>{path} is not there any more.</source>
-        <translation>{path}はもうありません。</translation>
+        <source>{count} wait again.</source>
+        <translation>{count}枚を待機に戻しました。</translation>
+    </message>
+    <message>
+        <source>There is nothing to undo.</source>
+        <translation>元に戻す操作はありません。</translation>
+    </message>
+    <message>
+        <source>{count} waiting picture(s) changed.</source>
+        <translation>待機中の{count}枚を変更しました。</translation>
     </message>
 </context>
 <context>
@@ -1337,18 +2026,6 @@
         <translation>プロンプトを検索（Ctrl+F）</translation>
     </message>
     <message>
-        <source>Show all</source>
-        <translation>すべて表示</translation>
-    </message>
-    <message>
-        <source>Nothing here matches.</source>
-        <translation>条件に合うものがありません。</translation>
-    </message>
-    <message>
-        <source>Pictures to be made wait here. Write a prompt and press Ctrl+Enter to add the first ones. The list survives a crash, a power cut and closing this window.</source>
-        <translation>これから作る画像がここに並びます。プロンプトを入力し、Ctrl+Enterで追加してください。異常終了や停電が起きても、ウィンドウを閉じても、一覧は残ります。</translation>
-    </message>
-    <message>
         <source>step {step}/{steps}</source>
         <translation>ステップ {step}/{steps}</translation>
     </message>
@@ -1363,9 +2040,13 @@
         <source>Queue</source>
         <translation>キュー</translation>
     </message>
+    <message>
+        <source>{count} jobs</source>
+        <translation>ジョブ{count}件</translation>
+    </message>
 </context>
 <context>
-    <name>RecipePanel</name>
+    <name>RecipeView</name>
     <message>
         <source>How it was made</source>
         <translation>生成の記録</translation>
@@ -1411,12 +2092,24 @@
         <translation>モデルのハッシュ値</translation>
     </message>
     <message>
+        <source>LoRA</source>
+        <translation>LoRA</translation>
+    </message>
+    <message>
         <source>Number type</source>
         <translation>数値型</translation>
     </message>
     <message>
+        <source>Device</source>
+        <translation>演算装置</translation>
+    </message>
+    <message>
         <source>Unknown words</source>
         <translation>未知の語</translation>
+    </message>
+    <message>
+        <source>Program</source>
+        <translation>作成ソフト</translation>
     </message>
     <message>
         <source>Made by another tool</source>
@@ -1431,12 +2124,103 @@
         <translation>作成日時</translation>
     </message>
     <message>
+        <source>{count} pictures are selected.</source>
+        <translation>{count}枚を選択中です。</translation>
+    </message>
+    <message>
         <source>Select a picture to see how it was made.</source>
         <translation>画像を選ぶと、生成の記録を表示します。</translation>
     </message>
     <message>
-        <source>{count} pictures are selected.</source>
-        <translation>{count}枚を選択中です。</translation>
+        <source>Copy all of this</source>
+        <translation>この内容をすべてコピー</translation>
+    </message>
+    <message>
+        <source>Copy the recipe as text: the whole of it, as it stands in the file</source>
+        <translation>設定の記録を、ファイルにあるとおり全文コピーします</translation>
+    </message>
+</context>
+<context>
+    <name>ReportView</name>
+    <message>
+        <source>Open folder</source>
+        <translation>フォルダーを開く</translation>
+    </message>
+    <message>
+        <source>Use for making pictures</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Copy report</source>
+        <translation>報告をコピー</translation>
+    </message>
+    <message>
+        <source>Graphs compared with PyTorch</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>{name}: proved</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>{name}: not proved</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>The export was removed: {part} does not give what PyTorch gives. Found was {found}, the bound is {bound}.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>the pictures</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Choose fp32 and export again; it takes more space but rounds less.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Report it with the model's name: the exporter does not understand this model. Copy report holds what is known.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Choose fp16, which needs about half as much, or export on a machine with more memory.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>{name}: not exported</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>a relative RMS error of {value}</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>The largest error of a graph is {error} (RMS, {part}).</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>{count} whole pictures reach at least {psnr} dB.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>{part} missed its bound.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Pictures from the same noise, at least {bound} dB asked</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Pictures from the same noise</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>With int8 {changed} of {count} pictures ({share} %) show another concept than PyTorch's: they are nearer to the picture of another prompt than to their own.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>The report is on the clipboard.</source>
+        <translation type="unfinished" />
     </message>
 </context>
 <context>
@@ -1452,6 +2236,10 @@
     <message>
         <source>Go on</source>
         <translation>続ける</translation>
+    </message>
+    <message>
+        <source>Copy details</source>
+        <translation>詳細をコピー</translation>
     </message>
     <message>
         <source>{count} left</source>
@@ -1500,6 +2288,117 @@
     <message>
         <source>done at about {time}</source>
         <translation>{time}ごろ完了（推定）</translation>
+    </message>
+</context>
+<context>
+    <name>RunningView</name>
+    <message>
+        <source>Progress</source>
+        <translation>進み具合</translation>
+    </message>
+    <message>
+        <source>Stop</source>
+        <translation>中止</translation>
+    </message>
+    <message>
+        <source>Stop the export; nothing of it is kept</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Text encoder</source>
+        <translation>テキストエンコーダー</translation>
+    </message>
+    <message>
+        <source>Denoiser</source>
+        <translation>デノイザー</translation>
+    </message>
+    <message>
+        <source>VAE decoder</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>VAE encoder</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Whole pictures</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Folder</source>
+        <translation>フォルダー</translation>
+    </message>
+    <message>
+        <source>writing the graph</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>turning the weights into eight bits</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>comparing it with PyTorch</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>drawing with PyTorch</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>drawing with ONNX</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>hashing every file</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Exporting {model}, {precision}</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>done</source>
+        <translation>完了</translation>
+    </message>
+    <message>
+        <source>waiting</source>
+        <translation>待機中</translation>
+    </message>
+    <message>
+        <source>Stopping; what was written so far is being removed…</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>{part}: {deed}</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Step {step} of {steps}</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>{time} so far</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>about {time} left</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>nearly there</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>{n} s</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>{n} min</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>{h} h {n} min</source>
+        <translation type="unfinished" />
     </message>
 </context>
 <context>
@@ -1564,6 +2463,10 @@
         <translation>自動で選ぶ</translation>
     </message>
     <message>
+        <source>All there is</source>
+        <translation>あるだけ</translation>
+    </message>
+    <message>
         <source>Leave the engine working until the queue is empty</source>
         <translation>キューが空になるまで生成を続ける</translation>
     </message>
@@ -1588,6 +2491,10 @@
         <translation>テーマ</translation>
     </message>
     <message>
+        <source>Size of the letters</source>
+        <translation>文字の大きさ</translation>
+    </message>
+    <message>
         <source>Pictures</source>
         <translation>画像</translation>
     </message>
@@ -1600,6 +2507,10 @@
         <translation>ファイル名</translation>
     </message>
     <message>
+        <source>Provenance</source>
+        <translation>来歴</translation>
+    </message>
+    <message>
         <source>Engine</source>
         <translation>エンジン</translation>
     </message>
@@ -1610,6 +2521,14 @@
     <message>
         <source>Number type</source>
         <translation>数値型</translation>
+    </message>
+    <message>
+        <source>Memory to use</source>
+        <translation>使うメモリ</translation>
+    </message>
+    <message>
+        <source>Of the graphics card; on a CPU, of the main memory. Less means fewer pictures at once, and parts that take turns.</source>
+        <translation>グラフィックカードのメモリ（CPU ではメインメモリ）。少なくすると、一度に作る枚数が減り、部品が交代で入ります。</translation>
     </message>
     <message>
         <source>When the window closes</source>
@@ -1714,10 +2633,211 @@
     </message>
 </context>
 <context>
-    <name>TileDelegate</name>
+    <name>TilePainter</name>
+    <message>
+        <source>! Too large to show here: {width} × {height} pixels</source>
+        <translation>! 大きすぎて表示できません（{width} × {height} 画素）</translation>
+    </message>
     <message>
         <source>! This picture cannot be read</source>
         <translation>! この画像を読み取れません</translation>
+    </message>
+</context>
+<context>
+    <name>VerifyDetail</name>
+    <message>
+        <source>File</source>
+        <translation>ファイル</translation>
+    </message>
+    <message>
+        <source>Open folder</source>
+        <translation>フォルダーを開く</translation>
+    </message>
+    <message>
+        <source>How it was made</source>
+        <translation>生成の記録</translation>
+    </message>
+    <message>
+        <source>Copy recipe</source>
+        <translation>レシピをコピー</translation>
+    </message>
+    <message>
+        <source>Copy the whole recipe, as it stands in the file</source>
+        <translation>ファイルにあるレシピをすべてコピーする</translation>
+    </message>
+    <message>
+        <source>What it was made from</source>
+        <translation>何から作られたか</translation>
+    </message>
+    <message>
+        <source>Say where LoRAs are…</source>
+        <translation>LoRAの場所を指定…</translation>
+    </message>
+    <message>
+        <source>Text of another tool</source>
+        <translation>ほかのツールの情報</translation>
+    </message>
+    <message>
+        <source>Select a picture to see what is known of it.</source>
+        <translation>画像を選ぶと、分かっていることを表示します。</translation>
+    </message>
+    <message>
+        <source>Not checked yet</source>
+        <translation>まだ確かめていません</translation>
+    </message>
+    <message>
+        <source>No LoRA had a part in it.</source>
+        <translation>LoRAは使われていません。</translation>
+    </message>
+</context>
+<context>
+    <name>VerifyPage</name>
+    <message>
+        <source>Checked pictures</source>
+        <translation>確かめた画像</translation>
+    </message>
+    <message>
+        <source>Choose pictures…</source>
+        <translation>画像を選ぶ…</translation>
+    </message>
+    <message>
+        <source>Choose a folder…</source>
+        <translation>フォルダーを選ぶ…</translation>
+    </message>
+    <message>
+        <source>Check again</source>
+        <translation>もう一度確かめる</translation>
+    </message>
+    <message>
+        <source>Only those not intact</source>
+        <translation>問題のあるものだけ</translation>
+    </message>
+    <message>
+        <source>Copy report</source>
+        <translation>報告をコピー</translation>
+    </message>
+    <message>
+        <source>Save report…</source>
+        <translation>報告を保存…</translation>
+    </message>
+    <message>
+        <source>Clear the list</source>
+        <translation>一覧を空にする</translation>
+    </message>
+    <message>
+        <source>The pictures themselves stay where they are</source>
+        <translation>画像のファイルはそのまま残ります</translation>
+    </message>
+    <message>
+        <source>Progress</source>
+        <translation>進み具合</translation>
+    </message>
+    <message>
+        <source>Stop</source>
+        <translation>中止</translation>
+    </message>
+    <message>
+        <source>Verify</source>
+        <translation>検証</translation>
+    </message>
+    <message>
+        <source>The clipboard holds no files and no full paths.</source>
+        <translation>クリップボードにファイルも絶対パスもありません。</translation>
+    </message>
+    <message>
+        <source>Pictures</source>
+        <translation>画像</translation>
+    </message>
+    <message>
+        <source>All files</source>
+        <translation>すべてのファイル</translation>
+    </message>
+    <message>
+        <source>Choose pictures</source>
+        <translation>画像を選ぶ</translation>
+    </message>
+    <message>
+        <source>Choose a folder of pictures</source>
+        <translation>画像のフォルダーを選ぶ</translation>
+    </message>
+    <message>
+        <source>LoRAs are looked for in {folder} too.</source>
+        <translation>LoRAを{folder}でも探します。</translation>
+    </message>
+    <message>
+        <source>There is no PNG, WebP or JPEG picture there.</source>
+        <translation>PNG、WebP、JPEGの画像がありません。</translation>
+    </message>
+    <message>
+        <source>Checked {done} of {count}</source>
+        <translation>{count}枚中{done}枚を確認</translation>
+    </message>
+    <message>
+        <source>Show</source>
+        <translation>表示</translation>
+    </message>
+    <message>
+        <source>Looking for pictures…</source>
+        <translation>画像を探しています…</translation>
+    </message>
+    <message>
+        <source>{count} are not checked.</source>
+        <translation>{count}枚はまだ確かめていません。</translation>
+    </message>
+    <message>
+        <source>Copied the reports of {count} picture(s).</source>
+        <translation>{count}枚分の報告をコピーしました。</translation>
+    </message>
+    <message>
+        <source>Save report</source>
+        <translation>報告を保存</translation>
+    </message>
+    <message>
+        <source>Saved: {path}</source>
+        <translation>保存しました：{path}</translation>
+    </message>
+</context>
+<context>
+    <name>VerifyWords</name>
+    <message>
+        <source>not checked yet</source>
+        <translation>未確認</translation>
+    </message>
+    <message>
+        <source>intact</source>
+        <translation>問題なし</translation>
+    </message>
+    <message>
+        <source>origin in doubt</source>
+        <translation>由来に不一致</translation>
+    </message>
+    <message>
+        <source>changed</source>
+        <translation>変更あり</translation>
+    </message>
+    <message>
+        <source>certificate expired</source>
+        <translation>証明書の期限切れ</translation>
+    </message>
+    <message>
+        <source>not signed</source>
+        <translation>署名なし</translation>
+    </message>
+    <message>
+        <source>signer unknown</source>
+        <translation>署名者不明</translation>
+    </message>
+    <message>
+        <source>unreadable</source>
+        <translation>読み取れません</translation>
+    </message>
+    <message>
+        <source>Something in what it was made from does not fit: see below.</source>
+        <translation>材料の記録に食い違いがあります。「何から作られたか」をご覧ください。</translation>
+    </message>
+    <message>
+        <source>Not all that it was made from is at hand.</source>
+        <translation>材料の一部は手元にありません。</translation>
     </message>
 </context>
 <context>
@@ -1749,6 +2869,10 @@
     <message>
         <source>One pixel for one pixel (Ctrl+1)</source>
         <translation>等倍で表示（Ctrl+1）</translation>
+    </message>
+    <message>
+        <source>scaled down: too large to hold</source>
+        <translation>縮小表示（大きすぎるため）</translation>
     </message>
 </context>
 <context>
@@ -1782,16 +2906,20 @@
         <translation>一時停止中</translation>
     </message>
     <message>
+        <source>seed {seed}</source>
+        <translation>シード {seed}</translation>
+    </message>
+    <message>
+        <source>{steps} steps</source>
+        <translation>{steps}ステップ</translation>
+    </message>
+    <message>
         <source>priority {number}</source>
         <translation>優先度 {number}</translation>
     </message>
     <message>
         <source>{count} failed</source>
         <translation>失敗 {count}枚</translation>
-    </message>
-    <message>
-        <source>{steps} steps  seed {seed}</source>
-        <translation>{steps}ステップ&#x3000;シード {seed}</translation>
     </message>
     <message>
         <source>step {step}/{steps}</source>
@@ -1817,7 +2945,6 @@
     <name>pages</name>
     <message>
         <source>Make</source>
-        <extracomment>page name -&gt; (title, icon, builder); a page is here once it works</extracomment>
         <translation>生成</translation>
     </message>
     <message>
@@ -1829,6 +2956,14 @@
         <translation>モデル</translation>
     </message>
     <message>
+        <source>Export</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Verify</source>
+        <translation>検証</translation>
+    </message>
+    <message>
         <source>Settings</source>
         <translation>設定</translation>
     </message>
@@ -1837,7 +2972,7 @@
     <name>presets</name>
     <message>
         <source>Draft</source>
-        <extracomment>what a preset may hold, and of what type; never a place on a disk</extracomment>
+        <extracomment>what a preset may hold, and of what type; no place on a disk but that of a LoRA outside the LoRA folder</extracomment>
         <translation>下書き</translation>
     </message>
     <message>
@@ -1847,6 +2982,177 @@
     <message>
         <source>Careful</source>
         <translation>ていねい</translation>
+    </message>
+</context>
+<context>
+    <name>train</name>
+    <message>
+        <source>no licence</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>unreadable licence</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>licence not allowed</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>attribution incomplete</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>licence address differs</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>file names another licence</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>no hash recorded</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>file was altered</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>picture missing</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>picture without record</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>two records</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>unreadable record</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>unreadable picture</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>no pictures</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>two licences</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>look-alike, other licence</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>look-alike</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>same picture twice</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>training forbidden</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>training with conditions</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>made by AI</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>no caption</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>caption too long</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>control characters</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>mostly one creator</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>damaged provenance</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>prepared</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>waiting</source>
+        <translation>待機中</translation>
+    </message>
+    <message>
+        <source>running</source>
+        <translation>生成中</translation>
+    </message>
+    <message>
+        <source>paused</source>
+        <translation>一時停止中</translation>
+    </message>
+    <message>
+        <source>done</source>
+        <translation>完了</translation>
+    </message>
+    <message>
+        <source>stopped</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>failed</source>
+        <translation>失敗</translation>
+    </message>
+    <message>
+        <source>broken off</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Starting</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Checking the licences</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Encoding the pictures</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Encoding the captions</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Learning</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>{count} s</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>{count} m</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>{hours} h {minutes} m</source>
+        <translation type="unfinished" />
     </message>
 </context>
 </TS>

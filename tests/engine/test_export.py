@@ -146,11 +146,13 @@ def stage(folder: ModelFolder, part: str, dtype: str, work: Path) -> tuple[dict[
     return job, parity.check(job)
 
 
+@pytest.mark.slow  # traces graphs of its own
 def test_t5_in_half_precision(tmp_path: Path) -> None:
     _, checked = stage(identify(small(tmp_path / "sigma", "sigma")), "text_encoder", "fp16", tmp_path)
     assert checked["good"] and 1e-5 < max(row["rms"] for row in checked["rows"]) < 1e-2
 
 
+@pytest.mark.slow  # traces graphs of its own
 def test_alpha_reads_sizes_and_a_broken_graph_is_noticed(tmp_path: Path) -> None:
     folder = identify(small(tmp_path / "alpha", "alpha"))
     job, checked = stage(folder, "transformer", "fp32", tmp_path)
@@ -256,6 +258,7 @@ def test_what_is_refused_before_work_starts(exported: tuple[Path, dict[str, Any]
     assert got.returncode == 2 and "not empty" in got.stderr and "Traceback" not in got.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["interrupted", "killed"])
 def test_one_that_ends_half_way_leaves_nothing(source: ModelFolder, tmp_path: Path, how: str) -> None:
     out = tmp_path / "out"

@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from PIL import Image
 
-from engine.contract.errors import BadCertificate, BadValue, CommonArtError, SigningFailed
+from engine.contract.errors import BadCertificate, BadValue, CommonArtError, PromptHidden, SigningFailed
 from engine.contract.recipe import build, request_of
 from engine.contract.request import ImageRequest
 from engine.output.image import pixel_sha256, read_parameters, read_pixels, read_recipe, to_bytes
@@ -196,7 +196,9 @@ def test_a_hidden_prompt_is_nowhere_in_the_file(kind: str, tmp_path: Path) -> No
     assert text_sha256(words["prompt"]).encode() in data
     report = report_of(data, tmp_path, kind)
     assert report.state == "valid" and report.prompt_hidden and report.recipe["request"]["prompt"] == f"sha256:{text_sha256(words['prompt'])}"
-    assert request_of(report.recipe).seed == 2**62 + 1  # settings can be read, the words cannot
+    assert report.recipe["request"]["seed"] == 2**62 + 1  # settings can be read, the words cannot
+    with pytest.raises(PromptHidden):
+        request_of(report.recipe)
     assert report.pixels != "differ"
     request = ImageRequest(**{"model": "commonart-mini", "width": 64, "height": 48, "seed": 2**62 + 1} | words)
     assert unhide(hide(recipe), request) == recipe | {"unknown_words": []}  # what a worker that died leaves is made whole from the queue

@@ -91,7 +91,7 @@ def told(error: CommonArtError) -> None:
         raise Broken(f"{type(error).__name__} has no sentence, or one of {len(str(error))} letters")
     for one in (error, from_wire(wire)):
         for words in i18n.sentence(one):
-            if any(ord(c) < 32 and c not in "\t\n" for c in words):
+            if any((ord(c) < 32 and c not in "\t\n") or "\ud800" <= c <= "\udfff" for c in words):
                 raise Broken(f"{type(error).__name__} tells control characters: {words[:200]!r}")
 
 
@@ -214,7 +214,9 @@ def fuzz(target: Target, work: Path, *, seconds: float = 0.0, examples: int = 0,
             options = settings(max_examples=max(count, 1), database=None, deadline=None, derandomize=False, print_blob=False, report_multiple_bugs=False,
                                phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck))
             try:
-                seeded(seed)(options(given(cases)(case)))()
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # hypothesis minds that a case is large
+                    seeded(seed)(options(given(cases)(case)))()
             except (Exception, TooLong) as error:
                 found, files = last[-1] if last else (error, {})  # hypothesis ends with the smallest
                 if isinstance(error, (Flaky, FlakyFailure)) and not last:

@@ -17,6 +17,7 @@ from engine.contract.errors import CommonArtError, LedgerCorrupt
 from engine.contract.ledger_file import salvage
 from engine.contract.queue import Ledger
 from engine.contract.request import ImageRequest
+from engine.output.save import recover
 from tests.fuzz.core import Broken, Files, Target
 from tests.fuzz.mutate import HUGE, NASTY, damaged, lines
 
@@ -26,6 +27,7 @@ _STATEMENTS = (
     "UPDATE jobs SET created = ?, place = ?1", "INSERT OR REPLACE INTO control VALUES ('paused', ?)", "INSERT OR REPLACE INTO control VALUES ('reason', ?)",
     "INSERT INTO images (job, request) VALUES (1, ?)", "DROP TABLE images", "DROP TABLE jobs", "DROP TABLE control", "ALTER TABLE images DROP COLUMN error",
     "ALTER TABLE jobs ADD COLUMN more TEXT", "CREATE TRIGGER t AFTER UPDATE ON images BEGIN DELETE FROM jobs; END", "PRAGMA user_version = 0", "PRAGMA user_version = 2",
+    "UPDATE images SET state = 'running', worker = ?", "UPDATE images SET state = 'running', worker = 'w', pending = ?", "INSERT INTO workers (id, pid) VALUES (?, 5)",
     "PRAGMA user_version = -1", "CREATE VIEW x AS SELECT 1", "DELETE FROM jobs", "UPDATE images SET job = 99",
     "INSERT INTO images (id, job, request) VALUES (9223372036854775807, 1, ?)")
 _VALUES = (*NASTY, *(h for h in HUGE if h < 1 << 63), None, 1.5, "[" * 50_000, '{"prompt": 5, "seed": 1}', '{"prompt": "a", "seed": 1, "out": "/etc", "steps": "x"}',
@@ -81,7 +83,7 @@ def _all(ledger: Ledger) -> Any:
     found["search"] = [r.id for r in ledger.search("りんご")]
     found["recipes"] = [ledger.recipe(n) for n in range(1, 6)]
     found["stranded"] = [r.id for r in ledger.stranded()]
-    found["recovered"] = ledger.recover(lambda row: None)
+    found["recovered"] = recover(ledger)
     found["added"] = ledger.add_job("c", [ImageRequest(prompt="c", seed=1)])
     return found
 

@@ -28,14 +28,14 @@ from engine.provenance.verify import STATES, Verifier
 from tests.fuzz.core import Broken, Files, Target
 from tests.fuzz.mutate import chunk, damaged, dumps, pngs, twisted
 
-PIXELS = np.random.default_rng(1).integers(0, 256, (12, 16, 3), np.uint8)
+PIXELS = np.random.default_rng(1).integers(0, 256, (16, 16, 3), np.uint8)
 KINDS = ("png", "webp", "jpeg")
 LORA = {"name": "ink", "sha256": "d" * 64, "scale": 0.8, "dataset_sha256": "e" * 64, "gate_report_sha256": "f" * 64}
 
 
 @cache
 def recipe() -> dict[str, Any]:
-    request = ImageRequest(prompt="すし、<海> & 空", model="commonart-mini", width=16, height=12, seed=7, loras=(("ink", 0.8),))
+    request = ImageRequest(prompt="すし、<海> & 空", model="commonart-mini", width=16, height=16, seed=7, loras=(("ink", 0.8),))
     return build(request, model="commonart-mini", hashes={"denoiser": "a" * 64, "text_encoder": "b" * 64, "vae": "c" * 64},
                  backend={"backend": "fake", "device": "cpu", "dtype": "fp32", "libraries": {}}, batch=(4, 2), pixel_sha256=pixel_sha256(PIXELS),
                  app="CommonArt Desktop 0.1.0", loras=[LORA])

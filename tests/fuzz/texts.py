@@ -65,8 +65,8 @@ def _name(folder: Path) -> Any:
     pattern, prompt = ((folder / n).read_bytes().decode("utf-8", "surrogatepass") for n in ("name.txt", "prompt.txt"))
     request = ImageRequest(prompt=prompt, seed=3, extra={"x": prompt[::-1]}, model=prompt[:20], name=pattern)
     made = naming.render(pattern or naming.DEFAULT, request, job=prompt, image=4, when=0.0)
-    out = folder / "out"
-    if made.is_absolute() or not Path(os.path.abspath(out / made)).is_relative_to(out) or Path(os.path.abspath(out / made)) == out:
+    out = folder.resolve() / "out"
+    if made.is_absolute() or out not in (out / made).resolve().parents:
         raise Broken(f"a name leads out: {made}")
     if any(len(p.encode()) > 200 or set(p) & set('<>:"\\|?*\0') or p != p.strip() for p in made.parts):
         raise Broken(f"a name that not every system takes: {made}")

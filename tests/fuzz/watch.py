@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 _ALWAYS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "pickle.find_class", "socket.connect", "socket.getaddrinfo",
-           "socket.gethostbyname", "socket.sendto", "socket.bind", "webbrowser.open", "ftplib.connect", "urllib.Request", "marshal.loads", "marshal.load")
+           "socket.gethostbyname", "socket.sendto", "socket.bind", "webbrowser.open", "ftplib.connect", "urllib.Request")
 _PATHS = {"os.mkdir": (0,), "os.rename": (0, 1), "os.link": (0, 1), "os.symlink": (1,), "os.remove": (0,), "os.rmdir": (0,), "os.truncate": (0,),
           "os.chmod": (0,), "os.chown": (0,), "os.utime": (0,), "shutil.rmtree": (0,), "shutil.move": (0, 1), "shutil.copyfile": (1,),
           "sqlite3.connect": (0,)}

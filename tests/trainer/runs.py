@@ -33,6 +33,7 @@ size = 4
 [data]
 heldout = 0.2
 flip = 0.5
+latents = "sample"
 [heldout]
 every = 4
 [checkpoint]

@@ -263,7 +263,7 @@ def test_full_training_gives_a_pipeline(world: Path) -> None:
 
 def test_from_nothing_with_another_prediction(world: Path) -> None:
     told, _ = train(world, "scratch", "kind=scratch", "scratch.layers=1", "scratch.heads=3", "scratch.patch_size=4", "loss.prediction=v_prediction",
-                    "schedule.steps=30", "optimiser.lr=3e-3", "loss.min_snr=0.0", "data.resolution=32", "data.buckets=false", "heldout.every=10")
+                    "schedule.steps=30", "optimiser.lr=3e-3", "loss.min_snr=0.0", "data.resolution=32", "data.buckets=false", "heldout.every=15", "data.latents=mode")
     found = [e.loss for e in told if isinstance(e, events.HeldoutLoss)]
     assert found[-1] < 0.9 * found[0]
     folder = open_model(told[-1].path)
@@ -293,7 +293,7 @@ def test_out_of_memory_is_retried_smaller(world: Path, monkeypatch: pytest.Monke
     real = Stepper.loss_of
 
     def tight(self: Stepper, rows: Any) -> torch.Tensor:
-        if len(rows) > 2 and self.model.training:
+        if len(rows) > 2:  # in evaluations too
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(self, rows)
 

@@ -46,7 +46,7 @@ def compare(mine: dict[str, Any], scores: Scores, other: dict[str, Any], place: 
             if all(both):
                 add(measure, name, paired(*_columns(both)))
         for encoder, cosines in scores.cosines.items():
-            both = [[(c, theirs[k]["cosines"][names[encoder]]) for k, c in zip(keys, cosines, strict=True)
+            both = [[(round(float(c), 6), theirs[k]["cosines"][names[encoder]]) for k, c in zip(keys, cosines, strict=True)
                      if k[0] == lang and not np.isnan(c) and theirs.get(k, {}).get("cosines", {}).get(names[encoder]) is not None] for lang in of]
             if all(both):
                 a, b = _columns(both)

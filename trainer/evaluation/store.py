@@ -43,7 +43,7 @@ def features_of(files: Sequence[Path], encoder: Encoder, tick: Callable[[int], N
     Raises:
         BadEncoder
     """
-    marks = [_mark(f) for f in files]
+    marks = [mark_of(f) for f in files]
     kept = home() / "cache" / "features" / f"{_key(files, encoder)}.safetensors"
     known = _read(kept) if keep else {}
     found: dict[int, np.ndarray[Any, Any]] = {i: known[m] for i, m in enumerate(marks) if m in known}
@@ -78,7 +78,7 @@ def features_of(files: Sequence[Path], encoder: Encoder, tick: Callable[[int], N
     return Seen(rows, [Path(files[i]) for i in order], skipped)
 
 
-def _mark(file: Path) -> str:
+def mark_of(file: Path) -> str:
     """Changes when the file does."""
     try:
         told = file.stat()

@@ -6,25 +6,49 @@ from collections.abc import Sequence
 
 import torch
 
+from engine.contract.errors import TrainingMemory
 from trainer.learn.processes import Processes
 from trainer.learn.rows import Row, micro_batches
-from trainer.learn.step import Stepper
+from trainer.learn.step import Stepper, is_out_of_memory
+
+
+def evaluate(stepper: Stepper, rows: Sequence[Row], processes: Processes) -> float:
+    """The mean weighted loss over all rows, which are shared out among the processes; in smaller parts where memory is short.
+
+    Raises:
+        TrainingMemory: one picture alone does not fit.
+    """
+    most = max(1, stepper.micro)
+    while True:
+        failed, total = False, 0.0
+        try:
+            total = _sum(stepper, rows, processes, most)
+        except BaseException as e:
+            if not is_out_of_memory(e) or stepper.sharded:
+                raise
+            failed = True
+        if not processes.any(failed):
+            return processes.total(total)[0] / len(rows)
+        if most == 1:
+            width, height = max((r.size for r in rows), key=lambda s: s[0] * s[1])
+            raise TrainingMemory(device=str(processes.device), width=width, height=height)
+        most = (most + 1) // 2
 
 
 @torch.no_grad()
-def evaluate(stepper: Stepper, rows: Sequence[Row], processes: Processes) -> float:
-    """The mean weighted loss over all rows, which are shared out among the processes."""
-    mine = rows[processes.rank::processes.world]
-    parts = micro_batches(mine, max(1, stepper.micro))
+def _sum(stepper: Stepper, rows: Sequence[Row], processes: Processes, most: int) -> float:
+    """Of this process's rows."""
+    parts = micro_batches(rows[processes.rank::processes.world], most)
+    count = processes.highest(len(parts)) if stepper.sharded else len(parts)
     stepper.model.eval()
     try:
         total = 0.0
-        for n in range(processes.highest(len(parts))):
-            losses = stepper.loss_of(parts[n] if n < len(parts) else [rows[0]])  # sharded weights: all take part
+        for n in range(count):  # where weights are sharded all take part in every one
+            losses = stepper.loss_of(parts[n] if n < len(parts) else [rows[0]])
             total += float(losses.sum()) if n < len(parts) else 0.0
     finally:
         stepper.model.train()
-    return processes.total(total)[0] / len(rows)
+    return total
 
 
 def overfits(history: Sequence[tuple[int, float, float]], window: int) -> bool:

@@ -32,7 +32,7 @@ class Stepper:
                  processes: Processes, *, dtype: str, clip: float, micro: int, sharded: bool, on_split: Callable[[int], None]) -> None:
         self.model, self.parameters, self.optimiser, self.objective = model, list(parameters), optimiser, objective
         self.micro = micro
-        self._processes, self._dtype, self._clip, self._sharded, self._on_split = processes, dtype, clip, sharded, on_split
+        self._processes, self._dtype, self._clip, self.sharded, self._on_split = processes, dtype, clip, sharded, on_split
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=dtype == "fp16")
 
     def autocast(self) -> Any:
@@ -71,22 +71,22 @@ class Stepper:
             try:
                 loss = self._accumulate(rows, total)
             except BaseException as e:
-                if not is_out_of_memory(e) or self._sharded:
+                if not is_out_of_memory(e) or self.sharded:
                     raise
                 failed = True
             if not self._processes.any(failed):
                 break
             # outside the handler: the traceback would keep the failed attempt's tensors alive
             self._relieve(rows)
-        if not self._sharded:
+        if not self.sharded:
             self._processes.sum_gradients(self.parameters)
         return self._processes.total(loss)[0]
 
     def _accumulate(self, rows: Sequence[Row], total: int) -> float:
         parts = micro_batches(rows, self.micro)
-        count = self._processes.highest(len(parts)) if self._sharded else len(parts)
+        count = self._processes.highest(len(parts)) if self.sharded else len(parts)
         # sharded gradients come as means over processes, and every process must take part as often as the others
-        scale = self._processes.world if self._sharded else 1
+        scale = self._processes.world if self.sharded else 1
         found = []
         for n in range(count):
             losses = self.loss_of(parts[min(n, len(parts) - 1)])

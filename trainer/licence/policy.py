@@ -106,7 +106,7 @@ def load_policy(name: str | Path) -> Policy:
 def _from_data(path: Path, data: dict[str, Any]) -> Policy:
     _known(path, data, ("name", "base", "classes", "rules", "limits", "licences"))
     base = data.get("base", "commercial")
-    if base not in BUILT_IN:
+    if not isinstance(base, str) or base not in BUILT_IN:
         raise BadPolicy(path=path, why=Phrase("base is {value!r}; it is one of {known}", value=base, known=", ".join(BUILT_IN)))
     name = data.get("name", path.stem)
     if not isinstance(name, str):

@@ -62,7 +62,11 @@ class _Found:
 def read_signals(path: Path, image: Image.Image) -> Signals:
     """All that the file says. ``image`` is the same file, already decoded, so that texts after its pixels are read too."""
     found = _Found()
-    info = {k: v for k, v in image.info.items() if isinstance(k, str)} | dict(getattr(image, "text", {}) or {})
+    try:
+        late = dict(getattr(image, "text", {}) or {})
+    except AssertionError:  # Pillow's word for a PNG that ends before its end
+        late = {}
+    info = {k: v for k, v in image.info.items() if isinstance(k, str)} | late
     _texts(info, image, found)
     for name in ("xmp", "XML:com.adobe.xmp"):
         if info.get(name):

@@ -1,0 +1,440 @@
+"""The pictures to learn from: a folder, what is in it, what the licence check finds, and its records put right in place."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QLocale, QSignalBlocker, Qt, QUrl, Signal
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSplitter,
+    QStackedWidget,
+    QTableView,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from commonart_desktop.core.i18n import sentence
+from commonart_desktop.gui.compose_fields import Under
+from commonart_desktop.gui.context import Context
+from commonart_desktop.gui.scroll import FormScroll
+from commonart_desktop.gui.tasks import Task
+from commonart_desktop.gui.theme import ICON_SIZE, icon
+from commonart_desktop.gui.tokens import SPACE
+from commonart_desktop.gui.train_findings import ALL, EVERY, FILE, FINDING, REASON, FindingsFilter, FindingsModel, picture_of
+from commonart_desktop.gui.train_import import ImportPanel
+from commonart_desktop.gui.train_picture import PictureView
+from commonart_desktop.gui.train_record import RecordEditor
+from commonart_desktop.gui.train_words import rule_word
+from commonart_desktop.gui.train_work import PROGRAM, check_folder, edit_folder, read_folder
+from engine.contract.errors import CommonArtError
+
+RECENT, FOLDER, POLICY, SPLIT = "train/recent", "train/folder", "train/policy", "train/splitter"  # in context.state
+EMPTY, IMPORT, CHECKED = range(3)  # of the stack
+
+
+class DatasetPanel(QWidget):
+    """``changed`` when another folder, policy or outcome is there: ``folder``, ``policy``, ``passed`` (None: not known) and ``records``."""
+
+    changed = Signal()
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._context = context
+        self.folder, self.passed, self.stale = "", None, False
+        self.records: dict[str, dict[str, Any]] = {}
+        self.report: dict[str, Any] = {}
+        self._task: Task | None = None
+        self._kind = ""  # of the task: read, check, edit, import
+        self.recent = QComboBox(accessibleName=self.tr("Dataset folder"), minimumContentsLength=18,
+                                sizeAdjustPolicy=QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.choose = QPushButton(icon("folder"), self.tr("Choose folder…"), toolTip=self.tr("Choose folder… (Ctrl+O)"), shortcut="Ctrl+O", clicked=self._choose)
+        self.open = QToolButton(icon=icon("expired"), accessibleName=self.tr("Open the folder"), toolTip=self.tr("Open the folder"), clicked=self._open)
+        self.open.setIcon(icon("folder"))
+        self.policy = QComboBox(accessibleName=self.tr("Policy"))
+        for key, text in (("commercial", self.tr("commercial use")), ("noncommercial", self.tr("non-commercial use")), ("file", self.tr("policy file…"))):
+            self.policy.addItem(text, key)
+        self.check = QPushButton(icon("verify"), self.tr("Check"), toolTip=self.tr("Check the licences (F5)"), shortcut="F5", clicked=self.run_check)
+        self.stop = QPushButton(icon("stop"), self.tr("Stop"), clicked=self._stop)
+        self.bar = QProgressBar(textVisible=False)
+        self.contents = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText)
+        self.contents.setProperty("role", "muted")
+        self.outcome = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText)
+        self.sign = QLabel()
+        self.trouble = Under()
+        self._build()
+        self._load_recent()
+        self._tell_outcome()
+        self._show_bar(False)
+        self.recent.activated.connect(lambda n: self.set_folder(str(self.recent.itemData(n))))
+        self.policy.activated.connect(self._on_policy)
+        policy = str(context.state.value(POLICY, "commercial"))
+        if policy not in ("commercial", "noncommercial"):
+            self._add_policy(policy)
+        self.policy.setCurrentIndex(max(0, self.policy.findData(policy)))
+        self._last_policy = self.policy.currentIndex()
+        split = context.state.value(SPLIT)
+        if split is not None:
+            self.splitter.restoreState(split)
+
+    def _build(self) -> None:
+        top = QHBoxLayout(spacing=SPACE["s"])
+        for widget, stretch in ((self.recent, 1), (self.choose, 0), (self.open, 0)):
+            top.addWidget(widget, stretch)
+        second = QHBoxLayout(spacing=SPACE["s"])
+        second.addWidget(QLabel(self.tr("Allowed for")))
+        for widget in (self.policy, self.check, self.stop):
+            second.addWidget(widget)
+        second.addWidget(self.bar, 1)
+        second.addStretch()
+        verdict = QHBoxLayout(spacing=SPACE["s"])
+        verdict.addWidget(self.sign)
+        verdict.addWidget(self.outcome, 1)
+        empty = QLabel(self.tr("Choose a folder of pictures, or drop one here. The licence check says which may be learned from, and what is missing."),
+                       wordWrap=True, alignment=Qt.AlignmentFlag.AlignCenter)
+        empty.setProperty("role", "muted")
+        self.importer = ImportPanel()
+        self.importer.wanted.connect(self._import)
+        self.stack = QStackedWidget()
+        for page in (empty, FormScroll(self.importer, widest=720), self._build_findings()):
+            self.stack.addWidget(page)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(SPACE["m"])
+        whole.addLayout(top)
+        whole.addLayout(second)
+        whole.addWidget(self.trouble)
+        whole.addLayout(verdict)
+        whole.addWidget(self.contents)
+        whole.addWidget(self.stack, 1)
+
+    def _build_findings(self) -> QWidget:
+        self.model = FindingsModel(self)
+        self.filter = FindingsFilter(self.model)
+        self.table = QTableView(accessibleName=self.tr("Findings"), showGrid=False, selectionBehavior=QAbstractItemView.SelectionBehavior.SelectRows,
+                                selectionMode=QAbstractItemView.SelectionMode.ExtendedSelection, tabKeyNavigation=False, wordWrap=False)
+        self.table.setModel(self.filter)
+        self.table.verticalHeader().hide()
+        head = self.table.horizontalHeader()
+        head.setHighlightSections(False)
+        head.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        head.setStretchLastSection(True)
+        for section, width in enumerate((96, 180, 170)):
+            self.table.setColumnWidth(section, width)
+        self.table.selectionModel().selectionChanged.connect(lambda *_: self._show_selected())
+        self.rule = QComboBox(accessibleName=self.tr("Rule"))
+        self.rule.activated.connect(lambda _: self.filter_rule(self.rule.currentData()))
+        self.all = QToolButton(text=self.tr("Select all"), toolTip=self.tr("Select every row shown (Ctrl+A)"), clicked=self.table.selectAll)
+        line = QHBoxLayout(spacing=SPACE["s"])
+        line.addWidget(self.rule, 1)
+        line.addWidget(self.all)
+        left = QWidget()
+        column = QVBoxLayout(left)
+        column.setContentsMargins(0, 0, SPACE["s"], 0)
+        column.setSpacing(SPACE["s"])
+        column.addLayout(line)
+        column.addWidget(self.table, 1)
+        self.picture = PictureView(self.tr("The selected picture"))
+        self.record = RecordEditor()
+        self.record.wanted.connect(self._edit)
+        right = QSplitter(Qt.Orientation.Vertical, childrenCollapsible=False)
+        right.addWidget(self.picture)
+        inner = QWidget()
+        inside = QVBoxLayout(inner)
+        inside.setContentsMargins(SPACE["s"], 0, 0, 0)
+        inside.addWidget(self.record)
+        inside.addStretch()
+        right.addWidget(FormScroll(inner))
+        right.setSizes([170, 420])
+        right.setStretchFactor(1, 1)
+        self.splitter = QSplitter(childrenCollapsible=False)
+        self.splitter.addWidget(left)
+        self.splitter.addWidget(right)
+        self.splitter.setSizes([640, 380])
+        self.splitter.setStretchFactor(0, 1)
+        return self.splitter
+
+    def keep(self) -> None:
+        self._context.state.setValue(SPLIT, self.splitter.saveState())
+        self._context.state.setValue(FOLDER, self.folder)
+        self._context.state.setValue(POLICY, self.policy_value())
+
+    def busy(self) -> bool:
+        return self._task is not None or self.picture.busy()
+
+    # the folder ---------------------------------------------------------------------------------------------------
+
+    def _load_recent(self) -> None:
+        try:
+            found = json.loads(str(self._context.state.value(RECENT, "[]")))
+        except ValueError:
+            found = []
+        for one in found[:12]:
+            self.recent.addItem(str(one), str(one))
+        self.recent.setCurrentIndex(-1)
+        self.recent.setPlaceholderText(self.tr("No folder chosen"))
+
+    def restore(self) -> None:
+        """The folder of the last time, when the page is first shown."""
+        folder = str(self._context.state.value(FOLDER, ""))
+        if folder and Path(folder).is_dir():
+            self.set_folder(folder)
+
+    def set_folder(self, folder: str) -> None:
+        """Show what is in it; a folder, table or archive without records is offered for import."""
+        self._cancel()
+        self.folder, self.passed, self.report, self.records, self.stale = folder, None, {}, {}, False
+        with QSignalBlocker(self.recent):
+            known = [self.recent.itemData(n) for n in range(self.recent.count()) if self.recent.itemData(n) != folder]
+            self.recent.clear()
+            for one in [folder, *known][:12]:
+                self.recent.addItem(str(one), str(one))
+            self.recent.setCurrentIndex(0)
+            self.recent.setToolTip(folder)
+        self._context.state.setValue(RECENT, json.dumps([folder, *known][:12], ensure_ascii=False))
+        self.model.set_findings([], [])
+        self._fill_rules()
+        self.trouble.tell("")
+        self._begin("read", lambda task: read_folder(task, folder), self._on_read)
+
+    def _on_read(self, answer: dict[str, Any]) -> None:
+        if answer["bare"]:
+            self.importer.offer(self.folder)
+            self.stack.setCurrentIndex(IMPORT)
+            self.contents.setText("")
+            self._tell_outcome()
+            self.changed.emit()
+            return
+        self._take_records(answer)
+        self.stack.setCurrentIndex(CHECKED)
+        self.run_check()
+
+    def _take_records(self, answer: dict[str, Any]) -> None:
+        self.records = answer["records"]
+        rows = self.records.values()
+        locale = QLocale()
+
+        def most(key: str) -> str:
+            counts = Counter(str(r.get(key) or "–") for r in rows).most_common(4)
+            more = len({str(r.get(key) or "–") for r in rows}) - len(counts)
+            return ", ".join(f"{name} {locale.toString(n)}" for name, n in counts) + (f", +{locale.toString(more)}" if more > 0 else "")
+
+        parts = [self.tr("{count} pictures").format(count=locale.toString(answer["total"])), self.tr("licences: {list}").format(list=most("license")),
+                 self.tr("creators: {list}").format(list=most("creator")),
+                 self.tr("captions: English {en}, Japanese {ja}").format(en=locale.toString(sum(1 for r in rows if r.get("text"))),
+                                                                        ja=locale.toString(sum(1 for r in rows if r.get("text_ja"))))]
+        self.contents.setText("  ·  ".join(parts) if answer["total"] else "")
+
+    def _choose(self) -> None:
+        dialog = QFileDialog(self, self.tr("Choose a folder of pictures"), self.folder)
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(self.set_folder)
+        dialog.open()
+
+    def _open(self) -> None:
+        if self.folder:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(self.folder))
+
+    # the check ----------------------------------------------------------------------------------------------------
+
+    def policy_value(self) -> str:
+        """``commercial``, ``noncommercial`` or a file's path."""
+        return str(self.policy.currentData())
+
+    def _add_policy(self, path: str) -> None:
+        self.policy.insertItem(2, Path(path).name, path)
+        self.policy.setItemData(2, path, Qt.ItemDataRole.ToolTipRole)
+
+    def _on_policy(self, index: int) -> None:
+        if self.policy.itemData(index) != "file":
+            self._last_policy = index
+            if self.records:
+                self.run_check()
+            return
+        self.policy.setCurrentIndex(self._last_policy)
+        dialog = QFileDialog(self, self.tr("Choose a policy file"), self.folder, "TOML (*.toml)")
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(self.set_policy)
+        dialog.open()
+
+    def set_policy(self, path: str) -> None:
+        """A policy of one's own."""
+        if self.policy.findData(path) < 0:
+            self._add_policy(path)
+        self.policy.setCurrentIndex(self.policy.findData(path))
+        self._on_policy(self.policy.currentIndex())
+
+    def run_check(self) -> None:
+        """Ask the gate, in a process."""
+        if not self.folder or self.stack.currentIndex() != CHECKED:
+            return
+        folder, policy = self.folder, self.policy_value()
+        self.passed = None
+        self._begin("check", lambda task: check_folder(task, folder, policy), self._on_checked)
+
+    def _on_checked(self, answer: dict[str, Any]) -> None:
+        self.report, self.passed, self.stale = answer["report"], bool(answer["passed"]), False
+        before = self._selected_files()
+        self.model.set_findings(self.report["findings"], list(self.records))
+        self._fill_rules()
+        self._tell_outcome()
+        self._select(before)
+        self.changed.emit()
+
+    def _fill_rules(self) -> None:
+        wanted, counts = self.rule.currentData(), self.model.rules()
+        self.rule.clear()
+        self.rule.addItem(self.tr("All findings ({count})").format(count=QLocale().toString(sum(counts.values()))), ALL)
+        for rule, count in counts.most_common():
+            self.rule.addItem(f"{rule_word(rule)} ({QLocale().toString(count)})", rule)
+        self.rule.addItem(self.tr("Every picture"), EVERY)
+        at = self.rule.findData(wanted)
+        self.rule.setCurrentIndex(at if at >= 0 else 0)
+        if not counts and self.records and self.passed:
+            self.rule.setCurrentIndex(self.rule.count() - 1)
+        self.filter.set_rule(self.rule.currentData())
+
+    def filter_rule(self, rule: str) -> None:
+        """Show the findings of one rule, ``ALL`` of them, or ``EVERY`` picture."""
+        self.rule.setCurrentIndex(max(0, self.rule.findData(rule)))
+        self.filter.set_rule(rule)
+        self._show_selected()
+
+    def _tell_outcome(self) -> None:
+        locale, name = QLocale(), ""
+        if self.passed is None:
+            text = self.tr("Changed since the check: check again.") if self.stale else ""
+        else:
+            name = "verify" if self.passed else "failed"
+            counts = {"blocking": locale.toString(self.report["blocking"]), "warnings": locale.toString(self.report["warnings"])}
+            text = (self.tr("The check passed, with {warnings} warning(s).") if self.passed else
+                    self.tr("The check refuses this folder: {blocking} reason(s), {warnings} warning(s).")).format(**counts)
+        self.outcome.setText(text)
+        self.outcome.setVisible(bool(text))
+        self.sign.setVisible(bool(name))
+        if name:
+            self.sign.setPixmap(icon(name).pixmap(ICON_SIZE, ICON_SIZE))
+        self.check.setText(self.tr("Check again") if self.report else self.tr("Check"))
+
+    # records ------------------------------------------------------------------------------------------------------
+
+    def _findings(self) -> list[dict[str, Any]]:
+        return [index.data(FINDING) for index in self.table.selectionModel().selectedRows(FILE)]
+
+    def _selected_files(self) -> list[str]:
+        return list(dict.fromkeys(filter(None, (picture_of(f) for f in self._findings()))))
+
+    def _show_selected(self) -> None:
+        findings, files = self._findings(), self._selected_files()
+        line = next((int(f["line"]) for f in findings if f["rule"] == "bad-row"), 0) if not files else 0
+        rules = {f["rule"] for f in self.model.findings if f["file"] in set(files)} if len(files) < 1000 else set()
+        self.record.show_records(files, [self.records[f] for f in files if f in self.records], rules, line)
+        self.picture.show_file(str(Path(self.folder) / files[0]) if files else "")
+
+    def _select(self, files: list[str]) -> None:
+        """Select them again after the rows were made anew; the first row where none is left."""
+        wanted = set(files)
+        rows = [n for n in range(self.filter.rowCount()) if str(self.filter.index(n, 0).data(FINDING)["file"]) in wanted] if wanted else []
+        if rows:
+            for n in rows[:2000]:
+                self.table.selectionModel().select(self.filter.index(n, 0), self.table.selectionModel().SelectionFlag.Select
+                                                   | self.table.selectionModel().SelectionFlag.Rows)
+        elif self.filter.rowCount():
+            self.table.setCurrentIndex(self.filter.index(0, REASON))
+        self._show_selected()
+
+    def _edit(self, changes: list[dict[str, Any]]) -> None:
+        folder = self.folder
+        self._begin("edit", lambda task: (edit_folder(task, folder, changes), read_folder(task, folder)), self._on_edited)
+
+    def _on_edited(self, answer: tuple[dict[str, Any], dict[str, Any]]) -> None:
+        self._take_records(answer[1])
+        self.passed, self.stale = None, True
+        self._tell_outcome()
+        self._show_selected()
+        self.record.say(self.tr("Saved: {count} record(s). Check again to see what is left.").format(count=QLocale().toString(sum(
+            answer[0][k] for k in ("changed", "added", "removed")))))
+        self.changed.emit()
+
+    def _import(self, arguments: list[str]) -> None:
+        self._begin("import", lambda task: task.program(PROGRAM, ["import", *arguments]) | {"folder": arguments[-1]}, self._on_imported)
+
+    def _on_imported(self, answer: dict[str, Any]) -> None:
+        locale = QLocale()
+        left = sum(r["count"] for r in answer["reasons"])
+        text = self.tr("{count} picture(s) taken in.").format(count=locale.toString(answer["added"]))
+        if left:
+            text += " " + self.tr("{count} left out: {why}").format(count=locale.toString(left), why=self._why(answer["reasons"][0]["why"]))
+        self._context.notices.say(text)
+        self.set_folder(answer["folder"])
+
+    @staticmethod
+    def _why(data: dict[str, Any]) -> str:
+        from commonart_desktop.gui.train_words import why
+
+        return why(data)
+
+    # work ---------------------------------------------------------------------------------------------------------
+
+    def _begin(self, kind: str, work: Any, done: Any) -> None:
+        self._cancel()
+        self._kind = kind
+
+        def finished(answer: Any) -> None:
+            self._task = None
+            self._show_bar(False)
+            done(answer)
+
+        self.trouble.tell("")
+        self._task = Task(self, work, done=finished, failed=self._on_failed, progress=self._on_progress)
+        self._show_bar(True)
+        self._tell_outcome()
+        self.changed.emit()
+
+    def _on_failed(self, error: CommonArtError) -> None:
+        self._task = None
+        self._show_bar(False)
+        if self._kind == "edit":
+            self.record.complain(error)
+        elif self._kind == "import":
+            self.importer.complain(error)
+        else:
+            self.trouble.tell(" ".join(filter(None, sentence(error))))
+        self.changed.emit()
+
+    def _on_progress(self, done: int, total: int) -> None:
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+
+    def _show_bar(self, on: bool) -> None:
+        self.bar.setRange(0, 0)
+        for widget in (self.bar, self.stop):
+            widget.setVisible(on)
+        self.check.setVisible(not on)
+        self.check.setEnabled(bool(self.folder) and self.stack.currentIndex() == CHECKED)
+        self.open.setEnabled(bool(self.folder))
+
+    def _stop(self) -> None:
+        self._cancel()
+        self._show_bar(False)
+        self._tell_outcome()
+        self.changed.emit()
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None

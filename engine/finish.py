@@ -1,0 +1,134 @@
+"""The second half of a worker's work: pixels, files, rows marked done; and what becomes of rows that fail."""
+
+from __future__ import annotations
+
+import os
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from engine import pipeline
+from engine.backends import Backend
+from engine.clock import Clock
+from engine.contract import events
+from engine.contract.errors import CommonArtError, EngineError, LedgerError, NotFinite, OutOfMemory, OutputError
+from engine.contract.queue import Ledger, Row
+from engine.contract.request import ImageRequest
+from engine.output.save import Made, save, settle
+from engine.provenance.seal import Seal
+from engine.stages import Pool
+from engine.vocabulary import vocabulary_of
+
+WRITERS = min(4, max(2, (os.cpu_count() or 2) // 2))
+
+
+@dataclass
+class Batch:
+    """Rows that are made together."""
+
+    rows: list[Row]
+    requests: list[ImageRequest]  # sizes settled, in the order of rows
+    features: dict[str, Any]
+    size: int  # rows denoised together, copies for a replay included
+    index: int = 0  # of the first row among them
+
+
+class Finisher:
+    """Takes denoised micro-batches to their files. ``squeeze`` becomes true when decoding found too little memory: idle parts
+    are to be kept off the device from the next micro-batch on."""
+
+    def __init__(self, ledger: Ledger, name: str, say: Callable[[events.Event], None], clock: Clock, seal: Seal, quitting: threading.Event,
+                 debug: bool) -> None:
+        self.ledger, self.name, self.say = ledger, name, say
+        self.squeeze = False
+        self._clock, self._seal, self._quit, self._debug = clock, seal, quitting, debug
+        self._jobs: dict[int, str] = {}
+        self._pool = Pool(WRITERS, room=4 * WRITERS + 32)
+
+    def drain(self) -> None:
+        """Wait until all is written."""
+        self._pool.drain()
+
+    def close(self) -> None:
+        """End the writers and let the key go."""
+        self._pool.close()
+        self._seal.close()
+
+    def decode(self, backend: Backend, item: tuple[Batch, Any]) -> None:
+        """Latents to pixels, and on to the writers."""
+        batch, latents = item
+        try:
+            with self._clock("decode"):
+                pixels = pipeline.paint(backend, latents)
+        except NotFinite as e:
+            if len(batch.rows) == 1:
+                self.fail(batch.rows, e)
+                return
+            for i, row in enumerate(batch.rows):  # only the broken ones fail
+                self.decode(backend, (Batch([row], [batch.requests[i]], batch.features, batch.size, batch.index + i), latents[i:i + 1]))
+            return
+        except OutOfMemory as e:
+            if backend.tight or backend.device == "cpu":
+                self.fail(batch.rows, e)
+            else:  # even tiled: made again, with the denoiser off the device while decoding
+                self.squeeze = True
+                self.ledger.put_back([r.id for r in batch.rows])
+            return
+        except CommonArtError as e:
+            self.fail(batch.rows, e)
+            return
+        except Exception as e:
+            if self._debug:
+                traceback.print_exc()
+            self.fail(batch.rows, EngineError(why=f"{type(e).__name__}: {e}"))
+            return
+        words = vocabulary_of(backend.folder.root)
+        device = {"backend": backend.name, "device": backend.device, "dtype": backend.dtype, "libraries": backend.libraries()}
+        for i, (row, request) in enumerate(zip(batch.rows, batch.requests, strict=True)):
+            made = Made(row=row, request=replace(request, model=backend.folder.name), pixels=pixels[i], model=backend.folder.name,
+                        hashes=backend.hashes, loras=backend.loras, backend=device, batch=(batch.size, batch.index + i),
+                        unknown_words=words.unknown(request.prompt) if words else [], cut=batch.features[request.prompt].cut)
+            self._pool.submit(self._write, made)
+
+    def _write(self, made: Made) -> None:
+        row = made.row
+        try:
+            if row.job not in self._jobs:
+                self._jobs[row.job] = self.ledger.job(row.job).name
+            with self._clock("write"):
+                report = save(made, self.ledger, self.name, self._jobs[row.job], self._seal)
+        except (OutputError, LedgerError) as e:
+            report = self._settle(row, e)
+        except CommonArtError as e:
+            self.fail([row], e)
+            return
+        except Exception as e:  # an error of ours must not fall on the next picture
+            if self._debug:
+                traceback.print_exc()
+            self.fail([row], EngineError(why=f"{type(e).__name__}: {e}"))
+            return
+        if report is not None:
+            self.say(events.Saved(image=row.id, report=report | {"job": row.job}))
+
+    def _settle(self, row: Row, error: CommonArtError) -> dict[str, Any] | None:
+        """Nothing is lost: the row waits if its file has no name yet, and the queue until the place can be written again."""
+        told = False
+        while True:
+            try:
+                report = settle(self.ledger, row.id, self.name)
+                self.ledger.pause(None, True, error)
+                return report
+            except CommonArtError:
+                if not told:
+                    self.say(events.Paused(error=error.to_wire()))
+                told = True
+                if self._quit.wait(1.0):  # the ledger cannot be written either: the next worker recovers the row
+                    return None
+
+    def fail(self, rows: Sequence[Row], error: CommonArtError) -> None:
+        """These rows cannot be made."""
+        self.ledger.fail([r.id for r in rows], error)
+        for row in rows:
+            self.say(events.Failed(image=row.id, prompt=row.request.prompt, error=error.to_wire()))

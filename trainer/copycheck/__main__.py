@@ -1,0 +1,125 @@
+"""``python -m trainer.copycheck --against DATASET [PICTURES...] [options]``: copies of training pictures. One JSON document on standard output."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from engine.contract.errors import BadValue, NothingToCheck, Phrase
+from engine.program import Parser, run_program
+from engine.provenance.policy import add_options, policy_of
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="python -m trainer.copycheck", description=__doc__)
+    parser.add_argument("pictures", nargs="*", type=Path)
+    parser.add_argument("--against", type=Path, required=True)
+    parser.add_argument("--encoder", action="append", default=[])
+    parser.add_argument("--captions", action="store_true")
+    parser.add_argument("--events", type=Path)
+    parser.add_argument("--html", type=Path)
+    parser.add_argument("--extract")
+    parser.add_argument("--lora", action="append", default=[])
+    parser.add_argument("--most", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--text-encoder")
+    parser.add_argument("--vae")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--backend", choices=("auto", "pytorch", "onnx", "fake"), default="auto")
+    parser.add_argument("--out", type=Path)
+    add_options(parser)
+    return parser
+
+
+def work(argv: list[str]) -> dict[str, Any]:
+    """Check as asked; see ``docs/evaluation.md`` for what the answer holds."""
+    args = _parser().parse_args(argv)
+    for name, value, high in (("most", args.most, 1000), ("seeds", args.seeds, 10_000), ("steps", args.steps, 1000)):
+        if not 1 <= value <= high:
+            raise BadValue(name=name, value=value, why=Phrase("it must lie between {low} and {high}", low=1, high=high))
+    from trainer.copycheck.check import Dataset, asked_files, check
+    from trainer.copycheck.overfit import overfit
+    from trainer.copycheck.report import write_report
+    from trainer.evaluation.__main__ import Progress
+    from trainer.evaluation.encoders import BUILT_IN, open_encoder
+
+    if not args.pictures and not args.extract:
+        raise NothingToCheck(why=Phrase("none was given"))
+    encoders = [open_encoder(e, args.device) for e in dict.fromkeys(args.encoder or [BUILT_IN])]
+    told = overfit(args.events) if args.events else None
+    dataset = Dataset.open(args.against.absolute())
+    files = asked_files([p.absolute() for p in args.pictures])
+    if not files and not args.extract:
+        raise NothingToCheck(why=Phrase("{path} holds no pictures", path=args.pictures[0]))
+    progress = Progress()
+    drawn = _extract(args, dataset, progress) if args.extract else None
+    files = [*files, *(drawn[2] if drawn else [])]
+    progress.more((1 + len(encoders)) * (len(files) + len(dataset.files)))
+    checked = check(dataset, list(dict.fromkeys(files)), encoders, captions=args.captions, tick=progress.tick)
+    answer = checked.answer
+    if drawn:
+        from trainer.copycheck.extraction import clusters
+
+        captions, items, made, about = drawn
+        answer["extraction"] = about | {"captions": clusters(captions, items, made, checked.copied, checked.rows, checked.near, checked.bound)}
+    if told is not None:
+        answer["overfit"] = told
+    if args.html:
+        write_report(args.html.absolute(), answer, dataset.folder)
+        answer["report"] = str(args.html.absolute())
+    return answer
+
+
+def _extract(args: Any, dataset: Any, progress: Any) -> tuple[Any, Any, list[Path], dict[str, Any]]:
+    """Draw the most repeated captions from many seeds: (captions, items, files, what to tell of it)."""
+    from dataclasses import asdict
+
+    from engine.program import phrase
+    from engine.provenance.seal import Seal
+    from trainer.copycheck.extraction import items_of, repeated
+    from trainer.evaluation.__main__ import lora_of
+    from trainer.evaluation.drawing import Settings, draw_items, settled
+    from trainer.evaluation.evaluate import Model
+    from trainer.evaluation.prompts import hash_of_prompts
+    from trainer.evaluation.recipe import claim
+
+    captions = repeated(dataset.records, args.most)
+    if not captions:
+        raise NothingToCheck(why=Phrase("{path} has no captions to draw from", path=dataset.folder))
+    items = items_of(captions, args.seeds)
+    progress.more(len(items))
+    backend = Model(name=args.extract, loras=tuple(lora_of(x) for x in args.lora), text_encoder=args.text_encoder, vae=args.vae, device=args.device,
+                    kind=args.backend).open()
+    settings = settled(Settings(seed=args.seed, copies=args.seeds, steps=args.steps), backend)
+    out = (args.out or Path("outputs") / "copycheck" / f"{backend.folder.name}-{dataset.folder.name}").absolute()
+    model = {"name": backend.folder.name, "hashes": backend.hashes, "loras": backend.loras}
+    claim(out, {"prompts": hash_of_prompts([(i.lang, i.prompt) for i in items]), "dtype": backend.dtype} | asdict(settings), model)
+    notes: list[Any] = [phrase(n) for n in backend.notes]
+    seal = Seal(policy_of(args), lambda e: notes.append(phrase(Phrase(e.message, **e.fields))))
+    try:
+        files = draw_items(backend, items, settings, out / "pictures", seal, progress.tick)
+    finally:
+        seal.close()
+    return captions, items, files, {"model": model, "settings": asdict(settings), "out": str(out), "notes": notes}
+
+
+def main() -> int:
+    """0 nothing found by hashes, 1 exact or near copies found or failed, 2 asked wrongly."""
+    found = 0
+
+    def kept(argv: list[str]) -> dict[str, Any]:
+        nonlocal found
+        answer = work(argv)
+        found = int(answer["copied"])
+        return answer
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be ended politely is to be interrupted
+    return run_program(kept) or (1 if found else 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""Exact and near copies by hashes: of the file, of its pixels, and of what it looks like, also mirrored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from engine.contract.errors import BadPicture, CommonArtError
+from engine.home import home
+from engine.output.image import pixel_sha256
+from engine.program import phrase
+from trainer.dataset.files import replacing, sha256_of
+from trainer.dataset.pictures import load_rgb
+from trainer.evaluation.store import mark_of
+from trainer.licence.look import COLOUR, DHASH_BITS, PHASH_BITS, Look, look_at
+
+_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Print:
+    """What a picture is known by: SHA-256 of file and of upright RGB pixels with their size, its look, and its mirror image's."""
+
+    sha256: str
+    pixels: str
+    look: Look
+    mirrored: Look
+
+    def packed(self) -> list[Any]:
+        return [self.sha256, self.pixels, *[x for k in (self.look, self.mirrored) for x in (f"{k.phash:x}", f"{k.dhash:x}", k.colour.hex())]]
+
+    @classmethod
+    def unpacked(cls, data: Sequence[str]) -> Print:
+        a, b = (Look(int(data[n], 16), int(data[n + 1], 16), bytes.fromhex(data[n + 2])) for n in (2, 5))
+        return cls(data[0], data[1], a, b)
+
+
+def print_of(path: Path) -> Print:
+    """Raises BadPicture, BadFile."""
+    image = load_rgb(path)
+    pixels = np.asarray(image)
+    return Print(sha256_of(path), f"{image.width}x{image.height}:{pixel_sha256(pixels)}", look_at(image), look_at(ImageOps.mirror(image)))
+
+
+def prints_of(files: Sequence[Path], tick: Callable[[int], None], *, keep: bool) -> tuple[dict[Path, Print], list[dict[str, Any]]]:
+    """Of every file that is a picture, and those that cannot be read. With ``keep``, they are kept for later in the data folder."""
+    place = str(files[0].absolute().parent) if files else ""
+    kept = home() / "cache" / "copycheck" / f"{hashlib.sha256(place.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.json"
+    known = _read(kept) if keep else {}
+    found: dict[Path, Print] = {}
+    fresh: dict[str, Any] = {}
+    skipped = []
+    for file in files:
+        mark = mark_of(file)
+        try:
+            if mark in known:
+                found[file] = Print.unpacked(known[mark])
+            else:
+                found[file] = print_of(file)
+            fresh[mark] = found[file].packed()
+        except (BadPicture, CommonArtError) as e:
+            skipped.append({"file": str(file), "why": phrase(e.fields.get("why", str(e)))})
+        except (ValueError, IndexError, TypeError):  # a damaged note of ours
+            found[file] = print_of(file)
+        tick(1)
+    if keep and fresh.keys() - known.keys():
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(kept) as f:
+                f.write(json.dumps(fresh).encode())
+        except (OSError, CommonArtError):
+            pass  # a full disk costs the time to see them again
+    return found, skipped
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return data if isinstance(data, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def copies(asked: dict[Path, Print], known: dict[Path, Print]) -> dict[Path, list[dict[str, Any]]]:
+    """For every picture asked about, the known ones it copies: ``kind`` is file, pixels, near or mirrored; nearest kinds first.
+
+    Near are those within the bounds by which the licence check finds near-duplicates: recompressed and scaled pictures,
+    not cropped ones. A file is no copy of itself.
+    """
+    by_file: dict[str, list[Path]] = {}
+    by_pixels: dict[str, list[Path]] = {}
+    for path, p in known.items():
+        by_file.setdefault(p.sha256, []).append(path)
+        by_pixels.setdefault(p.pixels, []).append(path)
+    found: dict[Path, list[dict[str, Any]]] = {}
+    own = {p: p.resolve() for p in {*asked, *known}}
+    for path, p in asked.items():
+        rows = dict.fromkeys(by_file.get(p.sha256, []), "file")
+        rows = dict.fromkeys(by_pixels.get(p.pixels, []), "pixels") | rows
+        found[path] = [{"file": k, "kind": kind} for k, kind in rows.items() if own[k] != own[path]]
+    paths, others = list(asked), list(known)
+    for kind in ("look", "mirrored"):
+        looks = [getattr(asked[p], kind) for p in paths]
+        for a, b, far in _cross(looks, [known[k].look for k in others]):
+            path, k = paths[a], others[b]
+            if own[k] != own[path] and all(row["file"] != k for row in found[path]):
+                found[path].append({"file": k, "kind": "near" if kind == "look" else "mirrored"} | far)
+    return found
+
+
+def _cross(asked: Sequence[Look], known: Sequence[Look]) -> list[tuple[int, int, dict[str, Any]]]:
+    """Pairs within reach, and how far apart they are: bits of 64, bits of 64, mean of 255 steps."""
+    if not asked or not known:
+        return []
+    phash, dhash = (np.array([getattr(k, n) for k in known], np.uint64) for n in ("phash", "dhash"))
+    colour = np.frombuffer(b"".join(k.colour for k in known), np.uint8).reshape(len(known), -1)
+    found = []
+    for start in range(0, len(asked), _BLOCK):
+        some = asked[start:start + _BLOCK]
+        p = np.bitwise_count(np.array([k.phash for k in some], np.uint64)[:, None] ^ phash[None])
+        d = np.bitwise_count(np.array([k.dhash for k in some], np.uint64)[:, None] ^ dhash[None])
+        for a, b in zip(*np.nonzero((p <= PHASH_BITS) & (d <= DHASH_BITS)), strict=True):
+            far = float(np.abs(np.frombuffer(some[a].colour, np.uint8).astype(np.int16) - colour[b]).mean())
+            if far <= COLOUR:
+                found.append((start + int(a), int(b), {"phash": int(p[a, b]), "dhash": int(d[a, b]), "colour": round(far, 2)}))
+    return found
+
+
+def thumbnail(path: Path) -> Image.Image | None:
+    """The picture for a report, or None where it is gone."""
+    try:
+        return load_rgb(path)
+    except (BadPicture, OSError):
+        return None

@@ -1,0 +1,77 @@
+"""Trying to draw training pictures out again: the most repeated captions, each with many seeds.
+
+After Carlini et al. 2023, "Extracting Training Data from Diffusion Models" (arXiv 2301.13188): what a model knows by heart comes
+back nearly the same from many seeds, and near one training picture.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainer.copycheck.nearest import unit32
+from trainer.dataset.records import Record
+from trainer.evaluation.metrics import Array
+from trainer.evaluation.prompts import Item, language_of
+
+SHARE, FEWEST = 0.2, 3  # of a caption's pictures must lie near one and the same training picture
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A caption and how many training pictures have it."""
+
+    caption: str
+    count: int
+
+
+def repeated(records: Sequence[Record], most: int) -> list[Repeated]:
+    """The captions on most pictures, in either language; ties by their first place. Width and case do not count."""
+    counts: Counter[str] = Counter()
+    written: dict[str, str] = {}
+    for record in records:
+        for key, caption in {fold(c): c for lang in ("ja", "en") for c in record.captions(lang) if c.strip()}.items():
+            counts[key] += 1
+            written.setdefault(key, caption)
+    return [Repeated(written[k], n) for k, n in counts.most_common(most)]
+
+
+def fold(text: str) -> str:
+    """A caption as it is compared."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def items_of(captions: Sequence[Repeated], seeds: int) -> list[Item]:
+    """What to draw: every caption from every seed."""
+    return [Item(lang=language_of(c.caption), index=n, copy=copy, prompt=c.caption) for n, c in enumerate(captions) for copy in range(seeds)]
+
+
+def clusters(captions: Sequence[Repeated], items: Sequence[Item], files: Sequence[Path], copied: set[Path], rows: dict[Path, Array],
+             near: dict[Path, tuple[str, float]], bound: float | None) -> list[dict[str, Any]]:
+    """One row a caption.
+
+    ``rows`` are features and ``near`` the nearest training picture with its cosine, by file; ``bound`` is the training set's own
+    95th percentile. ``alike`` is the mean cosine between the caption's pictures; ``flagged`` if any is a copy, or if a
+    fifth of them (three at least) lie above the bound at one training picture.
+    """
+    found = []
+    for n, caption in enumerate(captions):
+        mine = [f for i, f in zip(items, files, strict=True) if i.index == n]
+        seen = [f for f in mine if f in near]
+        above = Counter(near[f][0] for f in seen if bound is not None and near[f][1] > bound)
+        target, times = above.most_common(1)[0] if above else ("", 0)
+        alike = None
+        if len(seen) > 1:
+            like = unit32(np.stack([rows[f] for f in seen]))
+            like = like @ like.T
+            alike = float((like.sum() - np.trace(like)) / (len(seen) * (len(seen) - 1)))
+        found.append({"caption": caption.caption, "pictures": caption.count, "seeds": len(mine), "copies": sum(f in copied for f in mine), "alike": alike,
+                      "nearest": max((near[f][1] for f in seen), default=None), "one_picture": target, "times": times,
+                      "flagged": any(f in copied for f in mine) or times >= max(FEWEST, round(SHARE * len(mine)))})
+    return found
