@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint unit e2e stress bench parity mini evaluate translations screenshots clean
+.PHONY: install demo test lint unit slow e2e stress bench parity mini evaluate translations screenshots clean
 
 install: $(STAMP)
 
@@ -32,6 +32,10 @@ unit: $(STAMP)
 # the real program on a real display server, with the real worker; needs Xvfb and the X libraries of Qt's xcb plug-in
 e2e: $(STAMP)
 	$(BIN)/python -m pytest tests/gui/test_display.py tests/gui/test_processes.py -rs
+
+# what takes too long for every change: exports of every family, long runs
+slow: $(STAMP)
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 # long and random: 200 kills, and every file and database operation failing in turn
 stress: $(STAMP)

@@ -83,6 +83,8 @@ class Application(QObject):
         for page in PAGES:
             window.add_page(page.name, page.shown_as(), page.icon, lambda page=page: page.build(context))
         window.built.connect(lambda _, page: hasattr(page, "use_recipe") and page.use_recipe.connect(self._use))
+        window.built.connect(lambda _, page: hasattr(page, "use_values") and page.use_values.connect(
+            lambda values: self.window.page("make").compose.form.fill(values)))  # type: ignore[attr-defined]
         window.finish(context)
         name = str(self.state.value("window/page", ""))
         window.go_to(name if name in window.titles else PAGES[0].name)

@@ -36,7 +36,8 @@ class RunningView(QWidget):
         grid.setColumnStretch(2, 1)
         for n, name in enumerate(ROWS):
             self.marks[name], self.words[name] = QLabel(), label(role="muted")
-            for at, widget in enumerate((self.marks[name], label(self._names[name]), self.words[name])):
+            title = QLabel(self._names[name])
+            for at, widget in enumerate((self.marks[name], title, self.words[name])):
                 grid.addWidget(widget, n, at)
         column = QVBoxLayout(self)
         column.setContentsMargins(SPACE["l"], SPACE["l"], SPACE["l"], SPACE["l"])

@@ -24,7 +24,7 @@ class CasesModel(QAbstractTableModel):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.cases: tuple[Case, ...] = ()
-        self.titles = (self.tr("Part"), self.tr("Shapes"), self.tr("Largest error"), self.tr("RMS error"), self.tr("Bounds"), self.tr("Result"))
+        self.titles = (self.tr("Part"), self.tr("Shapes"), self.tr("Largest"), self.tr("RMS"), self.tr("Bounds"), self.tr("Result"))
         self._parts = {"text_encoder": self.tr("Text encoder"), "transformer": self.tr("Denoiser"), "vae_decoder": self.tr("VAE decoder"),
                        "vae_encoder": self.tr("VAE encoder")}
         self._words = {True: self.tr("within"), False: self.tr("missed"), None: self.tr("not reached")}

@@ -21,7 +21,7 @@ from engine.contract.errors import CommonArtError, ParityMissed
 class CasesTable(QTableView):
     """Every column as wide as its words; the shapes take what is left, and are elided first."""
 
-    LEAST = 56  # pixels of the shapes
+    LEAST = 44  # pixels of the shapes
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

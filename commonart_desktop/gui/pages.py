@@ -9,6 +9,7 @@ the start. A page may have
 
 - ``keep()``: store drafts and sizes in ``context.state``; called before the window goes or is built anew;
 - a signal ``use_recipe`` (dict): the settings of a picture's recipe go to the Make page;
+- a signal ``use_values`` (dict): values for the Make page's form, such as a LoRA and its model;
 - a method ``busy() -> bool``: whether it still waits for a program, for the screenshots;
 - a method ``shots() -> Iterator[str]``: brings it into further states and yields each one's name, for the screenshots too.
 
@@ -53,6 +54,7 @@ class Page:
 PAGES = (
     Page("make", QT_TRANSLATE_NOOP("pages", "Make"), "make", "make_page:MakePage"),
     Page("pictures", QT_TRANSLATE_NOOP("pages", "Pictures"), "pictures", "gallery_page:GalleryPage"),
+    Page("train", QT_TRANSLATE_NOOP("pages", "Train"), "train", "train_page:TrainPage"),
     Page("models", QT_TRANSLATE_NOOP("pages", "Models"), "models", "models_page:ModelsPage"),
     Page("export", QT_TRANSLATE_NOOP("pages", "Export"), "export", "export_page:ExportPage"),
     Page("verify", QT_TRANSLATE_NOOP("pages", "Verify"), "verify", "verify_page:VerifyPage"),

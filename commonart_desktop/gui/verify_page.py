@@ -80,7 +80,9 @@ class VerifyPage(QWidget):
         self.choose.setProperty("main", True)
         self.folder = self._button("folder", self.tr("Choose a folder…"), "Ctrl+Shift+O", self._choose_folder)
         self.again = QToolButton(icon=icon("retry"), accessibleName=self.tr("Check again"), toolTip=self.tr("Check again") + f" ({native('F5')})",
-                                 shortcut="F5", clicked=self.check_again)
+                                 clicked=self.check_again)
+        self.again.setProperty(KEYS, "F5")
+        self._key("F5", self.check_again)
         self.only = QCheckBox(self.tr("Only those not intact"))
         self.copy = self._button("copy", self.tr("Copy report"), "Ctrl+Shift+C", self.copy_report)
         self.save = self._button("download", self.tr("Save report…"), "Ctrl+S", self._choose_report)

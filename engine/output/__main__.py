@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from engine.contract.errors import BadFile, NoRecipe, Phrase, system_words
-from engine.output.image import read_parameters, read_recipe
+from engine.output.image import FORMATS, read_parameters, read_recipe
 from engine.program import Parser, run_program
 
 
@@ -29,7 +29,7 @@ def show(path: Path) -> dict[str, Any]:
     parameters = read_parameters(path)
     if recipe is None and not parameters:
         raise NoRecipe(path=path)
-    with Image.open(path) as image:
+    with Image.open(path, formats=FORMATS) as image:  # it has been opened so before
         width, height = image.size
         kind = (image.format or "").lower()
     return {"path": str(path), "recipe": recipe, "parameters": parameters, "width": width, "height": height, "format": kind}

@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import re
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import unescape
@@ -23,7 +25,10 @@ KEY = "commonart"  # the PNG text chunk and the XMP property with our JSON recip
 _USER_COMMENT = 0x9286
 _EXIF_IFD = 0x8769
 _JPEG_SEGMENT = 65_000  # bytes a JPEG segment holds, less what stands at its head
-_FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow's other readers are never offered a file
+FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow's other readers are never offered a file
+#: what Pillow raises at files that are damaged, or made to do harm
+_TROUBLE = (OSError, ValueError, SyntaxError, AssertionError, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError, struct.error, zlib.error,
+            Image.DecompressionBombError)
 
 
 def pixel_sha256(pixels: np.ndarray[Any, Any]) -> str:
@@ -62,10 +67,10 @@ def to_bytes(pixels: np.ndarray[Any, Any], kind: str, recipe: dict[str, Any], la
 
 def _open(path: Path) -> Image.Image:
     try:
-        return Image.open(path, formats=_FORMATS)
+        return Image.open(path, formats=FORMATS)
     except FileNotFoundError as e:
         raise BadFile(path=path, why=Phrase("there is no such file")) from e
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e:
+    except _TROUBLE as e:
         raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG picture")) from e
 
 
@@ -84,7 +89,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
                 xmp = image.info.get("xmp", b"")
                 found = re.search(r"<ca:recipe>(.*?)</ca:recipe>", xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else xmp, re.S)
                 packed = unescape(found[1]) if found else ""
-        except (OSError, ValueError, SyntaxError, AssertionError, Image.DecompressionBombError) as e:
+        except _TROUBLE as e:
             raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG picture")) from e
     try:
         recipe = json.loads(packed)
@@ -104,7 +109,10 @@ def read_parameters(path: Path) -> str:
     with _open(path) as image:
         if image.format == "PNG":
             return str(image.info.get("parameters", ""))[:100_000]
-        raw = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
+        try:
+            raw = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
+        except _TROUBLE:
+            return ""  # a picture all the same
     if isinstance(raw, bytes) and raw.startswith(b"UNICODE\0"):
         return raw[8:].decode("utf-16-be", "replace")[:100_000]
     return ""
@@ -115,5 +123,5 @@ def read_pixels(path: Path) -> np.ndarray[Any, Any]:
     with _open(path) as image:
         try:
             return np.asarray(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError) as e:
+        except _TROUBLE as e:
             raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG picture")) from e

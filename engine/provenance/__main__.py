@@ -41,7 +41,7 @@ def certificate(chain: Path, key: Path) -> dict[str, Any]:
     Raises:
         BadCertificate, SigningFailed: it cannot sign.
     """
-    recipe = build(ImageRequest(prompt="", model="", width=16, height=16), model="", hashes={"denoiser": "0" * 64},
+    recipe = build(ImageRequest(prompt="", seed=0, model="", width=16, height=16), model="", hashes={"denoiser": "0" * 64},
                    backend={"backend": "", "device": "", "dtype": ""}, batch=(1, 0), pixel_sha256="", app="")
     signer = Signer(Policy(certificate=str(chain), key=str(key)))
     try:

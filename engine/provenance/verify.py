@@ -150,7 +150,7 @@ def _pixels(file: BinaryIO, found: Carrier, recipe: dict[str, Any] | None) -> st
     try:
         with Image.open(io.BytesIO(bare(file, found)), formats=[found.kind.upper()]) as image:
             return "match" if pixel_sha256(np.asarray(image.convert("RGB"))) == recipe["pixel_sha256"] else "differ"
-    except (OSError, ValueError, SyntaxError, struct.error):
+    except (OSError, ValueError, SyntaxError, MemoryError, struct.error):
         return "broken"
 
 

@@ -211,7 +211,7 @@ def test_too_small_a_reference_and_nothing_to_draw_are_refused_before_anything_i
 def test_the_command_prints_the_table_in_both_languages(stub: Path, tmp_path: Path) -> None:
     """As a person starts it, with the real process in between; the bundled model's own prompts."""
     base = [sys.executable, "-m", "commonart_desktop", "evaluate"]
-    environment = os.environ | {"COMMONART_HOME": str(tmp_path / "home")}
+    environment = os.environ | {"COMMONART_HOME": str(tmp_path / "home"), "COMMONART_BACKEND": "fake"}
     made = subprocess.run([*base, "commonart-mini", "--limit", "3", "--steps", "2", "--out", str(tmp_path / "out")], cwd=ROOT, capture_output=True,
                           encoding="utf-8", env=environment | {"COMMONART_LANG": "ja"})
     assert made.returncode == 0, made.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ def _parser() -> Parser:
     parser.add_argument("--text-encoder")
     parser.add_argument("--vae")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--backend", choices=("auto", "pytorch", "onnx", "fake"), default="auto")
+    parser.add_argument("--backend", choices=("auto", "pytorch", "onnx", "fake"), default=os.environ.get("COMMONART_BACKEND", "auto"))
     parser.add_argument("--out", type=Path)
     add_options(parser)
     return parser

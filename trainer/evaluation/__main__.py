@@ -6,6 +6,7 @@ Without --prompts, every thing the bundled model knows is drawn from its most us
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import sys
@@ -37,7 +38,7 @@ def _parser() -> Parser:
     parser.add_argument("--size")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", choices=DTYPES, default="auto")
-    parser.add_argument("--backend", choices=("auto", "pytorch", "onnx", "fake"), default="auto")
+    parser.add_argument("--backend", choices=("auto", "pytorch", "onnx", "fake"), default=os.environ.get("COMMONART_BACKEND", "auto"))
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--text-encoder")
     parser.add_argument("--vae")

@@ -25,6 +25,8 @@ figcaption{font-size:.8rem;color:#555;overflow-wrap:anywhere;max-width:10rem}fig
 .alarm{border-left:4px solid #c33;padding-left:.8rem}
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}figcaption,small,.weak{color:#aaa}svg{background:#fff}}"""
 
+_BARRED = ("script", "connect", "font", "object", "frame", "media")
+
 
 def both(english: str, japanese: str) -> str:
     """A text in both languages; the button of the page chooses."""
@@ -81,7 +83,7 @@ def write(path: Path, title: tuple[str, str], body: Sequence[str], japanese: boo
         DiskFull, OutputFolder
     """
     page = ('<!doctype html><html><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
+            "<meta http-equiv=\"Content-Security-Policy\" content=\"img-src data:; " + "; ".join(f"{x}-src 'none'" for x in _BARRED) + "\">"
             f"<title>{html.escape(title[0])} / {html.escape(title[1])}</title><style>{_STYLE}</style></head><body>"
             f'<input type="checkbox" id="l"{" checked" if japanese else ""}><label class="lang" for="l"><span lang="ja">日本語</span><span lang="en">English</span></label>'
             f"<main><h1>{both(*title)}</h1>{''.join(body)}</main></body></html>\n")
