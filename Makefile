@@ -53,10 +53,11 @@ bench: $(STAMP)
 mini: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mini]'
 	$(BIN)/python -m trainer.mini
+	$(BIN)/python -m trainer.evaluation.truth
 
+# does the bundled model draw what it is told? The Japanese and English table
 evaluate: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mini]'
-	$(BIN)/python -m trainer.evaluation commonart-mini --sheet outputs/mini/evaluation.png
+	$(BIN)/commonart evaluate commonart-mini --out outputs/evaluation/commonart-mini --sheet outputs/evaluation/commonart-mini.png
 
 # the window's Japanese: new sentences come into the .ts, to be filled in there; then the .qm that is shipped
 TS := resources/translations/commonart_ja

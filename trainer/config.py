@@ -191,6 +191,8 @@ class Config:
     kind: str = _one("lora", "lora", "full", "scratch")
     name: str = _free("")  # of the result; the output folder's name where it is empty
     output: str = _free("")
+    licence: str = _free("")  # of the result, an SPDX expression; nothing is guessed where it is empty
+    install: bool = _free(True)  # copy the result to where models and LoRAs are found by name
     policy: str = _free("commercial")  # of the licence gate: commercial, noncommercial or a TOML file
     seed: int = _number(0, 0, 2**63 - 1)
     save_dtype: str = _one("auto", "auto", "fp32", "bf16", "fp16")  # auto: a LoRA in fp32, a model as its base is stored

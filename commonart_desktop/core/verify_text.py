@@ -90,7 +90,8 @@ def belief(report: Report) -> Iterator[str]:
     """Whether the recipe is to be believed, and what others may do with the picture."""
     if report["recipe"]:
         yield tr("The recipe is covered by the signature.") if report["recipe_signed"] else tr("No signature covers the recipe: anyone may have written it.")
-        uses = {str(v) for v in report["training_mining"].values() if v}
+        words = {"allowed": tr("allowed"), "notAllowed": tr("not allowed"), "constrained": tr("allowed under conditions")}
+        uses = {words.get(v, str(v)) for v in report["training_mining"].values() if v}
         if uses:
             yield tr("Training and data mining by others: {use}", use=", ".join(sorted(uses)))
 

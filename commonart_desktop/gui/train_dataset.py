@@ -329,6 +329,7 @@ class DatasetPanel(QWidget):
         if name:
             self.sign.setPixmap(icon(name).pixmap(ICON_SIZE, ICON_SIZE))
         self.check.setText(self.tr("Check again") if self.report else self.tr("Check"))
+        self.check.setShortcut("F5")  # a new text clears it
 
     # records ------------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from shiboken6 import isValid
 
 from commonart_desktop.core.runs import Run, new_run, read_config_text
 from commonart_desktop.core.train_config import config_text
@@ -313,10 +314,10 @@ class TrainPage(QWidget):
         if last.get("event") == "finished":
             self.run.install(run, last, lambda path: self._context.notices.say(
                 self.tr("“{name}” has learned; the result is in {folder}.").format(name=run.name, folder=str(Path(path).parent)), "",
-                self.tr("Use for making pictures"), lambda: self._use(self.run.values_for(run, path))))
+                self.tr("Use for making pictures"), lambda: self._use(RunView.values_for(run, path)) if isValid(self) else None))
         elif last.get("event") != "stopped":
             self._context.notices.say(self.tr("The training “{name}” ended with an error.").format(name=run.name), "", self.tr("Resume"),
-                                      lambda: self.start_run(run))
+                                      lambda: self.start_run(run) if isValid(self) else None)
 
     def _use(self, values: dict[str, Any]) -> None:
         self.use_values.emit(values)

@@ -8,6 +8,7 @@ from typing import Any
 from PySide6.QtCore import QLocale, Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPlainTextEdit, QProgressBar, QPushButton, QToolButton, QVBoxLayout, QWidget
+from shiboken6 import isValid
 
 from commonart_desktop.core.i18n import sentence
 from commonart_desktop.core.runs import Run
@@ -220,8 +221,9 @@ class RunView(QWidget):
         yard = self._yard
 
         def undo() -> None:
-            yard.change(run, removed=False)
-            yard.refresh()
+            if isValid(yard):  # the notice may outlive this page
+                yard.change(run, removed=False)
+                yard.refresh()
 
         self._context.notices.say(self.tr("“{name}” is no longer listed; its files stay.").format(name=run.name), "", self.tr("Undo"), undo)
 

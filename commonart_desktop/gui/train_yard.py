@@ -18,46 +18,59 @@ LEAVE = "train/leave_running"  # in context.state: "true" (as it is at first) or
 FOLLOW = 0.4  # seconds between two looks at the events of a run at work
 
 
-class Follower(QObject):
-    """Reads a run's events in a thread; ``told`` has a Snapshot whenever there is news, ``ended`` comes when the run is over and all is read."""
+class _Life:
+    """What the thread and its follower's end share: no Qt, so it may outlive both."""
 
-    told = Signal(object)
-    ended = Signal()
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.over = threading.Event()
+
+    def end(self, *_: object) -> None:
+        with self.lock:  # nothing is being told at this moment
+            self.over.set()
+
+
+class Follower(QObject):
+    """Reads a run's events in a thread; ``told`` (Run, Snapshot) whenever there is news, ``ended`` (Run) when the run is over and all is read."""
+
+    told = Signal(object, object)
+    ended = Signal(object)
 
     def __init__(self, run: Run, parent: QObject) -> None:
         super().__init__(parent)
         self.run = run
         self.now = Snapshot()
-        self._stop = stop = threading.Event()
+        self.read = False  # all that was there at first
+        self._life = life = _Life()
         self.told.connect(self._keep, Qt.ConnectionType.QueuedConnection)
-        self.destroyed.connect(lambda: stop.set())
-        self.thread_ = threading.Thread(target=self._read, args=(stop,), name="follow", daemon=True)
+        self.destroyed.connect(life.end)
+        self.thread_ = threading.Thread(target=self._follow, args=(life,), name="follow", daemon=True)
         self.thread_.start()
 
-    def stop(self) -> None:
-        self._stop.set()
-
-    def _keep(self, snapshot: Snapshot) -> None:
+    def _keep(self, run: Run, snapshot: Snapshot) -> None:
         self.now = snapshot
 
-    def _read(self, stop: threading.Event) -> None:
-        tail, run = Tail(self.run.events), self.run
-        try:
-            while True:
-                alive = run.alive  # asked before reading: what it says last is not missed
-                news = False
-                while tail.read() and not stop.is_set():
-                    news = True
-                if news and not stop.is_set():
-                    self.told.emit(tail.story.snapshot())
-                if stop.is_set():
-                    return
-                if not alive:
-                    self.ended.emit()
-                    return
-                stop.wait(FOLLOW)
-        except RuntimeError:
-            pass  # the window is gone
+    def _follow(self, life: _Life) -> None:
+        run = self.run
+        tail = Tail(run.events)
+
+        def emit(what: str, *values: object) -> None:
+            with life.lock:
+                if not life.over.is_set():
+                    getattr(self, what).emit(run, *values)
+
+        while not life.over.is_set():
+            alive = run.alive  # asked before reading: what it says last is not missed
+            news = False
+            while not life.over.is_set() and tail.read():
+                news = True
+            if news:
+                emit("told", tail.story.snapshot())
+            self.read = True
+            if not alive:
+                emit("ended")
+                return
+            life.over.wait(FOLLOW)
 
 
 class Yard(QObject):
@@ -78,7 +91,6 @@ class Yard(QObject):
         self.listed = False
         self._timer = QTimer(self, interval=1000)
         self._timer.timeout.connect(self._tick)
-        self._ledger_gone = False
         app = QCoreApplication.instance()
         if app is not None:
             app.aboutToQuit.connect(self._quit)
@@ -122,7 +134,7 @@ class Yard(QObject):
         return self.states.get(str(run.folder), "draft")
 
     def busy(self) -> bool:
-        return self._task is not None or any(f.now == Snapshot() and f.thread_.is_alive() for f in self._followers.values())
+        return self._task is not None or any(not f.read for f in self._followers.values())
 
     def active(self) -> list[Run]:
         """At work now."""
@@ -142,8 +154,8 @@ class Yard(QObject):
             before = follower.now if follower is not None else Snapshot()
             self._followers[key] = follower = Follower(run, self)
             follower.now = before
-            follower.told.connect(lambda snapshot, run=run: self._on_news(run, snapshot), Qt.ConnectionType.QueuedConnection)
-            follower.ended.connect(lambda run=run: self._on_ended(run), Qt.ConnectionType.QueuedConnection)
+            follower.told.connect(self._on_news, Qt.ConnectionType.QueuedConnection)
+            follower.ended.connect(self._on_ended, Qt.ConnectionType.QueuedConnection)
         return follower.now
 
     def _on_news(self, run: Run, snapshot: Snapshot) -> None:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QCoreApplication, QIODevice, QLocale, QMimeData, QSaveFile, Qt
+from PySide6.QtCore import QCoreApplication, QLocale, Qt
 from PySide6.QtGui import QAction, QDragEnterEvent, QDragLeaveEvent, QDropEvent, QGuiApplication, QKeySequence, QShowEvent
 from PySide6.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QProgressBar, QPushButton, QSplitter, QStackedWidget, QToolButton, QVBoxLayout, QWidget
 
 from commonart_desktop.core.home import home
 from commonart_desktop.core.picture_text import ENDINGS
-from commonart_desktop.core.verify_text import as_text, result
+from commonart_desktop.core.verify_text import result
 from commonart_desktop.gui.actions import KEYS, native
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.models_detail import label
 from commonart_desktop.gui.scroll import FormScroll
-from commonart_desktop.gui.tasks import Task
 from commonart_desktop.gui.theme import icon
 from commonart_desktop.gui.thumbnails import Thumbnails
 from commonart_desktop.gui.tokens import SPACE
@@ -28,18 +25,8 @@ from commonart_desktop.gui.verify_empty import DropArea
 from commonart_desktop.gui.verify_list import VerifyList
 from commonart_desktop.gui.verify_loras import LoraFolders
 from commonart_desktop.gui.verify_model import VerifyModel
+from commonart_desktop.gui.verify_report import Reports, paths_of
 from commonart_desktop.gui.verify_work import WANTED, Checker, Gathered
-from engine.contract.errors import BadFile, CommonArtError
-
-PASTED = 1_000_000  # letters of a clipboard that are looked at
-
-
-def paths_of(mime: QMimeData) -> list[str]:
-    """Local files in what was dropped or copied: as such, or as lines of text that are full paths."""
-    if mime.hasUrls():
-        return [u.toLocalFile() for u in mime.urls() if u.isLocalFile() and u.toLocalFile()]
-    lines = [line.strip().strip('"') for line in mime.text()[:PASTED].splitlines()] if mime.hasText() else []
-    return [line for line in lines if line and "\0" not in line and Path(line).is_absolute()]
 
 
 def _stop(thumbnails: Thumbnails, *_: object) -> None:
@@ -62,7 +49,7 @@ class VerifyPage(QWidget):
         self.loras = LoraFolders(context.state)
         self.checker = Checker(self, self.loras.folders)
         self._select = ""  # the file to select when it comes
-        self._saving: Task | None = None
+        self.out = Reports(context, self)
         self._build()
         self._connect()
         if (sizes := context.state.value("verify/splitter")) is not None:
@@ -166,7 +153,7 @@ class VerifyPage(QWidget):
 
     def busy(self) -> bool:
         """Whether pictures are being checked."""
-        return self.checker.busy or self._saving is not None
+        return self.checker.busy or self.out.busy
 
     def shots(self) -> Iterator[str]:
         """Further states, for the screenshots: the pictures of the output folder, checked."""
@@ -320,36 +307,11 @@ class VerifyPage(QWidget):
 
     def copy_report(self) -> None:
         """The reports of the selected pictures, or of all, as text."""
-        reports = self.model.reports(self.list.rows()) or self.model.reports()
-        if reports:
-            QGuiApplication.clipboard().setText(as_text(reports))
-            self._context.notices.say(self.tr("Copied the reports of {count} picture(s).").format(count=QLocale().toString(len(reports))))
+        self.out.copy(self.model.reports(self.list.rows()) or self.model.reports())
 
     def _choose_report(self) -> None:
         if not self.save.isEnabled():
             return
         path, _ = QFileDialog.getSaveFileName(self, self.tr("Save report"), str(self._context.out / "verify.json"), "JSON (*.json)")
         if path:
-            self.save_report(path)
-
-    def save_report(self, path: str) -> None:
-        """All reports as JSON, as ``commonart verify --json`` prints them; written aside and renamed, in a thread."""
-        reports = self.model.reports()
-
-        def done(_: object) -> None:
-            self._saving = None
-            self._context.notices.say(self.tr("Saved: {path}").format(path=path))
-
-        def failed(error: CommonArtError) -> None:
-            self._saving = None
-            self._context.notices.complain(error)
-
-        self._saving = Task(self, lambda task: _write(path, reports), done=done, failed=failed)
-
-
-def _write(path: str, reports: list[dict[str, Any]]) -> None:
-    """Raises BadFile."""
-    file = QSaveFile(path)
-    data = json.dumps(reports, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace") + b"\n"
-    if not (file.open(QIODevice.OpenModeFlag.WriteOnly) and file.write(data) == len(data) and file.commit()):
-        raise BadFile(path=path, why=file.errorString())
+            self.out.save(path, self.model.reports())

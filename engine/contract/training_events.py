@@ -108,6 +108,7 @@ class Finished(Event):
     report: str
     loss: float | None = None
     heldout: float | None = None
+    installed: str = ""  # its copy among the models or LoRAs known by name
 
 
 _KINDS: dict[str, type[Event]] = {c.event: c for c in (Started, Preparing, Step, HeldoutLoss, Preview, Saved, Stopped, Finished, Note, Paused, Resumed, Broken)}

@@ -111,7 +111,8 @@ def _import(folder: Path) -> Any:
 def _checks() -> SearchStrategy[Files]:
     pictures = st.one_of(damaged(plain()), damaged([*plain(), *of_others()]))
     return st.builds(lambda m, a, b: {f"set/{FILE}": m, "set/a.png": a, "set/b.png": b},
-                     st.one_of(lines(_ROW), st.just(dumps(_ROW) + b"\n" + dumps(_ROW | {"file_name": "b.png"}))), pictures, pictures)
+                     st.one_of(lines(_ROW), st.just(dumps(_ROW) + b"\n" + dumps(_ROW | {"file_name": "b.png"})),
+                               st.just("猫".encode("cp932"))), pictures, pictures)
 
 
 def _check(folder: Path) -> Any:

@@ -18,7 +18,7 @@ from tests.fuzz.targets import TARGETS
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = st.integers(0, 10_000).map(lambda n: {"n": str(n).encode()})
-FEW = {"queues": 25, "gate": 20, "models": 30, "tables": 40}  # slower than the others
+FEW = {"queues": 20, "imports": 20, "gate": 20, "models": 30, "tables": 30, "templates": 30, "reuse": 30, "shards": 30}  # slower than the others
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.name)

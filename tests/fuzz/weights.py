@@ -27,8 +27,8 @@ from tests.fuzz.core import Files, Target
 from tests.fuzz.mutate import damaged, dumps, twisted, values
 
 
-def _several(folder: Path, *work: Callable[[], Any]) -> Any:
-    """The answers of those that have one; if all refuse, the last refusal."""
+def _several(*work: Callable[[], Any], strict: bool = False) -> Any:
+    """The answers of those that have one; if all refuse (``strict``: if one does), the last refusal."""
     from engine.contract.errors import CommonArtError
 
     found, trouble = [], None
@@ -37,7 +37,7 @@ def _several(folder: Path, *work: Callable[[], Any]) -> Any:
             found.append(one())
         except CommonArtError as error:
             trouble = error
-    if not found and trouble is not None:
+    if trouble is not None and (not found or strict):
         raise trouble
     return json.loads(json.dumps(found, default=str))
 
@@ -76,7 +76,7 @@ def _loras() -> SearchStrategy[Files]:
 class _Model:
     """What ``open_lora`` asks of a model folder."""
 
-    denoiser_config = _CONFIG
+    denoiser, denoiser_config = Path("denoiser"), _CONFIG
 
     @staticmethod
     def hashes() -> dict[str, str]:
@@ -85,7 +85,7 @@ class _Model:
 
 def _lora_read(folder: Path) -> Any:
     path = folder / "a.safetensors"
-    return _several(folder, lambda: {k: asdict(e) for k, e in read_header(path).items()}, lambda: metadata(path), lambda: told_by(path),
+    return _several(lambda: {k: asdict(e) for k, e in read_header(path).items()}, lambda: metadata(path), lambda: told_by(path),
                     lambda: check_finite(path), lambda: open_lora(str(path), 1.0, _Model()).record())  # type: ignore[arg-type]
 
 
@@ -113,7 +113,7 @@ def _model(folder: Path) -> Any:
     def layers() -> Any:
         return len(layers_of(identify(folder).denoiser_config))
 
-    return _several(folder, whole, lambda: weight_files(folder / "transformer"), lambda: licence_of(folder), layers)
+    return _several(whole, lambda: weight_files(folder / "transformer"), lambda: licence_of(folder), layers, strict=True)
 
 
 @cache
@@ -130,7 +130,7 @@ def _onnx() -> SearchStrategy[Files]:
 
 
 def _graph(folder: Path) -> Any:
-    return _several(folder, lambda: len(tensors_of(folder / "model.onnx")), lambda: len(graph_table(folder)), lambda: graph_sha256(folder))
+    return _several(lambda: len(tensors_of(folder / "model.onnx")), lambda: len(graph_table(folder)), lambda: graph_sha256(folder))
 
 
 def _manifests() -> SearchStrategy[Files]:
@@ -142,7 +142,7 @@ def _manifests() -> SearchStrategy[Files]:
 
 
 def _manifest(folder: Path) -> Any:
-    return _several(folder, lambda: promised(folder), lambda: check_promised(folder))
+    return _several(lambda: promised(folder), lambda: check_promised(folder))
 
 
 @cache

@@ -379,6 +379,10 @@ def test_odd_values_in_a_report(tmp_path: Path) -> None:
     outside.write_bytes((tmp_path / "r" / "parity" / "01-onnx.png").read_bytes())
     rows = [row | {"onnx": name, "psnr": 10**400} for row, name in zip(base["pictures"]["rows"], ("../outside.png", str(outside), "parity/../../outside.png"))]
     (tmp_path / "r" / "parity.json").write_text(json.dumps(base | {"pictures": {"rows": rows}}), encoding="utf-8")
+    if sys.platform != "win32":
+        (tmp_path / "r" / "parity" / "link.png").symlink_to(outside)
+        rows[0]["onnx"] = "parity/link.png"
+        (tmp_path / "r" / "parity.json").write_text(json.dumps(base | {"pictures": {"rows": rows}}), encoding="utf-8")
     assert [(p.onnx, p.psnr) for p in read_report(str(tmp_path / "r")).pairs] == [("", None)] * 3
     with pytest.raises(BadFile):
         read_report(str(tmp_path / "none"))
@@ -423,6 +427,7 @@ def test_a_narrow_window_cuts_nothing(qtbot: QtBot, build: Callable[[], ExportPa
     over(qtbot, page)
     bar = page.report.table.horizontalScrollBar()
     assert bar.maximum() == 0 and page.width() == 932, "the table fits"
+    assert page.report.table.horizontalHeader().length() == page.report.table.viewport().width()
     assert page.report.width() <= page.stack.width()
 
 

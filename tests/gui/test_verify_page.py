@@ -144,11 +144,11 @@ def test_reports_leave_the_window(page: VerifyPage, pictures: Path, qtbot: QtBot
     qtbot.keyClick(page.list, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
     text = QGuiApplication.clipboard().text()
     assert "CHANGED" in text and "good.png" not in text and "1 picture(s)" in told[-1]
-    page.save_report(str(tmp_path / "report.json"))
+    page.out.save(str(tmp_path / "report.json"), page.model.reports())
     settled(qtbot, page)
     saved = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert [(Path(r["path"]).name, r["intact"]) for r in saved] == [("good.png", True), ("changed.png", False), ("gone.png", False)]
-    page.save_report(str(tmp_path / "none" / "report.json"))
+    page.out.save(str(tmp_path / "none" / "report.json"), page.model.reports())
     settled(qtbot, page)
     assert str(tmp_path / "none") in told[-1] and not (tmp_path / "none").exists()
 

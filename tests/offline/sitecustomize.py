@@ -29,6 +29,8 @@ def _refuse(event: str, args: tuple) -> None:  # type: ignore[type-arg]
 
         if args[0].family == getattr(_socket, "AF_UNIX", None):
             return  # a pipe between processes of this machine
+        if event == "socket.bind" and isinstance(args[1], tuple) and args[1][0] in ("127.0.0.1", "::1", "localhost"):
+            return  # urllib3 asks so at its import whether there is IPv6: nothing is sent, and nobody else can connect
     elif event not in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"):
         return
     if _TRIED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.contract.errors import BadEncoder, BadFile, BadRow, CommonArtError, NothingToEvaluate, RecipesDiffer, RunDiffers, TooFewToCompare
+from engine.contract.errors import BadEncoder, BadFile, BadRow, CommonArtError, MissingLibrary, NothingToEvaluate, RecipesDiffer, RunDiffers, TooFewToCompare
 from engine.home import resources
 from tests.pictures import make_dataset
 from tests.stub import make_stub
@@ -261,6 +262,13 @@ def test_encoders_that_cannot_be_used_are_told(clip: Path, tmp_path: Path) -> No
     (wrong / "preprocessor_config.json").write_text(json.dumps({"size": {"height": 40, "width": 40}}), encoding="utf-8")
     with pytest.raises(BadEncoder, match="40x40"):
         open_encoder(str(wrong)).pictures([Image.new("RGB", (64, 64))])
+
+
+@pytest.mark.skipif(importlib.util.find_spec("efficientnet_lite_pytorch") is not None, reason="the extra is installed")
+def test_an_extra_that_is_not_installed_is_told() -> None:
+    with pytest.raises(MissingLibrary) as told:
+        open_encoder("efficientnet-lite")
+    assert "pip install" in told.value.advice + str(told.value)
 
 
 def test_onnx_encoders_say_how_pictures_are_prepared(tmp_path: Path) -> None:

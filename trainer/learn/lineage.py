@@ -17,7 +17,7 @@ from engine.checkpoint.lora import PREFIX
 from engine.contract.version import APP
 from trainer.dataset.files import replacing
 
-GATE_REPORT, ATTRIBUTION, CONFIG, CARD, BOM = "gate-report.json", "ATTRIBUTION.md", "config.toml", "README.md", "bom.cdx.json"
+GATE_REPORT, ATTRIBUTION, CONFIG, CARD, BOM = "gate-report.json", "ATTRIBUTION.md", "config.json", "README.md", "bom.cdx.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,16 +45,13 @@ class Lineage:
     base_model_sha256: str = ""
     base_licence: str = ""
     sources: tuple[Source, ...] = ()
-    config: str = ""  # the config file's text
+    config: str = ""  # the whole config as JSON, defaults included
+    config_sha256: str = ""  # of what in it decides what is learned: trainer.config
     licence: str = ""  # the result's own, an SPDX expression, as the config says it
     trigger: str = ""  # words that call what was learned
     steps: int = 0
     samples: int = 0
     facts: dict[str, Any] = field(default_factory=dict)  # losses, seconds, device, seed, rank, ...
-
-    @property
-    def config_sha256(self) -> str:
-        return hashlib.sha256(self.config.encode("utf-8")).hexdigest()
 
     @property
     def dataset_sha256(self) -> str:
@@ -76,12 +73,12 @@ class Lineage:
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
     def header(self) -> dict[str, str]:
-        """Texts for a safetensors header."""
+        """``commonart.*`` texts for a safetensors header: no time and no path, so that the same run gives the same bytes."""
         told = {"name": self.name, "kind": self.kind, "base_model": self.base_model, "base_model_sha256": self.base_model_sha256,
                 "dataset_sha256": self.dataset_sha256, "gate_report_sha256": self.gate_report_sha256, "config_sha256": self.config_sha256,
                 "licences": json.dumps(self.licences, ensure_ascii=False), "licence": self.licence, "trigger": self.trigger,
-                "steps": str(self.steps), "app": APP}
-        return {"format": "pt"} | {PREFIX + k: v for k, v in told.items() if v}
+                "app": APP}
+        return {PREFIX + k: v for k, v in told.items() if v}
 
 
 def _joined(hashes: list[str]) -> str:

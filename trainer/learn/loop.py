@@ -28,6 +28,7 @@ from trainer.learn.loss import Objective
 from trainer.learn.prepare import RunInfo, bind, gather, judge
 from trainer.learn.previews import Painter
 from trainer.learn.processes import Processes
+from trainer.learn.result import finish, write_summary
 from trainer.learn.rows import Rows
 from trainer.learn.subject import Subject
 
@@ -321,36 +322,11 @@ class Trainer:
             weights = dict(state.ema or state.weights)
         if not self.processes.first:
             return events.Stopped(step=self.step, path="")
-        path, sha256 = finish(self.out, self.info, weights)
-        summary = write_summary(self.out, self.info, self.history, path, sha256)
         steps = [x["loss"] for x in report.read_log(self.out) if x.get("event") == "step"]
         last = steps[-max(1, len(steps) // 20):]
-        return events.Finished(step=self.step, path=str(path), sha256=sha256, report=str(summary), loss=sum(last) / len(last) if last else None,
-                               heldout=self.history[-1][2] if self.history else None)
-
-
-def finish(out: Path, info: RunInfo, weights: dict[str, torch.Tensor]) -> tuple[Path, str]:
-    """Write what was learned, a LoRA's file or a model's folder; returns it and the SHA-256 of its weights.
-
-    This is the place where whatever lies beside a result (card, bill of materials, attribution) is written.
-    """
-    config = info.config
-    demand_room(out, 4 * sum(t.numel() for t in weights.values()))
-    if config.kind == "lora":
-        path = out / f"{config.name}.safetensors"
-        return path, adapt.save_lora(path, weights, config, info.header())
-    path = out / config.name
-    return path, adapt.save_model(path, weights, config, info.folder, info.header())
-
-
-def write_summary(out: Path, info: RunInfo, history: list[tuple[int, float, float]], path: Path, sha256: str) -> Path:
-    """``report.html``."""
-    licences = ", ".join(f"{k}: {v}" for k, v in info.licences.items())
-    facts = [("Result", "結果", path.name), ("SHA-256", "SHA-256", sha256), ("Base model", "元のモデル", f"{info.folder.name} ({info.hashes['denoiser']})"),
-             ("Pictures learned from", "学習に使った画像", str(len(info.collection.train))),
-             ("Pictures held out", "評価用に分けた画像", str(len(info.collection.heldout))), ("Licences", "ライセンス", licences),
-             ("Dataset manifest", "データセットの一覧", info.dataset_sha256), ("Gate report", "ライセンス検査の記録", info.gate_report_sha256)]
-    if history:
-        best = min(history, key=lambda x: x[2])
-        facts.append(("Lowest held-out loss", "評価用の損失の最小値", f"{best[2]:.5f} ({best[0]})"))
-    return report.write_report(out, info.config.name, facts, info.config.as_data())
+        loss = sum(last) / len(last) if last else None
+        heldout = self.history[-1][2] if self.history else None
+        result = finish(self.out, self.info, weights, step=self.step, loss=loss, heldout=heldout)
+        summary = write_summary(self.out, self.info, self.history, result)
+        return events.Finished(step=self.step, path=str(result.path), sha256=result.sha256, report=str(summary), loss=loss, heldout=heldout,
+                               installed=str(result.installed or ""))

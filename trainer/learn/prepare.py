@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.checkpoint.describe import licence_of
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.library import open_model
 from engine.contract.errors import RunDiffers
 from trainer.config import Config
 from trainer.dataset.files import replacing
 from trainer.learn.items import Collection, collect
+from trainer.learn.lineage import ATTRIBUTION, Lineage, Source
 from trainer.licence.gate import check
 from trainer.licence.report import GateReport
 
@@ -32,39 +32,22 @@ class RunInfo:
     reports: tuple[GateReport, ...]
     collection: Collection
 
-    @property
-    def dataset_sha256(self) -> str:
-        """The dataset's manifest hash; of several, the hash of theirs in order."""
-        return _joined([r.manifest_sha256 for r in self.reports])
-
-    @property
-    def gate_report_sha256(self) -> str:
-        return _joined([r.sha256 for r in self.reports])
-
-    @property
-    def licences(self) -> dict[str, int]:
-        """Pictures per SPDX expression."""
-        counts: Counter[str] = Counter()
-        for r in self.reports:
-            counts.update(r.licences)
-        return dict(sorted(counts.items(), key=lambda kv: (-kv[1], kv[0])))
-
-    def header(self) -> dict[str, str]:
-        """``commonart.*`` words for the result's safetensors header: no time and no path, so that the same run gives the same bytes."""
-        told = {"base_model": self.folder.name, "base_model_sha256": self.hashes["denoiser"], "dataset_sha256": self.dataset_sha256,
-                "gate_report_sha256": self.gate_report_sha256, "config_sha256": self.config.sha256,
-                "licences": json.dumps(self.licences, ensure_ascii=False), "kind": self.config.kind}
-        if self.config.kind == "lora" and self.config.lora.trigger:
-            told["trigger"] = self.config.lora.trigger
-        return {f"commonart.{k}": v for k, v in told.items()}
+    def lineage(self, **facts: Any) -> Lineage:
+        """What the result says of its making."""
+        config = self.config
+        sources = tuple(Source(name=Path(one.folder).name, manifest_sha256=r.manifest_sha256, gate_report_sha256=r.sha256, gate_report=r.path,
+                               attribution=r.path.parent / ATTRIBUTION, pictures=r.pictures, licences=r.licences, creators=r.creators,
+                               policy=str(r.policy.get("name", config.policy)))
+                        for one, r in zip(config.dataset, self.reports, strict=True) if r.path is not None)
+        licence = licence_of(self.folder.root)
+        return Lineage(name=config.name, kind=config.kind, base_model=self.folder.name, base_model_sha256=self.hashes["denoiser"],
+                       base_licence=licence[0] if licence else "", sources=sources, licence=config.licence,
+                       config=json.dumps(config.as_data(), ensure_ascii=False, indent=1), config_sha256=config.sha256,
+                       trigger=config.lora.trigger if config.kind == "lora" else "", **facts)
 
     def identity(self) -> dict[str, Any]:
         """All that must be the same for a run to go on."""
-        return self.config.bound() | {"dataset": self.dataset_sha256} | {f"base.{k}": v for k, v in self.hashes.items()}
-
-
-def _joined(hashes: list[str]) -> str:
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+        return self.config.bound() | {"dataset": self.lineage().dataset_sha256} | {f"base.{k}": v for k, v in self.hashes.items()}
 
 
 def judge(config: Config, out: Path, progress: Progress) -> tuple[GateReport, ...]:
