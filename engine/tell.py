@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.backends import Backend
 from engine.contract import events
-from engine.contract.errors import CommonArtError, Phrase
+from engine.contract.errors import CommonArtError, Phrase, ScoreFailed
 
 
 class Teller:
@@ -37,8 +37,8 @@ class Teller:
             self._note(note.template, **{k: v if isinstance(v, (int, float)) else str(v) for k, v in note.fields.items()})
 
     def unsigned(self, error: CommonArtError) -> None:
-        """Once a run: three notes, each told in the reader's language."""
-        self._note("Pictures are saved without a signature.")
+        """Why a signature or a score is missing. Once a run: three notes, each told in the reader's language."""
+        self._note("Pictures are saved without a safety score." if isinstance(error, ScoreFailed) else "Pictures are saved without a signature.")
         why = error.fields.get("why", str(error))
         template, fields = (why.template, why.fields) if isinstance(why, Phrase) else ("{why}", {"why": why})
         self.say(events.Note(template=template, fields={k: str(v) for k, v in fields.items()}))

@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
             print(tr("No {measure}: {why}.", measure=row["measure"].upper(), why=_told(row["refused"])))
     if answer.get("against"):
         print()
-        for line in differences(answer["model"]["name"], answer["against"]):
+        for line in differences(answer["model"], answer["against"]):
             print(line)
     for note in answer["notes"]:
         print(f"! {_told(note)}", file=sys.stderr)
@@ -138,9 +138,13 @@ def table(rows: Sequence[dict[str, Any]]) -> list[str]:
     return aligned(lines)
 
 
-def differences(name: str, against: dict[str, Any]) -> list[str]:
+def _with_loras(name: str, loras: Sequence[Any]) -> str:
+    return " + ".join([name, *(f"{x['name']}:{x['scale']:g}" for x in loras if isinstance(x, dict) and "name" in x and isinstance(x.get("scale"), (int, float)))])
+
+
+def differences(model: dict[str, Any], against: dict[str, Any]) -> list[str]:
     """What the comparison found, as lines."""
-    lines = [[tr("{model} less {other}", model=name, other=against["model"]), tr("language"), tr("difference"), "p", "n"]]
+    lines = [[tr("{model} less {other}", model=_with_loras(model["name"], model["loras"]), other=_with_loras(against["model"], against["loras"])), tr("language"), tr("difference"), "p", "n"]]
     for d in against["differences"]:
         interval = f" ({figure(d['measure'], d['low'])}–{figure(d['measure'], d['high'])})" if "low" in d else ""
         lines.append([name_of(d["measure"]) + (f" [{d['encoder']}]" if "encoder" in d else ""), language_name(d["lang"]),

@@ -24,9 +24,10 @@ class Provenance:
     rights: str = ""
     certificate: str = ""  # PEM files of one's own, with full paths or beside settings.toml
     key: str = ""
+    safety_score: str = ""  # "opennsfw": score pictures before they are saved, and write the score into the recipe
 
 
-_CHOICES = {"prompt": ("clear", "hash"), "training_mining": ("", "allowed", "notAllowed", "constrained")}
+_CHOICES = {"safety_score": ("", "opennsfw"), "prompt": ("clear", "hash"), "training_mining": ("", "allowed", "notAllowed", "constrained")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +100,8 @@ def provenance_options(mine: Provenance | None = None, *, sign: bool | None = No
     options = ["--sign" if (mine.sign if sign is None else sign) else "--no-sign", f"--tell-prompt={mine.prompt}"]
     texts = {"training-mining": mine.training_mining, "studio": mine.studio, "creator": mine.creator, "rights": mine.rights}
     options += [f"--{name}={value}" for name, value in texts.items() if value]
+    if mine.safety_score:
+        options.append(f"--safety-score={mine.safety_score}")
     if mine.certificate:
         options += [f"--{name}={home() / Path(value).expanduser()}" for name, value in (("certificate", mine.certificate), ("key", mine.key))]
     return options

@@ -21,7 +21,7 @@ from engine.contract.errors import CommonArtError, ExportOut, NotExportable, Out
 from engine.contract.lock import ProcessLock
 
 LOCK = ".export-lock"  # in a growing folder, as the exporter has it
-MOST_HEADER = 100 << 20  # bytes: the limit that safetensors itself has
+MOST_HEADER = 4 << 20  # bytes of a head that is read here: a longer one would hold Python's lock too long, and only a guess needs it
 SOURCES = {"text_encoder": "text_encoder", "transformer": "denoiser", "vae_decoder": "vae", "vae_encoder": "vae"}
 PATIENCE = 20.0  # seconds a stopped export may take to clean up, before it is ended hard
 _VARIANT = re.compile(r"\.(fp16|bf16)(-\d+-of-\d+)?\.safetensors$")

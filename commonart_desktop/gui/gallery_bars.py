@@ -155,8 +155,9 @@ class SizeBar(QWidget):
     def set_count(self, count: int | None, *, scanning: bool) -> None:
         parts = [] if count is None else [self.tr("{count} pictures").format(count=QLocale().toString(count))]
         if scanning:
-            parts.append(self.tr("looking through the folders…"))
+            parts.append(self.tr("looking…"))
         self.count.setText("  ·  ".join(parts))
+        self.count.setToolTip(self.tr("Looking through the folders…") if scanning else "")
 
 
 class EmptyState(QWidget):

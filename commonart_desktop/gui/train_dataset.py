@@ -57,6 +57,7 @@ class DatasetPanel(QWidget):
         self.records: dict[str, dict[str, Any]] = {}
         self.report: dict[str, Any] = {}
         self._task: Task | None = None
+        self._nothing = False  # the last check found nothing, so that every picture is shown
         self._kind = ""  # of the task: read, check, edit, import
         self.recent = QComboBox(accessibleName=self.tr("Dataset folder"), minimumContentsLength=18,
                                 sizeAdjustPolicy=QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -302,10 +303,10 @@ class DatasetPanel(QWidget):
         for rule, count in counts.most_common():
             self.rule.addItem(f"{rule_word(rule)} ({QLocale().toString(count)})", rule)
         self.rule.addItem(self.tr("Every picture"), EVERY)
-        at = self.rule.findData(wanted)
-        self.rule.setCurrentIndex(at if at >= 0 else 0)
-        if not counts and self.records and self.passed:
-            self.rule.setCurrentIndex(self.rule.count() - 1)
+        nothing = not counts and bool(self.records) and bool(self.passed)
+        at = self.rule.count() - 1 if nothing else self.rule.findData(ALL if self._nothing else wanted)
+        self._nothing = nothing
+        self.rule.setCurrentIndex(max(0, at))
         self.filter.set_rule(self.rule.currentData())
 
     def filter_rule(self, rule: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent, QKeySequence, QShowEvent
+from PySide6.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QButtonGroup,
@@ -28,7 +28,7 @@ from shiboken6 import isValid
 
 from commonart_desktop.core.runs import Run, new_run, read_config_text
 from commonart_desktop.core.train_config import config_text
-from commonart_desktop.gui.actions import native
+from commonart_desktop.gui.actions import KEYS, native
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.scroll import FormScroll
 from commonart_desktop.gui.theme import icon
@@ -65,7 +65,9 @@ class TrainPage(QWidget):
         head.addWidget(title)
         head.addSpacing(SPACE["l"])
         for n, text in enumerate((self.tr("Pictures"), self.tr("What to learn"), self.tr("Runs"))):
-            button = QToolButton(text=text, checkable=True, toolTip=f"{text} ({native(f'Alt+{n + 1}')})", shortcut=QKeySequence(f"Alt+{n + 1}"))
+            button = QToolButton(text=text, checkable=True, toolTip=f"{text} ({native(f'Alt+{n + 1}')})")
+            button.setProperty(KEYS, f"Alt+{n + 1}")
+            QShortcut(QKeySequence(f"Alt+{n + 1}"), self, context=Qt.ShortcutContext.WidgetWithChildrenShortcut).activated.connect(lambda n=n: self.show_part(n))
             button.clicked.connect(lambda _=False, n=n: self.show_part(n))
             self.group.addButton(button, n)
             self.parts.append(button)

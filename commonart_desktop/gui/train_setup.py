@@ -86,7 +86,7 @@ class SetupPanel(QWidget):
         self.seed = QSpinBox(accessibleName=self.tr("Seed"), maximum=2**31 - 1)
         self.more = QToolButton(text=self.tr("More"), icon=icon("folded"), checkable=True, toolButtonStyle=Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.config = QPushButton(icon("make"), self.tr("Open the config"), toolTip=self.tr("Write the configuration and open it, to change any key by hand"),
-                                  clicked=self.config_wanted.emit)
+                                  clicked=lambda: self.config_wanted.emit())
         self._lay_out()
         self.guard = WheelGuard(self)
         self.guard.watch(self)

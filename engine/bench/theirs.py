@@ -38,7 +38,7 @@ class Diffusers:
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder.tokenizer, local_files_only=True)
         if compiled:
             transformer = torch.compile(transformer)
-        scheduler = DPMSolverMultistepScheduler.from_pretrained(folder.scheduler) if folder.scheduler else DPMSolverMultistepScheduler()
+        scheduler = DPMSolverMultistepScheduler.from_pretrained(folder.scheduler, local_files_only=True) if folder.scheduler else DPMSolverMultistepScheduler()
         self.pipe: Any = PixArtSigmaPipeline(tokenizer=None, text_encoder=None, vae=vae, transformer=transformer, scheduler=scheduler).to(device)
         self.pipe.set_progress_bar_config(disable=True)
 

@@ -494,6 +494,12 @@ class RecipesDiffer(UsageError):
     hint = "Evaluate both with the same prompts, seed, steps, sampler, sizes, encoders and reference; only model and LoRAs may differ."
 
 
+class ScoreFailed(CommonArtError):
+    kind = "score"
+    message = "Pictures cannot be given a safety score: {why}"
+    hint = "They are saved all the same. Install it with: pip install 'commonart-desktop[safety]', or turn the score off in the settings."
+
+
 class NothingToCheck(UsageError):
     kind = "nothing-to-check"
     message = "There is no picture to check: {why}"

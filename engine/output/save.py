@@ -58,6 +58,7 @@ def save(made: Made, ledger: Ledger, worker: str, job: str, seal: Seal) -> dict[
     recipe = recipes.build(
         request, model=made.model, hashes=made.hashes, backend=made.backend, batch=made.batch, pixel_sha256=sha, app=APP,
         row=recipes.identity(made.row.id, made.row.request), unknown_words=made.unknown_words, cut=made.cut, loras=made.loras)
+    recipe = seal.judged(made.pixels, recipe)
     sealed = seal.pack(made.pixels, request.format, recipe)
     stem = folder / render(request.name or DEFAULT, request, job=job, image=made.row.id)
     atomic.make_folder(stem.parent)
@@ -88,7 +89,7 @@ def report(image: int, path: Path, recipe: dict[str, Any], *, signed: bool) -> d
         "model_sha256": recipe["hashes"]["denoiser"], "pixel_sha256": recipe["pixel_sha256"], "format": r.format,
         "deterministic": r.deterministic, "preset": r.preset, "loras": recipe.get("loras", []), "signed": signed,
         **{k: recipe["backend"][k] for k in ("backend", "device", "dtype")},
-        "unknown_words": recipe["unknown_words"], "prompt_cut": recipe["prompt_cut"]}
+        "unknown_words": recipe["unknown_words"], "prompt_cut": recipe["prompt_cut"], **({"safety": recipe["safety"]} if "safety" in recipe else {})}
 
 
 def proof(row: Row) -> tuple[str, dict[str, Any]] | None:

@@ -25,6 +25,7 @@ class Policy:
     rights: str = ""
     certificate: str = ""
     key: str = ""
+    safety: str = ""  # engine.output.score: what scores pictures before they are saved; empty: nothing does
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sign", action=argparse.BooleanOptionalAction, default=plain.sign, help="Content Credentials in every picture")
     parser.add_argument("--tell-prompt", choices=PROMPTS, default=plain.prompt, help="the prompt in clear, or only its hash")
     parser.add_argument("--training-mining", choices=TRAINING, default=plain.training_mining, help="what others may do with the pictures")
+    parser.add_argument("--safety-score", choices=("", "opennsfw"), default=plain.safety, help="score pictures before they are saved, into the recipe")
     for name in ("studio", "creator", "rights", "certificate", "key"):
         parser.add_argument(f"--{name}", default="", metavar="TEXT")
 
@@ -40,4 +42,4 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def policy_of(args: argparse.Namespace) -> Policy:
     """What ``add_options`` understood."""
     return Policy(sign=args.sign, prompt=args.tell_prompt, training_mining=args.training_mining, studio=args.studio, creator=args.creator,
-                  rights=args.rights, certificate=args.certificate, key=args.key)
+                  rights=args.rights, certificate=args.certificate, key=args.key, safety=args.safety_score)

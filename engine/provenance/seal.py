@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.contract.errors import CommonArtError, SigningFailed
+from engine.contract.errors import CommonArtError, Phrase, ScoreFailed, SigningFailed
 from engine.output.image import to_bytes
+from engine.output.score import Scorer, scorer
 from engine.provenance.hidden import hide
 from engine.provenance.policy import Policy
 from engine.provenance.xmp import label_of
@@ -34,6 +35,8 @@ class Seal:
         self.policy, self._complain = policy, complain
         self._lock = threading.Lock()
         self._signer: Signer | None = None
+        self._scorer: Scorer | None = None
+        self._scoreless = not policy.safety
         self._told = False
         self._hopeless = False
 
@@ -51,6 +54,17 @@ class Seal:
             except SigningFailed as e:
                 self._fail(e)
         return Sealed(to_bytes(pixels, kind, recipe, label_of(recipe, self.policy, False)), False)
+
+    def judged(self, pixels: np.ndarray[Any, Any], recipe: dict[str, Any]) -> dict[str, Any]:
+        """The recipe with ``safety``, a name and a score, if the user wants one and it can be had; ``complain`` hears why not."""
+        with self._lock:
+            if self._scorer is None and not self._scoreless:
+                try:
+                    self._scorer = scorer(self.policy.safety)
+                except Exception as e:  # a package that does not load costs the score, not the picture
+                    self._scoreless = True
+                    self._complain(ScoreFailed(why=Phrase(e.message, **e.fields) if isinstance(e, CommonArtError) else f"{type(e).__name__}: {e}"))
+        return recipe if self._scorer is None else recipe | {"safety": {"name": self.policy.safety, "score": self._scorer(pixels)}}
 
     def warm(self) -> None:
         """Open the signer while a model loads, so that the first picture does not wait for it."""

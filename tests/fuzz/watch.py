@@ -45,7 +45,8 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
     try:
         if event in _ALWAYS and event not in _now["allowed"]:
             _now["seen"].append(f"{event} {args!r:.200}")
-        for path in writes(event, args):
+        # os.remove by a folder's number is a part of a shutil.rmtree, which has an event of its own
+        for path in () if event in ("os.remove", "os.rmdir") and args[1] >= 0 else writes(event, args):
             # a module that is imported for the first time writes its bytecode beside itself
             if not any(inside(path, root) for root in _now["roots"]) and "__pycache__" not in str(path) and str(path) not in (os.devnull, ":memory:"):
                 _now["seen"].append(f"{event} {path!r}")

@@ -17,8 +17,8 @@ from engine.contract import training_events as events
 from engine.contract.errors import GateClosed, Phrase
 from engine.contract.lock import ProcessLock
 
-PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108020000009077 53de0000000c4944415408d763f8cfc0000003010100c9fe92ef"
-                    "0000000049454e44ae426082".replace(" ", ""))
+PNG = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c6338"
+                    "6164040002f2012dac6a27eb0000000049454e44ae426082")  # one red pixel
 
 
 def say(event: events.Event) -> None:

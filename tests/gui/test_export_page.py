@@ -18,7 +18,7 @@ from PySide6.QtTest import QAbstractItemModelTester
 from PySide6.QtWidgets import QPushButton, QToolButton
 from pytestqt.qtbot import QtBot
 
-from commonart_desktop.core import process
+from commonart_desktop.core import i18n, process
 from commonart_desktop.gui import export_work
 from commonart_desktop.gui.compose_panel import ComposePanel
 from commonart_desktop.gui.context import Context
@@ -429,6 +429,16 @@ def test_a_narrow_window_cuts_nothing(qtbot: QtBot, build: Callable[[], ExportPa
     assert bar.maximum() == 0 and page.width() == 932, "the table fits"
     assert page.report.table.horizontalHeader().length() == page.report.table.viewport().width()
     assert page.report.width() <= page.stack.width()
+
+
+def test_what_is_wrong_is_told_in_japanese(qtbot: QtBot, build: Callable[[], ExportPage], context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMMONART_LANG", "ja")
+    i18n.language.cache_clear()
+    context.out.mkdir()
+    (context.out / "x").touch()
+    context.state.setValue("export/draft", json.dumps({"out": str(context.out), "precision": "int8"}))
+    page = build()
+    assert "空ではありません" in page.form.out_error.text() and page.form.precision.value() == "int8" and not page.go.isEnabled()
 
 
 @pytest.mark.slow

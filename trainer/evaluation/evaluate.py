@@ -125,8 +125,9 @@ def pairs_of(asked: Asked, truth: Truth | None) -> list[tuple[str, str]]:
     return [p for lang in asked.langs for p in [q for q in pairs if q[0] == lang][:asked.limit]]
 
 
-def draw(model: Model, asked: Asked, out: Path, start: Callable[[int], None], tick: Tick) -> Drawn:
-    """Draw (or find drawn) every picture into ``out/pictures``. ``start`` hears how many there will be.
+def draw(model: Model, asked: Asked, out: Path, start: Callable[[int], None], tick: Tick, fits: Callable[[dict[str, Any]], None] = lambda _: None) -> Drawn:
+    """Draw (or find drawn) every picture into ``out/pictures``. ``start`` hears how many there will be; ``fits`` sees what will
+    be recorded of the recipe before anything is drawn, and may refuse it.
 
     Raises:
         RunDiffers: ``out`` holds an evaluation by another recipe; and what opening and drawing raise.
@@ -142,6 +143,7 @@ def draw(model: Model, asked: Asked, out: Path, start: Callable[[int], None], ti
     told = {"name": backend.folder.name, "hashes": backend.hashes, "loras": backend.loras, "backend": backend.name, "device": backend.device,
             "libraries": backend.libraries()}
     notes = [phrase(n) for n in backend.notes]
+    fits({"recipe": recipe, "encoders": encoders_told(asked.encoders), "concepts": concepts_told(truth, items)})
     claim(out, recipe, told)
     seal = Seal(asked.policy, lambda e: notes.append(phrase(Phrase(e.message, **e.fields))))
     try:
@@ -174,9 +176,9 @@ def measure(drawn: Drawn, asked: Asked, reference: Reference | None, tick: Tick)
     scores = Scores(items, places, cosines, rows)
     result: dict[str, Any] = {
         "commonart_evaluation": VERSION, "app": APP, "model": drawn.model, "recipe": drawn.recipe,
-        "encoders": [{"name": e.name, "sha256": e.sha256, "resizer": e.resizer} for e in asked.encoders],
+        "encoders": encoders_told(asked.encoders),
         "reference": reference.told if reference else None,
-        "concepts": {"things": len(drawn.truth.known), "sha256": drawn.truth.sha256} if drawn.truth and named else None,
+        "concepts": concepts_told(drawn.truth, items),
         "table": table_of(scores, reference.rows if reference else {}, asked.langs),
         "skipped": skipped + (reference.skipped if reference else []), "notes": drawn.notes,
         "items": [{"lang": i.lang, "index": i.index, "copy": i.copy, "seed": seed_of(i, drawn.settings), "prompt": i.prompt,
@@ -184,6 +186,16 @@ def measure(drawn: Drawn, asked: Asked, reference: Reference | None, tick: Tick)
                    "cosines": {k: None if np.isnan(c[n]) else round(float(c[n]), 6) for k, c in cosines.items()}}
                   for n, (i, p) in enumerate(zip(items, places, strict=True))]}
     return result, scores
+
+
+def encoders_told(encoders: Sequence[Encoder]) -> list[dict[str, str]]:
+    """What a result keeps of the encoders."""
+    return [{"name": e.name, "sha256": e.sha256, "resizer": e.resizer} for e in encoders]
+
+
+def concepts_told(truth: Truth | None, items: Sequence[Item]) -> dict[str, Any] | None:
+    """What a result keeps of the true renders, if any prompt names one of them."""
+    return {"things": len(truth.known), "sha256": truth.sha256} if truth and any(i.thing is not None for i in items) else None
 
 
 def _words(encoder: Encoder, texts: Sequence[str]) -> Array:

@@ -20,7 +20,7 @@ td,th{padding:.2rem .9rem .2rem 0;text-align:left;vertical-align:top}tbody tr{bo
 code{overflow-wrap:anywhere}small,.weak{color:#666}figure{display:inline-block;margin:0 .6rem .8rem 0;vertical-align:top;max-width:22rem}
 figure img{display:inline-block;max-width:100%;height:auto;image-rendering:auto;border:2px solid transparent}figure.bad img{border-color:#c33}
 figcaption{font-size:.8rem;color:#555;overflow-wrap:anywhere;max-width:10rem}figure.pair figcaption{max-width:21rem}svg{max-width:100%;height:auto}
-#l{display:none}label.lang{float:right;cursor:pointer;border:1px solid #8886;border-radius:.4rem;padding:.1rem .7rem}
+#l{position:absolute;opacity:0}#l:focus-visible+label{outline:2px solid #1f6fb2}label.lang{float:right;cursor:pointer;border:1px solid #8886;border-radius:.4rem;padding:.1rem .7rem}
 #l:not(:checked)~main span[lang=ja],#l:not(:checked)~label span[lang=en],#l:checked~main span[lang=en],#l:checked~label span[lang=ja]{display:none}
 .alarm{border-left:4px solid #c33;padding-left:.8rem}
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}figcaption,small,.weak{color:#aaa}svg{background:#fff}}"""
