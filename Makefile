@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint unit slow e2e stress bench parity mini evaluate translations screenshots clean
+.PHONY: install demo test lint unit slow e2e stress fuzz bench parity mini evaluate translations screenshots clean
 
 install: $(STAMP)
 
@@ -41,6 +41,11 @@ slow: $(STAMP)
 stress: $(STAMP)
 	$(BIN)/python -m tests.stress --kills 200
 	$(BIN)/python -m tests.stress --faults --all
+
+# bad input for ten minutes a target, some four hours in all; and the export with the network denied, which is too long for `make test`
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.fuzz --minutes 10
+	COMMONART_LONG=1 $(BIN)/python -m pytest tests/integration/test_no_network.py -k export
 
 parity: $(STAMP)
 	$(BIN)/python benchmarks/parity.py

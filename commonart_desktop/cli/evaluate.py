@@ -139,7 +139,7 @@ def table(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _with_loras(name: str, loras: Sequence[Any]) -> str:
-    return " + ".join([name, *(f"{x['name']}:{x['scale']:g}" for x in loras if isinstance(x, dict) and "name" in x and isinstance(x.get("scale"), (int, float)))])
+    return " + ".join([name, *(f"{x['name']}:{x['scale']:g}" for x in loras)])
 
 
 def differences(model: dict[str, Any], against: dict[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,13 @@ def _arguments(args: argparse.Namespace) -> list[str]:
 
 def run(args: argparse.Namespace) -> int:
     """Export and show the report."""
-    with tqdm(desc=tr("exporting"), file=sys.stderr, disable=args.json and not sys.stderr.isatty()) as shown:
+    with ExitStack() as held:
+        bars: list[Any] = []  # one, from when work starts: what is refused at once shows none
+
         def on_progress(done: int, total: int) -> None:
-            shown.total = total
-            shown.update(done - shown.n)
+            if not bars:
+                bars.append(held.enter_context(tqdm(desc=tr("exporting"), total=total, file=sys.stderr, disable=args.json and not sys.stderr.isatty())))
+            bars[0].update(done - bars[0].n)
 
         answer = program("engine.export", _arguments(args), on_progress=on_progress)
     if args.json:

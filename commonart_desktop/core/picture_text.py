@@ -13,7 +13,6 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
-from xml.sax.saxutils import unescape
 
 ENDINGS = (".png", ".webp", ".jpg", ".jpeg")
 MAX_TEXT = 1_000_000  # bytes of one text inside a file
@@ -129,7 +128,7 @@ def _jpeg(f: IO[bytes]) -> PictureText:
 
 def _xmp_recipe(xmp: bytes) -> str:
     found = _RECIPE.search(xmp.decode("utf-8", "replace"))
-    return unescape(found[1]) if found else ""
+    return found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") if found else ""
 
 
 def _exif_comment(tiff: bytes) -> str:

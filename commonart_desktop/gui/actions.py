@@ -46,7 +46,7 @@ def deeds_of(root: QWidget, page: str) -> Iterator[Deed]:
         seen.add(name)
         yield Deed(name, page, native(action.shortcut()), _trigger(action), _enabled(action))
     for button in root.findChildren(QAbstractButton):
-        name = plain(button.text() or button.accessibleName() or button.toolTip())
+        name = plain(button.accessibleName() or button.text() or button.toolTip())
         internal = isinstance(button.parent(), (QLineEdit, QMenu)) or (isinstance(button, QToolButton) and button.defaultAction() is not None)
         if not name or internal or name in seen or not button.isVisibleTo(root):
             continue

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any
 
-from PySide6.QtCore import QLibraryInfo, QLocale, QObject, QSettings, QTranslator
+from PySide6.QtCore import QLibraryInfo, QLocale, QObject, QSettings, QTimer, QTranslator
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 from PySide6.QtWidgets import QApplication, QMessageBox
 
@@ -20,9 +21,11 @@ from commonart_desktop.gui.composition import CompositionGuard
 from commonart_desktop.gui.context import Context, Notices, SettingsStore
 from commonart_desktop.gui.engine import Engine
 from commonart_desktop.gui.main_window import LEAVE, MainWindow
-from commonart_desktop.gui.pages import PAGES
+from commonart_desktop.gui.pages import PAGES, load_all
 from engine.contract.errors import CommonArtError
 from engine.contract.recipe import request_of
+
+LOAD_AFTER = 500  # ms after the window is there
 
 
 class Application(QObject):
@@ -36,13 +39,13 @@ class Application(QObject):
         self.state = QSettings(str(home() / "window.ini"), QSettings.Format.IniFormat)
         _name_the_language()
         self._speak()
-        theme.apply(app, self.settings.now.theme, self._zoom(), dressed=False)
+        theme.apply(app, self.settings.now.theme, self._zoom())
         self._guard = CompositionGuard(app)
         self.ledger, rescued = open_ledger()
         self.engine = Engine(self.ledger, self.settings, backend=backend)
         self.notices = Notices()
         self.window = self._build()
-        theme.dress(app)
+        theme.dress(self.window)
         self._shown_as = self._looks()
         self.settings.changed.connect(self._on_settings)
         app.styleHints().colorSchemeChanged.connect(self._on_scheme)
@@ -81,7 +84,7 @@ class Application(QObject):
         window = MainWindow()
         context = Context(self.ledger, self.engine, self.settings, self.notices, self.state, window.go_to)
         for page in PAGES:
-            window.add_page(page.name, page.shown_as(), page.icon, lambda page=page: page.build(context))
+            window.add_page(page.name, page.shown_as(), page.icon, lambda page=page: page.build(context), page.load)
         window.built.connect(lambda _, page: hasattr(page, "use_recipe") and page.use_recipe.connect(self._use))
         window.built.connect(lambda _, page: hasattr(page, "use_values") and page.use_values.connect(
             lambda values: self.window.page("make").compose.form.fill(values)))  # type: ignore[attr-defined]
@@ -101,6 +104,7 @@ class Application(QObject):
     def _on_scheme(self, *_: object) -> None:
         """The system went dark or light."""
         theme.apply(self._app, self.settings.now.theme, self._zoom())
+        theme.dress(self.window)
 
     def _on_settings(self) -> None:
         now, before = self._looks(), self._shown_as
@@ -110,14 +114,16 @@ class Application(QObject):
         anew = (now[0], now[2]) != (before[0], before[2])  # texts and sizes are set where a widget is made
         if anew:
             self.window.setUpdatesEnabled(False)
-        theme.apply(self._app, self.settings.now.theme, self._zoom(), dressed=not anew)
+        theme.apply(self._app, self.settings.now.theme, self._zoom())
+        if not anew:
+            theme.dress(self.window)
         if anew:
             self._speak()
             old, shown = self.window, self.window.isVisible()
             old.keep()
             old.rest()
             self.window = self._build()
-            theme.dress(self._app)
+            theme.dress(self.window)
             if shown:
                 self.window.show()
             old.hide()
@@ -185,7 +191,11 @@ def main(argv: Sequence[str]) -> int:
 
     server.newConnection.connect(asked)
     whole.window.show()
+    ahead = threading.Thread(target=load_all, name="pages", daemon=True)
+    QTimer.singleShot(LOAD_AFTER, ahead.start)
     status = app.exec()
+    if ahead.ident is not None:
+        ahead.join()  # an import must not be cut off by the interpreter's end
     leave = str(whole.state.value(LEAVE, "false")) == "true" and whole.engine.now == "working"
     whole.close(leave_working=leave)
     server.close()

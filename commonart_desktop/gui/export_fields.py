@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QButtonGroup, QFileDialog, QLineEdit, QRadioButton, QStyle, QStyleOptionButton, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QButtonGroup, QFileDialog, QLineEdit, QRadioButton, QToolButton, QVBoxLayout, QWidget
 
 from commonart_desktop.gui.compose_fields import ModelChoice, Under, column, row
 from commonart_desktop.gui.compose_loras import LoraField
 from commonart_desktop.gui.compose_work import Background, ModelInfo
 from commonart_desktop.gui.export_work import Exportable, list_exportable, look_at
 from commonart_desktop.gui.models_detail import label
-from commonart_desktop.gui.theme import colours, icon
+from commonart_desktop.gui.theme import icon
 from commonart_desktop.gui.tokens import SPACE
 from engine.contract.errors import CommonArtError, NotExportable
 
@@ -122,28 +121,6 @@ class PartsField(QWidget):
                 self.error.complain(info.problem)
 
 
-class Choice(QRadioButton):
-    """Its ring in the theme's colours: Fusion draws it darker than the window, which nobody sees on a dark one."""
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        option = QStyleOptionButton()
-        self.initStyleOption(option)
-        ring, text = (QRectF(self.style().subElementRect(element, option, self)) for element in (
-            QStyle.SubElement.SE_RadioButtonIndicator, QStyle.SubElement.SE_RadioButtonContents))
-        c = colours()
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(QPen(QColor(c.accent if self.hasFocus() else c.muted), 2 if self.hasFocus() else 1))
-        painter.setBrush(QColor(c.field))
-        painter.drawEllipse(ring.adjusted(1, 1, -1, -1))
-        if self.isChecked():
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(QColor(c.accent if self.isEnabled() else c.muted))
-            painter.drawEllipse(ring.adjusted(4, 4, -4, -4))
-        painter.setPen(QColor(c.text if self.isEnabled() else c.muted))
-        painter.drawText(text, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft), self.text())
-
-
 class PrecisionField(QWidget):
     """fp32, fp16 or int8, each with what it costs."""
 
@@ -161,7 +138,7 @@ class PrecisionField(QWidget):
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(SPACE["xs"])
         for name in PRECISIONS:
-            button = self.buttons[name] = Choice(name, accessibleDescription=costs[name])
+            button = self.buttons[name] = QRadioButton(name, accessibleDescription=costs[name])
             self._group.addButton(button)
             told = label(costs[name], "hint")
             told.setIndent(SPACE["xl"])

@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHBoxLayout, QLabel, QPushButton, QTableView, QVBoxLayout, QWidget
 
-from commonart_desktop.core.i18n import sentence
+from commonart_desktop.core.i18n import say, sentence
 from commonart_desktop.gui import theme
 from commonart_desktop.gui.context import details
 from commonart_desktop.gui.export_pairs import PairList
@@ -15,7 +15,7 @@ from commonart_desktop.gui.export_table import SHAPES, CasesModel, figure
 from commonart_desktop.gui.export_work import Order
 from commonart_desktop.gui.models_detail import label
 from commonart_desktop.gui.tokens import SPACE
-from engine.contract.errors import CommonArtError, ParityMissed
+from engine.contract.errors import CommonArtError, ParityMissed, Phrase
 
 
 class CasesTable(QTableView):
@@ -101,7 +101,7 @@ class ReportView(QWidget):
             fields = error.fields
             part = str(fields.get("part", ""))
             text = self.tr("The export was removed: {part} does not give what PyTorch gives. Found was {found}, the bound is {bound}.").format(
-                part=self.tr("the pictures") if part == "pictures" else self.model.part_name(part), found=self._found(str(fields.get("found", "–"))),
+                part=self.tr("the pictures") if part == "pictures" else self.model.part_name(part), found=self._found(fields.get("found", "–")),
                 bound=fields.get("bound", "–"))
             hint = (self.tr("Choose fp32 and export again; it takes more space but rounds less.") if order.precision != "fp32" else
                     self.tr("Report it with the model's name: the exporter does not understand this model. Copy report holds what is known."))
@@ -109,9 +109,11 @@ class ReportView(QWidget):
             hint = self.tr("Choose fp16, which needs about half as much, or export on a machine with more memory.")
         self._show(report, self.tr("{name}: not exported").format(name=order.name), order.out, text, hint)
 
-    def _found(self, found: str) -> str:
-        number = found.removeprefix("relative RMS error ")
-        return found if number == found else self.tr("a relative RMS error of {value}").format(value=number)
+    def _found(self, found: object) -> str:
+        number = str(found).removeprefix("relative RMS error ")
+        if number != str(found):
+            return self.tr("a relative RMS error of {value}").format(value=number)
+        return say(found) if isinstance(found, Phrase) else str(found)
 
     def _sum(self, report: Report) -> str:
         told = []

@@ -30,6 +30,11 @@ def other_words() -> dict[str, str]:
     return found
 
 
+@cache
+def _searched(*words: str) -> str:
+    return folded(" ".join(words))
+
+
 class DeedsModel(QAbstractTableModel):
     """Deeds that answer what was typed, the best first; all in their order while nothing is."""
 
@@ -42,7 +47,7 @@ class DeedsModel(QAbstractTableModel):
     def set_deeds(self, deeds: Sequence[Deed], titles: dict[str, str]) -> None:
         """Other deeds; the query stays."""
         words = other_words()
-        self._all = [(d, titles.get(d.page, ""), folded(" ".join((d.name, words.get(d.name, ""), titles.get(d.page, ""))))) for d in deeds]
+        self._all = [(d, titles.get(d.page, ""), _searched(d.name, words.get(d.name, ""), titles.get(d.page, ""))) for d in deeds]
         self.search(self._query)
 
     def search(self, query: str) -> None:
@@ -99,6 +104,7 @@ class Finder(QFrame):
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         header = self.list.header()
         header.setStretchLastSection(False)
+        header.setResizeContentsPrecision(0)  # by the rows in sight: measuring hundreds takes longer than anybody's patience with a key
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(PAGE, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(KEYS, QHeaderView.ResizeMode.ResizeToContents)
@@ -137,7 +143,7 @@ class Finder(QFrame):
         """More pages are there now."""
         chosen = self.model.deed(self.list.currentIndex().row())
         self.model.set_deeds(self._gather(), self._titles)
-        self._search(self.field.text())
+        self._settle()
         for row in range(self.model.rowCount()) if chosen and self.field.text() == "" else ():
             now = self.model.deed(row)
             if now and (now.name, now.page) == (chosen.name, chosen.page):
@@ -162,6 +168,10 @@ class Finder(QFrame):
 
     def _search(self, text: str) -> None:
         self.model.search(text)
+        self._settle()
+
+    def _settle(self) -> None:
+        """After the rows have changed."""
         self.empty.setVisible(self.model.rowCount() == 0)
         self._step(0, -1)
 

@@ -37,9 +37,11 @@ class MainWindow(QMainWindow):
         self.pages: dict[str, QWidget] = {}  # those built so far
         self.titles: dict[str, str] = {}  # of every page
         self._builders: dict[str, Callable[[], QWidget]] = {}
+        self._loaders: dict[str, Callable[[], object]] = {}  # of pages that are to be loaded before they are built
         self._buttons_of: dict[str, QToolButton] = {}
         self._own: list[QAction] = []
         self._asked_to_close = False
+        self._unlisted = False  # a page was built that the finder does not know
         self._stack = QStackedWidget()
         self._side = QFrame(objectName="side")
         self._buttons = QVBoxLayout(self._side)
@@ -73,10 +75,10 @@ class MainWindow(QMainWindow):
 
     # pages --------------------------------------------------------------------------------------------------------
 
-    def add_page(self, name: str, title: str, icon_name: str, build: Callable[[], QWidget]) -> None:
-        """Put a page at the end of the side bar; it is built when it is first shown."""
+    def add_page(self, name: str, title: str, icon_name: str, build: Callable[[], QWidget], load: Callable[[], object] = lambda: None) -> None:
+        """Put a page at the end of the side bar; it is built when it is first shown. ``load`` does beforehand what can be done apart."""
         number = len(self._builders) + 1
-        self._builders[name], self.titles[name] = build, title
+        self._builders[name], self._loaders[name], self.titles[name] = build, load, title
         button = QToolButton(text=title, checkable=True, icon=icon(icon_name), accessibleName=title)
         button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
         button.setMinimumWidth(72)
@@ -186,12 +188,20 @@ class MainWindow(QMainWindow):
         self._build_more()
 
     def _build_more(self) -> None:
-        """One page after the other while the finder is open, so that it knows all; keys come in between."""
-        left = next((n for n in self._builders if n not in self.pages), None)
-        if left is None or self.finder is None or not self.finder.isVisible():
+        """One page after the other while the finder is open, so that it knows all: loaded, built and listed in turns, keys in between."""
+        if self.finder is None or not self.finder.isVisible():
             return
-        self.page(left)
-        self.finder.refresh()
+        left = next((n for n in self._builders if n not in self.pages), None)
+        if self._unlisted:
+            self._unlisted = False
+            self.finder.refresh()
+        elif left is None:
+            return
+        elif left in self._loaders:
+            self._loaders.pop(left)()
+        else:
+            self.page(left)
+            self._unlisted = True
         QTimer.singleShot(0, self, self._build_more)
 
     def _do(self, deed: Deed) -> None:

@@ -59,6 +59,7 @@ class ModelsPage(QWidget):
         self.model = ModelsModel(self)
         self.table = QTableView(accessibleName=self.tr("Models"), showGrid=False, selectionBehavior=QAbstractItemView.SelectionBehavior.SelectRows,
                                 selectionMode=QAbstractItemView.SelectionMode.SingleSelection, tabKeyNavigation=False, wordWrap=False)
+        self.table.setProperty("plain", True)
         self.table.setModel(self.model)
         self.table.verticalHeader().hide()
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)

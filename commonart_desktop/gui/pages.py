@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
 
@@ -43,11 +43,20 @@ class Page:
         """The title in the language in force."""
         return QCoreApplication.translate("pages", self.title)
 
+    def load(self) -> Any:
+        """Import its module."""
+        return import_module(f"commonart_desktop.gui.{self.of.partition(':')[0]}")
+
     def build(self, context: Context) -> QWidget:
-        """Import and make it."""
-        module, _, kind = self.of.partition(":")
-        made: QWidget = getattr(import_module(f"commonart_desktop.gui.{module}"), kind)(context)
+        """Make it."""
+        made: QWidget = getattr(self.load(), self.of.partition(":")[2])(context)
         return made
+
+
+def load_all() -> None:
+    """Import every page's module, so that none waits for it when it is first shown. May run in a thread: no widget is made."""
+    for page in PAGES:
+        page.load()
 
 
 # Make, Pictures, Training, Models, Export, Verify, Settings: keep to this order

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QRect, QRunnable, QSize, Qt, QThreadPool, Signal
+from PySide6.QtCore import QEvent, QObject, QRect, QRunnable, QSize, Qt, QThreadPool, Signal
 from PySide6.QtGui import QColor, QImage, QImageReader, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QFrame, QSizePolicy, QTextBrowser, QWidget
 
@@ -15,6 +15,7 @@ from commonart_desktop.gui.queue_words import Words
 from commonart_desktop.gui.tokens import SPACE
 from engine.contract.errors import from_wire
 from engine.contract.queue import Job, Row
+from engine.contract.recipe import SAMPLER_NAMES
 
 _SIDE = 512  # a finished picture is read no larger than this
 
@@ -104,6 +105,7 @@ class Details(QTextBrowser):
         super().__init__()
         self._words = words
         self._shown = ""
+        self._item: tuple[Job | Row | None, int] = (None, 1)
         self.setOpenLinks(False)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.anchorClicked.connect(lambda _: self.copy_wanted.emit())
@@ -113,6 +115,7 @@ class Details(QTextBrowser):
 
     def show_item(self, item: Job | Row | None, count: int = 1) -> None:
         """Show one item; of several only how many."""
+        self._item = item, count
         if item is None or count > 1:
             text = self.tr("{count} selected").format(count=count) if count > 1 else self.tr("Select a picture to see all about it.")
             page = f'<p style="color:{theme.colours().muted}">{html.escape(text)}</p>'
@@ -127,6 +130,11 @@ class Details(QTextBrowser):
             self._shown = page
             self.setHtml(page)
 
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and self._shown:  # colours stand in the text
+            self.show_item(*self._item)
+
     def _of_picture(self, row: Row) -> list[tuple[str, str, str]]:
         c, r = theme.colours(), row.request
         error, hint = i18n.sentence(from_wire(row.error)) if row.error else ("", "")
@@ -135,7 +143,7 @@ class Details(QTextBrowser):
                 (self.tr("Attempts"), str(row.attempts) if row.attempts else "", c.text),
                 (self.tr("Prompt"), r.prompt, c.text), (self.tr("Template"), r.template if r.template != r.prompt else "", c.text),
                 (self.tr("Negative prompt"), r.negative, c.text), (self.tr("Seed"), str(r.seed), c.text), (self.tr("Size"), size, c.text),
-                (self.tr("Steps"), str(r.steps), c.text), (self.tr("Guidance scale"), str(r.guidance), c.text), (self.tr("Sampler"), r.sampler, c.text),
+                (self.tr("Steps"), str(r.steps), c.text), (self.tr("Guidance scale"), str(r.guidance), c.text), (self.tr("Sampler"), SAMPLER_NAMES.get(r.sampler, r.sampler), c.text),
                 (self.tr("Model"), Path(r.model).name, c.text), (self.tr("File"), row.path or "", c.text)]
 
     def _of_job(self, job: Job) -> list[tuple[str, str, str]]:

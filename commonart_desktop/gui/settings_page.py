@@ -86,7 +86,7 @@ class SettingsPage(QWidget):
         self.zoom = self._choice(zoom, *((z, f"{round(float(z) * 100)} %") for z in ZOOMS), then=self._put_zoom)
         self.out = QLineEdit(now.out)
         self.out_why = label(role="bad")
-        self.browse = QPushButton(icon("folder"), self.tr("Choose…"), clicked=self._browse)
+        self.browse = QPushButton(icon("folder"), self.tr("Choose…"), clicked=self._browse, accessibleName=self.tr("Choose the output folder"))
         self.name = QLineEdit(now.name, placeholderText=naming.DEFAULT)
         self.name_why, self.example = label(role="bad"), label(role="hint")
         self.fields = label(self.tr("Fields: {fields}").format(fields="  ".join("{" + f + "}" for f in naming.FIELDS)), "hint")
@@ -103,7 +103,7 @@ class SettingsPage(QWidget):
         self.leave.setChecked(str(context.state.value("engine/leave_working", "false")) == "true")
         self.leave.toggled.connect(lambda on: context.state.setValue("engine/leave_working", "true" if on else "false"))
         self.folder = label(str(home().absolute()))
-        self.open = QPushButton(icon("folder"), self.tr("Open folder"), clicked=self._open)
+        self.open = QPushButton(icon("folder"), self.tr("Open folder"), clicked=self._open, accessibleName=self.tr("Open the data folder"))
         self.caches, self.doctor = CacheRows(context), DoctorList(context)
 
         self._forms: list[Rows] = []
@@ -225,7 +225,7 @@ class SettingsPage(QWidget):
     def _follow(self) -> None:
         """Another page or a shortcut changed a setting."""
         now = self._context.settings.now
-        for box, value in ((self.language, now.language), (self.theme, now.theme), (self.dtype, now.dtype)):
+        for box, value in ((self.language, now.language), (self.theme, now.theme), (self.dtype, now.dtype), (self.memory, now.memory)):
             if box.currentData() != value and box.findData(value) >= 0:
                 with QSignalBlocker(box):
                     box.setCurrentIndex(box.findData(value))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QByteArray, QRectF, Qt
-from PySide6.QtGui import QColor, QFont, QGuiApplication, QIcon, QIconEngine, QPainter, QPalette, QPixmap
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QFontInfo, QGuiApplication, QIcon, QIconEngine, QPainter, QPalette, QPixmap
 from PySide6.QtSvg import QSvgRenderer
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QWidget
 
 from commonart_desktop.core.home import home, resources
 from commonart_desktop.gui.tokens import DARK, FONT, ICON, LIGHT, RADIUS, SPACE, Colours
 
 ZOOM = "window/zoom"  # in QSettings: size of the letters, 1 as designed
+JAPANESE = ("Yu Gothic UI", "Meiryo", "Hiragino Sans", "Hiragino Kaku Gothic ProN", "Noto Sans CJK JP", "Noto Sans JP", "Source Han Sans JP", "IPAexGothic",
+            "IPAPGothic", "Takao PGothic", "VL PGothic")  # by how well each reads at 13 px
 _current, _zoom = LIGHT, 1.0
 
 
@@ -26,29 +28,35 @@ def wants_dark(theme: str) -> bool:
     return QGuiApplication.styleHints().colorScheme() == Qt.ColorScheme.Dark
 
 
-def apply(app: QApplication, theme: str, zoom: float = 1.0, *, dressed: bool = True) -> None:
-    """Put the theme on, with letters ``zoom`` times as large as designed; may be called again at any time.
-
-    Without ``dressed`` the style sheet is left to ``dress``: a window that is built first and dressed then comes up in half
-    the time, for Qt works a sheet out again at every step of a widget's way into its window.
-    """
+def apply(app: QApplication, theme: str, zoom: float = 1.0) -> None:
+    """Put palette and font on, with letters ``zoom`` times as large as designed; may be called again at any time."""
     global _current, _zoom
     _zoom = zoom
-    if not dressed and app.styleSheet():
-        app.setStyleSheet("")
     _current = DARK if wants_dark(theme) else LIGHT
     app.setStyle("Fusion")
     app.setPalette(_palette(_current))
     font = QFont(app.font())
     font.setPixelSize(round(FONT["body"] * zoom))
+    font.setFamilies(_families(QFontInfo(font).family()))
     app.setFont(font)
-    if dressed:
-        dress(app)
 
 
-def dress(app: QApplication) -> None:
-    """Put on the style sheet of the theme in force."""
-    app.setStyleSheet(_sheet(_current, {name: round(px * _zoom) for name, px in FONT.items()}))
+def _families(own: str) -> list[str]:
+    """The system's own, then the first Japanese one that is here: left to itself, Qt picks a font for each script, so that kana and kanji
+    come from two, on two base lines, and kanji in the Chinese forms where a Chinese font is found first."""
+    there = set(QFontDatabase.families(QFontDatabase.WritingSystem.Japanese))
+    if not there or own in there:
+        return [own]
+    return [own, next((name for name in JAPANESE if name in there), min(there))]
+
+
+def dress(window: QWidget) -> None:
+    """Put the style sheet of the theme in force on a window.
+
+    On the window and not on the application: a page is then built bare and dressed once, when it comes into its window, while
+    Qt would work an application's sheet out again at every step of a widget's way there, for all that is in it.
+    """
+    window.setStyleSheet(_sheet(_current, {name: round(px * _zoom) for name, px in FONT.items()}))
 
 
 def _palette(c: Colours) -> QPalette:
@@ -70,7 +78,8 @@ def _art(c: Colours) -> dict[str, str]:
     folder = home() / "cache" / "theme"
     folder.mkdir(parents=True, exist_ok=True)
     paths = {}
-    for name, source, colour in (("up", "up", c.text), ("down", "down", c.text), ("check", "done", c.on_accent)):
+    for name, source, colour in (("up", "up", c.text), ("down", "down", c.text), ("check", "done", c.on_accent), ("dot", "dot", c.accent),
+                                 ("dot-off", "dot", c.muted)):
         path = folder / f"{name}-{colour.lstrip('#')}.svg"
         if not path.exists():
             svg = (resources() / "icons" / f"{source}.svg").read_text(encoding="utf-8")
@@ -102,11 +111,20 @@ def _sheet(c: Colours, font: dict[str, int]) -> str:
     QCheckBox::indicator {{ width: 14px; height: 14px; border: 1px solid {c.muted}; border-radius: 3px; background: {c.field}; }}
     QCheckBox::indicator:focus {{ border-color: {c.accent}; }}
     QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent}; image: url({art['check']}); }}
+    QRadioButton::indicator {{ width: 14px; height: 14px; border: 1px solid {c.muted}; border-radius: 8px; background: {c.field}; }}
+    QRadioButton::indicator:focus {{ border-color: {c.accent}; }}
+    QRadioButton::indicator:checked {{ border-color: {c.accent}; image: url({art['dot']}); }}
+    QRadioButton::indicator:checked:disabled {{ border-color: {c.muted}; image: url({art['dot-off']}); }}
     QToolButton {{ background: transparent; border: 1px solid transparent; border-radius: {RADIUS}px; padding: {SPACE['xs']}px; }}
     QToolButton:hover {{ background: {c.raised}; }}
     QToolButton:focus {{ border-color: {c.accent}; }}
     QToolButton:checked {{ background: {c.selection}; }}
+    QToolButton[popupMode="1"] {{ padding-right: {SPACE['l'] + 2}px; }}
+    QToolButton::menu-button {{ border: none; width: {SPACE['l']}px; }}
+    QToolButton::menu-arrow {{ image: url({art['down']}); width: 12px; height: 12px; }}
+    QToolButton::menu-indicator {{ image: none; }}
     QTreeView, QTableView, QListView {{ background: {c.field}; border: 1px solid {c.border}; border-radius: {RADIUS}px; }}
+    QTableView[plain="true"]::item {{ padding: 0 {SPACE['xs'] + 1}px; }}
     QHeaderView::section {{ background: {c.panel}; color: {c.muted}; border: none; border-bottom: 1px solid {c.border};
         padding: {SPACE['xs']}px {SPACE['s']}px; }}
     QFrame#side {{ background: {c.panel}; border-right: 1px solid {c.border}; }}

@@ -10,17 +10,13 @@ from typing import Any
 from PySide6.QtCore import QLocale, QSignalBlocker, Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QComboBox,
     QFileDialog,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QProgressBar,
     QPushButton,
-    QSplitter,
     QStackedWidget,
-    QTableView,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -33,11 +29,9 @@ from commonart_desktop.gui.scroll import FormScroll
 from commonart_desktop.gui.tasks import Task
 from commonart_desktop.gui.theme import ICON_SIZE, icon
 from commonart_desktop.gui.tokens import SPACE
-from commonart_desktop.gui.train_findings import ALL, EVERY, FILE, FINDING, REASON, FindingsFilter, FindingsModel, picture_of
+from commonart_desktop.gui.train_check import FindingsPanel
 from commonart_desktop.gui.train_import import ImportPanel
-from commonart_desktop.gui.train_picture import PictureView
-from commonart_desktop.gui.train_record import RecordEditor
-from commonart_desktop.gui.train_words import rule_word
+from commonart_desktop.gui.train_words import why
 from commonart_desktop.gui.train_work import PROGRAM, check_folder, edit_folder, read_folder
 from engine.contract.errors import CommonArtError
 
@@ -57,13 +51,11 @@ class DatasetPanel(QWidget):
         self.records: dict[str, dict[str, Any]] = {}
         self.report: dict[str, Any] = {}
         self._task: Task | None = None
-        self._nothing = False  # the last check found nothing, so that every picture is shown
         self._kind = ""  # of the task: read, check, edit, import
         self.recent = QComboBox(accessibleName=self.tr("Dataset folder"), minimumContentsLength=18,
                                 sizeAdjustPolicy=QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.choose = QPushButton(icon("folder"), self.tr("Choose folder…"), toolTip=self.tr("Choose folder… (Ctrl+O)"), shortcut="Ctrl+O", clicked=self._choose)
-        self.open = QToolButton(icon=icon("expired"), accessibleName=self.tr("Open the folder"), toolTip=self.tr("Open the folder"), clicked=self._open)
-        self.open.setIcon(icon("folder"))
+        self.open = QToolButton(icon=icon("folder"), accessibleName=self.tr("Open the folder"), toolTip=self.tr("Open the folder"), clicked=self._open)
         self.policy = QComboBox(accessibleName=self.tr("Policy"))
         for key, text in (("commercial", self.tr("commercial use")), ("noncommercial", self.tr("non-commercial use")), ("file", self.tr("policy file…"))):
             self.policy.addItem(text, key)
@@ -88,7 +80,7 @@ class DatasetPanel(QWidget):
         self._last_policy = self.policy.currentIndex()
         split = context.state.value(SPLIT)
         if split is not None:
-            self.splitter.restoreState(split)
+            self.found.splitter.restoreState(split)
 
     def _build(self) -> None:
         top = QHBoxLayout(spacing=SPACE["s"])
@@ -107,9 +99,11 @@ class DatasetPanel(QWidget):
                        wordWrap=True, alignment=Qt.AlignmentFlag.AlignCenter)
         empty.setProperty("role", "muted")
         self.importer = ImportPanel()
+        self.found = FindingsPanel()
+        self.found.record.wanted.connect(self._edit)
         self.importer.wanted.connect(self._import)
         self.stack = QStackedWidget()
-        for page in (empty, FormScroll(self.importer, widest=720), self._build_findings()):
+        for page in (empty, FormScroll(self.importer, widest=720), self.found):
             self.stack.addWidget(page)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
@@ -121,59 +115,13 @@ class DatasetPanel(QWidget):
         whole.addWidget(self.contents)
         whole.addWidget(self.stack, 1)
 
-    def _build_findings(self) -> QWidget:
-        self.model = FindingsModel(self)
-        self.filter = FindingsFilter(self.model)
-        self.table = QTableView(accessibleName=self.tr("Findings"), showGrid=False, selectionBehavior=QAbstractItemView.SelectionBehavior.SelectRows,
-                                selectionMode=QAbstractItemView.SelectionMode.ExtendedSelection, tabKeyNavigation=False, wordWrap=False)
-        self.table.setModel(self.filter)
-        self.table.verticalHeader().hide()
-        head = self.table.horizontalHeader()
-        head.setHighlightSections(False)
-        head.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        head.setStretchLastSection(True)
-        for section, width in enumerate((96, 180, 170)):
-            self.table.setColumnWidth(section, width)
-        self.table.selectionModel().selectionChanged.connect(lambda *_: self._show_selected())
-        self.rule = QComboBox(accessibleName=self.tr("Rule"))
-        self.rule.activated.connect(lambda _: self.filter_rule(self.rule.currentData()))
-        self.all = QToolButton(text=self.tr("Select all"), toolTip=self.tr("Select every row shown (Ctrl+A)"), clicked=self.table.selectAll)
-        line = QHBoxLayout(spacing=SPACE["s"])
-        line.addWidget(self.rule, 1)
-        line.addWidget(self.all)
-        left = QWidget()
-        column = QVBoxLayout(left)
-        column.setContentsMargins(0, 0, SPACE["s"], 0)
-        column.setSpacing(SPACE["s"])
-        column.addLayout(line)
-        column.addWidget(self.table, 1)
-        self.picture = PictureView(self.tr("The selected picture"))
-        self.record = RecordEditor()
-        self.record.wanted.connect(self._edit)
-        right = QSplitter(Qt.Orientation.Vertical, childrenCollapsible=False)
-        right.addWidget(self.picture)
-        inner = QWidget()
-        inside = QVBoxLayout(inner)
-        inside.setContentsMargins(SPACE["s"], 0, 0, 0)
-        inside.addWidget(self.record)
-        inside.addStretch()
-        right.addWidget(FormScroll(inner))
-        right.setSizes([170, 420])
-        right.setStretchFactor(1, 1)
-        self.splitter = QSplitter(childrenCollapsible=False)
-        self.splitter.addWidget(left)
-        self.splitter.addWidget(right)
-        self.splitter.setSizes([640, 380])
-        self.splitter.setStretchFactor(0, 1)
-        return self.splitter
-
     def keep(self) -> None:
-        self._context.state.setValue(SPLIT, self.splitter.saveState())
+        self._context.state.setValue(SPLIT, self.found.splitter.saveState())
         self._context.state.setValue(FOLDER, self.folder)
         self._context.state.setValue(POLICY, self.policy_value())
 
     def busy(self) -> bool:
-        return self._task is not None or self.picture.busy()
+        return self._task is not None or self.found.picture.busy()
 
     # the folder ---------------------------------------------------------------------------------------------------
 
@@ -205,8 +153,7 @@ class DatasetPanel(QWidget):
             self.recent.setCurrentIndex(0)
             self.recent.setToolTip(folder)
         self._context.state.setValue(RECENT, json.dumps([folder, *known][:12], ensure_ascii=False))
-        self.model.set_findings([], [])
-        self._fill_rules()
+        self.found.show_findings(folder, [], {}, passed=False)
         self.trouble.tell("")
         self._begin("read", lambda task: read_folder(task, folder), self._on_read)
 
@@ -214,6 +161,7 @@ class DatasetPanel(QWidget):
         if answer["bare"]:
             self.importer.offer(self.folder)
             self.stack.setCurrentIndex(IMPORT)
+            self._show_bar(False)
             self.contents.setText("")
             self._tell_outcome()
             self.changed.emit()
@@ -289,31 +237,9 @@ class DatasetPanel(QWidget):
 
     def _on_checked(self, answer: dict[str, Any]) -> None:
         self.report, self.passed, self.stale = answer["report"], bool(answer["passed"]), False
-        before = self._selected_files()
-        self.model.set_findings(self.report["findings"], list(self.records))
-        self._fill_rules()
+        self.found.show_findings(self.folder, self.report["findings"], self.records, passed=self.passed)
         self._tell_outcome()
-        self._select(before)
         self.changed.emit()
-
-    def _fill_rules(self) -> None:
-        wanted, counts = self.rule.currentData(), self.model.rules()
-        self.rule.clear()
-        self.rule.addItem(self.tr("All findings ({count})").format(count=QLocale().toString(sum(counts.values()))), ALL)
-        for rule, count in counts.most_common():
-            self.rule.addItem(f"{rule_word(rule)} ({QLocale().toString(count)})", rule)
-        self.rule.addItem(self.tr("Every picture"), EVERY)
-        nothing = not counts and bool(self.records) and bool(self.passed)
-        at = self.rule.count() - 1 if nothing else self.rule.findData(ALL if self._nothing else wanted)
-        self._nothing = nothing
-        self.rule.setCurrentIndex(max(0, at))
-        self.filter.set_rule(self.rule.currentData())
-
-    def filter_rule(self, rule: str) -> None:
-        """Show the findings of one rule, ``ALL`` of them, or ``EVERY`` picture."""
-        self.rule.setCurrentIndex(max(0, self.rule.findData(rule)))
-        self.filter.set_rule(rule)
-        self._show_selected()
 
     def _tell_outcome(self) -> None:
         locale, name = QLocale(), ""
@@ -334,31 +260,6 @@ class DatasetPanel(QWidget):
 
     # records ------------------------------------------------------------------------------------------------------
 
-    def _findings(self) -> list[dict[str, Any]]:
-        return [index.data(FINDING) for index in self.table.selectionModel().selectedRows(FILE)]
-
-    def _selected_files(self) -> list[str]:
-        return list(dict.fromkeys(filter(None, (picture_of(f) for f in self._findings()))))
-
-    def _show_selected(self) -> None:
-        findings, files = self._findings(), self._selected_files()
-        line = next((int(f["line"]) for f in findings if f["rule"] == "bad-row"), 0) if not files else 0
-        rules = {f["rule"] for f in self.model.findings if f["file"] in set(files)} if len(files) < 1000 else set()
-        self.record.show_records(files, [self.records[f] for f in files if f in self.records], rules, line)
-        self.picture.show_file(str(Path(self.folder) / files[0]) if files else "")
-
-    def _select(self, files: list[str]) -> None:
-        """Select them again after the rows were made anew; the first row where none is left."""
-        wanted = set(files)
-        rows = [n for n in range(self.filter.rowCount()) if str(self.filter.index(n, 0).data(FINDING)["file"]) in wanted] if wanted else []
-        if rows:
-            for n in rows[:2000]:
-                self.table.selectionModel().select(self.filter.index(n, 0), self.table.selectionModel().SelectionFlag.Select
-                                                   | self.table.selectionModel().SelectionFlag.Rows)
-        elif self.filter.rowCount():
-            self.table.setCurrentIndex(self.filter.index(0, REASON))
-        self._show_selected()
-
     def _edit(self, changes: list[dict[str, Any]]) -> None:
         folder = self.folder
         self._begin("edit", lambda task: (edit_folder(task, folder, changes), read_folder(task, folder)), self._on_edited)
@@ -367,8 +268,8 @@ class DatasetPanel(QWidget):
         self._take_records(answer[1])
         self.passed, self.stale = None, True
         self._tell_outcome()
-        self._show_selected()
-        self.record.say(self.tr("Saved: {count} record(s). Check again to see what is left.").format(count=QLocale().toString(sum(
+        self.found.set_records(self.records)
+        self.found.record.say(self.tr("Saved: {count} record(s). Check again to see what is left.").format(count=QLocale().toString(sum(
             answer[0][k] for k in ("changed", "added", "removed")))))
         self.changed.emit()
 
@@ -380,15 +281,9 @@ class DatasetPanel(QWidget):
         left = sum(r["count"] for r in answer["reasons"])
         text = self.tr("{count} picture(s) taken in.").format(count=locale.toString(answer["added"]))
         if left:
-            text += " " + self.tr("{count} left out: {why}").format(count=locale.toString(left), why=self._why(answer["reasons"][0]["why"]))
+            text += " " + self.tr("{count} left out: {why}").format(count=locale.toString(left), why=why(answer["reasons"][0]["why"]))
         self._context.notices.say(text)
         self.set_folder(answer["folder"])
-
-    @staticmethod
-    def _why(data: dict[str, Any]) -> str:
-        from commonart_desktop.gui.train_words import why
-
-        return why(data)
 
     # work ---------------------------------------------------------------------------------------------------------
 
@@ -411,7 +306,7 @@ class DatasetPanel(QWidget):
         self._task = None
         self._show_bar(False)
         if self._kind == "edit":
-            self.record.complain(error)
+            self.found.record.complain(error)
         elif self._kind == "import":
             self.importer.complain(error)
         else:

@@ -180,6 +180,8 @@ class TrainPage(QWidget):
         """Pictures, what to learn, or the runs."""
         self.stack.setCurrentIndex(part)
         self.parts[part].setChecked(True)
+        for widget in (self.start, self.hint):
+            widget.setVisible(part != LIST)  # there the run shown has its own main action
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if any(u.isLocalFile() for u in event.mimeData().urls()):

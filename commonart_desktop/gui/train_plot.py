@@ -128,7 +128,7 @@ class LossPlot(QWidget):
 
     def _axes(self, painter: QPainter, area: QRectF, losses: tuple[float, float], last: float, place: object) -> None:
         c, metrics, locale = colours(), self.fontMetrics(), QLocale()
-        numbers = ticks(*losses, max(2, int(area.height() / 44)))
+        numbers = ticks(*losses, max(2, int(area.height() / 26)))
         if self.log and len(numbers) < 2:
             numbers = list(losses)
         fine = 4 if losses[1] - losses[0] < 0.02 else 3 if losses[1] - losses[0] < 0.2 else 2
@@ -144,8 +144,8 @@ class LossPlot(QWidget):
                 continue
             painter.setPen(QColor(c.muted))
             at = area.left() + x / last * area.width()
-            painter.drawText(QRectF(min(at - 60, area.right() - 100), area.bottom() + SPACE["xs"], 120, metrics.height()), Qt.AlignmentFlag.AlignHCenter,
-                             locale.toString(int(x)))
+            wide = metrics.horizontalAdvance(locale.toString(int(x)))
+            painter.drawText(QPointF(min(at - wide / 2, self.width() - wide - SPACE["xs"]), area.bottom() + SPACE["xs"] + metrics.ascent()), locale.toString(int(x)))
 
     def _legend(self, painter: QPainter, area: QRectF) -> None:
         c, metrics = colours(), self.fontMetrics()

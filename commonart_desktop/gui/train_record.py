@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QCoreApplication, Qt, Signal
 from PySide6.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QPlainTextEdit, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from commonart_desktop.core.i18n import sentence
@@ -27,7 +27,7 @@ def licence_box(name: str) -> QComboBox:
     box.addItems(list(LICENCES))
     box.setCurrentIndex(-1)
     box.setEditText("")
-    box.lineEdit().setPlaceholderText("CC-BY-4.0")
+    box.lineEdit().setPlaceholderText(QCoreApplication.translate("train", "such as CC-BY-4.0"))
     return box
 
 
@@ -44,6 +44,7 @@ class RecordEditor(QWidget):
         self.title = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText)
         self.title.setProperty("role", "section")
         self.license = licence_box(self.tr("Licence"))
+        self._example = self.license.lineEdit().placeholderText()
         self.lines: dict[str, QLineEdit] = {"license": self.license.lineEdit()}
         names = {"creator": self.tr("Creator"), "license_url": self.tr("Licence address"), "source_url": self.tr("Source address"),
                  "text": self.tr("English captions"), "text_ja": self.tr("Japanese captions")}
@@ -65,7 +66,7 @@ class RecordEditor(QWidget):
                                   clicked=lambda: self._ask(rehash=True))
         self.remove = QToolButton(icon=icon("trash"), text=self.tr("Take out the record"), toolTip=self.tr("The picture itself stays"),
                                   toolButtonStyle=Qt.ToolButtonStyle.ToolButtonTextBesideIcon, clicked=lambda: self._ask(remove=True))
-        self.told = Under("muted")
+        self.told, self.reasons = Under("muted"), Under("muted")
         self.trouble = Under()
         buttons = QHBoxLayout(spacing=SPACE["s"])
         for button in (self.save, self.rehash, self.remove):
@@ -75,6 +76,7 @@ class RecordEditor(QWidget):
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(SPACE["s"])
         whole.addWidget(self.title)
+        whole.addWidget(self.reasons)
         whole.addLayout(form)
         whole.addWidget(self.trouble)
         whole.addWidget(self.told)
@@ -84,10 +86,12 @@ class RecordEditor(QWidget):
             line.textChanged.connect(self._touched)
         for edit in self.captions.values():
             edit.textChanged.connect(self._touched)
-        self.show_records([], [], set(), 0)
+        self.show_records([], [], set(), 0, [])
 
-    def show_records(self, files: list[str], records: list[dict[str, Any]], rules: set[str], line: int) -> None:
-        """The selected pictures and their records as far as they have some; ``rules`` are what was found about them."""
+    def show_records(self, files: list[str], records: list[dict[str, Any]], rules: set[str], line: int,
+                     reasons: list[str]) -> None:
+        """The selected pictures and their records as far as they have some; ``rules`` and ``reasons`` are what was found about them."""
+        self.reasons.tell("\n".join(r for r in reasons if r))
         self._files, self._line = files, line
         count = len(files)
         self.title.setText(self.tr("metadata.jsonl, line {line}").format(line=line) if line and not files else files[0] if count == 1
@@ -107,7 +111,7 @@ class RecordEditor(QWidget):
                 self.license.blockSignals(False)
             field.setText(value or "")
             field.setCursorPosition(0)
-            field.setPlaceholderText(various if value is None else "CC-BY-4.0" if key == "license" else "")
+            field.setPlaceholderText(various if value is None else self._example if key == "license" else "")
             field.blockSignals(False)
         for key, edit in self.captions.items():
             edit.blockSignals(True)

@@ -97,6 +97,7 @@ class RunView(QWidget):
         whole.addWidget(self.plot, 1)
         whole.addWidget(self.strip)
         whole.addWidget(self.notes)
+        whole.addStretch()
 
     def busy(self) -> bool:
         return self._task is not None or self.strip.previews.busy()
@@ -238,7 +239,7 @@ class RunView(QWidget):
 
     def install(self, run: Run, end: dict[str, Any], then: Any = None) -> None:
         """Put the result where it is known by name, once; ``then`` gets its path."""
-        known = str(run.plan.get("installed") or "")
+        known = str(run.plan.get("installed") or end.get("installed") or "")  # the trainer does it by itself unless it was told not to
         if known and Path(known).exists():
             if then:
                 then(known)

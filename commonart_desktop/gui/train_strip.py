@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QAbstractListModel, QLocale, QModelIndex, QObject, QPersistentModelIndex, QSize, Qt, QUrl
+from PySide6.QtCore import QAbstractListModel, QLocale, QModelIndex, QObject, QPersistentModelIndex, QSize, Qt, QTimer, QUrl
 from PySide6.QtGui import QDesktopServices, QImage, QPixmap
 from PySide6.QtWidgets import QListView
 
@@ -93,10 +93,12 @@ class PreviewStrip(QListView):
                          movement=QListView.Movement.Static, uniformItemSizes=True, spacing=SPACE["xs"])
         self.setIconSize(QSize(SIDE, SIDE))
         self.setGridSize(QSize(SIDE + SPACE["m"], SIDE + self.fontMetrics().height() + SPACE["m"]))
-        self.setFixedHeight(self.gridSize().height() + self.horizontalScrollBar().sizeHint().height() + SPACE["s"])
+        self.setFixedHeight(self.gridSize().height() + self.horizontalScrollBar().sizeHint().height() + SPACE["l"])
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.previews = PreviewModel(self)
         self.setModel(self.previews)
+        upright = self.verticalScrollBar()
+        upright.valueChanged.connect(lambda value: upright.setValue(0) if value else None)  # Qt scrolls down to an item that is not laid out yet
         self.activated.connect(lambda index: QDesktopServices.openUrl(QUrl.fromLocalFile(str(index.data(PATH)))))
 
     def show_previews(self, items: list[tuple[int, str, str]]) -> None:
@@ -104,4 +106,4 @@ class PreviewStrip(QListView):
         bar = self.horizontalScrollBar()
         at_end = bar.value() >= bar.maximum() - SIDE
         if self.previews.set_items(items) and at_end and items:
-            self.scrollTo(self.previews.index(len(items) - 1))
+            QTimer.singleShot(0, self, lambda: bar.setValue(bar.maximum()))  # when it is laid out

@@ -515,12 +515,6 @@ class QueueHeld(EngineError):
     hint = "Go on with the queue to make pictures beside it; both then take longer and share the memory."
 
 
-class ResultTaken(OutputError):
-    kind = "result-taken"
-    message = "{path} already holds another result"
-    hint = "Give the training another name, or move what is there away."
-
-
 def tree(root: type[CommonArtError] = CommonArtError) -> dict[str, type[CommonArtError]]:
     """kind -> class of the whole tree."""
     found = {root.kind: root}

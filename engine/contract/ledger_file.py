@@ -58,7 +58,7 @@ def translate(error: Exception, path: Path) -> CommonArtError:
         return DiskFull(path=path)
     if "locked" in text or "busy" in text:
         return LedgerLocked(path=path)
-    if "malformed" in text or "not a database" in text or "disk image" in text or "file is encrypted" in text:
+    if isinstance(error, UnicodeError) or "decode to UTF-8" in text or "malformed" in text or "not a database" in text or "disk image" in text or "file is encrypted" in text:
         return LedgerCorrupt(path=path)
     return LedgerError(why=f"{path}: {text}")
 
@@ -72,7 +72,7 @@ def told(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (sqlite3.Error, OSError) as e:
+    except (sqlite3.Error, OSError, UnicodeError) as e:
         raise translate(e, path) from e
 
 

@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from engine.contract.errors import BadValue, Phrase
 from engine.export.ask import Wish
@@ -32,6 +33,13 @@ def lora(text: str) -> tuple[str, float]:
     return name, value
 
 
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """The first one only: at Ctrl+C the signal comes from the terminal and again from whoever started this, and would end the tidying up."""
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, lambda *_: None)  # SIG_IGN would complain of one that is pending already
+    raise KeyboardInterrupt
+
+
 def work(argv: list[str]) -> dict[str, Any]:
     """The export that ``argv`` asks for."""
     parser = Parser(prog="python -m engine.export", description=__doc__)
@@ -45,7 +53,9 @@ def work(argv: list[str]) -> dict[str, Any]:
     args = parser.parse_args(argv)
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         os.environ[name] = "1"
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be ended politely is to be interrupted: nothing stays behind
+    for number in (signal.SIGINT, signal.SIGTERM):  # to be ended politely is to be interrupted: nothing stays behind
+        if signal.getsignal(number) != signal.SIG_IGN:  # a shell's background job is not meant by Ctrl+C
+            signal.signal(number, _interrupt)
     return export(Wish(model=args.model, out=args.out.expanduser(), dtype=args.dtype, quantize=args.quantize, loras=tuple(map(lora, args.lora)),
                        text_encoder=args.text_encoder, vae=args.vae), tell_progress)
 

@@ -13,6 +13,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ def check_out(out: Path, model: ModelFolder) -> None:
         raise ExportOut(path=out, why=Phrase("it is not a folder"))
     if out.is_dir() and any(out.iterdir()):
         raise ExportOut(path=out, why=Phrase("it is not empty"))
+    if any(above.exists() and not above.is_dir() for above in out.absolute().parents):
+        raise ExportOut(path=out, why=Phrase("a part of its path is not a folder"))
     here = out.resolve()
     for part in {model.root, model.denoiser, model.text_encoder, model.tokenizer, model.vae}:
         if here == part.resolve() or part.resolve() in here.parents:
@@ -44,7 +47,7 @@ def sweep(out: Path) -> None:
     """Remove what exports that died left beside ``out``."""
     if not out.parent.is_dir():
         return
-    for part in out.parent.glob(f"{out.name}.part-????????"):
+    for part in out.parent.glob(f"{escape(out.name)}.part-????????"):
         lock = ProcessLock(part / LOCK)
         if part.is_dir() and not part.is_symlink() and lock.take():
             lock.drop()
@@ -61,10 +64,10 @@ def growing(out: Path) -> Iterator[Path]:
     sweep(out)
     make_folder(out.parent)
     part = out.with_name(f"{out.name}.part-{secrets.token_hex(4)}")
-    make_folder(part)
     lock = ProcessLock(part / LOCK)
-    lock.take()
     try:
+        make_folder(part)
+        lock.take()
         yield part
         lock.drop(remove=True)
         _sync(part)

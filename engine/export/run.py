@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -31,7 +32,10 @@ class Export:
         self._done, self._steps = 0, len(PARTS) * 2 + (2 if plan.wish.quantize == "int8" else 0) + 3
         self.work = folder / WORK
         self.memory: dict[str, dict[str, Any]] = {}
+        self.parts: list[dict[str, Any]] = []  # what the checks gave so far
         self.alone = max(plan.bytes_of(name) for name in plan.numbers) > ALONE
+        if progress:
+            progress(0, self._steps)
 
     def step(self) -> None:
         self._done += 1
@@ -78,10 +82,16 @@ class Export:
             checked["fp16_missed"] = "overflow" if made_narrow["overflow"] else max(row["rms"] for row in narrow["rows"])
         self.memory[part] = {"peak_bytes": made["peak"], "check_peak_bytes": checked.pop("peak"), "weights_bytes": plan.bytes_of(name),
                              "alone": self.alone, "seconds": made["seconds"]}
+        self.parts.append({k: v for k, v in checked.items() if k != "ok"})
         if not checked["good"]:
-            worst = max(checked["rows"], key=lambda row: row["rms"])
-            raise ParityMissed(part=part, found=Phrase("relative RMS error {value}", value=f"{worst['rms']:.2e}"), bound=f"{checked['bound_rms']:.0e}")
-        return {k: v for k, v in checked.items() if k != "ok"}
+            which, value, _ = furthest(checked)
+            found = Phrase("relative RMS error {value}", value=f"{value:.2e}") if which == "rms" else Phrase("largest relative error {value}", value=f"{value:.2e}")
+            raise ParityMissed(part=part, found=found, bound=f"{checked[f'bound_{which}']:.0e}", parity=self._so_far())
+        return self.parts[-1]
+
+    def _so_far(self, pictures: dict[str, Any] | None = None) -> str:
+        """The figures of a gate that failed, as JSON text: the folder that would have held them is removed."""
+        return json.dumps({"parts": self.parts} | ({"pictures": pictures} if pictures else {}), ensure_ascii=False)
 
     def pictures(self, dtype: str) -> dict[str, Any]:
         """Whole pictures of both sides.
@@ -102,8 +112,17 @@ class Export:
         self.memory["pictures"] = {f"{kind}_peak_bytes": answer["peak"] for kind, answer in told.items()} | {"alone": self.alone}
         found = compare(files["pytorch"], files["onnx"], dtype, self.folder / "parity")
         if not found["good"]:
-            raise ParityMissed(part=Phrase("pictures"), found=f"{found['least_psnr']:.1f} dB", bound=f"{found['bound_psnr']:.0f} dB")
+            worst = max(self.parts, key=lambda one: furthest(one)[2])
+            which, value, _ = furthest(worst)
+            raise ParityMissed(part=Phrase("pictures"), bound=f"{found['bound_psnr']:.0f} dB", parity=self._so_far(found), found=Phrase(
+                "{psnr} dB; of the graphs {graph} is furthest from PyTorch, {error} of the {bound} allowed", psnr=f"{found['least_psnr']:.1f}",
+                graph=worst["part"], error=f"{value:.1e}", bound=f"{worst[f'bound_{which}']:.0e}"))
         return found | {"libraries": {k: v["libraries"] for k, v in told.items()}, "devices": {k: v["device"] for k, v in told.items()}}
+
+
+def furthest(checked: dict[str, Any]) -> tuple[str, float, float]:
+    """Of a part's rows the error that comes nearest to its bound, or is furthest beyond: ("rms" or "max", the error, its share of the bound)."""
+    return max(((which, row[which], row[which] / checked[f"bound_{which}"]) for row in checked["rows"] for which in ("rms", "max")), key=lambda one: one[2])
 
 
 def export(wish: Wish, progress: Progress | None = None) -> dict[str, Any]:
@@ -145,6 +164,4 @@ def _libraries() -> dict[str, str]:
 
 
 def _json(file: Path, data: dict[str, Any]) -> None:
-    import json
-
     file.write_text(json.dumps(data, ensure_ascii=False, indent=1), encoding="utf-8")

@@ -106,27 +106,27 @@
     <name>CasesModel</name>
     <message>
         <source>Part</source>
-        <translation type="unfinished" />
+        <translation>部品</translation>
     </message>
     <message>
         <source>Shapes</source>
-        <translation type="unfinished" />
-    </message>
-    <message>
-        <source>Largest error</source>
-        <translation type="unfinished" />
-    </message>
-    <message>
-        <source>RMS error</source>
-        <translation type="unfinished" />
+        <translation>形</translation>
     </message>
     <message>
         <source>Bounds</source>
-        <translation type="unfinished" />
+        <translation>許容値</translation>
     </message>
     <message>
         <source>Result</source>
-        <translation type="unfinished" />
+        <translation>判定</translation>
+    </message>
+    <message>
+        <source>Largest</source>
+        <translation>最大</translation>
+    </message>
+    <message>
+        <source>RMS</source>
+        <translation>RMS</translation>
     </message>
     <message>
         <source>Text encoder</source>
@@ -138,35 +138,35 @@
     </message>
     <message>
         <source>VAE decoder</source>
-        <translation type="unfinished" />
+        <translation>VAE デコーダー</translation>
     </message>
     <message>
         <source>VAE encoder</source>
-        <translation type="unfinished" />
+        <translation>VAE エンコーダー</translation>
     </message>
     <message>
         <source>within</source>
-        <translation type="unfinished" />
+        <translation>合格</translation>
     </message>
     <message>
         <source>missed</source>
-        <translation type="unfinished" />
+        <translation>不合格</translation>
     </message>
     <message>
         <source>not reached</source>
-        <translation type="unfinished" />
+        <translation>未実施</translation>
     </message>
     <message>
         <source>Largest error, relative to the largest number</source>
-        <translation type="unfinished" />
+        <translation>最大誤差（最大の数値に対する比）</translation>
     </message>
     <message>
         <source>RMS error, relative to the RMS of PyTorch's numbers</source>
-        <translation type="unfinished" />
+        <translation>RMS 誤差（PyTorch の数値の RMS に対する比）</translation>
     </message>
     <message>
         <source>What the largest and the RMS error may be at most</source>
-        <translation type="unfinished" />
+        <translation>最大誤差と RMS 誤差の許容値</translation>
     </message>
 </context>
 <context>
@@ -397,6 +397,145 @@
     <message>
         <source>The settings are those of {name}</source>
         <translation>{name}の設定にしました</translation>
+    </message>
+</context>
+<context>
+    <name>DatasetPanel</name>
+    <message>
+        <source>Dataset folder</source>
+        <translation>データセットのフォルダー</translation>
+    </message>
+    <message>
+        <source>Choose folder…</source>
+        <translation>フォルダーを選ぶ…</translation>
+    </message>
+    <message>
+        <source>Choose folder… (Ctrl+O)</source>
+        <translation>フォルダーを選ぶ…（Ctrl+O）</translation>
+    </message>
+    <message>
+        <source>Open the folder</source>
+        <translation>フォルダーを開く</translation>
+    </message>
+    <message>
+        <source>Policy</source>
+        <translation>方針</translation>
+    </message>
+    <message>
+        <source>commercial use</source>
+        <translation>商用</translation>
+    </message>
+    <message>
+        <source>non-commercial use</source>
+        <translation>非商用</translation>
+    </message>
+    <message>
+        <source>policy file…</source>
+        <translation>方針ファイル…</translation>
+    </message>
+    <message>
+        <source>Check</source>
+        <translation>検査</translation>
+    </message>
+    <message>
+        <source>Check the licences (F5)</source>
+        <translation>ライセンスを検査（F5）</translation>
+    </message>
+    <message>
+        <source>Stop</source>
+        <translation>中止</translation>
+    </message>
+    <message>
+        <source>Allowed for</source>
+        <translation>用途</translation>
+    </message>
+    <message>
+        <source>Choose a folder of pictures, or drop one here. The licence check says which may be learned from, and what is missing.</source>
+        <translation>画像のフォルダーを選ぶか、ここにドロップしてください。学習に使ってよい画像と、足りない記録をライセンス検査が示します。</translation>
+    </message>
+    <message>
+        <source>Findings</source>
+        <translation>検査の結果</translation>
+    </message>
+    <message>
+        <source>Rule</source>
+        <translation>規則</translation>
+    </message>
+    <message>
+        <source>Select all</source>
+        <translation>すべて選択</translation>
+    </message>
+    <message>
+        <source>Select every row shown (Ctrl+A)</source>
+        <translation>表示中の行をすべて選択（Ctrl+A）</translation>
+    </message>
+    <message>
+        <source>The selected picture</source>
+        <translation>選択中の画像</translation>
+    </message>
+    <message>
+        <source>No folder chosen</source>
+        <translation>フォルダー未選択</translation>
+    </message>
+    <message>
+        <source>{count} pictures</source>
+        <translation>{count} 枚</translation>
+    </message>
+    <message>
+        <source>licences: {list}</source>
+        <translation>ライセンス：{list}</translation>
+    </message>
+    <message>
+        <source>creators: {list}</source>
+        <translation>作者：{list}</translation>
+    </message>
+    <message>
+        <source>captions: English {en}, Japanese {ja}</source>
+        <translation>説明文：英語 {en}、日本語 {ja}</translation>
+    </message>
+    <message>
+        <source>Choose a folder of pictures</source>
+        <translation>画像のフォルダーを選ぶ</translation>
+    </message>
+    <message>
+        <source>Choose a policy file</source>
+        <translation>方針ファイルを選ぶ</translation>
+    </message>
+    <message>
+        <source>All findings ({count})</source>
+        <translation>すべての指摘（{count}）</translation>
+    </message>
+    <message>
+        <source>Every picture</source>
+        <translation>すべての画像</translation>
+    </message>
+    <message>
+        <source>Changed since the check: check again.</source>
+        <translation>検査のあとに変更されました。もう一度検査してください。</translation>
+    </message>
+    <message>
+        <source>The check passed, with {warnings} warning(s).</source>
+        <translation>検査に合格しました（注意 {warnings} 件）。</translation>
+    </message>
+    <message>
+        <source>The check refuses this folder: {blocking} reason(s), {warnings} warning(s).</source>
+        <translation>検査に不合格です：不可 {blocking} 件、注意 {warnings} 件。</translation>
+    </message>
+    <message>
+        <source>Check again</source>
+        <translation>もう一度確かめる</translation>
+    </message>
+    <message>
+        <source>Saved: {count} record(s). Check again to see what is left.</source>
+        <translation>{count} 件を保存しました。残りはもう一度検査すると分かります。</translation>
+    </message>
+    <message>
+        <source>{count} picture(s) taken in.</source>
+        <translation>{count} 枚を取り込みました。</translation>
+    </message>
+    <message>
+        <source>{count} left out: {why}</source>
+        <translation>{count} 枚は除外：{why}</translation>
     </message>
 </context>
 <context>
@@ -645,15 +784,15 @@
     </message>
     <message>
         <source>Export</source>
-        <translation type="unfinished" />
+        <translation>書き出し</translation>
     </message>
     <message>
         <source>Writes a model as ONNX graphs that run without PyTorch, and proves them against it before the folder is there.</source>
-        <translation type="unfinished" />
+        <translation>モデルを、PyTorch なしで動く ONNX として書き出します。PyTorch と照合して合格したものだけがフォルダーになります。</translation>
     </message>
     <message>
         <source>Parts that it lacks</source>
-        <translation type="unfinished" />
+        <translation>足りない部品</translation>
     </message>
     <message>
         <source>Model</source>
@@ -665,66 +804,66 @@
     </message>
     <message>
         <source>Precision</source>
-        <translation type="unfinished" />
+        <translation>計算の精度</translation>
     </message>
     <message>
         <source>{model} is only a denoiser. Choose the folders of its other parts; they are remembered for it.</source>
-        <translation type="unfinished" />
+        <translation>{model} にはデノイザーしかありません。ほかの部品のフォルダーを選んでください。選んだものは記憶されます。</translation>
     </message>
     <message>
         <source>About {need} will be written; {free} are free.</source>
-        <translation type="unfinished" />
+        <translation>約 {need} を書き込みます（空き {free}）。</translation>
     </message>
     <message>
         <source>The disk is too small for it: about {need} are needed, {free} are free. Free some space or choose another disk.</source>
-        <translation type="unfinished" />
+        <translation>ディスクの空きが足りません。約 {need} 必要ですが、空きは {free} です。空きを増やすか、別のディスクを選んでください。</translation>
     </message>
 </context>
 <context>
     <name>ExportPage</name>
     <message>
         <source>Export</source>
-        <translation type="unfinished" />
+        <translation>書き出し</translation>
     </message>
     <message>
         <source>Open a report…</source>
-        <translation type="unfinished" />
+        <translation>照合結果を開く…</translation>
     </message>
     <message>
         <source>Export ({keys})</source>
-        <translation type="unfinished" />
+        <translation>書き出す（{keys}）</translation>
     </message>
     <message>
         <source>Show the proof of an export made before ({keys})</source>
-        <translation type="unfinished" />
+        <translation>以前に書き出したものの照合結果を表示します（{keys}）</translation>
     </message>
     <message>
         <source>Stop the export; nothing of it is kept ({keys})</source>
-        <translation type="unfinished" />
+        <translation>書き出しを中止します。途中のものは残りません（{keys}）</translation>
     </message>
     <message>
         <source>The proof will stand here</source>
-        <translation type="unfinished" />
+        <translation>照合結果はここに表示されます</translation>
     </message>
     <message>
         <source>Every graph is compared with PyTorch on several shapes, then whole pictures from the same noise. An export that misses its bound is removed.</source>
-        <translation type="unfinished" />
+        <translation>各グラフをいくつかの形で PyTorch と比べ、さらに同じノイズから描いた画像全体を比べます。許容値を超えた書き出しは削除します。</translation>
     </message>
     <message>
         <source>What comes out is a folder that this program, and other tools for ONNX, can use on machines without PyTorch.</source>
-        <translation type="unfinished" />
+        <translation>できたフォルダーは、このプログラムでもほかの ONNX 用ツールでも、PyTorch のない環境で使えます。</translation>
     </message>
     <message>
         <source>The export to {folder} was stopped when the window was closed; nothing of it was kept.</source>
-        <translation type="unfinished" />
+        <translation>ウィンドウを閉じたため、{folder} への書き出しは中止されました。途中のものは残っていません。</translation>
     </message>
     <message>
         <source>{model} is exported and proved.</source>
-        <translation type="unfinished" />
+        <translation>{model} を書き出し、照合に合格しました。</translation>
     </message>
     <message>
         <source>The export of {model} failed.</source>
-        <translation type="unfinished" />
+        <translation>{model} を書き出せませんでした。</translation>
     </message>
     <message>
         <source>Show</source>
@@ -732,19 +871,19 @@
     </message>
     <message>
         <source>The export of {model} was stopped; nothing of it was kept.</source>
-        <translation type="unfinished" />
+        <translation>{model} の書き出しを中止しました。途中のものは残っていません。</translation>
     </message>
     <message>
         <source>Open a report</source>
-        <translation type="unfinished" />
+        <translation>照合結果を開く</translation>
     </message>
     <message>
         <source>{path} is no report of an export.</source>
-        <translation type="unfinished" />
+        <translation>{path} は書き出しの照合結果ではありません。</translation>
     </message>
     <message>
         <source>New pictures are made with {name}.</source>
-        <translation type="unfinished" />
+        <translation>これからの画像は {name} で作ります。</translation>
     </message>
     <message>
         <source>Undo</source>
@@ -827,6 +966,37 @@
     <message>
         <source>Nothing of this name was found.</source>
         <translation>該当するものはありません。</translation>
+    </message>
+</context>
+<context>
+    <name>FindingsModel</name>
+    <message>
+        <source>Severity</source>
+        <translation>重さ</translation>
+    </message>
+    <message>
+        <source>File</source>
+        <translation>ファイル</translation>
+    </message>
+    <message>
+        <source>Rule</source>
+        <translation>規則</translation>
+    </message>
+    <message>
+        <source>Reason</source>
+        <translation>理由</translation>
+    </message>
+    <message>
+        <source>refused</source>
+        <translation>不可</translation>
+    </message>
+    <message>
+        <source>warning</source>
+        <translation>注意</translation>
+    </message>
+    <message>
+        <source>nothing found</source>
+        <translation>指摘なし</translation>
     </message>
 </context>
 <context>
@@ -1093,6 +1263,65 @@
     </message>
 </context>
 <context>
+    <name>ImportPanel</name>
+    <message>
+        <source>It has no records of licences yet. Import copies its pictures into a dataset folder and writes down where each comes from.</source>
+        <translation>ライセンスの記録がまだありません。取り込むと、画像をデータセットのフォルダーに写し、それぞれの出どころを記録します。</translation>
+    </message>
+    <message>
+        <source>Written as</source>
+        <translation>形式</translation>
+    </message>
+    <message>
+        <source>find out</source>
+        <translation>自動で判別</translation>
+    </message>
+    <message>
+        <source>pictures with .txt captions</source>
+        <translation>画像と .txt の説明文</translation>
+    </message>
+    <message>
+        <source>table (CSV, TSV, JSONL, Parquet)</source>
+        <translation>表（CSV、TSV、JSONL、Parquet）</translation>
+    </message>
+    <message>
+        <source>Licence of all that name none</source>
+        <translation>記載のない画像のライセンス</translation>
+    </message>
+    <message>
+        <source>Creator</source>
+        <translation>作者</translation>
+    </message>
+    <message>
+        <source>Licence address</source>
+        <translation>ライセンスの URL</translation>
+    </message>
+    <message>
+        <source>Source address</source>
+        <translation>出典の URL</translation>
+    </message>
+    <message>
+        <source>Dataset folder</source>
+        <translation>データセットのフォルダー</translation>
+    </message>
+    <message>
+        <source>Link to the pictures instead of copying them</source>
+        <translation>写さずにリンクする</translation>
+    </message>
+    <message>
+        <source>Import</source>
+        <translation>取り込む</translation>
+    </message>
+    <message>
+        <source>Say where the dataset goes.</source>
+        <translation>データセットの場所を入れてください。</translation>
+    </message>
+    <message>
+        <source>Say under which licence these pictures are. It is never guessed.</source>
+        <translation>画像のライセンスを入れてください。推測はしません。</translation>
+    </message>
+</context>
+<context>
     <name>LoraField</name>
     <message>
         <source>Add a LoRA</source>
@@ -1166,19 +1395,19 @@
     <name>LossPlot</name>
     <message>
         <source>Loss</source>
-        <translation type="unfinished" />
+        <translation>損失</translation>
     </message>
     <message>
         <source>training</source>
-        <translation type="unfinished" />
+        <translation>学習</translation>
     </message>
     <message>
         <source>held out</source>
-        <translation type="unfinished" />
+        <translation>評価用</translation>
     </message>
     <message>
         <source>step {step}</source>
-        <translation type="unfinished" />
+        <translation>ステップ {step}</translation>
     </message>
 </context>
 <context>
@@ -1561,24 +1790,12 @@
 <context>
     <name>PairRow</name>
     <message>
-        <source>PyTorch</source>
-        <translation type="unfinished" />
-    </message>
-    <message>
-        <source>ONNX</source>
-        <translation type="unfinished" />
-    </message>
-    <message>
         <source>Difference, 16 times as bright</source>
-        <translation type="unfinished" />
+        <translation>差（明るさ16倍）</translation>
     </message>
     <message>
         <source>seed {seed}</source>
         <translation>シード {seed}</translation>
-    </message>
-    <message>
-        <source>{psnr} dB</source>
-        <translation type="unfinished" />
     </message>
     <message>
         <source>good</source>
@@ -1586,11 +1803,11 @@
     </message>
     <message>
         <source>below {bound} dB</source>
-        <translation type="unfinished" />
+        <translation>{bound} dB 未満</translation>
     </message>
     <message>
         <source>shows another concept</source>
-        <translation type="unfinished" />
+        <translation>別のものが描かれています</translation>
     </message>
 </context>
 <context>
@@ -1605,18 +1822,18 @@
     </message>
     <message>
         <source>Choose the text encoder folder</source>
-        <translation type="unfinished" />
+        <translation>テキストエンコーダーのフォルダーを選ぶ</translation>
     </message>
     <message>
         <source>Choose the VAE folder</source>
-        <translation type="unfinished" />
+        <translation>VAE のフォルダーを選ぶ</translation>
     </message>
 </context>
 <context>
     <name>Picture</name>
     <message>
         <source>! cannot be read</source>
-        <translation type="unfinished" />
+        <translation>! 読み込めません</translation>
     </message>
 </context>
 <context>
@@ -1624,6 +1841,10 @@
     <message>
         <source>! This picture cannot be read</source>
         <translation>! この画像を読み取れません</translation>
+    </message>
+    <message>
+        <source>This picture cannot be shown.</source>
+        <translation>この画像は表示できません。</translation>
     </message>
 </context>
 <context>
@@ -1641,15 +1862,15 @@
     <name>PrecisionField</name>
     <message>
         <source>Four bytes a number. The same pictures as PyTorch; the largest files.</source>
-        <translation type="unfinished" />
+        <translation>数値あたり4バイト。PyTorch と同じ画像になります。ファイルは最も大きくなります。</translation>
     </message>
     <message>
         <source>Two bytes a number. Half the size, for graphics cards; pictures differ by rounding.</source>
-        <translation type="unfinished" />
+        <translation>数値あたり2バイト。大きさは半分で、GPU 向けです。画像は丸めの分だけ変わります。</translation>
     </message>
     <message>
         <source>One byte a weight of text encoder and denoiser. Smallest, fastest on processors; pictures differ visibly, by how much is measured.</source>
-        <translation type="unfinished" />
+        <translation>テキストエンコーダーとデノイザーの重みあたり1バイト。最も小さく、CPU では最も速くなります。画像は目に見えて変わり、その差を測ります。</translation>
     </message>
 </context>
 <context>
@@ -1704,6 +1925,20 @@
     <message>
         <source>The picture being made appears here.</source>
         <translation>生成中の画像をここに表示します。</translation>
+    </message>
+</context>
+<context>
+    <name>PreviewModel</name>
+    <message>
+        <source>step {step}</source>
+        <translation>ステップ {step}</translation>
+    </message>
+</context>
+<context>
+    <name>PreviewStrip</name>
+    <message>
+        <source>Previews</source>
+        <translation>プレビュー</translation>
     </message>
 </context>
 <context>
@@ -2141,6 +2376,77 @@
     </message>
 </context>
 <context>
+    <name>RecordEditor</name>
+    <message>
+        <source>Licence</source>
+        <translation>ライセンス</translation>
+    </message>
+    <message>
+        <source>Creator</source>
+        <translation>作者</translation>
+    </message>
+    <message>
+        <source>Licence address</source>
+        <translation>ライセンスの URL</translation>
+    </message>
+    <message>
+        <source>Source address</source>
+        <translation>出典の URL</translation>
+    </message>
+    <message>
+        <source>English captions</source>
+        <translation>英語の説明文</translation>
+    </message>
+    <message>
+        <source>Japanese captions</source>
+        <translation>日本語の説明文</translation>
+    </message>
+    <message>
+        <source>One caption a line</source>
+        <translation>1 行に 1 つ</translation>
+    </message>
+    <message>
+        <source>Save changes</source>
+        <translation>変更を保存</translation>
+    </message>
+    <message>
+        <source>Save changes (Ctrl+S)</source>
+        <translation>変更を保存（Ctrl+S）</translation>
+    </message>
+    <message>
+        <source>Accept the file as it is</source>
+        <translation>今のファイルを認める</translation>
+    </message>
+    <message>
+        <source>Record the hash that the file has now</source>
+        <translation>今のファイルのハッシュを記録します</translation>
+    </message>
+    <message>
+        <source>Take out the record</source>
+        <translation>記録を外す</translation>
+    </message>
+    <message>
+        <source>The picture itself stays</source>
+        <translation>画像そのものは残ります</translation>
+    </message>
+    <message>
+        <source>metadata.jsonl, line {line}</source>
+        <translation>metadata.jsonl の {line} 行目</translation>
+    </message>
+    <message>
+        <source>{count} pictures</source>
+        <translation>{count} 枚</translation>
+    </message>
+    <message>
+        <source>Nothing selected</source>
+        <translation>選択なし</translation>
+    </message>
+    <message>
+        <source>various; what you write goes to all</source>
+        <translation>いろいろ（入力すると全部に反映）</translation>
+    </message>
+</context>
+<context>
     <name>ReportView</name>
     <message>
         <source>Open folder</source>
@@ -2148,7 +2454,7 @@
     </message>
     <message>
         <source>Use for making pictures</source>
-        <translation type="unfinished" />
+        <translation>画像づくりに使う</translation>
     </message>
     <message>
         <source>Copy report</source>
@@ -2156,71 +2462,82 @@
     </message>
     <message>
         <source>Graphs compared with PyTorch</source>
-        <translation type="unfinished" />
+        <translation>グラフと PyTorch の照合</translation>
     </message>
     <message>
         <source>{name}: proved</source>
-        <translation type="unfinished" />
+        <translation>{name}：照合に合格</translation>
     </message>
     <message>
         <source>{name}: not proved</source>
-        <translation type="unfinished" />
+        <translation>{name}：照合に不合格</translation>
     </message>
     <message>
         <source>The export was removed: {part} does not give what PyTorch gives. Found was {found}, the bound is {bound}.</source>
-        <translation type="unfinished" />
+        <translation>書き出しを削除しました。{part}の結果が PyTorch と一致しません。実測は {found}、許容値は {bound} です。</translation>
     </message>
     <message>
         <source>the pictures</source>
-        <translation type="unfinished" />
+        <translation>画像全体</translation>
     </message>
     <message>
         <source>Choose fp32 and export again; it takes more space but rounds less.</source>
-        <translation type="unfinished" />
+        <translation>fp32 を選んでもう一度書き出してください。容量は増えますが、丸めが小さくなります。</translation>
     </message>
     <message>
         <source>Report it with the model's name: the exporter does not understand this model. Copy report holds what is known.</source>
-        <translation type="unfinished" />
+        <translation>書き出し機能がこのモデルを正しく扱えていません。モデル名を添えてご報告ください。必要な情報は「結果をコピー」で得られます。</translation>
     </message>
     <message>
         <source>Choose fp16, which needs about half as much, or export on a machine with more memory.</source>
-        <translation type="unfinished" />
+        <translation>必要量が約半分の fp16 を選ぶか、メモリーの多い環境で書き出してください。</translation>
     </message>
     <message>
         <source>{name}: not exported</source>
-        <translation type="unfinished" />
+        <translation>{name}：書き出せませんでした</translation>
     </message>
     <message>
         <source>a relative RMS error of {value}</source>
-        <translation type="unfinished" />
+        <translation>相対 RMS 誤差 {value}</translation>
     </message>
     <message>
         <source>The largest error of a graph is {error} (RMS, {part}).</source>
-        <translation type="unfinished" />
+        <translation>グラフの誤差は最大で {error}（RMS、{part}）です。</translation>
     </message>
     <message>
         <source>{count} whole pictures reach at least {psnr} dB.</source>
-        <translation type="unfinished" />
+        <translation>画像 {count} 枚はすべて {psnr} dB 以上でした。</translation>
     </message>
     <message>
         <source>{part} missed its bound.</source>
-        <translation type="unfinished" />
+        <translation>{part}が許容値を超えました。</translation>
     </message>
     <message>
         <source>Pictures from the same noise, at least {bound} dB asked</source>
-        <translation type="unfinished" />
+        <translation>同じノイズからの画像（{bound} dB 以上で合格）</translation>
     </message>
     <message>
         <source>Pictures from the same noise</source>
-        <translation type="unfinished" />
+        <translation>同じノイズからの画像</translation>
     </message>
     <message>
         <source>With int8 {changed} of {count} pictures ({share} %) show another concept than PyTorch's: they are nearer to the picture of another prompt than to their own.</source>
-        <translation type="unfinished" />
+        <translation>int8 では {count} 枚中 {changed} 枚（{share} %）が PyTorch と別のものになりました（自分の画像より、別のプロンプトの画像に近いもの）。</translation>
     </message>
     <message>
         <source>The report is on the clipboard.</source>
-        <translation type="unfinished" />
+        <translation>照合結果をクリップボードにコピーしました。</translation>
+    </message>
+</context>
+<context>
+    <name>Reports</name>
+    <message>
+        <source>Copied the reports of {count} picture(s).</source>
+        <translation>{count}枚分の報告をコピーしました。</translation>
+    </message>
+    <message>
+        <source>Saved: {path}</source>
+        <translation>保存しました：{path}</translation>
     </message>
 </context>
 <context>
@@ -2291,6 +2608,137 @@
     </message>
 </context>
 <context>
+    <name>RunView</name>
+    <message>
+        <source>Progress</source>
+        <translation>進み具合</translation>
+    </message>
+    <message>
+        <source>Logarithmic</source>
+        <translation>対数目盛</translation>
+    </message>
+    <message>
+        <source>Notes</source>
+        <translation>お知らせ</translation>
+    </message>
+    <message>
+        <source>Pause</source>
+        <translation>一時停止</translation>
+    </message>
+    <message>
+        <source>Save now</source>
+        <translation>今すぐ保存</translation>
+    </message>
+    <message>
+        <source>A checkpoint follows after this step.</source>
+        <translation>このステップのあとに保存します。</translation>
+    </message>
+    <message>
+        <source>Sample now</source>
+        <translation>今すぐ試し描き</translation>
+    </message>
+    <message>
+        <source>Previews follow after this step.</source>
+        <translation>このステップのあとに試し描きします。</translation>
+    </message>
+    <message>
+        <source>Stop</source>
+        <translation>中止</translation>
+    </message>
+    <message>
+        <source>Save, then stop; it can go on later</source>
+        <translation>保存して止めます。あとで続けられます</translation>
+    </message>
+    <message>
+        <source>Start</source>
+        <translation>開始</translation>
+    </message>
+    <message>
+        <source>Do not start</source>
+        <translation>開始を取りやめ</translation>
+    </message>
+    <message>
+        <source>Use for making pictures</source>
+        <translation>画像づくりに使う</translation>
+    </message>
+    <message>
+        <source>Open the report</source>
+        <translation>報告書を開く</translation>
+    </message>
+    <message>
+        <source>Open the run's folder</source>
+        <translation>この学習のフォルダーを開く</translation>
+    </message>
+    <message>
+        <source>Open the config</source>
+        <translation>設定ファイルを開く</translation>
+    </message>
+    <message>
+        <source>Remove from the list</source>
+        <translation>一覧から外す</translation>
+    </message>
+    <message>
+        <source>Remove from the list; its files stay</source>
+        <translation>一覧から外します。ファイルは残ります</translation>
+    </message>
+    <message>
+        <source>Go on learning when the window is closed</source>
+        <translation>ウィンドウを閉じても学習を続ける</translation>
+    </message>
+    <message>
+        <source>Resume</source>
+        <translation>再開</translation>
+    </message>
+    <message>
+        <source>Try again</source>
+        <translation>やり直す</translation>
+    </message>
+    <message>
+        <source>Go on</source>
+        <translation>続ける</translation>
+    </message>
+    <message>
+        <source>It starts when the queue is empty.</source>
+        <translation>キューが空になったら始まります。</translation>
+    </message>
+    <message>
+        <source>It starts after the one at work.</source>
+        <translation>今の学習が終わったら始まります。</translation>
+    </message>
+    <message>
+        <source>step {step} of {steps}</source>
+        <translation>ステップ {step} / {steps}</translation>
+    </message>
+    <message>
+        <source>{count} pictures/s</source>
+        <translation>毎秒 {count} 枚</translation>
+    </message>
+    <message>
+        <source>about {time} left</source>
+        <translation>残り約 {time}</translation>
+    </message>
+    <message>
+        <source>{count} pictures, {held} held out</source>
+        <translation>学習 {count} 枚、評価用 {held} 枚</translation>
+    </message>
+    <message>
+        <source>The training's process ended without a word. What it had saved is there.</source>
+        <translation>学習の処理が予告なく終わりました。保存済みの分は残っています。</translation>
+    </message>
+    <message>
+        <source>The training saves, then stops.</source>
+        <translation>保存してから止まります。</translation>
+    </message>
+    <message>
+        <source>“{name}” is no longer listed; its files stay.</source>
+        <translation>「{name}」を一覧から外しました。ファイルは残っています。</translation>
+    </message>
+    <message>
+        <source>Undo</source>
+        <translation>元に戻す</translation>
+    </message>
+</context>
+<context>
     <name>RunningView</name>
     <message>
         <source>Progress</source>
@@ -2302,7 +2750,7 @@
     </message>
     <message>
         <source>Stop the export; nothing of it is kept</source>
-        <translation type="unfinished" />
+        <translation>書き出しを中止します。途中のものは残りません</translation>
     </message>
     <message>
         <source>Text encoder</source>
@@ -2314,15 +2762,15 @@
     </message>
     <message>
         <source>VAE decoder</source>
-        <translation type="unfinished" />
+        <translation>VAE デコーダー</translation>
     </message>
     <message>
         <source>VAE encoder</source>
-        <translation type="unfinished" />
+        <translation>VAE エンコーダー</translation>
     </message>
     <message>
         <source>Whole pictures</source>
-        <translation type="unfinished" />
+        <translation>画像全体</translation>
     </message>
     <message>
         <source>Folder</source>
@@ -2330,31 +2778,31 @@
     </message>
     <message>
         <source>writing the graph</source>
-        <translation type="unfinished" />
+        <translation>グラフを書き出しています</translation>
     </message>
     <message>
         <source>turning the weights into eight bits</source>
-        <translation type="unfinished" />
+        <translation>重みを8ビットにしています</translation>
     </message>
     <message>
         <source>comparing it with PyTorch</source>
-        <translation type="unfinished" />
+        <translation>PyTorch と照合しています</translation>
     </message>
     <message>
         <source>drawing with PyTorch</source>
-        <translation type="unfinished" />
+        <translation>PyTorch で描いています</translation>
     </message>
     <message>
         <source>drawing with ONNX</source>
-        <translation type="unfinished" />
+        <translation>ONNX で描いています</translation>
     </message>
     <message>
         <source>hashing every file</source>
-        <translation type="unfinished" />
+        <translation>全ファイルのハッシュを計算しています</translation>
     </message>
     <message>
         <source>Exporting {model}, {precision}</source>
-        <translation type="unfinished" />
+        <translation>{model}（{precision}）を書き出しています</translation>
     </message>
     <message>
         <source>done</source>
@@ -2366,39 +2814,54 @@
     </message>
     <message>
         <source>Stopping; what was written so far is being removed…</source>
-        <translation type="unfinished" />
+        <translation>中止しています。途中まで書いたものを削除しています…</translation>
     </message>
     <message>
         <source>{part}: {deed}</source>
-        <translation type="unfinished" />
+        <translation>{part}：{deed}</translation>
     </message>
     <message>
         <source>Step {step} of {steps}</source>
-        <translation type="unfinished" />
+        <translation>全 {steps} 段階の {step} 番目</translation>
     </message>
     <message>
         <source>{time} so far</source>
-        <translation type="unfinished" />
+        <translation>経過 {time}</translation>
     </message>
     <message>
         <source>about {time} left</source>
-        <translation type="unfinished" />
-    </message>
-    <message>
-        <source>nearly there</source>
-        <translation type="unfinished" />
+        <translation>残り約 {time}</translation>
     </message>
     <message>
         <source>{n} s</source>
-        <translation type="unfinished" />
+        <translation>{n} 秒</translation>
     </message>
     <message>
         <source>{n} min</source>
-        <translation type="unfinished" />
+        <translation>{n} 分</translation>
     </message>
     <message>
         <source>{h} h {n} min</source>
-        <translation type="unfinished" />
+        <translation>{h} 時間 {n} 分</translation>
+    </message>
+</context>
+<context>
+    <name>RunsModel</name>
+    <message>
+        <source>State</source>
+        <translation>状態</translation>
+    </message>
+    <message>
+        <source>Name</source>
+        <translation>名前</translation>
+    </message>
+    <message>
+        <source>Progress</source>
+        <translation>進み具合</translation>
+    </message>
+    <message>
+        <source>Made</source>
+        <translation>作成</translation>
     </message>
 </context>
 <context>
@@ -2568,6 +3031,229 @@
     </message>
 </context>
 <context>
+    <name>SetupPanel</name>
+    <message>
+        <source>Base model</source>
+        <translation>元のモデル</translation>
+    </message>
+    <message>
+        <source>Learn</source>
+        <translation>学習するもの</translation>
+    </message>
+    <message>
+        <source>LoRA: a small addition to the base model</source>
+        <translation>LoRA：元のモデルへの小さな追加</translation>
+    </message>
+    <message>
+        <source>whole model</source>
+        <translation>モデル全体</translation>
+    </message>
+    <message>
+        <source>Memory preset</source>
+        <translation>メモリーの目安</translation>
+    </message>
+    <message>
+        <source>none</source>
+        <translation>なし</translation>
+    </message>
+    <message>
+        <source>Name of the result</source>
+        <translation>できたものの名前</translation>
+    </message>
+    <message>
+        <source>Trigger word</source>
+        <translation>呼び出し語</translation>
+    </message>
+    <message>
+        <source>A word put before every caption. In a prompt it then calls what was learned.</source>
+        <translation>すべての説明文の前に置く語です。プロンプトに書くと、学んだものを呼び出せます。</translation>
+    </message>
+    <message>
+        <source>Steps</source>
+        <translation>ステップ数</translation>
+    </message>
+    <message>
+        <source>Learning rate</source>
+        <translation>学習率</translation>
+    </message>
+    <message>
+        <source>Pictures a step</source>
+        <translation>1 ステップの枚数</translation>
+    </message>
+    <message>
+        <source>by the preset</source>
+        <translation>目安のとおり</translation>
+    </message>
+    <message>
+        <source>Resolution</source>
+        <translation>解像度</translation>
+    </message>
+    <message>
+        <source>the model's own</source>
+        <translation>モデルの標準</translation>
+    </message>
+    <message>
+        <source>Prompts of the previews</source>
+        <translation>試し描きのプロンプト</translation>
+    </message>
+    <message>
+        <source>One prompt a line</source>
+        <translation>1 行に 1 つ</translation>
+    </message>
+    <message>
+        <source>Rank</source>
+        <translation>ランク</translation>
+    </message>
+    <message>
+        <source>Alpha</source>
+        <translation>アルファ</translation>
+    </message>
+    <message>
+        <source>like the rank</source>
+        <translation>ランクと同じ</translation>
+    </message>
+    <message>
+        <source>Layers</source>
+        <translation>対象の層</translation>
+    </message>
+    <message>
+        <source>attention</source>
+        <translation>注意層</translation>
+    </message>
+    <message>
+        <source>attention and feed-forward: learns more</source>
+        <translation>注意層と全結合層：多く学ぶ</translation>
+    </message>
+    <message>
+        <source>only what reads the prompt: learns less</source>
+        <translation>プロンプトを読む層だけ：控えめに学ぶ</translation>
+    </message>
+    <message>
+        <source>Japanese captions</source>
+        <translation>日本語の説明文</translation>
+    </message>
+    <message>
+        <source>Share of Japanese where a picture has captions in both languages</source>
+        <translation>両方の言語の説明文があるときに日本語を使う割合</translation>
+    </message>
+    <message>
+        <source>Without caption</source>
+        <translation>説明文なし</translation>
+    </message>
+    <message>
+        <source>Share shown without its caption, so that guidance works</source>
+        <translation>説明文なしで見せる割合。ガイダンスを効かせるためです</translation>
+    </message>
+    <message>
+        <source>Mirrored</source>
+        <translation>左右反転</translation>
+    </message>
+    <message>
+        <source>Share shown mirrored</source>
+        <translation>左右を反転して見せる割合</translation>
+    </message>
+    <message>
+        <source>Held out</source>
+        <translation>評価用</translation>
+    </message>
+    <message>
+        <source>Share that is not learned from, to see whether pictures are learned by heart</source>
+        <translation>学習に使わず、丸暗記していないかを見るための割合</translation>
+    </message>
+    <message>
+        <source>Optimiser</source>
+        <translation>最適化の方法</translation>
+    </message>
+    <message>
+        <source>AdamW, 8 bit</source>
+        <translation>AdamW（8 ビット）</translation>
+    </message>
+    <message>
+        <source>Learning rate over time</source>
+        <translation>学習率の変え方</translation>
+    </message>
+    <message>
+        <source>falling as a cosine</source>
+        <translation>余弦で下げる</translation>
+    </message>
+    <message>
+        <source>constant</source>
+        <translation>一定</translation>
+    </message>
+    <message>
+        <source>falling evenly</source>
+        <translation>一定の割合で下げる</translation>
+    </message>
+    <message>
+        <source>Warm-up steps</source>
+        <translation>慣らしのステップ数</translation>
+    </message>
+    <message>
+        <source>Average the weights over time (EMA)</source>
+        <translation>重みを時間平均する（EMA）</translation>
+    </message>
+    <message>
+        <source>Take the result from the checkpoint with the lowest held-out loss</source>
+        <translation>評価用の損失が最も低い保存点を結果にする</translation>
+    </message>
+    <message>
+        <source>Precision</source>
+        <translation>計算の精度</translation>
+    </message>
+    <message>
+        <source>automatic</source>
+        <translation>自動</translation>
+    </message>
+    <message>
+        <source>Checkpoint every</source>
+        <translation>保存の間隔</translation>
+    </message>
+    <message>
+        <source>Seed</source>
+        <translation>シード</translation>
+    </message>
+    <message>
+        <source>More</source>
+        <translation>詳しい設定</translation>
+    </message>
+    <message>
+        <source>Open the config</source>
+        <translation>設定ファイルを開く</translation>
+    </message>
+    <message>
+        <source>Write the configuration and open it, to change any key by hand</source>
+        <translation>設定ファイルを書き出して開きます。どの項目も手で変えられます</translation>
+    </message>
+    <message>
+        <source>What is left to the preset follows it. A preset says what fits the memory of a GPU for CommonArt β at 512 px.</source>
+        <translation>空けた項目は目安に従います。目安は CommonArt β を 512 px で学習するときに GPU のメモリーに収まる値です。</translation>
+    </message>
+    <message>
+        <source>Less</source>
+        <translation>閉じる</translation>
+    </message>
+    <message>
+        <source>There is no model that can be learned on. Get one on the Models page.</source>
+        <translation>学習できるモデルがありません。「モデル」のページで入手してください。</translation>
+    </message>
+    <message>
+        <source>It becomes a file's name: without / \ : * ? " &lt; &gt; | and not beginning with a dot.</source>
+        <translation>ファイル名になるので、/ \ : * ? " &lt; &gt; | は使えず、点で始められません。</translation>
+    </message>
+    <message>
+        <source>Give the result a name.</source>
+        <translation>名前を付けてください。</translation>
+    </message>
+    <message>
+        <source>A number above 0, such as 1e-4 or 0.0001.</source>
+        <translation>0 より大きい数を入れてください（1e-4、0.0001 など）。</translation>
+    </message>
+    <message>
+        <source>Choose the model to start from.</source>
+        <translation>元のモデルを選んでください。</translation>
+    </message>
+</context>
+<context>
     <name>SidePanel</name>
     <message>
         <source>Rating</source>
@@ -2589,7 +3275,11 @@
         <translation>{count}枚</translation>
     </message>
     <message>
-        <source>looking through the folders…</source>
+        <source>looking…</source>
+        <translation>調べています…</translation>
+    </message>
+    <message>
+        <source>Looking through the folders…</source>
         <translation>フォルダーを調べています…</translation>
     </message>
 </context>
@@ -2641,6 +3331,89 @@
     <message>
         <source>! This picture cannot be read</source>
         <translation>! この画像を読み取れません</translation>
+    </message>
+</context>
+<context>
+    <name>TrainPage</name>
+    <message>
+        <source>Train</source>
+        <translation>学習</translation>
+    </message>
+    <message>
+        <source>Pictures</source>
+        <translation>画像</translation>
+    </message>
+    <message>
+        <source>What to learn</source>
+        <translation>学習の内容</translation>
+    </message>
+    <message>
+        <source>Runs</source>
+        <translation>実行</translation>
+    </message>
+    <message>
+        <source>Start training</source>
+        <translation>学習を開始</translation>
+    </message>
+    <message>
+        <source>The queue is making pictures on the same device.</source>
+        <translation>同じ装置でキューが画像を作っています。</translation>
+    </message>
+    <message>
+        <source>Pause the queue and start</source>
+        <translation>キューを止めて開始</translation>
+    </message>
+    <message>
+        <source>Start when the queue is empty</source>
+        <translation>キューが空になったら開始</translation>
+    </message>
+    <message>
+        <source>Not now</source>
+        <translation>今はしない</translation>
+    </message>
+    <message>
+        <source>No training yet. Choose pictures, say what to learn, and start.</source>
+        <translation>学習はまだありません。画像と学習の内容を決めて、始めてください。</translation>
+    </message>
+    <message>
+        <source>Choose a folder of pictures first.</source>
+        <translation>まず画像のフォルダーを選んでください。</translation>
+    </message>
+    <message>
+        <source>The check is at work.</source>
+        <translation>検査中です。</translation>
+    </message>
+    <message>
+        <source>Check the folder again first.</source>
+        <translation>もう一度検査してください。</translation>
+    </message>
+    <message>
+        <source>The check refuses this folder.</source>
+        <translation>検査に不合格です。</translation>
+    </message>
+    <message>
+        <source>The licence check has to pass first.</source>
+        <translation>先にライセンス検査に合格する必要があります。</translation>
+    </message>
+    <message>
+        <source>Runs ({count})</source>
+        <translation>実行（{count}）</translation>
+    </message>
+    <message>
+        <source>“{name}” has learned; the result is in {folder}.</source>
+        <translation>「{name}」の学習が終わりました。結果は {folder} にあります。</translation>
+    </message>
+    <message>
+        <source>Use for making pictures</source>
+        <translation>画像づくりに使う</translation>
+    </message>
+    <message>
+        <source>The training “{name}” ended with an error.</source>
+        <translation>「{name}」の学習がエラーで終わりました。</translation>
+    </message>
+    <message>
+        <source>Resume</source>
+        <translation>再開</translation>
     </message>
 </context>
 <context>
@@ -2785,16 +3558,8 @@
         <translation>{count}枚はまだ確かめていません。</translation>
     </message>
     <message>
-        <source>Copied the reports of {count} picture(s).</source>
-        <translation>{count}枚分の報告をコピーしました。</translation>
-    </message>
-    <message>
         <source>Save report</source>
         <translation>報告を保存</translation>
-    </message>
-    <message>
-        <source>Saved: {path}</source>
-        <translation>保存しました：{path}</translation>
     </message>
 </context>
 <context>
@@ -2952,12 +3717,16 @@
         <translation>画像</translation>
     </message>
     <message>
+        <source>Train</source>
+        <translation>学習</translation>
+    </message>
+    <message>
         <source>Models</source>
         <translation>モデル</translation>
     </message>
     <message>
         <source>Export</source>
-        <translation type="unfinished" />
+        <translation>書き出し</translation>
     </message>
     <message>
         <source>Verify</source>
@@ -2988,111 +3757,111 @@
     <name>train</name>
     <message>
         <source>no licence</source>
-        <translation type="unfinished" />
+        <translation>ライセンスなし</translation>
     </message>
     <message>
         <source>unreadable licence</source>
-        <translation type="unfinished" />
+        <translation>読めないライセンス</translation>
     </message>
     <message>
         <source>licence not allowed</source>
-        <translation type="unfinished" />
+        <translation>許されないライセンス</translation>
     </message>
     <message>
         <source>attribution incomplete</source>
-        <translation type="unfinished" />
+        <translation>表示の情報が不足</translation>
     </message>
     <message>
         <source>licence address differs</source>
-        <translation type="unfinished" />
+        <translation>ライセンスの URL が別</translation>
     </message>
     <message>
         <source>file names another licence</source>
-        <translation type="unfinished" />
+        <translation>ファイル内のライセンスが別</translation>
     </message>
     <message>
         <source>no hash recorded</source>
-        <translation type="unfinished" />
+        <translation>ハッシュの記録なし</translation>
     </message>
     <message>
         <source>file was altered</source>
-        <translation type="unfinished" />
+        <translation>ファイルが変わった</translation>
     </message>
     <message>
         <source>picture missing</source>
-        <translation type="unfinished" />
+        <translation>画像がない</translation>
     </message>
     <message>
         <source>picture without record</source>
-        <translation type="unfinished" />
+        <translation>記録のない画像</translation>
     </message>
     <message>
         <source>two records</source>
-        <translation type="unfinished" />
+        <translation>記録が重複</translation>
     </message>
     <message>
         <source>unreadable record</source>
-        <translation type="unfinished" />
+        <translation>読めない記録</translation>
     </message>
     <message>
         <source>unreadable picture</source>
-        <translation type="unfinished" />
+        <translation>読めない画像</translation>
     </message>
     <message>
         <source>no pictures</source>
-        <translation type="unfinished" />
+        <translation>画像なし</translation>
     </message>
     <message>
         <source>two licences</source>
-        <translation type="unfinished" />
+        <translation>ライセンスが 2 つ</translation>
     </message>
     <message>
         <source>look-alike, other licence</source>
-        <translation type="unfinished" />
+        <translation>似た画像で別ライセンス</translation>
     </message>
     <message>
         <source>look-alike</source>
-        <translation type="unfinished" />
+        <translation>似た画像</translation>
     </message>
     <message>
         <source>same picture twice</source>
-        <translation type="unfinished" />
+        <translation>同じ画像が重複</translation>
     </message>
     <message>
         <source>training forbidden</source>
-        <translation type="unfinished" />
+        <translation>学習の禁止</translation>
     </message>
     <message>
         <source>training with conditions</source>
-        <translation type="unfinished" />
+        <translation>条件付きの学習</translation>
     </message>
     <message>
         <source>made by AI</source>
-        <translation type="unfinished" />
+        <translation>AI による画像</translation>
     </message>
     <message>
         <source>no caption</source>
-        <translation type="unfinished" />
+        <translation>説明文なし</translation>
     </message>
     <message>
         <source>caption too long</source>
-        <translation type="unfinished" />
+        <translation>説明文が長すぎる</translation>
     </message>
     <message>
         <source>control characters</source>
-        <translation type="unfinished" />
+        <translation>制御文字</translation>
     </message>
     <message>
         <source>mostly one creator</source>
-        <translation type="unfinished" />
+        <translation>作者の偏り</translation>
     </message>
     <message>
         <source>damaged provenance</source>
-        <translation type="unfinished" />
+        <translation>来歴の破損</translation>
     </message>
     <message>
         <source>prepared</source>
-        <translation type="unfinished" />
+        <translation>準備済み</translation>
     </message>
     <message>
         <source>waiting</source>
@@ -3112,7 +3881,7 @@
     </message>
     <message>
         <source>stopped</source>
-        <translation type="unfinished" />
+        <translation>停止</translation>
     </message>
     <message>
         <source>failed</source>
@@ -3120,39 +3889,39 @@
     </message>
     <message>
         <source>broken off</source>
-        <translation type="unfinished" />
+        <translation>中断</translation>
     </message>
     <message>
         <source>Starting</source>
-        <translation type="unfinished" />
+        <translation>開始しています</translation>
     </message>
     <message>
         <source>Checking the licences</source>
-        <translation type="unfinished" />
+        <translation>ライセンスを検査しています</translation>
     </message>
     <message>
         <source>Encoding the pictures</source>
-        <translation type="unfinished" />
+        <translation>画像を符号化しています</translation>
     </message>
     <message>
         <source>Encoding the captions</source>
-        <translation type="unfinished" />
+        <translation>説明文を符号化しています</translation>
     </message>
     <message>
         <source>Learning</source>
-        <translation type="unfinished" />
+        <translation>学習しています</translation>
     </message>
     <message>
         <source>{count} s</source>
-        <translation type="unfinished" />
+        <translation>{count} 秒</translation>
     </message>
     <message>
         <source>{count} m</source>
-        <translation type="unfinished" />
+        <translation>{count} 分</translation>
     </message>
     <message>
         <source>{hours} h {minutes} m</source>
-        <translation type="unfinished" />
+        <translation>{hours} 時間 {minutes} 分</translation>
     </message>
 </context>
 </TS>

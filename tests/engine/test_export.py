@@ -22,13 +22,23 @@ from engine.backends.pytorch.load import load_denoiser
 from engine.checkpoint.layout import ModelFolder, identify
 from engine.checkpoint.lora import layers_of, open_lora
 from engine.checkpoint.onnxfile import MANIFEST, check_promised
-from engine.contract.errors import CommonArtError, ExportAltered, ExportOut, LoraForOther, NotExportable, ParityMissed, TooLittleDisk, TooLittleMemory
+from engine.contract.errors import (
+    CommonArtError,
+    ExportAltered,
+    ExportOut,
+    LoraForOther,
+    NotExportable,
+    ParityMissed,
+    TooLittleDisk,
+    TooLittleMemory,
+    from_wire,
+)
 from engine.export import ask as asking
 from engine.export import parity, parts
 from engine.export.ask import Wish
 from engine.export.graphs import Denoiser
-from engine.export.layout import sweep
-from engine.export.run import export
+from engine.export.layout import growing, sweep
+from engine.export.run import export, furthest
 from tests.models import make_lora, make_pipeline
 
 CPU, FP32 = torch.device("cpu"), torch.float32
@@ -74,7 +84,7 @@ def exported(source: ModelFolder, lora: Path, tmp_path_factory: pytest.TempPathF
     out = tmp_path_factory.mktemp("out") / "書き出し"
     steps: list[tuple[int, int]] = []
     answer = export(Wish(model=str(source.root), out=out, loras=((str(lora), 0.5),)), lambda done, total: steps.append((done, total)))
-    assert steps[-1][0] == steps[-1][1] and [s for s, _ in steps] == sorted(s for s, _ in steps)
+    assert steps[-1][0] == steps[-1][1] and [s for s, _ in steps] == list(range(steps[-1][1] + 1))
     return out, answer
 
 
@@ -173,6 +183,15 @@ def test_an_export_that_is_not_exact_is_removed(copied: dict[str, Any], source: 
     with pytest.raises(ParityMissed) as e:
         export(Wish(model=str(source.root), out=tmp_path / "out", loras=((str(lora), 0.5),)))
     assert e.value.exit_status == 1 and "transformer" in str(e.value) and nothing_left(tmp_path / "out")
+    told = json.loads(from_wire(e.value.to_wire()).fields["parity"])  # the figures outlive the folder
+    assert [(p["part"], p["good"]) for p in told["parts"]] == [("text_encoder", True), ("transformer", False)] and "pictures" not in told
+    row = max(told["parts"][1]["rows"], key=lambda row: row["rms"])
+    assert f"{row['rms']:.2e}" in str(e.value) and row["rms"] > told["parts"][1]["bound_rms"]
+
+
+def test_which_error_is_told() -> None:
+    row = {"rms": 5e-5, "max": 2e-3}
+    assert furthest({"rows": [row | {"max": 0.0}, row], "bound_rms": 1e-4, "bound_max": 1e-3}) == ("max", 2e-3, 2.0)
 
 
 def test_pictures_that_differ_are_refused_too(copied: dict[str, Any], source: ModelFolder, lora: Path, tmp_path: Path,
@@ -180,9 +199,11 @@ def test_pictures_that_differ_are_refused_too(copied: dict[str, Any], source: Mo
     monkeypatch.setitem(parity.BOUNDS, "fp32", 1.0)
     monkeypatch.setitem(parity.MOST, "fp32", 1.0)
     copied["vae_decoder"] = lambda file: scale_bias(file, 0.2)
-    with pytest.raises(ParityMissed, match=r"pictures.* dB, the bound is 45 dB"):
+    with pytest.raises(ParityMissed, match=r"pictures.* dB; of the graphs vae_decoder is furthest from PyTorch, .*, the bound is 45 dB") as e:
         export(Wish(model=str(source.root), out=tmp_path / "out", loras=((str(lora), 0.5),)))
     assert nothing_left(tmp_path / "out")
+    told = json.loads(from_wire(e.value.to_wire()).fields["parity"])
+    assert len(told["parts"]) == 4 and [r["good"] for r in told["pictures"]["rows"]] == [False] * 4 and told["pictures"]["least_psnr"] < 45
 
 
 def scale_bias(file: Path, by: float) -> None:
@@ -241,6 +262,7 @@ def test_what_is_refused_before_work_starts(exported: tuple[Path, dict[str, Any]
     assert "ONNX export already" in refused(NotExportable, model=str(exported[0]))
     refused(ExportOut, out=source.root / "vae" / "onnx")
     refused(ExportOut, out=exported[0])
+    assert "part of its path" in refused(ExportOut, out=exported[0] / "README.md" / "sub")
     other = make_lora(tmp_path / "other.safetensors", {"transformer_blocks.9.attn1.to_q": (32, 32)})
     assert "transformer_blocks.9" in refused(LoraForOther, loras=((str(other), 1.0),))
     with monkeypatch.context() as patch:
@@ -255,7 +277,7 @@ def test_what_is_refused_before_work_starts(exported: tuple[Path, dict[str, Any]
     assert "mamba" in refused(NotExportable, model=str(strange))
     got = subprocess.run([sys.executable, "-m", "commonart_desktop", "export", str(source.root), str(exported[0]), "--json"], capture_output=True,
                          encoding="utf-8", check=False)
-    assert got.returncode == 2 and "not empty" in got.stderr and "Traceback" not in got.stderr
+    assert got.returncode == 2 and got.stderr.startswith("commonart: ") and "not empty" in got.stderr and "Traceback" not in got.stderr
 
 
 @pytest.mark.slow
@@ -268,10 +290,26 @@ def test_one_that_ends_half_way_leaves_nothing(source: ModelFolder, tmp_path: Pa
         assert child.poll() is None
     sweep(out)
     assert len(list(tmp_path.glob("out.part-*"))) == 1, "a living export is left alone"
-    child.send_signal(signal.SIGINT if how == "interrupted" else signal.SIGKILL) if sys.platform != "win32" else child.kill()
+    if sys.platform != "win32" and how == "interrupted":  # Ctrl+C comes from the terminal and from who started it, in any order
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+            child.send_signal(number)
+    else:
+        child.kill()
     status = child.wait(60)
     if how == "killed" or sys.platform == "win32":
         sweep(out)  # the next run's first deed
     else:
         assert status == 130
     assert nothing_left(out)
+
+
+def test_names_are_no_patterns(tmp_path: Path) -> None:
+    """What died is swept up whatever the folder is called, and a neighbour's is left alone."""
+    for name in ("beta[16]", "beta1"):
+        (tmp_path / f"{name}.part-01234567").mkdir()
+    sweep(tmp_path / "beta[16]")
+    assert [p.name for p in tmp_path.iterdir()] == ["beta1.part-01234567"]
+    with pytest.raises(KeyboardInterrupt), growing(tmp_path / "beta[16]") as folder:
+        assert folder.is_dir()
+        raise KeyboardInterrupt
+    assert [p.name for p in tmp_path.iterdir()] == ["beta1.part-01234567"]

@@ -16,12 +16,13 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from safetensors import safe_open
 
 from engine.backends import open_backend
 from engine.backends.onnx import sessions
 from engine.backends.onnx.arrays import OnDevice
 from engine.backends.onnx.decode import starts
-from engine.backends.onnx.encode import Captions, FeatureStore
+from engine.backends.onnx.encode import Captions, Feature, FeatureStore, packed, unpacked
 from engine.backends.onnx.load import OnnxBackend
 from engine.backends.onnx.noise import Normal, noise
 from engine.backends.onnx.samplers import MAKERS, build_sampler
@@ -45,7 +46,8 @@ from tests.models import make_lora, make_tokenizer
 ROOT = Path(__file__).resolve().parents[2]
 PROMPTS = ("青い背景の寿司", "red apple, on blue background", "cat", "ねこ、りんご、ねこ on a red background")
 #: what an installation for exported folders need not have
-HEAVY = ("torch", "diffusers", "transformers", "accelerate", "peft", "optimum", "onnx", "onnxscript", "sentencepiece", "huggingface_hub", "cryptography", "c2pa", "keyring")
+HEAVY = ("torch", "diffusers", "transformers", "accelerate", "peft", "optimum", "onnx", "onnxscript", "sentencepiece", "huggingface_hub", "cryptography", "c2pa", "keyring",
+         "safetensors", "psutil")
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +187,15 @@ def test_features_are_those_of_torch_and_are_stored(pair: tuple[TorchBackend, On
     again = OnnxBackend(open_model(str(folders[1])), device="cpu").encode(texts)
     assert all(np.array_equal(again[t].states, got[t].states) for t in texts)
     file = next((own_home / "cache" / "text").rglob("*.safetensors"))
+    with safe_open(file, "np") as f:  # written without the library, read by it
+        kept = f.get_tensor("states")
+        assert any(np.array_equal(kept, got[t].states) and f.metadata() == {"cut": str(int(got[t].cut))} for t in texts)
+    whole = file.read_bytes()
+    for damaged in (whole[:-1], whole[:40], whole.replace(b"F32", b"F64"), whole[:8] + b"[" * (len(whole) - 8), b""):
+        file.write_bytes(damaged)
+        assert [FeatureStore(file.parents[2], "x", "y").get(t) for t in texts] == [None] * len(texts)
+    half = Feature(np.arange(6, dtype=np.float16).reshape(2, 3), True)
+    assert np.array_equal(unpacked(packed(half)).states, half.states) and unpacked(packed(half)).cut
     file.write_bytes(b"nonsense")
     assert [FeatureStore(file.parents[2], "x", "y").get(t) for t in texts] == [None] * len(texts)
 

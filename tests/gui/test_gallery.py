@@ -206,6 +206,20 @@ def test_half_written_files_wait_for_their_end(tmp_path: Path) -> None:
     index.close()
 
 
+def test_proofs_of_an_exported_model_are_not_pictures(tmp_path: Path) -> None:
+    index, out = Index(tmp_path / "i.db"), tmp_path / "out"
+    for place in ("a.png", "mini/mine.png", "mini/parity/01-onnx.png", "parity/b.png"):
+        (out / place).parent.mkdir(parents=True, exist_ok=True)
+        write(out / place, 1)
+    (out / "mini" / "commonart_export.json").write_text("{}", encoding="utf-8")
+    look(index, out)
+    shown = sorted(Path(p.path).name for p in index.pictures(index.ids(Query())))
+    assert shown == ["a.png", "b.png", "mine.png"]
+    Scan(index, threading.Event(), lambda _: None).some([str(out / "mini" / "parity"), str(out / "mini")], [str(out)])
+    assert sorted(Path(p.path).name for p in index.pictures(index.ids(Query()))) == shown
+    index.close()
+
+
 def test_looks_into_one_folder(tmp_path: Path) -> None:
     index = Index(tmp_path / "i.db")
     out = tmp_path / "out"

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from PySide6.QtCore import QObject, QSize, Qt
+from PySide6.QtCore import QObject, QSize, Qt, QTimer
 from PySide6.QtGui import QGuiApplication, QInputMethodEvent, QKeyEvent
 from PySide6.QtTest import QAbstractItemModelTester
 from PySide6.QtWidgets import QApplication, QWidget
@@ -143,10 +143,12 @@ def test_any_action_is_found_by_keyboard_alone(qtbot: QtBot, open_program: Open,
     window = shown(qtbot, open_program(language=language))
     qtbot.keyClick(window, Qt.Key.Key_K, CTRL)
     finder = finder_of(window)
-    qtbot.waitUntil(lambda: list(window.pages) != ["make"] and set(window.pages) == set(window.titles))  # it knows pages never seen
+
+    def titles() -> set[str]:
+        return {finder.model.index(r, 1).data() for r in range(finder.model.rowCount())}
+
+    qtbot.waitUntil(lambda: titles() == {*window.titles.values(), ""})  # it knows pages never seen
     assert finder.isVisible() and finder.field.hasFocus() and window.current() == "make"
-    titles = {finder.model.index(r, 1).data() for r in range(finder.model.rowCount())}
-    assert titles == {*window.titles.values(), ""}
     pressed: list[str] = []
     window.page("models").get.clicked.connect(lambda: pressed.append("get"))  # type: ignore[attr-defined]
     write(finder.field, window.page("models").get.text().rstrip("…"))  # type: ignore[attr-defined]
@@ -161,6 +163,33 @@ def test_any_action_is_found_by_keyboard_alone(qtbot: QtBot, open_program: Open,
     assert finder.isVisible()
     keys(qtbot, window, Qt.Key.Key_Escape)
     assert not finder.isVisible() and QApplication.focusWidget() is window.page("make").compose.prompt  # type: ignore[attr-defined]
+
+
+def test_a_page_is_loaded_built_and_listed_in_turns(qtbot: QtBot, open_program: Open) -> None:
+    window = shown(qtbot, open_program())
+    steps: list[str] = []
+    for name in window.titles:
+        if name in window._loaders:
+            window._loaders[name] = lambda name=name, load=window._loaders[name]: (steps.append(f"load {name}"), load())
+    window.built.connect(lambda name, _: steps.append(f"build {name}"))
+    window.find_action()
+    finder = finder_of(window)
+    assert steps == [] or steps == ["load pictures"]  # the finder is there before anything else is done
+    finder.model.modelReset.connect(lambda: steps.append("list"))
+    turn = QTimer(window, interval=0)
+    turn.timeout.connect(lambda: steps.append("turn") if steps[-1:] != ["turn"] else None)
+    turn.start()
+    qtbot.waitUntil(lambda: set(window.pages) == set(window.titles) and not window._unlisted)
+    turn.stop()
+    done = "/".join(steps).split("turn")
+    assert all(part.strip("/").count("/") == 0 for part in done), done  # one thing a turn
+    assert steps.count("list") == len(window.titles) - 1
+
+
+def test_buttons_of_one_word_are_told_apart(qtbot: QtBot, open_program: Open) -> None:
+    page = open_program().window.page("settings")
+    names = {d.name for d in deeds_of(page, "settings")}
+    assert "Choose the output folder" in names and "Choose" not in names and len([n for n in names if n.startswith("Clear")]) == 2
 
 
 def test_words_of_the_other_language_find_too(qtbot: QtBot, open_program: Open) -> None:
@@ -187,7 +216,7 @@ def test_the_shortcuts_are_listed(qtbot: QtBot, open_program: Open) -> None:
     window = shown(qtbot, open_program())
     qtbot.keyClick(window, Qt.Key.Key_F1)
     finder = finder_of(window)
-    qtbot.waitUntil(lambda: set(window.pages) == set(window.titles))
+    qtbot.waitUntil(lambda: set(window.pages) == set(window.titles) and not window._unlisted)
     rows = {(finder.model.index(r, 0).data(), finder.model.index(r, 2).data()) for r in range(finder.model.rowCount())}
     assert {("Add to queue", "Ctrl+Return"), ("Make one now", "Ctrl+Shift+Return"), ("Find an action", "Ctrl+K"), ("Go to: Make", "Ctrl+1"),
             ("Keyboard shortcuts", "F1")} <= rows

@@ -31,7 +31,7 @@ from engine.contract.queue_picked import Pick
 from engine.contract.request import ImageRequest
 from tests.pictures import make_dataset
 
-WAIT = 12_000
+WAIT = 60_000
 FATAL = QAbstractItemModelTester.FailureReportingMode.Fatal
 
 
@@ -58,7 +58,7 @@ def page(qtbot: QtBot, context: Context, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setattr(runs, "MODULE", "tests.gui.fake_trainer")
     made = TrainPage(context)
     qtbot.addWidget(made)
-    testers = [QAbstractItemModelTester(m, FATAL) for m in (made.model, made.dataset.model, made.dataset.filter, made.run.strip.previews)]
+    testers = [QAbstractItemModelTester(m, FATAL) for m in (made.model, made.dataset.found.model, made.dataset.found.filter, made.run.strip.previews)]
     made.resize(1280, 800)
     made.show()
     qtbot.waitUntil(lambda: made.yard.listed and made.setup.model.count() > 0, timeout=WAIT)
@@ -83,7 +83,7 @@ def state(page: TrainPage, run: Run) -> str:
 
 
 def shown(page: TrainPage) -> list[list[str]]:
-    model = page.dataset.filter
+    model = page.dataset.found.filter
     return [[model.index(r, c).data() for c in range(4)] for r in range(model.rowCount())]
 
 
@@ -96,13 +96,13 @@ def test_a_refused_folder_is_put_right_in_place(qtbot: QtBot, page: TrainPage, f
     rows = shown(page)
     assert [r[SEVERITY] for r in rows] == ["refused"] * 3 and [r[RULE] for r in rows].count("no licence") == 2
     assert all(r[REASON] for r in rows)
-    data.filter_rule("licence-missing")
+    data.found.filter_rule("licence-missing")
     assert len(shown(page)) == 2
-    data.table.setFocus()
-    data.table.selectAll()
-    assert data.record.title.text() == "2 pictures"
-    qtbot.waitUntil(lambda: not data.picture.pixmap.isNull())
-    record = data.record
+    data.found.table.setFocus()
+    data.found.table.selectAll()
+    assert data.found.record.title.text() == "2 pictures"
+    qtbot.waitUntil(lambda: not data.found.picture.pixmap.isNull())
+    record = data.found.record
     assert record.lines["creator"].placeholderText().startswith("various") and not record.save.isEnabled()
     record.lines["license"].setText("CC-BY")
     assert record.save.isEnabled()
@@ -114,8 +114,8 @@ def test_a_refused_folder_is_put_right_in_place(qtbot: QtBot, page: TrainPage, f
     record.save.click()
     qtbot.waitUntil(lambda: record.told.isVisible() and "2 record(s)" in record.told.text(), timeout=WAIT)
     assert data.passed is None and "again" in data.outcome.text()
-    data.filter_rule("attribution")
-    data.table.selectRow(0)
+    data.found.filter_rule("attribution")
+    data.found.table.selectRow(0)
     record.lines["creator"].setText("山田 花子")
     record.save.click()
     qtbot.waitUntil(lambda: "1 record(s)" in record.told.text(), timeout=WAIT)
@@ -134,11 +134,11 @@ def test_pictures_without_findings_captions_and_another_policy(qtbot: QtBot, pag
     strict.write_text('name = "strict"\n[classes]\nby = "block"\n', encoding="utf-8")
     checked(qtbot, page, folder)
     data = page.dataset
-    assert data.passed is True and data.rule.currentData() == EVERY and data.filter.rowCount() == 6
-    data.table.selectRow(0)
-    name = data.filter.index(0, FILE).data()
-    data.record.captions["text_ja"].setPlainText("りんご\n赤いりんご")
-    data.record.save.click()
+    assert data.passed is True and data.found.rule.currentData() == EVERY and data.found.filter.rowCount() == 6
+    data.found.table.selectRow(0)
+    name = data.found.filter.index(0, FILE).data()
+    data.found.record.captions["text_ja"].setPlainText("りんご\n赤いりんご")
+    data.found.record.save.click()
     qtbot.waitUntil(lambda: data.records[name]["text_ja"] == ["りんご", "赤いりんご"], timeout=WAIT)
     data.set_policy(str(strict))
     qtbot.waitUntil(lambda: data.passed is False, timeout=WAIT)

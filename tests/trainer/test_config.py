@@ -90,15 +90,14 @@ def test_presets_are_whole(tmp_path: Path, name: str) -> None:
 
 
 def test_the_bundled_models_recipe(tmp_path: Path) -> None:
-    from trainer.mini import denoiser
-
+    """The preset describes the transformer that is shipped."""
     config = read_config(written(tmp_path, 'preset = "mini-denoiser"\n' + PLAIN.replace("[schedule]\nsteps = 10\n", "")))
-    assert (config.batch.size, config.optimiser.lr, config.schedule.steps) == (denoiser.BATCH, denoiser.PEAK, denoiser.STEPS)
-    assert config.data.caption_dropout == denoiser.DROPPED
-    assert config.loss.prediction == denoiser.SCHEDULER["prediction_type"]
+    shipped = json.loads((ROOT / "resources" / "models" / "commonart-mini" / "transformer" / "config.json").read_text(encoding="utf-8"))
     made = {"num_layers": config.scratch.layers, "num_attention_heads": config.scratch.heads, "attention_head_dim": config.scratch.head_dim,
             "patch_size": config.scratch.patch_size, "out_channels": config.scratch.out_channels, "sample_size": config.scratch.sample_size}
-    assert made == {k: denoiser.CONFIG[k] for k in made}
+    assert made == {k: shipped[k] for k in made}
+    scheduler = json.loads((ROOT / "resources" / "models" / "commonart-mini" / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
+    assert config.loss.prediction == scheduler["prediction_type"]
 
 
 def test_what_is_bound_to_a_run(tmp_path: Path) -> None:

@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from engine.checkpoint.layout import identify
+from engine.checkpoint.lora import told_by
 from engine.vocabulary import Vocabulary
+from trainer.dataset.records import read_records
 from trainer.evaluation.concepts import accuracy, rank
-from trainer.mini.assemble import card, vocabulary
+from trainer.mini import denoiser, text, vae
+from trainer.mini.assemble import assemble, base, card, vocabulary
 from trainer.mini.captions import caption
 from trainer.mini.packages import NAMES, STYLES, fetch
 from trainer.mini.pictures import GROUNDS, concepts, on_ground
@@ -101,8 +105,34 @@ def test_a_resumed_stage_goes_on_exactly(tmp_path: Path) -> None:
 
 def test_the_card_tells_licences_and_counts() -> None:
     rows = [{"package": f"{s.package.name}@{s.package.version}"} for s in STYLES]
-    text = card(rows)
-    assert all(s.license in text and s.creator in text for s in STYLES) and "license: apache-2.0" in text
+    told = card(rows, 281_600)
+    assert all(s.license in told and s.creator in told for s in STYLES) and "license: apache-2.0" in told and "281,600 samples" in told
+
+
+def test_the_denoiser_is_trained_by_the_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All stages on two things, from the exported pictures and the preset to a model folder whose header names what taught it."""
+    monkeypatch.setenv("COMMONART_HOME", str(tmp_path / "home"))
+    rng = np.random.default_rng(5)
+    known = rng.integers(0, 256, (2, len(STYLES), 4, 4, 4), np.uint8).repeat(16, 2).repeat(16, 3)
+    work, quiet = tmp_path / "work", {"say": lambda *_, **__: None}
+    vae.write_factor(vae.train(known.reshape(-1, 64, 64, 4), known.reshape(-1, 64, 64, 4), work, steps=1, **quiet), known.reshape(-1, 64, 64, 4), work)
+    text.train(work, steps=0, **quiet)
+    base(work)
+    said: list[str] = []
+    changes = ["schedule.steps=2", "batch.size=4", "heldout.every=2", "scratch.layers=1", "log.tensorboard=false"]
+    result = denoiser.train(known, work, changes=changes, say=lambda x, **_: said.append(str(x)))
+    assert result == work / "denoiser" / "denoiser" and said
+    rows = list(read_records(work / "pictures" / "coloured"))
+    assert len(rows) == 2 * len(STYLES) * (len(GROUNDS) - 1) and {r.license for r in rows} == {s.license for s in STYLES}
+    assert all(r.text and r.text_ja for r in rows)
+    again = denoiser.train(known, work, changes=changes, **quiet)  # a finished run is taken as it is
+    assert again == result
+    attribution = [{"package": f"{s.package.name}@{s.package.version}", "license": s.license} for s in STYLES]
+    assemble(work, tmp_path / "mini", attribution)
+    told = told_by(tmp_path / "mini" / "transformer" / "diffusion_pytorch_model.safetensors")
+    assert told["licences"] == {"MIT": 32, "Apache-2.0": 16, "CC-BY-4.0": 16} and told["kind"] == "scratch"
+    assert (tmp_path / "mini" / "gate-report.json").is_file()
+    assert identify(tmp_path / "mini").own_side == 64
 
 
 def test_hashes_are_hashes() -> None:

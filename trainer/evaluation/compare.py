@@ -66,7 +66,10 @@ def compare(mine: dict[str, Any], scores: Scores, other: dict[str, Any], place: 
                 add("kid", name, paired_mmd2(a, b, r, metrics.polynomial), encoder_.name)
                 gap = paired_mmd2(metrics.unit(a), metrics.unit(b), metrics.unit(r), metrics.gaussian)
                 add("cmmd", name, Difference(gap.value * metrics.CMMD_SCALE, gap.p, gap.n), encoder_.name)
-    return {"model": other["model"]["name"], "loras": other["model"].get("loras", []), "differences": found, "table": other["table"],
+    loras = other["model"].get("loras")
+    loras = [{"name": str(x["name"]), "scale": float(x["scale"])} for x in (loras if isinstance(loras, list) else [])
+             if isinstance(x, dict) and "name" in x and isinstance(x.get("scale"), (int, float))]
+    return {"model": other["model"]["name"], "loras": loras, "differences": found, "table": other["table"],
             "pictures": files is not None}
 
 

@@ -23,6 +23,7 @@ RESAMPLES_FID = 40  # each needs an eigen-decomposition
 SUBSETS, SUBSET = 100, 1000
 CMMD_SIGMA, CMMD_SCALE = 10.0, 1000.0
 _BLOCK = 1024
+_MANY, _FEWER = 5000, 200  # pictures above which an MMD is resampled so often only: the time grows with their square
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Measured:
 
 def polynomial(x: Array, y: Array) -> Array:
     """``(x·y / d + 1)³``: KID's kernel (Bińkowski et al. 2018, arXiv 1801.01401, section 4)."""
-    return (x @ y.T / x.shape[1] + 1.0) ** 3
+    base = x @ y.T / x.shape[1] + 1.0
+    return base * base * base  # many times faster than ** 3
 
 
 def gaussian(x: Array, y: Array) -> Array:
@@ -129,6 +131,8 @@ def draws(m: int, n: int, subsets: int, subset: int, seed: int) -> list[tuple[Ar
 
 
 def _mmd_interval(x: Array, y: Array, kernel: Kernel, rng: np.random.Generator, resamples: int, value: float) -> tuple[float, float]:
+    if max(len(x), len(y)) > _MANY:
+        resamples = min(resamples, _FEWER)
     low, high = _interval(weighted_mmd2(x, y, kernel, counts(len(x), resamples, rng), counts(len(y), resamples, rng)))
     return min(low, value), max(high, value)
 
@@ -165,8 +169,8 @@ def frechet(mean1: Array, cov1: Array, mean2: Array, cov2: Array) -> float:
 def fid(x: Array, y: Array, *, seed: int = 0, resamples: int = RESAMPLES_FID, least: int = LEAST_FID) -> Measured:
     """Fréchet distance between the Gaussians of ``[m, d]`` and ``[n, d]``.
 
-    Resampled sets hold fewer different pictures and so are always further apart; the interval is the basic bootstrap's
-    (twice the value less the quantiles), which takes that shift out.
+    Resampled sets hold fewer different pictures and so are always further apart, often by more than the value itself. The
+    interval is their spread laid around the value: it tells of chance, not of FID's own bias at this number of pictures.
 
     Raises:
         ValueError: fewer than ``least`` pictures on a side.
@@ -176,8 +180,8 @@ def fid(x: Array, y: Array, *, seed: int = 0, resamples: int = RESAMPLES_FID, le
         raise ValueError(f"FID needs {least} pictures on either side")
     value, rng = _fid(x, y), np.random.default_rng(seed)
     again = np.array([_fid(x[rng.integers(0, len(x), len(x))], y[rng.integers(0, len(y), len(y))]) for _ in range(resamples)])
-    low, high = _interval(again) if resamples else (value, value)
-    return Measured(value, max(0.0, min(2 * value - high, value)), max(2 * value - low, value), len(x), len(y))
+    low, high = _interval(again - again.mean()) if resamples else (0.0, 0.0)
+    return Measured(value, max(0.0, value + min(low, 0.0)), value + max(high, 0.0), len(x), len(y))
 
 
 def _fid(x: Array, y: Array) -> float:

@@ -108,7 +108,7 @@ def _plots(result: dict[str, Any]) -> str:
 
 def _comparison(result: dict[str, Any], name: str) -> str:
     against = result["against"]
-    other = against["model"] + "".join(f" + {x['name']}:{x['scale']:g}" for x in against["loras"] if isinstance(x, dict) and "name" in x and "scale" in x)
+    other = against["model"] + "".join(f" + {x['name']}:{x['scale']:g}" for x in against["loras"])
     rows = []
     for d in against["differences"]:
         interval = f" <small>({figure_text(d['measure'], d['low'])} – {figure_text(d['measure'], d['high'])})</small>" if "low" in d else ""

@@ -26,7 +26,6 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("outputs/mini"), help="where packages and states are kept")
     parser.add_argument("--out", type=Path, default=Path("resources/models/commonart-mini"))
     parser.add_argument("--stage", choices=["vae", "text", "denoiser", "assemble"], help="only this one")
-    parser.add_argument("--compile", action="store_true", help="compile the denoiser (needs a C++ compiler)")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     known, rows, more = pictures(args.work)
@@ -34,15 +33,16 @@ def main() -> None:
     if args.stage in (None, "vae"):
         from trainer.mini import vae
 
-        vae.train(flat, more, args.work)
+        vae.write_factor(vae.train(flat, more, args.work), flat, args.work)
     if args.stage in (None, "text"):
         from trainer.mini import text
 
         text.train(args.work)
     if args.stage in (None, "denoiser"):
-        from trainer.mini import denoiser
+        from trainer.mini import assemble, denoiser
 
-        denoiser.train(known, args.work, compiled=args.compile)
+        assemble.base(args.work)
+        denoiser.train(known, args.work)
     if args.stage in (None, "assemble"):
         from trainer.mini import assemble
 

@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
 from trainer.mini import denoiser, text, vae
 from trainer.mini.captions import BOTH, GROUNDED, PLAIN, STYLED
@@ -35,27 +34,44 @@ def vocabulary() -> dict[str, list[str]]:
     return {"known": sorted(set(known)), "small": sorted(small)}
 
 
-def assemble(work: Path, out: Path, rows: list[dict[str, str]]) -> None:
-    """Write the model folder; what is there already is replaced only when all parts are ready."""
+def base(work: Path) -> Path:
+    """``work/base``: the trained autoencoder and text encoder with an untrained denoiser, for the trainer to start from."""
+    folder = work / "base"
+    if not (folder / "model_index.json").is_file():
+        aside = folder.with_name("base.part")
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        _parts(work, aside)
+        denoiser.build().half().save_pretrained(aside / "transformer")
+        aside.rename(folder)
+    return folder
+
+
+def _parts(work: Path, folder: Path) -> None:
+    """Everything but the denoiser; half precision on disk: the rounding is far below the model's own error, and the download is half as large."""
     from diffusers import DPMSolverMultistepScheduler
 
+    empty = torch.zeros(0).numpy()
+    trained = vae.train(empty, empty, work, steps=0)
+    coder = vae.build(json.loads((work / "vae" / "factor.json").read_text(encoding="utf-8"))["factor"])
+    coder.load_state_dict(trained.state_dict())
+    coder.half().save_pretrained(folder / "vae")
+    _, llm = text.train(work, steps=0)
+    llm.half().save_pretrained(folder / "text_encoder")
+    shutil.copytree(work / "tokenizer", folder / "tokenizer")
+    DPMSolverMultistepScheduler(**denoiser.SCHEDULER).save_pretrained(folder / "scheduler")
+    (folder / "model_index.json").write_text(json.dumps(INDEX, indent=1) + "\n", encoding="utf-8")
+
+
+def assemble(work: Path, out: Path, rows: list[dict[str, str]]) -> None:
+    """Write the model folder; what is there already is replaced only when all parts are ready."""
     aside = out.with_name(out.name + ".part")
     shutil.rmtree(aside, ignore_errors=True)
-    factor = float(load_file(work / "latents.safetensors")["factor"])
-    coder = vae.build(factor)
-    empty = torch.zeros(0)
-    trained = vae.train(empty.numpy(), empty.numpy(), work, steps=0)
-    coder.load_state_dict(trained.state_dict())
-    # half precision on disk: the rounding is far below the model's own error, and the download is half as large
-    coder.half().save_pretrained(aside / "vae")
-    _, llm = text.train(work, steps=0)
-    llm.half().save_pretrained(aside / "text_encoder")
-    shutil.copytree(work / "tokenizer", aside / "tokenizer")
-    model = denoiser.build()
-    model.load_state_dict(load_file(work / "denoiser.safetensors"), strict=False)
-    model.half().save_pretrained(aside / "transformer")
-    DPMSolverMultistepScheduler(**denoiser.SCHEDULER).save_pretrained(aside / "scheduler")
-    (aside / "model_index.json").write_text(json.dumps(INDEX, indent=1) + "\n", encoding="utf-8")
+    _parts(work, aside)
+    trained = work / denoiser.NAME / denoiser.NAME
+    shutil.copytree(trained / "transformer", aside / "transformer")  # its header names what it learned from
+    for beside in (*trained.glob("gate-report*.json"), *trained.glob("bom*.json")):
+        shutil.copyfile(beside, aside / beside.name)
     (aside / "vocabulary.json").write_text(json.dumps(vocabulary(), ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
     with (aside / "ATTRIBUTION.csv").open("w", encoding="utf-8", newline="") as f:
         writer = csv.DictWriter(f, rows[0].keys())
@@ -63,14 +79,15 @@ def assemble(work: Path, out: Path, rows: list[dict[str, str]]) -> None:
         writer.writerows(rows)
     licenses = Path(__file__).resolve().parents[2] / "resources" / "licenses"
     shutil.copytree(licenses, aside / "LICENSES")
-    (aside / "README.md").write_text(card(rows), encoding="utf-8")
+    recipe = denoiser.config(work)
+    (aside / "README.md").write_text(card(rows, recipe.schedule.steps * recipe.batch.size), encoding="utf-8")
     if out.exists():
         shutil.rmtree(out)
     aside.rename(out)
 
 
-def card(rows: list[dict[str, str]]) -> str:
-    """The model card."""
+def card(rows: list[dict[str, str]], samples: int) -> str:
+    """The model card; ``samples`` is how many the denoiser saw."""
     template = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
     table = "\n".join(f"| {s.package.name} {s.package.version} | {s.creator} | {s.license} | {sum(r['package'].startswith(s.package.name + '@') for r in rows)} |"
                       for s in STYLES)
@@ -78,4 +95,4 @@ def card(rows: list[dict[str, str]]) -> str:
     return template.format(concepts=len(concepts()), styles=styles, table=table, names=f"{NAMES.name} {NAMES.version}",
                            grounds=", ".join(f"{en[0]} / {ja[0]}" for _, en, ja in GROUNDS.values()),
                            vae_samples=f"{vae.STEPS * vae.BATCH:,}", text_samples=f"{text.STEPS * text.BATCH:,}",
-                           denoiser_samples=f"{denoiser.TAKEN * denoiser.BATCH:,}")
+                           denoiser_samples=f"{samples:,}")

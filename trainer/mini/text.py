@@ -116,10 +116,3 @@ def train(work: Path, *, steps: int = STEPS, say=print):
         if (step + 1) % 200 == 0 or step + 1 == steps:
             save(run, step + 1, model, opt)
     return tokenizer, model["llm"]
-
-
-@torch.no_grad()
-def encode(llm, tokenizer, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-    """float32 last hidden states ``[n, tokens, 192]`` and their mask ``[n, tokens]``."""
-    batch = tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
-    return llm.model(**{k: batch[k] for k in ("input_ids", "attention_mask")}).last_hidden_state, batch["attention_mask"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from pathlib import Path
@@ -84,15 +85,16 @@ def train(known: np.ndarray, more: np.ndarray, work: Path, *, steps: int = STEPS
 
 
 @torch.no_grad()
-def encode_all(vae, rgba: np.ndarray) -> tuple[torch.Tensor, float]:
-    """Latent means of every picture on every ground.
-
-    Returns float32 ``[n, grounds, 4, 16, 16]`` and the factor that gives them unit variance.
-    """
+def write_factor(vae, rgba: np.ndarray, work: Path) -> float:
+    """The factor that gives the latent means of all pictures on all grounds unit variance, kept in ``work/vae/factor.json``."""
+    kept = work / "vae" / "factor.json"
+    if kept.exists():
+        return float(json.loads(kept.read_text(encoding="utf-8"))["factor"])
     vae.eval()
     columns = []
     for colour, *_ in GROUNDS.values():
         rgb = on_ground(rgba, colour)
         columns.append(torch.cat([vae.encode(to_tensor(rgb[i:i + 64])).latent_dist.mean for i in range(0, len(rgb), 64)]))
-    latents = torch.stack(columns, 1)
-    return latents.contiguous(), float(1.0 / latents.std())
+    factor = float(1.0 / torch.stack(columns, 1).std())
+    kept.write_text(json.dumps({"factor": factor}) + "\n", encoding="utf-8")
+    return factor
