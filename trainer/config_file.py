@@ -14,7 +14,26 @@ from engine.contract.errors import BadConfig, BadFile, Phrase, system_words
 from trainer.config import Config
 
 PRESETS = Path(__file__).resolve().parent.parent / "resources" / "presets" / "training"
-_WORDS: dict[type, str] = {bool: Phrase("true or false"), int: Phrase("a whole number"), float: Phrase("a number"), str: Phrase("text in quotes")}
+#: what other trainers call our keys, where no likeness of letters leads there
+_ELSEWHERE = {"learning_rate": "optimiser.lr", "unet_lr": "optimiser.lr", "train_batch_size": "batch.size", "batch_size": "batch.size",
+              "gradient_accumulation_steps": "batch.accumulation", "max_train_steps": "schedule.steps", "max_train_epochs": "schedule.epochs",
+              "num_train_epochs": "schedule.epochs", "lr_scheduler": "schedule.kind", "lr_warmup_steps": "schedule.warmup", "network_dim": "lora.rank",
+              "network_alpha": "lora.alpha", "lora_alpha": "lora.alpha", "target_modules": "lora.layers", "snr_gamma": "loss.min_snr",
+              "min_snr_gamma": "loss.min_snr", "max_grad_norm": "optimiser.clip", "mixed_precision": "device.dtype",
+              "gradient_checkpointing": "device.checkpointing", "train_data_dir": "dataset", "output_dir": "output", "output_name": "name",
+              "pretrained_model_name_or_path": "base.model", "caption_dropout_rate": "data.caption_dropout", "validation_prompt": "previews.prompts",
+              "save_every_n_steps": "checkpoint.every", "checkpointing_steps": "checkpoint.every"}
+
+
+def _wanted(kind: type, found: str) -> Phrase:
+    """Whole sentences: a part of a part of a sentence would not be told in other languages."""
+    if kind is bool:
+        return Phrase("it must be true or false, not {found}", found=found)
+    if kind is int:
+        return Phrase("it must be a whole number, not {found}", found=found)
+    if kind is float:
+        return Phrase("it must be a number, not {found}", found=found)
+    return Phrase("it must be text in quotes, not {found}", found=found)
 
 
 def presets() -> list[str]:
@@ -87,7 +106,9 @@ def _build(cls: Any, data: dict[str, Any], prefix: str, path: Path) -> Any:
             # a key may stand in the wrong section: the whole tree is searched for the nearest
             names = [*known] if prefix else [*known, *(f"{f.name}.{g.name}" for f in known.values() if dataclasses.is_dataclass(f.default)
                                                        for g in dataclasses.fields(f.default))]
-            exact = next((n for n in names if n.endswith(f".{key}")), None)
+            meant = _ELSEWHERE.get(key, "")
+            meant = meant.removeprefix(prefix) if prefix else meant
+            exact = meant or next((n for n in names if n.endswith(f".{key}")), None)
             why = Phrase("there is no {name}; did you mean {near}?", name=full, near=exact) if exact else _unknown(key, names)
             raise BadConfig(path=path, key=full, why=why)
         values[key] = _value(kinds[key], value, known[key].metadata, full, path)
@@ -95,30 +116,30 @@ def _build(cls: Any, data: dict[str, Any], prefix: str, path: Path) -> Any:
 
 
 def _value(kind: Any, value: Any, limits: Any, key: str, path: Path) -> Any:
-    def wrong(wanted: str) -> BadConfig:
-        return BadConfig(path=path, key=key, why=Phrase("it must be {wanted}, not {found}", wanted=wanted, found=repr(value)))
+    def wrong(why: Phrase) -> BadConfig:
+        return BadConfig(path=path, key=key, why=why)
 
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, dict):
-            raise wrong(Phrase("a section, [{name}]", name=key))
+            raise wrong(Phrase("it must be a section, [{name}], not {found}", name=key, found=repr(value)))
         return _build(kind, value, f"{key}.", path)
     if get_origin(kind) is tuple:
         inner = get_args(kind)[0]
         values = [value] if isinstance(value, dict) and dataclasses.is_dataclass(inner) else value
         if not isinstance(values, list):
-            raise wrong(Phrase("a list"))
+            raise wrong(Phrase("it must be a list, not {found}", found=repr(value)))
         return tuple(_value(inner, v, {}, f"{key}[{n}]", path) for n, v in enumerate(values))
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
-        raise wrong(_WORDS[kind])
+        raise wrong(_wanted(kind, repr(value)))
     if "choice" in limits and value not in limits["choice"]:
         raise BadConfig(path=path, key=key, why=_unknown(value, limits["choice"]))
     if "low" in limits and not (limits["low"] <= value <= limits["high"] and not (limits["open_low"] and value == limits["low"])):
         raise BadConfig(path=path, key=key, why=Phrase("it is {found} and must lie between {low} and {high}", found=value, low=limits["low"],
                                                        high=limits["high"]))
     if kind is float and not math.isfinite(value):
-        raise wrong(_WORDS[kind])
+        raise wrong(_wanted(kind, repr(value)))
     return value
 
 

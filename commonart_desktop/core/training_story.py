@@ -7,7 +7,7 @@ a checkpoint takes back what came after it.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from typing import Any
 class Curve:
     """Means of a loss over equal stretches of steps; the stretches grow twice as long whenever there are too many."""
 
-    MOST = 1200
+    MOST = 800
 
     def __init__(self) -> None:
         self.width = 1
@@ -90,7 +90,7 @@ class Story:
     """Fed with lines, gives snapshots."""
 
     def __init__(self) -> None:
-        self._now = Snapshot()
+        self._values: dict[str, Any] = {}  # of the snapshot, but for its lists
         self._curve = Curve()
         self._held: list[tuple[float, float]] = []
         self._previews: list[tuple[int, str, str]] = []
@@ -110,11 +110,11 @@ class Story:
 
     def snapshot(self) -> Snapshot:
         points = self._curve.points()
-        return replace(self._now, train=tuple(points), smooth=tuple(smoothed(points)), held=tuple(self._held), previews=tuple(self._previews),
+        return Snapshot(**self._values, train=tuple(points), smooth=tuple(smoothed(points)), held=tuple(self._held), previews=tuple(self._previews),
                        notes=tuple(self._notes[-200:]))
 
     def _set(self, **values: Any) -> None:
-        self._now = replace(self._now, **values)
+        self._values.update(values)
 
     def _on_preparing(self, e: dict[str, Any]) -> None:
         self._set(phase=str(e["what"]), done=int(e["done"]), total=int(e["total"]))
@@ -142,7 +142,7 @@ class Story:
         self._set(saved=int(e["step"]))
 
     def _on_note(self, e: dict[str, Any]) -> None:
-        self._notes.append({"template": str(e["template"]), "fields": dict(e["fields"]), "step": self._now.step})
+        self._notes.append({"template": str(e["template"]), "fields": dict(e["fields"]), "step": self._values.get("step", 0)})
 
     def _on_paused(self, e: dict[str, Any]) -> None:
         self._set(paused=True)

@@ -185,7 +185,7 @@ class MainWindow(QMainWindow):
             self.finder = Finder(self)
             self.finder.chosen.connect(self._do)
         self.finder.open(title, hint, gather, self.titles)
-        self._build_more()
+        QTimer.singleShot(0, self, self._build_more)  # once it is on the screen
 
     def _build_more(self) -> None:
         """One page after the other while the finder is open, so that it knows all: loaded, built and listed in turns, keys in between."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QAbstractListModel, QLocale, QModelIndex, QObject, QPersistentModelIndex, QSize, Qt, QTimer, QUrl
+from PySide6.QtCore import QAbstractListModel, QLocale, QModelIndex, QObject, QPersistentModelIndex, QSize, Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QImage, QPixmap
 from PySide6.QtWidgets import QListView
 
@@ -14,7 +14,7 @@ from commonart_desktop.gui.tasks import Task
 from commonart_desktop.gui.tokens import SPACE
 
 Index = QModelIndex | QPersistentModelIndex
-SIDE = 128
+SIDE = 96
 PATH = Qt.ItemDataRole.UserRole
 
 
@@ -97,13 +97,13 @@ class PreviewStrip(QListView):
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.previews = PreviewModel(self)
         self.setModel(self.previews)
-        upright = self.verticalScrollBar()
-        upright.valueChanged.connect(lambda value: upright.setValue(0) if value else None)  # Qt scrolls down to an item that is not laid out yet
+        self._following = True  # the newest stays in sight
+        bar = self.horizontalScrollBar()
+        bar.rangeChanged.connect(lambda _, last: bar.setValue(last) if self._following else None)  # scrollTo would also scroll down
         self.activated.connect(lambda index: QDesktopServices.openUrl(QUrl.fromLocalFile(str(index.data(PATH)))))
 
     def show_previews(self, items: list[tuple[int, str, str]]) -> None:
         """All of a run; the strip follows the newest unless somebody looks at older ones."""
         bar = self.horizontalScrollBar()
-        at_end = bar.value() >= bar.maximum() - SIDE
-        if self.previews.set_items(items) and at_end and items:
-            QTimer.singleShot(0, self, lambda: bar.setValue(bar.maximum()))  # when it is laid out
+        self._following = bar.value() >= bar.maximum() - SIDE
+        self.previews.set_items(items)

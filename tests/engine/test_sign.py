@@ -190,7 +190,7 @@ def test_a_hidden_prompt_is_nowhere_in_the_file(kind: str, tmp_path: Path) -> No
     recipe = recipe_of(**words) | {"unknown_words": ["zauberwort"]}
     seal = Seal(Policy(prompt="hash"), loud)
     data = seal.pack(PIXELS, kind, recipe).data
-    for word in ("zauberwort", "ひみつ", "nebel", "庭"):
+    for word in ("zauberwort", "ひみつ", "nebel", "つの庭"):
         for coding in ("utf-8", "utf-16-be", "utf-16-le", "unicode_escape"):
             assert word.encode(coding) not in data, (word, coding)
     assert text_sha256(words["prompt"]).encode() in data

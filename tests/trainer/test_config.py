@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from engine.contract.events import ProtocolError
 from trainer.config import Config
 from trainer.config_file import presets, read_config
 
+ROOT = Path(__file__).resolve().parents[2]
 PLAIN = 'output = "run"\n[base]\nmodel = "commonart-mini"\n[[dataset]]\nfolder = "pictures"\n[schedule]\nsteps = 10\n'
 
 
@@ -27,6 +29,8 @@ def written(folder: Path, text: str = PLAIN) -> Path:
 @pytest.mark.parametrize(("change", "key", "words"), [
     ("optimiser.lrr=1e-4", "optimiser.lrr", "did you mean lr?"),
     ("lr=1e-4", "lr", "did you mean optimiser.lr?"),
+    ("optimiser.learning_rate=1e-4", "optimiser.learning_rate", "did you mean lr?"),
+    ("train_batch_size=4", "train_batch_size", "did you mean batch.size?"),
     ("optimizer.lr=1e-4", "optimizer", "did you mean optimiser?"),
     ("optimiser.name=adam", "optimiser.name", "did you mean adamw?"),
     ("kind=lroa", "kind", "did you mean lora?"),

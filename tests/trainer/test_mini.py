@@ -109,9 +109,8 @@ def test_the_card_tells_licences_and_counts() -> None:
     assert all(s.license in told and s.creator in told for s in STYLES) and "license: apache-2.0" in told and "281,600 samples" in told
 
 
-def test_the_denoiser_is_trained_by_the_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_denoiser_is_trained_by_the_trainer(tmp_path: Path) -> None:
     """All stages on two things, from the exported pictures and the preset to a model folder whose header names what taught it."""
-    monkeypatch.setenv("COMMONART_HOME", str(tmp_path / "home"))
     rng = np.random.default_rng(5)
     known = rng.integers(0, 256, (2, len(STYLES), 4, 4, 4), np.uint8).repeat(16, 2).repeat(16, 3)
     work, quiet = tmp_path / "work", {"say": lambda *_, **__: None}
