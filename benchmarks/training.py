@@ -51,13 +51,13 @@ def ours(work: Path, kind: str, model: str, steps: int, batch: int, device: str)
     from trainer.learn import adapt
     from trainer.learn.features import Features
     from trainer.learn.loss import Objective
-    from trainer.learn.prepare import gather
+    from trainer.learn.prepare import gather, open_base
     from trainer.learn.processes import Processes
     from trainer.learn.rows import Rows
     from trainer.learn.subject import Subject
 
     config = configuration(work, kind, model, steps, batch)
-    info, processes = gather(config, ()), Processes(device)
+    info, processes = gather(config, open_base(config), ()), Processes(device)
     objective = Objective(Schedule.from_dict(adapt.scheduler(config, info.folder)), config.loss)
     features = Features(info.folder, device=processes.device, text_dtype="auto", memory=1 << 30)
     began = time.perf_counter()
@@ -89,12 +89,12 @@ def plain(work: Path, kind: str, model: str, steps: int, batch: int, device: str
     from trainer.learn import adapt, draws
     from trainer.learn.features import fitted
     from trainer.learn.loss import Objective
-    from trainer.learn.prepare import gather
+    from trainer.learn.prepare import gather, open_base
     from trainer.learn.rows import Rows, choose_caption
 
     logging.set_verbosity_error()
     config = configuration(work, kind, model, steps, batch)
-    info = gather(config, ())
+    info = gather(config, open_base(config), ())
     folder, items = info.folder, info.collection.train
     where = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else "cpu" if device == "auto" else device)
     vae = AutoencoderKL.from_pretrained(folder.vae, torch_dtype=torch.float32).to(where).requires_grad_(False)

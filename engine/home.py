@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from engine.contract.place import data_folder
+
 APP = "CommonArt Desktop"
 
 
@@ -13,8 +15,10 @@ def home() -> Path:
     given = os.environ.get("COMMONART_HOME")
     if given:
         return Path(given)
-    import platformdirs
-
+    try:
+        import platformdirs
+    except ModuleNotFoundError:  # a slim installation
+        return data_folder(APP)
     return platformdirs.user_data_path(APP, appauthor=False)
 
 

@@ -9,8 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from commonart_desktop.cli.bar import tqdm
 from commonart_desktop.cli.pictures import folder_of
 from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.process import program
@@ -55,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
             bars[0].update(done - bars[0].n)
 
         answer = program("engine.export", _arguments(args), on_progress=on_progress)
+    for name in answer["strange_loras"]:
+        print("commonart: " + tr("The LoRA {name} was made for another base model; it fits by its shapes", name=name), file=sys.stderr)
     if args.json:
         print(json.dumps({k: v for k, v in answer.items() if k != "ok"}, ensure_ascii=False, indent=1))
     else:

@@ -6,9 +6,8 @@ import json
 import sys
 from typing import Any
 
-from tqdm import tqdm
-
 from commonart_desktop.cli import complain
+from commonart_desktop.cli.bar import tqdm
 from commonart_desktop.core.i18n import tr
 from engine.contract import events
 from engine.contract.errors import CommonArtError, EngineStopped, from_wire

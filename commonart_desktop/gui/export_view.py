@@ -106,7 +106,7 @@ class ReportView(QWidget):
             hint = (self.tr("Choose fp32 and export again; it takes more space but rounds less.") if order.precision != "fp32" else
                     self.tr("Report it with the model's name: the exporter does not understand this model. Copy report holds what is known."))
         elif error.kind == "too-little-memory":
-            hint = self.tr("Choose fp16, which needs about half as much, or export on a machine with more memory.")
+            hint = self.tr("Close other programs, or export on a machine with more memory.")
         self._show(report, self.tr("{name}: not exported").format(name=order.name), order.out, text, hint)
 
     def _found(self, found: object) -> str:

@@ -17,7 +17,7 @@ from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.engine import error_of
 from commonart_desktop.gui.finder import Finder
 from commonart_desktop.gui.notice_bar import NoticeBar
-from commonart_desktop.gui.theme import icon
+from commonart_desktop.gui.theme import icon, measure
 from commonart_desktop.gui.tokens import SPACE
 from engine.contract import events
 from engine.contract.errors import from_wire
@@ -81,7 +81,7 @@ class MainWindow(QMainWindow):
         self._builders[name], self._loaders[name], self.titles[name] = build, load, title
         button = QToolButton(text=title, checkable=True, icon=icon(icon_name), accessibleName=title)
         button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
-        button.setMinimumWidth(72)
+        button.setMinimumWidth(max(72, button.fontMetrics().horizontalAdvance(title) + 2 * SPACE["s"]))  # a fixed one hides Qt's own
         keys = f"Ctrl+{number}" if number < 10 else ""
         button.setToolTip(f"{title} ({native(keys)})" if keys else title)
         button.clicked.connect(lambda: self.go_to(name))
@@ -95,6 +95,7 @@ class MainWindow(QMainWindow):
         if name not in self.pages:
             self.pages[name] = page = self._builders[name]()
             self._stack.addWidget(page)
+            measure(page)
             self.built.emit(name, page)
         return self.pages[name]
 

@@ -59,13 +59,14 @@ def load_all() -> None:
         page.load()
 
 
-# Make, Pictures, Training, Models, Export, Verify, Settings: keep to this order
+# Make, Pictures, Training, Models, Export, Evaluate, Verify, Settings: keep to this order
 PAGES = (
     Page("make", QT_TRANSLATE_NOOP("pages", "Make"), "make", "make_page:MakePage"),
     Page("pictures", QT_TRANSLATE_NOOP("pages", "Pictures"), "pictures", "gallery_page:GalleryPage"),
     Page("train", QT_TRANSLATE_NOOP("pages", "Train"), "train", "train_page:TrainPage"),
     Page("models", QT_TRANSLATE_NOOP("pages", "Models"), "models", "models_page:ModelsPage"),
     Page("export", QT_TRANSLATE_NOOP("pages", "Export"), "export", "export_page:ExportPage"),
+    Page("evaluate", QT_TRANSLATE_NOOP("pages", "Evaluate"), "evaluate", "evaluate_page:EvaluatePage"),
     Page("verify", QT_TRANSLATE_NOOP("pages", "Verify"), "verify", "verify_page:VerifyPage"),
     Page("settings", QT_TRANSLATE_NOOP("pages", "Settings"), "settings", "settings_page:SettingsPage"),
 )

@@ -71,7 +71,7 @@ class QueuePanel(QWidget):
         self.search = QLineEdit(placeholderText=self.tr("Search prompts"), accessibleName=self.tr("Search prompts"), clearButtonEnabled=True,
                                 toolTip=self.tr("Search prompts (Ctrl+F)"))
         self.search.addAction(theme.icon("search"), QLineEdit.ActionPosition.LeadingPosition)
-        self.search.setMinimumWidth(100)
+        self.search.setMinimumWidth(56)
         self.search.setMaximumWidth(320)
         self.search.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.tools = QWidget()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtCore import QEvent, QObject, QSize, Qt
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
 
@@ -19,6 +19,11 @@ class FormScroll(QScrollArea):
         self.setWidget(form)
         form.installEventFilter(self)
 
+    def minimumSizeHint(self) -> QSize:
+        """As wide as the form needs at least: there is no scroll bar for what would be cut."""
+        form, own = self.widget(), super().minimumSizeHint()
+        return own if form is None else QSize(max(own.width(), form.minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width()), own.height())
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._fit()
@@ -26,6 +31,7 @@ class FormScroll(QScrollArea):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.LayoutRequest and watched is self.widget():
             self._fit()
+            self.updateGeometry()
         return super().eventFilter(watched, event)
 
     def _fit(self) -> None:

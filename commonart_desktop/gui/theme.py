@@ -57,6 +57,14 @@ def dress(window: QWidget) -> None:
     Qt would work an application's sheet out again at every step of a widget's way there, for all that is in it.
     """
     window.setStyleSheet(_sheet(_current, {name: round(px * _zoom) for name, px in FONT.items()}))
+    measure(window)
+
+
+def measure(root: QWidget) -> None:
+    """Have everything below measured as it looks now: layouts remember the sizes of before the style sheet came."""
+    for widget in root.findChildren(QWidget):
+        widget.ensurePolished()
+        widget.updateGeometry()
 
 
 def _palette(c: Colours) -> QPalette:
@@ -119,7 +127,7 @@ def _sheet(c: Colours, font: dict[str, int]) -> str:
     QToolButton:hover {{ background: {c.raised}; }}
     QToolButton:focus {{ border-color: {c.accent}; }}
     QToolButton:checked {{ background: {c.selection}; }}
-    QToolButton[popupMode="1"] {{ padding-right: {SPACE['l'] + 2}px; }}
+    QToolButton[popupMode="1"] {{ padding-right: {SPACE['l']}px; }}
     QToolButton::menu-button {{ border: none; width: {SPACE['l']}px; }}
     QToolButton::menu-arrow {{ image: url({art['down']}); width: 12px; height: 12px; }}
     QToolButton::menu-indicator {{ image: none; }}

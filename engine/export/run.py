@@ -126,7 +126,7 @@ def furthest(checked: dict[str, Any]) -> tuple[str, float, float]:
 
 
 def export(wish: Wish, progress: Progress | None = None) -> dict[str, Any]:
-    """Do it; returns where the export lies, and its parity report.
+    """Do it; returns where the export lies, its parity report, and the LoRAs that say they were made for another base model.
 
     Raises:
         what ``ask`` raises; NotExportable, ParityMissed, OutputFolder, DiskFull, EngineStopped. Nothing stays behind then.
@@ -154,7 +154,7 @@ def export(wish: Wish, progress: Progress | None = None) -> dict[str, Any]:
         manifest = write_manifest(folder, about)
         work.step()
     return {"out": str(wish.out.absolute()), "seconds": round(time.monotonic() - began, 1), "bytes": sum(p.stat().st_size for p in wish.out.rglob("*") if p.is_file()),
-            "files": len(manifest["files"]), "parity": parity}
+            "files": len(manifest["files"]), "strange_loras": [one.name for one in plan.loras if one.strange], "parity": parity}
 
 
 def _libraries() -> dict[str, str]:

@@ -454,26 +454,6 @@
         <translation>画像のフォルダーを選ぶか、ここにドロップしてください。学習に使ってよい画像と、足りない記録をライセンス検査が示します。</translation>
     </message>
     <message>
-        <source>Findings</source>
-        <translation>検査の結果</translation>
-    </message>
-    <message>
-        <source>Rule</source>
-        <translation>規則</translation>
-    </message>
-    <message>
-        <source>Select all</source>
-        <translation>すべて選択</translation>
-    </message>
-    <message>
-        <source>Select every row shown (Ctrl+A)</source>
-        <translation>表示中の行をすべて選択（Ctrl+A）</translation>
-    </message>
-    <message>
-        <source>The selected picture</source>
-        <translation>選択中の画像</translation>
-    </message>
-    <message>
         <source>No folder chosen</source>
         <translation>フォルダー未選択</translation>
     </message>
@@ -500,14 +480,6 @@
     <message>
         <source>Choose a policy file</source>
         <translation>方針ファイルを選ぶ</translation>
-    </message>
-    <message>
-        <source>All findings ({count})</source>
-        <translation>すべての指摘（{count}）</translation>
-    </message>
-    <message>
-        <source>Every picture</source>
-        <translation>すべての画像</translation>
     </message>
     <message>
         <source>Changed since the check: check again.</source>
@@ -773,6 +745,215 @@
     </message>
 </context>
 <context>
+    <name>EncoderField</name>
+    <message>
+        <source>Folder…</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Add a local CLIP, SigLIP or DINO folder</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>ONNX file…</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Add an encoder as an ONNX file</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Remove {name}</source>
+        <translation>{name}を外す</translation>
+    </message>
+    <message>
+        <source>Choose an encoder</source>
+        <translation type="unfinished" />
+    </message>
+</context>
+<context>
+    <name>EvaluateForm</name>
+    <message>
+        <source>Prompts file</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>The things the model knows</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Choose a prompts file</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Prompts (*.txt *.csv *.tsv *.jsonl *.json)</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Reference folder</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>None: no distances</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Choose a folder of real pictures</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Earlier result</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>None</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Choose an earlier result</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Japanese</source>
+        <translation>日本語</translation>
+    </message>
+    <message>
+        <source>English</source>
+        <translation>英語</translation>
+    </message>
+    <message>
+        <source>Pictures per prompt</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>all</source>
+        <translation>すべて</translation>
+    </message>
+    <message>
+        <source>Prompts of each language, at most</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>First seed</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Steps</source>
+        <translation>ステップ数</translation>
+    </message>
+    <message>
+        <source>Guidance</source>
+        <translation>ガイダンス</translation>
+    </message>
+    <message>
+        <source>Evaluate</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Measures how well a model follows Japanese and English prompts. It is done on this machine alone.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Model</source>
+        <translation>モデル</translation>
+    </message>
+    <message>
+        <source>LoRA</source>
+        <translation>LoRA</translation>
+    </message>
+    <message>
+        <source>Text, CSV or JSONL, or captions of COCO's form. Without one, what the model knows is drawn and looked for among true drawings.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Languages</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Encoders</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>They read pictures and words, for CLIPScore and distances. Nothing is fetched.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Real pictures for KID and CMMD (50 at least) and FID (2,048).</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Compare with an earlier result</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Choose at least one language.</source>
+        <translation type="unfinished" />
+    </message>
+</context>
+<context>
+    <name>EvaluatePage</name>
+    <message>
+        <source>Evaluate</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Open a result…</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Evaluate ({keys})</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Show the result of an earlier evaluation ({keys})</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Stop; what was drawn is kept, and the next evaluation of the same goes on from there ({keys})</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>The figures will stand here</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Every prompt is drawn from a fixed seed, the same in both languages, and measured in one table: Japanese, English, and both.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Press Evaluate to see whether the model draws what it is told; no encoder and no prompts file are needed for the bundled model. With encoders there are scores for any prompt, with a reference folder distances to real pictures.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Open a result to look at an earlier evaluation, or choose one on the left to compare with.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>{model} is evaluated.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>The evaluation of {model} failed.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Show</source>
+        <translation>表示</translation>
+    </message>
+    <message>
+        <source>The evaluation of {model} was stopped. What was drawn is kept; Evaluate goes on from there.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Open a result</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>{path} is no result of an evaluation.</source>
+        <translation type="unfinished" />
+    </message>
+</context>
+<context>
     <name>ExportForm</name>
     <message>
         <source>Output folder</source>
@@ -1000,6 +1181,37 @@
     </message>
 </context>
 <context>
+    <name>FindingsPanel</name>
+    <message>
+        <source>Findings</source>
+        <translation>検査の結果</translation>
+    </message>
+    <message>
+        <source>Rule</source>
+        <translation>規則</translation>
+    </message>
+    <message>
+        <source>Select all</source>
+        <translation>すべて選択</translation>
+    </message>
+    <message>
+        <source>Select every row shown (Ctrl+A)</source>
+        <translation>表示中の行をすべて選択（Ctrl+A）</translation>
+    </message>
+    <message>
+        <source>The selected picture</source>
+        <translation>選択中の画像</translation>
+    </message>
+    <message>
+        <source>All findings ({count})</source>
+        <translation>すべての指摘（{count}）</translation>
+    </message>
+    <message>
+        <source>Every picture</source>
+        <translation>すべての画像</translation>
+    </message>
+</context>
+<context>
     <name>FirstRun</name>
     <message>
         <source>Make your first picture</source>
@@ -1211,7 +1423,7 @@
     </message>
     <message>
         <source>This is the only place where this program uses the network, and only when you press a button here. Leave the parts empty for a model that brings its own.</source>
-        <translation>このアプリがネットワークを使うのは、この画面でボタンを押したときだけです。部品を含むモデルでは、部品の欄を空にしてください。</translation>
+        <translation>このプログラムがネットワークを使うのは、この画面でボタンを押したときだけです。部品を含むモデルでは、部品の欄を空にしてください。</translation>
     </message>
     <message>
         <source>Asking the hub…</source>
@@ -1808,6 +2020,25 @@
     <message>
         <source>shows another concept</source>
         <translation>別のものが描かれています</translation>
+    </message>
+</context>
+<context>
+    <name>PairsModel</name>
+    <message>
+        <source>seed {seed}</source>
+        <translation>シード {seed}</translation>
+    </message>
+    <message>
+        <source>the thing asked for comes in place {place}</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>cosine {value} [{encoder}]</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>! the picture cannot be read</source>
+        <translation type="unfinished" />
     </message>
 </context>
 <context>
@@ -2541,6 +2772,125 @@
     </message>
 </context>
 <context>
+    <name>ResultView</name>
+    <message>
+        <source>Open report</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>The whole report with plots, in the browser</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Open folder</source>
+        <translation>フォルダーを開く</translation>
+    </message>
+    <message>
+        <source>Copy figures</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Figures in both languages</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Differences</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Notes</source>
+        <translation>お知らせ</translation>
+    </message>
+    <message>
+        <source>Pictures by prompt</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Figures or pictures</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Figures</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Pictures</source>
+        <translation>画像</translation>
+    </message>
+    <message>
+        <source>An evaluation</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Choose a prompts file on the left.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Choose a folder of more pictures, or leave the reference folder empty.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>{name}: not evaluated</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>steps</source>
+        <translation>ステップ数</translation>
+    </message>
+    <message>
+        <source>guidance</source>
+        <translation>ガイダンス</translation>
+    </message>
+    <message>
+        <source>sampler</source>
+        <translation>サンプラー</translation>
+    </message>
+    <message>
+        <source>seed</source>
+        <translation>シード</translation>
+    </message>
+    <message>
+        <source>pictures per prompt</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>numbers</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>negative prompt</source>
+        <translation>ネガティブプロンプト</translation>
+    </message>
+    <message>
+        <source>encoders: {names}</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>compared with {name}, {count} pictures</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>{count} picture(s) could not be read and were left out, the first: {file}</source>
+        <translation>読めなかった {count} 枚を除きました。最初のもの: {file}</translation>
+    </message>
+    <message>
+        <source>{language}, not among the nearest five ({count}): {prompts}</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Brackets are 95 % intervals from 1,000 resamples; n is how many pictures a figure is of. They tell of chance in prompts and seeds only.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Less {other}</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>The figures are on the clipboard.</source>
+        <translation type="unfinished" />
+    </message>
+</context>
+<context>
     <name>RunStrip</name>
     <message>
         <source>Queue</source>
@@ -2825,6 +3175,26 @@
         <translation>全 {steps} 段階の {step} 番目</translation>
     </message>
     <message>
+        <source>Evaluating {model}</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Stopping; what was drawn is kept…</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Reading the model and what it is compared with…</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>{done} of {total} pictures drawn or looked at</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Putting it into figures and writing the report…</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
         <source>{time} so far</source>
         <translation>経過 {time}</translation>
     </message>
@@ -2918,6 +3288,10 @@
         <translation>選ぶ…</translation>
     </message>
     <message>
+        <source>Choose the output folder</source>
+        <translation>出力先フォルダーを選ぶ</translation>
+    </message>
+    <message>
         <source>Fields: {fields}</source>
         <translation>使える項目：{fields}</translation>
     </message>
@@ -2936,6 +3310,10 @@
     <message>
         <source>Open folder</source>
         <translation>フォルダーを開く</translation>
+    </message>
+    <message>
+        <source>Open the data folder</source>
+        <translation>データフォルダーを開く</translation>
     </message>
     <message>
         <source>Settings</source>
@@ -3698,6 +4076,102 @@
         <source>about {hours} h {minutes} m</source>
         <translation>推定 {hours}時間{minutes}分</translation>
     </message>
+    <message>
+        <source>Japanese</source>
+        <translation>日本語</translation>
+    </message>
+    <message>
+        <source>English</source>
+        <translation>英語</translation>
+    </message>
+    <message>
+        <source>Both</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Top-1</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Top-5</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Cosine</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Share of prompts naming one known thing whose picture is nearest to a true drawing of that thing. More is better. It says nothing of other things.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Share of prompts whose thing is among the five nearest. More is better.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>How well picture and prompt agree for this encoder, 2.5 times the cosine. More is better. Scores of different encoders cannot be compared.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>The agreement of picture and prompt itself, from -1 to 1. More is better.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Distance to your reference pictures in this encoder, without bias. 0 is none; less is better.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Distance to your reference pictures in this encoder, with fewer assumptions than FID. 0 is none; less is better.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>An older distance to your reference pictures that depends on how many there are. Less is better.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>95 % interval over prompts and seeds: {interval}. From {n} pictures.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>95 % interval over prompts and seeds: {interval}. From {n} pictures against {reference}.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Figure</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>How often chance alone would give a difference this large. Below 0.05 is called significant; of twenty, one is so by chance.</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>no clear difference</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>better</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>worse</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Language</source>
+        <translation>言語</translation>
+    </message>
+    <message>
+        <source>Difference</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>Verdict</source>
+        <translation type="unfinished" />
+    </message>
+    <message>
+        <source>No {measure}: {why}.</source>
+        <translation>{measure} は出せません: {why}。</translation>
+    </message>
 </context>
 <context>
     <name>i18n</name>
@@ -3727,6 +4201,10 @@
     <message>
         <source>Export</source>
         <translation>書き出し</translation>
+    </message>
+    <message>
+        <source>Evaluate</source>
+        <translation type="unfinished" />
     </message>
     <message>
         <source>Verify</source>
@@ -3922,6 +4400,10 @@
     <message>
         <source>{hours} h {minutes} m</source>
         <translation>{hours} 時間 {minutes} 分</translation>
+    </message>
+    <message>
+        <source>such as CC-BY-4.0</source>
+        <translation>例：CC-BY-4.0</translation>
     </message>
 </context>
 </TS>

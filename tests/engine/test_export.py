@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ import onnx
 import pytest
 import torch
 
+from commonart_desktop.cli import export as command
 from engine.backends import open_backend
 from engine.backends.pytorch.load import load_denoiser
 from engine.checkpoint.layout import ModelFolder, identify
@@ -268,6 +270,11 @@ def test_what_is_refused_before_work_starts(exported: tuple[Path, dict[str, Any]
     with monkeypatch.context() as patch:
         patch.setattr(asking, "ram_bytes", lambda: 10 << 20)
         assert "memory" in refused(TooLittleMemory)
+    half = SimpleNamespace(wish=Wish(model="x", out=out, dtype="fp16"), numbers={"text_encoder": 10**10}, stored={"text_encoder": 2 * 10**10},
+                           bytes_of=lambda name: 2 * 10**10)
+    with monkeypatch.context() as patch, pytest.raises(TooLittleMemory):  # float32 kernels hold more than twice as much
+        patch.setattr(asking, "ram_bytes", lambda: 40 * 10**9)
+        asking._memory(half)
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=1 << 20))
         assert "MB" in refused(TooLittleDisk)
@@ -313,3 +320,20 @@ def test_names_are_no_patterns(tmp_path: Path) -> None:
         assert folder.is_dir()
         raise KeyboardInterrupt
     assert [p.name for p in tmp_path.iterdir()] == ["beta1.part-01234567"]
+
+
+def test_the_command_tells_what_came_of_it(exported: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str],
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    assert exported[1]["strange_loras"] == []
+
+    def stood_in(module: str, arguments: list[str], on_progress: Any) -> dict[str, Any]:
+        on_progress(0, 2)
+        return exported[1] | {"ok": True, "strange_loras": ["和風"]}
+
+    monkeypatch.setattr(command, "program", stood_in)
+    asked = Namespace(model="x", out="y", dtype="fp32", quantize="none", lora=[], text_encoder=None, vae=None, json=False)
+    assert command.run(asked) == 0
+    told = capsys.readouterr()
+    lines = told.out.splitlines()
+    assert lines[1].startswith("transformer: fp32, largest relative RMS error ") and lines[4].endswith(" dB  すし") and lines[-1] == exported[1]["out"]
+    assert "The LoRA 和風 was made for another base model" in told.err

@@ -47,7 +47,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROMPTS = ("青い背景の寿司", "red apple, on blue background", "cat", "ねこ、りんご、ねこ on a red background")
 #: what an installation for exported folders need not have
 HEAVY = ("torch", "diffusers", "transformers", "accelerate", "peft", "optimum", "onnx", "onnxscript", "sentencepiece", "huggingface_hub", "cryptography", "c2pa", "keyring",
-         "safetensors", "psutil")
+         "safetensors", "psutil", "tqdm", "platformdirs", "accelerate", "cyclonedx", "matplotlib", "license_expression", "PySide6")
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,13 @@ from pathlib import Path
 import pytest
 
 from engine.contract import training_events as events
-from engine.contract.errors import BadConfig, BadFile
+from engine.contract.errors import BadConfig, BadFile, CommonArtError
 from engine.contract.events import ProtocolError
-from trainer.config import Config
+from trainer.config import Config, Dataset
 from trainer.config_file import presets, read_config
+from trainer.learn.commands import Commands
+from trainer.learn.loop import Trainer
+from trainer.learn.processes import Processes
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAIN = 'output = "run"\n[base]\nmodel = "commonart-mini"\n[[dataset]]\nfolder = "pictures"\n[schedule]\nsteps = 10\n'
@@ -131,3 +135,25 @@ def test_events_go_over_the_wire() -> None:
 
 def test_every_field_has_its_default() -> None:
     assert Config().batch.size > 0
+
+
+def test_every_key_is_documented() -> None:
+    table = (ROOT / "docs" / "training.md").read_text(encoding="utf-8").partition("## Every key")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    for f in dataclasses.fields(Config):
+        inner = f.default if dataclasses.is_dataclass(f.default) else Dataset() if f.name == "dataset" else None
+        section = f"{f.name}[]" if f.name == "dataset" else f.name
+        if inner is None:
+            assert any(f"`{f.name}`" in row for row in rows), f.name
+            continue
+        own = " ".join(row for row in rows if f"`{section}." in row)
+        assert all(re.search(rf"\b{g.name}\b", own) for g in dataclasses.fields(inner)), section
+
+
+def test_what_cannot_run_is_told_before_the_pictures_are_read(tmp_path: Path) -> None:
+    """The dataset's folder is not even there; what is named is the wrong key, and no report was begun."""
+    for change, key in (('[lora]\nlayers = ["no.such"]\n', "lora.layers"), ('[optimiser]\nname = "adamw8bit"\n[device]\ndevice = "cpu"\n', "adamw8bit")):
+        config = read_config(written(tmp_path, PLAIN + change))
+        with pytest.raises(CommonArtError, match=key):
+            Trainer(config, lambda event: None, Commands(), Processes("cpu")).run()
+        assert not (tmp_path / "run" / "gate-report.json").exists()

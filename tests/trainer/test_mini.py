@@ -15,7 +15,7 @@ from engine.checkpoint.lora import told_by
 from engine.vocabulary import Vocabulary
 from trainer.dataset.records import read_records
 from trainer.evaluation.concepts import accuracy, rank
-from trainer.mini import denoiser, text, vae
+from trainer.mini import denoiser, export, text, vae
 from trainer.mini.assemble import assemble, base, card, vocabulary
 from trainer.mini.captions import caption
 from trainer.mini.packages import NAMES, STYLES, fetch
@@ -109,8 +109,9 @@ def test_the_card_tells_licences_and_counts() -> None:
     assert all(s.license in told and s.creator in told for s in STYLES) and "license: apache-2.0" in told and "281,600 samples" in told
 
 
-def test_the_denoiser_is_trained_by_the_trainer(tmp_path: Path) -> None:
+def test_the_denoiser_is_trained_by_the_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All stages on two things, from the exported pictures and the preset to a model folder whose header names what taught it."""
+    monkeypatch.setattr(export, "CAPTIONS", {"white": 1, "coloured": 1})
     rng = np.random.default_rng(5)
     known = rng.integers(0, 256, (2, len(STYLES), 4, 4, 4), np.uint8).repeat(16, 2).repeat(16, 3)
     work, quiet = tmp_path / "work", {"say": lambda *_, **__: None}

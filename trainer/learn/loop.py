@@ -25,7 +25,7 @@ from trainer.learn.commands import Commands
 from trainer.learn.features import Features
 from trainer.learn.log import Diary
 from trainer.learn.loss import Objective
-from trainer.learn.prepare import RunInfo, bind, gather, judge
+from trainer.learn.prepare import RunInfo, bind, gather, judge, open_base
 from trainer.learn.previews import Painter
 from trainer.learn.processes import Processes
 from trainer.learn.result import finish, write_summary
@@ -101,7 +101,13 @@ class Trainer:
             raise NothingToResume(path=self.out)
         if config.batch.size * config.batch.accumulation < processes.world:
             raise BadValue(name="batch.size", value=config.batch.size, why=Phrase("it is smaller than the number of processes, {n}", n=processes.world))
-        # never skipped, and done first: nothing of a refused picture is even read by the model
+        # what is asked wrongly is told before every byte of every picture is read
+        folder = open_base(config)
+        adapt.architecture(config, folder)
+        if config.kind == "lora":
+            adapt.matched(config.lora.layers, folder.denoiser_config)
+        optim.demand(config.optimiser, processes.device)
+        # never skipped: nothing of a refused picture is even read by the model
         failure: Exception | None = None
         reports = ()
         if processes.first:
@@ -111,13 +117,10 @@ class Trainer:
                 failure = e
         if processes.any(failure is not None):
             raise failure or SystemExit(1)
-        self.info: RunInfo = gather(config, reports)
+        self.info: RunInfo = gather(config, folder, reports)
         if processes.first:
             bind(self.out, self.info, resume=self.resume)
-        collection, folder = self.info.collection, self.info.folder
-        adapt.architecture(config, folder)
-        if config.kind == "lora":
-            adapt.matched(config.lora.layers, folder.denoiser_config)
+        collection = self.info.collection
         schedule = Schedule.from_dict(adapt.scheduler(config, folder))
         self.objective = Objective(schedule, config.loss)
         dtype = choose_dtype(config.device.dtype, processes.device)

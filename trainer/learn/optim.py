@@ -69,29 +69,34 @@ def _factored(state: dict[str, Any], name: str, square: Tensor, beta: float) -> 
 
 
 def build_optimiser(parameters: list[torch.nn.Parameter], options: config.Optimiser, device: torch.device) -> torch.optim.Optimizer:
-    """The one asked for.
+    """The one asked for, on parameters of ``device``.
 
     Raises:
         MissingLibrary, FeatureMissing: 8-bit AdamW without a CUDA device or its library.
     """
+    demand(options, device)
     betas = options.betas
     if options.name == "came":
         return CAME(parameters, lr=options.lr, betas=(betas[0], betas[1], betas[2]), weight_decay=options.weight_decay)
     common: dict[str, Any] = dict(lr=options.lr, betas=(betas[0], betas[1]), eps=options.eps, weight_decay=options.weight_decay)
     if options.name == "adamw8bit":
-        return _eight_bit(parameters, common, device)
-    return torch.optim.AdamW(parameters, **common, fused=options.fused and device.type in ("cpu", "cuda", "mps"))
-
-
-def _eight_bit(parameters: list[torch.nn.Parameter], common: dict[str, Any], device: torch.device) -> torch.optim.Optimizer:
-    if device.type != "cuda":
-        raise FeatureMissing(what="adamw8bit", why=Phrase("it needs an NVIDIA GPU; use adamw or came"))
-    if importlib.util.find_spec("bitsandbytes"):
         from bitsandbytes.optim import AdamW8bit
 
         eight: torch.optim.Optimizer = AdamW8bit(parameters, **common)
         return eight
-    raise MissingLibrary(name="bitsandbytes", command="pip install bitsandbytes")
+    return torch.optim.AdamW(parameters, **common, fused=options.fused and device.type in ("cpu", "cuda", "mps"))
+
+
+def demand(options: config.Optimiser, device: torch.device) -> None:
+    """Can the optimiser work here? Asked before anything is prepared for it.
+
+    Raises:
+        FeatureMissing, MissingLibrary: 8-bit AdamW without a CUDA device or its library.
+    """
+    if options.name == "adamw8bit" and device.type != "cuda":
+        raise FeatureMissing(what="adamw8bit", why=Phrase("it needs an NVIDIA GPU; use adamw or came"))
+    if options.name == "adamw8bit" and not importlib.util.find_spec("bitsandbytes"):
+        raise MissingLibrary(name="bitsandbytes", command="pip install bitsandbytes")
 
 
 def rate(step: int, steps: int, options: config.Schedule) -> float:

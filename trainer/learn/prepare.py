@@ -67,9 +67,13 @@ def judge(config: Config, out: Path, progress: Progress) -> tuple[GateReport, ..
     return tuple(reports)
 
 
-def gather(config: Config, reports: tuple[GateReport, ...]) -> RunInfo:
-    """The base model and the pictures. Raises what ``open_model`` and ``collect`` raise."""
-    folder = open_model(config.base.model, config.base.text_encoder or None, config.base.vae or None)
+def open_base(config: Config) -> ModelFolder:
+    """The base model's parts, found and named; no weights are read. Raises what ``open_model`` raises."""
+    return open_model(config.base.model, config.base.text_encoder or None, config.base.vae or None)
+
+
+def gather(config: Config, folder: ModelFolder, reports: tuple[GateReport, ...]) -> RunInfo:
+    """What binds a run: the parts' hashes and the pictures. Raises what ``collect`` raises."""
     return RunInfo(config=config, folder=folder, hashes=folder.hashes(), reports=reports, collection=_collect(config, folder))
 
 

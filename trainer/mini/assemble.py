@@ -15,6 +15,7 @@ from trainer.mini.captions import BOTH, GROUNDED, PLAIN, STYLED
 from trainer.mini.packages import NAMES, STYLES
 from trainer.mini.pictures import GROUNDS, concepts
 
+FEATURES = "concepts.safetensors"
 INDEX = {
     "_class_name": "PixArtSigmaPipeline", "_diffusers_version": "0.42.1", "scheduler": ["diffusers", "DPMSolverMultistepScheduler"],
     "text_encoder": ["transformers", "LlamaForCausalLM"], "tokenizer": ["transformers", "PreTrainedTokenizerFast"],
@@ -81,6 +82,8 @@ def assemble(work: Path, out: Path, rows: list[dict[str, str]]) -> None:
     shutil.copytree(licenses, aside / "LICENSES")
     recipe = denoiser.config(work)
     (aside / "README.md").write_text(card(rows, recipe.schedule.steps * recipe.batch.size), encoding="utf-8")
+    if (out / FEATURES).is_file():  # of the true renders, which no training changes; the evaluation compares with them
+        shutil.copyfile(out / FEATURES, aside / FEATURES)
     if out.exists():
         shutil.rmtree(out)
     aside.rename(out)

@@ -27,6 +27,8 @@ def train_tokenizer(folder: Path):
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
+    if (folder / "tokenizer_config.json").is_file():  # the last file written: it was finished before
+        return PreTrainedTokenizerFast.from_pretrained(folder)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
