@@ -26,16 +26,17 @@ class Cell:
 
 
 class CellsModel(QAbstractTableModel):
-    """Titles and rows of cells; all but the first column are numbers."""
+    """Titles and rows of cells; the columns not in ``words`` are numbers."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.titles: tuple[str, ...] = ()
         self.rows: list[list[Cell]] = []
+        self._left: frozenset[int] = frozenset()
 
-    def show_rows(self, titles: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+    def show_rows(self, titles: Sequence[str], rows: Sequence[Sequence[Cell]], words: Sequence[int] = (0,)) -> None:
         self.beginResetModel()
-        self.titles, self.rows = tuple(titles), [list(row) for row in rows]
+        self.titles, self.rows, self._left = tuple(titles), [list(row) for row in rows], frozenset(words)
         self.endResetModel()
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:
@@ -48,7 +49,7 @@ class CellsModel(QAbstractTableModel):
         if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(self.titles):
             return None
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _alignment(section)
+            return self._alignment(section)
         return self.titles[section] if role == Qt.ItemDataRole.DisplayRole else None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -59,15 +60,14 @@ class CellsModel(QAbstractTableModel):
             return cell.text
         if role == Qt.ItemDataRole.ToolTipRole:
             return cell.tip or None
-        return _alignment(index.column()) if role == Qt.ItemDataRole.TextAlignmentRole else None
+        return self._alignment(index.column()) if role == Qt.ItemDataRole.TextAlignmentRole else None
 
     def as_text(self) -> list[str]:
         """Lines with tabs, to pass on."""
         return ["\t".join(self.titles), *("\t".join(c.text.replace("\n", " ") for c in row) for row in self.rows)] if self.rows else []
 
-
-def _alignment(column: int) -> Qt.AlignmentFlag:
-    return Qt.AlignmentFlag.AlignVCenter | (Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag.AlignLeft)
+    def _alignment(self, column: int) -> Qt.AlignmentFlag:
+        return Qt.AlignmentFlag.AlignVCenter | (Qt.AlignmentFlag.AlignLeft if column in self._left else Qt.AlignmentFlag.AlignRight)
 
 
 class CellsTable(QTableView):
@@ -76,7 +76,7 @@ class CellsTable(QTableView):
     LEAST = 60  # pixels of the first column
 
     def __init__(self, model: CellsModel, name: str) -> None:
-        super().__init__(accessibleName=name, showGrid=False, wordWrap=True, tabKeyNavigation=False, cornerButtonEnabled=False,
+        super().__init__(accessibleName=name, showGrid=False, wordWrap=True, tabKeyNavigation=False, cornerButtonEnabled=False, alternatingRowColors=True,
                          selectionBehavior=QAbstractItemView.SelectionBehavior.SelectRows, selectionMode=QAbstractItemView.SelectionMode.SingleSelection)
         self.setModel(model)
         self.verticalHeader().hide()
@@ -86,7 +86,8 @@ class CellsTable(QTableView):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._share()
+        if event.size().width() != event.oldSize().width():
+            self.fit()
 
     def _share(self) -> None:
         header, left = self.horizontalHeader(), self.viewport().width()
@@ -101,8 +102,11 @@ class CellsTable(QTableView):
         """Take the height of all rows."""
         self._share()
         self.resizeRowsToContents()
-        rows = sum(self.rowHeight(n) for n in range(self.model().rowCount()))
-        bar = self.horizontalScrollBar().sizeHint().height()  # there may be one where the window is narrow
+        rows = 0
+        for n in range(self.model().rowCount()):
+            self.setRowHeight(n, self.rowHeight(n) + SPACE["s"])
+            rows += self.rowHeight(n)
+        bar = self.horizontalScrollBar().sizeHint().height() if self.horizontalHeader().length() > self.viewport().width() else 0
         self.setFixedHeight(rows + self.horizontalHeader().sizeHint().height() + 2 * self.frameWidth() + 2 + bar)
 
 

@@ -120,12 +120,12 @@ class ResultView(QWidget):
         self.mark.setPixmap(theme.icon(mark).pixmap(20, 20))
         self.title.setText(title)
         for widget, text in ((self.place, place), (self.summary, summary), (self.advice, advice), (self.notes, "\n".join(self._notes(result))),
-                             (self.compared, self.tr("Less {other}").format(other=result.against) if result.differences else "")):
+                             (self.compared, self.tr("Difference from {other}").format(other=result.against) if result.differences else "")):
             widget.setText(text)
             widget.setVisible(bool(text))
         self.notes_title.setVisible(bool(self.notes.text()))
         self.figures.show_rows(*self.words.table(result))
-        self.differences.show_rows(*self.words.differences(result))
+        self.differences.show_rows(*self.words.differences(result), words=(0, 1, 5))
         self.table.setVisible(bool(self.figures.rows))
         self.compare_table.setVisible(bool(self.differences.rows))
         self.pictures.pairs.show_result(result)

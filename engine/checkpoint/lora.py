@@ -20,7 +20,7 @@ from engine.checkpoint.weights import Entry, examined, read_header
 from engine.contract.errors import BrokenWeights, LoraForOther, Phrase, UnknownLora, system_words
 from engine.home import home
 
-#: what our trainer writes into a LoRA's header; see trainer/learn/artifact.py
+#: what our trainer writes into a LoRA's header; see trainer/learn/lineage.py
 KEYS = ("base_model", "base_model_sha256", "dataset_sha256", "gate_report_sha256", "config_sha256", "licences", "trigger", "licence")
 PREFIX = "commonart."
 _STYLES = (("lora_A", "lora_B"), ("lora_down", "lora_up"))

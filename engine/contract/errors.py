@@ -34,6 +34,19 @@ def system_words(error: OSError) -> str:
     return said.get(error.errno or 0) or error.strerror or str(error)
 
 
+def _packed(value: Any) -> Any:
+    """A field as JSON: a phrase keeps its template, however deep."""
+    if isinstance(value, Phrase):
+        return {"template": value.template, "fields": {k: _packed(v) for k, v in value.fields.items()}}
+    return value if isinstance(value, (int, float)) else str(value)
+
+
+def _unpacked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return Phrase(value["template"], **{k: _unpacked(v) for k, v in value["fields"].items()})
+    return value
+
+
 class CommonArtError(Exception):
     """The root. ``exit_status`` is the command's: 2 for what the user asked wrongly, 1 for what failed."""
 
@@ -56,9 +69,7 @@ class CommonArtError(Exception):
 
     def to_wire(self) -> dict[str, Any]:
         """JSON-ready: what ``from_wire`` rebuilds on the other side."""
-        fields = {k: {"template": v.template, "fields": {n: f if isinstance(f, (int, float, str)) else str(f) for n, f in v.fields.items()}}
-                  if isinstance(v, Phrase) else v if isinstance(v, (int, float)) else str(v) for k, v in self.fields.items()}
-        return {"kind": self.kind, "message": str(self), "hint": self.advice, "fields": fields}
+        return {"kind": self.kind, "message": str(self), "hint": self.advice, "fields": {k: _packed(v) for k, v in self.fields.items()}}
 
 
 # what the user asked for ------------------------------------------------------------------------------------------
@@ -525,8 +536,7 @@ def tree(root: type[CommonArtError] = CommonArtError) -> dict[str, type[CommonAr
 
 def from_wire(data: dict[str, Any]) -> CommonArtError:
     """Rebuild an error sent by ``to_wire``; a kind unknown here becomes the root with the same sentence."""
-    fields = {k: Phrase(v["template"], **v["fields"]) if isinstance(v, dict) else v
-              for k, v in data.get("fields", {}).items()}
+    fields = {k: _unpacked(v) for k, v in data.get("fields", {}).items()}
     cls = tree().get(data.get("kind", ""), CommonArtError)
     try:
         return cls(**fields)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
@@ -76,3 +77,11 @@ def test_no_request_holds_a_wrong_type(key: str, value: Any) -> None:
 def test_row_identity_changes_with_the_request() -> None:
     assert recipes.identity(1, REQUEST) != recipes.identity(2, REQUEST)
     assert recipes.identity(1, REQUEST) == recipes.identity(1, ImageRequest.from_dict(REQUEST.to_dict()))
+
+
+def test_a_phrase_in_a_phrase_crosses_the_wire() -> None:
+    from engine.contract.errors import BadFile, Phrase, from_wire
+
+    inner = Phrase("there is no such file")
+    error = from_wire(json.loads(json.dumps(BadFile(path="x", why=Phrase("it is not TOML ({reason})", reason=inner)).to_wire())))
+    assert isinstance(error.fields["why"].fields["reason"], Phrase) and str(error) == "x cannot be read: it is not TOML (there is no such file)"
