@@ -82,6 +82,7 @@ class CellsTable(QTableView):
         self.verticalHeader().hide()
         self.horizontalHeader().setHighlightSections(False)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setProperty("plain", True)  # cells as far from the edge as titles
         model.modelReset.connect(self.fit)
 
     def resizeEvent(self, event: QResizeEvent) -> None:

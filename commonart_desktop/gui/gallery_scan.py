@@ -14,7 +14,8 @@ from commonart_desktop.core.picture_text import ENDINGS
 from commonart_desktop.gui.gallery_index import Index, describe
 
 BATCH = 200  # files between two writes
-PROOF = "parity", "commonart_export.json"  # pictures that prove an exported model, beside its manifest: not what anybody made
+#: pictures that nobody made for themselves, by what lies beside their folder: the proof of an export, an evaluation's samples
+NOT_OURS = {"parity": "commonart_export.json", "pictures": "run.json"}
 WRITING = 5.0  # seconds for which a file without an end is taken to be on its way
 
 
@@ -119,7 +120,7 @@ class Scan:
     def _folder(self, folder: str) -> list[str] | None:
         """Its subfolders; None if it cannot be looked into, or is not for the gallery."""
         place = Path(folder)
-        if place.name == PROOF[0] and place.with_name(PROOF[1]).is_file():
+        if place.name in NOT_OURS and place.with_name(NOT_OURS[place.name]).is_file():
             return None
         known = self._index.known(folder)
         inner: list[str] = []

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QLocale, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QGuiApplication, QKeySequence
-from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QMainWindow, QStackedWidget, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QMainWindow, QSizePolicy, QStackedWidget, QToolButton, QVBoxLayout, QWidget
 
 from commonart_desktop.gui.actions import Deed, deeds_of, native
 from commonart_desktop.gui.context import Context
@@ -82,6 +82,7 @@ class MainWindow(QMainWindow):
         button = QToolButton(text=title, checkable=True, icon=icon(icon_name), accessibleName=title)
         button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
         button.setMinimumWidth(max(72, button.fontMetrics().horizontalAdvance(title) + 2 * SPACE["s"]))  # a fixed one hides Qt's own
+        button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         keys = f"Ctrl+{number}" if number < 10 else ""
         button.setToolTip(f"{title} ({native(keys)})" if keys else title)
         button.clicked.connect(lambda: self.go_to(name))

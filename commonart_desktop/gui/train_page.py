@@ -11,7 +11,6 @@ from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QButtonGroup,
     QFrame,
     QHBoxLayout,
     QHeaderView,
@@ -57,7 +56,6 @@ class TrainPage(QWidget):
         self._draft: Run | None = None  # written by "Open the config"
         self.yard = Yard(context, self)
         self.dataset, self.setup, self.run = DatasetPanel(context), SetupPanel(context), RunView(context, self.yard)
-        self.group = QButtonGroup(self, exclusive=True)
         self.parts: list[QToolButton] = []
         head = QHBoxLayout(spacing=SPACE["s"])
         title = QLabel(self.tr("Train"))
@@ -69,7 +67,6 @@ class TrainPage(QWidget):
             button.setProperty(KEYS, f"Alt+{n + 1}")
             QShortcut(QKeySequence(f"Alt+{n + 1}"), self, context=Qt.ShortcutContext.WidgetWithChildrenShortcut).activated.connect(lambda n=n: self.show_part(n))
             button.clicked.connect(lambda _=False, n=n: self.show_part(n))
-            self.group.addButton(button, n)
             self.parts.append(button)
             head.addWidget(button)
         head.addStretch()
@@ -179,7 +176,8 @@ class TrainPage(QWidget):
     def show_part(self, part: int) -> None:
         """Pictures, what to learn, or the runs."""
         self.stack.setCurrentIndex(part)
-        self.parts[part].setChecked(True)
+        for n, button in enumerate(self.parts):  # no exclusive group: Qt takes the others out of the Tab order then
+            button.setChecked(n == part)
         for widget in (self.start, self.hint):
             widget.setVisible(part != LIST)  # there the run shown has its own main action
 

@@ -748,19 +748,19 @@
     <name>EncoderField</name>
     <message>
         <source>Folder…</source>
-        <translation type="unfinished" />
+        <translation>フォルダー…</translation>
     </message>
     <message>
         <source>Add a local CLIP, SigLIP or DINO folder</source>
-        <translation type="unfinished" />
+        <translation>手元にある CLIP・SigLIP・DINO のフォルダーを加えます</translation>
     </message>
     <message>
         <source>ONNX file…</source>
-        <translation type="unfinished" />
+        <translation>ONNXファイル…</translation>
     </message>
     <message>
         <source>Add an encoder as an ONNX file</source>
-        <translation type="unfinished" />
+        <translation>エンコーダーをONNXファイルで加えます</translation>
     </message>
     <message>
         <source>Remove {name}</source>
@@ -768,50 +768,50 @@
     </message>
     <message>
         <source>Choose an encoder</source>
-        <translation type="unfinished" />
+        <translation>エンコーダーを選ぶ</translation>
     </message>
 </context>
 <context>
     <name>EvaluateForm</name>
     <message>
         <source>Prompts file</source>
-        <translation type="unfinished" />
+        <translation>プロンプトのファイル</translation>
     </message>
     <message>
         <source>The things the model knows</source>
-        <translation type="unfinished" />
+        <translation>モデルが知っているもの</translation>
     </message>
     <message>
         <source>Choose a prompts file</source>
-        <translation type="unfinished" />
+        <translation>プロンプトのファイルを選ぶ</translation>
     </message>
     <message>
         <source>Prompts (*.txt *.csv *.tsv *.jsonl *.json)</source>
-        <translation type="unfinished" />
+        <translation>プロンプト (*.txt *.csv *.tsv *.jsonl *.json)</translation>
     </message>
     <message>
         <source>Reference folder</source>
-        <translation type="unfinished" />
+        <translation>参照画像のフォルダー</translation>
     </message>
     <message>
         <source>None: no distances</source>
-        <translation type="unfinished" />
+        <translation>なし（距離は測りません）</translation>
     </message>
     <message>
         <source>Choose a folder of real pictures</source>
-        <translation type="unfinished" />
+        <translation>実際の画像のフォルダーを選ぶ</translation>
     </message>
     <message>
         <source>Earlier result</source>
-        <translation type="unfinished" />
+        <translation>以前の結果</translation>
     </message>
     <message>
         <source>None</source>
-        <translation type="unfinished" />
+        <translation>なし</translation>
     </message>
     <message>
         <source>Choose an earlier result</source>
-        <translation type="unfinished" />
+        <translation>以前の結果を選ぶ</translation>
     </message>
     <message>
         <source>Japanese</source>
@@ -823,7 +823,7 @@
     </message>
     <message>
         <source>Pictures per prompt</source>
-        <translation type="unfinished" />
+        <translation>プロンプトごとの枚数</translation>
     </message>
     <message>
         <source>all</source>
@@ -831,11 +831,11 @@
     </message>
     <message>
         <source>Prompts of each language, at most</source>
-        <translation type="unfinished" />
+        <translation>各言語のプロンプトの上限</translation>
     </message>
     <message>
         <source>First seed</source>
-        <translation type="unfinished" />
+        <translation>最初のシード</translation>
     </message>
     <message>
         <source>Steps</source>
@@ -847,11 +847,11 @@
     </message>
     <message>
         <source>Evaluate</source>
-        <translation type="unfinished" />
+        <translation>評価</translation>
     </message>
     <message>
         <source>Measures how well a model follows Japanese and English prompts. It is done on this machine alone.</source>
-        <translation type="unfinished" />
+        <translation>日本語と英語のプロンプトにモデルがどれだけ従うかを測ります。すべてこの機械の中だけで行います。</translation>
     </message>
     <message>
         <source>Model</source>
@@ -863,78 +863,78 @@
     </message>
     <message>
         <source>Text, CSV or JSONL, or captions of COCO's form. Without one, what the model knows is drawn and looked for among true drawings.</source>
-        <translation type="unfinished" />
+        <translation>テキスト・CSV・JSONL、またはCOCO形式の説明文です。空なら、モデルが知っているものを描き、正しい絵の中から見分けられるかを調べます。</translation>
     </message>
     <message>
         <source>Languages</source>
-        <translation type="unfinished" />
+        <translation>言語</translation>
     </message>
     <message>
         <source>Encoders</source>
-        <translation type="unfinished" />
+        <translation>エンコーダー</translation>
     </message>
     <message>
         <source>They read pictures and words, for CLIPScore and distances. Nothing is fetched.</source>
-        <translation type="unfinished" />
+        <translation>画像と言葉を読み取り、CLIPScoreや距離を測ります。ネットワークからは何も取得しません。</translation>
     </message>
     <message>
         <source>Real pictures for KID and CMMD (50 at least) and FID (2,048).</source>
-        <translation type="unfinished" />
+        <translation>KID・CMMD（50枚以上）とFID（2,048枚以上）に使う実際の画像です。</translation>
     </message>
     <message>
         <source>Compare with an earlier result</source>
-        <translation type="unfinished" />
+        <translation>以前の結果と比べる</translation>
     </message>
     <message>
         <source>Choose at least one language.</source>
-        <translation type="unfinished" />
+        <translation>言語を一つ以上選んでください。</translation>
     </message>
 </context>
 <context>
     <name>EvaluatePage</name>
     <message>
         <source>Evaluate</source>
-        <translation type="unfinished" />
+        <translation>評価</translation>
     </message>
     <message>
         <source>Open a result…</source>
-        <translation type="unfinished" />
+        <translation>結果を開く…</translation>
     </message>
     <message>
         <source>Evaluate ({keys})</source>
-        <translation type="unfinished" />
+        <translation>評価する ({keys})</translation>
     </message>
     <message>
         <source>Show the result of an earlier evaluation ({keys})</source>
-        <translation type="unfinished" />
+        <translation>以前の評価の結果を表示します ({keys})</translation>
     </message>
     <message>
         <source>Stop; what was drawn is kept, and the next evaluation of the same goes on from there ({keys})</source>
-        <translation type="unfinished" />
+        <translation>中止します。描いた画像は残り、同じ評価を始めると続きから進みます ({keys})</translation>
     </message>
     <message>
         <source>The figures will stand here</source>
-        <translation type="unfinished" />
+        <translation>ここに評価の結果が表示されます</translation>
     </message>
     <message>
         <source>Every prompt is drawn from a fixed seed, the same in both languages, and measured in one table: Japanese, English, and both.</source>
-        <translation type="unfinished" />
+        <translation>すべてのプロンプトを両言語で同じ決まったシードから描き、日本語・英語・両方を一つの表にまとめて測ります。</translation>
     </message>
     <message>
         <source>Press Evaluate to see whether the model draws what it is told; no encoder and no prompts file are needed for the bundled model. With encoders there are scores for any prompt, with a reference folder distances to real pictures.</source>
-        <translation type="unfinished" />
+        <translation>「評価」を押すと、モデルが指示どおりに描くかを調べます。同梱モデルにはエンコーダーもプロンプトのファイルも要りません。エンコーダーがあればどのプロンプトでもスコアを、参照画像があれば実際の画像との距離を測れます。</translation>
     </message>
     <message>
         <source>Open a result to look at an earlier evaluation, or choose one on the left to compare with.</source>
-        <translation type="unfinished" />
+        <translation>以前の評価を見るには結果を開いてください。比べるには左で以前の結果を選んでください。</translation>
     </message>
     <message>
         <source>{model} is evaluated.</source>
-        <translation type="unfinished" />
+        <translation>{model} の評価が終わりました。</translation>
     </message>
     <message>
         <source>The evaluation of {model} failed.</source>
-        <translation type="unfinished" />
+        <translation>{model} を評価できませんでした。</translation>
     </message>
     <message>
         <source>Show</source>
@@ -942,15 +942,15 @@
     </message>
     <message>
         <source>The evaluation of {model} was stopped. What was drawn is kept; Evaluate goes on from there.</source>
-        <translation type="unfinished" />
+        <translation>{model} の評価を中止しました。描いた画像は残っており、「評価」を押すと続きから進みます。</translation>
     </message>
     <message>
         <source>Open a result</source>
-        <translation type="unfinished" />
+        <translation>結果を開く</translation>
     </message>
     <message>
         <source>{path} is no result of an evaluation.</source>
-        <translation type="unfinished" />
+        <translation>{path} は評価の結果ではありません。</translation>
     </message>
 </context>
 <context>
@@ -2030,15 +2030,15 @@
     </message>
     <message>
         <source>the thing asked for comes in place {place}</source>
-        <translation type="unfinished" />
+        <translation>指示したものは {place} 番目に近い</translation>
     </message>
     <message>
         <source>cosine {value} [{encoder}]</source>
-        <translation type="unfinished" />
+        <translation>余弦類似度 {value} [{encoder}]</translation>
     </message>
     <message>
         <source>! the picture cannot be read</source>
-        <translation type="unfinished" />
+        <translation>! 画像を読めません</translation>
     </message>
 </context>
 <context>
@@ -2720,8 +2720,8 @@
         <translation>書き出し機能がこのモデルを正しく扱えていません。モデル名を添えてご報告ください。必要な情報は「結果をコピー」で得られます。</translation>
     </message>
     <message>
-        <source>Choose fp16, which needs about half as much, or export on a machine with more memory.</source>
-        <translation>必要量が約半分の fp16 を選ぶか、メモリーの多い環境で書き出してください。</translation>
+        <source>Close other programs, or export on a machine with more memory.</source>
+        <translation>ほかのプログラムを閉じるか、メモリの多い PC で書き出してください。</translation>
     </message>
     <message>
         <source>{name}: not exported</source>
@@ -2775,11 +2775,11 @@
     <name>ResultView</name>
     <message>
         <source>Open report</source>
-        <translation type="unfinished" />
+        <translation>レポートを開く</translation>
     </message>
     <message>
         <source>The whole report with plots, in the browser</source>
-        <translation type="unfinished" />
+        <translation>図を含むレポート全体をブラウザーで開きます</translation>
     </message>
     <message>
         <source>Open folder</source>
@@ -2787,15 +2787,15 @@
     </message>
     <message>
         <source>Copy figures</source>
-        <translation type="unfinished" />
+        <translation>数値をコピー</translation>
     </message>
     <message>
         <source>Figures in both languages</source>
-        <translation type="unfinished" />
+        <translation>両言語の数値</translation>
     </message>
     <message>
         <source>Differences</source>
-        <translation type="unfinished" />
+        <translation>差</translation>
     </message>
     <message>
         <source>Notes</source>
@@ -2803,15 +2803,15 @@
     </message>
     <message>
         <source>Pictures by prompt</source>
-        <translation type="unfinished" />
+        <translation>プロンプトごとの画像</translation>
     </message>
     <message>
         <source>Figures or pictures</source>
-        <translation type="unfinished" />
+        <translation>数値か画像か</translation>
     </message>
     <message>
         <source>Figures</source>
-        <translation type="unfinished" />
+        <translation>数値</translation>
     </message>
     <message>
         <source>Pictures</source>
@@ -2819,19 +2819,19 @@
     </message>
     <message>
         <source>An evaluation</source>
-        <translation type="unfinished" />
+        <translation>評価</translation>
     </message>
     <message>
         <source>Choose a prompts file on the left.</source>
-        <translation type="unfinished" />
+        <translation>左でプロンプトのファイルを選んでください。</translation>
     </message>
     <message>
         <source>Choose a folder of more pictures, or leave the reference folder empty.</source>
-        <translation type="unfinished" />
+        <translation>もっと画像の多いフォルダーを選ぶか、参照画像のフォルダーを空にしてください。</translation>
     </message>
     <message>
         <source>{name}: not evaluated</source>
-        <translation type="unfinished" />
+        <translation>{name}: 評価できませんでした</translation>
     </message>
     <message>
         <source>steps</source>
@@ -2851,11 +2851,11 @@
     </message>
     <message>
         <source>pictures per prompt</source>
-        <translation type="unfinished" />
+        <translation>プロンプトごとの枚数</translation>
     </message>
     <message>
         <source>numbers</source>
-        <translation type="unfinished" />
+        <translation>数値の形式</translation>
     </message>
     <message>
         <source>negative prompt</source>
@@ -2863,11 +2863,11 @@
     </message>
     <message>
         <source>encoders: {names}</source>
-        <translation type="unfinished" />
+        <translation>エンコーダー: {names}</translation>
     </message>
     <message>
         <source>compared with {name}, {count} pictures</source>
-        <translation type="unfinished" />
+        <translation>{name} の {count} 枚と比較</translation>
     </message>
     <message>
         <source>{count} picture(s) could not be read and were left out, the first: {file}</source>
@@ -2875,19 +2875,19 @@
     </message>
     <message>
         <source>{language}, not among the nearest five ({count}): {prompts}</source>
-        <translation type="unfinished" />
+        <translation>{language}で5位以内に入らなかったもの（{count}件）: {prompts}</translation>
     </message>
     <message>
-        <source>Brackets are 95 % intervals from 1,000 resamples; n is how many pictures a figure is of. They tell of chance in prompts and seeds only.</source>
-        <translation type="unfinished" />
+        <source>Brackets are 95 % bootstrap intervals; n is how many pictures a figure is of. They tell of chance in prompts and seeds only.</source>
+        <translation>かっこ内は再標本化による95 %区間、n は数値のもとになった画像の枚数です。プロンプトとシードの偶然だけを表します。</translation>
     </message>
     <message>
-        <source>Less {other}</source>
-        <translation type="unfinished" />
+        <source>Difference from {other}</source>
+        <translation>{other} との差</translation>
     </message>
     <message>
         <source>The figures are on the clipboard.</source>
-        <translation type="unfinished" />
+        <translation>数値をクリップボードにコピーしました。</translation>
     </message>
 </context>
 <context>
@@ -3176,23 +3176,23 @@
     </message>
     <message>
         <source>Evaluating {model}</source>
-        <translation type="unfinished" />
+        <translation>{model} を評価しています</translation>
     </message>
     <message>
         <source>Stopping; what was drawn is kept…</source>
-        <translation type="unfinished" />
+        <translation>中止しています。描いた画像は残ります…</translation>
     </message>
     <message>
         <source>Reading the model and what it is compared with…</source>
-        <translation type="unfinished" />
+        <translation>モデルと比べる画像を読んでいます…</translation>
     </message>
     <message>
         <source>{done} of {total} pictures drawn or looked at</source>
-        <translation type="unfinished" />
+        <translation>{total} 枚中 {done} 枚を描画または解析しました</translation>
     </message>
     <message>
         <source>Putting it into figures and writing the report…</source>
-        <translation type="unfinished" />
+        <translation>数値をまとめてレポートを書いています…</translation>
     </message>
     <message>
         <source>{time} so far</source>
@@ -4086,75 +4086,75 @@
     </message>
     <message>
         <source>Both</source>
-        <translation type="unfinished" />
+        <translation>両方</translation>
     </message>
     <message>
         <source>Top-1</source>
-        <translation type="unfinished" />
+        <translation>1位正解率</translation>
     </message>
     <message>
         <source>Top-5</source>
-        <translation type="unfinished" />
+        <translation>5位以内正解率</translation>
     </message>
     <message>
         <source>Cosine</source>
-        <translation type="unfinished" />
+        <translation>余弦類似度</translation>
     </message>
     <message>
         <source>Share of prompts naming one known thing whose picture is nearest to a true drawing of that thing. More is better. It says nothing of other things.</source>
-        <translation type="unfinished" />
+        <translation>既知のもの一つを指すプロンプトのうち、描いた画像がそのものの正しい絵に最も近かった割合です。高いほどよく、ほかのものについては何も示しません。</translation>
     </message>
     <message>
         <source>Share of prompts whose thing is among the five nearest. More is better.</source>
-        <translation type="unfinished" />
+        <translation>指示したものが近い順に5位以内に入った割合です。高いほどよい値です。</translation>
     </message>
     <message>
         <source>How well picture and prompt agree for this encoder, 2.5 times the cosine. More is better. Scores of different encoders cannot be compared.</source>
-        <translation type="unfinished" />
+        <translation>このエンコーダーから見た画像とプロンプトの一致度（余弦類似度の2.5倍）です。高いほどよく、異なるエンコーダーの値は比べられません。</translation>
     </message>
     <message>
         <source>The agreement of picture and prompt itself, from -1 to 1. More is better.</source>
-        <translation type="unfinished" />
+        <translation>画像とプロンプトの一致度そのもの（-1から1）です。高いほどよい値です。</translation>
     </message>
     <message>
         <source>Distance to your reference pictures in this encoder, without bias. 0 is none; less is better.</source>
-        <translation type="unfinished" />
+        <translation>このエンコーダーで測った参照画像との偏りのない距離です。0なら差がなく、小さいほどよい値です。</translation>
     </message>
     <message>
         <source>Distance to your reference pictures in this encoder, with fewer assumptions than FID. 0 is none; less is better.</source>
-        <translation type="unfinished" />
+        <translation>このエンコーダーで測った参照画像との距離で、FIDより仮定が少ないものです。0なら差がなく、小さいほどよい値です。</translation>
     </message>
     <message>
         <source>An older distance to your reference pictures that depends on how many there are. Less is better.</source>
-        <translation type="unfinished" />
+        <translation>参照画像との古くからの距離で、枚数に左右されます。小さいほどよい値です。</translation>
     </message>
     <message>
         <source>95 % interval over prompts and seeds: {interval}. From {n} pictures.</source>
-        <translation type="unfinished" />
+        <translation>プロンプトとシードについての95 %区間: {interval}。画像 {n} 枚から。</translation>
     </message>
     <message>
         <source>95 % interval over prompts and seeds: {interval}. From {n} pictures against {reference}.</source>
-        <translation type="unfinished" />
+        <translation>プロンプトとシードについての95 %区間: {interval}。画像 {n} 枚と参照画像 {reference} 枚から。</translation>
     </message>
     <message>
         <source>Figure</source>
-        <translation type="unfinished" />
+        <translation>指標</translation>
     </message>
     <message>
         <source>How often chance alone would give a difference this large. Below 0.05 is called significant; of twenty, one is so by chance.</source>
-        <translation type="unfinished" />
+        <translation>偶然だけでこれほどの差が出る割合です。0.05未満を有意としますが、20個に1個は偶然そうなります。</translation>
     </message>
     <message>
         <source>no clear difference</source>
-        <translation type="unfinished" />
+        <translation>明らかな差なし</translation>
     </message>
     <message>
         <source>better</source>
-        <translation type="unfinished" />
+        <translation>良い</translation>
     </message>
     <message>
         <source>worse</source>
-        <translation type="unfinished" />
+        <translation>悪い</translation>
     </message>
     <message>
         <source>Language</source>
@@ -4162,11 +4162,11 @@
     </message>
     <message>
         <source>Difference</source>
-        <translation type="unfinished" />
+        <translation>差</translation>
     </message>
     <message>
         <source>Verdict</source>
-        <translation type="unfinished" />
+        <translation>判定</translation>
     </message>
     <message>
         <source>No {measure}: {why}.</source>
@@ -4204,7 +4204,7 @@
     </message>
     <message>
         <source>Evaluate</source>
-        <translation type="unfinished" />
+        <translation>評価</translation>
     </message>
     <message>
         <source>Verify</source>

@@ -331,10 +331,11 @@ def test_models(qtbot: QtBot, tmp_path: Path) -> None:
 
 
 def test_nothing_of_a_result_is_cut(qtbot: QtBot, qapp: QApplication, context: Context, evaluator: Evaluator, tmp_path: Path) -> None:
-    make_result(tmp_path / "r")
+    make_result(tmp_path / "r", 60)
     theme.apply(qapp, "light", 1.25)
     try:
         page = built(qtbot, context)
+        theme.dress(page)
         page.resize(924, 590)
         with qtbot.waitSignal(page.opened, timeout=WAIT):
             page.open_result(str(tmp_path / "r" / "result.json"))
@@ -342,9 +343,12 @@ def test_nothing_of_a_result_is_cut(qtbot: QtBot, qapp: QApplication, context: C
         wrong = [(type(w).__name__, w.text() if hasattr(w, "text") else "", cut(w)) for w in of(page) if cut(w) or (sticks_out(w) and page.isAncestorOf(w))]
         assert wrong == [] and page.size().width() == 924
         assert page.result.table.horizontalHeader().length() <= page.result.table.viewport().width()
+        page.result.tabs.setCurrentIndex(1)
+        QApplication.processEvents()
+        qtbot.waitUntil(lambda: bool(page.result.pictures.pairs._images) and not page.busy(), timeout=WAIT)
+        assert len(page.result.pictures.pairs._images) < 20  # only what is on screen
     finally:
         theme.apply(qapp, "light")
-        qapp.setStyleSheet("")
 
 
 def test_a_real_evaluation(qtbot: QtBot, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-@pytest.mark.parametrize("sharding", ["ddp", "fsdp2"])
+@pytest.mark.parametrize("sharding", ["ddp", pytest.param("fsdp2", marks=pytest.mark.slow)])
 def test_two_processes_give_the_curve_of_one(world: Path, sharding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMMONART_HOME", str(world / "home"))
     # an odd batch over two processes, shapes that differ, parts of different numbers

@@ -109,6 +109,7 @@ def test_the_card_tells_licences_and_counts() -> None:
     assert all(s.license in told and s.creator in told for s in STYLES) and "license: apache-2.0" in told and "281,600 samples" in told
 
 
+@pytest.mark.slow
 def test_the_denoiser_is_trained_by_the_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All stages on two things, from the exported pictures and the preset to a model folder whose header names what taught it."""
     monkeypatch.setattr(export, "CAPTIONS", {"white": 1, "coloured": 1})
