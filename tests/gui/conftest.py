@@ -59,7 +59,7 @@ def open_program(qtbot: QtBot, qapp: QApplication, tmp_path: Path, monkeypatch: 
 
     def shut(whole: Application, *, leave_working: bool = False) -> None:
         opened.remove(whole)
-        for page in whole.window.pages.values():
+        for page in list(whole.window.pages.values()):  # Ctrl+K may still be building some
             for part in (page, getattr(page, "compose", None)):
                 background = getattr(part, "background", None)
                 if background is not None:

@@ -28,7 +28,7 @@ def train_tokenizer(folder: Path):
     from transformers import PreTrainedTokenizerFast
 
     if (folder / "tokenizer_config.json").is_file():  # the last file written: it was finished before
-        return PreTrainedTokenizerFast.from_pretrained(folder)
+        return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
