@@ -63,6 +63,7 @@ class Runner:
         self._key: tuple[Any, ...] = ()
         self._limit: dict[str, int] = {}  # batch key -> micro-batch that was found to fit
         self._checked = 0.0
+        self._told_paused = False  # whoever heard of a pause also hears of its end
         self._teller = Teller(say)
         self._clock = Clock()
         self._seal = Seal(options.provenance, self._teller.unsigned)
@@ -103,6 +104,7 @@ class Runner:
                 rows, batch = future.result() if future else self._feed()
                 if rows:
                     idle = False
+                    self._tell_resumed()
                     # On a CPU the stages would fight for the same cores: there they take turns, and only files overlap.
                     b = self._backend
                     painter.threaded = b is None or not b.tight and (b.name == "fake" or b.device != "cpu")
@@ -176,15 +178,24 @@ class Runner:
         for row in self.ledger.page(state="running", limit=10_000):
             settle(self.ledger, row.id, self.name)
 
+    def _tell_resumed(self) -> None:
+        """A pause that ended while something else was being done."""
+        if self._told_paused:
+            self._told_paused = False
+            self.say(events.Resumed())
+
     def _wait_while_paused(self) -> bool:
         paused, error = self.ledger.paused()
         if not paused:
+            self._tell_resumed()
             return False
+        self._told_paused = True
         self.say(events.Paused(error=error))
         while not self._quit.is_set() and self.ledger.paused()[0]:
             self._hear()
             self._quit.wait(CHECK_SECONDS)
         if not self._quit.is_set():
+            self._told_paused = False
             self.say(events.Resumed())
         return True
 
@@ -357,11 +368,12 @@ class Runner:
                 break
             if not told:
                 self.say(events.Paused(error=error))
-                told = True
+                told = self._told_paused = True
             if self._release.is_set():
                 raise Abandon
             time.sleep(CHECK_SECONDS)
         if told:
+            self._told_paused = False
             self.say(events.Resumed())
         if self._release.is_set():
             raise Abandon
