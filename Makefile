@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint unit slow e2e stress fuzz bench parity mini evaluate translations screenshots clean
+.PHONY: install demo test lint unit slow e2e stress fuzz bench speed parity mini evaluate translations screenshots clean
 
 install: $(STAMP)
 
@@ -53,6 +53,12 @@ parity: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.queue
 	$(BIN)/python benchmarks/parity.py
+
+# pictures per second against diffusers and how they grow, memory plans against measured peaks, the first picture: some 15 minutes, on a quiet machine
+speed: $(STAMP)
+	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.cold
 
 # the bundled model again from nothing: some two hours on two cores
 mini: $(STAMP)

@@ -25,6 +25,12 @@ class Clock:
             with self._lock:
                 self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - began
 
+    def add(self, seconds: dict[str, float]) -> None:
+        """What another clock counted."""
+        with self._lock:
+            for stage, more in seconds.items():
+                self._seconds[stage] = self._seconds.get(stage, 0.0) + more
+
     def take(self) -> dict[str, float]:
         """The seconds so far, rounded to milliseconds; counting starts anew."""
         with self._lock:

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.stepcache import Middle
+
 
 @dataclass(frozen=True, kw_only=True)
 class DiTConfig:
@@ -248,14 +250,15 @@ class DiT(nn.Module):
         self.proj_out = nn.Linear(config.width, config.patch_size**2 * config.out_channels)
         self._places: dict[tuple[Any, ...], Tensor] = {}
 
-    def captions(self, features: Sequence[Tensor]) -> list[CaptionGroup]:
+    def captions(self, features: Sequence[Tensor], projected: dict[int, list[tuple[Tensor, Tensor]]] | None = None) -> list[CaptionGroup]:
         """Cross-attention keys and values of every layer, once for all steps.
 
         ``features`` holds one ``[tokens, caption_channels]`` tensor a row, of any lengths, in row order; rows that
         are the same object share one computation. Neighbouring rows of equal length form a group. Each caption is
-        projected alone, so its keys and values do not depend on its neighbours.
+        projected alone, so its keys and values do not depend on its neighbours. ``projected`` keeps what is computed
+        for another call with the same objects, which the caller must keep alive as long.
         """
-        projected: dict[int, list[tuple[Tensor, Tensor]]] = {}
+        projected = {} if projected is None else projected
         for feature in features:
             if id(feature) not in projected:
                 y = self.caption_projection(feature[None].to(self.proj_out.weight.dtype))
@@ -283,7 +286,7 @@ class DiT(nn.Module):
         return self._places[key]
 
     def forward(self, latents: Tensor, timesteps: Tensor, captions: Sequence[CaptionGroup],
-                resolution: Tensor | None = None, aspect: Tensor | None = None) -> Tensor:
+                resolution: Tensor | None = None, aspect: Tensor | None = None, *, middle: Middle | None = None) -> Tensor:
         """Predict noise (or v) and learned variance.
 
         Args:
@@ -291,6 +294,7 @@ class DiT(nn.Module):
             timesteps: ``[n]``, one per row.
             captions: from ``captions()``, covering rows 0 to n.
             resolution, aspect: ``[n, 2]`` pixels (height, width) and ``[n, 1]``, for ``use_additional_conditions``.
+            middle: which blocks may be left out here, and what stands in for them; None: all are run.
 
         Returns:
             ``[n, out_channels, height, width]`` in the dtype of the weights.
@@ -302,8 +306,20 @@ class DiT(nn.Module):
         x = x + self._positions(height, width, x)
         embedded = self.adaln_single.emb(timesteps, resolution, aspect)
         modulation = self.adaln_single.linear(F.silu(embedded)).unflatten(-1, (6, -1))
-        for layer, block in enumerate(self.transformer_blocks):
-            x = block(x, modulation, [(g.start, g.stop, g.keys[layer], g.values[layer]) for g in captions])
+
+        def run(x: Tensor, start: int, stop: int) -> Tensor:
+            for layer in range(start, stop):
+                x = self.transformer_blocks[layer](x, modulation, [(g.start, g.stop, g.keys[layer], g.values[layer]) for g in captions])
+            return x
+
+        depth = len(self.transformer_blocks)
+        if middle is None:
+            x = run(x, 0, depth)
+        else:
+            first, stop = min(middle.first, depth), min(middle.stop, depth)
+            x = run(x, 0, first)
+            x = middle.through(x, lambda x: run(x, first, stop))
+            x = run(x, stop, depth)
         shift, scale = (self.scale_shift_table[None] + embedded[:, None])[:, :, None].unbind(1)
         x = self.proj_out(torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=1e-6), 1 + scale))
         x = x.reshape(n, height, width, patch, patch, -1)

@@ -20,13 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from engine.checkpoint.layout import ModelFolder, identify
-from engine.checkpoint.library import find_all, recall
+from engine.checkpoint.library import find_all, open_model, recall
 from engine.checkpoint.machine import nvidia_gpus, ram_bytes
 from engine.contract.disk import bytes_in
 from engine.contract.errors import CommonArtError, Phrase
 from engine.contract.request import ImageRequest
 from engine.home import home
-from engine.memory import SIZES, needs, plan
+from engine.memory import SIZES, needs, on_cpu, plan
+from engine.planner import batch_size
+from engine.probe import read as read_probes
+from engine.probe import this_machine
 from engine.program import Parser, phrase, run_program
 
 Check = dict[str, Any]
@@ -236,9 +239,9 @@ def models() -> Iterator[Check]:
         yield _check("bundled-model", label, "missing", name, Phrase("It is damaged ({reason}): install CommonArt Desktop again", reason=_short(e)))
 
 
-def memory_plans() -> Iterator[Check]:
-    """How the largest model here would be run on the cards that people have, by ``engine.memory``."""
-    largest: tuple[int, ModelFolder] | None = None
+def _largest() -> ModelFolder | None:
+    """The largest model here that PyTorch runs."""
+    found: tuple[int, ModelFolder] | None = None
     for one in find_all():
         try:
             parts = {k: Path(v) for k, v in recall(one.path).items() if k in ("text_encoder", "vae") and Path(v).is_dir()}
@@ -246,20 +249,49 @@ def memory_plans() -> Iterator[Check]:
             need = needs(model, "bf16") if model.layout != "onnx" else None
         except CommonArtError:
             continue
-        if need and (largest is None or need.denoiser + need.encoder > largest[0]):
-            largest = need.denoiser + need.encoder, model
-    if largest is None:
+        if need and (found is None or need.denoiser + need.encoder > found[0]):
+            found = need.denoiser + need.encoder, model
+    return found[1] if found else None
+
+
+def _planned(title: Phrase, name: str, model: ModelFolder, limit: int) -> Check:
+    """How ``model`` would be run in bf16 on a graphics card with ``limit`` bytes."""
+    found = plan(model, "bf16", limit, model.own_side, model.own_side, main=ram_bytes())
+    places = {"cpu": Phrase("The text encoder works in main memory"), "int8": Phrase("The text encoder works in 8 bits")}
+    advice = Phrase("Not even one picture fits") if not found.batch else places.get(found.encoder) or (
+        Phrase("Denoiser and decoder take turns") if found.in_turn else None)
+    return _check(name, title, "ok" if found.batch else "warning", f"bf16, {model.own_side} px, × {found.batch}, {size(found.peak)}", advice)
+
+
+def memory_plans(torch: Any = None, wanted: ModelFolder | None = None) -> Iterator[Check]:
+    """How ``wanted``, else the largest model here, would be run on the cards that people have, and on this machine, by ``engine.memory``."""
+    model = wanted or _largest()
+    if model is None or model.layout == "onnx":
         return
-    model = largest[1]
     for gigabytes in SIZES:
-        found = plan(model, "bf16", gigabytes * 10**9, model.own_side, model.own_side)
-        advice = Phrase("Not even one picture fits") if not found.batch else Phrase("The text encoder works in main memory") if found.encoder == "cpu" else (
-            Phrase("Denoiser and decoder take turns") if found.in_turn else None)
-        yield _check(f"memory-{gigabytes}", Phrase("{model} in {size} GB", model=model.name, size=gigabytes), "ok" if found.batch else "warning",
-                     f"bf16, {model.own_side} px, × {found.batch}, {size(found.peak)}", advice)
+        yield _planned(Phrase("{model} in {size} GB", model=model.name, size=gigabytes), f"memory-{gigabytes}", model, gigabytes * 10**9)
+    label = Phrase("{model} on this machine", model=model.name)
+    if torch is not None and torch.cuda.is_available():
+        yield _planned(label, "memory-here", model, int(torch.cuda.get_device_properties(0).total_memory))
+        return
+    lanes = torch.get_num_threads() if torch is not None else os.cpu_count() or 1
+    pictures = batch_size((model.own_side // model.multiple) ** 2, "cpu")
+    need, ram = on_cpu(model, "fp32", model.own_side, model.own_side, pictures, lanes=lanes)["peak"], ram_bytes()
+    little = ram is not None and need > ram
+    yield _check("memory-here", label, "warning" if little else "ok", f"CPU, fp32, {model.own_side} px, × {pictures}, {size(need)}", Phrase(
+        "There are only {size} of memory: it would be slow or be stopped by the system", size=size(ram or 0)) if little else None)
 
 
-# ------------------------------------------------------------------------------------------------------------------
+def compiled() -> Iterator[Check]:
+    """What `commonart bench --probe`, or a failed compilation, found out about running the denoiser."""
+    for key, found in read_probes().items():
+        if not key.startswith(this_machine()):
+            continue  # a data folder may be shared by machines
+        failed = str(found.get("failed") or "")
+        ratio = found.get("ratio")
+        value = f"{found.get('choice')}, × {ratio:.2f}, {found.get('when')}" if isinstance(ratio, float) else f"{found.get('choice')}, {found.get('when')}"
+        yield _check("compiled", Phrase("Denoiser compiled: {what}", what=key.partition(" | ")[2]), "warning" if failed else "ok", value, Phrase(
+            "It failed ({reason}). To try again: {command}", reason=failed[:200], command="commonart bench --probe") if failed else None)
 
 
 def _guarded(name: str, checks: Callable[[], Iterator[Check]]) -> list[Check]:
@@ -274,8 +306,8 @@ def _guarded(name: str, checks: Callable[[], Iterator[Check]]) -> list[Check]:
     return done
 
 
-def examine() -> list[Check]:
-    """Every check, in the order to show them."""
+def examine(wanted: ModelFolder | None = None) -> list[Check]:
+    """Every check, in the order to show them; memory plans of ``wanted`` instead of the largest model."""
     checks = [_check("python", Phrase("Python"), "ok", f"{platform.python_version()}, {platform.platform()}")]
     line, torch = library("torch", "PyTorch", "torch", extra=_torch_build)
     checks.append(line)
@@ -290,7 +322,8 @@ def examine() -> list[Check]:
     checks += _guarded("data-folder", data_folder)
     checks += _guarded("text-cache", lambda: iter([text_cache()]))
     checks += _guarded("models", models)
-    checks += _guarded("memory", memory_plans)
+    checks += _guarded("memory", lambda: memory_plans(torch, wanted))
+    checks += _guarded("compiled", compiled)
     threads = torch.get_num_threads() if torch is not None else os.cpu_count() or 1
     checks.append(_check("threads", Phrase("Threads"), "ok", f"{threads} / {os.cpu_count() or 1}"))
     ram = ram_bytes()
@@ -302,8 +335,12 @@ def examine() -> list[Check]:
 
 def work(argv: list[str]) -> dict[str, Any]:
     """``{"checks": [...]}``."""
-    Parser(prog="python -m engine.doctor", description=__doc__).parse_args(argv)
-    return {"checks": examine()}
+    parser = Parser(prog="python -m engine.doctor", description=__doc__)
+    parser.add_argument("--model")
+    parser.add_argument("--text-encoder")
+    parser.add_argument("--vae")
+    args = parser.parse_args(argv)
+    return {"checks": examine(open_model(args.model, args.text_encoder, args.vae) if args.model else None)}
 
 
 if __name__ == "__main__":

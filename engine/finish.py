@@ -6,33 +6,19 @@ import os
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
-from engine import pipeline
 from engine.backends import Backend
 from engine.clock import Clock
 from engine.contract import events
-from engine.contract.errors import CommonArtError, EngineError, LedgerError, NotFinite, OutOfMemory, OutputError
+from engine.contract.errors import CommonArtError, LedgerError, OutputError
 from engine.contract.queue import Ledger, Row
-from engine.contract.request import ImageRequest
+from engine.develop import Batch, develop, known
 from engine.output.save import Made, save, settle
 from engine.provenance.seal import Seal
 from engine.stages import Pool
-from engine.vocabulary import vocabulary_of
 
 WRITERS = min(4, max(2, (os.cpu_count() or 2) // 2))
-
-
-@dataclass
-class Batch:
-    """Rows that are made together."""
-
-    rows: list[Row]
-    requests: list[ImageRequest]  # sizes settled, in the order of rows
-    features: dict[str, Any]
-    size: int  # rows denoised together, copies for a replay included
-    index: int = 0  # of the first row among them
 
 
 class Finisher:
@@ -58,39 +44,23 @@ class Finisher:
 
     def decode(self, backend: Backend, item: tuple[Batch, Any]) -> None:
         """Latents to pixels, and on to the writers."""
-        batch, latents = item
-        try:
-            with self._clock("decode"):
-                pixels = pipeline.paint(backend, latents)
-        except NotFinite as e:
-            if len(batch.rows) == 1:
-                self.fail(batch.rows, e)
-                return
-            for i, row in enumerate(batch.rows):  # only the broken ones fail
-                self.decode(backend, (Batch([row], [batch.requests[i]], batch.features, batch.size, batch.index + i), latents[i:i + 1]))
-            return
-        except OutOfMemory as e:
-            if backend.tight or backend.device == "cpu":
-                self.fail(batch.rows, e)
-            else:  # even tiled: made again, with the denoiser off the device while decoding
+        for one in develop(backend, *item, self._clock, self._debug):
+            if isinstance(one, Made):
+                self.take(one)
+            elif one.error is not None:
+                self.fail(one.rows, one.error)
+            else:
                 self.squeeze = True
-                self.ledger.put_back([r.id for r in batch.rows])
-            return
-        except CommonArtError as e:
-            self.fail(batch.rows, e)
-            return
-        except Exception as e:
-            if self._debug:
-                traceback.print_exc()
-            self.fail(batch.rows, EngineError(why=f"{type(e).__name__}: {e}"))
-            return
-        words = vocabulary_of(backend.folder.root)
-        device = {"backend": backend.name, "device": backend.device, "dtype": backend.dtype, "libraries": backend.libraries()}
-        for i, (row, request) in enumerate(zip(batch.rows, batch.requests, strict=True)):
-            made = Made(row=row, request=replace(request, model=backend.folder.name), pixels=pixels[i], model=backend.folder.name,
-                        hashes=backend.hashes, loras=backend.loras, backend=device, batch=(batch.size, batch.index + i),
-                        unknown_words=words.unknown(request.prompt) if words else [], cut=batch.features[request.prompt].cut)
-            self._pool.submit(self._write, made)
+                self.ledger.put_back([r.id for r in one.rows])
+
+    def take(self, made: Made) -> None:
+        """To the writers; waits while they have too much in hand."""
+        self._pool.submit(self._write, made)
+
+    @property
+    def busy(self) -> int:
+        """Pictures that are not written yet."""
+        return self._pool.busy
 
     def _write(self, made: Made) -> None:
         row = made.row
@@ -107,7 +77,7 @@ class Finisher:
         except Exception as e:  # an error of ours must not fall on the next picture
             if self._debug:
                 traceback.print_exc()
-            self.fail([row], EngineError(why=f"{type(e).__name__}: {e}"))
+            self.fail([row], known(e))
             return
         if report is not None:
             self.say(events.Saved(image=row.id, report=report | {"job": row.job}))

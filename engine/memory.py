@@ -7,19 +7,32 @@ there. If denoiser and decoder do not fit together either, they take turns too.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.weights import read_header, weight_files
 
 SIZES = (8, 12, 16, 24)  # GB of the graphics cards that people have
 WIDTH = {"fp32": 4, "bf16": 2, "fp16": 2}
+STORED = {"fp32": "F32", "bf16": "BF16", "fp16": "F16"}  # the names safetensors has for them
 RESERVE = 0.06  # of the memory: kernels, the allocator's holes, the desktop's share
-#: tensors as large as ``[rows, tokens, width]`` that are alive at the denoiser's peak: input, residual, norm, modulation, the four-fold
-#: inner layer before and after its activation
-ALIVE = 14
-#: full-size maps of the decoder's second width that are alive at its peak
-MAPS = 3
+#: tensors as large as ``[rows, tokens, width]`` that are alive at the denoiser's peak, in a block's second half: its input, the residual,
+#: query and output of both attentions and the parts by caption length (5), norm and modulation (2), the four-fold inner layer before and
+#: after its activation (8); counted with a dispatch mode over the real module
+ALIVE = 16
+#: full-size maps of the decoder's second width that are alive at its peak: input, norm, activation, and the convolution's own copies of what
+#: goes in and what comes out
+MAPS = 5
+#: bytes that each computing thread's matrix library keeps for packing
+WORKSPACE = 6 << 20
+#: On a CPU tensors under 32 MiB come from the C library's heap, and the holes that tensors of other sizes leave in it are not given back;
+#: larger ones are mapped one by one and vanish when they are freed
+HEAP, HOLES = 32 << 20, 0.6
+SCALES = 600 << 20  # what an int8 language model has besides half its 16-bit weights: embeddings' other half, one layer in 16 bits, scales
+KEPT = 3 << 30  # of main memory: the system, the program, and its libraries
+SKIPPED = ("lm_head.", "encoder.conv_", "encoder.down_blocks.", "encoder.mid_block.", "quant_conv.")  # tensors that are never loaded, by part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +42,7 @@ class Plan:
     limit: int
     peak: int
     batch: int  # pictures denoised together, at most; 0: not even one fits
-    encoder: str  # "device": there while encoding; "cpu": in main memory
+    encoder: str  # "device": there while encoding; "int8": there in 8 bits; "cpu": in main memory
     in_turn: bool  # denoiser and decoder are not on the device together
 
 
@@ -43,13 +56,13 @@ class Needs:
 
 
 def needs(model: ModelFolder, dtype: str) -> Needs:
-    """Weights by part, from the headers. A language model above 4 GiB is run in 16 bits whatever ``dtype`` is.
+    """Weights by part, from the headers, without tensors that pictures do not need. A language model above 4 GiB is run in 16 bits whatever ``dtype`` is.
 
     Raises:
         BrokenWeights, NeedsConversion
     """
     def count(part: str) -> tuple[int, int]:
-        entries = [e for file in weight_files(getattr(model, part)) for e in read_header(file).values()]
+        entries = [e for file in weight_files(getattr(model, part)) for name, e in read_header(file).items() if not name.startswith(SKIPPED)]
         numbers = 0
         for entry in entries:
             n = 1
@@ -78,12 +91,77 @@ def decoding(model: ModelFolder, dtype: str, width: int, height: int) -> int:
     return WIDTH[dtype] * MAPS * width * height * int(channels[min(1, len(channels) - 1)])
 
 
-def plan(model: ModelFolder, dtype: str, limit: int, width: int, height: int, *, most: int = 32) -> Plan:
-    """The best way to run ``model`` within ``limit`` bytes of a device that is not the main memory."""
+def holes(model: ModelFolder, dtype: str, width: int, height: int, pictures: int) -> int:
+    """Bytes of the heap that lie idle at the denoiser's peak on a CPU, where one thread works on ``pictures``: half of what is alive is as
+    large as ``[rows, tokens, width]``, half four times that."""
+    config = model.denoiser_config
+    wide = int(config.get("num_attention_heads") or 16) * int(config.get("attention_head_dim") or 72)
+    unit = WIDTH[dtype] * 2 * pictures * (width // model.multiple) * (height // model.multiple) * wide
+    return int(sum(HOLES * ALIVE / 2 * unit for block in (unit, 4 * unit) if block < HEAP))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loading:
+    """Resident bytes of one part on a CPU: at the worst moment of loading, and from then on."""
+
+    peak: int
+    after: int
+
+
+def loading(folder: Path, dtype: str, *, copied: bool = False) -> Loading:
+    """Weights in the dtype of their file stay in its memory map and become resident when they are first used; others are copied, file by
+    file, and each file's map is resident until all of it is. ``copied``: always so. Tensors nobody asks for are never read.
+
+    Raises:
+        BrokenWeights, NeedsConversion
+    """
+    done = peak = 0
+    for file in weight_files(folder):
+        entries = [e for name, e in read_header(file).items() if not name.startswith(SKIPPED)]
+        stored = sum(e.stop - e.start for e in entries)
+        wanted = sum(math.prod(e.shape) for e in entries) * WIDTH[dtype]
+        done += wanted
+        peak = max(peak, done + (0 if not copied and all(e.dtype == STORED[dtype] for e in entries) else stored))
+    return Loading(peak=peak, after=done)
+
+
+def on_cpu(model: ModelFolder, dtype: str, width: int, height: int, pictures: int, *, lanes: int, tokens: int | None = None) -> dict[str, int]:
+    """Bytes above the loaded libraries at the worst moment of each stage on a CPU, where parts stay: load, encode, denoise, decode, and peak.
+
+    ``lanes`` threads share the pictures of a micro-batch; ``tokens`` is the longest caption, else the most the model reads.
+    Weights' files are taken as examined before. Equal to what was measured within 10 %: `python -m benchmarks.memory`.
+
+    Raises:
+        BrokenWeights, NeedsConversion
+    """
+    stored = sum(e.stop - e.start for file in weight_files(model.text_encoder) for e in read_header(file).values())
+    text_dtype = "bf16" if stored > 4 << 30 and dtype == "fp32" else dtype
+    denoiser, text, vae = loading(model.denoiser, dtype), loading(model.text_encoder, text_dtype), loading(model.vae, dtype, copied=True)
+    lazy = denoiser.peak == denoiser.after  # in its file's dtype: nothing of it is resident before the first step
+    at_first = 0 if lazy else denoiser.after
+    work = lanes * WORKSPACE
+    busy = min(lanes, pictures)
+    idle = busy * holes(model, dtype, width, height, -(-pictures // busy))
+    found = {"load": max(0 if lazy else denoiser.peak, at_first + vae.peak),
+             "encode": at_first + vae.after + text.peak + work,
+             "denoise": denoiser.after + vae.after + text.after + drawing(model, dtype, width, height, pictures, tokens) + idle + work,
+             "decode": denoiser.after + vae.after + text.after + busy * decoding(model, dtype, width, height) + work}
+    return found | {"peak": max(found.values())}
+
+
+def plan(model: ModelFolder, dtype: str, limit: int, width: int, height: int, *, most: int = 32, main: int | None = None) -> Plan:
+    """The best way to run ``model`` within ``limit`` bytes of a device that is not the main memory.
+
+    A language model that does not fit there works in main memory, with the very same features; where even that has no room (``main``
+    bytes; None: enough) it works on the device in 8 bits, if it fits so and is a plain Llama.
+    """
     room = int(limit * (1 - RESERVE))
     need = needs(model, dtype)
     decode = decoding(model, dtype, width, height)
+    small = need.encoder // 2 + SCALES  # embeddings stay in 16 bits: they are a few per cent
     encoder = "device" if need.encoder <= room else "cpu"
+    if encoder == "cpu" and main is not None and need.encoder + KEPT > main and small <= room and model.text_config.get("model_type") == "llama":
+        encoder = "int8"
 
     def largest(beside: int) -> int:
         one = drawing(model, dtype, width, height, 1)
@@ -93,5 +171,5 @@ def plan(model: ModelFolder, dtype: str, limit: int, width: int, height: int, *,
     batch = largest(0 if in_turn else need.vae)
     beside = 0 if in_turn else need.vae
     peak = max(need.denoiser + beside + drawing(model, dtype, width, height, max(1, batch)),
-               need.vae + decode + (0 if in_turn else need.denoiser), need.encoder if encoder == "device" else 0)
+               need.vae + decode + (0 if in_turn else need.denoiser), need.encoder if encoder == "device" else small if encoder == "int8" else 0)
     return Plan(limit=limit, peak=peak, batch=batch, encoder=encoder, in_turn=in_turn)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
-from engine.backends import Backend
+from engine.backends import Backend, Predict
 from engine.checkpoint.layout import ModelFolder
+from engine.contract.course import Course
 from engine.contract.errors import BadValue, OutOfMemory, Phrase
 from engine.contract.request import ImageRequest
 from engine.denoise import OnStep, denoise
-from engine.presets import guided_at, steps_of
+from engine.presets import Preset, course_of
 
 T = TypeVar("T")
 
 
-def settle(request: ImageRequest, folder: ModelFolder) -> ImageRequest:
-    """The request with the model's own size where none was asked for.
+def settle(request: ImageRequest, folder: ModelFolder, backend: Backend | None = None) -> ImageRequest:
+    """The request with the model's own size where none was asked for and, for a ``backend``, with what its preset stands for there.
 
     Raises:
         BadValue: the size does not fit the model's patches.
@@ -30,7 +32,18 @@ def settle(request: ImageRequest, folder: ModelFolder) -> ImageRequest:
             near = max(folder.multiple, round(side / folder.multiple) * folder.multiple)
             raise BadValue(name=name, value=side, why=Phrase(
                 "with {model} it must be a multiple of {multiple}, such as {near}", model=folder.name, multiple=folder.multiple, near=near))
-    return dataclasses.replace(request, width=width, height=height)
+    request = dataclasses.replace(request, width=width, height=height)
+    course = course_of(request, backend) if backend else None
+    return dataclasses.replace(request, preset_did=course.to_dict()) if course else request
+
+
+def together(request: ImageRequest, backend: Backend, fitting: int) -> int:
+    """How many such pictures a micro-batch should hold where ``fitting`` could be guided at once.
+
+    Twice as many where guided predictions are made in halves: neither half then has more rows than fit.
+    """
+    course = course_of(request, backend) if request.guidance > 1 else None
+    return 2 * fitting if course and course.halves else fitting
 
 
 def texts_of(requests: Iterable[ImageRequest]) -> list[str]:
@@ -43,25 +56,39 @@ def encode(backend: Backend, requests: Sequence[ImageRequest], upcoming: Callabl
     return backend.encode(texts_of(requests), upcoming)
 
 
-def draw(backend: Backend, requests: Sequence[ImageRequest], features: dict[str, Any], on_step: OnStep | None = None) -> Any:
-    """Denoised latents, one row a request. All requests share size, steps and sampler. ``on_step`` sees the first lane's rows."""
+def draw(backend: Backend, requests: Sequence[ImageRequest], features: dict[str, Any], on_step: OnStep | None = None,
+         preset: Preset | None = None) -> Any:
+    """Denoised latents, one row a request. All requests share size, steps, sampler and preset. ``on_step`` sees the first lane's rows.
+
+    ``preset`` stands in for the one that the requests name: a definition of one's own, to be measured.
+    """
     lanes = backend.lanes(len(requests))
+    course = course_of(requests[0], backend, preset)
 
     def share(lane: int, some: Sequence[ImageRequest]) -> Any:
         first = some[0]
         seeds = [r.seed for r in some]
         noise = backend.noise(seeds, first.width or 0, first.height or 0)
-        steps = steps_of(first.preset, first.steps)
-        sampler = backend.sampler(first.sampler, steps, seeds)
-        predict = backend.predictor(some, features)
-        guided = [first.guidance <= 1 or guided_at(first.preset, n, len(sampler.timesteps)) for n in range(len(sampler.timesteps))]
-        if not all(guided):  # one prediction a step, so the steps can be counted off
-            plain = backend.predictor([dataclasses.replace(r, guidance=1) for r in some], features)
-            turns = iter([predict if on else plain for on in guided])
-            predict = lambda latents, timestep: next(turns)(latents, timestep)  # noqa: E731
+        if course is None:
+            sampler, predict = backend.sampler(first.sampler, first.steps, seeds), backend.predictor(some, features)
+        else:
+            sampler = backend.sampler(first.sampler, course.steps, seeds, course.timesteps)
+            predict = backend.predictor(some, features, course) if "course" in backend.levers else _along(course, backend, some, features)
         return denoise(predict, sampler, noise, on_step if lane == 0 and on_step else lanes.check)
 
     return backend.join(lanes.map(share, requests))
+
+
+def _along(course: Course, backend: Backend, requests: Sequence[ImageRequest], features: dict[str, Any]) -> Predict:
+    """Guidance in a part of the predictions only, for a backend whose predictors know nothing of it."""
+    guided = backend.predictor(requests, features)
+    plain = backend.predictor([dataclasses.replace(r, guidance=1) for r in requests], features)
+    turns = itertools.count()
+
+    def predict(latents: Any, timestep: float) -> Any:
+        return (guided if course.guided[0] <= next(turns) < course.guided[1] else plain)(latents, timestep)
+
+    return predict
 
 
 def with_less_memory(attempt: Callable[[Sequence[ImageRequest]], list[T]], requests: Sequence[ImageRequest], backend: Backend,

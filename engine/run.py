@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,64 +14,31 @@ from engine import pipeline
 from engine.backends import Backend, open_backend
 from engine.checkpoint.library import open_model
 from engine.checkpoint.lora import open_lora
-from engine.clock import Clock
 from engine.contract import events
 from engine.contract.errors import CommonArtError, DiskFull, EngineError, LedgerError, OutOfMemory
 from engine.contract.queue import Ledger, Row
 from engine.contract.request import ImageRequest
-from engine.finish import Batch, Finisher
+from engine.develop import Batch, batch_of, known, micro_batch, settled
+from engine.drain import CHECK_SECONDS, LOW_DISK, Drain, Options
 from engine.output.preview import write_preview
-from engine.output.save import check_room, settle
-from engine.planner import batch_size, choose
-from engine.provenance.policy import Policy
-from engine.provenance.seal import Seal
+from engine.output.save import check_room
+from engine.planner import choose
 from engine.stages import Stage
-from engine.tell import Teller
-
-CHECK_SECONDS = 0.1  # how often pause and cancel are looked for: seldom enough to cost nothing
-LOW_DISK = int(os.environ.get("COMMONART_MIN_FREE_MB", "200")) << 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    device: str = "auto"
-    kind: str = "auto"
-    batch_size: int | None = None
-    memory: int | None = None  # bytes of the device that the model may use
-    replay: tuple[int, ...] | None = None  # (rows, index): see recipe.build
-    preview: int = 0
-    until_empty: bool = False
-    debug: bool = False
-    provenance: Policy = field(default_factory=Policy)
 
 
 class Abandon(Exception):
     """Leave this micro-batch: quit, release, or nobody wants it any more."""
 
 
-class Runner:
+class Runner(Drain):
     """One worker on one device; ``run`` returns when it is told to quit or, if so asked, when nothing is left."""
 
     def __init__(self, ledger: Ledger, name: str, options: Options, say: Callable[[events.Event], None]) -> None:
-        self.ledger, self.name, self.options, self.say = ledger, name, options, say
-        self._quit = threading.Event()
-        self._release = threading.Event()
+        super().__init__(ledger, name, options, say)
         self._backend: Backend | None = None
         self._key: tuple[Any, ...] = ()
         self._limit: dict[str, int] = {}  # batch key -> micro-batch that was found to fit
         self._checked = 0.0
-        self._told_paused = False  # whoever heard of a pause also hears of its end
-        self._teller = Teller(say)
-        self._clock = Clock()
-        self._seal = Seal(options.provenance, self._teller.unsigned)
-        self._finisher = Finisher(ledger, name, say, self._clock, self._seal, self._quit, options.debug)
-
-    def command(self, command: str) -> None:
-        """``quit`` or ``release``, from any thread."""
-        if command == "quit":
-            self._quit.set()
-        elif command == "release":
-            self._release.set()
 
     # the loop -----------------------------------------------------------------------------------------------------
 
@@ -128,7 +92,7 @@ class Runner:
                 if ahead:  # what it claimed is put back with the rest
                     ahead.exception()
                     ahead = None
-                self._hold(e, painter)
+                self._hold(e, painter.drain)
         if ahead and not ahead.exception():
             self.ledger.put_back([r.id for r in ahead.result()[0]])
 
@@ -143,13 +107,6 @@ class Runner:
         except Exception:
             return rows, None  # _work meets it again, where it is dealt with
 
-    def _hear(self) -> None:
-        command = self.ledger.take_command(self.name)
-        if command:
-            self.command(command)
-        if self._release.is_set():
-            self._drop()
-
     def _drop(self) -> None:
         self._release.clear()
         if self._backend is not None:
@@ -160,44 +117,6 @@ class Runner:
 
             gc.collect()
         self.say(events.Released())
-
-    def _hold(self, error: CommonArtError, painter: Stage[tuple[Batch, Any]]) -> None:
-        """The ledger itself cannot be written: hold still until it can, then put back what is ours."""
-        self.say(events.Paused(error=error.to_wire()))
-        while not self._quit.wait(1.0):
-            try:
-                painter.drain()
-                self._finisher.drain()
-                self._put_back_mine()
-                self.say(events.Resumed())
-                return
-            except CommonArtError:
-                continue
-
-    def _put_back_mine(self) -> None:
-        for row in self.ledger.page(state="running", limit=10_000):
-            settle(self.ledger, row.id, self.name)
-
-    def _tell_resumed(self) -> None:
-        """A pause that ended while something else was being done."""
-        if self._told_paused:
-            self._told_paused = False
-            self.say(events.Resumed())
-
-    def _wait_while_paused(self) -> bool:
-        paused, error = self.ledger.paused()
-        if not paused:
-            self._tell_resumed()
-            return False
-        self._told_paused = True
-        self.say(events.Paused(error=error))
-        while not self._quit.is_set() and self.ledger.paused()[0]:
-            self._hear()
-            self._quit.wait(CHECK_SECONDS)
-        if not self._quit.is_set():
-            self._told_paused = False
-            self.say(events.Resumed())
-        return True
 
     def _claim(self) -> list[Row]:
         def pick(rows: Sequence[Row]) -> list[Row]:
@@ -236,34 +155,26 @@ class Runner:
         except (DiskFull, LedgerError):
             raise
         except Exception as e:
-            known = isinstance(e, CommonArtError)
-            if self.options.debug and not known:
+            ours = isinstance(e, CommonArtError)
+            if self.options.debug and not ours:
                 traceback.print_exc()
-            if len(rows) > 1 and (not known or isinstance(e, OutOfMemory)):  # find the one that cannot be made
+            if len(rows) > 1 and (not ours or isinstance(e, OutOfMemory)):  # find the one that cannot be made
                 for row in rows:
                     self._work([row], None, painter)
             else:
-                self._finisher.fail(rows, e if isinstance(e, CommonArtError) else EngineError(why=f"{type(e).__name__}: {e}"))
+                self._finisher.fail(rows, known(e))
 
     def _prepare(self, rows: list[Row]) -> Batch | None:
         """Load the model if it is another one, settle sizes, look up or encode captions."""
         backend = self._load(rows[0].request)
-        requests: list[ImageRequest] = []
-        kept: list[Row] = []
-        for row in rows:
-            try:
-                requests.append(pipeline.settle(row.request, backend.folder))
-                kept.append(row)
-            except CommonArtError as e:
-                self._finisher.fail([row], e)
+        kept, requests, wrong = settled(rows, backend)
+        for one in wrong:
+            self._finisher.fail(one.rows, one.error or EngineError(why="?"))
         if not kept:
             return None
         key = kept[0].request.batch_key
         if key not in self._limit:
-            side = backend.folder.multiple
-            tokens = (requests[0].width or side) // side * ((requests[0].height or side) // side)
-            fitting = min(batch_size(tokens, backend.device), backend.fits(requests[0].width or side, requests[0].height or side))
-            self._limit[key] = self.options.batch_size or fitting
+            self._limit[key] = self.options.batch_size or micro_batch(backend, requests[0])
         limit = self._limit[key]
         excess, kept, requests = kept[limit:], kept[:limit], requests[:limit]
         with self._clock("encode"):
@@ -271,11 +182,7 @@ class Runner:
         self._teller.notes_of(backend)
         if excess:  # only now: until here all rows share one fate
             self.ledger.put_back([r.id for r in excess])
-        # neighbours of equal length share one attention call
-        order = sorted(range(len(kept)), key=lambda i: features[requests[i].prompt].tokens)
-        kept, requests = [kept[i] for i in order], [requests[i] for i in order]
-        size, index = self.options.replay or (len(kept), 0)
-        return Batch(kept, requests, features, size, index)
+        return batch_of(kept, requests, features, *(self.options.replay or ()))
 
     def _upcoming(self, request: ImageRequest, count: int) -> list[str]:
         """The next waiting captions of the same model."""

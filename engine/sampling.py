@@ -37,11 +37,12 @@ class Schedule:
     prediction_type: str = "epsilon"
     timestep_spacing: str = "linspace"
     steps_offset: int = 0
+    given: tuple[int, ...] = ()  # timesteps, falling, in place of a spacing; never from a config
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Schedule:
         """Read a diffusers scheduler config; unknown entries are left alone."""
-        return cls(**{k: v for k, v in data.items() if k in cls.__dataclass_fields__ and v is not None})
+        return cls(**{k: v for k, v in data.items() if k in cls.__dataclass_fields__ and k != "given" and v is not None})
 
     def alphas_cumprod(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """``[num_train_timesteps]``, rounded where diffusers rounds (its betas are float32).
@@ -67,8 +68,16 @@ class Schedule:
         return bar
 
     def timesteps(self, steps: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """``[steps]``, falling. The three spacings of Lin et al., arXiv 2305.08891, table 2."""
+        """``[steps]``, falling. The three spacings of Lin et al., arXiv 2305.08891, table 2; or those given.
+
+        Raises:
+            ValueError: an unknown spacing; given ones that are another number or lie outside the schedule.
+        """
         n = self.num_train_timesteps
+        if self.given:
+            if len(self.given) != steps or not all(0 <= t < n for t in self.given):
+                raise ValueError(f"timesteps {self.given!r}")
+            return np.array(self.given, np.int64)
         if self.timestep_spacing == "linspace":
             places = np.linspace(0, n - 1, steps + 1).round()[::-1][:-1]
         elif self.timestep_spacing == "leading":
@@ -131,7 +140,7 @@ class LMS:
 
     def __init__(self, schedule: Schedule, steps: int) -> None:
         bar = schedule.alphas_cumprod()
-        places = np.linspace(0, len(bar) - 1, steps)[::-1]
+        places = schedule.timesteps(steps).astype(np.float64) if schedule.given else np.linspace(0, len(bar) - 1, steps)[::-1]
         self.timesteps = [float(np.float32(t)) for t in places]
         self._sigmas = np.append(np.interp(places, np.arange(len(bar)), np.sqrt((1 - bar) / bar)), 0.0)
         self.initial_scale = float(self._sigmas.max())

@@ -23,9 +23,11 @@ def places(schedule: Schedule, steps: int, *, rounded: bool) -> np.ndarray[Any, 
     """``[steps]`` timesteps, falling; the last one belongs to the steps here, unlike ``Schedule.timesteps``.
 
     Raises:
-        ValueError: a spacing this program does not know.
+        ValueError: a spacing this program does not know, or given timesteps that do not fit.
     """
     n = schedule.num_train_timesteps
+    if schedule.given:
+        return schedule.timesteps(steps).astype(np.float64)
     if schedule.timestep_spacing == "linspace":
         found = np.linspace(0, n - 1, steps)[::-1]
         return found.round() if rounded else found.astype(np.float32).astype(np.float64)
@@ -119,13 +121,15 @@ class DDIM:
         self._bar = schedule.alphas_cumprod()
         self._stride = len(self._bar) // steps
         self.timesteps = [float(t) for t in places(schedule, steps, rounded=True)]
+        self._given = bool(schedule.given)
 
     def scale(self, latents: Any, index: int) -> Any:
         return latents
 
     def step(self, prediction: Any, latents: Any, index: int) -> Any:
         t = int(self.timesteps[index])
-        here, there = float(self._bar[t]), float(self._bar[max(t - self._stride, 0)])
+        below = int(self.timesteps[index + 1]) if index + 1 < len(self.timesteps) else 0
+        here, there = float(self._bar[t]), float(self._bar[below if self._given else max(t - self._stride, 0)])
         a, s = math.sqrt(here), math.sqrt(1 - here)
         if self._prediction == "epsilon":
             clean, noise = latents * (1 / a) - prediction * (s / a), prediction

@@ -91,6 +91,12 @@ class Pool:
                 self._busy -= 1
                 self._quiet.notify_all()
 
+    @property
+    def busy(self) -> int:
+        """What was submitted and is not done."""
+        with self._quiet:
+            return self._busy
+
     def drain(self) -> None:
         """Wait until all is written; raise what escaped."""
         with self._quiet:

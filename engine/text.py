@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import threading
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from torch import Tensor
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.weights import weight_files
 from engine.contract.errors import BrokenWeights, Phrase, WrongTokenizer
+from engine.stored import file_of, part_of
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,10 @@ class FeatureStore:
     """
 
     def __init__(self, folder: Path, encoder_sha256: str, dtype: torch.dtype) -> None:
-        self._folder = folder / encoder_sha256[:16] / str(dtype).removeprefix("torch.")
+        self._folder = folder / part_of(encoder_sha256, str(dtype).removeprefix("torch."))
 
     def _file(self, text: str) -> Path:
-        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-        return self._folder / key[:2] / f"{key}.safetensors"
+        return file_of(self._folder, text)
 
     def has(self, text: str) -> bool:
         return self._file(text).exists()

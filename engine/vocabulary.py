@@ -8,37 +8,66 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
 _LATIN = re.compile(r"[a-z0-9]+(?:['’-][a-z0-9]+)*")
 _JAPANESE = re.compile(r"[\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uff66-\uff9f々〆ー]+")
+_ANY = re.compile(f"{_LATIN.pattern}|{_JAPANESE.pattern}")
 
 
 class Vocabulary:
-    """Known phrases (things, styles, colours) and small words that mean nothing by themselves."""
+    """Known phrases (things, styles, colours, numbers, relations) and small words that mean nothing by themselves."""
 
     def __init__(self, known: list[str], small: list[str]) -> None:
         fold = [_fold(w) for w in (*known, *small)]
         # a name may mix scripts (Tシャツ): its runs count each for itself
-        self._latin_words = {part for w in fold for part in _LATIN.findall(w)}
+        self._phrases: dict[str, list[tuple[str, ...]]] = {}  # known English phrases by their last word
+        for phrase in {tuple(_LATIN.findall(w)) for w in fold} - {()}:
+            self._phrases.setdefault(phrase[-1], []).append(phrase)
         self._ending: dict[str, list[str]] = {}  # known Japanese words by their last letter
         for word in {part for w in fold for part in _JAPANESE.findall(w)}:
             self._ending.setdefault(word[-1], []).append(word)
 
     def unknown(self, text: str) -> list[str]:
-        """Words of ``text`` that are not known, in order, once each. Japanese is divided so that the least is left over."""
+        """Words of ``text`` that are not known, in order, once each, divided so that the least is left over.
+
+        English: a word is known as the last of a known name (panda of "red panda"), or where it stands with the rest of
+        one; "ice" alone is not known for being a part of "ice cream". Plurals are known with their words.
+        """
         found: list[str] = []
         folded = _fold(text)
-        for match in re.finditer(f"{_LATIN.pattern}|{_JAPANESE.pattern}", folded):
-            word = match[0]
-            if _LATIN.fullmatch(word):
-                singular = word[:-1] if word.endswith("s") else word
-                if not {word, singular, word.removesuffix("es")} & self._latin_words:
-                    found.append(word)
-            else:
-                found += self._unread(word)
-        return list(dict.fromkeys(found))
+        words: list[str] = []
+        for match in _ANY.finditer(folded):
+            if _LATIN.fullmatch(match[0]):
+                words.append(match[0])
+                continue
+            found += self._unread_english(words)
+            words = []
+            found += self._unread(match[0])
+        return list(dict.fromkeys(found + self._unread_english(words)))
+
+    def _unread_english(self, words: list[str]) -> list[str]:
+        """The words that no known phrase covers."""
+        best: list[tuple[float, int, bool]] = [(0.0, 0, False)]  # cost up to here, where the last piece begins, is it known
+        for end in range(1, len(words) + 1):
+            options = [(best[end - 1][0] + 1, end - 1, False)]
+            for last in _singulars(words[end - 1]):
+                if last in self._phrases:
+                    options.append((best[end - 1][0] + 0.1, end - 1, True))
+                for phrase in self._phrases.get(last, ()):
+                    start = end - len(phrase)
+                    if start >= 0 and all(p in _singulars(w) for p, w in zip(phrase[:-1], words[start:end - 1], strict=True)):
+                        options.append((best[start][0] + 0.1, start, True))
+            best.append(min(options, key=lambda o: o[0]))
+        rest, end = [], len(words)
+        while end > 0:
+            _, start, known = best[end]
+            if not known:
+                rest.append(words[start])
+            end = start
+        return rest[::-1]
 
     def _unread(self, run: str) -> list[str]:
         """The parts of a Japanese run that no known word covers, by the division that leaves the fewest letters over.
@@ -65,8 +94,22 @@ class Vocabulary:
         return [*reversed([*rest, left])] if left else rest[::-1]
 
 
+def _singulars(word: str) -> Iterator[str]:
+    """The word, and what it may be the plural of."""
+    yield word
+    if word.endswith("s"):
+        yield word[:-1]
+        if word.endswith("es"):
+            yield word[:-2]
+        if word.endswith("ies"):
+            yield word[:-3] + "y"
+        if word.endswith("ves"):
+            yield word[:-3] + "f"
+            yield word[:-3] + "fe"
+
+
 def _fold(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).lower()
+    return unicodedata.normalize("NFKC", text).lower().replace("’", "'")
 
 
 @lru_cache(maxsize=4)

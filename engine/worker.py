@@ -8,6 +8,7 @@ import secrets
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
@@ -15,9 +16,9 @@ from engine.contract import events
 from engine.contract.errors import BadValue, CommonArtError, EngineStopped, LedgerError, Phrase
 from engine.contract.lock import ProcessLock
 from engine.contract.queue import Ledger
+from engine.drain import Drain, Options
 from engine.output.save import recover
 from engine.provenance.policy import add_options, policy_of
-from engine.run import Options, Runner
 
 GRACE = 180.0  # seconds: more than one step of the full model takes on a slow CPU
 
@@ -29,7 +30,7 @@ def _own_stdout() -> TextIO:
     return mine
 
 
-def _listen(runner: Runner, ledger: Ledger) -> None:
+def _listen(runner: Drain, ledger: Ledger) -> None:
     """Obey commands; the end of standard input means that whoever started us is gone."""
     for line in sys.stdin.buffer:
         try:
@@ -61,31 +62,35 @@ def _bytes(text: str | None) -> int | None:
     return int(found * 1e9)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m engine.worker", description=__doc__)
+def add_worker_options(parser: argparse.ArgumentParser) -> None:
+    """What every worker over the queue understands."""
     parser.add_argument("ledger", type=Path)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--backend", default=os.environ.get("COMMONART_BACKEND", "auto"), choices=["auto", "pytorch", "onnx", "fake"])
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--memory", metavar="GB", help="how much of the device's memory the model may use; auto: what there is")
-    parser.add_argument("--replay", metavar="ROWS,INDEX", help="make each picture as row INDEX of a micro-batch of ROWS")
     parser.add_argument("--preview", type=int, default=0, metavar="STEPS", help="a small picture every so many steps")
     parser.add_argument("--until-empty", action="store_true", help="end when nothing is waiting")
     parser.add_argument("--resume", action="store_true", help="first bring home what dead workers left")
     parser.add_argument("--detached", action="store_true", help="go on when standard input closes")
     parser.add_argument("--debug", action="store_true", help="tracebacks on standard error")
     add_options(parser)
-    return parser.parse_args()
 
 
-def main() -> int:
-    args = _arguments()
-    out = _own_stdout()
+def still() -> None:
+    """What must be so before any library is loaded: no network, and the same kernels wherever memory happens to lie."""
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
         os.environ[name] = "1"  # pictures need no network, whoever starts this
     # MKL picks kernels by where memory happens to lie, so two processes may round differently; strict mode does not.
     # It must be said before torch is loaded.
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+
+
+def serve(args: argparse.Namespace, make: Callable[[Ledger, str, Options, Callable[[events.Event], None]], Drain],
+          replay: tuple[int, ...] | None = None) -> int:
+    """Sign on under a lease, drain the queue by what ``make`` gives, sign off; returns the exit status."""
+    out = _own_stdout()
+    still()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started us gets it too, and says quit
     lock = threading.Lock()
 
@@ -107,10 +112,9 @@ def main() -> int:
         say(events.Hello(worker=name))
         if args.resume:
             recover(ledger, lambda row, e: say(events.Failed(image=row.id, prompt=row.request.prompt, error=e.to_wire())))
-        replay = tuple(int(n) for n in args.replay.split(",")) if args.replay else None
         options = Options(device=args.device, kind=args.backend, batch_size=args.batch_size, memory=_bytes(args.memory), replay=replay, preview=args.preview,
                           until_empty=args.until_empty, debug=args.debug, provenance=policy_of(args))
-        runner = Runner(ledger, name, options, say)
+        runner = make(ledger, name, options, say)
         if not args.detached:
             threading.Thread(target=_listen, args=(runner, ledger), name="commands", daemon=True).start()
         runner.run()
@@ -132,6 +136,16 @@ def main() -> int:
                 ledger.close()
             except LedgerError:
                 pass  # it is closed by our end anyway
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m engine.worker", description=__doc__)
+    add_worker_options(parser)
+    parser.add_argument("--replay", metavar="ROWS,INDEX", help="make each picture as row INDEX of a micro-batch of ROWS")
+    args = parser.parse_args()
+    from engine.run import Runner
+
+    return serve(args, Runner, tuple(int(n) for n in args.replay.split(",")) if args.replay else None)
 
 
 if __name__ == "__main__":

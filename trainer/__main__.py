@@ -1,6 +1,6 @@
 """``python -m trainer CONFIG.toml [--resume] [--set key=value ...]``: train; events on standard output, commands on standard input.
 
-``accelerate launch -m trainer CONFIG.toml`` runs it on many devices.
+``accelerate launch -m trainer CONFIG.toml`` runs it on many devices; ``python -m trainer.launch`` starts that.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import TextIO
 
@@ -59,29 +60,32 @@ def main() -> int:
         from trainer.learn.loop import Trainer
         from trainer.learn.processes import Processes
 
+        processes = Processes(config.device.device)
+        processes.on_lost(lambda error: say(events.Broken(error=error.to_wire())))
         commands = Commands()
         for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), lambda *_: commands.put("quit"))
-        if sys.stdin is not None:
+        if sys.stdin is not None and processes.first:  # fellows started together share one standard input
             threading.Thread(target=commands.listen, args=(sys.stdin.buffer,), kwargs={"attached": args.attached}, daemon=True).start()
-        if args.commands is not None:
+        if args.commands is not None and processes.first:
             threading.Thread(target=commands.follow, args=(args.commands,), daemon=True).start()
-        processes = Processes(config.device.device)
         last = Trainer(config, say, commands, processes, resume=args.resume).run()
         return 130 if isinstance(last, events.Stopped) and processes.first else 0
     except CommonArtError as e:
         if debug:
-            import traceback
-
             traceback.print_exc()
-        say(events.Broken(error=e.to_wire()))
+        if processes.failed(e) if processes is not None else os.environ.get("LOCAL_RANK", "0") == "0":
+            say(events.Broken(error=e.to_wire()))
         return e.exit_status
     except Exception as e:  # an error of ours: told as one sentence, with the traceback on request
-        if debug:
-            raise
-        say(events.Broken(error=EngineStopped(why=f"{type(e).__name__}: {e}").to_wire()))
-        return 1
+        lost = processes.explain(e) if processes is not None else None  # or the end of a fellow
+        if debug and lost is None:
+            traceback.print_exc()
+        error = lost or EngineStopped(why=f"{type(e).__name__}: {e}")
+        if processes is None or processes.failed(error):
+            say(events.Broken(error=error.to_wire()))
+        return error.exit_status
     finally:
         if processes is not None:
             processes.close()

@@ -25,13 +25,14 @@ def complain(error: CommonArtError, advice: str | None = None) -> None:
         print(f"  {hint}", file=sys.stderr)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The whole command line; of a command named at once, only that one: the others need not be loaded before the first picture."""
     argparse._ = tr  # type: ignore[attr-defined]  # argparse's own words go through our catalogue too
     parser = argparse.ArgumentParser(prog="commonart", description=tr("Make pictures in batches, offline, from Japanese and English prompts."))
     parser.add_argument("--version", action="version", version=APP)
     parser.add_argument("--debug", action="store_true", help=tr("show tracebacks and the engine's own messages"))
     subparsers = parser.add_subparsers(dest="command", required=True, metavar=tr("COMMAND"))
-    for name in COMMANDS:
+    for name in argv[:1] if argv and argv[0] in COMMANDS else COMMANDS:
         import_module(f"commonart_desktop.cli.{name}").add(subparsers)
     return parser
 
@@ -39,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
 def run(argv: Sequence[str]) -> int:
     """Parse and obey. Returns the exit status: 0 done, 1 failed, 2 asked wrongly, 130 interrupted."""
     try:
-        args = _parser().parse_args(argv)
+        args = _parser(argv).parse_args(argv)
     except BadFile as e:  # settings that cannot be read
         complain(e)
         return e.exit_status

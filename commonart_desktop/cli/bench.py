@@ -33,8 +33,26 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--batch", type=int, metavar="N", help=tr("pictures denoised together"))
     parser.add_argument("--preset", choices=PRESETS, default="exact", help=tr("exact, or faster at a measured loss"))
     parser.add_argument("--compile", action="store_true", help=tr("let diffusers use torch.compile"))
+    parser.add_argument("--probe", action="store_true", help=tr("find out whether compiling the denoiser pays here, and remember it"))
     parser.add_argument("--json", action="store_true")
     parser.set_defaults(run=run)
+
+
+def _probe(args: argparse.Namespace, arguments: list[str]) -> int:
+    arguments += ["--device", args.device, "--dtype", args.dtype, *(["--onnx", str(args.onnx)] if args.onnx else [])]
+    print(tr("Compiling and measuring; this takes a minute or more."), file=sys.stderr)
+    found = program("engine.probe", arguments)
+    found.pop("ok")
+    if args.json:
+        print(json.dumps(found, ensure_ascii=False, indent=1))
+        return 0
+    for name, seconds in found.get("seconds_per_step", {}).items():
+        print(f"{name:<10}{seconds * 1000:8.1f} ms")
+    print(tr("{model} runs compiled from now on.", model=found["model"]) if found["choice"] == "compiled"
+          else tr("{model} runs as it is: compiling brings nothing here.", model=found["model"]))
+    for note in found.get("notes", []):
+        print(note)
+    return 0
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     for name in ("text_encoder", "vae"):
         if getattr(args, name):
             arguments += ["--" + name.replace("_", "-"), folder_of(getattr(args, name)) or ""]
+    if args.probe:
+        return _probe(args, arguments)
     for name in ("against", "onnx", "prompts", "rounds", "steps", "size", "dtype", "device", "batch", "preset"):
         if getattr(args, name) is not None:
             arguments += [f"--{name}", str(getattr(args, name))]
@@ -67,6 +87,10 @@ def run(args: argparse.Namespace) -> int:
                  least=rival["psnr_db"]["least"], median=rival["psnr_db"]["median"]))
     if found["share_of_matmul_peak"] is not None:
         print(tr("{share:.0%} of this machine's matrix peak", share=found["share_of_matmul_peak"]))
+    if found["reliable"] is False:
+        print(tr("The rounds differ by {spread:.0%}: this figure is unreliable. Measure again when the machine has nothing else to do.", spread=found["spread"]))
+    elif found["reliable"] is None:
+        print(tr("One round tells nothing of the spread; use --rounds 3 or more."))
     if found["load_before"] > 0.5 * found["cores"]:
         print(tr("The machine was busy (load {load:.1f}); look at the spread.", load=found["load_before"]))
     for note in found["notes"]:

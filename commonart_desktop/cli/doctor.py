@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from commonart_desktop.cli.pictures import folder_of
 from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.process import program
 
@@ -14,6 +15,7 @@ def add(subparsers: Any) -> None:
     """Declare the command."""
     parser = subparsers.add_parser("doctor", help=tr("what is installed and what will be used"),
                                    description=tr("Tell what is installed, which device will be used, and what is missing."))
+    parser.add_argument("--model", metavar="NAME|FOLDER", help=tr("tell how this model fits into memory; the largest one here if not given"))
     parser.add_argument("--json", action="store_true")
     parser.set_defaults(run=run)
 
@@ -25,7 +27,7 @@ def _told(text: Any) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Print; 1 if something needed is missing."""
-    checks = program("engine.doctor", [])["checks"]
+    checks = program("engine.doctor", ["--model", folder_of(args.model) or args.model] if args.model else [])["checks"]
     if args.json:
         print(json.dumps(checks, ensure_ascii=False, indent=1))
     else:

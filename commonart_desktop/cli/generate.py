@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import tempfile
 import time
@@ -123,6 +124,8 @@ def _again(args: argparse.Namespace) -> tuple[list[ImageRequest], list[str], str
         changes["seed"] = args.seed
     request = ImageRequest.from_dict(original.to_dict() | {"dtype": recipe["backend"]["dtype"]} | changes)
     request = replace(request, out=str(ready_folder(args.out or Path(load_settings().out))))
+    # the same pixels need the same way of running the denoiser's blocks
+    os.environ["COMMONART_COMPILE"] = "on" if recipe["backend"].get("libraries", {}).get("blocks") == "compiled" else "off"
     same = set(changes) <= {"model", "text_encoder", "vae", "name", "format"} and args.count == 1
     if not same:
         return [replace(request, seed=request.seed + i) for i in range(args.count)], [], ""

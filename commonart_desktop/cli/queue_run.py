@@ -12,7 +12,7 @@ from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.settings import load_settings, provenance_options
 from commonart_desktop.core.supervisor import Supervisor
 from engine.contract import events
-from engine.contract.errors import AfterCrash, BadValue, Phrase
+from engine.contract.errors import AfterCrash, BadValue, Phrase, UsageError
 from engine.contract.queue import Ledger
 
 
@@ -21,6 +21,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--until-empty", action="store_true", help=tr("end when nothing is waiting; else wait for more"))
     parser.add_argument("--resume", action="store_true", help=tr("go on after a crash"))
     parser.add_argument("--workers", type=int, default=1, metavar="N", help=tr("engines side by side, one a GPU"))
+    parser.add_argument("--ray", metavar="auto|ADDRESS", help=tr("draw on the machines of a Ray cluster; auto: the one on this machine. “off”: not, "
+                                                                 "whatever the settings say"))
+    parser.add_argument("--gpus-per-worker", type=float, metavar="F", help=tr("GPUs an engine of the cluster gets (1); 0.5 puts two on each"))
+    parser.add_argument("--cpus-per-worker", type=float, metavar="N", help=tr("cores an engine gets on machines without a GPU (all of them)"))
     parser.add_argument("--then", default="exit", metavar="exit|sleep|shutdown|COMMAND", help=tr("what to do when the queue is empty"))
     parser.add_argument("--batch-size", type=int, metavar="N", help=tr("pictures denoised together; chosen by the device if not given"))
     parser.add_argument("--device", default=None, help=tr("auto, cpu, cuda, cuda:1, mps; for exported models also tensorrt, directml, openvino, coreml"))
@@ -47,18 +51,35 @@ def _may_resume(args: argparse.Namespace, ledger: Ledger) -> bool:
     raise AfterCrash(count=stranded)
 
 
+def _cluster(args: argparse.Namespace) -> list[str]:
+    """The worker's options for a cluster; empty without one. Raises BadValue, UsageError."""
+    address = args.ray if args.ray is not None else load_settings().cluster if args.workers == 1 else ""
+    shares = {"--gpus-per-worker": args.gpus_per_worker, "--cpus-per-worker": args.cpus_per_worker}
+    if address in ("", "off"):
+        if any(v is not None for v in shares.values()):
+            raise UsageError(why=Phrase("{option} needs a cluster: give --ray too", option=next(k for k, v in shares.items() if v is not None)))
+        return []
+    if args.workers != 1:
+        raise UsageError(why=Phrase("--workers and --ray exclude each other: every machine of a cluster gets as many engines as it has room for"))
+    for name, value in shares.items():
+        if value is not None and not 0 < value <= 1024:  # also refuses nan
+            raise BadValue(name=name, value=value, why=Phrase("it must be more than 0"))
+    return ["--ray", address, *(f"{k}={v}" for k, v in shares.items() if v is not None)]
+
+
 def run(args: argparse.Namespace, ledger: Ledger) -> int:
     """Work off the queue; returns the exit status."""
     if not 1 <= args.workers <= 64:
         raise BadValue(name="workers", value=args.workers, why=Phrase("it must lie between {low} and {high}", low=1, high=64))
+    cluster = _cluster(args)
     after.command_for(args.then)  # refuse a wrong one now, not in the morning
     resume = _may_resume(args, ledger)
     if resume:
         ledger.pause(None, False)  # what stopped the last run was seen by the user
     paused, error = ledger.paused()
-    device = args.device or (load_settings().device if args.workers == 1 else None)
+    device = args.device or (load_settings().device if args.workers == 1 and not cluster else None)  # other machines have others
     options = [*(["--until-empty"] if args.until_empty or args.then != "exit" else []), *(["--device", device] if device else []),
-               "--memory", args.memory or load_settings().memory,
+               "--memory", args.memory or ("auto" if cluster else load_settings().memory), *cluster,
                *backend_option(args.backend), *batch_option(args.batch_size), *provenance_options(sign=False if args.no_sign else None)]
     supervisor = Supervisor(ledger.path, options, workers=args.workers, debug=args.debug)
     counts = ledger.counts()

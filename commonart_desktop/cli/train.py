@@ -14,7 +14,7 @@ from commonart_desktop.cli.bar import tqdm
 from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.training import Training
 from engine.contract import training_events as events
-from engine.contract.errors import Phrase, from_wire
+from engine.contract.errors import Phrase, UsageError, from_wire
 from engine.contract.events import Event
 
 
@@ -25,6 +25,9 @@ def add(subparsers: Any) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG.toml", help=tr("what to learn, from what, and how: docs/training.md"))
     parser.add_argument("--resume", action="store_true", help=tr("go on from the last whole checkpoint"))
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=tr("over the file, such as optimiser.lr=1e-4"))
+    parser.add_argument("--accelerate", default="", metavar="NAME|FILE",
+                        help=tr("on many GPUs or machines: one-gpu, many-gpus, many-machines, fsdp2, cpu, or accelerate's own file (docs/cluster.md)"))
+    parser.add_argument("--launch", action="append", default=[], metavar="KEY=VALUE", help=tr("over that file, such as num_processes=4 or machine_rank=1"))
     parser.add_argument("--json", action="store_true", help=tr("every event as a JSON object a line on standard output"))
     parser.add_argument("--quiet", action="store_true", help=tr("no progress bar"))
     parser.set_defaults(run=run)
@@ -106,7 +109,9 @@ class Display:
 
 def run(args: argparse.Namespace) -> int:
     """Train; 0 done, 1 failed, 2 asked wrongly, 130 stopped with everything saved."""
-    training = Training(args.config, args.set, resume=args.resume, debug=args.debug)
+    if args.launch and not args.accelerate:
+        raise UsageError(why=Phrase("--launch says more about what --accelerate names: give both"))
+    training = Training(args.config, args.set, resume=args.resume, debug=args.debug, accelerate=args.accelerate, launch=args.launch)
     display = Display(as_json=args.json, quiet=args.quiet or args.json)
     heard: SimpleQueue[Event | None] = SimpleQueue()  # events wait here, so that Ctrl+C loses none
 

@@ -83,7 +83,7 @@ def program(module: str, arguments: Sequence[str], *, on_progress: Callable[[int
 
 
 class Worker:
-    """A running ``engine.worker``: its events, and a way to tell it things."""
+    """A running ``engine.worker``, or ``engine.cluster`` where the options say ``--ray``: its events, and a way to tell it things."""
 
     def __init__(self, ledger: Path, options: Sequence[str], *, debug: bool = False) -> None:
         self._log = None if debug else (home() / "logs" / "worker.log")
@@ -94,9 +94,10 @@ class Worker:
                 self._log.replace(self._log.with_suffix(".old.log"))
             stderr = self._log.open("ab")
         extra = ["--debug"] if debug else []
+        module = "engine.cluster" if "--ray" in options else "engine.worker"
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "engine.worker", str(ledger), *options, *extra], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                [sys.executable, "-m", module, str(ledger), *options, *extra], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=stderr, env=_environment(), **_apart())
         finally:
             if stderr is not None:

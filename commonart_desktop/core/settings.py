@@ -41,6 +41,7 @@ class Settings:
     device: str = "auto"
     dtype: str = "auto"
     memory: str = "auto"  # GB of the device's memory that a model may use
+    cluster: str = ""  # address of a Ray cluster that makes the pictures ("auto": one on this machine); see docs/cluster.md
     theme: str = "system"  # "light", "dark" or "system"
     provenance: Provenance = field(default_factory=Provenance)
 

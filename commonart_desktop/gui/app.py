@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from PySide6.QtCore import QLibraryInfo, QLocale, QObject, QSettings, QTimer, QTranslator
+from PySide6.QtCore import QEvent, QLibraryInfo, QLocale, QObject, QSettings, QTimer, QTranslator
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 from PySide6.QtWidgets import QApplication, QMessageBox
 
@@ -20,9 +20,10 @@ from commonart_desktop.gui import theme
 from commonart_desktop.gui.composition import CompositionGuard
 from commonart_desktop.gui.context import Context, Notices, SettingsStore
 from commonart_desktop.gui.engine import Engine
+from commonart_desktop.gui.in_turns import InTurns, Steps, at_once
 from commonart_desktop.gui.main_window import LEAVE, MainWindow
 from commonart_desktop.gui.pages import PAGES, load_all
-from engine.contract.errors import CommonArtError
+from engine.contract.errors import CommonArtError, QueueHeld
 from engine.contract.recipe import request_of
 
 LOAD_AFTER = 500  # ms after the window is there
@@ -44,8 +45,9 @@ class Application(QObject):
         self.ledger, rescued = open_ledger()
         self.engine = Engine(self.ledger, self.settings, backend=backend)
         self.notices = Notices()
-        self.window = self._build()
-        theme.dress(self.window)
+        self._work: InTurns | None = None  # what is changing the looks
+        self.window = self._begin()
+        at_once(self._furnish(self.window))
         self._shown_as = self._looks()
         self.settings.changed.connect(self._on_settings)
         app.styleHints().colorSchemeChanged.connect(self._on_scheme)
@@ -80,54 +82,105 @@ class Application(QObject):
                 self._app.installTranslator(translator)
                 self._translators.append(translator)
 
-    def _build(self) -> MainWindow:
+    def _begin(self) -> MainWindow:
+        """A window without a page."""
         window = MainWindow()
         context = Context(self.ledger, self.engine, self.settings, self.notices, self.state, window.go_to)
         for page in PAGES:
-            window.add_page(page.name, page.shown_as(), page.icon, lambda page=page: page.build(context), page.load)
+            window.add_page(page.name, page.shown_as(), page.icon, lambda page=page: page.begin(context), page.load)
+        window.built.connect(lambda name, page: name == "train" and page.yard.refresh())
         window.built.connect(lambda _, page: hasattr(page, "use_recipe") and page.use_recipe.connect(self._use))
         window.built.connect(lambda _, page: hasattr(page, "use_values") and page.use_values.connect(
-            lambda values: self.window.page("make").compose.form.fill(values)))  # type: ignore[attr-defined]
+            lambda values: self.window.prepare("make", lambda make: make.compose.form.fill(values))))
         window.finish(context)
-        name = str(self.state.value("window/page", ""))
-        window.go_to(name if name in window.titles else PAGES[0].name)
         return window
+
+    def _furnish(self, window: MainWindow) -> Steps:
+        """The page of the last time, and the looks."""
+        name = str(self.state.value("window/page", ""))
+        name = name if name in window.titles else PAGES[0].name
+        yield from window.first_page(name)
+        yield from window.dress()
+        if self._held():
+            window.prepare("train")
+
+    def _held(self) -> bool:
+        """Whether the queue waits for a training, perhaps of an earlier window: the Training page frees it, so that is built."""
+        paused, reason = self.ledger.paused()
+        return paused and reason is not None and reason.get("kind") == QueueHeld.kind
 
     def _use(self, recipe: dict[str, Any]) -> None:
         """Settings of a picture go to the Make page."""
-        make: Any = self.window.page("make")
         try:
-            make.compose.use_request(request_of(recipe))
+            asked = request_of(recipe)
         except CommonArtError as e:
             self.notices.complain(e)
+            return
+        self.window.prepare("make", lambda make: make.compose.use_request(asked))
 
     def _on_scheme(self, *_: object) -> None:
         """The system went dark or light."""
-        theme.apply(self._app, self.settings.now.theme, self._zoom())
-        theme.dress(self.window)
+        self._change(self._recolour())
 
     def _on_settings(self) -> None:
         now, before = self._looks(), self._shown_as
-        if now == before:
-            return
+        if now == before or self._work is not None:
+            return  # what is at work looks again when it is over
         self._shown_as = now
-        anew = (now[0], now[2]) != (before[0], before[2])  # texts and sizes are set where a widget is made
-        if anew:
-            self.window.setUpdatesEnabled(False)
+        self._change(self._recolour() if (now[0], now[2]) == (before[0], before[2]) else self._renew())
+
+    def _change(self, steps: Steps) -> None:
+        """Change the looks in turns, one change after the other."""
+        self.settle()
+        self._work = InTurns(steps, self)
+        self._work.over.connect(self._changed)
+
+    def _changed(self) -> None:
+        self._work = None
+        self._on_settings()
+
+    def settle(self) -> None:
+        """Whatever is changing the looks is done at once."""
+        while self._work is not None:
+            self._work.finish()
+
+    def _recolour(self) -> Steps:
+        """Other colours."""
         theme.apply(self._app, self.settings.now.theme, self._zoom())
-        if not anew:
-            theme.dress(self.window)
-        if anew:
+        yield from self.window.dress()
+
+    def _renew(self) -> Steps:
+        """Another language, or letters of another size: texts and sizes are set where a widget is made, so the window is made anew, in turns, behind
+        the still picture of the old one, whose pages have gone by then."""
+        old, shown = self.window, self.window.isVisible()
+        deaf = _Deaf(old)
+        self._app.installEventFilter(deaf)
+        try:
+            trains = "train" in old.pages  # it looks after the trainings, also when it is not shown
+            yield from old.clear_away()
+            theme.apply(self._app, self.settings.now.theme, self._zoom())
             self._speak()
-            old, shown = self.window, self.window.isVisible()
-            old.keep()
-            old.rest()
-            self.window = self._build()
-            theme.dress(self.window)
-            if shown:
-                self.window.show()
-            old.hide()
-            old.deleteLater()
+            yield
+            window = self._begin()
+            yield
+            yield from self._furnish(window)
+            window.layout().activate()
+            yield
+        finally:
+            self._app.removeEventFilter(deaf)
+        self.window = window
+        if shown:
+            window.show()
+        if trains:
+            window.prepare("train")
+        yield
+        old.hide()
+        old.deleteLater()
+
+    def load_ahead(self) -> None:
+        """When the window has come to rest, make the finder, and load the pages' modules in a thread; the interpreter's end waits for that."""
+        QTimer.singleShot(LOAD_AFTER // 2, self, lambda: self.window.ready_finder())
+        QTimer.singleShot(LOAD_AFTER, self, lambda: threading.Thread(target=load_all, name="pages").start())
 
     def raise_window(self) -> None:
         """Bring the window to the front: a second start of the program asks for it."""
@@ -137,11 +190,23 @@ class Application(QObject):
 
     def close(self, *, leave_working: bool) -> None:
         """End: keep drafts, and the engine at work if so wished."""
+        self.settle()
         self.window.keep()
         self.window.rest()
         self.state.sync()
         self.engine.shut(leave_working=leave_working)
         self.ledger.close()
+
+
+class _Deaf(QObject):
+    """A window that is about to go takes no keys and clicks: what they would change has been kept already."""
+
+    _EVENTS = frozenset((QEvent.Type.KeyPress, QEvent.Type.KeyRelease, QEvent.Type.Shortcut, QEvent.Type.ShortcutOverride, QEvent.Type.InputMethod,
+                         QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonRelease, QEvent.Type.MouseButtonDblClick, QEvent.Type.Wheel,
+                         QEvent.Type.Drop, QEvent.Type.ContextMenu))
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        return event.type() in self._EVENTS
 
 
 def _name_the_language() -> None:
@@ -191,11 +256,8 @@ def main(argv: Sequence[str]) -> int:
 
     server.newConnection.connect(asked)
     whole.window.show()
-    ahead = threading.Thread(target=load_all, name="pages", daemon=True)
-    QTimer.singleShot(LOAD_AFTER, ahead.start)
+    whole.load_ahead()
     status = app.exec()
-    if ahead.ident is not None:
-        ahead.join()  # an import must not be cut off by the interpreter's end
     leave = str(whole.state.value(LEAVE, "false")) == "true" and whole.engine.now == "working"
     whole.close(leave_working=leave)
     server.close()

@@ -19,6 +19,7 @@ from commonart_desktop.gui.compose_form import ComposeForm
 from commonart_desktop.gui.compose_work import Added, Background, enqueue, preview, settings_of_picture, settings_of_request, take_back
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.first_run import FirstRun
+from commonart_desktop.gui.in_turns import StagedPage, Steps
 from commonart_desktop.gui.presets import PresetBar
 from commonart_desktop.gui.prompt_edit import PromptEdit
 from commonart_desktop.gui.scroll import FormScroll
@@ -32,13 +33,12 @@ LORA = ".safetensors"
 DRAFT = "compose/draft"  # in context.state: the panel's values as JSON
 
 
-class ComposePanel(QWidget):
+class ComposePanel(StagedPage):
     """Prompt, settings, and two ways to make pictures. ``added`` carries the job that is in the ledger now."""
 
     added = Signal(int)
 
-    def __init__(self, context: Context) -> None:
-        super().__init__()
+    def make(self, context: Context) -> Steps:
         self._context = context
         self.background = Background(self)
         self._adding = 0  # jobs on their way into the ledger
@@ -54,11 +54,15 @@ class ComposePanel(QWidget):
         self.negative = PromptEdit(2, template=False)
         self.negative.setAccessibleName(self.tr("Negative prompt"))
         self.negative.setPlaceholderText(self.tr("What should not be in the picture (may stay empty)"))
+        yield
         self.form = ComposeForm(context, self.background)
+        yield
         self.presets = PresetBar(lambda: self.values(), context.notices)
         self.card = FirstRun()
         self.add_button, self.now_button = QPushButton(self.tr("Add to queue")), QPushButton(self.tr("Make one now"))
+        yield
         self._lay_out()
+        yield
         self._draft_timer = QTimer(self, singleShot=True, interval=1000)
         self._draft_timer.timeout.connect(self._save_draft)
         self._count_timer = QTimer(self, singleShot=True, interval=200)
@@ -206,6 +210,7 @@ class ComposePanel(QWidget):
         self.prompt_error.tell("")
         number = QLocale().toString(total)
         self.total.setText("" if not total else self.tr("= 1 picture") if total == 1 else self.tr("= {count} pictures").format(count=number))
+        self.total.setVisible(bool(total))
         plain = first == self.prompt.toPlainText()
         short = first if len(first) <= 160 else first[:159] + "…"
         self.sample.tell("" if plain or not total else self.tr("For example: {prompt}").format(prompt=short))
@@ -230,7 +235,7 @@ class ComposePanel(QWidget):
         field = self.form.first_problem()
         if field is not None:
             field.setFocus()
-            self._context.notices.say(self.tr("One of the settings cannot be used; see the field."))
+            self._context.notices.say(self.tr("One of the settings is not valid; see the field."))
             return
         name = self.form.job.text().strip() or " ".join(text.split())[:60]
         self._enqueue(name, [Order(prompt=text)], None, now=now)

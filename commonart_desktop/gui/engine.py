@@ -62,6 +62,8 @@ class Engine(QObject):
             return
         options = ["--detached", "--preview", "4", "--device", self._settings.now.device, "--memory", self._settings.now.memory, *(["--resume"] if resume else []),
                    *provenance_options(self._settings.now.provenance)]
+        if self._settings.now.cluster:
+            options += ["--ray", self._settings.now.cluster]
         if self._backend:
             options += ["--backend", self._backend]
         self._worker = worker = Worker(self._ledger.path, options)

@@ -12,6 +12,7 @@ from commonart_desktop.gui.evaluate_form import EvaluateForm
 from commonart_desktop.gui.evaluate_report import NAME, Result, read_result
 from commonart_desktop.gui.evaluate_run import EvaluateRun, RunningView
 from commonart_desktop.gui.evaluate_view import ResultView
+from commonart_desktop.gui.in_turns import StagedPage, Steps
 from commonart_desktop.gui.models_detail import label
 from commonart_desktop.gui.scroll import FormScroll
 from commonart_desktop.gui.tokens import SPACE
@@ -20,17 +21,19 @@ from engine.contract.errors import CommonArtError
 SPLITTER = "evaluate/splitter"  # in context.state
 
 
-class EvaluatePage(QWidget):
+class EvaluatePage(StagedPage):
     """An evaluation goes on while other pages are shown, and when the pages are built anew; it ends with the program, and can be gone on with."""
 
     opened = Signal()  # a result is shown
 
-    def __init__(self, context: Context) -> None:
-        super().__init__()
+    def make(self, context: Context) -> Steps:
         self._context = context
         self.run: EvaluateRun | None = None
         self._reading = False
-        self.form, self.running, self.result = EvaluateForm(context), RunningView(), ResultView()
+        self.form = EvaluateForm(context)
+        yield
+        self.running, self.result = RunningView(), ResultView()
+        yield
         self.go, self.open = QPushButton(self.tr("Evaluate")), QPushButton(self.tr("Open a result…"))
         self.go.setProperty("main", True)
         self.go.setProperty(KEYS, "Ctrl+Return")
@@ -47,14 +50,16 @@ class EvaluatePage(QWidget):
         self.running.stop.clicked.connect(self.stop)
         self.form.changed.connect(self._on_form)
         self.result.said.connect(context.notices.say)
-        self._lay_out()
+        yield
+        yield from self._lay_out()
+        yield
         state = context.state.value(SPLITTER)
         if state is not None:
             self.splitter.restoreState(state)
         self._resume()
         self._on_form()
 
-    def _lay_out(self) -> None:
+    def _lay_out(self) -> Steps:
         self._scroll = FormScroll(self.form, widest=520)
         actions = QHBoxLayout(spacing=SPACE["s"])
         actions.setContentsMargins(SPACE["l"], SPACE["s"], SPACE["l"], SPACE["m"])
@@ -66,11 +71,12 @@ class EvaluatePage(QWidget):
         column.setSpacing(0)
         column.addWidget(self._scroll, 1)
         column.addLayout(actions)
+        yield
         empty, self.told = QWidget(), label(role="muted")
         about = QVBoxLayout(empty)
         about.setContentsMargins(SPACE["l"], SPACE["l"], SPACE["l"], SPACE["l"])
         about.setSpacing(SPACE["s"])
-        about.addWidget(label(self.tr("The figures will stand here"), "section"))
+        about.addWidget(label(self.tr("The results will appear here"), "section"))
         for text in (self.tr("Every prompt is drawn from a fixed seed, the same in both languages, and measured in one table: Japanese, English, and both."),
                      self.tr("Press Evaluate to see whether the model draws what it is told; no encoder and no prompts file are needed for the bundled model. "
                              "With encoders there are scores for any prompt, with a reference folder distances to real pictures."),
@@ -80,9 +86,11 @@ class EvaluatePage(QWidget):
         about.addWidget(self.told)
         about.addStretch()
         self._places: dict[str, QWidget] = {"empty": FormScroll(empty, widest=900), "running": FormScroll(self.running, widest=900), "result": self.result}
+        yield
         self.stack = QStackedWidget()
         for place in self._places.values():
             self.stack.addWidget(place)
+        yield
         self.splitter = QSplitter(childrenCollapsible=False, handleWidth=SPACE["xs"])
         self.splitter.addWidget(left)
         self.splitter.addWidget(self.stack)

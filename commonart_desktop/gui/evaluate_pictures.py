@@ -129,7 +129,7 @@ class PairsModel(QAbstractTableModel):
         """Prompt, seed and what was found of a picture."""
         told = [one.prompt, self.tr("seed {seed}").format(seed=one.seed)]
         if one.place is not None:
-            told.append(self.tr("the thing asked for comes in place {place}").format(place=one.place + 1))
+            told.append(self.tr("the thing asked for ranks {place}").format(place=one.place + 1))
         told += [self.tr("cosine {value} [{encoder}]").format(value=f"{value:.3f}", encoder=name) for name, value in one.cosines]
         image = self._images.get(one.file)
         if not one.file or image is not None and image.isNull():

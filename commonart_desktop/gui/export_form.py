@@ -49,7 +49,7 @@ class ExportForm(QWidget):
         for title, field in ((label(self.tr("Model")), self.model), (self.parts_label, self.parts), (label(self.tr("LoRA")), self.loras),
                              (label(self.tr("Precision")), self.precision),
                              (label(self.tr("Output folder")), None)):
-            fields.addSpacing(SPACE["s"])
+            title.setContentsMargins(0, SPACE["s"], 0, 0)  # and no spacer: a title that is not shown leaves no gap
             fields.addWidget(title)
             if field is not None:
                 fields.addWidget(field)

@@ -18,6 +18,7 @@ from commonart_desktop.gui.export_report import NAME, Report, read_report
 from commonart_desktop.gui.export_run import ExportRun
 from commonart_desktop.gui.export_running import RunningView
 from commonart_desktop.gui.export_view import ReportView
+from commonart_desktop.gui.in_turns import StagedPage, Steps
 from commonart_desktop.gui.models_detail import label
 from commonart_desktop.gui.scroll import FormScroll
 from commonart_desktop.gui.tokens import SPACE
@@ -26,17 +27,19 @@ from engine.contract.errors import CommonArtError
 SPLITTER, CUT = "export/splitter", "export/cut"  # in context.state; CUT: what was being exported when the window was last kept
 
 
-class ExportPage(QWidget):
+class ExportPage(StagedPage):
     """An export goes on while other pages are shown, and when the pages are built anew; it ends with the program."""
 
     opened = Signal()  # a report is shown
 
-    def __init__(self, context: Context) -> None:
-        super().__init__()
+    def make(self, context: Context) -> Steps:
         self._context = context
         self.run: ExportRun | None = None
         self._reading = False
-        self.form, self.running, self.report = ExportForm(context), RunningView(), ReportView()
+        self.form = ExportForm(context)
+        yield
+        self.running, self.report = RunningView(), ReportView()
+        yield
         self.go, self.open = QPushButton(self.tr("Export")), QPushButton(self.tr("Open a report…"))
         self.go.setProperty("main", True)
         self.go.setProperty(KEYS, "Ctrl+Return")
@@ -53,14 +56,16 @@ class ExportPage(QWidget):
         self.form.changed.connect(self._on_form)
         self.report.use.connect(self.use)
         self.report.said.connect(context.notices.say)
-        self._lay_out()
+        yield
+        yield from self._lay_out()
+        yield
         state = context.state.value(SPLITTER)
         if state is not None:
             self.splitter.restoreState(state)
         self._resume()
         self._on_form()
 
-    def _lay_out(self) -> None:
+    def _lay_out(self) -> Steps:
         self._scroll = FormScroll(self.form, widest=520)
         actions = QHBoxLayout(spacing=SPACE["s"])
         actions.setContentsMargins(SPACE["l"], SPACE["s"], SPACE["l"], SPACE["m"])
@@ -72,11 +77,12 @@ class ExportPage(QWidget):
         column.setSpacing(0)
         column.addWidget(self._scroll, 1)
         column.addLayout(actions)
+        yield
         self.empty, self.told = QWidget(), label(role="muted")
         about = QVBoxLayout(self.empty)
         about.setContentsMargins(SPACE["l"], SPACE["l"], SPACE["l"], SPACE["l"])
         about.setSpacing(SPACE["s"])
-        about.addWidget(label(self.tr("The proof will stand here"), "section"))
+        about.addWidget(label(self.tr("The report will appear here"), "section"))
         for text in (self.tr("Every graph is compared with PyTorch on several shapes, then whole pictures from the same noise. An export that misses its "
                              "bound is removed."),
                      self.tr("What comes out is a folder that this program, and other tools for ONNX, can use on machines without PyTorch.")):
@@ -84,10 +90,12 @@ class ExportPage(QWidget):
         about.addSpacing(SPACE["s"])
         about.addWidget(self.told)
         about.addStretch()
+        yield
         self.stack = QStackedWidget()
         self._places = {name: FormScroll(widget, widest=900) for name, widget in (("empty", self.empty), ("running", self.running), ("report", self.report))}
         for place in self._places.values():
             self.stack.addWidget(place)
+        yield
         self.splitter = QSplitter(childrenCollapsible=False, handleWidth=SPACE["xs"])
         self.splitter.addWidget(left)
         self.splitter.addWidget(self.stack)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -13,6 +14,7 @@ from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QLabel, QL
 
 from commonart_desktop.core.home import resources
 from commonart_desktop.gui.actions import Deed, folded, plain, score
+from commonart_desktop.gui.in_turns import InTurns, Steps
 from commonart_desktop.gui.tokens import SPACE
 
 Index = QModelIndex | QPersistentModelIndex
@@ -28,6 +30,11 @@ def other_words() -> dict[str, str]:
         if english and japanese:
             found[english], found[japanese] = japanese, english
     return found
+
+
+def words_known() -> bool:
+    """Whether ``other_words`` answers at once: reading the file takes too long for a key press."""
+    return other_words.cache_info().currsize > 0
 
 
 @cache
@@ -46,8 +53,24 @@ class DeedsModel(QAbstractTableModel):
 
     def set_deeds(self, deeds: Sequence[Deed], titles: dict[str, str]) -> None:
         """Other deeds; the query stays."""
+        self._all, self._shown = [], []
+        self.add_deeds(deeds, titles)
+
+    def add_deeds(self, deeds: Sequence[Deed], titles: dict[str, str]) -> None:
+        """More deeds, after those there; the query stays."""
+        words = other_words() if words_known() else {}
+        self._all += [(d, titles.get(d.page, ""), _searched(d.name, words.get(d.name, ""), titles.get(d.page, ""))) for d in deeds]
+        if self._query.strip() or not self._shown:
+            self.search(self._query)
+        elif deeds:
+            self.beginInsertRows(QModelIndex(), len(self._shown), len(self._shown) + len(deeds) - 1)
+            self._shown += [row[:2] for row in self._all[len(self._shown):]]
+            self.endInsertRows()
+
+    def learn(self) -> None:
+        """The words of the other language are there now."""
         words = other_words()
-        self._all = [(d, titles.get(d.page, ""), _searched(d.name, words.get(d.name, ""), titles.get(d.page, ""))) for d in deeds]
+        self._all = [(d, title, _searched(d.name, words.get(d.name, ""), title)) for d, title, _ in self._all]
         self.search(self._query)
 
     def search(self, query: str) -> None:
@@ -92,7 +115,7 @@ class Finder(QFrame):
         super().__init__(window)
         self.setObjectName("finder")
         self._before: QWidget | None = None
-        self._gather: Callable[[], Sequence[Deed]] = list
+        self._titles: dict[str, str] = {}
         self.title = QLabel()
         self.title.setProperty("role", "section")
         self.field = QLineEdit(clearButtonEnabled=True)
@@ -108,7 +131,7 @@ class Finder(QFrame):
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(PAGE, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(KEYS, QHeaderView.ResizeMode.ResizeToContents)
-        self.empty = QLabel(self.tr("Nothing of this name was found."))
+        self.empty = QLabel(self.tr("Nothing with this name was found."))
         self.empty.setProperty("role", "muted")
         column = QVBoxLayout(self)
         column.setContentsMargins(SPACE["m"], SPACE["m"], SPACE["m"], SPACE["m"])
@@ -123,9 +146,9 @@ class Finder(QFrame):
         window.installEventFilter(self)
         self.hide()
 
-    def open(self, title: str, hint: str, gather: Callable[[], Sequence[Deed]], titles: dict[str, str]) -> None:
-        """Show it. ``gather`` gives the deeds, again at every ``refresh``."""
-        self._gather, self._titles = gather, titles
+    def open(self, title: str, hint: str, deeds: Sequence[Deed], titles: dict[str, str]) -> None:
+        """Show it with these deeds; ``add`` takes those of other pages."""
+        self._titles = titles
         if not self.isVisible():
             self._before = self.window().focusWidget()
         self.title.setText(title)
@@ -136,13 +159,27 @@ class Finder(QFrame):
         self._place()
         self.show()  # first, for rows are as high as the style says only then
         self.raise_()
-        self.refresh()
+        self.model.set_deeds(deeds, titles)
+        self._settle()
         self.field.setFocus()
+        if not words_known():
+            InTurns(self._learn(), self)
 
-    def refresh(self) -> None:
-        """More pages are there now."""
+    def _learn(self) -> Steps:
+        """Read the words of the other language, in a thread."""
+        thread = threading.Thread(target=other_words, name="words")
+        thread.start()
+        yield thread
+        self._same_row(self.model.learn)
+
+    def add(self, deeds: Sequence[Deed]) -> None:
+        """One more page is there now."""
+        self._same_row(lambda: self.model.add_deeds(deeds, self._titles))
+
+    def _same_row(self, change: Callable[[], None]) -> None:
+        """Change the rows; what was current stays so while nothing is typed."""
         chosen = self.model.deed(self.list.currentIndex().row())
-        self.model.set_deeds(self._gather(), self._titles)
+        change()
         self._settle()
         for row in range(self.model.rowCount()) if chosen and self.field.text() == "" else ():
             now = self.model.deed(row)

@@ -22,6 +22,7 @@ from commonart_desktop.gui.gallery_model import PicturesModel
 from commonart_desktop.gui.gallery_panel import SidePanel
 from commonart_desktop.gui.gallery_view import GalleryView
 from commonart_desktop.gui.gallery_viewer import Viewer
+from commonart_desktop.gui.in_turns import StagedPage, Steps
 from commonart_desktop.gui.provenance_panel import ProvenancePanel
 from commonart_desktop.gui.thumbnails import Thumbnails
 from commonart_desktop.gui.tokens import SPACE
@@ -34,13 +35,12 @@ def _stop(library: Library, thumbnails: Thumbnails, viewer_stop: Callable[[], No
     viewer_stop()
 
 
-class GalleryPage(QWidget):
+class GalleryPage(StagedPage):
     """``use_recipe`` carries the recipe whose settings the user wants on the Make page. ``side.add_section`` takes more about a picture."""
 
     use_recipe = Signal(object)  # dict, as engine.contract.recipe builds it
 
-    def __init__(self, context: Context) -> None:
-        super().__init__()
+    def make(self, context: Context) -> Steps:
         self._context = context
         self.library = Library(home() / "gallery.db")
         self.thumbnails = Thumbnails(home() / "cache" / "thumbnails")
@@ -52,18 +52,22 @@ class GalleryPage(QWidget):
         self._kept_ids: list[int] = []
         self._next_row: int | None = None
         self._opening = False  # the large view, as soon as the selection is known
-        self._build()
+        yield
+        yield from self._build()
         self._connect()
         self._restore()
 
     # building ---------------------------------------------------------------------------------------------------------
 
-    def _build(self) -> None:
+    def _build(self) -> Steps:
         self.filters = FilterBar()
+        yield
         self.view = GalleryView(self.model, self.thumbnails, int(str(self._context.state.value("gallery/side", 160))))
         self.sizes = SizeBar(self.view.side)
+        yield
         self.viewer = Viewer()
         self.empty = EmptyState()
+        yield
         self.stack = QStackedWidget()
         for widget in (self.view, self.empty, self.viewer):
             self.stack.addWidget(widget)
@@ -74,10 +78,14 @@ class GalleryPage(QWidget):
         column.addWidget(self.filters)
         column.addWidget(self.stack, 1)
         column.addWidget(self.sizes)
+        yield
         self.deeds = GalleryActions(self._context, self.library, self.stack)
         self.actions_ = self.deeds.all
+        yield
         self.side = SidePanel(self.actions_)
+        yield
         self.side.add_section(self.tr("Provenance"), ProvenancePanel(self._context))
+        yield
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
         self.splitter.addWidget(left)
         self.splitter.addWidget(self.side)

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QSplitter, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSplitter
 
 from commonart_desktop.gui.compose_panel import ComposePanel
 from commonart_desktop.gui.context import Context
+from commonart_desktop.gui.in_turns import StagedPage, Steps
 from commonart_desktop.gui.queue_panel import QueuePanel
 from commonart_desktop.gui.tokens import SPACE
 
 SIZES = "make/splitter"  # in context.state
 
 
-class MakePage(QWidget):
+class MakePage(StagedPage):
     """``compose`` and ``queue`` beside each other."""
 
-    def __init__(self, context: Context) -> None:
-        super().__init__()
+    def make(self, context: Context) -> Steps:
         self._context = context
-        self.compose, self.queue = ComposePanel(context), QueuePanel(context)
+        self.compose = ComposePanel(context, in_turns=True)
+        yield from self.compose.making
+        yield
+        self.queue = QueuePanel(context, in_turns=True)
+        yield from self.queue.making
+        yield
         self.queue.compose_wanted.connect(self.compose.prompt.setFocus)
         self.splitter = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False, handleWidth=SPACE["xs"])
         self.splitter.addWidget(self.compose)

@@ -212,7 +212,7 @@ class ModelDetail(QWidget):
         self._run(self.tr("Checking every number…"), ["verify", self._row["path"]], self._verified)
 
     def _verified(self, answer: dict[str, Any]) -> None:
-        self._context.notices.say(self.tr("{name} is whole: {count} files were read.").format(name=answer["name"], count=len(answer["files"])))
+        self._context.notices.say(self.tr("{name} is intact: {count} files were read.").format(name=answer["name"], count=len(answer["files"])))
 
     def _set_default(self) -> None:
         assert self._row is not None

@@ -57,7 +57,7 @@ class GetPanel(QWidget):
         self.model, self.encoder, self.vae = QLineEdit(MODEL), QLineEdit(ENCODER), QLineEdit(VAE)
         self.endpoint = QLineEdit(str(context.state.value("models/endpoint", "")), placeholderText="https://huggingface.co")
         self.proxy = QLineEdit(str(context.state.value("models/proxy", "")), placeholderText=self.tr("by the system"))
-        self.pickles = QCheckBox(self.tr("Also get pickled weights where there are no others, and convert them here"))
+        self.pickles = QCheckBox(self.tr("Also download pickled weights where there are no others, and convert them here"))
         self.pickles.setToolTip(self.tr("They are read without running anything in them. Allow it only if you trust where they come from."))
         self.look = QPushButton(self.tr("Show licences and sizes"), clicked=self.ask)
         self.get = QPushButton(self.tr("Download"), clicked=self.start, enabled=False, visible=False)
@@ -160,12 +160,12 @@ class GetPanel(QWidget):
         for one in found:
             lines.append(one["repo"])
             lines.append("    " + self.tr("licence: {licence}").format(licence=one["licence"] or self.tr("none is named")))
-            lines.append("    " + self.tr("{count} files, {size}, {left} still to fetch").format(
+            lines.append("    " + self.tr("{count} files, {size}, {left} left to download").format(
                 count=QLocale().toString(len(one["files"])), size=size(one["bytes"]), left=size(one["left"])))
             if one["pickled"]:
-                lines.append("    " + self.tr("{size} of weights are there only pickled").format(size=size(one["pickled"])))
+                lines.append("    " + self.tr("{size} of weights exist only in pickled form").format(size=size(one["pickled"])))
         left = sum(one["left"] for one in found)
-        lines.append(self.tr("In all {size} still to fetch").format(size=size(left)))
+        lines.append(self.tr("{size} left to download in total").format(size=size(left)))
         self.told.setText("\n".join(lines))
         self.get.setText(self.tr("Download {size}").format(size=size(left)) if left else self.tr("Add to the models"))
         self._quiet()
@@ -198,7 +198,7 @@ class GetPanel(QWidget):
             self._task.cancel()
             self._quiet()
             self._complain(None)
-            self.hint.setText(self.tr("Stopped. What was fetched is kept; the next download goes on from there."))
+            self.hint.setText(self.tr("Stopped. What was downloaded is kept; the next download continues from there."))
             self.hint.show()
 
     def _close(self) -> None:

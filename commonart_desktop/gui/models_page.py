@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 from shiboken6 import isValid
 
 from commonart_desktop.gui.context import Context
+from commonart_desktop.gui.in_turns import StagedPage, Steps
 from commonart_desktop.gui.models_detail import PROGRAM, ModelDetail, label
 from commonart_desktop.gui.models_get import GetPanel
 from commonart_desktop.gui.models_list import NAME, ModelsModel
@@ -47,11 +48,10 @@ def found_models(task: Task, added: list[str]) -> list[dict[str, Any]]:
     return rows
 
 
-class ModelsPage(QWidget):
+class ModelsPage(StagedPage):
     """A list, and beside it all about one model or the form to get one. The list is read when the page is first shown."""
 
-    def __init__(self, context: Context) -> None:
-        super().__init__()
+    def make(self, context: Context) -> Steps:
         self._context = context
         self._task: Task | None = None
         self._read = False
@@ -87,7 +87,9 @@ class ModelsPage(QWidget):
         column.addWidget(self.empty)
         column.addWidget(self.table, 1)
         column.addLayout(buttons)
+        yield
         self.detail, self.panel = ModelDetail(context), GetPanel(context)
+        yield
         self.right = QStackedWidget()
         for page in (self.detail, self.panel):
             self.right.addWidget(FormScroll(page))

@@ -4,8 +4,8 @@
 
 ``name`` is what ``context.go_to`` and the screenshots call it, ``title`` what people read (its Japanese stands in the ``.ts``
 under ``pages``), ``icon`` a file of ``resources/icons``, and the last is module and class within ``commonart_desktop.gui``:
-a QWidget that takes one ``Context``. The module is imported and the page built when it is first shown, so it costs nothing at
-the start. A page may have
+a ``StagedPage`` (see ``in_turns.py``). The module is imported, in a thread, and the page built, part by part, when it is first shown, so it
+costs nothing at the start. A page may have
 
 - ``keep()``: store drafts and sizes in ``context.state``; called before the window goes or is built anew;
 - a signal ``use_recipe`` (dict): the settings of a picture's recipe go to the Make page;
@@ -25,9 +25,8 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
 
 if TYPE_CHECKING:
-    from PySide6.QtWidgets import QWidget
-
     from commonart_desktop.gui.context import Context
+    from commonart_desktop.gui.in_turns import StagedPage
 
 
 @dataclass(frozen=True)
@@ -47,14 +46,17 @@ class Page:
         """Import its module."""
         return import_module(f"commonart_desktop.gui.{self.of.partition(':')[0]}")
 
-    def build(self, context: Context) -> QWidget:
-        """Make it."""
-        made: QWidget = getattr(self.load(), self.of.partition(":")[2])(context)
+    def begin(self, context: Context) -> StagedPage:
+        """The page, still empty: its ``making`` is to be run."""
+        made: StagedPage = getattr(self.load(), self.of.partition(":")[2])(context, in_turns=True)
         return made
 
 
 def load_all() -> None:
-    """Import every page's module, so that none waits for it when it is first shown. May run in a thread: no widget is made."""
+    """Import every page's module and read the words that Ctrl+K knows, so that none waits when first wanted. For a thread: no widget is made."""
+    from commonart_desktop.gui.finder import other_words
+
+    other_words()
     for page in PAGES:
         page.load()
 

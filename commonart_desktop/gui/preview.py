@@ -117,7 +117,7 @@ class Details(QTextBrowser):
         """Show one item; of several only how many."""
         self._item = item, count
         if item is None or count > 1:
-            text = self.tr("{count} selected").format(count=count) if count > 1 else self.tr("Select a picture to see all about it.")
+            text = self.tr("{count} selected").format(count=count) if count > 1 else self.tr("Select a picture to see its details.")
             page = f'<p style="color:{theme.colours().muted}">{html.escape(text)}</p>'
         else:
             rows = self._of_picture(item) if isinstance(item, Row) else self._of_job(item)

@@ -39,7 +39,7 @@ class ProvenancePanel(QWidget):
         self._later.timeout.connect(self._check)
         self.mark, self.state = StateMark(), label()
         self.lines, self.licences = label(role="hint"), label(role="hint")
-        self.verify = QPushButton(icon("verify"), self.tr("Verify"), toolTip=self.tr("See all that is known of it, on the Verify page"), clicked=self._go)
+        self.verify = QPushButton(icon("verify"), self.tr("Verify"), toolTip=self.tr("See everything known about it on the Verify page"), clicked=self._go)
         self.verify.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         head = QHBoxLayout(spacing=SPACE["s"])
         head.addWidget(self.mark, 0, Qt.AlignmentFlag.AlignTop)
@@ -92,7 +92,7 @@ class ProvenancePanel(QWidget):
         self.mark.show_kind(kind)
         self.mark.setAccessibleName(word_of(kind))
         self.state.setText(breakable(words))
-        told = self.tr("Licences of what taught it: {licences}").format(licences=", ".join(dict.fromkeys(licences))) if licences else ""
+        told = self.tr("Licences of its training pictures: {licences}").format(licences=", ".join(dict.fromkeys(licences))) if licences else ""
         for where, text in ((self.lines, "\n".join(shown_text(line) for line in lines if line)), (self.licences, shown_text(told))):
             where.setText(breakable(text))
             where.setVisible(bool(text))

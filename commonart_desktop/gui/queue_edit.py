@@ -30,7 +30,7 @@ class EditPanel(QFrame):
         grid.setSpacing(SPACE["s"])
         same = self.tr("as it is")
         self._title = QLabel(wordWrap=True)
-        self.prompt = QLineEdit(placeholderText=self.tr("as they are; a text here becomes the prompt of all"), accessibleName=self.tr("Prompt"))
+        self.prompt = QLineEdit(placeholderText=self.tr("unchanged; text entered here becomes the prompt of all"), accessibleName=self.tr("Prompt"))
         self.steps = QSpinBox(minimum=0, maximum=1000, specialValueText=same)
         self.guidance = QDoubleSpinBox(minimum=-0.5, maximum=100.0, singleStep=0.5, decimals=1, specialValueText=same)
         self.width_ = QSpinBox(minimum=0, maximum=8192, singleStep=16, specialValueText=same)

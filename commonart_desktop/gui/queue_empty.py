@@ -46,6 +46,6 @@ class EmptyQueue(QWidget):
         self.compose.setVisible(not has_jobs)
         self.show_all.setVisible(has_jobs)
         self.hint.setVisible(not has_jobs)
-        self.words.setText(self.tr("Nothing here matches.") if has_jobs else self.tr("Pictures to be made wait here, in the order in which they are made."))
+        self.words.setText(self.tr("Nothing here matches.") if has_jobs else self.tr("Pictures waiting to be made are listed here, in order."))
         self.hint.setText(self.tr("Write a prompt and press Ctrl+Enter to add the first ones, or drop a text, CSV or JSONL file of prompts on the form. "
                                   "The list survives a crash, a power cut and closing this window."))

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QSizePolicy, QS
 from commonart_desktop.core import i18n
 from commonart_desktop.gui import queue_keep, theme
 from commonart_desktop.gui.context import Context
+from commonart_desktop.gui.in_turns import StagedPage, Steps
 from commonart_desktop.gui.ledger_model import LedgerModel
 from commonart_desktop.gui.preview import Details, Preview
 from commonart_desktop.gui.queue_after import AfterQueue
@@ -36,26 +37,30 @@ def _end(model: LedgerModel, work: Work) -> None:
     model.ledger.close()
 
 
-class QueuePanel(QWidget):
+class QueuePanel(StagedPage):
     """Shows the ledger and lets a person change it. Everything shown comes from the ledger and the engine's events."""
 
     compose_wanted = Signal()  # the prompt field, please
 
-    def __init__(self, context: Context) -> None:
-        super().__init__()
+    def make(self, context: Context) -> Steps:
         self.context, self._engine = context, context.engine
         self.work = Work(context.ledger.path, self)
         self.model = LedgerModel(context.ledger.path, context.engine.pace, self)
         self.destroyed.connect(partial(_end, self.model, self.work))
         self.strip = RunStrip(context)
         self.view = QueueView(self.model)
+        yield
         self.edit = EditPanel()
+        yield
         self.preview = Preview()
         self.details = Details(self.model.words)
+        yield
         self.after = AfterQueue(context, self.work, lambda: self.model.poll() is not None and not left(self.model.jobs))
         self.commands = QueueCommands(context, self.model, self.view, self.work, self.strip, self.edit)
         self._stranded, self._live, self._searched = 0, "", 0
+        yield
         self._build()
+        yield
         self._connect()
         self._top = queue_keep.restore(self)
         self._look_for_stranded()
@@ -71,7 +76,7 @@ class QueuePanel(QWidget):
         self.search = QLineEdit(placeholderText=self.tr("Search prompts"), accessibleName=self.tr("Search prompts"), clearButtonEnabled=True,
                                 toolTip=self.tr("Search prompts (Ctrl+F)"))
         self.search.addAction(theme.icon("search"), QLineEdit.ActionPosition.LeadingPosition)
-        self.search.setMinimumWidth(56)
+        self.search.setMinimumWidth(96)
         self.search.setMaximumWidth(320)
         self.search.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.tools = QWidget()

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushBu
 from commonart_desktop.core.i18n import sentence
 from commonart_desktop.gui import theme
 from commonart_desktop.gui.context import Context
+from commonart_desktop.gui.queue_nodes import NodesButton
 from commonart_desktop.gui.tokens import SPACE
 from engine.contract.errors import from_wire
 from engine.contract.queue import Job
@@ -36,6 +37,8 @@ class RunStrip(QFrame):
         row = QHBoxLayout()
         row.addWidget(self._title)
         row.addStretch()
+        self.nodes = NodesButton(context)
+        row.addWidget(self.nodes)
         row.addWidget(self.left)
         row.addSpacing(SPACE["s"])
         row.addWidget(self.button)

@@ -77,6 +77,7 @@ def shoot(out: Path, *, backend: str | None) -> list[Path]:
     for lang in ("ja", "en"):
         for theme in ("light", "dark"):
             whole.settings.put(language=lang, theme=theme)
+            whole.settle()
             whole.window.resize(*SIZE)
             whole.window.show()
             for entry in PAGES:

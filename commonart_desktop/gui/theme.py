@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QByteArray, QRectF, Qt
-from PySide6.QtGui import QColor, QFont, QFontDatabase, QFontInfo, QGuiApplication, QIcon, QIconEngine, QPainter, QPalette, QPixmap
+from functools import lru_cache
+
+from PySide6.QtCore import QByteArray, QEvent, QObject, QRect, QRectF, Qt
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QFontInfo, QGuiApplication, QIcon, QIconEngine, QImage, QPainter, QPalette, QPixmap
 from PySide6.QtSvg import QSvgRenderer
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractItemView,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QProgressBar,
+    QSplitterHandle,
+    QWidget,
+)
 
 from commonart_desktop.core.home import home, resources
 from commonart_desktop.gui.tokens import DARK, FONT, ICON, LIGHT, RADIUS, SPACE, Colours
@@ -14,6 +29,9 @@ ZOOM = "window/zoom"  # in QSettings: size of the letters, 1 as designed
 JAPANESE = ("Yu Gothic UI", "Meiryo", "Hiragino Sans", "Hiragino Kaku Gothic ProN", "Noto Sans CJK JP", "Noto Sans JP", "Source Han Sans JP", "IPAexGothic",
             "IPAPGothic", "Takao PGothic", "VL PGothic")  # by how well each reads at 13 px
 _current, _zoom = LIGHT, 1.0
+_ISLAND, _FEW = 60, 8
+_STYLED = (QLabel, QPlainTextEdit, QLineEdit, QAbstractSpinBox, QComboBox, QAbstractButton, QAbstractItemView, QHeaderView, QProgressBar, QSplitterHandle)
+_NAMED = ("side", "notice", "finder", "status")  # frames with rules of their own in the sheet
 
 
 def colours() -> Colours:
@@ -33,7 +51,8 @@ def apply(app: QApplication, theme: str, zoom: float = 1.0) -> None:
     global _current, _zoom
     _zoom = zoom
     _current = DARK if wants_dark(theme) else LIGHT
-    app.setStyle("Fusion")
+    if app.style().objectName() != "fusion":  # Qt polishes every widget anew for it, also where it is the same
+        app.setStyle("Fusion")
     app.setPalette(_palette(_current))
     font = QFont(app.font())
     font.setPixelSize(round(FONT["body"] * zoom))
@@ -50,14 +69,39 @@ def _families(own: str) -> list[str]:
     return [own, next((name for name in JAPANESE if name in there), min(there))]
 
 
-def dress(window: QWidget) -> None:
-    """Put the style sheet of the theme in force on a window.
+def dress(island: QWidget) -> None:
+    """Put the style sheet of the theme in force on a part of the window.
 
-    On the window and not on the application: a page is then built bare and dressed once, when it comes into its window, while
-    Qt would work an application's sheet out again at every step of a widget's way there, for all that is in it.
+    On parts, and neither on the window nor on the application: what is built bare is dressed once, when it is in its place, while Qt would
+    work a sheet from further up out again at every step of a widget's way there; and a change of theme can go part by part, over several
+    event-loop turns, where all pages at once would take a quarter of a second.
     """
-    window.setStyleSheet(_sheet(_current, {name: round(px * _zoom) for name, px in FONT.items()}))
-    measure(window)
+    sheet = _sheet(_current, {name: round(px * _zoom) for name, px in FONT.items()})
+    if isinstance(island, QSplitterHandle):
+        if island.findChild(_Plain) is None:
+            island.installEventFilter(_Plain(island))
+        return
+    if island.styleSheet() != sheet:
+        island.setStyleSheet(sheet)
+    measure(island)
+
+
+class _Plain(QObject):
+    """A splitter's handle without Fusion's dots; a sheet on the handle itself is not heard."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        return event.type() == QEvent.Type.Paint
+
+
+def islands(root: QWidget) -> list[QWidget]:
+    """The parts to dress one after the other, each of some ``_ISLAND`` widgets where its build allows; together they are all that has a look.
+
+    A part in between must have no look of its own, and few children: each island reads the sheet anew.
+    """
+    children = [c for c in root.children() if isinstance(c, QWidget) and not c.isWindow()]
+    if len(root.findChildren(QWidget)) <= _ISLAND or len(children) > _FEW or isinstance(root, _STYLED) or root.objectName() in _NAMED:
+        return [root]
+    return [island for child in children for island in islands(child)]
 
 
 def measure(root: QWidget) -> None:
@@ -149,17 +193,30 @@ def _sheet(c: Colours, font: dict[str, int]) -> str:
     """
 
 
+@lru_cache(maxsize=512)
+def _drawn(name: str, colour: str, width: int, height: int, ratio: float) -> QImage:
+    """An icon in a colour and size (``ratio`` device pixels a pixel): a page shows dozens, and reading an SVG each time is most of their painting."""
+    svg = (resources() / "icons" / f"{name}.svg").read_text(encoding="utf-8").replace("currentColor", colour)
+    image = QImage(round(width * ratio), round(height * ratio), QImage.Format.Format_ARGB32_Premultiplied)
+    image.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(image)
+    QSvgRenderer(QByteArray(svg.encode())).render(painter, QRectF(image.rect()))
+    painter.end()
+    image.setDevicePixelRatio(ratio)
+    return image
+
+
 class _LineIcon(QIconEngine):
     """An SVG of one colour (``currentColor``), drawn in the theme's text colour at whatever size is asked."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
         self._name = name
-        self._svg = (resources() / "icons" / f"{name}.svg").read_text(encoding="utf-8")
 
-    def paint(self, painter: QPainter, rect: object, mode: QIcon.Mode, state: QIcon.State) -> None:
+    def paint(self, painter: QPainter, rect: QRect, mode: QIcon.Mode, state: QIcon.State) -> None:
         colour = _current.muted if mode == QIcon.Mode.Disabled else _current.text
-        QSvgRenderer(QByteArray(self._svg.replace("currentColor", colour).encode())).render(painter, QRectF(rect))  # type: ignore[call-overload]
+        if not rect.isEmpty():
+            painter.drawImage(rect, _drawn(self._name, colour, rect.width(), rect.height(), painter.device().devicePixelRatioF()))
 
     def pixmap(self, size: object, mode: QIcon.Mode, state: QIcon.State) -> QPixmap:
         picture = QPixmap(size)  # type: ignore[call-overload]

@@ -34,7 +34,7 @@ class ImportPanel(QWidget):
                           ("webdataset", "WebDataset"), ("table", self.tr("table (CSV, TSV, JSONL, Parquet)")), ("commoncatalog", "CommonCatalog"),
                           ("megalith", "Megalith-10M"), ("yfcc100m", "YFCC100M"), ("smithsonian", "Smithsonian")):
             self.format.addItem(text, key)
-        self.license = licence_box(self.tr("Licence of all that name none"))
+        self.license = licence_box(self.tr("Licence for pictures that name none"))
         self.creator = QLineEdit(accessibleName=self.tr("Creator"))
         self.license_url = QLineEdit(accessibleName=self.tr("Licence address"))
         self.source_url = QLineEdit(accessibleName=self.tr("Source address"))
@@ -44,7 +44,7 @@ class ImportPanel(QWidget):
         form = QFormLayout(horizontalSpacing=SPACE["m"], verticalSpacing=SPACE["s"], rowWrapPolicy=QFormLayout.RowWrapPolicy.WrapLongRows,
                            fieldGrowthPolicy=QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(self.tr("Written as"), self.format)
-        form.addRow(self.tr("Licence of all that name none"), column(self.license, self.under["license"]))
+        form.addRow(self.tr("Licence for pictures that name none"), column(self.license, self.under["license"]))
         form.addRow(self.tr("Creator"), column(self.creator, self.under["creator"]))
         form.addRow(self.tr("Licence address"), column(self.license_url, self.under["license_url"]))
         form.addRow(self.tr("Source address"), column(self.source_url, self.under["source_url"]))
@@ -89,7 +89,7 @@ class ImportPanel(QWidget):
     def _go(self) -> None:
         self.complain(None)
         if not self.target.text().strip():
-            self.under["target"].tell(self.tr("Say where the dataset goes."))
+            self.under["target"].tell(self.tr("Choose where the dataset is written."))
             return
         if self.format.currentData() == "plain" and not self.license.currentText().strip():
             self.under["license"].tell(self.tr("Say under which licence these pictures are. It is never guessed."))

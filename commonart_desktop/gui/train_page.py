@@ -29,6 +29,7 @@ from commonart_desktop.core.runs import Run, new_run, read_config_text
 from commonart_desktop.core.train_config import config_text
 from commonart_desktop.gui.actions import KEYS, native
 from commonart_desktop.gui.context import Context
+from commonart_desktop.gui.in_turns import StagedPage, Steps
 from commonart_desktop.gui.scroll import FormScroll
 from commonart_desktop.gui.theme import icon
 from commonart_desktop.gui.tokens import SPACE
@@ -43,21 +44,28 @@ PART, RUNS = "train/part", "train/runs_splitter"  # in context.state
 PICTURES, SETTINGS, LIST = range(3)
 
 
-class TrainPage(QWidget):
+class TrainPage(StagedPage):
     """``use_values`` (dict): a finished result goes into the Make page's form."""
 
     use_values = Signal(object)
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(acceptDrops=True)
+    def make(self, context: Context) -> Steps:
+        self.setAcceptDrops(True)
         self._context = context
         self._shown = False
         self._pending: Run | None = None  # asked to start while the queue is at work
         self._draft: Run | None = None  # written by "Open the config"
         self.yard = Yard(context, self)
-        self.dataset, self.setup, self.run = DatasetPanel(context), SetupPanel(context), RunView(context, self.yard)
+        self.dataset = DatasetPanel(context)
+        yield
+        self.setup = SetupPanel(context)
+        yield
+        self.run = RunView(context, self.yard)
+        yield
         self.parts: list[QToolButton] = []
-        head = QHBoxLayout(spacing=SPACE["s"])
+        self.head = QWidget()
+        head = QHBoxLayout(self.head, spacing=SPACE["s"])
+        head.setContentsMargins(0, 0, 0, 0)
         title = QLabel(self.tr("Train"))
         title.setProperty("role", "title")
         head.addWidget(title)
@@ -77,13 +85,15 @@ class TrainPage(QWidget):
                                  shortcut="Ctrl+Return", clicked=self.start_new)
         self.start.setProperty("main", True)
         head.addWidget(self.start)
+        yield
         self.stack = QStackedWidget()
         for widget in (self.dataset, FormScroll(self.setup, widest=760), self._build_runs()):
             self.stack.addWidget(widget)
+        yield
         whole = QVBoxLayout(self)
         whole.setContentsMargins(SPACE["l"], SPACE["l"], SPACE["l"], SPACE["l"])
         whole.setSpacing(SPACE["m"])
-        whole.addLayout(head)
+        whole.addWidget(self.head)
         whole.addWidget(self._build_bar())
         whole.addWidget(self.stack, 1)
         self.dataset.changed.connect(self._tell)
@@ -199,7 +209,7 @@ class TrainPage(QWidget):
         if not self.dataset.folder:
             text = self.tr("Choose a folder of pictures first.")
         elif self.dataset.busy() and self.dataset.passed is None:
-            text = self.tr("The check is at work.")
+            text = self.tr("The check is running.")
         elif self.dataset.stale:
             text = self.tr("Check the folder again first.")
         elif self.dataset.passed is False:

@@ -100,7 +100,7 @@ class RecordEditor(QWidget):
         for key in (*LINES, *CAPTIONS):
             values = {self._text(r.get(key)) for r in records} | ({""} if len(records) < count else set())
             self._before[key] = values.pop() if len(values) == 1 else None if values else ""
-        various = self.tr("various; what you write goes to all")
+        various = self.tr("various; what you enter applies to all")
         for key, field in self.lines.items():
             value = self._before[key]
             field.blockSignals(True)

@@ -166,7 +166,7 @@ class RunView(QWidget):
     def _progress(self, state: str) -> str:
         now, parts = self.now, []
         if state == "waiting":
-            return (self.tr("It starts when the queue is empty.") if self.run and self.run.plan.get("after_queue") else self.tr("It starts after the one at work."))
+            return (self.tr("It starts when the queue is empty.") if self.run and self.run.plan.get("after_queue") else self.tr("It starts after the one that is running."))
         if state in ("running", "paused"):
             if now.phase != "learning":
                 return phase_word(now.phase) + (f"  {number(now.done)} / {number(now.total)}" if now.total else "…")

@@ -85,7 +85,7 @@ class SetupPanel(QWidget):
         self.every = QSpinBox(accessibleName=self.tr("Checkpoint every"), maximum=100_000_000, specialValueText=self.tr("automatic"), groupSeparatorShown=True)
         self.seed = QSpinBox(accessibleName=self.tr("Seed"), maximum=2**31 - 1)
         self.more = QToolButton(text=self.tr("More"), icon=icon("folded"), checkable=True, toolButtonStyle=Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.config = QPushButton(icon("make"), self.tr("Open the config"), toolTip=self.tr("Write the configuration and open it, to change any key by hand"),
+        self.config = QPushButton(icon("make"), self.tr("Open the config"), toolTip=self.tr("Write the configuration file and open it for editing"),
                                   clicked=lambda: self.config_wanted.emit())
         self._lay_out()
         self.guard = WheelGuard(self)
@@ -165,7 +165,7 @@ class SetupPanel(QWidget):
         wanted = self._wanted_model or self._context.settings.now.model
         at = next((n for n, m in enumerate(good) if wanted in (m["path"], m["name"])), 0)
         self.model.setCurrentIndex(at if good else -1)
-        self.under["model"].tell("" if good else self.tr("There is no model that can be learned on. Get one on the Models page."))
+        self.under["model"].tell("" if good else self.tr("There is no model that can be trained. Get one on the Models page."))
         self._on_change()
 
     def choices(self, dataset: str, policy: str) -> Choices:

@@ -185,7 +185,7 @@ class VerifyDetail(QWidget):
     def show_report(self, report: dict[str, Any] | None, path: str) -> None:
         """One picture's report; None for one that is not checked yet, with an empty ``path`` for none at all."""
         self.report, self._path = report, path
-        self.title.setText(breakable(shown_text(named(path))) if path else self.tr("Select a picture to see what is known of it."))
+        self.title.setText(breakable(shown_text(named(path))) if path else self.tr("Select a picture to see what is known about it."))
         self.place.setText(path)
         self.place.setToolTip(html.escape(path))
         for widget in (self.place, self.open):
@@ -229,7 +229,7 @@ class VerifyDetail(QWidget):
             widget.setVisible(root is not None)
         self.tree.show_tree(root)
         note = chain_words(report) if report and root and verify_text.chain_state(report) == "missing" else ""
-        self._text(self.chain_note, note or (self.tr("No LoRA had a part in it.") if report and root and not report["chain"] else ""))
+        self._text(self.chain_note, note or (self.tr("No LoRA was used.") if report and root and not report["chain"] else ""))
         self.loras.setVisible(bool(report and any(not link["file"] for link in report["chain"])))
 
     def _show_texts(self, report: dict[str, Any] | None) -> None:

@@ -15,6 +15,7 @@ from commonart_desktop.core.picture_text import ENDINGS
 from commonart_desktop.core.verify_text import result
 from commonart_desktop.gui.actions import KEYS, native
 from commonart_desktop.gui.context import Context
+from commonart_desktop.gui.in_turns import StagedPage, Steps
 from commonart_desktop.gui.models_detail import label
 from commonart_desktop.gui.scroll import FormScroll
 from commonart_desktop.gui.theme import icon
@@ -33,11 +34,10 @@ def _stop(thumbnails: Thumbnails, *_: object) -> None:
     thumbnails.stop()
 
 
-class VerifyPage(QWidget):
+class VerifyPage(StagedPage):
     """A list of pictures, and beside it all about the selected one."""
 
-    def __init__(self, context: Context) -> None:
-        super().__init__()
+    def make(self, context: Context) -> Steps:
         self._context = context
         self.setAcceptDrops(True)
         self.thumbnails = Thumbnails(home() / "cache" / "thumbnails")
@@ -50,19 +50,24 @@ class VerifyPage(QWidget):
         self.checker = Checker(self, self.loras.folders)
         self._select = ""  # the file to select when it comes
         self.out = Reports(context, self)
-        self._build()
+        yield
+        yield from self._build()
         self._connect()
+        yield
         if (sizes := context.state.value("verify/splitter")) is not None:
             self.splitter.restoreState(sizes)
         self._show_state()
 
     # building ---------------------------------------------------------------------------------------------------------
 
-    def _build(self) -> None:
+    def _build(self) -> Steps:
         self.empty = DropArea()
+        yield
         self.list = VerifyList(self.model, self.thumbnails)
         self.list.setAccessibleName(self.tr("Checked pictures"))
+        yield
         self.detail = VerifyDetail()
+        yield
         self.choose = self._button("", self.tr("Choose pictures…"), "Ctrl+O", self._choose_files)
         self.choose.setProperty("main", True)
         self.folder = self._button("folder", self.tr("Choose a folder…"), "Ctrl+Shift+O", self._choose_folder)
@@ -77,6 +82,7 @@ class VerifyPage(QWidget):
         self.summary, self.doing = label(role="muted"), label(role="muted")
         self.bar = QProgressBar(textVisible=False, accessibleName=self.tr("Progress"))
         self.stop = QPushButton(icon("stop"), self.tr("Stop"), clicked=self.checker.stop)
+        yield
         left = QWidget(minimumWidth=340)
         column = QVBoxLayout(left)
         column.setContentsMargins(SPACE["l"], SPACE["l"], SPACE["s"], SPACE["l"])

@@ -37,7 +37,7 @@ def word_of(kind: str) -> str:
 def chain_words(report: dict[str, Any]) -> str:
     """What is to be said of the whole chain; empty where nothing is."""
     return {"bad": QCoreApplication.translate("VerifyWords", "Something in what it was made from does not fit: see below."),
-            "missing": QCoreApplication.translate("VerifyWords", "Not all that it was made from is at hand.")}.get(chain_state(report), "")
+            "missing": QCoreApplication.translate("VerifyWords", "Not everything it was made from is available here.")}.get(chain_state(report), "")
 
 
 class StateMark(QWidget):

@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.lora import LoraFile
+from engine.contract.course import Course
 from engine.contract.errors import FeatureMissing, MissingLibrary, Phrase
 from engine.contract.request import ImageRequest
 from engine.lanes import Lanes
@@ -31,6 +32,7 @@ class Backend(Protocol):
     hashes: dict[str, str]  # SHA-256 of the parts
     loras: list[dict[str, Any]]  # what the recipe keeps of each: LoraFile.record()
     notes: list[Phrase]  # what a person should be told once; whoever tells it takes it out
+    levers: frozenset[str]  # of presets: "timesteps" given, "cache" of blocks, "halves" where rows must be filled, "small" weights, "course" at once
     tight: bool  # memory ran out before: only the part at work is on the device, and stages must take turns
 
     def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
@@ -51,11 +53,14 @@ class Backend(Protocol):
     def noise(self, seeds: Sequence[int], width: int, height: int) -> Any:
         """Standard normal latents, one row a seed, the same on every device. Sides in pixels."""
 
-    def sampler(self, name: str, steps: int, seeds: Sequence[int]) -> Sampler:
-        """A fresh sampler for one micro-batch."""
+    def small_weights(self, wanted: str) -> tuple[str, Phrase | None]:
+        """Weights in 8 bits made ready: ``wanted`` ("int8" or "fp8"), or the best there are if it is empty; or "exact" and why, as a note."""
 
-    def predictor(self, requests: Sequence[ImageRequest], features: dict[str, Any]) -> Predict:
-        """The denoiser under guidance for these rows; captions are prepared once here."""
+    def sampler(self, name: str, steps: int, seeds: Sequence[int], timesteps: Sequence[int] = ()) -> Sampler:
+        """A fresh sampler for one micro-batch, over ``timesteps`` where they are given (only with that lever)."""
+
+    def predictor(self, requests: Sequence[ImageRequest], features: dict[str, Any], course: Course | None = None) -> Predict:
+        """The denoiser under guidance for these rows; captions are prepared once here. ``course``: for all predictions in turn, with that lever."""
 
     def decode(self, latents: Any, tiled: bool = False) -> np.ndarray[Any, Any]:
         """uint8 RGB ``[n, height, width, 3]``.

@@ -97,6 +97,9 @@ def bench(argv: list[str]) -> dict[str, Any]:
     if others:
         rivals = found["against"][others[0].name]
         found |= {"ratio": rivals["ratio"], "psnr_db": rivals["psnr_db"]["least"]}
+    # one value that says whether to believe the rest: the ratio's where there is a rival, for both sides slow down alike
+    judged = found["against"][others[0].name] if others else found["sides"]["commonart"]
+    found |= {"reliable": judged["reliable"], "spread": judged.get("ratio_spread", judged.get("spread")), "load_after": psutil.getloadavg()[0]}
     return found
 
 

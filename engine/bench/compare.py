@@ -16,6 +16,7 @@ import numpy as np
 
 from engine.bench.ours import Ours, Round
 from engine.bench.prompts import prompts
+from engine.bench.spread import spread
 from engine.bench.watch import Watch
 from engine.contract.errors import EngineStopped
 from engine.output.image import read_pixels
@@ -78,8 +79,10 @@ class Side:
 
     def summary(self, peak: int) -> dict[str, Any]:
         """Median and spread."""
-        found: dict[str, Any] = {"pictures_per_second": statistics.median(self.rates), "slowest": min(self.rates), "fastest": max(self.rates),
-                                 "rounds": [round(r, 4) for r in self.rates], "peak_memory_bytes": peak}
+        about = spread(self.rates)
+        found: dict[str, Any] = {"pictures_per_second": about["median"], "slowest": about["least"], "fastest": about["most"],
+                                 "rounds": [round(r, 4) for r in self.rates], "spread": about["relative"], "reliable": about["reliable"],
+                                 "peak_memory_bytes": peak}
         if self.stages:
             found["stage_seconds"] = {k: round(v, 3) for k, v in self.stages.items()}
         return found
@@ -88,8 +91,8 @@ class Side:
 def compare(ours: Ours, others: Sequence[Any], *, count: int, rounds: int, work: Path, tell: Callable[[int, int], None]) -> dict[str, Any]:
     """Warm up every side, then measure them by turns, on prompts that no round shares with another.
 
-    Returns per side a summary; per rival the ratio of medians, the ratios of single rounds, and the PSNR of pictures of
-    the same prompt and seed (least, median).
+    Returns per side a summary; per rival the median of the rounds' ratios, which is less moved by a machine that slows down in between
+    than the ratio of medians, those ratios and their spread, and the PSNR of pictures of the same prompt and seed (least, median).
     """
     sides = [ours, *others]
     measured = {s.name: Side(s.name) for s in sides}
@@ -117,8 +120,9 @@ def compare(ours: Ours, others: Sequence[Any], *, count: int, rounds: int, work:
     mine = measured[ours.name]
     for other in others:
         theirs = measured[other.name]
+        ratios = [a / b for a, b in zip(mine.rates, theirs.rates, strict=True)]
+        about = spread(ratios)
         found["against"][other.name] = {
-            "ratio": statistics.median(mine.rates) / statistics.median(theirs.rates),
-            "ratio_of_rounds": [round(a / b, 3) for a, b in zip(mine.rates, theirs.rates, strict=True)],
+            "ratio": about["median"], "ratio_of_rounds": [round(r, 3) for r in ratios], "ratio_spread": about["relative"], "reliable": about["reliable"],
             "psnr_db": {"least": min(apart[other.name]), "median": statistics.median(apart[other.name])}}
     return found

@@ -34,14 +34,14 @@ class Ours:
     name = "commonart"
 
     def __init__(self, home: Path, *, settings: dict[str, Any], device: str = "auto", backend: str = "auto", batch: int | None = None,
-                 say: Callable[[str], None] = lambda _: None) -> None:
+                 say: Callable[[str], None] = lambda _: None, environment: dict[str, str] | None = None) -> None:
         self._home, self._settings = home, settings
         home.mkdir(parents=True, exist_ok=True)
         self.ledger = Ledger(home / "queue.db")
         options = ["--device", device, "--backend", backend, *(["--batch-size", str(batch)] if batch else [])]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "engine.worker", str(home / "queue.db"), *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, env=os.environ | {"COMMONART_HOME": str(home), "PYTHONUTF8": "1"})
+            stderr=subprocess.DEVNULL, env=os.environ | {"COMMONART_HOME": str(home), "PYTHONUTF8": "1"} | (environment or {}))
         self.watch = Watch(self._process.pid)
         self._say = say
         self.loaded: dict[str, Any] = {}

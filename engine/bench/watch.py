@@ -11,7 +11,7 @@ class Watch:
     """Peak resident memory of a process tree, in bytes, sampled 20 times a second until ``close``."""
 
     def __init__(self, pid: int) -> None:
-        self.peak = 0
+        self.peak, self.pid = 0, pid
         self._process = psutil.Process(pid)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)

@@ -526,6 +526,61 @@ class QueueHeld(EngineError):
     hint = "Go on with the queue to make pictures beside it; both then take longer and share the memory."
 
 
+# training on several processes and machines -----------------------------------------------------------------------
+
+
+class ProcessLost(EngineError):
+    kind = "process-lost"
+    message = "Process {number} of {count} on {host} has ended, and the training with it: {why}"
+    hint = "Everything up to the last checkpoint is safe. When the cause is mended, go on with --resume, on as many processes as you like."
+
+
+class MachinesDiffer(UsageError):
+    kind = "machines-differ"
+    message = "{host} has not the same {what} as {first}"
+    hint = "Copy the dataset folders and the model to every machine unchanged, or use a folder that all share."
+
+
+class BadAccelerate(UsageError):
+    kind = "bad-accelerate"
+    message = "{path} cannot be used to start the training: {why}"
+    hint = "docs/cluster.md lists the files that come with the program and what each is for."
+
+
+# several machines -------------------------------------------------------------------------------------------------
+
+
+class NoCluster(EngineError):
+    kind = "no-cluster"
+    message = "The cluster at {address} does not answer: {why}"
+    hint = "Check the address and that `ray start` runs there and on this machine; docs/cluster.md says how. Nothing was lost: without --ray the queue " \
+           "runs here."
+
+
+class ClusterVersions(EngineError):
+    kind = "cluster-versions"
+    message = "{node} has {what} {found}, this machine {wanted}"
+    hint = "Install the same versions everywhere; the other machines go on without it."
+
+
+class NodeRefused(EngineError):
+    kind = "node-refused"
+    message = "{node} cannot make pictures: {why}"
+    hint = "The other machines go on. Mend that one and start Ray on it again; it is then used by itself."
+
+
+class NodeDiskFull(EngineError):
+    kind = "node-disk-full"
+    message = "The disk of {node} has no room for the model ({need} MB)"
+    hint = "The other machines go on. Free some space there, or put the model where that machine can read it."
+
+
+class NodeLost(EngineError):
+    kind = "node-lost"
+    message = "{node} has gone; what it had in hand waits again"
+    hint = "Nothing was lost. If it comes back it is used by itself."
+
+
 def tree(root: type[CommonArtError] = CommonArtError) -> dict[str, type[CommonArtError]]:
     """kind -> class of the whole tree."""
     found = {root.kind: root}

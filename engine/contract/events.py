@@ -84,6 +84,18 @@ class Timings(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Nodes(Event):
+    """The machines of a cluster, told when something about them changes and at most once a second.
+
+    Each is ``name``, ``device`` (its GPU or CPU in words), ``workers``, ``images_per_hour`` (by the last ten minutes; null before the
+    second picture), ``state`` ("loading", "ready", "lost" or "refused") and ``error`` (on the wire as ``Failed.error``; null without one).
+    """
+
+    event = "nodes"
+    nodes: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Note(Event):
     """Something a person should know, once."""
 

@@ -89,6 +89,24 @@ class Working(Reading):
             db.executemany("UPDATE images SET state = 'waiting', worker = NULL, active = 0, pending = NULL WHERE id = ? AND state = 'running'",
                            ((i,) for i in images))
 
+    def bury(self, images: Sequence[int], worker: str) -> list[int]:
+        """Rows whose making killed a part of this living ``worker``: they wait again as suspects, or are set aside; returns those set aside."""
+        aside = []
+        with self._write("bury") as db:
+            for image in images:
+                found = db.execute("SELECT deaths + active FROM images WHERE id = ? AND state = 'running' AND worker = ?", (image, worker)).fetchone()
+                if found is not None:
+                    self._died(db, image, found[0])
+                    aside += [image] if found[0] >= MAX_DEATHS else []
+        return aside
+
+    @staticmethod
+    def _died(db: sqlite3.Connection, image: int, deaths: int) -> None:
+        state = "failed" if deaths >= MAX_DEATHS else "waiting"
+        error = json.dumps(WorkerDied(times=deaths).to_wire(), ensure_ascii=False) if state == "failed" else None
+        db.execute("UPDATE images SET state = ?, deaths = ?, error = ?, worker = NULL, active = 0, pending = NULL WHERE id = ?",
+                   (state, deaths, error, image))
+
     def stranded(self) -> list[Row]:
         """Rows left running by workers that are no more."""
         workers = [r["worker"] for r in self._read("SELECT DISTINCT worker FROM images WHERE state = 'running'")]
@@ -114,10 +132,8 @@ class Working(Reading):
                                    (row.id, row.worker)).fetchone()
                 if found is None:
                     continue
-                state = "failed" if found[0] >= MAX_DEATHS else "waiting"
-                error = json.dumps(WorkerDied(times=found[0]).to_wire(), ensure_ascii=False) if state == "failed" else None
-                db.execute("UPDATE images SET state = ?, deaths = ?, error = ?, worker = NULL, active = 0, pending = NULL WHERE id = ?",
-                           (state, found[0], error, row.id))
+                self._died(db, row.id, found[0])
+            state = "failed" if found[0] >= MAX_DEATHS else "waiting"
             counts[state] += 1
             if state == "failed" and tell:
                 tell(row, WorkerDied(times=found[0]))

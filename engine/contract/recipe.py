@@ -6,8 +6,9 @@ import hashlib
 import json
 from typing import Any
 
+from engine.contract import course
 from engine.contract.errors import BadValue, Phrase, PromptHidden
-from engine.contract.request import ImageRequest
+from engine.contract.request import PRESETS, ImageRequest
 
 VERSION = 1
 #: the names A1111 and its readers use
@@ -75,6 +76,8 @@ def request_of(recipe: dict[str, Any]) -> ImageRequest:
     if recipe.get("prompt_hidden") is True:
         raise PromptHidden(path=str(recipe["request"].get("model", "")))
     data = {k: v for k, v in recipe["request"].items() if k not in _PRIVATE}
+    if "preset_did" not in data and data.get("preset") in PRESETS and isinstance(data.get("sampler"), str) and type(data.get("steps")) is int:
+        data["preset_did"] = course.before(data["preset"], data["sampler"], data["steps"])
     request = ImageRequest.from_dict(data)
     for name in (request.model, *(name for name, _ in request.loras)):
         if "\\" in name or name.startswith(("/", ".", "~")) or ":" in name or ".." in name:

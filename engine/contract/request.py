@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.contract.course import Course
 from engine.contract.errors import BadValue, Phrase, UnknownSampler
 
 SAMPLERS = ("dpm++2m", "dpm++2m-karras", "dpm++2m-sde", "dpm++3m", "unipc", "euler", "euler-a", "heun", "ddim", "deis",
@@ -73,6 +74,7 @@ class ImageRequest:
     dtype: str = "auto"
     deterministic: bool = False
     preset: str = "exact"
+    preset_did: dict[str, Any] = field(default_factory=dict)  # what the preset stood for when it was made: see Course; empty before
     loras: tuple[tuple[str, float], ...] = ()
     lora_merged: bool = True
     out: str = ""
@@ -114,6 +116,8 @@ class ImageRequest:
         _choice("dtype", self.dtype, DTYPES)
         _choice("format", self.format, FORMATS)
         _choice("preset", self.preset, PRESETS)
+        if self.preset_did != {}:
+            Course.from_dict(self.preset_did)
 
     @property
     def batch_key(self) -> str:
@@ -122,7 +126,7 @@ class ImageRequest:
         Guidance of 1 or less needs no negative half, so it does not share a batch with guidance above 1.
         """
         return json.dumps([*self.model_key, self.width, self.height, self.steps, self.sampler, self.deterministic, self.preset,
-                           self.guidance > 1], ensure_ascii=False)
+                           self.guidance > 1, *([self.preset_did] if self.preset_did else [])], ensure_ascii=False)
 
     @property
     def model_key(self) -> tuple[Any, ...]:

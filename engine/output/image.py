@@ -13,10 +13,11 @@ from typing import Any
 from xml.sax.saxutils import unescape
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from engine.contract.errors import BadFile, BadValue, NoRecipe, Phrase
 from engine.contract.recipe import parameters
+from engine.output import dress
 from engine.provenance.carrier import TEXT_LIMIT
 from engine.provenance.xmp import PNG_KEY, Label, fitting, packet
 
@@ -36,33 +37,47 @@ def pixel_sha256(pixels: np.ndarray[Any, Any]) -> str:
     return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
-def to_bytes(pixels: np.ndarray[Any, Any], kind: str, recipe: dict[str, Any], label: Label | None = None) -> bytes:
-    """The file's bytes from uint8 RGB ``[height, width, 3]``. PNG and WebP are lossless. ``label``: what the XMP packet tells others.
+def code(pixels: np.ndarray[Any, Any], kind: str) -> bytes:
+    """uint8 RGB ``[height, width, 3]`` as a bare file without any text. PNG and WebP are lossless."""
+    out = io.BytesIO()
+    image = Image.fromarray(pixels)
+    if kind == "png":
+        image.save(out, "PNG", compress_level=3)
+    elif kind == "webp":
+        image.save(out, "WEBP", lossless=True, method=0, exact=True)
+    else:
+        image.save(out, "JPEG", quality=95, subsampling=0)
+    return out.getvalue()
+
+
+def dressed(coded: bytes, kind: str, width: int, height: int, recipe: dict[str, Any], label: Label | None = None) -> bytes:
+    """What ``code`` made, with the recipe in it. ``label``: what the XMP packet tells others.
 
     Raises:
         BadValue: the recipe is too long for a JPEG.
     """
-    out = io.BytesIO()
-    image = Image.fromarray(pixels)
     text, packed = parameters(recipe), json.dumps(recipe, ensure_ascii=False)
     if kind == "png":
-        info = PngImagePlugin.PngInfo()
-        info.add_itxt("parameters", text) if not text.isascii() else info.add_text("parameters", text)
-        info.add_itxt(KEY, packed)
-        if label is not None:
-            info.add_itxt(PNG_KEY, packet("", label))
-        image.save(out, "PNG", pnginfo=info, compress_level=3)
-        return out.getvalue()
+        texts = [("parameters", text, not text.isascii()), (KEY, packed, True)]
+        return dress.png(coded, texts if label is None else [*texts, (PNG_KEY, packet("", label), True)])
     exif = Image.Exif()
     exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + text.encode("utf-16-be")
     xmp = fitting(packed, label, _JPEG_SEGMENT if kind == "jpeg" else TEXT_LIMIT)
     if kind == "webp":
-        image.save(out, "WEBP", lossless=True, method=0, exact=True, exif=exif.tobytes(), xmp=xmp)
-    else:
-        if max(len(xmp), len(exif.tobytes())) > _JPEG_SEGMENT:
-            raise BadValue(name="format", value="jpeg", why=Phrase("the prompt is too long for a JPEG's metadata; use png or webp"))
-        image.save(out, "JPEG", quality=95, subsampling=0, exif=exif.tobytes(), xmp=xmp)
-    return out.getvalue()
+        return dress.webp(coded, width, height, exif.tobytes(), xmp)
+    if max(len(xmp), len(exif.tobytes())) > _JPEG_SEGMENT:
+        raise BadValue(name="format", value="jpeg", why=Phrase("the prompt is too long for a JPEG's metadata; use png or webp"))
+    return dress.jpeg(coded, exif.tobytes(), xmp)
+
+
+def to_bytes(pixels: np.ndarray[Any, Any], kind: str, recipe: dict[str, Any], label: Label | None = None) -> bytes:
+    """The whole file from uint8 RGB ``[height, width, 3]``: ``code``, ``dressed``.
+
+    Raises:
+        BadValue: see ``dressed``.
+    """
+    height, width = pixels.shape[:2]
+    return dressed(code(pixels, kind), kind, width, height, recipe, label)
 
 
 def _open(path: Path) -> Image.Image:
@@ -116,6 +131,12 @@ def read_parameters(path: Path) -> str:
     if isinstance(raw, bytes) and raw.startswith(b"UNICODE\0"):
         return raw[8:].decode("utf-16-be", "replace")[:100_000]
     return ""
+
+
+def decode(coded: bytes) -> np.ndarray[Any, Any]:
+    """The pixels of what ``code`` made: uint8 RGB ``[height, width, 3]``."""
+    with Image.open(io.BytesIO(coded), formats=FORMATS) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def read_pixels(path: Path) -> np.ndarray[Any, Any]:

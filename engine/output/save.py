@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from engine.contract.queue_work import PLAIN_NAME
 from engine.contract.request import ImageRequest
 from engine.contract.version import APP
 from engine.output import atomic
-from engine.output.image import ENDINGS, pixel_sha256, read_pixels, read_recipe
+from engine.output.image import ENDINGS, code, pixel_sha256, read_pixels, read_recipe
 from engine.provenance.carrier import is_signed
 from engine.provenance.hidden import is_hidden, unhide
 from engine.provenance.seal import Seal
@@ -26,11 +26,13 @@ from engine.provenance.seal import Seal
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A picture and what is known of its making."""
+    """A picture and what is known of its making. One made elsewhere comes ``coded`` and with its hash, else as ``pixels``."""
 
     row: Row
     request: ImageRequest  # with its size settled
-    pixels: np.ndarray[Any, Any]
+    pixels: np.ndarray[Any, Any] | None = None
+    coded: bytes = b""
+    sha256: str = ""  # of the pixels
     model: str
     hashes: dict[str, str]
     loras: list[dict[str, Any]]
@@ -54,12 +56,14 @@ def save(made: Made, ledger: Ledger, worker: str, job: str, seal: Seal) -> dict[
         DiskFull, OutputFolder: nothing half-written stays. BadTemplate: the name leads outside.
     """
     request, folder = made.request, Path(made.request.out)
-    sha = pixel_sha256(made.pixels)
+    if made.pixels is not None:
+        made = replace(made, coded=code(made.pixels, request.format), sha256=pixel_sha256(made.pixels))
+    sha = made.sha256
     recipe = recipes.build(
         request, model=made.model, hashes=made.hashes, backend=made.backend, batch=made.batch, pixel_sha256=sha, app=APP,
         row=recipes.identity(made.row.id, made.row.request), unknown_words=made.unknown_words, cut=made.cut, loras=made.loras)
-    recipe = seal.judged(made.pixels, recipe)
-    sealed = seal.pack(made.pixels, request.format, recipe)
+    recipe = seal.judged(made.coded if made.pixels is None else made.pixels, recipe)
+    sealed = seal.close_up(made.coded, request.format, request.width or 0, request.height or 0, recipe)
     stem = folder / render(request.name or DEFAULT, request, job=job, image=made.row.id)
     atomic.make_folder(stem.parent)
     if not stem.parent.resolve().is_relative_to(folder.resolve()):  # a link inside the folder leads out

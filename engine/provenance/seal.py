@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.contract.errors import CommonArtError, Phrase, ScoreFailed, SigningFailed
-from engine.output.image import to_bytes
+from engine.output.image import code, decode, dressed
 from engine.output.score import Scorer, scorer
 from engine.provenance.hidden import hide
 from engine.provenance.policy import Policy
@@ -45,18 +45,26 @@ class Seal:
         return hide(recipe) if self.policy.prompt == "hash" else recipe
 
     def pack(self, pixels: np.ndarray[Any, Any], kind: str, recipe: dict[str, Any]) -> Sealed:
-        """Bytes of uint8 RGB ``[height, width, 3]`` with the recipe and label, signed if the user wants it and it can be done."""
+        """``close_up`` of uint8 RGB ``[height, width, 3]``."""
+        return self.close_up(code(pixels, kind), kind, pixels.shape[1], pixels.shape[0], recipe)
+
+    def close_up(self, coded: bytes, kind: str, width: int, height: int, recipe: dict[str, Any]) -> Sealed:
+        """What ``image.code`` made, with the recipe and label, signed if the user wants it and it can be done."""
         recipe = self.told(recipe)
+
+        def file(credentials: bool) -> bytes:
+            return dressed(coded, kind, width, height, recipe, label_of(recipe, self.policy, credentials))
+
         signer = self._open() if self.policy.sign else None
         if signer is not None:
             try:
-                return Sealed(signer.sign(to_bytes(pixels, kind, recipe, label_of(recipe, self.policy, True)), kind, recipe), True)
+                return Sealed(signer.sign(file(True), kind, recipe), True)
             except SigningFailed as e:
                 self._fail(e)
-        return Sealed(to_bytes(pixels, kind, recipe, label_of(recipe, self.policy, False)), False)
+        return Sealed(file(False), False)
 
-    def judged(self, pixels: np.ndarray[Any, Any], recipe: dict[str, Any]) -> dict[str, Any]:
-        """The recipe with ``safety``, a name and a score, if the user wants one and it can be had; ``complain`` hears why not."""
+    def judged(self, pixels: np.ndarray[Any, Any] | bytes, recipe: dict[str, Any]) -> dict[str, Any]:
+        """``pixels`` as they are or coded. The recipe with ``safety``, a name and a score, if the user wants one and it can be had; ``complain`` hears why not."""
         with self._lock:
             if self._scorer is None and not self._scoreless:
                 try:
@@ -64,7 +72,9 @@ class Seal:
                 except Exception as e:  # a package that does not load costs the score, not the picture
                     self._scoreless = True
                     self._complain(ScoreFailed(why=Phrase(e.message, **e.fields) if isinstance(e, CommonArtError) else f"{type(e).__name__}: {e}"))
-        return recipe if self._scorer is None else recipe | {"safety": {"name": self.policy.safety, "score": self._scorer(pixels)}}
+        if self._scorer is None:
+            return recipe
+        return recipe | {"safety": {"name": self.policy.safety, "score": self._scorer(decode(pixels) if isinstance(pixels, bytes) else pixels)}}
 
     def warm(self) -> None:
         """Open the signer while a model loads, so that the first picture does not wait for it."""

@@ -351,7 +351,7 @@
         <translation>先にプロンプトを入力してください。</translation>
     </message>
     <message>
-        <source>One of the settings cannot be used; see the field.</source>
+        <source>One of the settings is not valid; see the field.</source>
         <translation>使えない設定があります。該当の欄をご覧ください。</translation>
     </message>
     <message>
@@ -521,7 +521,7 @@
         <translation>{count}件を選択中</translation>
     </message>
     <message>
-        <source>Select a picture to see all about it.</source>
+        <source>Select a picture to see its details.</source>
         <translation>画像を選ぶと、詳細を表示します。</translation>
     </message>
     <message>
@@ -642,12 +642,12 @@
         <translation>そのまま</translation>
     </message>
     <message>
-        <source>as they are; a text here becomes the prompt of all</source>
-        <translation>そのまま（入力すると、すべてのプロンプトになります）</translation>
-    </message>
-    <message>
         <source>Prompt</source>
         <translation>プロンプト</translation>
+    </message>
+    <message>
+        <source>unchanged; text entered here becomes the prompt of all</source>
+        <translation>そのまま（入力すると、すべてのプロンプトになります）</translation>
     </message>
     <message>
         <source>Change waiting pictures</source>
@@ -705,7 +705,7 @@
         <translation>条件に合うものがありません。</translation>
     </message>
     <message>
-        <source>Pictures to be made wait here, in the order in which they are made.</source>
+        <source>Pictures waiting to be made are listed here, in order.</source>
         <translation>これから作る画像が、作る順に並びます。</translation>
     </message>
     <message>
@@ -913,7 +913,7 @@
         <translation>中止します。描いた画像は残り、同じ評価を始めると続きから進みます ({keys})</translation>
     </message>
     <message>
-        <source>The figures will stand here</source>
+        <source>The results will appear here</source>
         <translation>ここに評価の結果が表示されます</translation>
     </message>
     <message>
@@ -1023,7 +1023,7 @@
         <translation>書き出しを中止します。途中のものは残りません（{keys}）</translation>
     </message>
     <message>
-        <source>The proof will stand here</source>
+        <source>The report will appear here</source>
         <translation>照合結果はここに表示されます</translation>
     </message>
     <message>
@@ -1145,7 +1145,7 @@
 <context>
     <name>Finder</name>
     <message>
-        <source>Nothing of this name was found.</source>
+        <source>Nothing with this name was found.</source>
         <translation>該当するものはありません。</translation>
     </message>
 </context>
@@ -1366,7 +1366,7 @@
         <translation>システムの設定に従う</translation>
     </message>
     <message>
-        <source>Also get pickled weights where there are no others, and convert them here</source>
+        <source>Also download pickled weights where there are no others, and convert them here</source>
         <translation>pickle形式しかない重みも取得し、ここで変換する</translation>
     </message>
     <message>
@@ -1438,16 +1438,20 @@
         <translation>記載なし</translation>
     </message>
     <message>
-        <source>{count} files, {size}, {left} still to fetch</source>
+        <source>{count} files, {size}, {left} left to download</source>
         <translation>{count}ファイル、{size}（残り{left}）</translation>
     </message>
     <message>
-        <source>{size} of weights are there only pickled</source>
+        <source>{size} of weights exist only in pickled form</source>
         <translation>うち{size}の重みはpickle形式のみです</translation>
     </message>
     <message>
-        <source>In all {size} still to fetch</source>
+        <source>{size} left to download in total</source>
         <translation>ダウンロードする量：{size}</translation>
+    </message>
+    <message>
+        <source>Stopped. What was downloaded is kept; the next download continues from there.</source>
+        <translation>中止しました。取得した分は残り、次回は続きから始めます。</translation>
     </message>
     <message>
         <source>Download {size}</source>
@@ -1468,10 +1472,6 @@
     <message>
         <source>Putting it together…</source>
         <translation>仕上げています…</translation>
-    </message>
-    <message>
-        <source>Stopped. What was fetched is kept; the next download goes on from there.</source>
-        <translation>中止しました。取得した分は残り、次回は続きから始めます。</translation>
     </message>
 </context>
 <context>
@@ -1497,7 +1497,7 @@
         <translation>表（CSV、TSV、JSONL、Parquet）</translation>
     </message>
     <message>
-        <source>Licence of all that name none</source>
+        <source>Licence for pictures that name none</source>
         <translation>記載のない画像のライセンス</translation>
     </message>
     <message>
@@ -1525,7 +1525,7 @@
         <translation>取り込む</translation>
     </message>
     <message>
-        <source>Say where the dataset goes.</source>
+        <source>Choose where the dataset is written.</source>
         <translation>データセットの場所を入れてください。</translation>
     </message>
     <message>
@@ -1835,7 +1835,7 @@
         <translation>すべての数値を点検しています…</translation>
     </message>
     <message>
-        <source>{name} is whole: {count} files were read.</source>
+        <source>{name} is intact: {count} files were read.</source>
         <translation>{name}は正常です（{count}ファイルを点検しました）。</translation>
     </message>
     <message>
@@ -1978,6 +1978,76 @@
     </message>
 </context>
 <context>
+    <name>NodesButton</name>
+    <message>
+        <source>{well} of {count} nodes</source>
+        <translation>{count} ノード中 {well} が稼働</translation>
+    </message>
+    <message>
+        <source>1 node</source>
+        <translation>1 ノード</translation>
+    </message>
+    <message>
+        <source>{count} nodes</source>
+        <translation>{count} ノード</translation>
+    </message>
+    <message>
+        <source>{count} pictures/h</source>
+        <translation>{count} 枚/時</translation>
+    </message>
+    <message>
+        <source>The machines of the cluster</source>
+        <translation>クラスターのマシン</translation>
+    </message>
+    <message>
+        <source>The machines of the cluster: {told}</source>
+        <translation>クラスターのマシン: {told}</translation>
+    </message>
+</context>
+<context>
+    <name>NodesModel</name>
+    <message>
+        <source>Machine</source>
+        <translation>マシン</translation>
+    </message>
+    <message>
+        <source>Device</source>
+        <translation>デバイス</translation>
+    </message>
+    <message>
+        <source>Workers</source>
+        <translation>ワーカー数</translation>
+    </message>
+    <message>
+        <source>Pictures/h</source>
+        <translation>枚/時</translation>
+    </message>
+    <message>
+        <source>State</source>
+        <translation>状態</translation>
+    </message>
+    <message>
+        <source>What is wrong</source>
+        <translation>問題点</translation>
+    </message>
+    <message>
+        <source>loading the model</source>
+        <translation>モデルを読み込み中</translation>
+    </message>
+    <message>
+        <source>ready</source>
+        <translation>準備完了</translation>
+    </message>
+    <message>
+        <source>lost</source>
+        <translation>接続が切れました</translation>
+    </message>
+    <message>
+        <source>takes no part</source>
+        <translation>参加できません</translation>
+    </message>
+</context>
+<context>
     <name>NoticeBar</name>
     <message>
         <source>Copy details</source>
@@ -2029,7 +2099,7 @@
         <translation>シード {seed}</translation>
     </message>
     <message>
-        <source>the thing asked for comes in place {place}</source>
+        <source>the thing asked for ranks {place}</source>
         <translation>指示したものは {place} 番目に近い</translation>
     </message>
     <message>
@@ -2203,11 +2273,15 @@
         <translation>下の「権利」に書いた条件でのみ許可する</translation>
     </message>
     <message>
+        <source>Give every picture a score for nudity (OpenNSFW) before it is saved</source>
+        <translation>保存する前に、すべての画像に露出度のスコアを付ける（OpenNSFW）</translation>
+    </message>
+    <message>
         <source>Restart the engine</source>
         <translation>エンジンを再起動</translation>
     </message>
     <message>
-        <source>The engine that is at work now keeps the earlier settings until it is started again.</source>
+        <source>The running engine keeps the earlier settings until it is restarted.</source>
         <translation>動作中のエンジンには、再起動するまで以前の設定が使われます。</translation>
     </message>
     <message>
@@ -2225,6 +2299,10 @@
     <message>
         <source>Training by others</source>
         <translation>第三者による学習</translation>
+    </message>
+    <message>
+        <source>Safety score</source>
+        <translation>安全スコア</translation>
     </message>
     <message>
         <source>Studio</source>
@@ -2283,6 +2361,14 @@
         <translation>ファイルを受け取った人は誰でも、プロンプトを読み、同じ画像を作れます。</translation>
     </message>
     <message>
+        <source>The score stands in the picture's recipe, from 0 to 1; nothing is held back or changed by it. It is reckoned on this machine.</source>
+        <translation>スコアは 0 から 1 で、画像のレシピに記録されます。画像が保留されたり変更されたりすることはありません。計算はこのマシンの中だけで行います。</translation>
+    </message>
+    <message>
+        <source>The model for it is not installed. Install it with: {command}</source>
+        <translation>このためのモデルが入っていません。次のコマンドで入れられます: {command}</translation>
+    </message>
+    <message>
         <source>The certificate and its key belong together: choose both, or empty both.</source>
         <translation>証明書と秘密鍵は対で必要です。両方を選ぶか、両方を空にしてください。</translation>
     </message>
@@ -2302,16 +2388,16 @@
         <translation>検証</translation>
     </message>
     <message>
-        <source>See all that is known of it, on the Verify page</source>
+        <source>See everything known about it on the Verify page</source>
         <translation>分かることのすべてを検証の画面で見る</translation>
+    </message>
+    <message>
+        <source>Licences of its training pictures: {licences}</source>
+        <translation>学習画像のライセンス：{licences}</translation>
     </message>
     <message>
         <source>Checking…</source>
         <translation>確かめています…</translation>
-    </message>
-    <message>
-        <source>Licences of what taught it: {licences}</source>
-        <translation>学習画像のライセンス：{licences}</translation>
     </message>
 </context>
 <context>
@@ -2673,7 +2759,7 @@
         <translation>選択なし</translation>
     </message>
     <message>
-        <source>various; what you write goes to all</source>
+        <source>various; what you enter applies to all</source>
         <translation>いろいろ（入力すると全部に反映）</translation>
     </message>
 </context>
@@ -3052,7 +3138,7 @@
         <translation>キューが空になったら始まります。</translation>
     </message>
     <message>
-        <source>It starts after the one at work.</source>
+        <source>It starts after the one that is running.</source>
         <translation>今の学習が終わったら始まります。</translation>
     </message>
     <message>
@@ -3304,6 +3390,10 @@
         <translation>あるだけ</translation>
     </message>
     <message>
+        <source>none</source>
+        <translation>なし</translation>
+    </message>
+    <message>
         <source>Leave the engine working until the queue is empty</source>
         <translation>キューが空になるまで生成を続ける</translation>
     </message>
@@ -3370,6 +3460,14 @@
     <message>
         <source>Of the graphics card; on a CPU, of the main memory. Less means fewer pictures at once, and parts that take turns.</source>
         <translation>グラフィックカードのメモリ（CPU ではメインメモリ）。少なくすると、一度に作る枚数が減り、部品が交代で入ります。</translation>
+    </message>
+    <message>
+        <source>Cluster</source>
+        <translation>クラスター</translation>
+    </message>
+    <message>
+        <source>Address of a Ray cluster that makes the pictures in place of this machine: auto finds one that runs here. It counts from the next start of the engine.</source>
+        <translation>このマシンの代わりに画像を作る Ray クラスターのアドレスです。auto は、ここで動いているクラスターを探します。次にエンジンを起動したときから有効です。</translation>
     </message>
     <message>
         <source>When the window closes</source>
@@ -3599,8 +3697,12 @@
         <translation>設定ファイルを開く</translation>
     </message>
     <message>
-        <source>Write the configuration and open it, to change any key by hand</source>
+        <source>Write the configuration file and open it for editing</source>
         <translation>設定ファイルを書き出して開きます。どの項目も手で変えられます</translation>
+    </message>
+    <message>
+        <source>There is no model that can be trained. Get one on the Models page.</source>
+        <translation>学習できるモデルがありません。「モデル」のページで入手してください。</translation>
     </message>
     <message>
         <source>What is left to the preset follows it. A preset says what fits the memory of a GPU for CommonArt β at 512 px.</source>
@@ -3609,10 +3711,6 @@
     <message>
         <source>Less</source>
         <translation>閉じる</translation>
-    </message>
-    <message>
-        <source>There is no model that can be learned on. Get one on the Models page.</source>
-        <translation>学習できるモデルがありません。「モデル」のページで入手してください。</translation>
     </message>
     <message>
         <source>It becomes a file's name: without / \ : * ? " &lt; &gt; | and not beginning with a dot.</source>
@@ -3758,7 +3856,7 @@
         <translation>まず画像のフォルダーを選んでください。</translation>
     </message>
     <message>
-        <source>The check is at work.</source>
+        <source>The check is running.</source>
         <translation>検査中です。</translation>
     </message>
     <message>
@@ -3829,16 +3927,16 @@
         <translation>ほかのツールの情報</translation>
     </message>
     <message>
-        <source>Select a picture to see what is known of it.</source>
+        <source>Select a picture to see what is known about it.</source>
         <translation>画像を選ぶと、分かっていることを表示します。</translation>
+    </message>
+    <message>
+        <source>No LoRA was used.</source>
+        <translation>LoRAは使われていません。</translation>
     </message>
     <message>
         <source>Not checked yet</source>
         <translation>まだ確かめていません</translation>
-    </message>
-    <message>
-        <source>No LoRA had a part in it.</source>
-        <translation>LoRAは使われていません。</translation>
     </message>
 </context>
 <context>
@@ -3979,7 +4077,7 @@
         <translation>材料の記録に食い違いがあります。「何から作られたか」をご覧ください。</translation>
     </message>
     <message>
-        <source>Not all that it was made from is at hand.</source>
+        <source>Not everything it was made from is available here.</source>
         <translation>材料の一部は手元にありません。</translation>
     </message>
 </context>

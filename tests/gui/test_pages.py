@@ -318,6 +318,18 @@ def test_a_bad_value_stays_with_its_reason(qtbot: QtBot, page: SettingsPage, tmp
     assert load_settings().device == "auto"
 
 
+def test_a_cluster_s_address_is_checked_by_its_form(qtbot: QtBot, page: SettingsPage, context: Context) -> None:
+    page.show()
+    for text, good in (("auto", True), ("10.0.0.5:6379", True), ("ray://studio-1:10001", True), ("[fe80::1]:6379", True), ("10.0.0.5", False),
+                       ("http://a:80", False), ("a:0", False), ("a:70000", False), ("a b:1", False), ("", True)):
+        before = load_settings().cluster
+        page.cluster.setText(text)
+        page.cluster.textEdited.emit(text)
+        assert page.cluster_why.isVisible() is not good and load_settings().cluster == (text if good else before), text
+    context.settings.put(cluster="auto")
+    assert page.cluster.text() == "auto"
+
+
 def test_caches_are_measured_and_cleared(qtbot: QtBot, page: SettingsPage, tmp_path: Path) -> None:
     kept = tmp_path / "home" / "models" / "kept.bin"
     for file in (tmp_path / "home" / "cache" / "text" / "a" / "b", kept):

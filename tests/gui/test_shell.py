@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,11 +20,13 @@ from commonart_desktop.gui import theme
 from commonart_desktop.gui.actions import Deed, deeds_of, folded, score
 from commonart_desktop.gui.app import Application
 from commonart_desktop.gui.finder import DeedsModel, Finder
+from commonart_desktop.gui.in_turns import at_once
 from commonart_desktop.gui.main_window import LEAVE, MainWindow
 from commonart_desktop.gui.pages import PAGES
 from commonart_desktop.gui.tokens import DARK, LIGHT, contrast
 from engine.contract import recipe
-from engine.contract.errors import BadFile, DiskFull
+from engine.contract.errors import BadFile, DiskFull, QueueHeld
+from engine.contract.queue import Ledger
 from engine.contract.request import ImageRequest
 
 Open = Callable[..., Application]
@@ -50,8 +53,11 @@ def write(field: QWidget, text: str) -> None:
 def test_pages_are_built_when_they_are_first_shown(qtbot: QtBot, open_program: Open) -> None:
     window = shown(qtbot, open_program())
     assert list(window.pages) == ["make"] and list(window.titles) == [p.name for p in PAGES]
+    before = window.pages["make"]
     window.go_to("settings")
-    assert list(window.pages) == ["make", "settings"] and window.current() == "settings"
+    assert list(window.pages) == ["make"] and window.current() == "settings" and not before.isVisible()  # it is built in the turns to come
+    qtbot.waitUntil(window.settled)
+    assert list(window.pages) == ["make", "settings"] and window.pages["settings"].isVisible()
     page = window.pages["settings"]
     qtbot.keyClick(window, Qt.Key.Key_1, CTRL)
     assert window.current() == "make"
@@ -89,7 +95,7 @@ def test_the_page_and_the_draft_are_found_again(qtbot: QtBot, open_program: Open
 def test_a_recipe_from_the_gallery_builds_the_make_page(qtbot: QtBot, open_program: Open) -> None:
     whole = open_program()
     whole.state.setValue("window/page", "settings")
-    window = whole._build()
+    window = built(whole)
     whole.window.deleteLater()
     whole.window = window
     assert list(window.pages) == ["settings"]
@@ -98,6 +104,17 @@ def test_a_recipe_from_the_gallery_builds_the_make_page(qtbot: QtBot, open_progr
                         pixel_sha256="0" * 64, app="test")
     window.page("pictures").use_recipe.emit(made)
     assert window.page("make").compose.prompt.toPlainText() == "青い鳥" and window.page("make").compose.form.steps.value() == 7
+
+
+def test_a_queue_held_for_a_training_that_is_over_goes_on(qtbot: QtBot, open_program: Open, tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "home" / "queue.db")
+    ledger.pause(None, True, QueueHeld(name="ink"))  # the window was closed while it ran, and nobody was there at its end
+    ledger.close()
+    whole = open_program()
+    window = shown(qtbot, whole)
+    assert whole.ledger.paused()[0]
+    qtbot.waitUntil(lambda: not whole.ledger.paused()[0], timeout=30_000)
+    assert window.current() == "make"
 
 
 # finding actions --------------------------------------------------------------------------------------------------
@@ -147,7 +164,7 @@ def test_any_action_is_found_by_keyboard_alone(qtbot: QtBot, open_program: Open,
     def titles() -> set[str]:
         return {finder.model.index(r, 1).data() for r in range(finder.model.rowCount())}
 
-    qtbot.waitUntil(lambda: titles() == {*window.titles.values(), ""})  # it knows pages never seen
+    qtbot.waitUntil(lambda: titles() == {*window.titles.values(), ""}, timeout=30_000)  # it knows pages never seen
     assert finder.isVisible() and finder.field.hasFocus() and window.current() == "make"
     pressed: list[str] = []
     window.page("models").get.clicked.connect(lambda: pressed.append("get"))  # type: ignore[attr-defined]
@@ -168,19 +185,22 @@ def test_any_action_is_found_by_keyboard_alone(qtbot: QtBot, open_program: Open,
 def test_a_page_is_loaded_built_and_listed_in_turns(qtbot: QtBot, open_program: Open) -> None:
     window = shown(qtbot, open_program())
     steps: list[str] = []
+    threads: set[str] = set()
     for name in window.titles:
         if name in window._loaders:
-            window._loaders[name] = lambda name=name, load=window._loaders[name]: (steps.append(f"load {name}"), load())
+            window._loaders[name] = lambda name=name, load=window._loaders[name]: (
+                threads.add(threading.current_thread().name), steps.append(f"load {name}"), load())
     window.built.connect(lambda name, _: steps.append(f"build {name}"))
     window.find_action()
     finder = finder_of(window)
     assert finder_of(window).isVisible() and steps == []  # it is there before anything else is done
-    finder.model.modelReset.connect(lambda: steps.append("list"))
+    finder.model.rowsInserted.connect(lambda: steps.append("list"))
     turn = QTimer(window, interval=0)
     turn.timeout.connect(lambda: steps.append("turn") if steps[-1:] != ["turn"] else None)
     turn.start()
-    qtbot.waitUntil(lambda: set(window.pages) == set(window.titles) and not window._unlisted)
+    qtbot.waitUntil(lambda: set(window.pages) == set(window.titles) and not window._unlisted, timeout=30_000)
     turn.stop()
+    assert threads == {"page"}
     work = [one for one in steps if one != "turn"]
     assert work[:4] == ["load pictures", "build pictures", "list", "load train"] and work.count("list") == len(window.titles) - 1
     assert "turn" in steps[steps.index("build pictures"):steps.index("list")] and steps.count("turn") >= len(work) // 2  # others come in between
@@ -206,7 +226,7 @@ def test_arrows_pass_over_what_cannot_be_done(qtbot: QtBot, open_program: Open) 
     finder = finder_of(window)
     done: list[str] = []
     deeds = [Deed(n, "", "", lambda n=n: done.append(n), lambda n=n: n != "b") for n in "abc"]
-    finder.open("t", "h", lambda: deeds, {})
+    finder.open("t", "h", deeds, {})
     keys(qtbot, window, Qt.Key.Key_Down)
     keys(qtbot, window, Qt.Key.Key_Return)
     assert done == ["c"]
@@ -216,7 +236,7 @@ def test_the_shortcuts_are_listed(qtbot: QtBot, open_program: Open) -> None:
     window = shown(qtbot, open_program())
     qtbot.keyClick(window, Qt.Key.Key_F1)
     finder = finder_of(window)
-    qtbot.waitUntil(lambda: set(window.pages) == set(window.titles) and not window._unlisted)
+    qtbot.waitUntil(lambda: set(window.pages) == set(window.titles) and not window._unlisted, timeout=30_000)
     rows = {(finder.model.index(r, 0).data(), finder.model.index(r, 2).data()) for r in range(finder.model.rowCount())}
     assert {("Add to queue", "Ctrl+Return"), ("Make one now", "Ctrl+Shift+Return"), ("Find an action", "Ctrl+K"), ("Go to: Make", "Ctrl+1"),
             ("Keyboard shortcuts", "F1")} <= rows
@@ -271,12 +291,13 @@ def test_text_can_be_read_in_both_themes() -> None:
 
 
 def test_the_system_is_followed_while_it_changes(qtbot: QtBot, open_program: Open, qapp: QApplication, monkeypatch: pytest.MonkeyPatch) -> None:
-    open_program(theme="system")
+    whole = open_program(theme="system")
     hints = qapp.styleHints()
     for scheme, colours in ((Qt.ColorScheme.Dark, DARK), (Qt.ColorScheme.Light, LIGHT)):
         said = SimpleNamespace(colorScheme=lambda scheme=scheme: scheme)  # the offscreen platform has no scheme of its own
         monkeypatch.setattr(theme, "QGuiApplication", SimpleNamespace(styleHints=lambda said=said: said))
         hints.colorSchemeChanged.emit(scheme)
+        whole.settle()
         assert theme.colours() == colours and qapp.palette().window().color().name() == colours.window
 
 
@@ -296,6 +317,7 @@ def test_the_language_changes_without_a_restart(qtbot: QtBot, open_program: Open
     window.go_to("settings")
     page = window.page("settings")
     page.language.setCurrentIndex(page.language.findData("ja"))  # type: ignore[attr-defined]
+    qtbot.waitUntil(lambda: whole._work is None)
     assert whole.window is not window and whole.window.isVisible() and whole.window.current() == "settings"
     assert whole.window.titles["settings"] == "設定" and load_settings().language == "ja"
     compose = whole.window.page("make").compose  # type: ignore[attr-defined]
@@ -309,10 +331,19 @@ def test_larger_letters(qtbot: QtBot, open_program: Open, qapp: QApplication) ->
     before = qapp.font().pixelSize()
     page = window.page("settings")
     page.zoom.setCurrentIndex(page.zoom.findData("1.25"))  # type: ignore[attr-defined]
+    whole.settle()
     assert qapp.font().pixelSize() == round(before * 1.25) and whole.window is not window
     page = whole.window.page("settings")
     page.zoom.setCurrentIndex(page.zoom.findData("1"))  # type: ignore[attr-defined]
+    whole.settle()
     assert qapp.font().pixelSize() == before
+
+
+def built(whole: Application) -> MainWindow:
+    """Another window of the same program."""
+    window = whole._begin()
+    at_once(whole._furnish(window))
+    return window
 
 
 # closing ----------------------------------------------------------------------------------------------------------
@@ -325,12 +356,12 @@ def test_closing_over_work_asks_once_and_quietly(qtbot: QtBot, open_program: Ope
     assert not window.close() and window.isVisible() and "at work" in window.notice.text.text()
     assert window.close() and not window.isVisible()
     assert whole.state.value(LEAVE) is None  # that was an answer for this time
-    again = whole._build()
+    again = built(whole)
     again.show()
     assert not again.close()
     qtbot.mouseClick(again.notice.button, Qt.MouseButton.LeftButton)
     assert not again.isVisible() and whole.state.value(LEAVE) == "true"
-    third = whole._build()
+    third = built(whole)
     third.show()
     assert third.close()  # the answer is remembered
     for one in (again, third):

@@ -53,6 +53,7 @@ def states(qtbot: QtBot, window: MainWindow) -> Iterator[tuple[str, QWidget]]:
     """Every page, shown and come to rest; then the further states it can be brought into."""
     for page in PAGES:
         window.go_to(page.name)
+        qtbot.waitUntil(window.settled, timeout=30_000)
         widget = window.page(page.name)
         busy = getattr(widget, "busy", None)
         if busy is not None:

@@ -93,17 +93,14 @@ def test_the_file_lies_over_its_preset_and_under_the_command_line(tmp_path: Path
 def test_presets_are_whole(tmp_path: Path, name: str) -> None:
     text = PLAIN.replace("[schedule]\nsteps = 10\n", "") if name == "mini-denoiser" else PLAIN
     config = read_config(written(tmp_path, f'preset = "{name}"\n' + text))
-    assert config.kind == ("scratch" if name == "mini-denoiser" else "lora")
+    assert config.kind == ("full" if name == "mini-denoiser" else "lora")
     assert set(presets()) == {"train-8gb", "train-16gb", "train-24gb", "mini-denoiser"}
 
 
 def test_the_bundled_models_recipe(tmp_path: Path) -> None:
-    """The preset describes the transformer that is shipped."""
+    """The preset goes on from the model that is shipped, in its own terms."""
     config = read_config(written(tmp_path, 'preset = "mini-denoiser"\n' + PLAIN.replace("[schedule]\nsteps = 10\n", "")))
-    shipped = json.loads((ROOT / "resources" / "models" / "commonart-mini" / "transformer" / "config.json").read_text(encoding="utf-8"))
-    made = {"num_layers": config.scratch.layers, "num_attention_heads": config.scratch.heads, "attention_head_dim": config.scratch.head_dim,
-            "patch_size": config.scratch.patch_size, "out_channels": config.scratch.out_channels, "sample_size": config.scratch.sample_size}
-    assert made == {k: shipped[k] for k in made}
+    assert config.kind == "full" and config.base.model == "commonart-mini" and not config.data.buckets
     scheduler = json.loads((ROOT / "resources" / "models" / "commonart-mini" / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
     assert config.loss.prediction == scheduler["prediction_type"]
 

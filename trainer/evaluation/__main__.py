@@ -1,6 +1,8 @@
 """``python -m trainer.evaluation MODEL [options]``: draw, look, measure and report. One JSON document on standard output.
 
-Without --prompts, every thing the bundled model knows is drawn from its most usual name and looked for among the true renders.
+Without --prompts, every thing the model knows is drawn from its most usual name and looked for among the true renders. A model that brings a suite
+(``suite.safetensors``) is also examined in styles, grounds, arrangements, numbers and colours by prompts it never learned from, and then some two
+hundred things stand for all; --limit takes so many of each kind.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ def _parser() -> Parser:
     parser.add_argument("model")
     parser.add_argument("--prompts", type=Path)
     parser.add_argument("--reference", type=Path)
+    parser.add_argument("--suite", type=Path, help="a model folder whose suite and true renders are taken instead of the model's own")
     parser.add_argument("--lora", action="append", default=[])
     parser.add_argument("--encoder", action="append", default=[])
     parser.add_argument("--lang", default=",".join(LANGS))
@@ -110,7 +113,7 @@ def work(argv: list[str]) -> dict[str, Any]:
     settings = Settings(seed=args.seed, copies=args.count, steps=args.steps, guidance=args.guidance, sampler=args.sampler, negative=args.negative,
                         width=int(size[1]) if size else None, height=int(size[2] or size[1]) if size else None)
     asked = Asked(prompts=args.prompts, langs=langs, limit=args.limit, settings=settings, encoders=encoders, reference=args.reference,
-                  batch_size=args.batch_size, policy=policy_of(args))
+                  batch_size=args.batch_size, policy=policy_of(args), suite=args.suite)
     model = Model(name=args.model, loras=tuple(lora_of(x) for x in args.lora), text_encoder=args.text_encoder, vae=args.vae, device=args.device,
                   dtype=args.dtype, kind=args.backend)
     against_file = Path(args.against) if args.against and args.against.endswith(".json") else None

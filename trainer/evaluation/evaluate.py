@@ -21,6 +21,7 @@ from engine.program import phrase
 from engine.provenance.policy import Policy
 from engine.provenance.seal import Seal
 from trainer.evaluation import metrics, prompts
+from trainer.evaluation import suite as suites
 from trainer.evaluation.drawing import Settings, draw_items, seed_of, settled
 from trainer.evaluation.encoders import Encoder
 from trainer.evaluation.metrics import Array
@@ -28,9 +29,10 @@ from trainer.evaluation.prompts import LANGS, Item
 from trainer.evaluation.recipe import VERSION, claim
 from trainer.evaluation.store import Seen, features_of, picture_files
 from trainer.evaluation.table import Scores, table_of
-from trainer.evaluation.truth import Truth, truth_of
+from trainer.evaluation.truth import Truth, truth_of, vocabulary_hash
 
 Tick = Callable[[int], None]
+NAMED = 200  # things drawn by their bare names beside a suite, spread over all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,7 @@ class Asked:
     reference: Path | None = None
     batch_size: int | None = None
     policy: Policy = field(default_factory=Policy)
+    suite: Path | None = None  # a folder whose suite and true renders are taken instead of the model's own
 
 
 @dataclass
@@ -85,6 +88,7 @@ class Drawn:
     recipe: dict[str, Any]
     model: dict[str, Any]
     notes: list[Any]
+    suite: suites.Suite | None = None
 
 
 def look_at_reference(asked: Asked, tick: Tick) -> Reference | None:
@@ -113,16 +117,39 @@ def look_at_reference(asked: Asked, tick: Tick) -> Reference | None:
     return Reference(rows, {"name": asked.reference.resolve().name, "sha256": digest, "n": len(seen.files), "skipped": len(seen.skipped)}, seen.skipped)
 
 
-def pairs_of(asked: Asked, truth: Truth | None) -> list[tuple[str, str]]:
-    """Raises NothingToEvaluate: no prompts were given and the model brings no table of known things."""
+def pairs_of(asked: Asked, truth: Truth | None, suite: suites.Suite | None = None) -> list[tuple[str, str]]:
+    """The suite's prompts stand first in each language, in the order of ``Suite.limited``.
+
+    Raises NothingToEvaluate: no prompts were given and the model brings no table of known things."""
     if asked.prompts is not None:
         return prompts.from_file(asked.prompts, asked.langs, asked.limit)
     if truth is None:
         raise NothingToEvaluate(why=Phrase("no prompts were given, and this model has no concepts.safetensors that fits its vocabulary.json"))
+    if suite is not None:
+        tasks = suite.limited(asked.limit)
+        return [(lang, suite.tasks[t].prompts[lang]) for lang in asked.langs for t in tasks] + prompts.of_things(truth, asked.langs, asked.limit or NAMED)
     pairs = prompts.of_things(truth, asked.langs)
     if asked.limit is None:
         return pairs
     return [p for lang in asked.langs for p in [q for q in pairs if q[0] == lang][:asked.limit]]
+
+
+def suite_of(asked: Asked, root: Path) -> tuple[Truth | None, suites.Suite | None]:
+    """The true renders and the suite that belong to each other, of the model or of the folder asked for; prompts of one's own have no suite.
+
+    Raises:
+        BrokenWeights: a file is there, but damaged. NothingToEvaluate: a folder was asked for that has no suite.
+    """
+    folder = asked.suite or root
+    truth = truth_of(folder)
+    if asked.prompts is not None:
+        return truth, None
+    found = suites.read(folder / suites.FILE) if truth and (folder / suites.FILE).is_file() else None
+    if found and (found.vocabulary != vocabulary_hash(folder) or any(t.thing >= len(truth.known) for t in found.tasks if truth)):
+        found = None
+    if asked.suite and found is None:
+        raise NothingToEvaluate(why=Phrase("{path} has no suite.safetensors that fits its vocabulary.json", path=folder))
+    return truth, found
 
 
 def draw(model: Model, asked: Asked, out: Path, start: Callable[[int], None], tick: Tick, fits: Callable[[dict[str, Any]], None] = lambda _: None) -> Drawn:
@@ -133,9 +160,9 @@ def draw(model: Model, asked: Asked, out: Path, start: Callable[[int], None], ti
         RunDiffers: ``out`` holds an evaluation by another recipe; and what opening and drawing raise.
     """
     # before the weights are read, which may take minutes
-    truth = truth_of(open_model(model.name, model.text_encoder, model.vae).root)
-    pairs = pairs_of(asked, truth)
-    items = prompts.items_of(pairs, asked.settings.copies, truth)
+    truth, suite = suite_of(asked, open_model(model.name, model.text_encoder, model.vae).root)
+    pairs = pairs_of(asked, truth, suite)
+    items = prompts.items_of(pairs, asked.settings.copies, truth, suite.limited(asked.limit) if suite else ())
     start(len(items))
     backend = model.open()
     settings = settled(asked.settings, backend)
@@ -150,7 +177,7 @@ def draw(model: Model, asked: Asked, out: Path, start: Callable[[int], None], ti
         files = draw_items(backend, items, settings, out / "pictures", seal, tick, asked.batch_size)
     finally:
         seal.close()
-    return Drawn(items, files, settings, truth, recipe, told, notes)
+    return Drawn(items, files, settings, truth, recipe, told, notes, suite)
 
 
 def measure(drawn: Drawn, asked: Asked, reference: Reference | None, tick: Tick) -> tuple[dict[str, Any], Scores]:
@@ -180,12 +207,30 @@ def measure(drawn: Drawn, asked: Asked, reference: Reference | None, tick: Tick)
         "reference": reference.told if reference else None,
         "concepts": concepts_told(drawn.truth, items),
         "table": table_of(scores, reference.rows if reference else {}, asked.langs),
+        "suite": suite_told(drawn, asked.langs),
         "skipped": skipped + (reference.skipped if reference else []), "notes": drawn.notes,
         "items": [{"lang": i.lang, "index": i.index, "copy": i.copy, "seed": seed_of(i, drawn.settings), "prompt": i.prompt,
                    "file": f"pictures/{i.file}", "place": int(p) if p >= 0 else None,
                    "cosines": {k: None if np.isnan(c[n]) else round(float(c[n]), 6) for k, c in cosines.items()}}
                   for n, (i, p) in enumerate(zip(items, places, strict=True))]}
     return result, scores
+
+
+def suite_told(drawn: Drawn, langs: Sequence[str]) -> dict[str, Any] | None:
+    """The suite's figures and, task by task, what was answered; None where the model has no suite."""
+    if drawn.suite is None or drawn.truth is None:
+        return None
+    which = [n for n, item in enumerate(drawn.items) if item.task is not None]
+    judged, rows = suites.judge(drawn.suite, drawn.truth, [drawn.items[n].task or 0 for n in which], [drawn.items[n].lang for n in which],
+                                [read_pixels(drawn.files[n]) for n in which])
+    return {"sha256": drawn.suite.sha256, "tasks": len(which), "figures": suites.figures(drawn.suite, drawn.truth, judged, rows, langs),
+            "missed": {lang: [drawn.items[n].prompt for k, n in enumerate(which) if drawn.items[n].lang == lang and not _answered(drawn.suite, judged, k)]
+                       for lang in langs}}
+
+
+def _answered(suite: suites.Suite, judged: suites.Judged, at: int) -> bool:
+    kind = suite.tasks[judged.tasks[at]].kind
+    return bool(judged.places[at] < 5) if kind in ("concept", "cell") else bool(judged.right[at])
 
 
 def encoders_told(encoders: Sequence[Encoder]) -> list[dict[str, str]]:
@@ -208,6 +253,6 @@ def _words(encoder: Encoder, texts: Sequence[str]) -> Array:
 
 def default_out(model: Model, asked: Asked) -> Path:
     """A folder that the same question finds again."""
-    key = json.dumps([model.name, model.loras, str(asked.prompts), asked.langs, asked.limit, asdict(asked.settings), model.dtype], ensure_ascii=False)
+    key = json.dumps([model.name, model.loras, str(asked.prompts), str(asked.suite), asked.langs, asked.limit, asdict(asked.settings), model.dtype], ensure_ascii=False)
     name = Path(model.name).name or "model"
     return Path("outputs") / "evaluation" / f"{name}-{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"

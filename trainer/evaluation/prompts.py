@@ -31,6 +31,7 @@ class Item:
     copy: int
     prompt: str
     thing: int | None = None  # the known thing that the prompt names
+    task: int | None = None  # of the model's suite
 
     @property
     def file(self) -> str:
@@ -42,9 +43,10 @@ def language_of(text: str) -> str:
     return "ja" if _JAPANESE.search(text) else "en"
 
 
-def of_things(truth: Truth, langs: Sequence[str]) -> list[tuple[str, str]]:
-    """(language, prompt): every known thing by its most usual name."""
-    return [(lang, names[0]) for lang in langs for names in truth.names[lang]]
+def of_things(truth: Truth, langs: Sequence[str], most: int | None = None) -> list[tuple[str, str]]:
+    """(language, prompt): every known thing by its most usual name; ``most`` takes so many, spread over the table."""
+    things = range(len(truth.known)) if most is None or most >= len(truth.known) else [n * len(truth.known) // most for n in range(most)]
+    return [(lang, truth.names[lang][n][0]) for lang in langs for n in things]
 
 
 def from_file(path: Path, langs: Sequence[str], limit: int | None = None) -> list[tuple[str, str]]:
@@ -70,15 +72,16 @@ def from_file(path: Path, langs: Sequence[str], limit: int | None = None) -> lis
     return taken
 
 
-def items_of(pairs: Sequence[tuple[str, str]], copies: int, truth: Truth | None) -> list[Item]:
-    """Numbered by language; prompts that name a known thing and nothing else are marked with it."""
+def items_of(pairs: Sequence[tuple[str, str]], copies: int, truth: Truth | None, tasks: Sequence[int] = ()) -> list[Item]:
+    """Numbered by language; prompts that name a known thing and nothing else are marked with it, the first of each language with ``tasks``."""
     counts: dict[str, int] = {}
     found = []
     for lang, prompt in pairs:
         index = counts.setdefault(lang, 0)
         counts[lang] += 1
-        thing = truth.thing(prompt) if truth else None
-        found += [Item(lang=lang, index=index, copy=copy, prompt=prompt, thing=thing) for copy in range(copies)]
+        task = tasks[index] if index < len(tasks) else None
+        thing = truth.thing(prompt) if truth and task is None else None
+        found += [Item(lang=lang, index=index, copy=copy, prompt=prompt, thing=thing, task=task) for copy in range(copies)]
     return found
 
 

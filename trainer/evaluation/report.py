@@ -15,6 +15,7 @@ from PIL import Image
 from engine.contract.errors import BadFile
 from engine.output.image import read_pixels
 from trainer.evaluation.page import both, paragraph, picture, svg, table, write
+from trainer.evaluation.suite_page import suite_table
 from trainer.evaluation.table import MEASURES
 
 SHOWN = 60  # pictures of each language on the page
@@ -34,6 +35,8 @@ def write_report(path: Path, result: dict[str, Any], folder: Path) -> Path:
     """Put it at ``path``; pictures are taken from ``folder``. Raises DiskFull, OutputFolder."""
     name = result["model"]["name"] + "".join(f" + {x['name']}:{x['scale']:g}" for x in result["model"]["loras"])
     body = [_figures(result["table"])]
+    if result.get("suite"):
+        body.append(suite_table(result["suite"], LANGUAGES))
     refused = {row["measure"].upper() for row in result["table"] if "refused" in row}
     if refused:
         body.append(paragraph(f"Not given, for lack of pictures: {', '.join(sorted(refused))}.", f"画像の数が足りないため出していない値: {', '.join(sorted(refused))}。", "weak"))

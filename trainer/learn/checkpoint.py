@@ -22,6 +22,7 @@ from engine.checkpoint.weights import sha256_file
 from engine.contract.errors import BrokenWeights, NoRoom, Phrase, system_words
 from engine.contract.seam import operation
 from engine.output.atomic import PART, told
+from trainer.learn.processes import Processes
 from trainer.learn.tensors import read_tensors, size_of, write_tensors
 
 VERSION = 1
@@ -37,6 +38,20 @@ class State:
     optimiser: Mapping[str, Tensor]
     ema: Mapping[str, Tensor] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+def shared(state: State | None, processes: Processes, *, content: bool) -> State | None:
+    """The first process's state in all of them: others may not see its folder. Every process must ask.
+
+    Without ``content`` the others get shapes only, on the meta device: sharded weights are dealt out by the first.
+    """
+    if processes.world == 1:
+        return state
+    told = processes.share(None if state is None else [state.step, state.facts])
+    if told is None:
+        return None
+    parts = [processes.share_tensors(getattr(state, name, None), content=content) for name in ("weights", "optimiser", "ema")]
+    return State(int(told[0]), *parts, dict(told[1]))
 
 
 def min_free() -> int:

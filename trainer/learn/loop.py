@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from engine.backends.pytorch.load import choose_dtype
 from engine.contract import training_events as events
 from engine.contract.errors import BadValue, BrokenWeights, NothingToResume, Phrase, RunExists, TrainingDiverged
 from engine.contract.events import Event
@@ -20,16 +19,18 @@ from engine.output.atomic import told
 from engine.sampling import Schedule
 from trainer.config import Config
 from trainer.learn import adapt, heldout, optim, report
-from trainer.learn.checkpoint import Checkpoints, State, demand_room
+from trainer.learn.checkpoint import Checkpoints, State, demand_room, shared
 from trainer.learn.commands import Commands
 from trainer.learn.features import Features
 from trainer.learn.log import Diary
 from trainer.learn.loss import Objective
-from trainer.learn.prepare import RunInfo, bind, gather, judge, open_base
+from trainer.learn.machines import companions, compare, judge_all
+from trainer.learn.prepare import RunInfo, bind, gather, open_base
 from trainer.learn.previews import Painter
 from trainer.learn.processes import Processes
 from trainer.learn.result import finish, write_summary
 from trainer.learn.rows import Rows
+from trainer.learn.sharding import Sharding
 from trainer.learn.subject import Subject
 
 Say = Callable[[Event], None]
@@ -94,10 +95,11 @@ class Trainer:
 
     def _prepare(self) -> None:
         config, processes = self.config, self.processes
-        found = self.checkpoints.steps()
+        # the run's folder is the first process's: other machines may not see it
+        found, begun = processes.share([self.checkpoints.steps(), (self.out / "run.json").is_file()])
         if found and not self.resume:
             raise RunExists(path=self.out, step=found[0])
-        if self.resume and not found and not (self.out / "run.json").is_file():
+        if self.resume and not found and not begun:
             raise NothingToResume(path=self.out)
         if config.batch.size * config.batch.accumulation < processes.world:
             raise BadValue(name="batch.size", value=config.batch.size, why=Phrase("it is smaller than the number of processes, {n}", n=processes.world))
@@ -107,25 +109,19 @@ class Trainer:
         if config.kind == "lora":
             adapt.matched(config.lora.layers, folder.denoiser_config)
         optim.demand(config.optimiser, processes.device)
+        dtype = processes.dtype(config.device.dtype)
+        Sharding.of(config, dtype)
         # never skipped: nothing of a refused picture is even read by the model
-        failure: Exception | None = None
-        reports = ()
-        if processes.first:
-            try:
-                reports = judge(config, self.out, self._progress)
-            except Exception as e:
-                failure = e
-        if processes.any(failure is not None):
-            raise failure or SystemExit(1)
+        reports = judge_all(config, self.out, processes, self._progress)
         self.info: RunInfo = gather(config, folder, reports)
+        compare(self.info, processes)
         if processes.first:
             bind(self.out, self.info, resume=self.resume)
         collection = self.info.collection
         schedule = Schedule.from_dict(adapt.scheduler(config, folder))
         self.objective = Objective(schedule, config.loss)
-        dtype = choose_dtype(config.device.dtype, processes.device)
         self.features = Features(folder, device=processes.device, text_dtype=config.data.text_dtype, memory=config.data.memory_mb << 20,
-                                 share=(processes.rank, processes.world))
+                                 share=companions(processes))
         self.rows = Rows(config, collection.train, self.features, self.objective)
         self.steps = config.schedule.steps or max(1, round(config.schedule.epochs * self.rows.order.steps))
         self.painter = Painter(config.previews, folder, schedule, self.features, self.out / "previews")
@@ -134,10 +130,10 @@ class Trainer:
         self.features.prepare(collection.train, captions, mirrored=config.data.flip > 0, progress=self._progress)
         self.features.prepare(self.tested, [], mirrored=False, progress=self._progress)
         processes.wait()
-        state = self._newest() if self.resume else None
+        self._dtype = dtype
+        state = self._newest() if found and self.resume else None
         if self.resume and found and state is None:
             raise NothingToResume(path=self.out)
-        self._dtype = dtype
         self._begin(state)
         self._diary = Diary(self.out, self.step, tensorboard=config.log.tensorboard) if processes.first else None
         self._tell_start(collection)
@@ -160,6 +156,7 @@ class Trainer:
         now = time.monotonic()
         if done == total or now - getattr(self, "_told_at", 0.0) > 0.2:
             self._told_at = now
+            self.processes.check()
             self.say(events.Preparing(what=what, done=done, total=total))
 
     def _begin(self, state: State | None) -> None:
@@ -182,7 +179,8 @@ class Trainer:
         def broken(e: BrokenWeights) -> None:
             self._note("A damaged checkpoint is passed over: {path} ({why})", path=str(e.fields["path"]), why=e.fields["why"])
 
-        return self.checkpoints.newest(broken)
+        newest = self.checkpoints.newest(broken) if self.processes.first else None
+        return shared(newest, self.processes, content=not Sharding.of(self.config, self._dtype).on)
 
     def _on_split(self, micro: int) -> None:
         self._note("Not enough memory: {micro} picture(s) at once from now on, the same number a step", micro=micro)
@@ -226,7 +224,9 @@ class Trainer:
         """Commands, heard by the first process and followed by all."""
         names = ("", *events.COMMANDS)
         while True:
-            mine = self.commands.next() if self.processes.first else ""
+            mine = self.commands.next()
+            if mine != "quit" and not self.processes.first:
+                mine = ""  # the first is spoken to; a signal may come to any
             command = names[self.processes.highest(names.index(mine))]
             if command == "pause":
                 command = self._pause()
@@ -296,8 +296,9 @@ class Trainer:
         facts = {"attempt": self.attempt, "history": self.history, "bests": self.bests, "since": self._since}
         state = self.subject.state(self.step, facts)
         if self.processes.first:
-            path = self.checkpoints.save(state)
-            self.checkpoints.prune(self.config.checkpoint.keep, self._best() if self.config.checkpoint.best else None)
+            with self.processes.writing():
+                path = self.checkpoints.save(state)
+                self.checkpoints.prune(self.config.checkpoint.keep, self._best() if self.config.checkpoint.best else None)
             self.say(events.Saved(step=self.step, path=str(path)))
 
     def _best(self) -> int | None:
@@ -310,9 +311,10 @@ class Trainer:
             self.say(events.Preview(step=self.step, path=str(path), prompt=prompt, seed=seed))
 
         try:
-            with self.subject.as_result(), self.subject.gathered():
-                if self.processes.first:
-                    self.painter.draw(self.subject.stepper, self.step, self.processes.device, shown)
+            with self.subject.as_result():
+                model = self.subject.alone()
+                if model is not None:
+                    self.painter.draw(model, self.subject.stepper, self.step, self.processes.device, shown)
         except Exception as e:  # whatever it is, the run goes on
             self._note("No preview could be drawn: {why}", why=f"{type(e).__name__}: {e}"[:300])
 
@@ -320,11 +322,11 @@ class Trainer:
 
     def _finish(self) -> Event:
         weights = self.subject.result()
+        if not self.processes.first:
+            return events.Stopped(step=self.step, path="")
         if self.config.checkpoint.result == "best" and (best := self._best()) is not None:
             state = self.checkpoints.load(best)
             weights = dict(state.ema or state.weights)
-        if not self.processes.first:
-            return events.Stopped(step=self.step, path="")
         steps = [x["loss"] for x in report.read_log(self.out) if x.get("event") == "step"]
         last = steps[-max(1, len(steps) // 20):]
         loss = sum(last) / len(last) if last else None

@@ -67,6 +67,16 @@ def judge(config: Config, out: Path, progress: Progress) -> tuple[GateReport, ..
     return tuple(reports)
 
 
+def judge_here(config: Config, progress: Progress) -> None:
+    """The gate over this machine's copies of the folders; nothing is written.
+
+    Raises:
+        GateClosed: a picture may not be learned from; it is named.
+    """
+    for one in config.dataset:
+        check(Path(one.folder), config.policy, full=True, write=False, progress=lambda done, total: progress("gate", done, total)).demand(Path(one.folder))
+
+
 def open_base(config: Config) -> ModelFolder:
     """The base model's parts, found and named; no weights are read. Raises what ``open_model`` raises."""
     return open_model(config.base.model, config.base.text_encoder or None, config.base.vae or None)

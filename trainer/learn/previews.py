@@ -35,11 +35,10 @@ class Painter:
         """Captions whose features must be at hand."""
         return [*self._options.prompts, ""] if self._options.prompts else []
 
-    def draw(self, stepper: Stepper, step: int, device: torch.device, tell: Callable[[Path, str, int], None]) -> None:
+    def draw(self, model: DiT, stepper: Stepper, step: int, device: torch.device, tell: Callable[[Path, str, int], None]) -> None:
         """One picture a prompt, ``previews/step-00000100-1.png``; the VAE is loaded for it and dropped again."""
         multiple = self._folder.multiple
         side = max(multiple, (self._options.size or self._folder.own_side) // multiple * multiple)
-        model = stepper.model.dit
         vae = load_vae(self._folder, device, torch.float32)
         model.eval()
         try:

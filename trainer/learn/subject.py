@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -11,12 +12,14 @@ from torch import Tensor
 
 from engine.checkpoint.layout import ModelFolder
 from engine.contract.errors import BrokenWeights, Phrase
+from engine.dit import DiT, DiTConfig
 from trainer.config import Config
 from trainer.learn import draws, optim
-from trainer.learn.adapt import Denoise, build, learning
+from trainer.learn.adapt import Denoise, architecture, build, learning
 from trainer.learn.checkpoint import State
 from trainer.learn.loss import Objective
 from trainer.learn.processes import Processes, like, whole
+from trainer.learn.sharding import Sharding, shard
 from trainer.learn.step import Stepper
 
 
@@ -24,34 +27,46 @@ class Subject:
     """One run's model. ``dtype`` is what is computed in; what learns is fp32."""
 
     def __init__(self, config: Config, folder: ModelFolder, objective: Objective, processes: Processes, dtype: str, on_split: Callable[[int], None]) -> None:
-        self._config, self._processes = config, processes
-        self.sharded = processes.world > 1 and config.device.sharding == "fsdp2"
-        self.model = Denoise(build(config, folder, processes.device, dtype))
+        self._config, self._processes, self._folder = config, processes, folder
+        sharding = Sharding.of(config, dtype)
+        self.sharded = sharding.on and processes.world > 1
+        if sharding.checkpointing:  # the accelerate file asks for it: the same numbers, less memory
+            config = dataclasses.replace(config, device=dataclasses.replace(config.device, checkpointing=True))
+        # what is to be shared out is never whole on a device: block by block it moves there and is cut
+        self.model = Denoise(build(config, folder, torch.device("cpu") if self.sharded else processes.device, dtype))
         if self.sharded:
-            from torch.distributed.device_mesh import init_device_mesh
-            from torch.distributed.fsdp import fully_shard
-
-            # one unit: at 0.6 B parameters it is gradients and moments that fill the memory, and they are shared out
-            fully_shard(self.model, mesh=init_device_mesh(processes.device.type, (processes.world,)), reshard_after_forward=False)
+            shard(self.model, processes.device.type, processes.world, reshard=sharding.reshard)
         self.named = {n.removeprefix("dit."): p for n, p in learning(self.model).items()}
         self.optimiser = optim.build_optimiser(list(self.named.values()), config.optimiser, processes.device)
         self.average = optim.Average(self.named, config.ema.decay) if config.ema.decay else None
         share = -(-config.batch.size // processes.world)
+        self._micro = min(config.batch.micro or share, share)  # before memory ran short
         self.stepper = Stepper(self.model, list(self.named.values()), self.optimiser, objective, processes, dtype=dtype, clip=config.optimiser.clip,
-                               micro=min(config.batch.micro or share, share), sharded=self.sharded, on_split=on_split)
+                               micro=self._micro, sharded=self.sharded, on_split=on_split)
 
     def seed(self, step: int, attempt: int) -> None:
         """torch's own chance, which only dropout asks: a function of the step."""
         torch.manual_seed(draws.number(self._config.seed, draws.DROPOUT, step, attempt * self._processes.world + self._processes.rank))
 
     def state(self, step: int, facts: dict[str, Any]) -> State:
-        """All of it as whole tensors; every process must ask."""
+        """All of it as whole tensors; every process must ask, and where weights are sharded only the first is given them."""
         names = {p: n for n, p in self.named.items()}
         moments, plain = optim.state_of(self.optimiser, names)
         scaler = self.stepper.scaler.state_dict() if self.stepper.scaler.is_enabled() else {}
-        return State(step, {n: whole(p.detach()) for n, p in self.named.items()}, {n: whole(t) for n, t in moments.items()},
-                     {n: whole(t) for n, t in self.average.kept.items()} if self.average else {},
-                     facts | {"micro": self.stepper.micro, "optimiser": plain, "scaler": scaler})
+        return State(step, self._whole({n: p.detach() for n, p in self.named.items()}), self._whole(moments),
+                     self._whole(self.average.kept) if self.average else {},
+                     facts | {"micro": self.stepper.micro, "planned": self._micro, "world": self._processes.world, "optimiser": plain, "scaler": scaler})
+
+    def _whole(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Sharded tensors are gathered one after the other, so that no device holds more than one whole."""
+        if not self.sharded:
+            return dict(tensors)
+        found = {}
+        for name, t in tensors.items():
+            gathered = whole(t)
+            if self._processes.first:
+                found[name] = gathered.cpu()
+        return found
 
     @torch.no_grad()
     def restore(self, state: State) -> None:
@@ -71,7 +86,14 @@ class Subject:
                 kept.copy_(like(state.ema.get(name, state.weights[name]), kept))
         if self.stepper.scaler.is_enabled() and state.facts.get("scaler"):
             self.stepper.scaler.load_state_dict(state.facts["scaler"])
-        self.stepper.micro = int(state.facts.get("micro", self.stepper.micro))
+        self.stepper.micro = self._micro_after(state.facts)
+
+    def _micro_after(self, facts: Mapping[str, Any]) -> int:
+        """The same processes go on as they were. Others begin with their own share, unless memory had run short before."""
+        micro = int(facts.get("micro", self._micro))
+        if facts.get("world", self._processes.world) == self._processes.world:
+            return micro
+        return min(self._micro, micro) if micro < int(facts.get("planned", micro)) else self._micro
 
     @contextlib.contextmanager
     def as_result(self) -> Iterator[None]:
@@ -82,25 +104,28 @@ class Subject:
             yield
         finally:
             if self.sharded:
-                self.model.reshard()  # type: ignore[operator]  # or the next step would meet the gathered copy
+                for module in self.model.modules():  # or the next step would meet the gathered copy
+                    if hasattr(module, "reshard"):
+                        module.reshard()
             if self.average:
                 self.average.swap()
 
-    @contextlib.contextmanager
-    def gathered(self) -> Iterator[None]:
-        """Inside, sharded weights are whole in every process, so that one may use the model alone."""
-        if self.sharded:
-            self.model.unshard()  # type: ignore[operator]
-        try:
-            yield
-        finally:
-            if self.sharded:
-                self.model.reshard()  # type: ignore[operator]
+    def alone(self) -> DiT | None:
+        """The denoiser for the first process to use alone; every process must ask, others get None. Sharded weights are copied whole."""
+        if not self.sharded:
+            return self.model.dit if self._processes.first else None
+        weights = self._whole({n: p.detach() for n, p in self.named.items()})
+        if not self._processes.first:
+            return None
+        with torch.device("meta"):
+            model = DiT(DiTConfig.from_dict(architecture(self._config, self._folder)))
+        model.load_state_dict({n: t.to(self._processes.device) for n, t in weights.items()}, assign=True)
+        return model.requires_grad_(False)
 
     def result(self) -> dict[str, Tensor]:
-        """Whole tensors of what is saved at the end; every process must ask."""
+        """Whole tensors of what is saved at the end; every process must ask, and where weights are sharded only the first is given them."""
         kept = self.average.kept if self.average else {n: p.detach() for n, p in self.named.items()}
-        return {n: whole(t) for n, t in kept.items()}
+        return self._whole(kept)
 
     def move(self, device: torch.device) -> None:
         """Everything to another device: a paused run holds no GPU memory."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import numpy as np
 from PIL import Image
 
 from trainer.mini.packages import STYLES, Style, read_json
+from trainer.mini.things import Thing
 
-SIZE = 64  # pixels a side
+SIZE = 128  # pixels a side
 #: Ground colours by key: sRGB and the words that ask for them. White is what an unnamed ground means.
 GROUNDS = {
     "white": ((255, 255, 255), ("white",), ("白い", "白")),
@@ -23,6 +25,15 @@ GROUNDS = {
     "pink": ((246, 170, 200), ("pink",), ("ピンクの", "ピンク")),
     "purple": ((155, 115, 210), ("purple",), ("紫の", "紫")),
     "black": ((35, 35, 40), ("black",), ("黒い", "黒")),
+}
+#: Colours that a thing of one hue may be given: hue in degrees, and the words.
+COLOURS = {
+    "red": (4.0, ("red",), ("赤い", "赤")),
+    "orange": (28.0, ("orange",), ("オレンジ色の", "オレンジ色")),
+    "yellow": (50.0, ("yellow",), ("黄色い", "黄色")),
+    "green": (130.0, ("green",), ("緑の", "緑")),
+    "blue": (212.0, ("blue",), ("青い", "青")),
+    "purple": (275.0, ("purple",), ("紫の", "紫")),
 }
 
 
@@ -41,13 +52,13 @@ def concepts() -> list[Concept]:
     return [Concept(hex=c["hex"], en=tuple(c["en"]), ja=tuple(c["ja"])) for c in data["concepts"]]
 
 
-def _bare(code: str) -> str:
+def bare(code: str) -> str:
     return code.lower().replace("-fe0f", "")
 
 
 def icon_names(cache: Path) -> dict[str, dict[str, str]]:
     """style key -> {code points -> icon name}. Fluent's two sets share their names; only one lists code points."""
-    tables = {s.key: {_bare(c): n for c, n in read_json(s.package, "chars.json", cache).items()} for s in STYLES}
+    tables = {s.key: {bare(c): n for c, n in read_json(s.package, "chars.json", cache).items()} for s in STYLES}
     tables["gradient"] = tables["flat"]
     return tables
 
@@ -90,36 +101,20 @@ def on_ground(rgba: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     return np.rint(mixed).astype(np.uint8)
 
 
-def draw_all(cache: Path) -> tuple[np.ndarray, list[dict[str, str]], np.ndarray]:
-    """Every picture the recipe learns from, drawn once and kept in ``cache``.
+def draw_all(cache: Path, things: Sequence[Thing]) -> tuple[np.ndarray, list[tuple[int, int]], list[dict[str, str]]]:
+    """Every picture the recipe learns from.
 
     Returns:
-        Known concepts uint8 RGBA ``[concepts, styles, 64, 64, 4]``; one attribution row per picture used
-        (known concepts and the further icons the autoencoder sees); those further icons ``[n, 64, 64, 4]``.
+        uint8 RGBA ``[pictures, SIZE, SIZE, 4]``; the (thing, style) of each; an attribution row of each.
     """
-    wanted, names = concepts(), icon_names(cache)
-    codes = {c.hex for c in wanted}
-    known = np.zeros((len(wanted), len(STYLES), SIZE, SIZE, 4), np.uint8)
+    names = icon_names(cache)
+    icons = [Icons(s, cache) for s in STYLES]
+    cells = [(t.index, style) for t in things for style in t.styles]
+    drawn = np.zeros((len(cells), SIZE, SIZE, 4), np.uint8)
     rows: list[dict[str, str]] = []
-    more: list[np.ndarray] = []
-    for column, style in enumerate(STYLES):
-        icons = Icons(style, cache)
-
-        def row(name: str, use: str, style: Style = style) -> dict[str, str]:
-            return {"file_name": f"{style.package.name}/{name}.svg", "title": name.replace("-", " "),
-                    "creator": style.creator, "license": style.license, "source_url": style.source_url,
-                    "package": f"{style.package.name}@{style.package.version}", "used_for": use}
-
-        for index, concept in enumerate(wanted):
-            name = names[style.key][concept.hex]
-            known[index, column] = icons.draw(name)
-            rows.append(row(name, "all parts"))
-        for code, name in sorted(names[style.key].items()):
-            if code in codes or any(f"1f3f{t}" in code for t in "bcdef"):  # skin tones repeat one drawing
-                continue
-            try:
-                more.append(icons.draw(name))
-            except (KeyError, ValueError):
-                continue
-            rows.append(row(name, "autoencoder"))
-    return known, rows, np.stack(more)
+    for n, (index, column) in enumerate(cells):
+        style, name = STYLES[column], names[STYLES[column].key][things[index].hex]
+        drawn[n] = icons[column].draw(name)
+        rows.append({"file_name": f"{style.package.name}/{name}.svg", "title": name.replace("-", " "), "creator": style.creator, "license": style.license,
+                     "source_url": style.source_url, "package": f"{style.package.name}@{style.package.version}", "used_for": "all parts"})
+    return drawn, cells, rows

@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.lora import LoraFile
+from engine.contract.course import Course
 from engine.contract.errors import NotFinite, Phrase
 from engine.contract.request import ImageRequest
 from engine.lanes import Lanes
@@ -46,6 +47,7 @@ class FakeBackend:
     ``COMMONART_FAKE_ROOM`` is how many pictures fit at once."""
 
     name, device, dtype = "fake", "cpu", "fp32"
+    levers: frozenset[str] = frozenset()
 
     def __init__(self, folder: ModelFolder, loras: Sequence[LoraFile] = ()) -> None:
         self.folder = folder
@@ -73,10 +75,13 @@ class FakeBackend:
         colours = [np.random.default_rng(s).integers(0, 256, 3, np.uint8) for s in seeds]
         return np.stack([np.broadcast_to(c, (height, width, 3)) for c in colours]).astype(np.float32)
 
-    def sampler(self, name: str, steps: int, seeds: Sequence[int]) -> Sampler:
+    def small_weights(self, wanted: str) -> tuple[str, Phrase | None]:
+        return "exact", None
+
+    def sampler(self, name: str, steps: int, seeds: Sequence[int], timesteps: Sequence[int] = ()) -> Sampler:
         return FakeSampler(steps)
 
-    def predictor(self, requests: Sequence[ImageRequest], features: dict[str, Any]) -> Callable[[Any, float], Any]:
+    def predictor(self, requests: Sequence[ImageRequest], features: dict[str, Any], course: Course | None = None) -> Callable[[Any, float], Any]:
         def predict(latents: Any, timestep: float) -> Any:
             if any("!die" in r.prompt for r in requests):
                 os._exit(139)

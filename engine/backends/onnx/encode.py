@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +16,7 @@ from engine.backends.onnx.sessions import Device, open_session
 from engine.checkpoint.layout import ModelFolder, read_config
 from engine.contract.errors import BrokenWeights, Phrase, WrongTokenizer
 from engine.home import home
+from engine.stored import file_of, part_of
 
 LARGE = 1 << 30  # bytes: an encoder above this leaves memory before denoising, and is worth loading only for many captions
 AHEAD = 512  # captions encoded in one go then
@@ -107,11 +107,10 @@ class FeatureStore:
     """Features on disk, one safetensors file a caption, keyed by encoder hash, dtype and text, as those of ``engine.text``."""
 
     def __init__(self, folder: Path, encoder_sha256: str, dtype: str) -> None:
-        self._folder = folder / encoder_sha256[:16] / dtype
+        self._folder = folder / part_of(encoder_sha256, dtype)
 
     def _file(self, text: str) -> Path:
-        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-        return self._folder / key[:2] / f"{key}.safetensors"
+        return file_of(self._folder, text)
 
     def has(self, text: str) -> bool:
         return self._file(text).exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from engine.backends.onnx.samplers import build_sampler
 from engine.checkpoint.layout import ModelFolder, read_config
 from engine.checkpoint.lora import LoraFile
 from engine.checkpoint.onnxfile import GRAPH, MANIFEST, check_promised, graph_files
+from engine.contract.course import Course
 from engine.contract.errors import BadValue, BrokenWeights, FeatureMissing, Phrase
 from engine.contract.request import ImageRequest
 from engine.lanes import Lanes
@@ -50,6 +52,7 @@ class OnnxBackend:
     """One exported model on one device; see ``engine.backends.Backend``."""
 
     name = "onnx"
+    levers = frozenset({"timesteps"})  # a graph is run whole, in the weights it was exported with
 
     def __init__(self, folder: ModelFolder, *, device: str = "auto", dtype: str = "auto", loras: Sequence[LoraFile] = ()) -> None:
         if loras:
@@ -134,10 +137,13 @@ class OnnxBackend:
         found = noise(seeds, self._channels, height // scale, width // scale)
         return found if self._reckoner is None else self._reckoner.array(found)
 
-    def sampler(self, name: str, steps: int, seeds: Sequence[int]) -> Sampler:
-        return build_sampler(name, steps, self._schedule, seeds, self.folder.scheduler_config)
+    def small_weights(self, wanted: str) -> tuple[str, Phrase | None]:
+        return "exact", None
 
-    def predictor(self, requests: Sequence[ImageRequest], features: dict[str, Any]) -> Predictor:
+    def sampler(self, name: str, steps: int, seeds: Sequence[int], timesteps: Sequence[int] = ()) -> Sampler:
+        return build_sampler(name, steps, replace(self._schedule, given=tuple(timesteps)), seeds, self.folder.scheduler_config)
+
+    def predictor(self, requests: Sequence[ImageRequest], features: dict[str, Any], course: Course | None = None) -> Predictor:
         return Predictor(self._here("transformer"), requests, features, channels=self._channels, out_channels=self._out, scale=self.folder.vae_scale,
                          memory="cpu" if self._reckoner is None else self._device.memory, index=self._device.index, reckoner=self._reckoner)
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from engine.contract.request import ImageRequest
-from engine.dit import DiT
+from engine.dit import CaptionGroup, DiT
+from engine.stepcache import Middle
 from engine.text import Feature
 
 
@@ -18,38 +19,54 @@ def noise(seeds: Sequence[int], channels: int, height: int, width: int) -> Tenso
     return torch.cat(rows)
 
 
+class Captions:
+    """A micro-batch's captions on the device: each is moved and projected once, however many predictors read it."""
+
+    def __init__(self, model: DiT, features: dict[str, Feature], device: torch.device) -> None:
+        self._model, self._features, self._device = model, features, device
+        self._states: dict[str, Tensor] = {}
+        self._projected: dict[int, list[tuple[Tensor, Tensor]]] = {}  # by the identity of what ``_states`` holds
+
+    @torch.inference_mode()
+    def groups(self, texts: Sequence[str]) -> list[CaptionGroup]:
+        """Keys and values for one row a text."""
+        for text in texts:
+            if text not in self._states:
+                self._states[text] = self._features[text].states.to(self._device)
+        return self._model.captions([self._states[t] for t in texts], self._projected)
+
+
 class Predictor:
     """Guided prediction for one micro-batch: negative rows first, then positive, in one call.
 
     Captions' keys and values are computed here once, the negative prompt's once for all rows that share it.
     """
 
-    def __init__(self, model: DiT, requests: Sequence[ImageRequest], features: dict[str, Feature], device: torch.device) -> None:
+    def __init__(self, model: DiT, requests: Sequence[ImageRequest], features: dict[str, Feature], device: torch.device, *,
+                 guided: bool = True, captions: Captions | None = None) -> None:
+        """``guided`` false: without the negative half, whatever the requests say. ``captions`` may be shared with other predictors."""
         self._model = model
-        self._guided = any(r.guidance > 1 for r in requests)
-        texts = {r.prompt for r in requests} | {r.negative for r in requests if self._guided}
-        on_device = {t: features[t].states.to(device) for t in texts}
-        rows = [on_device[r.prompt] for r in requests]
+        self._guided = guided and any(r.guidance > 1 for r in requests)
+        rows = [r.prompt for r in requests]
         if self._guided:
-            rows = [on_device[r.negative] for r in requests] + rows
+            rows = [r.negative for r in requests] + rows
         self._count = len(rows)
-        with torch.inference_mode():
-            self._captions = model.captions(rows)
+        self._captions = (captions or Captions(model, features, device)).groups(rows)
         self._scale = torch.tensor([r.guidance for r in requests], device=device).view(-1, 1, 1, 1)
         self._size: dict[str, Tensor] = {}
-        if model.config.use_additional_conditions:
+        if self._model.config.use_additional_conditions:
             width, height = requests[0].width or 0, requests[0].height or 0
             self._size = {"resolution": torch.tensor([[height, width]] * self._count, dtype=torch.float32, device=device),
                           "aspect": torch.tensor([[height / width]] * self._count, dtype=torch.float32, device=device)}
 
     @torch.inference_mode()
-    def __call__(self, latents: Tensor, timestep: float) -> Tensor:
-        """float32 latents ``[n, c, h, w]`` -> float32 prediction of the same shape."""
+    def __call__(self, latents: Tensor, timestep: float, middle: Middle | None = None) -> Tensor:
+        """float32 latents ``[n, c, h, w]`` -> float32 prediction of the same shape; ``middle`` as in ``DiT.forward``."""
         x = latents.to(self._model.proj_out.weight.dtype)
         if self._guided:
             x = torch.cat([x, x])
         times = torch.full((self._count,), timestep, device=x.device)
-        out = self._model(x, times, self._captions, **self._size)[:, : latents.shape[1]].float()
+        out = self._model(x, times, self._captions, **self._size, middle=middle)[:, : latents.shape[1]].float()
         if not self._guided:
             return out
         negative, positive = out.chunk(2)

@@ -10,6 +10,7 @@ from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.weights import read_header, weight_files
 from engine.home import home
 from engine.lanes import Lanes
+from engine.llama import LlamaEncoder, open_llama
 from engine.text import CaptionEncoder, Feature, FeatureStore
 
 LARGE = 1 << 30  # bytes: an encoder above this leaves memory before denoising, and is worth loading only for many captions
@@ -20,14 +21,16 @@ class Encoder:
     """The text side of one model."""
 
     def __init__(self, folder: ModelFolder, sha256: str, device: torch.device, dtype: torch.dtype, lanes: Callable[[int], Lanes],
-                 lone: bool = False) -> None:
-        """``lone``: memory is planned for it to be there only while it works, whatever the device."""
+                 lone: bool = False, small: bool = False) -> None:
+        """``lone``: memory is planned for it to be there only while it works, whatever the device. ``small``: in 8 bits, see ``open_llama``."""
         self._folder, self._device, self._lanes, self._lone = folder, device, lanes, lone
         self._bytes = sum(e.stop - e.start for f in weight_files(folder.text_encoder) for e in read_header(f).values())
         # A 7 B language model in fp32 would need 28 GB; on the CPU it stays in the bf16 it is stored in.
         self._dtype = torch.bfloat16 if dtype == torch.float32 and self._bytes > 4 * LARGE else dtype
-        self._store = FeatureStore(home() / "cache" / "text", sha256, self._dtype)
-        self._loaded: CaptionEncoder | None = None
+        self._small = small
+        # features of another precision are other features: a store of their own
+        self._store = FeatureStore(home() / "cache" / "text", f"int8-{sha256}" if small else sha256, self._dtype)
+        self._loaded: CaptionEncoder | LlamaEncoder | None = None
         self._recent: dict[str, Feature] = {}
 
     def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Feature]:
@@ -41,7 +44,8 @@ class Encoder:
         missing = [t for t in wanted if t not in found]
         if missing:
             if self._loaded is None:
-                self._loaded = CaptionEncoder(self._folder, device=self._device, dtype=self._dtype)
+                self._loaded = (open_llama(self._folder, device=self._device, dtype=self._dtype, small=self._small)
+                                or CaptionEncoder(self._folder, device=self._device, dtype=self._dtype))
             found |= self._fresh(self._loaded, missing)
             if self._bytes > LARGE and upcoming:
                 self._fresh(self._loaded, [t for t in dict.fromkeys(upcoming(AHEAD)) if t not in found and not self._store.has(t)])
@@ -52,7 +56,7 @@ class Encoder:
             self.drop()
         return found
 
-    def _fresh(self, encoder: CaptionEncoder, texts: Sequence[str]) -> dict[str, Feature]:
+    def _fresh(self, encoder: CaptionEncoder | LlamaEncoder, texts: Sequence[str]) -> dict[str, Feature]:
         """Encode and keep."""
         def share(_: int, some: Sequence[str]) -> dict[str, Feature]:
             made = {}

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from engine.backends.pytorch.course import CoursePredictor
 from engine.backends.pytorch.decode import decode
 from engine.backends.pytorch.denoise import Predictor, noise
 from engine.backends.pytorch.encode import Encoder
+from engine.backends.pytorch.fill import fill, fits, unfilled
 from engine.backends.pytorch.samplers import build_sampler
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.lora import LoraFile
+from engine.checkpoint.machine import ram_bytes
 from engine.checkpoint.weights import read_header, weight_files
+from engine.compiled import Compiling
+from engine.contract.course import Course
 from engine.contract.errors import BrokenWeights, NoDevice, Phrase, WrongShape
 from engine.contract.request import ImageRequest
 from engine.dit import DiT, DiTConfig
 from engine.lanes import Lanes
 from engine.lora import Merge, attach
 from engine.memory import plan
+from engine.quantized import SmallWeights
 from engine.sampling import Sampler, Schedule
+from engine.vae import VaeDecoder
+from engine.vae import plain as plain_vae
 
 CORES = torch.get_num_threads()  # before anything here changes it
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -97,7 +106,7 @@ def load_denoiser(folder: ModelFolder, device: torch.device, dtype: torch.dtype,
     """The transformer, weights checked against the config, with its LoRAs."""
     try:
         config = DiTConfig.from_dict(folder.denoiser_config)
-        with torch.device("meta"):
+        with unfilled():
             model = DiT(config)
     except (ValueError, TypeError, RuntimeError, OverflowError) as e:
         raise BrokenWeights(path=folder.denoiser / "config.json", why=Phrase("it describes no PixArt transformer ({reason})", reason=e)) from e
@@ -136,6 +145,19 @@ def load_vae(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> A
     return vae.eval().requires_grad_(False).to(device)
 
 
+def load_decoder(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> Any:
+    """What turns latents to pixels: ours for the usual config, else, and where something is wrong, diffusers' whole ``AutoencoderKL``."""
+    config = plain_vae(folder.vae_config)
+    if config and config["latent_channels"] == folder.denoiser_config.get("in_channels", 4):
+        with unfilled():
+            vae = VaeDecoder(config)
+        places = fits(vae, weight_files(folder.vae), lambda name: name if name.startswith(("decoder.", "post_quant_conv.")) else None)
+        if places is not None:
+            fill(vae, places, device, dtype, channels_last=True)
+            return vae.eval()
+    return load_vae(folder, device, dtype)
+
+
 def _variant(folder: ModelFolder) -> str | None:
     first = weight_files(folder.vae)[0].name
     return next((v for v in ("fp16", "bf16") if f".{v}." in first), None)
@@ -166,14 +188,22 @@ class TorchBackend:
         self.hashes = folder.hashes()  # also reads every number once, the first time
         self._torch_dtype = DTYPES[self.dtype]
         self._room = _room(self._device, memory)
-        first = plan(folder, self.dtype, self._room, folder.own_side, folder.own_side) if self._room else None
+        main = ram_bytes() if self._device.type == "cuda" else None
+        first = plan(folder, self.dtype, self._room, folder.own_side, folder.own_side, main=main) if self._room else None
         self.tight = bool(first and first.in_turn and self._device.type != "cpu")
         self.notes: list[Phrase] = []
+        if first and first.encoder == "int8":
+            self.notes.append(Phrase("The text encoder fits neither the graphics card nor main memory in 16 bits; it works in 8 bits, and pictures differ a little"))
         self._denoiser = load_denoiser(folder, self._device, self._torch_dtype, loras, merged)
-        self._vae = load_vae(folder, torch.device("cpu") if self.tight else self._device, self._torch_dtype)
+        self._small = SmallWeights(self._denoiser, self._device, self.dtype, self.notes.append)
+        self._compiling = Compiling(self._denoiser, self._device, self.dtype, self.notes.append) if merged or not loras else None
+        # on a CPU unguided rows take half the time of guided ones however few they are; on other devices there must be enough of them
+        self.levers = frozenset({"course", "timesteps", "cache"} | ({"halves"} if self._device.type != "cpu" else set())
+                                | ({"small"} if self._device.type == "cuda" else set()))
+        self._vae = load_decoder(folder, torch.device("cpu") if self.tight else self._device, self._torch_dtype)
         self._lanes: dict[int, Lanes] = {}
         self._encoder = Encoder(folder, self.hashes["text_encoder"], torch.device("cpu") if first and first.encoder == "cpu" else self._device,
-                                self._torch_dtype, self.lanes, lone=self._room is not None)
+                                self._torch_dtype, self.lanes, lone=self._room is not None, small=bool(first and first.encoder == "int8"))
         try:
             self._schedule = Schedule.from_dict(folder.scheduler_config)
             build_sampler("dpm++2m", 2, self._schedule, [0], folder.scheduler_config)
@@ -199,12 +229,19 @@ class TorchBackend:
         scale = self.folder.vae_scale
         return noise(seeds, self._denoiser.config.in_channels, height // scale, width // scale).to(self._device)
 
-    def sampler(self, name: str, steps: int, seeds: Sequence[int]) -> Sampler:
-        return build_sampler(name, steps, self._schedule, seeds, self.folder.scheduler_config)
+    def small_weights(self, wanted: str) -> tuple[str, Phrase | None]:
+        return self._small.ready(wanted)
 
-    def predictor(self, requests: Sequence[ImageRequest], features: dict[str, Any]) -> Predictor:
-        self._bring(self._denoiser, self._vae)
-        return Predictor(self._denoiser, requests, features, self._device)
+    def sampler(self, name: str, steps: int, seeds: Sequence[int], timesteps: Sequence[int] = ()) -> Sampler:
+        return build_sampler(name, steps, replace(self._schedule, given=tuple(timesteps)), seeds, self.folder.scheduler_config)
+
+    def predictor(self, requests: Sequence[ImageRequest], features: dict[str, Any], course: Course | None = None) -> Predictor | CoursePredictor:
+        model = self._small.model(course.weights if course else "exact", self.tight)
+        self._bring(model, self._vae)
+        compiling = self._compiling if model is self._denoiser else self._small.compiling
+        if compiling is not None:
+            compiling.before_batch(deterministic=self.tight or any(r.deterministic for r in requests))
+        return CoursePredictor(model, requests, features, self._device, course) if course else Predictor(model, requests, features, self._device)
 
     def decode(self, latents: torch.Tensor, tiled: bool = False) -> np.ndarray[Any, Any]:
         self._bring(self._vae, self._denoiser)
@@ -230,8 +267,7 @@ class TorchBackend:
                 torch.cuda.empty_cache()
 
     def libraries(self) -> dict[str, str]:
-        import diffusers
-        import transformers
+        from importlib.metadata import version  # importing the libraries themselves takes seconds
 
-        return {"torch": torch.__version__, "diffusers": diffusers.__version__, "transformers": transformers.__version__,
-                "threads": str(CORES)}
+        return {"torch": torch.__version__, "diffusers": version("diffusers"), "transformers": version("transformers"), "threads": str(CORES),
+                **({"blocks": "compiled"} if self._compiling and self._compiling.active else {})}

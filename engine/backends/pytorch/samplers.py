@@ -1,14 +1,19 @@
-"""The default sampler and LMS are ours (no import of diffusers' zoo, no SciPy); the others are diffusers' own schedulers."""
+"""The default sampler and LMS are ours (no import of diffusers' zoo, no SciPy); the others are diffusers' own schedulers.
+
+Where timesteps are given, all are ours: diffusers takes them for some of its schedulers only. Both draw the same numbers otherwise.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from engine.sampling import LMS, DPMSolverPP2M, Sampler, Schedule
+from engine.sampling_levels import DDIM, Euler, Heun
+from engine.sampling_multistep import DEIS, DPMSolverPP, UniPC
 
 #: sampler name -> (diffusers class, its options)
 ZOO: dict[str, tuple[str, dict[str, Any]]] = {
@@ -23,6 +28,10 @@ ZOO: dict[str, tuple[str, dict[str, Any]]] = {
     "deis": ("DEISMultistepScheduler", {}),
     "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
 }
+
+#: what draws over given timesteps
+OVER_GIVEN: dict[str, Callable[[Schedule, int], Sampler]] = {
+    "dpm++3m": lambda schedule, steps: DPMSolverPP(schedule, steps, order=3), "unipc": UniPC, "euler": Euler, "heun": Heun, "ddim": DDIM, "deis": DEIS}
 
 
 class DiffusersSampler:
@@ -65,4 +74,6 @@ def build_sampler(name: str, steps: int, schedule: Schedule, seeds: Sequence[int
         return DPMSolverPP2M(schedule, steps)
     if name == "lms":
         return LMS(schedule, steps)
+    if schedule.given:
+        return OVER_GIVEN[name](schedule, steps)
     return DiffusersSampler(name, steps, schedule, seeds, config)

@@ -1,0 +1,127 @@
+"""The machines of a cluster: which are there, how many engines each gets, and what is told of them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.contract import events
+from engine.contract.errors import BadValue, CommonArtError, Phrase
+
+WINDOW = 600.0  # seconds of the pace
+PACE_EVERY = 5.0  # seconds between two words on nothing but the pace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shares:
+    """What one engine gets: ``gpus`` of a card or cards; on machines without, ``cpus`` cores (0: all).
+
+    Raises:
+        BadValue
+    """
+
+    gpus: float = 1.0
+    cpus: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.gpus <= 16) or (self.gpus > 1 and self.gpus != int(self.gpus)):  # also refuses nan
+            raise BadValue(name="gpus-per-worker", value=self.gpus, why=Phrase("it must be a part of one GPU, such as {example}, or a whole number", example="0.5"))
+        if not (0 <= self.cpus <= 1024):
+            raise BadValue(name="cpus-per-worker", value=self.cpus, why=Phrase("it must lie between {low} and {high}", low=0, high=1024))
+
+    def engines(self, resources: dict[str, float]) -> list[dict[str, float]]:
+        """Ray's options for each engine of a node with these resources."""
+        gpus, cpus = resources.get("GPU", 0.0), resources.get("CPU", 0.0)
+        if gpus:
+            count = math.floor(gpus / self.gpus + 1e-6)
+            return [{"num_gpus": self.gpus, "num_cpus": min(1.0, math.floor(cpus / count * 100) / 100)}] * count if count else []
+        each = self.cpus or cpus
+        return [{"num_cpus": each}] * (math.floor(cpus / each + 1e-6) if each else 0)
+
+
+@dataclass
+class Node:
+    """One machine."""
+
+    id: str
+    name: str
+    resources: dict[str, float]
+    address: tuple[str, int] = ("", 0)  # where Ray's own process there listens
+    state: str = "loading"
+    device: str = ""
+    workers: int = 0
+    error: CommonArtError | None = None
+    deaths: int = 0  # of its engines, since it last made a picture
+    made: deque[float] = field(default_factory=deque)
+
+    def count(self, pictures: int) -> None:
+        """Pictures that came from it just now."""
+        now = time.monotonic()
+        self.made.extend([now] * pictures)
+        while self.made and self.made[0] < now - WINDOW:
+            self.made.popleft()
+
+    def pace(self) -> float | None:
+        """Pictures an hour by the last ten minutes; None before the second one."""
+        if len(self.made) < 2 or self.state not in ("ready", "loading"):
+            return None
+        span = max(self.made[-1], time.monotonic() - 30) - self.made[0]  # a machine that fell silent slows down
+        return round((len(self.made) - 1) / span * 3600, 1) if span > 0 else None
+
+    def told(self) -> dict[str, Any]:
+        """As ``events.Nodes`` has it."""
+        device = self.device or (f"GPU × {self.resources['GPU']:g}" if self.resources.get("GPU") else f"CPU × {self.resources.get('CPU', 0):g}")
+        return {"name": self.name, "device": device, "workers": self.workers, "images_per_hour": self.pace(), "state": self.state,
+                "error": self.error.to_wire() if self.error else None}
+
+
+class Nodes:
+    """All that were ever seen; ``look`` compares with what Ray says."""
+
+    def __init__(self, say: Callable[[events.Event], None]) -> None:
+        self._say = say
+        self.known: dict[str, Node] = {}
+        self._told: tuple[str, list[Any]] = ("", [])
+        self._when = 0.0
+
+    def look(self, listed: list[dict[str, Any]]) -> tuple[list[Node], list[Node]]:
+        """(those that came, those that went) by Ray's list of nodes."""
+        came, went = [], []
+        for entry in listed:
+            node = self.known.get(entry["NodeID"])
+            if node is None and entry["Alive"]:
+                node = Node(entry["NodeID"], self._name(entry), {k: float(v) for k, v in entry["Resources"].items() if k in ("CPU", "GPU")},
+                            (str(entry.get("NodeManagerAddress", "")), int(entry.get("NodeManagerPort", 0))))
+                for old in [n.id for n in self.known.values() if n.state == "lost" and n.name == node.name]:
+                    del self.known[old]  # it is back
+                self.known[node.id] = node
+                came.append(node)
+            elif node is not None and not entry["Alive"] and node.state != "lost":
+                went.append(node)
+        return came, went
+
+    def _name(self, entry: dict[str, Any]) -> str:
+        name = str(entry.get("NodeName") or "")
+        if not name or name == entry.get("NodeManagerAddress"):
+            name = str(entry.get("NodeManagerHostname") or name or entry["NodeID"][:8])
+        taken = {n.name for n in self.known.values() if n.state != "lost"}
+        base, number = name, 2
+        while name in taken:
+            name, number = f"{base}-{number}", number + 1
+        return name
+
+    def tell(self, *, last: bool = False) -> None:
+        """``events.Nodes`` if something changed; the ``last`` word needs no second since the one before."""
+        now = time.monotonic()
+        if now - self._when < 1.0 and not last:
+            return
+        shown = [n.told() for n in self.known.values() if n.resources.get("CPU") or n.resources.get("GPU")]
+        kept = str([{k: v for k, v in n.items() if k != "images_per_hour"} for n in shown])
+        paces = [n["images_per_hour"] for n in shown]
+        if kept != self._told[0] or (paces != self._told[1] and (last or now - self._when >= PACE_EVERY)):
+            self._told, self._when = (kept, paces), now
+            self._say(events.Nodes(nodes=shown))

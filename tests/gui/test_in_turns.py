@@ -1,0 +1,78 @@
+"""Making things over several event-loop turns."""
+
+from __future__ import annotations
+
+import threading
+
+from PySide6.QtCore import QObject, QTimer
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSplitter, QWidget
+from pytestqt.qtbot import QtBot
+
+from commonart_desktop.gui import theme
+from commonart_desktop.gui.in_turns import InTurns, Steps, at_once
+
+
+def test_a_part_a_turn_and_threads_are_waited_for(qtbot: QtBot) -> None:
+    done: list[str] = []
+    gate = threading.Event()
+
+    def steps() -> Steps:
+        done.append("a")
+        thread = threading.Thread(target=gate.wait, args=(20,))
+        thread.start()
+        yield thread
+        done.append("b")
+        yield
+        done.append("c")
+
+    owner = QObject()
+    turns = InTurns(steps(), owner)
+    turns.over.connect(lambda: done.append("over"))
+    other = QTimer(owner, interval=0)
+    other.timeout.connect(lambda: done.append("·") if done[-1:] != ["·"] else gate.set())
+    other.start()
+    assert done == []  # not in this turn
+    qtbot.waitUntil(lambda: "over" in done)
+    other.stop()
+    order = [d for d in done if d != "·"]
+    assert order == ["a", "b", "c", "over"] and "·" in done[done.index("a"):done.index("b")] and "·" in done[done.index("b"):done.index("c")]
+    at_once(steps())
+    assert done[-3:] == ["a", "b", "c"]
+
+
+def test_the_rest_can_be_done_now(qtbot: QtBot) -> None:
+    done: list[int] = []
+
+    def steps() -> Steps:
+        for n in range(3):
+            done.append(n)
+            turns.finish()  # a part that asks for the whole changes nothing
+            yield
+
+    owner = QObject()
+    turns = InTurns(steps(), owner)
+    turns.finish()
+    assert done == [0, 1, 2]
+
+
+def test_a_large_page_is_dressed_in_parts_that_leave_nothing_out(qtbot: QtBot) -> None:
+    whole = QWidget()
+    qtbot.addWidget(whole)
+    line = QHBoxLayout(whole)
+    splitter = QSplitter()
+    line.addWidget(splitter)
+    labels = []
+    for _ in range(3):
+        part = QWidget()
+        column = QHBoxLayout(part)
+        for _ in range(40):
+            labels.append(label := QLabel("x"))
+            label.setProperty("role", "title")
+            column.addWidget(label)
+        splitter.addWidget(part)
+    islands = theme.islands(whole)
+    assert len(islands) >= 3 and all(not a.isAncestorOf(b) for a in islands for b in islands if a is not b)
+    for island in islands:
+        theme.dress(island)
+    assert all(any(i is w or i.isAncestorOf(w) for i in islands) for w in labels)
+    assert {w.font().pixelSize() for w in labels} == {theme.FONT["title"]}
