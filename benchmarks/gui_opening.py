@@ -90,8 +90,8 @@ for name in asked:
         continue
     probe.watch(name, deed(name), watched + (1.5 if first else 0))
     first = False
-    if name == "find" and whole.window.finder is not None:
-        whole.window.finder.close_()
+    if name == "find" and whole.window.finding.finder is not None:
+        whole.window.finding.finder.close_()
 told.pop("quiet", None)
 print(json.dumps({"times": told, "built": list(whole.window.pages)}), flush=True)
 whole.window.close()

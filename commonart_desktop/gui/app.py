@@ -88,10 +88,10 @@ class Application(QObject):
         context = Context(self.ledger, self.engine, self.settings, self.notices, self.state, window.go_to)
         for page in PAGES:
             window.add_page(page.name, page.shown_as(), page.icon, lambda page=page: page.begin(context), page.load)
-        window.built.connect(lambda name, page: name == "train" and page.yard.refresh())
-        window.built.connect(lambda _, page: hasattr(page, "use_recipe") and page.use_recipe.connect(self._use))
-        window.built.connect(lambda _, page: hasattr(page, "use_values") and page.use_values.connect(
-            lambda values: self.window.prepare("make", lambda make: make.compose.form.fill(values))))
+        window.stack.built.connect(lambda name, page: name == "train" and page.yard.refresh())
+        window.stack.built.connect(lambda _, page: hasattr(page, "use_recipe") and page.use_recipe.connect(self._use))
+        window.stack.built.connect(lambda _, page: hasattr(page, "use_values") and page.use_values.connect(
+            lambda values: self.window.stack.prepare("make", lambda make: make.compose.form.fill(values))))
         window.finish(context)
         return window
 
@@ -102,7 +102,7 @@ class Application(QObject):
         yield from window.first_page(name)
         yield from window.dress()
         if self._held():
-            window.prepare("train")
+            window.stack.prepare("train")
 
     def _held(self) -> bool:
         """Whether the queue waits for a training, perhaps of an earlier window: the Training page frees it, so that is built."""
@@ -116,7 +116,7 @@ class Application(QObject):
         except CommonArtError as e:
             self.notices.complain(e)
             return
-        self.window.prepare("make", lambda make: make.compose.use_request(asked))
+        self.window.stack.prepare("make", lambda make: make.compose.use_request(asked))
 
     def _on_scheme(self, *_: object) -> None:
         """The system went dark or light."""
@@ -169,17 +169,20 @@ class Application(QObject):
         finally:
             self._app.removeEventFilter(deaf)
         self.window = window
+        parts = window.stack.uncover()
+        next(parts)
         if shown:
             window.show()
-        if trains:
-            window.prepare("train")
         yield
+        yield from parts
         old.hide()
+        if trains:
+            window.stack.prepare("train")
         old.deleteLater()
 
     def load_ahead(self) -> None:
         """When the window has come to rest, make the finder, and load the pages' modules in a thread; the interpreter's end waits for that."""
-        QTimer.singleShot(LOAD_AFTER // 2, self, lambda: self.window.ready_finder())
+        QTimer.singleShot(LOAD_AFTER // 2, self, lambda: self.window.finding.ready())
         QTimer.singleShot(LOAD_AFTER, self, lambda: threading.Thread(target=load_all, name="pages").start())
 
     def raise_window(self) -> None:

@@ -14,6 +14,7 @@ from commonart_desktop.gui.compose_fields import ModelChoice, SeedField, SizeFie
 from commonart_desktop.gui.compose_loras import LoraField
 from commonart_desktop.gui.compose_work import Background
 from commonart_desktop.gui.context import Context
+from commonart_desktop.gui.in_turns import StagedPage, Steps
 from commonart_desktop.gui.theme import icon
 from commonart_desktop.gui.tokens import SPACE
 from engine.contract import naming
@@ -22,19 +23,19 @@ from engine.contract.recipe import SAMPLER_NAMES
 from engine.contract.request import DTYPES, FORMATS, SAMPLERS, ImageRequest
 
 
-class ComposeForm(QWidget):
+class ComposeForm(StagedPage):
     """The settings. ``values`` and ``fill`` are each other's inverse; ``changed`` after every change."""
 
     changed = Signal()
 
-    def __init__(self, context: Context, background: Background) -> None:
-        super().__init__()
+    def make(self, context: Context, background: Background) -> Steps:  # type: ignore[override]
         self._context = context
         self._sample = ""
         self._default_model = context.settings.now.model
         self.model = ModelChoice(background)
         self.model.set_value(self._default_model)
         self.loras = LoraField(background)
+        yield
         self.quality = roomy(QComboBox(accessibleName=self.tr("Quality")))
         for key, text, tip in (("exact", self.tr("Exact"), self.tr("The very picture that the seed stands for.")),
                                ("balanced", self.tr("Balanced"), self.tr("Faster, with differences that are hard to see.")),
@@ -50,6 +51,7 @@ class ComposeForm(QWidget):
         self.sampler = roomy(QComboBox(accessibleName=self.tr("Sampler")))
         for name in SAMPLERS:
             self.sampler.addItem(SAMPLER_NAMES[name], name)
+        yield
         self.seed = SeedField()
         self.count = QSpinBox(minimum=1, maximum=MAX_PICTURES, value=1, groupSeparatorShown=True, accessibleName=self.tr("Pictures of each prompt"))
         self.out = QLineEdit(accessibleName=self.tr("Folder"))
@@ -66,7 +68,9 @@ class ComposeForm(QWidget):
             self.dtype.addItem(self.tr("Automatic") if name == "auto" else name, name)
         self.deterministic = QCheckBox(self.tr("The same pixels every time (slower)"))
         self.job = QLineEdit(accessibleName=self.tr("Job name"), maxLength=200, placeholderText=self.tr("by the prompt"))
+        yield
         self._lay_out(browse)
+        yield
         self._read_settings()
         context.settings.changed.connect(self._on_settings)
         for signal in (self.loras.changed, self.quality.currentIndexChanged, self.size.changed, self.steps.valueChanged, self.guidance.valueChanged, self.sampler.currentIndexChanged, self.seed.changed,

@@ -55,7 +55,8 @@ class ComposePanel(StagedPage):
         self.negative.setAccessibleName(self.tr("Negative prompt"))
         self.negative.setPlaceholderText(self.tr("What should not be in the picture (may stay empty)"))
         yield
-        self.form = ComposeForm(context, self.background)
+        self.form = ComposeForm(context, self.background, in_turns=True)
+        yield from self.form.making
         yield
         self.presets = PresetBar(lambda: self.values(), context.notices)
         self.card = FirstRun()

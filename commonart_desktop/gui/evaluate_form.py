@@ -16,6 +16,7 @@ from commonart_desktop.gui.evaluate_fields import EncoderField, PathField
 from commonart_desktop.gui.evaluate_report import NAME
 from commonart_desktop.gui.evaluate_work import Order
 from commonart_desktop.gui.export_fields import ExportLoras, problem_of
+from commonart_desktop.gui.in_turns import StagedPage, Steps
 from commonart_desktop.gui.models_detail import label
 from commonart_desktop.gui.tokens import SPACE
 from engine.contract.errors import BadFile, CommonArtError, Phrase
@@ -23,19 +24,19 @@ from engine.contract.errors import BadFile, CommonArtError, Phrase
 DRAFT = "evaluate/draft"  # in context.state: the fields as JSON
 
 
-class EvaluateForm(QWidget):
+class EvaluateForm(StagedPage):
     """``changed`` when something was chosen or became known."""
 
     changed = Signal()
 
-    def __init__(self, context: Context) -> None:
-        super().__init__()
+    def make(self, context: Context) -> Steps:  # type: ignore[override]
         self._context = context
         self.background = Background(self)
         self.model, self.loras = ModelChoice(self.background), ExportLoras(self.background)
         self.prompts = PathField(self.tr("Prompts file"), self.tr("The things the model knows"), self.tr("Choose a prompts file"),
                                  self.tr("Prompts (*.txt *.csv *.tsv *.jsonl *.json)"))
         self.reference = PathField(self.tr("Reference folder"), self.tr("None: no distances"), self.tr("Choose a folder of real pictures"))
+        yield
         self.encoders = EncoderField()
         self.against = PathField(self.tr("Earlier result"), self.tr("None"), self.tr("Choose an earlier result"), f"{NAME} (*.json)")
         self.langs = {"ja": QCheckBox(self.tr("Japanese"), checked=True), "en": QCheckBox(self.tr("English"), checked=True)}
@@ -45,7 +46,9 @@ class EvaluateForm(QWidget):
         self.seed = QSpinBox(maximum=2**31 - 1, value=1000, accessibleName=self.tr("First seed"))
         self.steps = QSpinBox(minimum=1, maximum=1000, value=20, accessibleName=self.tr("Steps"))
         self.guidance = QDoubleSpinBox(minimum=0, maximum=30, decimals=1, singleStep=0.5, value=4.5, accessibleName=self.tr("Guidance"))
-        self._lay_out()
+        yield
+        yield from self._lay_out()
+        yield
         self._guard = WheelGuard(self)
         self._guard.watch(self)
         self._restore()
@@ -56,7 +59,7 @@ class EvaluateForm(QWidget):
         context.settings.changed.connect(self._on_settings)
         self._on_changed()
 
-    def _lay_out(self) -> None:
+    def _lay_out(self) -> Steps:
         fields = QVBoxLayout(self)
         fields.setContentsMargins(SPACE["l"], SPACE["l"], SPACE["l"], SPACE["s"])
         fields.setSpacing(SPACE["xs"])
@@ -68,6 +71,7 @@ class EvaluateForm(QWidget):
         line.setColumnStretch(2, 1)
         for n, box in enumerate(self.langs.values()):
             line.addWidget(box, 0, n)
+        yield
         numbers = QWidget()
         grid = QGridLayout(numbers, horizontalSpacing=SPACE["m"], verticalSpacing=SPACE["s"])
         grid.setContentsMargins(0, 0, 0, 0)
@@ -76,6 +80,7 @@ class EvaluateForm(QWidget):
             box.setMinimumWidth(110)
             grid.addWidget(label(box.accessibleName()), n, 0)
             grid.addWidget(box, n, 1)
+        yield
         for title, field, hint in (
                 (self.tr("Model"), self.model, ""), (self.tr("LoRA"), self.loras, ""),
                 (self.tr("Prompts file"), self.prompts, self.tr("Text, CSV or JSONL, or captions of COCO's form. Without one, what the model knows is drawn and "

@@ -30,9 +30,12 @@ class EvaluatePage(StagedPage):
         self._context = context
         self.run: EvaluateRun | None = None
         self._reading = False
-        self.form = EvaluateForm(context)
+        self.form = EvaluateForm(context, in_turns=True)
+        yield from self.form.making
         yield
-        self.running, self.result = RunningView(), ResultView()
+        self.running = RunningView()
+        yield
+        self.result = ResultView()
         yield
         self.go, self.open = QPushButton(self.tr("Evaluate")), QPushButton(self.tr("Open a result…"))
         self.go.setProperty("main", True)
@@ -135,10 +138,7 @@ class EvaluatePage(StagedPage):
             return
         if self.form.missing() is not None:
             return
-        old = self._context.notices.findChild(EvaluateRun)
-        if old is not None:
-            old.setParent(None)
-            old.deleteLater()
+        EvaluateRun.forget(self._context.notices)
         self.form.keep()
         self._follow(EvaluateRun(self._context.notices, self.form.order()))
         self.running.stop.setFocus()
@@ -157,7 +157,7 @@ class EvaluatePage(StagedPage):
 
     def _resume(self) -> None:
         """An evaluation that outlived the last building of the pages, under way or over."""
-        run = self._context.notices.findChild(EvaluateRun)
+        run = EvaluateRun.last(self._context.notices)
         self._show("empty")
         if run is not None and run.running:
             self._follow(run)

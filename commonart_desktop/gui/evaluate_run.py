@@ -1,53 +1,35 @@
-"""One evaluation under way, and how it is shown. It hangs on the notices, which outlive the pages: a change of language builds those anew."""
+"""One evaluation under way, and how it is shown."""
 
 from __future__ import annotations
 
 import math
 import time
 
-from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer, Signal
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from commonart_desktop.gui import theme
 from commonart_desktop.gui.context import Notices
 from commonart_desktop.gui.evaluate_report import Result
 from commonart_desktop.gui.evaluate_work import Order, evaluate
-from commonart_desktop.gui.export_work import Stopper
 from commonart_desktop.gui.models_detail import label
-from commonart_desktop.gui.tasks import Task
+from commonart_desktop.gui.runs import Run
 from commonart_desktop.gui.tokens import SPACE
-from engine.contract.errors import CommonArtError
 
 
-class EvaluateRun(QObject):
-    """``moved`` with every piece of news, ``over`` at the end: then ``result``, ``error``, or neither if it was stopped."""
-
-    moved = Signal()
-    over = Signal()
+class EvaluateRun(Run):
+    """At the end there is a ``result``, an ``error``, or neither if it was stopped. ``total`` 0: not known yet."""
 
     def __init__(self, notices: Notices, order: Order) -> None:
         super().__init__(notices)
         self.order = order
-        self.began = time.monotonic()
-        self.done, self.total = 0, 0  # total 0: not known yet
         self._first: tuple[float, int] | None = None  # when something was first told, and how much was done then
         self._last = self.began
-        self.result: Result | None = None
-        self.error: CommonArtError | None = None
-        self.running, self.stopping = True, False
-        stopper = self._stopper = Stopper()
-        self.destroyed.connect(stopper.stop)
-        app = QCoreApplication.instance()
-        if app is not None:
-            app.aboutToQuit.connect(stopper.stop)
-        self._task = Task(self, lambda task: evaluate(order, stopper, task.progress), done=self._on_done, failed=self._on_failed, progress=self._on_progress)
+        self.begin(lambda stopper, progress: evaluate(order, stopper, progress))
 
-    def stop(self) -> None:
-        """Ask it to end; ``over`` tells when it has."""
-        if self.running and not self.stopping:
-            self.stopping = True
-            self._stopper.stop()
-            self.moved.emit()
+    @property
+    def result(self) -> Result | None:
+        return self.found
 
     def left(self) -> float | None:
         """Seconds, as a guess by the pace since the first news (what was drawn before came all at once); None while there is nothing to guess by."""
@@ -56,7 +38,7 @@ class EvaluateRun(QObject):
         pace = (self._last - self._first[0]) / (self.done - self._first[1])
         return max(0.0, pace * (self.total - self.done) - (time.monotonic() - self._last))
 
-    def _on_progress(self, done: int, total: int) -> None:
+    def progress(self, done: int, total: int) -> None:
         if not (isinstance(done, int) and isinstance(total, int) and 0 <= done <= total < 2**31):
             return
         self._last = time.monotonic()
@@ -64,18 +46,6 @@ class EvaluateRun(QObject):
             self._first = (self._last, done)
         self.done, self.total = done, total
         self.moved.emit()
-
-    def _on_done(self, result: Result | None) -> None:
-        self.result = result
-        self._end()
-
-    def _on_failed(self, error: CommonArtError) -> None:
-        self.error = error
-        self._end()
-
-    def _end(self) -> None:
-        self.running = False
-        self.over.emit()
 
 
 class RunningView(QWidget):

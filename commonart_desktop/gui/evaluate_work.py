@@ -11,7 +11,7 @@ from pathlib import Path
 from commonart_desktop.core.process import program
 from commonart_desktop.core.settings import provenance_options
 from commonart_desktop.gui.evaluate_report import Result, read_result
-from commonart_desktop.gui.export_work import Stopper
+from commonart_desktop.gui.runs import Stopper
 from engine.contract.errors import CommonArtError, RunDiffers
 
 PROGRAM = "trainer.evaluation"

@@ -139,10 +139,7 @@ class ExportPage(StagedPage):
             if field is not None:
                 field.setFocus()
             return
-        old = self._context.notices.findChild(ExportRun)
-        if old is not None:
-            old.setParent(None)
-            old.deleteLater()
+        ExportRun.forget(self._context.notices)
         self.form.keep()
         self._follow(ExportRun(self._context.notices, self.form.order()))
         self.running.stop.setFocus()
@@ -161,7 +158,7 @@ class ExportPage(StagedPage):
 
     def _resume(self) -> None:
         """An export that outlived the last building of the pages; or word of one that did not outlive the program."""
-        run = self._context.notices.findChild(ExportRun)
+        run = ExportRun.last(self._context.notices)
         cut = str(self._context.state.value(CUT, ""))
         self._context.state.remove(CUT)
         self._show("empty")

@@ -1,47 +1,28 @@
-"""One export under way. It hangs on the notices, which outlive the pages: a change of language builds those anew."""
+"""One export under way."""
 
 from __future__ import annotations
 
 import time
 
-from PySide6.QtCore import QCoreApplication, QObject, Signal
-
 from commonart_desktop.gui.context import Notices
 from commonart_desktop.gui.export_report import Report
-from commonart_desktop.gui.export_work import Order, Stopper, export
-from commonart_desktop.gui.tasks import Task
-from engine.contract.errors import CommonArtError
+from commonart_desktop.gui.export_work import Order, export
+from commonart_desktop.gui.runs import Run
 
 
-class ExportRun(QObject):
-    """``moved`` with every step, ``over`` at the end: then ``report``, ``error``, or neither if it was stopped."""
-
-    moved = Signal()
-    over = Signal()
+class ExportRun(Run):
+    """At the end there is a ``report``, an ``error``, or neither if it was stopped, and then nothing is left of it."""
 
     def __init__(self, notices: Notices, order: Order) -> None:
-        super().__init__(notices)
-        self.order = order
-        self.steps = order.steps()
-        self.began = time.monotonic()
-        self.done, self.total = 0, len(self.steps)
+        steps = order.steps()
+        super().__init__(notices, len(steps))
+        self.order, self.steps = order, steps
         self.marks = [self.began]  # when each step ended
-        self.report: Report | None = None
-        self.error: CommonArtError | None = None
-        self.running, self.stopping = True, False
-        stopper = self._stopper = Stopper()
-        self.destroyed.connect(stopper.stop)
-        app = QCoreApplication.instance()
-        if app is not None:
-            app.aboutToQuit.connect(stopper.stop)
-        self._task = Task(self, lambda task: export(order, stopper, task.progress), done=self._on_done, failed=self._on_failed, progress=self._on_progress)
+        self.begin(lambda stopper, progress: export(order, stopper, progress))
 
-    def stop(self) -> None:
-        """Ask it to end; ``over`` tells when it has, and nothing is left of it."""
-        if self.running and not self.stopping:
-            self.stopping = True
-            self._stopper.stop()
-            self.moved.emit()
+    @property
+    def report(self) -> Report | None:
+        return self.found
 
     def left(self) -> float | None:
         """Seconds, as a guess by what the steps done took; None while there is nothing to guess by."""
@@ -51,20 +32,8 @@ class ExportRun(QObject):
         pace = (self.marks[-1] - self.began) / sum(costs[:self.done])
         return max(0.0, pace * sum(costs[self.done:]) - (time.monotonic() - self.marks[-1]))
 
-    def _on_progress(self, done: int, total: int) -> None:
+    def progress(self, done: int, total: int) -> None:
         if self.done < done <= total < 1000:
             self.done, self.total = done, total
             self.marks.append(time.monotonic())
             self.moved.emit()
-
-    def _on_done(self, report: Report | None) -> None:
-        self.report = report
-        self._end()
-
-    def _on_failed(self, error: CommonArtError) -> None:
-        self.error = error
-        self._end()
-
-    def _end(self) -> None:
-        self.running = False
-        self.over.emit()

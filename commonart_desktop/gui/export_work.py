@@ -7,8 +7,6 @@ import math
 import os
 import re
 import shutil
-import subprocess
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +15,13 @@ from typing import Any
 from commonart_desktop.core.process import program
 from commonart_desktop.gui.compose_work import ModelInfo
 from commonart_desktop.gui.export_report import PARTS, Report, read_report
+from commonart_desktop.gui.runs import Stopper
 from engine.contract.errors import CommonArtError, ExportOut, NotExportable, OutputFolder, Phrase, from_wire, system_words
 from engine.contract.lock import ProcessLock
 
 LOCK = ".export-lock"  # in a growing folder, as the exporter has it
 MOST_HEADER = 4 << 20  # bytes of a head that is read here: a longer one would hold Python's lock too long, and only a guess needs it
 SOURCES = {"text_encoder": "text_encoder", "transformer": "denoiser", "vae_decoder": "vae", "vae_encoder": "vae"}
-PATIENCE = 20.0  # seconds a stopped export may take to clean up, before it is ended hard
 _VARIANT = re.compile(r"\.(fp16|bf16)(-\d+-of-\d+)?\.safetensors$")
 #: what each step costs, roughly, for the guess of the time left
 _COSTS = {"graph": 4.0, "quantize": 2.0, "check": 1.0, "pytorch": 2.0, "onnx": 2.0, "hash": 1.0}
@@ -179,43 +177,6 @@ class Order:
             deeds = ["graph", "quantize", "check"] if self.quantize == "int8" and not part.startswith("vae") else ["graph", "check"]
             steps += [(part, deed, _COSTS[deed] * share) for deed in deeds]
         return steps + [("pictures", "pytorch", _COSTS["pytorch"]), ("pictures", "onnx", _COSTS["onnx"]), ("folder", "hash", _COSTS["hash"])]
-
-
-class Stopper:
-    """Ends the program of an export from any thread; knows no Qt, so it may outlive the window."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._child: subprocess.Popen[str] | None = None
-        self._hard: threading.Timer | None = None
-        self.wanted = False
-
-    def adopt(self, child: subprocess.Popen[str]) -> None:
-        with self._lock:
-            self._child = child
-            if self.wanted:
-                self._end(child)
-
-    def stop(self, *_: object) -> None:
-        with self._lock:
-            if not self.wanted:
-                self.wanted = True
-                if self._child is not None:
-                    self._end(self._child)
-
-    def _end(self, child: subprocess.Popen[str]) -> None:
-        if child.poll() is None:
-            child.terminate()
-            self._hard = threading.Timer(PATIENCE, child.kill)
-            self._hard.daemon = True
-            self._hard.start()
-
-    def over(self) -> None:
-        """The program has ended."""
-        with self._lock:
-            self._child = None
-            if self._hard is not None:
-                self._hard.cancel()
 
 
 def export(order: Order, stopper: Stopper, progress: Callable[[int, int], None]) -> Report | None:

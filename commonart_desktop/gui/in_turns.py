@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtWidgets import QWidget
@@ -75,12 +76,12 @@ class InTurns(QObject):
 class StagedPage(QWidget):
     """A page, or a large part of one, that is made in parts. Made by itself it is whole at once; with ``in_turns`` it is empty until ``making`` has been run."""
 
-    def __init__(self, context: Context, *, in_turns: bool = False) -> None:
+    def __init__(self, context: Context, *more: Any, in_turns: bool = False) -> None:
         super().__init__()
-        self.making = self.make(context)
+        self.making = self.make(context, *more)
         if not in_turns:
             at_once(self.making)
 
-    def make(self, context: Context) -> Steps:
-        """Build it; each part between two yields should take less than 20 ms."""
+    def make(self, context: Context, *more: Any) -> Steps:
+        """Build it, of what it was given; each part between two yields should take less than 20 ms."""
         raise NotImplementedError

@@ -94,7 +94,7 @@ def shoot(out: Path, *, backend: str | None) -> list[Path]:
             whole.window.find_action()
             settle(1.0)
             take(f"find-{lang}-{theme}")
-            whole.window.finder.close_()
+            whole.window.finding.finder.close_()
             whole.window.go_to(PAGES[0].name)
     whole.window.close()
     whole.close(leave_working=False)

@@ -19,12 +19,12 @@ from PySide6.QtWidgets import (
     QStackedWidget,
     QToolButton,
     QVBoxLayout,
-    QWidget,
 )
 
 from commonart_desktop.core.i18n import sentence
 from commonart_desktop.gui.compose_fields import Under
 from commonart_desktop.gui.context import Context
+from commonart_desktop.gui.in_turns import StagedPage, Steps
 from commonart_desktop.gui.scroll import FormScroll
 from commonart_desktop.gui.tasks import Task
 from commonart_desktop.gui.theme import ICON_SIZE, icon
@@ -39,13 +39,12 @@ RECENT, FOLDER, POLICY, SPLIT = "train/recent", "train/folder", "train/policy", 
 EMPTY, IMPORT, CHECKED = range(3)  # of the stack
 
 
-class DatasetPanel(QWidget):
+class DatasetPanel(StagedPage):
     """``changed`` when another folder, policy or outcome is there: ``folder``, ``policy``, ``passed`` (None: not known) and ``records``."""
 
     changed = Signal()
 
-    def __init__(self, context: Context) -> None:
-        super().__init__()
+    def make(self, context: Context) -> Steps:  # type: ignore[override]
         self._context = context
         self.folder, self.passed, self.stale = "", None, False
         self.records: dict[str, dict[str, Any]] = {}
@@ -67,7 +66,9 @@ class DatasetPanel(QWidget):
         self.outcome = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText)
         self.sign = QLabel()
         self.trouble = Under()
-        self._build()
+        yield
+        yield from self._build()
+        yield
         self._load_recent()
         self._tell_outcome()
         self._show_bar(False)
@@ -82,7 +83,7 @@ class DatasetPanel(QWidget):
         if split is not None:
             self.found.splitter.restoreState(split)
 
-    def _build(self) -> None:
+    def _build(self) -> Steps:
         top = QHBoxLayout(spacing=SPACE["s"])
         for widget, stretch in ((self.recent, 1), (self.choose, 0), (self.open, 0)):
             top.addWidget(widget, stretch)
@@ -98,8 +99,11 @@ class DatasetPanel(QWidget):
         empty = QLabel(self.tr("Choose a folder of pictures, or drop one here. The licence check says which may be learned from, and what is missing."),
                        wordWrap=True, alignment=Qt.AlignmentFlag.AlignCenter)
         empty.setProperty("role", "muted")
+        yield
         self.importer = ImportPanel()
+        yield
         self.found = FindingsPanel()
+        yield
         self.found.record.wanted.connect(self._edit)
         self.importer.wanted.connect(self._import)
         self.stack = QStackedWidget()

@@ -56,7 +56,9 @@ class TrainPage(StagedPage):
         self._pending: Run | None = None  # asked to start while the queue is at work
         self._draft: Run | None = None  # written by "Open the config"
         self.yard = Yard(context, self)
-        self.dataset = DatasetPanel(context)
+        yield
+        self.dataset = DatasetPanel(context, in_turns=True)
+        yield from self.dataset.making
         yield
         self.setup = SetupPanel(context)
         yield

@@ -159,3 +159,9 @@ class Hand:
 
             gc.collect()
 
+
+#: Threads of their own for drawing, and for what is said beside it. This is what ``ray.method`` sets: said here, where Ray is not imported, since
+#: through Ray's client the class is looked up on the other side.
+GROUPS = {"draw": 2, "control": 1}
+for _name, _group in (("draw", "draw"), ("mind", "control")):
+    getattr(Hand, _name).__ray_concurrency_group__ = _group

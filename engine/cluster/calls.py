@@ -18,10 +18,9 @@ class Calls:
         self._ray, self._gone = ray, gone
         self._open: dict[Any, tuple[Held, Then]] = {}
 
-    def ask(self, held: Held, method: str, *args: Any, then: Then, group: str | None = None) -> None:
+    def ask(self, held: Held, method: str, *args: Any, then: Then) -> None:
         """Call ``method``; ``then`` gets the answer, unless the engine is let go before."""
-        call = getattr(held.actor, method)
-        ref = (call.options(concurrency_group=group) if group else call).remote(*args)
+        ref = getattr(held.actor, method).remote(*args)
         self._open[ref] = (held, then)
 
     def hear(self, seconds: float) -> None:

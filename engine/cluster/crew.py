@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine.cluster import link
-from engine.cluster.actor import PROTOCOL, Hand
+from engine.cluster.actor import GROUPS, PROTOCOL, Hand
 from engine.cluster.bring import Bringing
 from engine.cluster.calls import Calls
 from engine.cluster.hands import Held
@@ -47,7 +47,7 @@ class Crew(Drain):
     def _join(self, ray: Any, remote: bool) -> None:
         """``remote``: only a door of the cluster can be reached from here, not its machines."""
         self._ray, self._remote = ray, remote
-        self._hand_class = ray.remote(concurrency_groups={"draw": 2, "control": 1})(Hand)
+        self._hand_class = ray.remote(concurrency_groups=GROUPS)(Hand)
 
     def _note(self, template: str, /, **fields: Any) -> None:
         if (template, str(fields)) not in self._noted:

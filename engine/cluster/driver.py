@@ -197,7 +197,7 @@ class Driver(Crew):
         self._begin(held)
         batch = {"id": flight.id, "rows": [{"id": r.id, "request": r.request.to_dict()} for r in rows], "features": features, "wanted": wanted,
                  "encoder_bytes": held.parcel.encoder_bytes if held.parcel else 0}
-        self._calls.ask(held, "draw", batch, then=lambda answer: self._drawn(held, flight, {*features, *wanted}, answer), group="draw")
+        self._calls.ask(held, "draw", batch, then=lambda answer: self._drawn(held, flight, {*features, *wanted}, answer))
 
     def _begin(self, held: Held) -> None:
         """The batch that has waited longest is being worked on now."""
@@ -281,7 +281,7 @@ class Driver(Crew):
                     self.say(events.Progress(images=list(flight.rows), step=step, steps=steps))
 
         held.minded, held.held = True, self._paused
-        self._calls.ask(held, "mind", self._paused, drop or [], then=told, group="control")
+        self._calls.ask(held, "mind", self._paused, drop or [], then=told)
 
     def _check(self) -> None:
         """Pause, cancelled pictures and paused jobs; and how far everybody is."""

@@ -1,4 +1,4 @@
-"""Ray itself: found, joined within a bounded time, and told to keep quiet. The only place that imports it."""
+"""Ray itself: found, joined within a bounded time, and told to keep quiet."""
 
 from __future__ import annotations
 

@@ -106,14 +106,17 @@ def test_from_the_command_line_to_the_recipe(folder: ModelFolder, tmp_path: Path
     make_lora(home / "loras" / "和風.safetensors", some(folder), told=told)
     assert [(one["name"], one["rank"], one["licences"]) for one in list_loras()] == [("和風", 4, {"CC0-1.0": 24})]
 
-    def made(*options: str) -> dict[str, object]:
-        got = subprocess.run([sys.executable, "-m", "commonart_desktop", "generate", "a cat", "--model", str(folder.root), "--seed", "3", "--steps", "3",
-                              "--out", str(tmp_path / "out"), "--json", "--quiet", *options], capture_output=True, encoding="utf-8", check=False)
+    def made(*words: str) -> list[dict[str, object]]:
+        got = subprocess.run([sys.executable, "-m", "commonart_desktop", "generate", *words, "--model", str(folder.root), "--seed", "3", "--steps", "3",
+                              "--out", str(tmp_path / "out"), "--json", "--quiet"], capture_output=True, encoding="utf-8", check=False)
         assert got.returncode == 0, got.stderr
-        return dict(json.loads(got.stdout))
+        return sorted((json.loads(line) for line in got.stdout.splitlines()), key=lambda r: int(r["id"]))
 
-    plain, with_lora, beside = made(), made("--lora", "和風:0.5"), made("--lora", "和風:0.5", "--lora-beside")
-    assert len({str(r["pixel_sha256"]) for r in (plain, with_lora)}) == 2
+    rows = tmp_path / "rows.jsonl"  # one process for both: each row has its own
+    rows.write_text(json.dumps({"prompt": "a cat"}) + "\n" + json.dumps({"prompt": "a cat", "loras": "和風:0.5"}, ensure_ascii=False), encoding="utf-8")
+    plain, with_lora = made("--from", str(rows))
+    beside = made("a cat", "--lora", "和風:0.5", "--lora-beside")[0]
+    assert plain["seed"] == with_lora["seed"] and plain["pixel_sha256"] != with_lora["pixel_sha256"]
     assert beside["loras"] != with_lora["loras"]
     from engine.output.image import read_parameters, read_recipe
 

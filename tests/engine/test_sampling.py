@@ -99,7 +99,7 @@ def test_defaults_are_those_of_diffusers() -> None:
     from diffusers import DPMSolverMultistepScheduler
 
     theirs = DPMSolverMultistepScheduler().config
-    for name in Schedule.__dataclass_fields__:
+    for name in set(Schedule.__dataclass_fields__) - {"given"}:  # timesteps of our own choosing
         assert getattr(Schedule(), name) == theirs[name], name
 
 

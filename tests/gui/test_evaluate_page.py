@@ -323,7 +323,7 @@ def test_models(qtbot: QtBot, tmp_path: Path) -> None:
         for c in (0, 1):
             pairs.index(n, c).data(Qt.ItemDataRole.DecorationRole)
     qtbot.waitUntil(lambda: not pairs.pending(), timeout=WAIT)
-    assert "cannot be read" in pairs.index(1, 1).data(Qt.ItemDataRole.ToolTipRole) and "place 1" in pairs.index(0, 1).data(Qt.ItemDataRole.ToolTipRole)
+    assert "cannot be read" in pairs.index(1, 1).data(Qt.ItemDataRole.ToolTipRole) and "ranks 1" in pairs.index(0, 1).data(Qt.ItemDataRole.ToolTipRole)
     assert pairs.index(0, 0).data(Qt.ItemDataRole.DecorationRole).size().width() == 128
     pairs.show_result(None)
     assert pairs.rowCount() == 0

@@ -151,8 +151,8 @@ def keys(qtbot: QtBot, window: MainWindow, key: Qt.Key, modifier: Qt.KeyboardMod
 
 
 def finder_of(window: MainWindow) -> Finder:
-    assert window.finder is not None
-    return window.finder
+    assert window.finding.finder is not None
+    return window.finding.finder
 
 
 @pytest.mark.parametrize(("language", "typed", "other"), [("en", "number type", "数値の型"), ("ja", "数値", "number")])
@@ -187,10 +187,10 @@ def test_a_page_is_loaded_built_and_listed_in_turns(qtbot: QtBot, open_program: 
     steps: list[str] = []
     threads: set[str] = set()
     for name in window.titles:
-        if name in window._loaders:
-            window._loaders[name] = lambda name=name, load=window._loaders[name]: (
+        if name in window.stack.loaders:
+            window.stack.loaders[name] = lambda name=name, load=window.stack.loaders[name]: (
                 threads.add(threading.current_thread().name), steps.append(f"load {name}"), load())
-    window.built.connect(lambda name, _: steps.append(f"build {name}"))
+    window.stack.built.connect(lambda name, _: steps.append(f"build {name}"))
     window.find_action()
     finder = finder_of(window)
     assert finder_of(window).isVisible() and steps == []  # it is there before anything else is done
@@ -198,7 +198,7 @@ def test_a_page_is_loaded_built_and_listed_in_turns(qtbot: QtBot, open_program: 
     turn = QTimer(window, interval=0)
     turn.timeout.connect(lambda: steps.append("turn") if steps[-1:] != ["turn"] else None)
     turn.start()
-    qtbot.waitUntil(lambda: set(window.pages) == set(window.titles) and not window._unlisted, timeout=30_000)
+    qtbot.waitUntil(lambda: set(window.pages) == set(window.titles) and not window.finding.unlisted, timeout=30_000)
     turn.stop()
     assert threads == {"page"}
     work = [one for one in steps if one != "turn"]
@@ -236,7 +236,7 @@ def test_the_shortcuts_are_listed(qtbot: QtBot, open_program: Open) -> None:
     window = shown(qtbot, open_program())
     qtbot.keyClick(window, Qt.Key.Key_F1)
     finder = finder_of(window)
-    qtbot.waitUntil(lambda: set(window.pages) == set(window.titles) and not window._unlisted, timeout=30_000)
+    qtbot.waitUntil(lambda: set(window.pages) == set(window.titles) and not window.finding.unlisted, timeout=30_000)
     rows = {(finder.model.index(r, 0).data(), finder.model.index(r, 2).data()) for r in range(finder.model.rowCount())}
     assert {("Add to queue", "Ctrl+Return"), ("Make one now", "Ctrl+Shift+Return"), ("Find an action", "Ctrl+K"), ("Go to: Make", "Ctrl+1"),
             ("Keyboard shortcuts", "F1")} <= rows

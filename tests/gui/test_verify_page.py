@@ -23,7 +23,8 @@ from PySide6.QtTest import QAbstractItemModelTester
 from pytestqt.qtbot import QtBot
 from safetensors.numpy import save_file
 
-from commonart_desktop.core.settings import load_settings
+from commonart_desktop.core.settings import load_settings, provenance_options
+from commonart_desktop.gui import settings_provenance
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.gallery_page import GalleryPage
 from commonart_desktop.gui.pages import PAGES
@@ -334,6 +335,26 @@ def test_settings_are_written(qtbot: QtBot, context: Context, tmp_path: Path, mo
     with pytest.raises(OSError):
         context.engine.start()
     assert {"--sign", "--tell-prompt=hash", "--training-mining=notAllowed", "--studio=絵の アトリエ", "--creator=花子"} <= set(started[0])
+
+
+def test_the_safety_score_is_turned_on_and_off(qtbot: QtBot, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there: list[object] = []
+    monkeypatch.setattr(settings_provenance, "find_spec", lambda name: there[0] if there and name == settings_provenance.SAFETY else None)
+    page = SettingsPage(context)
+    qtbot.addWidget(page)
+    mine = page.provenance
+    assert not mine.safety.isEnabled() and not mine.safety.isChecked() and "pip install" in mine.safety_note.text()  # its model is not here
+    there.append(object())
+    context.settings.changed.emit()
+    assert mine.safety.isEnabled() and "0 to 1" in mine.safety_note.text()
+    mine.safety.click()
+    assert load_settings().provenance.safety_score == "opennsfw" and "--safety-score=opennsfw" in provenance_options()
+    there.clear()  # taken away again: what is on can still be turned off
+    context.settings.put(provenance=load_settings().provenance)
+    context.settings.changed.emit()
+    assert mine.safety.isEnabled() and mine.safety.isChecked() and "pip install" in mine.safety_note.text()
+    mine.safety.click()
+    assert load_settings().provenance.safety_score == "" and not any("safety" in option for option in provenance_options()) and not mine.safety.isEnabled()
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:

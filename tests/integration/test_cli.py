@@ -67,10 +67,10 @@ def test_like_makes_the_same_pixels_and_deterministic_ignores_neighbours(tiny_mo
     prompts = ["すし", "a red apple on a blue background", "ねこ"]
     common = ["--seed", 5, "--steps", 4, "--model", tiny_model, "--out", out, "--json"]
     batch = objects(commonart("generate", *prompts, *common, fake=False))
-    for one in batch[:2]:
-        again = objects(commonart("generate", "--like", one["path"], "--model", tiny_model, "--out", out, "--json", fake=False))
-        assert [a["pixel_sha256"] for a in again] == [one["pixel_sha256"]]
-        assert again[0]["path"] != one["path"]  # nothing is overwritten
+    one = batch[1]
+    again = objects(commonart("generate", "--like", one["path"], "--model", tiny_model, "--out", out, "--json", fake=False))
+    assert [a["pixel_sha256"] for a in again] == [one["pixel_sha256"]]
+    assert again[0]["path"] != one["path"]  # nothing is overwritten
     exact = {o["prompt"]: o["pixel_sha256"] for o in objects(commonart("generate", *prompts, *common, "--deterministic", fake=False))}
     alone = objects(commonart("generate", prompts[1], *common, "--deterministic", fake=False))
     assert alone[0]["pixel_sha256"] == exact[prompts[1]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,16 +29,18 @@ ALLOWED = {
 }
 #: who may speak to the network, or take its modules in: the one command that fetches models
 NETWORK = {"socket", "ssl", "http", "urllib", "urllib3", "requests", "httpx", "aiohttp", "ftplib", "smtplib", "telnetlib", "xmlrpc", "websockets", "socketserver", "asyncio",
-           "huggingface_hub", "webbrowser"}
+           "huggingface_hub", "ray", "webbrowser"}
 MAY_NETWORK = {
     ("engine/checkpoint/get.py", "huggingface_hub"): "`commonart models get`, when it is asked for",
+    ("engine/cluster/link.py", "ray"): "`--ray` and a cluster's address in the settings: other machines make the pictures",
+    ("engine/cluster/crew.py", "ray"): "which machine an engine is to start on",
+    ("engine/cluster/link.py", "socket"): "whether that cluster, and each of its machines, still takes connections",
 }
 
 
-def files() -> Iterator[tuple[str, ast.Module]]:
-    for folder in FOLDERS:
-        for file in sorted((ROOT / folder).rglob("*.py")):
-            yield file.relative_to(ROOT).as_posix(), ast.parse(file.read_text(encoding="utf-8"))
+@cache
+def files() -> list[tuple[str, ast.Module]]:
+    return [(file.relative_to(ROOT).as_posix(), ast.parse(file.read_text(encoding="utf-8"))) for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.py"))]
 
 
 def imports(tree: ast.Module) -> Iterator[tuple[int, str, str]]:

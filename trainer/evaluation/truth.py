@@ -1,6 +1,7 @@
 """The true renders' features in one small file, so that concept accuracy needs neither packages nor an encoder.
 
-``python -m trainer.evaluation.truth [--work DIR] [--out FILE]`` makes it again from the pinned packages (see ``trainer.mini``).
+``python -m trainer.evaluation.truth [--work DIR] [--out FILE]`` makes it again from the pinned packages (see ``trainer.mini``); with a suite,
+``python -m trainer.mini.suite`` makes both.
 
 The file is a safetensors file: ``codes`` are LZMA-compressed int8 ``[things * styles, d]``, features less ``mean`` in steps of
 ``STEP``, column after column; its header holds the things' names and a hash of the vocabulary of the model they belong to.
@@ -13,15 +14,19 @@ import hashlib
 import json
 import lzma
 import unicodedata
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engine.contract.errors import BrokenWeights, Phrase
 from trainer.evaluation.features import features
+
+if TYPE_CHECKING:
+    from trainer.mini.things import Thing
 
 FILE = "concepts.safetensors"
 STEP = 0.007  # coarser steps move top-1 by more than the half point that is allowed; finer ones pass 400 kB
@@ -125,10 +130,17 @@ def write(path: Path, renders: np.ndarray[Any, Any], names: dict[str, list[list[
     return len(data)
 
 
+def write_truth(path: Path, taught: Sequence[Thing], render: Callable[[Thing, int], np.ndarray[Any, Any]], vocabulary: str) -> int:
+    """The file of these things; a thing that a style lacks stands there in one that it has, and is then as near as that one."""
+    renders = np.stack([[render(t, s if s in t.styles else t.styles[0]) for s in range(max(max(t.styles) for t in taught) + 1)] for t in taught])
+    return write(path, renders, {lang: [list(t.names(lang)) for t in taught] for lang in ("ja", "en")}, vocabulary)
+
+
 def main() -> int:
-    """Draw the true renders (or take those kept) and write the file beside the model."""
-    from trainer.mini.__main__ import pictures
-    from trainer.mini.pictures import concepts, on_ground
+    """Draw the true renders (or take those kept) of all things whose names the model knows, and write the file beside it."""
+    from trainer.mini.__main__ import icons
+    from trainer.mini.pictures import on_ground
+    from trainer.mini.things import things
 
     parser = argparse.ArgumentParser(prog="python -m trainer.evaluation.truth", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("outputs/mini"), help="where the packages and true renders are kept")
@@ -138,9 +150,10 @@ def main() -> int:
     vocabulary = vocabulary_hash(args.out.parent)
     if vocabulary is None:
         parser.error(f"{args.out.parent} has no vocabulary.json")
-    known, _, _ = pictures(args.work)
-    names = {lang: [list(getattr(c, lang)) for c in concepts()] for lang in ("ja", "en")}
-    print(args.out, write(args.out, on_ground(known, (255, 255, 255)), names, vocabulary), "bytes")
+    known = set(json.loads((args.out.parent / "vocabulary.json").read_text(encoding="utf-8"))["known"])
+    taught = [t for t in things() if known.issuperset((*t.en, *t.ja))]
+    drawn, _ = icons(args.work)
+    print(args.out, write_truth(args.out, taught, lambda t, s: on_ground(drawn.of(t, s), (255, 255, 255)), vocabulary), "bytes")
     return 0
 
 

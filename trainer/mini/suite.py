@@ -122,9 +122,7 @@ def make(out: Path, icons: Icons, known: list[Thing], through: Callable[[np.ndar
     vocabulary = truths.vocabulary_hash(out)
     if vocabulary is None:
         raise SystemExit(f"{out} has no vocabulary.json")
-    # a thing that a style lacks stands there in one that it has: it is then as near as that one
-    renders = np.stack([[white(icons.of(t, s if s in t.styles else t.styles[0])) for s in range(len(STYLES))] for t in known])
-    truths.write(out / truths.FILE, renders, {lang: [list(t.names(lang)) for t in known] for lang in ("ja", "en")}, vocabulary)
+    truths.write_truth(out / truths.FILE, known, lambda t, s: white(icons.of(t, s)), vocabulary)
     truth = truths.truth_of(out)
     assert truth is not None
     asked = questions(icons, known)
