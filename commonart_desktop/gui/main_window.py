@@ -41,9 +41,8 @@ class MainWindow(QMainWindow):
         self._own: list[QAction] = []
         self._asked_to_close = False
         self._side = QFrame(objectName="side")
-        self._buttons = QVBoxLayout(self._side)
+        self._buttons = QVBoxLayout(self._side, spacing=SPACE["s"])
         self._buttons.setContentsMargins(SPACE["s"], SPACE["m"], SPACE["s"], SPACE["m"])
-        self._buttons.setSpacing(SPACE["s"])
         self._group = QButtonGroup(self, exclusive=True)
         self.notice = NoticeBar()
         self.status = QLabel()
@@ -55,8 +54,7 @@ class MainWindow(QMainWindow):
         line.addStretch()
         line.addWidget(self.find_button)
         line.addWidget(self.keys_button)
-        upper = QHBoxLayout()
-        upper.setSpacing(0)
+        upper = QHBoxLayout(spacing=0)
         upper.addWidget(self._side)
         upper.addWidget(self.stack, 1)
         whole = QWidget()
