@@ -23,6 +23,7 @@ from commonart_desktop.gui.engine import Engine
 from commonart_desktop.gui.in_turns import InTurns, Steps, at_once
 from commonart_desktop.gui.main_window import LEAVE, MainWindow
 from commonart_desktop.gui.pages import PAGES, load_all
+from commonart_desktop.gui.tidy import Tidy
 from engine.contract.errors import CommonArtError, QueueHeld
 from engine.contract.recipe import request_of
 
@@ -35,6 +36,7 @@ class Application(QObject):
     def __init__(self, app: QApplication, *, backend: str | None = None) -> None:
         super().__init__()
         self._app = app
+        self._tidy = Tidy(self)
         self._translators: list[QTranslator] = []
         self.settings = SettingsStore()
         self.state = QSettings(str(home() / "window.ini"), QSettings.Format.IniFormat)
@@ -194,6 +196,7 @@ class Application(QObject):
     def close(self, *, leave_working: bool) -> None:
         """End: keep drafts, and the engine at work if so wished."""
         self.settle()
+        self._tidy.stop()
         self.window.keep()
         self.window.rest()
         self.state.sync()

@@ -42,7 +42,14 @@ class Finding(QObject):
 
     def open(self, title: str, hint: str, listing: Callable[[Deed], bool]) -> None:
         """Show it, with the deeds that ``listing`` wants."""
-        finder = self.ready()
+        if self.finder is None:  # made in a turn and shown in another
+            def made() -> None:
+                self.ready()
+                QTimer.singleShot(_NEXT, self, lambda: self.open(title, hint, listing))
+
+            QTimer.singleShot(_NEXT, self, made)
+            return
+        finder = self.finder
         self._listing = listing
         self.unlisted = [n for n in self._stack.titles if n in self._stack.pages and n != self._stack.wanted()]
         finder.open(title, hint, [d for d in self.deeds() if listing(d)], self._stack.titles)

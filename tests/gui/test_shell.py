@@ -37,6 +37,7 @@ def shown(qtbot: QtBot, whole: Application) -> MainWindow:
     whole.window.show()
     whole.window.activateWindow()
     qtbot.waitUntil(whole.window.isActiveWindow)
+    whole.window.finding.ready()  # as the program does soon after its start
     return whole.window
 
 
@@ -180,6 +181,13 @@ def test_any_action_is_found_by_keyboard_alone(qtbot: QtBot, open_program: Open,
     assert finder.isVisible()
     keys(qtbot, window, Qt.Key.Key_Escape)
     assert not finder.isVisible() and QApplication.focusWidget() is window.page("make").compose.prompt  # type: ignore[attr-defined]
+
+
+def test_the_finder_comes_also_before_it_was_made(qtbot: QtBot, open_program: Open) -> None:
+    window = open_program().window
+    window.show()
+    window.find_action()
+    qtbot.waitUntil(lambda: window.finding.finder is not None and window.finding.finder.isVisible())
 
 
 def test_a_page_is_loaded_built_and_listed_in_turns(qtbot: QtBot, open_program: Open) -> None:
@@ -343,6 +351,7 @@ def built(whole: Application) -> MainWindow:
     """Another window of the same program."""
     window = whole._begin()
     at_once(whole._furnish(window))
+    window.finding.ready()  # as the program does soon after its start
     return window
 
 
