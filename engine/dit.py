@@ -108,6 +108,9 @@ def positions(config: DiTConfig, height: int, width: int) -> Tensor:
     return torch.cat([across, down], -1).reshape(height * width, -1).float()
 
 
+ROOT = math.sqrt(8 / math.pi)  # twice the factor in GELU's tanh form (Hendrycks and Gimpel, arXiv 1606.08415)
+
+
 class _TimestepEmbedding(nn.Module):
     def __init__(self, inside: int, outside: int) -> None:
         super().__init__()
@@ -161,6 +164,16 @@ class _PatchEmbed(nn.Module):
         super().__init__()
         self.proj = nn.Conv2d(config.in_channels, config.width, config.patch_size, stride=config.patch_size)
 
+    def forward(self, latents: Tensor) -> Tensor:
+        """``[n, channels, height, width]`` -> ``[n, patches, width]``, contiguous: all that follows is faster for it."""
+        proj = self.proj
+        if type(proj) is not nn.Conv2d or not torch.is_inference_mode_enabled():
+            return proj(latents).flatten(2).transpose(1, 2)
+        # patches do not overlap, so the convolution is one matrix product; libraries of convolutions are slow at so few channels
+        p = proj.kernel_size[0]
+        patches = latents.unflatten(3, (-1, p)).unflatten(2, (-1, p)).permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+        return F.linear(patches, proj.weight.flatten(1), proj.bias)
+
 
 class _Attention(nn.Module):
     def __init__(self, config: DiTConfig) -> None:
@@ -186,7 +199,13 @@ class _GELU(nn.Module):
         self.proj = nn.Linear(width, inner)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.gelu(self.proj(x), approximate="tanh")
+        y: Tensor = self.proj(x)
+        if y.device.type != "cpu" or not torch.is_inference_mode_enabled():
+            return F.gelu(y, approximate="tanh")
+        # (1 + tanh z) / 2 is the logistic function of 2 z: on a CPU its vector code takes less than half of the time of tanh's
+        twice = y * y
+        twice.mul_(0.044715 * ROOT).add_(ROOT).mul_(y)
+        return y.mul_(twice.sigmoid_())
 
 
 class _FeedForward(nn.Module):
@@ -302,7 +321,7 @@ class DiT(nn.Module):
         n, _, tall, wide = latents.shape
         patch = self.config.patch_size
         height, width = tall // patch, wide // patch
-        x = self.pos_embed.proj(latents).flatten(2).transpose(1, 2)
+        x = self.pos_embed(latents)
         x = x + self._positions(height, width, x)
         embedded = self.adaln_single.emb(timesteps, resolution, aspect)
         modulation = self.adaln_single.linear(F.silu(embedded)).unflatten(-1, (6, -1))

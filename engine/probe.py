@@ -98,7 +98,7 @@ def _measure(model: list[str | None], device: str, dtype: str, onnx: str | None)
     from engine.planner import batch_size
 
     folder = open_model(*model)  # type: ignore[arg-type]
-    backend: Any = open_backend(folder, device=device, dtype=dtype)
+    backend: Any = open_backend(folder, kind="pytorch", device=device, dtype=dtype)
     side = folder.own_side
     count = batch_size((side // folder.multiple) ** 2, backend.device)
     requests = [pipeline.settle(ImageRequest(prompt=f"a red apple {n % 3}", seed=n, steps=STEPS), folder) for n in range(count)]
@@ -125,8 +125,9 @@ def _measure(model: list[str | None], device: str, dtype: str, onnx: str | None)
 
     exact = np.asarray(first["eager"][1], dtype=np.float64)
     apart = float(np.abs(np.asarray(first["compiled"][1], dtype=np.float64) - exact).max() / max(1e-12, np.abs(exact).max()))
+    exported = {"onnx_ratio": statistics.median(a / b for a, b in zip(times["eager"], times["onnx"], strict=True))} if onnx else {}
     worked, notes = backend._compiling is not None and backend._compiling.worked, [str(n) for n in backend.notes]
-    return {"seconds_per_step": {k: statistics.median(v) for k, v in times.items()},
+    return exported | {"seconds_per_step": {k: statistics.median(v) for k, v in times.items()},
             "ratio": statistics.median(a / b for a, b in zip(times["eager"], times["compiled"], strict=True)),
             "ratios": [round(a / b, 3) for a, b in zip(times["eager"], times["compiled"], strict=True)],
             "first_seconds": first["compiled"][0], "apart": apart, "pictures": count, "worked": worked, "notes": notes,
@@ -172,7 +173,16 @@ def probe(argv: list[str]) -> dict[str, Any]:
     known = Known.of(device=answer["device"], dtype=answer["dtype"], width=answer["width"], heads=answer["heads"])
     known.remember("compiled" if good else "eager", ratio=round(answer["ratio"], 3), seconds_per_step=answer["seconds_per_step"],
                    **({} if answer["worked"] else {"failed": "; ".join(answer["notes"])}))
-    return answer | {"choice": known.choice, "model": folder.name}
+    choice = known.choice
+    if args.onnx:
+        from engine import standin
+
+        export, better = open_model(args.onnx), answer["onnx_ratio"] >= max(WINS, answer["ratio"] if good else 0)
+        if answer["device"] == "cpu" and answer["dtype"] == "fp32" and standin.same(folder, export):
+            choice = standin.CHOICE if better else choice
+            standin.known(folder.hashes()["denoiser"]).remember(choice or "eager", ratio=round(answer["onnx_ratio"], 3), folder=str(export.root.resolve()),
+                                                                device=args.device)
+    return answer | {"choice": choice, "model": folder.name}
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from engine.output.preview import write_preview
 from engine.output.save import check_room
 from engine.planner import choose
 from engine.stages import Stage
+from engine.standin import stand_in
 
 
 class Abandon(Exception):
@@ -201,8 +202,9 @@ class Runner(Drain):
             for lora in loras:
                 if lora.strange:
                     self._teller.strange_lora(lora.name)
-            self._backend = open_backend(folder, kind=self.options.kind, device=self.options.device, dtype=request.dtype, loras=loras,
-                                         merged=request.lora_merged, memory=self.options.memory)
+            o = self.options
+            folder = (None if loras else stand_in(folder, kind=o.kind, device=o.device, dtype=request.dtype, memory=o.memory)) or folder
+            self._backend = open_backend(folder, kind=o.kind, device=o.device, dtype=request.dtype, loras=loras, merged=request.lora_merged, memory=o.memory)
             self._key = key
             b = self._backend
             self._teller.notes_of(b)

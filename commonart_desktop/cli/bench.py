@@ -49,6 +49,7 @@ def _probe(args: argparse.Namespace, arguments: list[str]) -> int:
     for name, seconds in found.get("seconds_per_step", {}).items():
         print(f"{name:<10}{seconds * 1000:8.1f} ms")
     print(tr("{model} runs compiled from now on.", model=found["model"]) if found["choice"] == "compiled"
+          else tr("The export draws in the place of {model} from now on.", model=found["model"]) if found["choice"] == "onnx"
           else tr("{model} runs as it is: compiling brings nothing here.", model=found["model"]))
     for note in found.get("notes", []):
         print(note)

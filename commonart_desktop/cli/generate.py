@@ -130,4 +130,5 @@ def _again(args: argparse.Namespace) -> tuple[list[ImageRequest], list[str], str
     if not same:
         return [replace(request, seed=request.seed + i) for i in range(args.count)], [], ""
     rows, index = (int(n) for n in recipe["batch"])
-    return [request], ["--replay", f"{rows},{index}"], str(recipe["pixel_sha256"])
+    torch = args.backend is None and "model" not in changes and recipe["backend"]["backend"] == "pytorch"  # not an export that draws in its place now
+    return [request], [*backend_option("pytorch" if torch else None), "--replay", f"{rows},{index}"], str(recipe["pixel_sha256"])

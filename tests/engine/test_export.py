@@ -337,3 +337,31 @@ def test_the_command_tells_what_came_of_it(exported: tuple[Path, dict[str, Any]]
     lines = told.out.splitlines()
     assert lines[1].startswith("transformer: fp32, largest relative RMS error ") and lines[4].endswith(" dB  すし") and lines[-1] == exported[1]["out"]
     assert "The LoRA 和風 was made for another base model" in told.err
+
+
+def test_an_export_may_draw_in_its_model_s_place(source: ModelFolder, exported: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only one without LoRAs, where a probe said so, and as long as it is whole."""
+    from engine import standin
+    from engine.home import home as data
+
+    monkeypatch.setenv("COMMONART_HOME", str(tmp_path / "home"))
+    data().mkdir(parents=True)
+    free: dict[str, Any] = {"kind": "auto", "device": "auto", "dtype": "auto", "memory": None}
+    assert not standin.same(source, identify(exported[0]))  # there is a LoRA in it
+    twin = tmp_path / "twin"
+    shutil.copytree(exported[0], twin)
+    manifest = json.loads((twin / MANIFEST).read_text(encoding="utf-8"))
+    (twin / MANIFEST).write_text(json.dumps(manifest | {"loras": []}), encoding="utf-8")
+    assert standin.same(source, identify(twin)) and standin.stand_in(source, **free) is None
+    standin.known(source.hashes()["denoiser"]).remember("onnx", ratio=1.2, folder=str(twin), device="auto")
+    found = standin.stand_in(source, **free)
+    assert found is not None and found.root == twin and open_backend(found).name == "onnx"
+    for choice in ({"kind": "pytorch"}, {"dtype": "bf16"}, {"memory": 1 << 30}, {"device": "cuda"}):
+        assert standin.stand_in(source, **(free | choice)) is None
+    with monkeypatch.context() as patch:
+        patch.setenv("COMMONART_COMPILE", "off")
+        assert standin.stand_in(source, **free) is None
+    (twin / MANIFEST).write_text(json.dumps(manifest | {"loras": [], "hashes": {"denoiser": "0"}}), encoding="utf-8")
+    assert standin.stand_in(source, **free) is None
+    shutil.rmtree(twin)
+    assert standin.stand_in(source, **free) is None

@@ -183,6 +183,7 @@ def test_only_a_thing_of_one_hue_is_given_another() -> None:
     assert scenes.hue_of(two) is None and scenes.hue_of(grey) is None
 
 
+@pytest.mark.slow
 def test_a_grown_coder_keeps_the_small_ones_latents() -> None:
     from diffusers import AutoencoderKL
 
@@ -197,6 +198,9 @@ def test_a_grown_coder_keeps_the_small_ones_latents() -> None:
         drawn, plain = large.decode(wanted).sample, torch.nn.functional.interpolate(small.decode(wanted).sample, scale_factor=2)
     assert found.shape == wanted.shape and (found - wanted).square().mean() < 0.35 * wanted.var()  # before any training
     assert drawn.shape == x.shape and (drawn - plain).square().mean() < 0.35 * plain.var()
+    assert vae.grown(large) and not vae.grown(small)
+    again = vae.grow(large).state_dict()  # one of full size is taken as it is
+    assert all(torch.equal(again[k], v) for k, v in large.state_dict().items())
     assert all(torch.equal(a, b) for a, b in zip(vae.grow(small).state_dict().values(), large.state_dict().values(), strict=True))
 
 

@@ -148,7 +148,8 @@ def figures(suite: Suite, truth: Truth, judged: Judged, rows: Array, langs: Sequ
             found.append({"measure": "unseen_copies", "lang": lang} | metrics.mean_of([judged.copied[alone].astype(float)]).as_data())
             true = np.stack([truth.known[suite.tasks[t].thing, suite.tasks[t].style] for t, w in zip(judged.tasks, alone, strict=True) if w])
             if len(true) >= 2:
-                found.append({"measure": "unseen_kid", "lang": lang} | metrics.kid(rows[alone], true).as_data())
+                scale = rows.shape[1] ** 0.5  # the kernel divides by the width; these features have unit length
+                found.append({"measure": "unseen_kid", "lang": lang} | metrics.kid(rows[alone] * scale, true * scale).as_data())
         seen = mine & np.isin(kinds, ("concept", "style"))
         if seen.any():
             found.append({"measure": "copies", "lang": lang} | metrics.mean_of([judged.copied[seen].astype(float)]).as_data())

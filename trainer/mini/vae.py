@@ -42,11 +42,17 @@ def to_tensor(rgb: np.ndarray) -> torch.Tensor:
 
 
 def grow(small):
-    """A coder for twice the side: ``small`` (an ``AutoencoderKL`` of three blocks) inside, and outside a block that at first halves and doubles plainly."""
+    """A coder for twice the side: ``small`` (an ``AutoencoderKL`` of three blocks) inside, and outside a block that at first halves and doubles plainly.
+
+    One that has the full size already is taken as it is, to be trained further.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)  # the same coder every time: caches know it by its hash
         large = build(small.config.scaling_factor)
     given = small.state_dict()
+    if grown(small):
+        large.load_state_dict(given)
+        return large
     last = len(small.config.block_out_channels) - 1
     taken = {}
     for name, value in given.items():
@@ -67,6 +73,16 @@ def grow(small):
             for y, x in taps:
                 conv.weight[:, :, y, x] += torch.eye(len(conv.weight)) / len(taps)
     return large
+
+
+def grown(coder) -> bool:
+    """Has it the full size?"""
+    return tuple(coder.config.block_out_channels) == CONFIG["block_out_channels"]
+
+
+def _wanted(small, x: torch.Tensor) -> torch.Tensor:
+    """The latents that the new encoder is held to, ``[n, 4, side / 8, side / 8]``."""
+    return small.encode(x if grown(small) else F.avg_pool2d(x, 2)).latent_dist.mean
 
 
 def draw(rgba: np.ndarray, rng: np.random.Generator, count: int) -> torch.Tensor:
@@ -114,7 +130,7 @@ def train(rgba: np.ndarray, small, work: Path, part: str, *, steps: int | None =
             group["lr"] = PEAK * min(1, (step + 1) / 50) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * step / steps)))
         x = draw(rgba, rng, BATCH)
         with torch.no_grad():
-            wanted = small.encode(F.avg_pool2d(x, 2)).latent_dist.mean if part == "encoder" else coder.encode(x).latent_dist.mean
+            wanted = _wanted(small, x) if part == "encoder" else coder.encode(x).latent_dist.mean
         if part == "encoder":
             loss = F.mse_loss(coder.encode(x).latent_dist.mean, wanted)
             told = f"variance left {loss.item() / wanted.var().item():.4f}"
@@ -158,16 +174,16 @@ def trained(work: Path, small, *, decoder: bool = True):
 
 
 def load_small(folder: Path):
-    """The coder of half the side from a model folder, in fp32, frozen.
+    """The coder to go on from, of half the side or of the full one, from a model folder, in fp32, frozen.
 
     Raises:
-        SystemExit: it is no coder of three blocks.
+        SystemExit: it is neither.
     """
     from diffusers import AutoencoderKL
 
     small = AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True, use_safetensors=True, torch_dtype=torch.float32)
-    if tuple(small.config.block_out_channels) != CONFIG["block_out_channels"][1:]:
-        raise SystemExit(f"{folder / 'vae'} is not the coder of half the side that this recipe starts from")
+    if not grown(small) and tuple(small.config.block_out_channels) != CONFIG["block_out_channels"][1:]:
+        raise SystemExit(f"{folder / 'vae'} is not a coder that this recipe starts from")
     return small.eval().requires_grad_(False)
 
 
