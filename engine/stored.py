@@ -7,6 +7,8 @@ from pathlib import Path
 
 from engine.home import home
 
+MAKING = 2  # raised when features come to be rounded in another way: one data folder must not mix them, or equal requests differ by a bit
+
 
 def base() -> Path:
     """The folder of all of them."""
@@ -15,7 +17,7 @@ def base() -> Path:
 
 def part_of(encoder_sha256: str, dtype: str) -> Path:
     """One encoder's, below ``base``; ``dtype`` as the store of its backend names it."""
-    return Path(encoder_sha256[:16]) / dtype
+    return Path(f"{encoder_sha256[:16]}-{MAKING}") / dtype
 
 
 def file_of(folder: Path, text: str) -> Path:

@@ -25,7 +25,7 @@ from engine.contract.request import ImageRequest
 from engine.drain import CHECK_SECONDS, LOW_DISK, Options
 from engine.output.save import Made, check_room
 from engine.planner import choose
-from engine.stored import base, file_of
+from engine.stored import base, file_of, part_of
 
 LOOK = 1.0  # seconds between two looks at who is there
 MIND = 0.5  # seconds between two questions how far an engine is
@@ -176,7 +176,7 @@ class Driver(Crew):
 
     def _spare(self, parcel: Parcel, rows: Sequence[Row], facts: dict[str, Any] | None) -> bool:
         """Whether the text encoder may stay here: all these captions' features are in the store, in the dtype that engine would have used."""
-        folders = [p for p in (base() / parcel.hashes["text_encoder"][:16]).glob("*") if p.is_dir() and not p.name.startswith("onnx")]
+        folders = [p for p in (base() / part_of(parcel.hashes["text_encoder"], "any").parent).glob("*") if p.is_dir() and not p.name.startswith("onnx")]
         texts = pipeline.texts_of(r.request for r in rows)
         return any(all(file_of(folder, t).exists() for t in texts) for folder in folders)
 
