@@ -135,7 +135,6 @@ def test_a_model_travels_and_the_queue_obeys(cluster: Lab, places: Path, own_hom
     assert len([p for p in out.rglob("*") if p.is_file()]) == counts["done"] == len(d.of(events.Saved)), "a cancelled picture leaves no file"
 
 
-@pytest.mark.slow
 def test_the_bundled_model_draws_the_same_pixels(cluster: Lab, tmp_path: Path, ledger: Ledger, drive: Callable[..., Driven]) -> None:
     wanted = requests(Path("commonart-mini"), tmp_path / "out", 6, steps=6, deterministic=True)
     ledger.add_job("real", wanted)
