@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.contract.errors import Phrase
+from engine.dit import Words
 from engine.home import home
 from engine.probe import Known
 
@@ -109,8 +110,9 @@ class CompiledBlocks:
                     block.__dict__.pop("forward", None)
             self.active = active
 
-    def run(self, block: Any, x: Tensor, modulation: Tensor, captions: Sequence[tuple[int, int, Tensor, Tensor]]) -> Tensor:
+    def run(self, block: Any, x: Tensor, modulation: Tensor, captions: Sequence[Words], copies: int = 1) -> Tensor:
         """As ``block.forward``."""
+        x = x if copies == 1 else x.repeat(copies, 1, 1)
         key = (tuple(x.shape), x.dtype, len(modulation))
         if self.failed or key in self._left:
             return _eager(block, x, modulation, captions)
@@ -131,9 +133,9 @@ class CompiledBlocks:
                     self._tell(Phrase("The denoiser could not be compiled ({reason}); it runs as it is, with the same pictures", reason=_short(e)))
         return _eager(block, x, modulation, captions)
 
-    def _halves(self, block: Any, x: Tensor, modulation: Tensor, captions: Sequence[tuple[int, int, Tensor, Tensor]]) -> Tensor:
+    def _halves(self, block: Any, x: Tensor, modulation: Tensor, captions: Sequence[Words]) -> Tensor:
         x, q = self._before(block, x, modulation)
-        parts = [F.scaled_dot_product_attention(q[i:j], k.expand(j - i, -1, -1, -1), v.expand(j - i, -1, -1, -1)) for i, j, k, v in captions]
+        parts = [F.scaled_dot_product_attention(q[i:j], k.expand(j - i, -1, -1, -1), v.expand(j - i, -1, -1, -1)) for i, j, k, v, _ in captions]
         out: Tensor = self._after(block, x, parts[0] if len(parts) == 1 else torch.cat(parts), modulation)
         return out
 
@@ -194,8 +196,8 @@ class _Run:
     def __init__(self, blocks: CompiledBlocks, block: Any) -> None:
         self._blocks, self._block = blocks, block
 
-    def __call__(self, x: Tensor, modulation: Tensor, captions: Sequence[tuple[int, int, Tensor, Tensor]]) -> Tensor:
-        return self._blocks.run(self._block, x, modulation, captions)
+    def __call__(self, x: Tensor, modulation: Tensor, captions: Sequence[Words], copies: int = 1) -> Tensor:
+        return self._blocks.run(self._block, x, modulation, captions, copies)
 
 
 def _eager(block: Any, *args: Any) -> Tensor:

@@ -25,8 +25,8 @@ def choose(rows: Sequence[Row], limit: int) -> list[Row]:
 def batch_size(tokens: int, device: str) -> int:
     """How many pictures of ``tokens`` latent patches a forward call should hold: enough to fill the device, no more.
 
-    On a CPU 512 tokens keep two cores' matrix units busy; a GPU wants some 8,000 (facts measured elsewhere: an L4 is
+    On a CPU 1,024 tokens keep two cores' matrix units busy; a GPU wants some 8,000 (facts measured elsewhere: an L4 is
     filled by 2 to 4 pictures of 1,024 tokens, an H100 by 8 to 16). Memory is looked after when it runs out.
     """
-    budget = 512 if device.startswith("cpu") else 8192
-    return max(1, min(16 if device.startswith("cpu") else 32, budget // max(1, tokens)))
+    budget = 1024 if device.startswith("cpu") else 8192
+    return max(1, min(32, budget // max(1, tokens)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 from pathlib import Path
 
@@ -21,12 +22,12 @@ from trainer.evaluation.concepts import accuracy, rank
 from trainer.evaluation.truth import truth_of
 from trainer.mini import denoiser, export, heldout, scenes, suite, text, vae
 from trainer.mini.assemble import assemble, base, card, figures, vocabulary
-from trainer.mini.captions import COUNTED, LANGS, PAIRS, RELATIONS, TABLES, Facts, article, caption, plural, templates
+from trainer.mini.captions import COUNTED, LANGS, PAIRS, RELATIONS, TABLES, Facts, article, caption, names_of, plural, templates
 from trainer.mini.export import Icons
+from trainer.mini.looks import Looks
 from trainer.mini.packages import NAMES, STYLES, fetch
 from trainer.mini.pictures import COLOURS, GROUNDS, concepts, on_ground
 from trainer.mini.state import Run, restore, save
-from trainer.mini.text import names_of
 from trainer.mini.things import EVERYDAY, Thing, things
 
 MINI = resources() / "models" / "commonart-mini"
@@ -343,7 +344,7 @@ def test_the_model_is_made_by_its_stages(tmp_path: Path, monkeypatch: pytest.Mon
     small = vae.load_small(former)
     for part in ("encoder", "decoder"):
         vae.train(icons.pixels, small, work, part, steps=1, **quiet)
-    text.train(work, former=former, steps=1, **quiet)
+    text.train(work, icons, former=former, steps=1, **quiet)
     base(work, former)
     weights = export.export(icons, work / "pictures")
     denoiser.write_config(work, weights)
@@ -365,3 +366,26 @@ def test_the_model_is_made_by_its_stages(tmp_path: Path, monkeypatch: pytest.Mon
     assert any((tmp_path / "mini").glob("gate-report*.json")) and identify(tmp_path / "mini").own_side == 128
     ceilings = suite.make(tmp_path / "mini", icons, known, lambda rgb: rgb)
     assert 0 <= ceilings["relation"] <= 1 and (tmp_path / "mini" / "suite.safetensors").stat().st_size < 1_000_000
+
+
+def test_a_captions_look_is_its_picture_from_afar():
+    """Thumbnails are those of the exported pictures; what is held out, or cannot be drawn, has none."""
+    known = list(things()[:60])
+    icons = _icons(known)
+    looks, rng = Looks(icons), random.Random(1)
+    for kind, pictures in export.shown(icons).items():
+        for one in itertools.islice(pictures, 40):
+            rgb = on_ground(one.rgba, GROUNDS[one.facts.ground][0]).astype(np.float32) / 127.5 - 1
+            small = rgb.reshape(16, 8, 16, 8, 3).mean((1, 3))
+            got = looks.of(one.facts, tuple(t.index for t in one.things), rng)
+            assert got is not None and np.abs(got - small).max() < 0.03, (kind, one.name)
+    absent = [t for t in known if heldout.cell(t) is not None]
+    assert absent
+    for thing in absent:
+        facts = Facts(names=(names_of(thing),), style=heldout.cell(thing))
+        assert looks.of(facts, (thing.index,), rng) is None
+    first, second = next((a, b) for a in known for b in known if a is not b and heldout.pair(a, b))
+    assert looks.of(Facts(names=(names_of(first), names_of(second)), relation="left"), (first.index, second.index), rng) is None
+    thing, number = next((t, n) for t in known for n in (2, 3, 4) if heldout.count(t, n))
+    assert looks.of(Facts(names=(names_of(thing),), count=number), (thing.index,), rng) is None
+    assert looks.of(Facts(names=(names_of(things()[-1]),)), (len(things()) - 1,), rng) is None  # there is no picture of it here

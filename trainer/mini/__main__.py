@@ -53,7 +53,7 @@ def main() -> None:
         elif stage == "text":
             from trainer.mini import text
 
-            text.train(args.work, former=args.former)
+            text.train(args.work, drawn, former=args.former)
         elif stage == "denoiser":
             from trainer.mini import assemble, denoiser
 

@@ -67,8 +67,7 @@ def _parts(work: Path, folder: Path, former: Path | None, *, decoder: bool) -> N
     if former is None:
         raise SystemExit("the autoencoder grows out of a smaller one: name a model folder with --from")
     vae.trained(work, vae.load_small(former), decoder=decoder).half().save_pretrained(folder / "vae")
-    _, llm = text.train(work, former=former, steps=0)
-    llm.half().save_pretrained(folder / "text_encoder")
+    text.trained(work).half().save_pretrained(folder / "text_encoder")
     shutil.copytree(work / "tokenizer", folder / "tokenizer")
     DPMSolverMultistepScheduler(**denoiser.SCHEDULER).save_pretrained(folder / "scheduler")
     (folder / "model_index.json").write_text(json.dumps(INDEX, indent=1) + "\n", encoding="utf-8")

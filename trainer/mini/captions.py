@@ -13,6 +13,7 @@ from typing import Any
 
 from trainer.mini.packages import STYLES
 from trainer.mini.pictures import COLOURS, GROUNDS
+from trainer.mini.things import Thing
 
 LANGS = ("en", "ja")
 RELATIONS = ("left", "above")  # of the first thing to the second; right and below are told with the two exchanged
@@ -76,6 +77,11 @@ class Facts:
     relation: str | None = None  # of RELATIONS
     count: int = 1
     colour: str | None = None  # key of COLOURS
+
+
+def names_of(thing: Thing) -> dict[str, Sequence[str]]:
+    """For ``Facts.names``."""
+    return {lang: thing.names(lang) for lang in LANGS}
 
 
 def plural(name: str) -> str:

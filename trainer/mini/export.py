@@ -17,11 +17,10 @@ from PIL import Image
 from trainer.dataset.files import replacing, sha256_of
 from trainer.dataset.records import Record, write_records
 from trainer.mini import heldout
-from trainer.mini.captions import LANGS, RELATIONS, Facts, caption
+from trainer.mini.captions import LANGS, RELATIONS, Facts, caption, names_of
 from trainer.mini.packages import STYLES
 from trainer.mini.pictures import COLOURS, GROUNDS, on_ground
 from trainer.mini.scenes import hue_of, recoloured, scene
-from trainer.mini.text import names_of
 from trainer.mini.things import EVERYDAY, Thing, things
 
 #: How often a picture of each folder is shown, against one alone on white; and captions of each in a language.

@@ -1,7 +1,8 @@
 """Stage 2: the caption encoder, a plain ``LlamaForCausalLM`` and its tokenizer, trained here on the captions.
 
-It goes on from a smaller vocabulary's encoder where one is given: tokens that both know keep their vectors, and captions that the
-former encoder knew are held to the features it gave them, so that a denoiser trained on these still reads them.
+It goes on from a smaller vocabulary's encoder where one is given: tokens that both know keep their vectors. Besides words and facts it
+learns to foretell, from a caption's last token, a thumbnail of its picture (``looks``). With features that say where which colours lie the
+denoiser learns one way of reading them for all things, not each thing by itself.
 """
 
 from __future__ import annotations
@@ -12,25 +13,26 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from safetensors import safe_open
 from torch.nn import functional as F
 
-from trainer.mini.captions import LANGS, RELATIONS, Facts, caption
+from trainer.mini.captions import LANGS, RELATIONS, Facts, caption, names_of
+from trainer.mini.export import Icons
+from trainer.mini.looks import SIDE, Looks
 from trainer.mini.packages import STYLES
 from trainer.mini.pictures import COLOURS, GROUNDS
 from trainer.mini.state import Run, restore, save
-from trainer.mini.things import EVERYDAY, Thing, things
+from trainer.mini.things import EVERYDAY, things
 
-STEPS, BATCH, PEAK = 1_600, 64, 1.5e-3
+STEPS, BATCH, PEAK = 5_000, 128, 1.5e-3
+CHUNKS = 4  # a batch is read in so many parts of like length: padding would be half of the work otherwise
 READ = 16  # captions of a batch that learn to foretell their words: the vocabulary's product is a third of the work otherwise
 MAX_TOKENS = 64
 VOCABULARY = 6_000
-ANCHOR = 0.5  # weight of staying near the former encoder
+LOOK = 20.0  # weight of the share of the thumbnails' variance that is not foretold
 SIZE = dict(hidden_size=192, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=4)
-
-
-def names_of(thing: Thing) -> dict[str, Sequence[str]]:
-    return {lang: thing.names(lang) for lang in LANGS}
 
 
 def draw_facts(rng: random.Random) -> tuple[Facts, tuple[int, ...]]:
@@ -40,8 +42,8 @@ def draw_facts(rng: random.Random) -> tuple[Facts, tuple[int, ...]]:
     style = rng.choice([None, *range(len(STYLES))])
     ground = rng.choice(list(GROUNDS)) if rng.random() < 0.4 else None
     if kind < 0.6:
-        # an everyday thing every third time: they have the most spellings
-        first = rng.randrange(EVERYDAY if rng.random() < 0.33 else len(table))
+        # an everyday thing every fifth time: they have the most spellings
+        first = rng.randrange(EVERYDAY if rng.random() < 0.2 else len(table))
         return Facts(names=(names_of(table[first]),), style=style, ground=ground), (first,)
     first = rng.randrange(EVERYDAY)
     if kind < 0.8:
@@ -89,32 +91,20 @@ def build(tokenizer):
         bos_token_id=0, eos_token_id=1, pad_token_id=2, **SIZE))
 
 
-class Former:
-    """The encoder to go on from, frozen: what it made of a caption's end, and the vectors of its tokens."""
+def take_over(llm, tokenizer, folder: Path) -> int:
+    """Copy the layers of the encoder in ``folder``, and the vectors of tokens that both know; returns how many those are."""
+    from transformers import AutoTokenizer, LlamaForCausalLM
 
-    def __init__(self, folder: Path) -> None:
-        from transformers import AutoTokenizer, LlamaForCausalLM
-
-        self.tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        self.llm = LlamaForCausalLM.from_pretrained(folder / "text_encoder", local_files_only=True, use_safetensors=True, dtype=torch.float32)
-        self.llm.eval().requires_grad_(False)
-
-    def into(self, llm, tokenizer) -> int:
-        """Copy all layers, and the vectors of tokens that both know; returns how many those are."""
-        llm.model.layers.load_state_dict(self.llm.model.layers.state_dict())
-        llm.model.norm.load_state_dict(self.llm.model.norm.state_dict())
-        old, new = self.llm.get_input_embeddings().weight, llm.get_input_embeddings().weight
-        known = self.tokenizer.get_vocab()
-        shared = [(i, known[t]) for t, i in tokenizer.get_vocab().items() if t in known]
-        with torch.no_grad():
-            new.normal_(float(old.mean()), float(old.std()))
-            new[[i for i, _ in shared]] = old[[j for _, j in shared]]
-        return len(shared)
-
-    @torch.no_grad()
-    def ends(self, texts: list[str]) -> torch.Tensor:
-        """float32 ``[n, width]``: the last token's features."""
-        return _ends(self.llm, self.tokenizer(texts, padding=True, return_tensors="pt"))[0]
+    known = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True).get_vocab()
+    former = LlamaForCausalLM.from_pretrained(folder / "text_encoder", local_files_only=True, use_safetensors=True, dtype=torch.float32)
+    llm.model.layers.load_state_dict(former.model.layers.state_dict())
+    llm.model.norm.load_state_dict(former.model.norm.state_dict())
+    old, new = former.get_input_embeddings().weight, llm.get_input_embeddings().weight
+    shared = [(i, known[t]) for t, i in tokenizer.get_vocab().items() if t in known]
+    with torch.no_grad():
+        new.normal_(float(old.mean()), float(old.std()))
+        new[[i for i, _ in shared]] = old[[j for _, j in shared]]
+    return len(shared)
 
 
 def _ends(llm, batch, reading: int = 0):
@@ -156,48 +146,92 @@ class Heads(torch.nn.Module):
         return {k: F.cross_entropy(self.linear[k](ends), wanted[k]) for k in HEADS}
 
 
-def train(work: Path, *, former: Path | None = None, steps: int = STEPS, say=print):
-    """Next-token loss on the captions, plus telling what they say from the last token.
+class Foretold(torch.nn.Module):
+    """The thumbnail that the last hidden state of a caption tells of. Thrown away after training."""
 
-    The second part is what makes りんご, リンゴ, 林檎 and "apple" one thing to the denoiser.
+    VARIANCE = 0.25  # of the thumbnails' values over all things, about
+
+    def __init__(self, width: int, looks: Looks) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(width, 3 * SIDE * SIDE)
+        with torch.no_grad():
+            self.linear.weight.mul_(0.3)
+            self.linear.bias.copy_(torch.from_numpy(looks.mean().reshape(-1)))
+
+    def loss(self, ends: torch.Tensor, wanted: Sequence[np.ndarray | None]) -> torch.Tensor:
+        """Share of the variance left; captions without a thumbnail do not count."""
+        known = [n for n, look in enumerate(wanted) if look is not None]
+        if not known:
+            return ends.new_zeros(())
+        target = torch.from_numpy(np.stack([wanted[n] for n in known])).flatten(1)  # type: ignore[arg-type]
+        return F.mse_loss(self.linear(ends[known]), target) / self.VARIANCE
+
+
+def _batch(step: int, tokenizer, looks: Looks):
+    """Step's captions by length: token numbers, facts with their things, and thumbnails."""
+    rng = random.Random(2_000_000 + step)
+    facts = [draw_facts(rng) for _ in range(BATCH)]
+    ids = tokenizer([caption(f, rng.choice(LANGS), rng) for f, _ in facts])["input_ids"]
+    wanted = [looks.of(f, which, rng) for f, which in facts]
+    order = sorted(range(BATCH), key=lambda n: len(ids[n]))
+    return tuple([part[n] for n in order] for part in (ids, facts, wanted))
+
+
+def train(work: Path, icons: Icons, *, former: Path | None = None, steps: int = STEPS, say=print):
+    """Next-token loss on the captions, telling what they say, and how it looks, from the last token.
+
+    Telling is what makes りんご, リンゴ, 林檎 and "apple" one thing to the denoiser.
     Returns the tokenizer and the language model.
     """
     torch.manual_seed(2)
     tokenizer = train_tokenizer(work / "tokenizer")
     llm = build(tokenizer)
-    before = Former(former) if former else None
-    if before:
-        say(f"text: {before.into(llm, tokenizer)} of {len(tokenizer)} tokens were known", flush=True)
-    model = torch.nn.ModuleDict({"llm": llm})
-    model["heads"] = Heads(SIZE["hidden_size"])
-    opt = torch.optim.AdamW(model.parameters(), lr=PEAK, betas=(0.9, 0.98), weight_decay=0.01)
+    if former:
+        say(f"text: {take_over(llm, tokenizer, former)} of {len(tokenizer)} tokens were known", flush=True)
+    looks = Looks(icons)
+    model = torch.nn.ModuleDict({"llm": llm, "heads": Heads(SIZE["hidden_size"]), "look": Foretold(SIZE["hidden_size"], looks)})
+    opt = torch.optim.AdamW(model.parameters(), lr=PEAK, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     run = Run(work / "text")
     start = restore(run, model, opt)
-    began = time.process_time()
+    began = time.monotonic()
     for step in range(start, steps):
-        rng = random.Random(2_000_000 + step)
         for group in opt.param_groups:
             group["lr"] = PEAK * min(1, (step + 1) / 100) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * step / steps)))
-        facts = [draw_facts(rng) for _ in range(BATCH)]
-        texts = [caption(f, rng.choice(LANGS), rng) for f, _ in facts]
-        ends, words = _ends(llm, tokenizer(texts, padding=True, return_tensors="pt"), READ)
+        ids, facts, seen = _batch(step, tokenizer, looks)
+        length = BATCH // CHUNKS
+        parts = [_ends(llm, tokenizer.pad({"input_ids": ids[n:n + length]}, return_tensors="pt"), READ if n == step % CHUNKS * length else 0)
+                 for n in range(0, BATCH, length)]
+        ends, words = torch.cat([e for e, _ in parts]), sum(w for _, w in parts)
         wanted = Heads.targets(facts)
         losses = model["heads"].losses(ends, wanted)
-        loss = 0.3 * words + sum(losses.values())
-        known = [n for n, (f, t) in enumerate(facts) if t[0] < EVERYDAY and not f.relation and f.count == 1 and not f.colour]
-        if before and known:
-            loss = loss + ANCHOR * F.mse_loss(ends[known], before.ends([texts[n] for n in known]))
+        look = model["look"].loss(ends, seen)
+        loss = 0.3 * words + sum(losses.values()) + LOOK * look
         opt.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         opt.step()
-        if (step + 1) % 100 == 0:
+        if (step + 1) % 50 == 0:
             right = (model["heads"].linear["thing"](ends).argmax(1) == wanted["thing"]).float().mean()
-            say(f"text {step + 1}/{steps} words {words.item():.3f} " + " ".join(f"{k} {v.item():.3f}" for k, v in losses.items())
-                + f" right {right:.2f} {(step + 1 - start) / (time.process_time() - began):.1f} steps/s", flush=True)
+            say(f"text {step + 1}/{steps} look {look.item():.3f} words {words.item():.3f} " + " ".join(f"{k} {v.item():.3f}" for k, v in losses.items())
+                + f" right {right:.2f} {(step + 1 - start) / (time.monotonic() - began):.1f} steps/s", flush=True)
         if (step + 1) % 200 == 0 or step + 1 == steps:
             save(run, step + 1, model, opt)
     return tokenizer, llm
+
+
+def trained(work: Path):
+    """The language model as far as it has been trained.
+
+    Raises:
+        SystemExit: it has not been.
+    """
+    file = Run(work / "text").file
+    if not file.is_file():
+        raise SystemExit(f"the caption encoder has not been trained: {file} is missing")
+    llm = build(train_tokenizer(work / "tokenizer"))
+    with safe_open(file, "pt") as f:
+        llm.load_state_dict({name: f.get_tensor(f"model.llm.{name}") for name in llm.state_dict()})
+    return llm
 
 
 @torch.no_grad()

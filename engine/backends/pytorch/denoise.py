@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from engine.contract.request import ImageRequest
-from engine.dit import CaptionGroup, DiT
+from engine.dit import CaptionGroup, DiT, ProjectedCaption
 from engine.stepcache import Middle
 from engine.text import Feature
 
@@ -25,7 +25,7 @@ class Captions:
     def __init__(self, model: DiT, features: dict[str, Feature], device: torch.device) -> None:
         self._model, self._features, self._device = model, features, device
         self._states: dict[str, Tensor] = {}
-        self._projected: dict[int, list[tuple[Tensor, Tensor]]] = {}  # by the identity of what ``_states`` holds
+        self._projected: dict[int, ProjectedCaption] = {}  # by the identity of what ``_states`` holds
 
     @torch.inference_mode()
     def groups(self, texts: Sequence[str]) -> list[CaptionGroup]:
@@ -63,9 +63,7 @@ class Predictor:
     def __call__(self, latents: Tensor, timestep: float, middle: Middle | None = None) -> Tensor:
         """float32 latents ``[n, c, h, w]`` -> float32 prediction of the same shape; ``middle`` as in ``DiT.forward``."""
         x = latents.to(self._model.proj_out.weight.dtype)
-        if self._guided:
-            x = torch.cat([x, x])
-        times = torch.full((self._count,), timestep, device=x.device)
+        times = torch.full((self._count if self._size else 1,), timestep, device=x.device)
         out = self._model(x, times, self._captions, **self._size, middle=middle)[:, : latents.shape[1]].float()
         if not self._guided:
             return out

@@ -14,6 +14,7 @@ from engine.llama import LlamaEncoder, open_llama
 from engine.text import CaptionEncoder, Feature, FeatureStore
 
 LARGE = 1 << 30  # bytes: an encoder above this leaves memory before denoising, and is worth loading only for many captions
+SMALL = 64 << 20  # bytes: below it the interpreter is most of the work, and two threads take twice as long as one
 AHEAD = 512  # captions encoded in one go then
 
 
@@ -32,6 +33,11 @@ class Encoder:
         self._store = FeatureStore(home() / "cache" / "text", f"int8-{sha256}" if small else sha256, self._dtype)
         self._loaded: CaptionEncoder | LlamaEncoder | None = None
         self._recent: dict[str, Feature] = {}
+
+    @property
+    def small(self) -> bool:
+        """Whether the calling thread alone does it."""
+        return self._bytes < SMALL
 
     def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Feature]:
         """Features of every text; texts seen in the last calls cost nothing.
@@ -65,6 +71,8 @@ class Encoder:
                 self._store.put(text, made[text])
             return made
 
+        if self.small:
+            return share(0, texts)
         return {t: f for part in self._lanes(len(texts)).map(share, texts) for t, f in part.items()}
 
     def drop(self) -> None:
