@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-MOST = 4 << 20  # bytes that one caption may take in all layers: a large model's longer captions stay as they are
+from engine.memory import FOLDED
 
 
 class Folded(NamedTuple):
@@ -33,7 +33,7 @@ def worth(attention: Any, tokens: int, layers: int) -> bool:
     if weight.device.type != "cpu" or not torch.is_inference_mode_enabled() or type(attention.to_q) is not nn.Linear or type(output) is not nn.Linear:
         return False
     width, columns = len(weight), attention.heads * tokens
-    return tokens == 1 or 2 * columns <= width and 2 * width * columns * layers * weight.element_size() <= MOST
+    return tokens == 1 or 2 * columns <= width and 2 * width * columns * layers * weight.element_size() <= FOLDED
 
 
 def fold(attention: Any, keys: Tensor, values: Tensor) -> Folded:

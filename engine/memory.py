@@ -30,6 +30,7 @@ WORKSPACE = 6 << 20
 #: On a CPU tensors under 32 MiB come from the C library's heap, and the holes that tensors of other sizes leave in it are not given back;
 #: larger ones are mapped one by one and vanish when they are freed
 HEAP, HOLES = 32 << 20, 0.6
+FOLDED = 4 << 20  # bytes that one caption, multiplied into the weights around it (``engine.folding``), may take in all layers
 SCALES = 600 << 20  # what an int8 language model has besides half its 16-bit weights: embeddings' other half, one layer in 16 bits, scales
 KEPT = 3 << 30  # of main memory: the system, the program, and its libraries
 SKIPPED = ("lm_head.", "encoder.conv_", "encoder.down_blocks.", "encoder.mid_block.", "quant_conv.")  # tensors that are never loaded, by part
@@ -76,13 +77,24 @@ def needs(model: ModelFolder, dtype: str) -> Needs:
     return Needs(denoiser=width * count("denoiser")[0], encoder=numbers * (2 if stored > 4 << 30 else width), vae=width * count("vae")[0])
 
 
-def drawing(model: ModelFolder, dtype: str, width: int, height: int, pictures: int, tokens: int | None = None) -> int:
-    """Bytes besides the weights while ``pictures`` are denoised under guidance: two rows each, and their captions' keys and values."""
+def drawing(model: ModelFolder, dtype: str, width: int, height: int, pictures: int, tokens: int | None = None, *, folds: bool = False) -> int:
+    """Bytes besides the weights while ``pictures`` are denoised under guidance: two rows each, and their captions' keys and values.
+
+    ``folds``: captions short enough are held folded too, the pictures' own one by one and the negative one once. Without ``tokens`` the
+    worst length counts.
+    """
     config = model.denoiser_config
-    wide = int(config.get("num_attention_heads") or 16) * int(config.get("attention_head_dim") or 72)
+    heads, layers = int(config.get("num_attention_heads") or 16), int(config.get("num_layers") or 28)
+    wide = heads * int(config.get("attention_head_dim") or 72)
     places = (width // model.multiple) * (height // model.multiple)
-    captions = 2 * int(config.get("num_layers") or 28) * (tokens or model.max_tokens) * wide
-    return WIDTH[dtype] * 2 * pictures * (ALIVE * places * wide + captions)
+
+    def captions(length: int) -> int:
+        folded = 2 * layers * heads * length * wide
+        fits = folds and 1 < length and 2 * heads * length <= wide and WIDTH[dtype] * folded <= FOLDED
+        return 2 * 2 * layers * length * wide + (folded if fits else 0)
+
+    lengths = [tokens] if tokens else [model.max_tokens, *range(1, min(model.max_tokens, wide // (2 * heads)) + 1)]
+    return WIDTH[dtype] * pictures * (2 * ALIVE * places * wide + max(map(captions, lengths)))
 
 
 def decoding(model: ModelFolder, dtype: str, width: int, height: int) -> int:
@@ -144,7 +156,7 @@ def on_cpu(model: ModelFolder, dtype: str, width: int, height: int, pictures: in
     idle = busy * holes(model, dtype, width, height, -(-pictures // busy))
     found = {"load": max(0 if lazy else denoiser.peak, at_first + vae.peak),
              "encode": at_first + vae.after + text.peak + work,
-             "denoise": denoiser.after + vae.after + text.after + drawing(model, dtype, width, height, pictures, tokens) + idle + work,
+             "denoise": denoiser.after + vae.after + text.after + drawing(model, dtype, width, height, pictures, tokens, folds=True) + idle + work,
              "decode": denoiser.after + vae.after + text.after + busy * decoding(model, dtype, width, height) + work}
     return found | {"peak": max(found.values())}
 

@@ -106,7 +106,7 @@ def test_exact_is_the_plain_loop(tiny: TorchBackend) -> None:
     with torch.inference_mode():
         captions = model.captions(words)
         for index, t in enumerate(sampler.timesteps):
-            negative, positive = model(torch.cat([x, x]), torch.full((4,), t), captions)[:, :4].chunk(2)
+            negative, positive = model(x, torch.full((1,), t), captions)[:, :4].chunk(2)
             x = sampler.step(negative + torch.tensor([4.5, 2.0]).view(2, 1, 1, 1) * (positive - negative), x, index)
     assert torch.equal(latents(tiny, requests), x)
 
@@ -139,7 +139,7 @@ def by_hand(backend: TorchBackend, request: ImageRequest, features: dict[str, Fe
                             newest = newest + (newest - oldest) * ((t - t1) / (t1 - t0))
                         state = state + newest
                     continue
-                state = block(state, modulation, [(0, 1, captions.keys[n], captions.values[n])])
+                state = block(state, modulation, [captions.words(n)])
                 if n == stop - 1:
                     kept[text].append((t, state - entered))
             shift, scale = (model.scale_shift_table[None] + embedded[:, None])[:, :, None].unbind(1)
