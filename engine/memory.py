@@ -22,9 +22,15 @@ RESERVE = 0.06  # of the memory: kernels, the allocator's holes, the desktop's s
 #: query and output of both attentions and the parts by caption length (5), norm and modulation (2), the four-fold inner layer before and
 #: after its activation (8); counted with a dispatch mode over the real module
 ALIVE = 16
+#: the same on a CPU with folded captions: the block's input and residual, what self-attention gave, norm and modulation (4), the inner layer twice
+#: (8), and two that are the heap's rounding (seen, not derived)
+ALIVE_FOLDED = 14
 #: full-size maps of the decoder's second width that are alive at its peak: input, norm, activation, and the convolution's own copies of what
 #: goes in and what comes out
 MAPS = 5
+#: On a CPU three of them are; the heap keeps two more of smaller ones, but not more than this for one thread, and the convolutions' kernels
+#: take some too (bytes; seen, not derived)
+MAPS_ON_CPU, HEAPED, KERNELS = 3, 85 * 10**6, 5 << 20
 #: bytes that each computing thread's matrix library keeps for packing
 WORKSPACE = 6 << 20
 #: On a CPU tensors under 32 MiB come from the C library's heap, and the holes that tensors of other sizes leave in it are not given back;
@@ -90,17 +96,18 @@ def drawing(model: ModelFolder, dtype: str, width: int, height: int, pictures: i
 
     def captions(length: int) -> int:
         folded = 2 * layers * heads * length * wide
-        fits = folds and 1 < length and 2 * heads * length <= wide and WIDTH[dtype] * folded <= FOLDED
+        fits = folds and length > 1 and 2 * heads * length <= wide and WIDTH[dtype] * folded <= FOLDED
         return 2 * 2 * layers * length * wide + (folded if fits else 0)
 
     lengths = [tokens] if tokens else [model.max_tokens, *range(1, min(model.max_tokens, wide // (2 * heads)) + 1)]
-    return WIDTH[dtype] * pictures * (2 * ALIVE * places * wide + max(map(captions, lengths)))
+    return WIDTH[dtype] * pictures * (2 * (ALIVE_FOLDED if folds else ALIVE) * places * wide + max(map(captions, lengths)))
 
 
-def decoding(model: ModelFolder, dtype: str, width: int, height: int) -> int:
+def decoding(model: ModelFolder, dtype: str, width: int, height: int, *, cpu: bool = False) -> int:
     """Bytes besides the weights while one picture is decoded whole (they are decoded one by one)."""
     channels = list(model.vae_config.get("block_out_channels", [128, 256]))
-    return WIDTH[dtype] * MAPS * width * height * int(channels[min(1, len(channels) - 1)])
+    one = WIDTH[dtype] * width * height * int(channels[min(1, len(channels) - 1)])
+    return MAPS_ON_CPU * one + min((MAPS - MAPS_ON_CPU) * one, HEAPED) + KERNELS if cpu else MAPS * one
 
 
 def holes(model: ModelFolder, dtype: str, width: int, height: int, pictures: int) -> int:
@@ -109,7 +116,7 @@ def holes(model: ModelFolder, dtype: str, width: int, height: int, pictures: int
     config = model.denoiser_config
     wide = int(config.get("num_attention_heads") or 16) * int(config.get("attention_head_dim") or 72)
     unit = WIDTH[dtype] * 2 * pictures * (width // model.multiple) * (height // model.multiple) * wide
-    return int(sum(HOLES * ALIVE / 2 * unit for block in (unit, 4 * unit) if block < HEAP))
+    return int(sum(HOLES * ALIVE_FOLDED / 2 * unit for block in (unit, 4 * unit) if block < HEAP))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +164,7 @@ def on_cpu(model: ModelFolder, dtype: str, width: int, height: int, pictures: in
     found = {"load": max(0 if lazy else denoiser.peak, at_first + vae.peak),
              "encode": at_first + vae.after + text.peak + work,
              "denoise": denoiser.after + vae.after + text.after + drawing(model, dtype, width, height, pictures, tokens, folds=True) + idle + work,
-             "decode": denoiser.after + vae.after + text.after + busy * decoding(model, dtype, width, height) + work}
+             "decode": denoiser.after + vae.after + text.after + busy * decoding(model, dtype, width, height, cpu=True) + work}
     return found | {"peak": max(found.values())}
 
 

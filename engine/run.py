@@ -88,7 +88,7 @@ class Runner(Drain):
                 if not idle:
                     self.say(events.Idle())
                 idle = True
-                self._quit.wait(0.3)
+                self._nap()
             except (DiskFull, LedgerError) as e:
                 if ahead:  # what it claimed is put back with the rest
                     ahead.exception()
@@ -96,6 +96,13 @@ class Runner(Drain):
                 self._hold(e, painter.drain)
         if ahead and not ahead.exception():
             self.ledger.put_back([r.id for r in ahead.result()[0]])
+
+    def _nap(self) -> None:
+        """A third of a second, or until somebody writes into the queue."""
+        seen = self.ledger.version()
+        for _ in range(15):
+            if self._quit.wait(0.02) or self.ledger.version() != seen:
+                return
 
     def _feed(self) -> tuple[list[Row], Batch | None]:
         """The next rows, with their captions encoded where the loaded model is theirs."""

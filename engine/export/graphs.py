@@ -23,7 +23,7 @@ LARGE = 1 << 20  # bytes: graphs with more weights than this keep them beside th
 
 
 def positions(config: DiTConfig, height: int, width: int) -> Tensor:
-    """``engine.dit.positions`` for sides that are known only at run time, float32 ``[1, height * width, config.width]``.
+    """``engine.dit_parts.positions`` for sides that are known only at run time, float32 ``[1, height * width, config.width]``.
 
     float64 until the last step, as there; cos(x) is written as sin(x + π/2), since ONNX Runtime has no float64 cosine
     on the CPU. Sides enter as the last place plus one: a quotient of symbolic numbers would not reach the graph.

@@ -75,17 +75,17 @@ def test_the_bundled_model_fits_everywhere() -> None:
 
 def holes_of(beta: ModelFolder) -> int:
     """Two lanes of two pictures: 18.9 MB a tensor lies on the heap, four times that does not."""
-    return 2 * int(0.6 * 8 * 4 * 4 * 1024 * 1152)
+    return 2 * int(0.6 * 7 * 4 * 4 * 1024 * 1152)
 
 
 def test_a_cpu_holds_all_parts_at_once(beta: ModelFolder) -> None:
     """fp32 on a CPU, the language model in bf16: every part stays, and a file of another dtype is there twice while it is read."""
     denoiser, text, vae = 4 * 610_900_000, 2 * 7_008_000_000, 4 * 83_700_000
     found = on_cpu(beta, "fp32", 512, 512, 4, lanes=2, tokens=20)
-    assert found["denoise"] == denoiser + text + vae + drawing(beta, "fp32", 512, 512, 4, 20) + 2 * WORKSPACE + holes_of(beta)
-    assert found["decode"] == denoiser + text + vae + 2 * decoding(beta, "fp32", 512, 512) + 2 * WORKSPACE
+    assert found["denoise"] == denoiser + text + vae + drawing(beta, "fp32", 512, 512, 4, 20, folds=True) + 2 * WORKSPACE + holes_of(beta)
+    assert found["decode"] == denoiser + text + vae + 2 * decoding(beta, "fp32", 512, 512, cpu=True) + 2 * WORKSPACE
     assert found["encode"] == denoiser + vae + 2 * text + 2 * WORKSPACE == found["peak"]  # fp16 in the file, bf16 in memory
-    assert on_cpu(beta, "fp32", 512, 512, 1, lanes=2, tokens=20)["decode"] == found["decode"] - decoding(beta, "fp32", 512, 512)
+    assert on_cpu(beta, "fp32", 512, 512, 1, lanes=2, tokens=20)["decode"] == found["decode"] - decoding(beta, "fp32", 512, 512, cpu=True)
 
 
 def test_what_lies_in_the_file_as_it_is_run_stays_in_the_map(beta: ModelFolder) -> None:
