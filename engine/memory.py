@@ -23,14 +23,14 @@ RESERVE = 0.06  # of the memory: kernels, the allocator's holes, the desktop's s
 #: after its activation (8); counted with a dispatch mode over the real module
 ALIVE = 16
 #: the same on a CPU with folded captions: the block's input and residual, what self-attention gave, norm and modulation (4), the inner layer twice
-#: (8), and two that are the heap's rounding (seen, not derived)
-ALIVE_FOLDED = 14
+#: (8), and three that are the heap's rounding (seen, not derived)
+ALIVE_FOLDED = 15
 #: full-size maps of the decoder's second width that are alive at its peak: input, norm, activation, and the convolution's own copies of what
 #: goes in and what comes out
 MAPS = 5
 #: On a CPU three of them are; the heap keeps two more of smaller ones, but not more than this for one thread, and the convolutions' kernels
 #: take some too (bytes; seen, not derived)
-MAPS_ON_CPU, HEAPED, KERNELS = 3, 85 * 10**6, 5 << 20
+MAPS_ON_CPU, HEAPED, KERNELS = 3, 85 * 10**6, 2 << 20
 #: bytes that each computing thread's matrix library keeps for packing
 WORKSPACE = 6 << 20
 #: On a CPU tensors under 32 MiB come from the C library's heap, and the holes that tensors of other sizes leave in it are not given back;

@@ -58,7 +58,7 @@ class Preset:
 KNOWN = {
     "exact": Preset(),
     "balanced": Preset(steps=0.5, fitted=True),
-    "fast": Preset(steps=0.25, fitted=True, small=True),
+    "fast": Preset(steps=0.2, fitted=True, small=True),
     "draft": Preset(steps=0.2, fitted=True, guided_to=0.75, small=True),
 }
 assert tuple(KNOWN) == PRESETS

@@ -36,7 +36,7 @@ def peak(device: str, dtype: str, side: int = 0) -> float:
 
 def operations(model: list[str | None], width: int, height: int, tokens: int, steps: int, guided: bool) -> dict[str, float]:
     """What one picture needs, by part, counted on the real modules without weights: captions at their own length, their keys and
-    values once, each text encoded once."""
+    values once, each text encoded once. What a backend saves beyond that (``engine.folding``, halves with a common start) counts as done."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 

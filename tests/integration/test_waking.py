@@ -1,0 +1,41 @@
+"""A worker with nothing to do sleeps in short naps, and a nap ends when somebody writes into the queue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.contract.queue import Ledger
+from engine.contract.request import ImageRequest
+from engine.drain import Options
+from engine.run import Runner
+
+
+class Naps:
+    """Stands for the worker's end signal: counts the naps, and before the third another connection writes."""
+
+    def __init__(self, other: Ledger | None, out: Path) -> None:
+        self.other, self.out, self.count = other, out, 0
+
+    def wait(self, seconds: float) -> bool:
+        self.count += 1
+        if self.count == 3 and self.other:
+            self.other.add_job("new", [ImageRequest(prompt="りんご", seed=1, out=str(self.out))])
+        return False
+
+    def is_set(self) -> bool:
+        return False
+
+
+def test_a_nap_ends_when_the_queue_is_written(tmp_path: Path) -> None:
+    mine, other = Ledger(tmp_path / "queue.db"), Ledger(tmp_path / "queue.db")
+    counts = []
+    for writer in (other, None):
+        runner = Runner(mine, "w", Options(kind="fake"), lambda _: None)
+        naps = Naps(writer, tmp_path)
+        runner._quit = naps  # type: ignore[assignment]
+        runner._nap()
+        counts.append(naps.count)
+        runner._finisher.close()
+    assert counts[0] == 3 < counts[1]
+    mine.close()
+    other.close()
