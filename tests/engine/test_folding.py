@@ -1,5 +1,7 @@
 """Captions folded into the weights around them give what attention gives; only short ones, on a CPU, are folded."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -12,10 +14,10 @@ CONFIG = DiTConfig(num_attention_heads=4, attention_head_dim=16, num_layers=3, c
 LENGTHS = (1, 1, 5, 5, 3)
 
 
-@pytest.fixture
-def model() -> DiT:
+@pytest.fixture(params=[True, False])
+def model(request) -> DiT:
     torch.manual_seed(0)
-    return DiT(CONFIG).eval().requires_grad_(False)
+    return DiT(dataclasses.replace(CONFIG, attention_bias=request.param)).eval().requires_grad_(False)
 
 
 def _features(lengths=LENGTHS) -> list[torch.Tensor]:
