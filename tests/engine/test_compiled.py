@@ -161,3 +161,12 @@ def test_the_whole_probe() -> None:
     found = probe.probe(["--device", "cpu", "--dtype", "fp32", "--seconds", "500"])
     assert found["choice"] in ("eager", "compiled") and found["worked"] and found["apart"] < 1e-4
     assert Known.of(device="cpu", dtype="fp32", width=256, heads=4).choice == found["choice"]
+
+
+def test_the_compiler_can_read_the_halves(model: DiT, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's own tracing, in inference mode as the engine works; only the making of machine code is left out."""
+    exact, real = step(model), torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **options: real(function, backend="eager", **options))
+    blocks = CompiledBlocks(model, lambda why: pytest.fail(str(why)))
+    blocks.use(True)
+    assert torch.allclose(step(model), exact, atol=1e-6) and blocks.ready and not blocks.failed
