@@ -20,7 +20,7 @@ from trainer.mini.scenes import scene
 from trainer.mini.state import Run, restore, save
 
 BATCH, PEAK = 16, 1.5e-3
-STEPS = {"encoder": 300, "decoder": 600}
+STEPS = {"encoder": 300, "decoder": 1_500}
 NOISE = 0.08  # of latents of about unit scale, so that a denoiser's small errors do no harm
 CONFIG = dict(
     in_channels=3, out_channels=3, latent_channels=4, sample_size=SIZE, layers_per_block=1, norm_num_groups=4,
