@@ -196,7 +196,7 @@ class DiT(nn.Module):
                 x = self.transformer_blocks[layer](x, modulation, [g.words(layer) for g in captions], rows // len(x))
             return x
 
-        if len(modulation) > 1 or middle is not None and not min(middle.first, depth):  # what follows must see all rows
+        if rows > n and (len(modulation) > 1 or middle is not None and not min(middle.first, depth)):  # what follows must see all rows
             x = x.repeat(rows // n, 1, 1)
         if middle is None:
             x = run(x, 0, depth)

@@ -14,7 +14,7 @@ from engine.llama import LlamaEncoder, open_llama
 from engine.text import CaptionEncoder, Feature, FeatureStore
 
 LARGE = 1 << 30  # bytes: an encoder above this leaves memory before denoising, and is worth loading only for many captions
-SMALL = 64 << 20  # bytes: below it the interpreter is most of the work, and two threads take twice as long as one
+ALONE = 64 << 20  # bytes: below it the interpreter is much of the work, and a second thread was not seen to gain anything
 AHEAD = 512  # captions encoded in one go then
 
 
@@ -33,11 +33,6 @@ class Encoder:
         self._store = FeatureStore(home() / "cache" / "text", f"int8-{sha256}" if small else sha256, self._dtype)
         self._loaded: CaptionEncoder | LlamaEncoder | None = None
         self._recent: dict[str, Feature] = {}
-
-    @property
-    def small(self) -> bool:
-        """Whether the calling thread alone does it."""
-        return self._bytes < SMALL
 
     def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Feature]:
         """Features of every text; texts seen in the last calls cost nothing.
@@ -71,7 +66,7 @@ class Encoder:
                 self._store.put(text, made[text])
             return made
 
-        if self.small:
+        if self._bytes < ALONE:
             return share(0, texts)
         return {t: f for part in self._lanes(len(texts)).map(share, texts) for t, f in part.items()}
 
