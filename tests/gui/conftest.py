@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QEvent, QSettings
+from PySide6.QtCore import QCoreApplication, QEvent, QSettings
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
@@ -37,6 +37,7 @@ def context(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, went:
     engine = Engine(ledger, settings, backend="fake")
     state = QSettings(str(tmp_path / "window.ini"), QSettings.Format.IniFormat)
     yield Context(ledger, engine, settings, Notices(), state, went.append)
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)  # pages that qtbot closed: what their threads still tell comes too late
     engine.stop()  # a detached worker hears the ledger only, not its standard input
     engine.shut(leave_working=False)
     ledger.close()
