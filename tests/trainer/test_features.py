@@ -136,6 +136,21 @@ def test_memory_is_bounded(world: Path) -> None:
     assert f._held <= 2000 and len(f._recent) < len(found.train)
 
 
+def test_what_is_remembered_is_no_map_of_its_file(world: Path) -> None:
+    folder, _, found = items_of(world)
+    features(folder).prepare(found.train[:1], ["an apple"], mirrored=False)
+    f, item = features(folder), found.train[0]
+    kept = {f._file(item.sha256, item.bucket, False): f.latent(item, False)[0], f._texts._file("an apple"): f.text("an apple")}
+    for file, tensor in kept.items():
+        want = tensor.clone()
+        with file.open("r+b") as changed:  # a map would show what the file now holds
+            changed.seek(-16, 2)
+            changed.write(b"\0" * 16)
+        again = (f.latent(item, False)[0] if tensor.ndim == 3 else f.text("an apple"))
+        assert torch.equal(tensor, want) and torch.equal(again, want)
+        file.unlink()
+
+
 def test_pictures_are_cut_to_their_bucket(tmp_path: Path) -> None:
     from PIL import Image
 

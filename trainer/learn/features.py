@@ -193,12 +193,17 @@ class Features:
             if key in self._recent:
                 self._recent.move_to_end(key)
                 return self._recent[key]
-            found = load()
+            found = _copied(load())
             self._recent[key] = found
             self._held += _bytes(found)
             while self._held > self._room and len(self._recent) > 1:
                 self._held -= _bytes(self._recent.popitem(last=False)[1])
             return found
+
+
+def _copied(found: Any) -> Any:
+    """What was read is the mapped file; a process may hold only so many maps (65,530 by Linux's default), fewer than a large set has captions."""
+    return tuple(t.clone() for t in found) if isinstance(found, tuple) else found.clone()
 
 
 def _bytes(found: Any) -> int:
