@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,12 @@ from trainer.dataset.records import read_records
 from trainer.evaluation import suite as suites
 from trainer.evaluation.concepts import accuracy, rank
 from trainer.evaluation.truth import truth_of
-from trainer.mini import denoiser, export, heldout, scenes, suite, text, vae
+from trainer.mini import denoiser, export, heldout, scenes, suite, text, tokens, vae
 from trainer.mini.assemble import assemble, base, card, figures, vocabulary
 from trainer.mini.captions import COUNTED, LANGS, PAIRS, RELATIONS, TABLES, Facts, article, caption, names_of, plural, templates
 from trainer.mini.export import Icons
 from trainer.mini.looks import Looks
+from trainer.mini.noise import disturbed
 from trainer.mini.packages import NAMES, STYLES, fetch
 from trainer.mini.pictures import COLOURS, GROUNDS, concepts, on_ground
 from trainer.mini.state import Run, restore, save
@@ -102,6 +104,38 @@ def test_english_plurals_and_articles() -> None:
     assert [plural(n) for n in ("cat", "box", "cherry", "flag of Japan", "face with tears", "glasses", "toy")] == \
         ["cats", "boxes", "cherries", "flags of Japan", "faces with tears", "glasses", "toys"]
     assert article("apple") == "an apple" and article("cat") == "a cat"
+
+
+def test_every_name_is_one_token_wherever_it_stands(tmp_path: Path) -> None:
+    tokenizer = tokens.make(tmp_path / "tokenizer")
+    numbers = tokenizer.get_vocab()
+    for thing in things():
+        for lang, around in (("en", "a picture of {} on red"), ("ja", "{}の右に犬")):
+            for name in thing.names(lang):
+                token = tokens.folded(name).replace(" ", tokens.SPACE)
+                token = token if token in numbers else tokens.SPACE + token
+                assert numbers[token] in tokenizer(around.format(name))["input_ids"], name
+    same = [tokenizer(t)["input_ids"] for t in ("ﾈｺの上にＡｐｐｌｅ", "ネコの上にapple")]
+    assert same[0] == same[1] and tokenizer("鳳凰 quantum")["input_ids"].count(tokens.SPECIAL.index("<unk>")) == 0
+    said = "へもくり、flag of japan 鳳凰"
+    assert tokenizer.decode(tokenizer(said)["input_ids"], skip_special_tokens=True) == said
+    again = tokens.make(tmp_path / "tokenizer")
+    assert again("いぬのひだりにねこ")["input_ids"] == tokenizer("いぬのひだりにねこ")["input_ids"]
+    held = [t[-1] for table in TABLES for t in table.values()]
+    assert "お願いします" not in numbers and any("お願いします" in t for t in held)  # words of held-out templates are none of its own
+
+
+def test_made_up_words_leave_the_facts_where_they_are() -> None:
+    rng, told = random.Random(4), set()
+    for n in range(600):
+        lang = LANGS[n % 2]
+        template = rng.choice([t for table in TABLES for t in table[lang][:-1]])
+        made = disturbed(template, lang, rng)
+        assert re.findall(r"\{\w+\}", made) == re.findall(r"\{\w+\}", template) and made != template
+        told.add(made)
+    assert len(told) > 550
+    facts = Facts(names=(names_of(things()[0]),))
+    assert caption(facts, "en", random.Random(1)) == caption(facts, "en", random.Random(1), noise=False)
 
 
 def test_the_vocabulary_knows_its_own_captions_and_nothing_else() -> None:
@@ -344,7 +378,7 @@ def test_the_model_is_made_by_its_stages(tmp_path: Path, monkeypatch: pytest.Mon
     small = vae.load_small(former)
     for part in ("encoder", "decoder"):
         vae.train(icons.pixels, small, work, part, steps=1, **quiet)
-    text.train(work, icons, former=former, steps=1, **quiet)
+    text.train(work, icons, steps=1, **quiet)
     base(work, former)
     weights = export.export(icons, work / "pictures")
     denoiser.write_config(work, weights)

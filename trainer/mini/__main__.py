@@ -1,6 +1,6 @@
 """``python -m trainer.mini [--work DIR] [--out DIR]``: make ``commonart-mini`` stage by stage, each resuming where it stopped.
 
-``--from`` names the model to go on from: its autoencoder for half the side, its text encoder, its denoiser.
+``--from`` names the model to go on from: its autoencoder for half the side, its denoiser.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> None:
         elif stage == "text":
             from trainer.mini import text
 
-            text.train(args.work, drawn, former=args.former)
+            text.train(args.work, drawn)
         elif stage == "denoiser":
             from trainer.mini import assemble, denoiser
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trainer.mini.noise import disturbed
 from trainer.mini.packages import STYLES
 from trainer.mini.pictures import COLOURS, GROUNDS
 from trainer.mini.things import Thing
@@ -113,10 +114,12 @@ def templates(facts: Facts, lang: str) -> tuple[str, ...]:
     return table[lang]
 
 
-def caption(facts: Facts, lang: str, rng: random.Random, *, heldout: bool = False) -> str:
-    """One caption of all the facts; ``heldout`` takes the template that training never shows."""
+def caption(facts: Facts, lang: str, rng: random.Random, *, heldout: bool = False, noise: bool = False) -> str:
+    """One caption of all the facts; ``heldout`` takes the template that training never shows, ``noise`` puts made-up words into it."""
     known = templates(facts, lang)
     template = known[-1] if heldout else rng.choice(known[:-1])
+    if noise:
+        template = disturbed(template, lang, rng)
     names = [_name(n[lang], rng) for n in facts.names]
     words: dict[str, Any] = {"n": names[0], "a": article(names[0]), "ns": plural(names[0]), "tail": ""}
     if facts.relation:

@@ -1,7 +1,6 @@
-"""Stage 2: the caption encoder, a plain ``LlamaForCausalLM`` and its tokenizer, trained here on the captions.
+"""Stage 2: the caption encoder, a plain ``LlamaForCausalLM``, trained here on the captions.
 
-It goes on from a smaller vocabulary's encoder where one is given: tokens that both know keep their vectors. Besides words and facts it
-learns to foretell, from a caption's last token, a thumbnail of its picture (``looks``). With features that say where which colours lie the
+Besides words and facts it learns to foretell, from a caption's last token, a thumbnail of its picture (``looks``). With features that say where which colours lie the
 denoiser learns one way of reading them for all things, not each thing by itself.
 """
 
@@ -18,6 +17,7 @@ import torch
 from safetensors import safe_open
 from torch.nn import functional as F
 
+from trainer.mini import tokens
 from trainer.mini.captions import LANGS, RELATIONS, Facts, caption, names_of
 from trainer.mini.export import Icons
 from trainer.mini.looks import SIDE, Looks
@@ -26,11 +26,10 @@ from trainer.mini.pictures import COLOURS, GROUNDS
 from trainer.mini.state import Run, restore, save
 from trainer.mini.things import EVERYDAY, things
 
-STEPS, BATCH, PEAK = 5_000, 128, 1.5e-3
+STEPS, BATCH, PEAK = 8_000, 256, 1.5e-3
 CHUNKS = 4  # a batch is read in so many parts of like length: padding would be half of the work otherwise
 READ = 16  # captions of a batch that learn to foretell their words: the vocabulary's product is a third of the work otherwise
-MAX_TOKENS = 64
-VOCABULARY = 6_000
+NOISE = 0.3  # captions with made-up words in them
 LOOK = 20.0  # weight of the share of the thumbnails' variance that is not foretold
 SIZE = dict(hidden_size=192, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=4)
 
@@ -41,45 +40,17 @@ def draw_facts(rng: random.Random) -> tuple[Facts, tuple[int, ...]]:
     kind = rng.random()
     style = rng.choice([None, *range(len(STYLES))])
     ground = rng.choice(list(GROUNDS)) if rng.random() < 0.4 else None
-    if kind < 0.6:
+    if kind < 0.68:
         # an everyday thing every fifth time: they have the most spellings
         first = rng.randrange(EVERYDAY if rng.random() < 0.2 else len(table))
         return Facts(names=(names_of(table[first]),), style=style, ground=ground), (first,)
     first = rng.randrange(EVERYDAY)
-    if kind < 0.8:
+    if kind < 0.84:
         second = rng.randrange(EVERYDAY)
         return Facts(names=(names_of(table[first]), names_of(table[second])), style=style, ground=ground, relation=rng.choice(RELATIONS)), (first, second)
-    if kind < 0.9:
+    if kind < 0.92:
         return Facts(names=(names_of(table[first]),), style=style, ground=ground, count=rng.randint(2, 4)), (first,)
     return Facts(names=(names_of(table[first]),), style=style, ground=ground, colour=rng.choice(list(COLOURS))), (first,)
-
-
-def train_tokenizer(folder: Path):
-    """A byte-level BPE: one kana or kanji at a time, Latin words by their pieces, small letters, NFKC."""
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    if (folder / "tokenizer_config.json").is_file():  # the last file written: it was finished before
-        return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(r"[\p{Han}\p{Hiragana}\p{Katakana}ー、。]"), "isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=False),
-    ])
-    tokenizer.decoder = decoders.ByteLevel()
-    rng = random.Random(2)
-    corpus = [caption(Facts(names=(names_of(t),), style=rng.choice([None, *range(len(STYLES))]), ground=rng.choice([None, *GROUNDS])), lang, rng)
-              for t in things() for lang in LANGS for _ in range(20)]
-    corpus += [caption(draw_facts(rng)[0], lang, rng) for lang in LANGS for _ in range(20_000)]
-    tokenizer.train_from_iterator(corpus, trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=["<s>", "</s>", "<pad>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>",
-                                   padding_side="right", model_max_length=MAX_TOKENS)
-    fast.save_pretrained(folder)
-    return fast
 
 
 def build(tokenizer):
@@ -89,22 +60,6 @@ def build(tokenizer):
     return LlamaForCausalLM(LlamaConfig(
         vocab_size=len(tokenizer), max_position_embeddings=512, tie_word_embeddings=True, rms_norm_eps=1e-6,
         bos_token_id=0, eos_token_id=1, pad_token_id=2, **SIZE))
-
-
-def take_over(llm, tokenizer, folder: Path) -> int:
-    """Copy the layers of the encoder in ``folder``, and the vectors of tokens that both know; returns how many those are."""
-    from transformers import AutoTokenizer, LlamaForCausalLM
-
-    known = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True).get_vocab()
-    former = LlamaForCausalLM.from_pretrained(folder / "text_encoder", local_files_only=True, use_safetensors=True, dtype=torch.float32)
-    llm.model.layers.load_state_dict(former.model.layers.state_dict())
-    llm.model.norm.load_state_dict(former.model.norm.state_dict())
-    old, new = former.get_input_embeddings().weight, llm.get_input_embeddings().weight
-    shared = [(i, known[t]) for t, i in tokenizer.get_vocab().items() if t in known]
-    with torch.no_grad():
-        new.normal_(float(old.mean()), float(old.std()))
-        new[[i for i, _ in shared]] = old[[j for _, j in shared]]
-    return len(shared)
 
 
 def _ends(llm, batch, reading: int = 0):
@@ -171,23 +126,21 @@ def _batch(step: int, tokenizer, looks: Looks):
     """Step's captions by length: token numbers, facts with their things, and thumbnails."""
     rng = random.Random(2_000_000 + step)
     facts = [draw_facts(rng) for _ in range(BATCH)]
-    ids = tokenizer([caption(f, rng.choice(LANGS), rng) for f, _ in facts])["input_ids"]
+    ids = tokenizer([caption(f, rng.choice(LANGS), rng, noise=rng.random() < NOISE) for f, _ in facts])["input_ids"]
     wanted = [looks.of(f, which, rng) for f, which in facts]
     order = sorted(range(BATCH), key=lambda n: len(ids[n]))
     return tuple([part[n] for n in order] for part in (ids, facts, wanted))
 
 
-def train(work: Path, icons: Icons, *, former: Path | None = None, steps: int = STEPS, say=print):
+def train(work: Path, icons: Icons, *, steps: int = STEPS, say=print):
     """Next-token loss on the captions, telling what they say, and how it looks, from the last token.
 
     Telling is what makes りんご, リンゴ, 林檎 and "apple" one thing to the denoiser.
     Returns the tokenizer and the language model.
     """
     torch.manual_seed(2)
-    tokenizer = train_tokenizer(work / "tokenizer")
+    tokenizer = tokens.make(work / "tokenizer")
     llm = build(tokenizer)
-    if former:
-        say(f"text: {take_over(llm, tokenizer, former)} of {len(tokenizer)} tokens were known", flush=True)
     looks = Looks(icons)
     model = torch.nn.ModuleDict({"llm": llm, "heads": Heads(SIZE["hidden_size"]), "look": Foretold(SIZE["hidden_size"], looks)})
     opt = torch.optim.AdamW(model.parameters(), lr=PEAK, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
@@ -228,7 +181,7 @@ def trained(work: Path):
     file = Run(work / "text").file
     if not file.is_file():
         raise SystemExit(f"the caption encoder has not been trained: {file} is missing")
-    llm = build(train_tokenizer(work / "tokenizer"))
+    llm = build(tokens.make(work / "tokenizer"))
     with safe_open(file, "pt") as f:
         llm.load_state_dict({name: f.get_tensor(f"model.llm.{name}") for name in llm.state_dict()})
     return llm
