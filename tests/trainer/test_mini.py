@@ -25,7 +25,7 @@ from trainer.mini import denoiser, export, heldout, scenes, suite, text, tokens,
 from trainer.mini.assemble import assemble, base, card, figures, vocabulary
 from trainer.mini.captions import COUNTED, LANGS, PAIRS, RELATIONS, TABLES, Facts, article, caption, names_of, plural, templates
 from trainer.mini.export import Icons
-from trainer.mini.looks import Looks
+from trainer.mini.looks import SIDE, Looks
 from trainer.mini.noise import disturbed
 from trainer.mini.packages import NAMES, STYLES, fetch
 from trainer.mini.pictures import COLOURS, GROUNDS, concepts, on_ground
@@ -410,7 +410,7 @@ def test_a_captions_look_is_its_picture_from_afar():
     for kind, pictures in export.shown(icons).items():
         for one in itertools.islice(pictures, 40):
             rgb = on_ground(one.rgba, GROUNDS[one.facts.ground][0]).astype(np.float32) / 127.5 - 1
-            small = rgb.reshape(16, 8, 16, 8, 3).mean((1, 3))
+            small = rgb.reshape(SIDE, 128 // SIDE, SIDE, 128 // SIDE, 3).mean((1, 3))
             got = looks.of(one.facts, tuple(t.index for t in one.things), rng)
             assert got is not None and np.abs(got - small).max() < 0.03, (kind, one.name)
     absent = [t for t in known if heldout.cell(t) is not None]

@@ -1,7 +1,7 @@
 """What a caption's picture looks like from afar: a thumbnail of ``SIDE`` x ``SIDE`` pixels, composed on the fly from small icons.
 
-The caption encoder learns to foretell it from the caption's last token. So the features a denoiser reads hold where which colours lie,
-and it need not find that out for each of the things by itself.
+The caption encoder learns to foretell it at the marks that end every caption, each its own part. So the features a denoiser reads hold where
+which colours lie, and it need not find that out for each of the things by itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trainer.mini.pictures import GROUNDS, SIZE
 from trainer.mini.scenes import PLACES, Hue, hue_of, recoloured
 from trainer.mini.things import Thing, things
 
-SIDE = 16
+SIDE = 32
 SCALE = SIZE // SIDE
 
 
@@ -40,10 +40,6 @@ class Looks:
         self._whole = dict(zip((tuple(c) for c in icons.cells), whole, strict=True))
         self._hue = lru_cache(maxsize=None)(self._find_hue)
         self._tinted = lru_cache(maxsize=None)(self._tint)
-
-    def mean(self) -> np.ndarray:
-        """float32 ``[SIDE, SIDE, 3]``: of all things on white."""
-        return np.mean([v[..., :3] + 1 - v[..., 3:] for v in self._whole.values()], 0) * 2 - 1
 
     def of(self, facts: Facts, which: tuple[int, ...], rng: random.Random) -> np.ndarray | None:
         """float32 ``[SIDE, SIDE, 3]`` in [-1, 1] of things ``which`` as ``facts`` say; a style that is not said is any.

@@ -1,7 +1,7 @@
 """Stage 2: the caption encoder, a plain ``LlamaForCausalLM``, trained here on the captions.
 
-Besides words and facts it learns to foretell, from a caption's last token, a thumbnail of its picture (``looks``). With features that say where which colours lie the
-denoiser learns one way of reading them for all things, not each thing by itself.
+Besides words and facts it learns to foretell, at the marks that end every caption, a thumbnail of its picture (``looks``): one mark for each token of the denoiser, which so
+learns one way of reading what lies where, for all things, and not each thing by itself.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from trainer.mini.packages import STYLES
 from trainer.mini.pictures import COLOURS, GROUNDS
 from trainer.mini.state import Run, restore, save
 from trainer.mini.things import EVERYDAY, things
+from trainer.mini.tokens import GRID, MARKS
 
-STEPS, BATCH, PEAK = 8_000, 256, 1.5e-3
+STEPS, BATCH, PEAK = 5_200, 128, 1.5e-3
 CHUNKS = 4  # a batch is read in so many parts of like length: padding would be half of the work otherwise
 READ = 16  # captions of a batch that learn to foretell their words: the vocabulary's product is a third of the work otherwise
 NOISE = 0.3  # captions with made-up words in them
@@ -62,15 +63,17 @@ def build(tokenizer):
         bos_token_id=0, eos_token_id=1, pad_token_id=2, **SIZE))
 
 
-def _ends(llm, batch, reading: int = 0):
-    """The last token's features ``[n, width]``, and the next-token loss of the first ``reading`` captions (0 for none)."""
+def _read(llm, batch, reading: int = 0):
+    """Features of each caption's last own token ``[n, width]`` and of its marks ``[n, marks, width]``; the next-token loss of the first ``reading`` (0 for none)."""
     ids, mask = batch["input_ids"], batch["attention_mask"]
     states = llm.model(input_ids=ids, attention_mask=mask).last_hidden_state
+    own = mask.sum(1) - len(MARKS)
     words = states.new_zeros(())
     if reading:
-        labels = ids[:reading].masked_fill(mask[:reading] == 0, -100)
+        labels = ids[:reading].masked_fill(torch.arange(ids.shape[1]) >= own[:reading, None], -100)
         words = F.cross_entropy(llm.lm_head(states[:reading, :-1]).flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
-    return states[torch.arange(len(ids)), mask.sum(1) - 1], words
+    rows = torch.arange(len(ids))
+    return states[rows, own - 1], states[rows[:, None], own[:, None] + torch.arange(len(MARKS))], words
 
 
 HEADS = ("thing", "second", "style", "ground", "relation", "count", "colour")
@@ -102,24 +105,29 @@ class Heads(torch.nn.Module):
 
 
 class Foretold(torch.nn.Module):
-    """The thumbnail that the last hidden state of a caption tells of. Thrown away after training."""
+    """The thumbnail that a caption's marks tell of, each the part in its place. Thrown away after training."""
 
     VARIANCE = 0.25  # of the thumbnails' values over all things, about
 
-    def __init__(self, width: int, looks: Looks) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.linear = torch.nn.Linear(width, 3 * SIDE * SIDE)
+        self.part = SIDE // GRID
+        self.linear = torch.nn.Linear(width, 3 * self.part**2)
         with torch.no_grad():
             self.linear.weight.mul_(0.3)
-            self.linear.bias.copy_(torch.from_numpy(looks.mean().reshape(-1)))
 
-    def loss(self, ends: torch.Tensor, wanted: Sequence[np.ndarray | None]) -> torch.Tensor:
+    def parts(self, looks: np.ndarray) -> torch.Tensor:
+        """float32 ``[n, SIDE, SIDE, 3]`` -> ``[n, marks, 3 * part * part]``, in the marks' order."""
+        n, p = len(looks), self.part
+        return torch.from_numpy(looks).view(n, GRID, p, GRID, p, 3).transpose(2, 3).reshape(n, GRID * GRID, -1)
+
+    def loss(self, marks: torch.Tensor, wanted: Sequence[np.ndarray | None]) -> torch.Tensor:
         """Share of the variance left; captions without a thumbnail do not count."""
         known = [n for n, look in enumerate(wanted) if look is not None]
         if not known:
-            return ends.new_zeros(())
-        target = torch.from_numpy(np.stack([wanted[n] for n in known])).flatten(1)  # type: ignore[arg-type]
-        return F.mse_loss(self.linear(ends[known]), target) / self.VARIANCE
+            return marks.new_zeros(())
+        target = self.parts(np.stack([wanted[n] for n in known]))  # type: ignore[arg-type]
+        return F.mse_loss(self.linear(marks[known]), target) / self.VARIANCE
 
 
 def _batch(step: int, tokenizer, looks: Looks):
@@ -142,7 +150,7 @@ def train(work: Path, icons: Icons, *, steps: int = STEPS, say=print):
     tokenizer = tokens.make(work / "tokenizer")
     llm = build(tokenizer)
     looks = Looks(icons)
-    model = torch.nn.ModuleDict({"llm": llm, "heads": Heads(SIZE["hidden_size"]), "look": Foretold(SIZE["hidden_size"], looks)})
+    model = torch.nn.ModuleDict({"llm": llm, "heads": Heads(SIZE["hidden_size"]), "look": Foretold(SIZE["hidden_size"])})
     opt = torch.optim.AdamW(model.parameters(), lr=PEAK, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     run = Run(work / "text")
     start = restore(run, model, opt)
@@ -152,12 +160,12 @@ def train(work: Path, icons: Icons, *, steps: int = STEPS, say=print):
             group["lr"] = PEAK * min(1, (step + 1) / 100) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * step / steps)))
         ids, facts, seen = _batch(step, tokenizer, looks)
         length = BATCH // CHUNKS
-        parts = [_ends(llm, tokenizer.pad({"input_ids": ids[n:n + length]}, return_tensors="pt"), READ if n == step % CHUNKS * length else 0)
+        parts = [_read(llm, tokenizer.pad({"input_ids": ids[n:n + length]}, return_tensors="pt"), READ if n == step % CHUNKS * length else 0)
                  for n in range(0, BATCH, length)]
-        ends, words = torch.cat([e for e, _ in parts]), sum(w for _, w in parts)
+        ends, marks, words = torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts]), sum(p[2] for p in parts)
         wanted = Heads.targets(facts)
         losses = model["heads"].losses(ends, wanted)
-        look = model["look"].loss(ends, seen)
+        look = model["look"].loss(marks, seen)
         loss = 0.3 * words + sum(losses.values()) + LOOK * look
         opt.zero_grad(set_to_none=True)
         loss.backward()
@@ -196,7 +204,7 @@ def accuracy(tokenizer, llm, heads: Heads, *, heldout: bool, samples: int = 2_00
         right = dict.fromkeys(HEADS, 0)
         for _ in range(samples // BATCH):
             facts = [draw_facts(rng) for _ in range(BATCH)]
-            ends, _ = _ends(llm, tokenizer([caption(f, lang, rng, heldout=heldout) for f, _ in facts], padding=True, return_tensors="pt"))
+            ends, _, _ = _read(llm, tokenizer([caption(f, lang, rng, heldout=heldout) for f, _ in facts], padding=True, return_tensors="pt"))
             for name, wanted in Heads.targets(facts).items():
                 right[name] += int((heads.linear[name](ends).argmax(1) == wanted).sum())
         found[lang] = {k: round(v / (samples // BATCH * BATCH), 4) for k, v in right.items()}

@@ -19,7 +19,10 @@ from trainer.mini.pictures import COLOURS, GROUNDS
 from trainer.mini.things import things
 
 SPECIAL = ("<s>", "</s>", "<pad>", "<unk>")
-MAX_TOKENS = 64
+GRID = 4  # the denoiser's tokens a side: 128 pixels, an eighth of them in latents, four of those a patch
+#: At the end of every caption, one mark for each token of the picture, from the top left: there the encoder foretells what that part will show.
+MARKS = tuple(f"<part {y} {x}>" for y in range(GRID) for x in range(GRID))
+MAX_TOKENS = 64 + len(MARKS)
 SPACE = "▁"  # as SentencePiece writes the space before a word
 WORD, CHARACTER, BYTE = -10.0, -11.0, -14.0  # log-probabilities: few words before many, words before characters, anything before bytes
 
@@ -64,7 +67,7 @@ def vocabulary() -> list[tuple[str, float]]:
     single = sorted({c for w in known for c in w} | {chr(c) for c in (*range(0x21, 0x7F), *range(0x3041, 0x3097), *range(0x30A1, 0x30FD))} | {SPACE, "、", "。"})
     # of equal counts the longer words win, by a hair: a name before its parts
     return [*((t, 0.0) for t in SPECIAL), *((f"<0x{b:02X}>", BYTE) for b in range(256)),
-            *((c, CHARACTER) for c in single if c not in known), *((w, WORD + 0.01 * len(w)) for w in known)]
+            *((c, CHARACTER) for c in single if c not in known), *((w, WORD + 0.01 * len(w)) for w in known), *((m, -100.0) for m in MARKS)]
 
 
 def make(folder: Path) -> Any:
@@ -74,12 +77,15 @@ def make(folder: Path) -> Any:
 
     if (folder / "tokenizer_config.json").is_file():  # the last file written: it was finished before
         return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-    tokenizer = Tokenizer(models.Unigram(vocabulary(), unk_id=SPECIAL.index("<unk>"), byte_fallback=True))
+    known = vocabulary()
+    number = {token: n for n, (token, _) in enumerate(known)}
+    tokenizer = Tokenizer(models.Unigram(known, unk_id=number["<unk>"], byte_fallback=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always", split=False)
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(replacement=SPACE, prepend_scheme="always", split=False), decoders.Fuse()])
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    around = ("<s>", *MARKS)
+    tokenizer.post_processor = processors.TemplateProcessing(single=["<s>", "$A", *MARKS], special_tokens=[(t, number[t]) for t in around])
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>",
-                                   padding_side="right", model_max_length=MAX_TOKENS)
+                                   additional_special_tokens=list(MARKS), padding_side="right", model_max_length=MAX_TOKENS)
     fast.save_pretrained(folder)
     return fast
