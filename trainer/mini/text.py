@@ -27,7 +27,7 @@ from trainer.mini.state import Run, restore, save
 from trainer.mini.things import EVERYDAY, things
 from trainer.mini.tokens import GRID, MARKS
 
-STEPS, BATCH, PEAK = 5_200, 128, 1.5e-3
+STEPS, BATCH, PEAK = 7_400, 128, 1.5e-3
 CHUNKS = 4  # a batch is read in so many parts of like length: padding would be half of the work otherwise
 READ = 16  # captions of a batch that learn to foretell their words: the vocabulary's product is a third of the work otherwise
 NOISE = 0.3  # captions with made-up words in them

@@ -1,8 +1,8 @@
 """The tokenizer: a unigram model whose words are known beforehand, so that every name is one token wherever it stands.
 
 Of a caption's segmentations the one of fewest words wins: ``いぬのひだりにねこ`` is いぬ, の, ひだり, に, ねこ. What is no word falls into
-characters, and what is no known character into bytes. A name of one token is learned by its own vector, a name of seven characters only by the
-layers' reading of them, which took ten times as many captions (docs/decisions.md).
+characters, and what is no known character into bytes. What a name of one token means is kept in its own vector; of a name of seven characters
+the layers would have to read it.
 """
 
 from __future__ import annotations
