@@ -16,6 +16,7 @@ from engine.checkpoint.layout import identify
 from engine.checkpoint.lora import told_by
 from engine.contract.errors import BrokenWeights, NothingToEvaluate
 from engine.home import resources
+from engine.llama import open_llama
 from engine.vocabulary import Vocabulary
 from trainer.dataset.records import read_records
 from trainer.evaluation import suite as suites
@@ -398,6 +399,7 @@ def test_the_model_is_made_by_its_stages(tmp_path: Path, monkeypatch: pytest.Mon
     told = told_by(tmp_path / "mini" / "transformer" / "diffusion_pytorch_model.safetensors")
     assert set(told["licences"]) == {"MIT", "Apache-2.0", "CC-BY-4.0"} and told["kind"] == "full"
     assert any((tmp_path / "mini").glob("gate-report*.json")) and identify(tmp_path / "mini").own_side == 128
+    assert open_llama(identify(tmp_path / "mini"), device=torch.device("cpu"), dtype=torch.float32, small=False) is not None  # no transformers to draw with it
     ceilings = suite.make(tmp_path / "mini", icons, known, lambda rgb: rgb)
     assert 0 <= ceilings["relation"] <= 1 and (tmp_path / "mini" / "suite.safetensors").stat().st_size < 1_000_000
 

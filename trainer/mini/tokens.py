@@ -83,9 +83,10 @@ def make(folder: Path) -> Any:
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always", split=False)
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(replacement=SPACE, prepend_scheme="always", split=False), decoders.Fuse()])
+    tokenizer.add_special_tokens(list(MARKS))  # told by tokenizer.json alone: the engine then reads it without transformers
     around = ("<s>", *MARKS)
     tokenizer.post_processor = processors.TemplateProcessing(single=["<s>", "$A", *MARKS], special_tokens=[(t, number[t]) for t in around])
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>",
-                                   additional_special_tokens=list(MARKS), padding_side="right", model_max_length=MAX_TOKENS)
+                                   padding_side="right", model_max_length=MAX_TOKENS)
     fast.save_pretrained(folder)
     return fast
