@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from engine.checkpoint.layout import identify
 from engine.checkpoint.lora import told_by
@@ -21,6 +22,7 @@ from engine.vocabulary import Vocabulary
 from trainer.dataset.records import read_records
 from trainer.evaluation import suite as suites
 from trainer.evaluation.concepts import accuracy, rank
+from trainer.evaluation.features import features
 from trainer.evaluation.truth import truth_of
 from trainer.mini import denoiser, export, heldout, scenes, suite, text, tokens, vae
 from trainer.mini.assemble import assemble, base, card, figures, vocabulary
@@ -167,7 +169,7 @@ def test_what_is_held_out_is_fixed_and_in_no_picture(monkeypatch: pytest.MonkeyP
     assert {k for k, v in shown.items() if v} >= {"white", "coloured", "pairs", "counts"}
     for kind, pictures in shown.items():
         assert len({p.name for p in pictures}) == len(pictures), kind
-        for p in pictures:
+        for p in (p for p in pictures if kind != "plain"):
             assert not any(heldout.cell(t) == p.facts.style for t in p.things)
             if p.facts.relation:
                 assert not heldout.pair(*p.things) and p.things[0] is not p.things[1]
@@ -175,6 +177,21 @@ def test_what_is_held_out_is_fixed_and_in_no_picture(monkeypatch: pytest.MonkeyP
             own = scenes.hue_of(icons.of(p.things[0], p.facts.style or 0)) if p.facts.colour else None
             assert not p.facts.colour or (own and own.name == p.facts.colour) or not heldout.colour(p.things[0], p.facts.colour)
     assert heldout.pair(table[3], table[9]) == heldout.pair(table[9], table[3])
+
+
+def test_made_up_words_are_shown_as_bare_grounds(tmp_path: Path) -> None:
+    """An unknown word is to give a plain picture: one colour, the ground's, and no name of any thing in its captions."""
+    taken = {n for t in things() for lang in LANGS for n in t.names(lang)}
+    pictures = list(export.plain(_icons(list(things()[:1]))))
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    assert {p.facts.ground for p in pictures} == set(GROUNDS) and len({p.name for p in pictures}) == len(pictures)
+    for p in pictures:
+        assert not p.things and not p.rgba.any() and all(len(set(words)) and not taken & set(words) for words in p.facts.names[0].values())
+    record = export._record(next(p for p in pictures if p.facts.ground == "blue"), folder)
+    with Image.open(tmp_path / "plain" / record.file_name) as image:
+        assert image.convert("RGB").getcolors() == [(128 * 128, GROUNDS["blue"][0])]
+    assert record.license == "Apache-2.0" and len(record.text) == len(record.text_ja) == export.CAPTIONS["plain"]
 
 
 #: a hash of all held-out (thing, style) cells
@@ -286,9 +303,9 @@ def test_a_resumed_stage_goes_on_exactly(tmp_path: Path) -> None:
 
 def test_the_card_tells_licences_and_counts() -> None:
     rows = [{"package": f"{s.package.name}@{s.package.version}"} for s in STYLES]
-    told = card(rows, 281_600)
+    told = card(rows, 281_600, notes="Two days on {one} core.\n")
     assert all(s.license in told and s.creator in told for s in STYLES) and "license: apache-2.0" in told and "281,600" in told
-    assert f"{len(things()):,}" in told
+    assert f"{len(things()):,}" in told and "\n\nTwo days on {one} core.\n\n" in told
 
 
 def test_hashes_are_hashes() -> None:
@@ -320,6 +337,8 @@ def test_the_suite_tells_right_answers_from_wrong_ones(tmp_path: Path, monkeypat
         assert judged.right.mean() == (0.0 if wrong else 1.0)
         table = {r["measure"]: r for r in suites.figures(found, truth, judged, rows, ["en"])}
         assert table["relation"]["value"] == table["count"]["value"] == (0.0 if wrong else 1.0) and table["count"]["n"] == 4
+    suite.make(tmp_path, icons, known, lambda rgb: 255 - rgb)  # candidates have gone through the coder
+    assert np.abs(suites.read(tmp_path / suites.FILE).known - features(np.stack([255 - p for _, c in asked for p in c]))).max() < 0.01
     grounds = found.ground_of([np.full((32, 32, 3), g[0], np.uint8) for g in GROUNDS.values()])
     assert grounds.tolist() == list(range(len(GROUNDS)))
     assert len([n for n in found.limited(2) if found.tasks[n].kind == "count"]) == 2
@@ -410,6 +429,8 @@ def test_a_captions_look_is_its_picture_from_afar():
     icons = _icons(known)
     looks, rng = Looks(icons), random.Random(1)
     for kind, pictures in export.shown(icons).items():
+        if kind == "plain":
+            continue  # made-up words have no look to foretell
         for one in itertools.islice(pictures, 40):
             rgb = on_ground(one.rgba, GROUNDS[one.facts.ground][0]).astype(np.float32) / 127.5 - 1
             small = rgb.reshape(SIDE, 128 // SIDE, SIDE, 128 // SIDE, 3).mean((1, 3))

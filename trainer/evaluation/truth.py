@@ -1,7 +1,6 @@
 """The true renders' features in one small file, so that concept accuracy needs neither packages nor an encoder.
 
-``python -m trainer.evaluation.truth [--work DIR] [--out FILE]`` makes it again from the pinned packages (see ``trainer.mini``); with a suite,
-``python -m trainer.mini.suite`` makes both.
+``python -m trainer.mini.suite`` makes it from the pinned packages, together with the suite.
 
 The file is a safetensors file: ``codes`` are LZMA-compressed int8 ``[things * styles, d]``, features less ``mean`` in steps of
 ``STEP``, column after column; its header holds the things' names and a hash of the vocabulary of the model they belong to.
@@ -9,7 +8,6 @@ The file is a safetensors file: ``codes`` are LZMA-compressed int8 ``[things * s
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import lzma
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from trainer.mini.things import Thing
 
 FILE = "concepts.safetensors"
-STEP = 0.007  # coarser steps move top-1 by more than the half point that is allowed; finer ones pass 400 kB
+STEP = 0.007  # coarser steps move top-1 by more than the half point that is allowed
 _MOST = 64 << 20  # bytes unpacked
 
 
@@ -134,28 +132,3 @@ def write_truth(path: Path, taught: Sequence[Thing], render: Callable[[Thing, in
     """The file of these things; a thing that a style lacks stands there in one that it has, and is then as near as that one."""
     renders = np.stack([[render(t, s if s in t.styles else t.styles[0]) for s in range(max(max(t.styles) for t in taught) + 1)] for t in taught])
     return write(path, renders, {lang: [list(t.names(lang)) for t in taught] for lang in ("ja", "en")}, vocabulary)
-
-
-def main() -> int:
-    """Draw the true renders (or take those kept) of all things whose names the model knows, and write the file beside it."""
-    from trainer.mini.__main__ import icons
-    from trainer.mini.pictures import on_ground
-    from trainer.mini.things import things
-
-    parser = argparse.ArgumentParser(prog="python -m trainer.evaluation.truth", description=__doc__)
-    parser.add_argument("--work", type=Path, default=Path("outputs/mini"), help="where the packages and true renders are kept")
-    parser.add_argument("--out", type=Path, default=Path("resources/models/commonart-mini") / FILE)
-    args = parser.parse_args()
-    args.work.mkdir(parents=True, exist_ok=True)
-    vocabulary = vocabulary_hash(args.out.parent)
-    if vocabulary is None:
-        parser.error(f"{args.out.parent} has no vocabulary.json")
-    known = set(json.loads((args.out.parent / "vocabulary.json").read_text(encoding="utf-8"))["known"])
-    taught = [t for t in things() if known.issuperset((*t.en, *t.ja))]
-    drawn, _ = icons(args.work)
-    print(args.out, write_truth(args.out, taught, lambda t, s: on_ground(drawn.of(t, s), (255, 255, 255)), vocabulary), "bytes")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -17,6 +17,7 @@ from trainer.mini.things import things
 
 FEATURES = ("concepts.safetensors", "suite.safetensors")
 MEASURED = "evaluation.json"
+NOTES = "notes.md"  # in the work folder: what its maker has to tell of a run, such as time, hardware and losses
 INDEX = {
     "_class_name": "PixArtSigmaPipeline", "_diffusers_version": "0.42.1", "scheduler": ["diffusers", "DPMSolverMultistepScheduler"],
     "text_encoder": ["transformers", "LlamaForCausalLM"], "tokenizer": ["transformers", "PreTrainedTokenizerFast"],
@@ -93,7 +94,9 @@ def assemble(work: Path, out: Path, former: Path | None, rows: list[dict[str, st
     recipe = denoiser.config(work)
     measured = work / MEASURED  # by an evaluation of the model assembled before: assemble, evaluate, assemble
     result = json.loads(measured.read_text(encoding="utf-8")) if measured.is_file() else None
-    (aside / "README.md").write_text(card(rows, (at[0] if at else recipe.schedule.steps) * recipe.batch.size, result), encoding="utf-8")
+    notes = work / NOTES
+    told = notes.read_text(encoding="utf-8") if notes.is_file() else ""
+    (aside / "README.md").write_text(card(rows, (at[0] if at else recipe.schedule.steps) * recipe.batch.size, result, told), encoding="utf-8")
     for name in FEATURES:  # of the true renders, which no training changes; the evaluation compares with them
         if (out / name).is_file():
             shutil.copyfile(out / name, aside / name)
@@ -131,8 +134,8 @@ def figures(result: dict[str, Any] | None) -> str:
     return "\n".join(lines) + f"\n\n{steps.get('steps', 20)} steps, guidance {steps.get('guidance', 4.5)}; in brackets the number of pictures."
 
 
-def card(rows: list[dict[str, str]], samples: int, result: dict[str, Any] | None = None) -> str:
-    """The model card; ``samples`` is how many the denoiser saw in this recipe, ``result`` an evaluation's answer."""
+def card(rows: list[dict[str, str]], samples: int, result: dict[str, Any] | None = None, notes: str = "") -> str:
+    """The model card; ``samples`` is how many the denoiser saw in this recipe, ``result`` an evaluation's answer, ``notes`` what the maker tells of the run."""
     template = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
     table = "\n".join(f"| {s.package.name} {s.package.version} | {s.creator} | {s.license} | {sum(r['package'].startswith(s.package.name + '@') for r in rows)} |"
                       for s in STYLES)
@@ -141,4 +144,5 @@ def card(rows: list[dict[str, str]], samples: int, result: dict[str, Any] | None
                            grounds=", ".join(f"{en[0]} / {ja[0]}" for _, en, ja in GROUNDS.values()),
                            colours=", ".join(f"{en[0]} / {ja[0]}" for _, en, ja in COLOURS.values()),
                            encoder_samples=f"{vae.STEPS['encoder'] * vae.BATCH:,}", decoder_samples=f"{vae.STEPS['decoder'] * vae.BATCH:,}",
-                           text_samples=f"{text.STEPS * text.BATCH:,}", denoiser_samples=f"{samples:,}", figures=figures(result))
+                           text_steps=f"{text.STEPS:,}", text_batch=text.BATCH,
+                           notes=f"\n{notes.strip()}\n" if notes.strip() else "", denoiser_samples=f"{samples:,}", figures=figures(result))

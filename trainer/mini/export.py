@@ -1,4 +1,4 @@
-"""The denoiser's pictures as dataset folders: things alone, on coloured grounds, in pairs, in numbers and in other colours; captions and licences.
+"""The denoiser's pictures as dataset folders: things alone, on coloured grounds, in pairs, in numbers and in other colours; bare grounds; captions and licences.
 
 What ``heldout`` names is in none of them.
 """
@@ -18,15 +18,16 @@ from trainer.dataset.files import replacing, sha256_of
 from trainer.dataset.records import Record, write_records
 from trainer.mini import heldout
 from trainer.mini.captions import LANGS, RELATIONS, Facts, caption, names_of
+from trainer.mini.noise import nonsense
 from trainer.mini.packages import STYLES
 from trainer.mini.pictures import COLOURS, GROUNDS, on_ground
 from trainer.mini.scenes import hue_of, recoloured, scene
 from trainer.mini.things import EVERYDAY, Thing, things
 
 #: How often a picture of each folder is shown, against one alone on white; and captions of each in a language.
-WEIGHTS = {"white": 1.0, "coloured": 0.35, "pairs": 0.5, "counts": 0.4, "colours": 0.4}
-CAPTIONS = {"white": 3, "coloured": 2, "pairs": 2, "counts": 2, "colours": 2}
-PAIRS, COUNT_STYLES, COLOURS_EACH = 2_600, 2, 3
+WEIGHTS = {"white": 1.0, "coloured": 0.35, "pairs": 0.5, "counts": 0.4, "colours": 0.4, "plain": 1.0}
+CAPTIONS = {"white": 3, "coloured": 2, "pairs": 2, "counts": 2, "colours": 2, "plain": 3}
+PAIRS, COUNT_STYLES, COLOURS_EACH, PLAIN_EACH = 2_600, 2, 3, 40
 STYLED, GROUND_ON_WHITE, SCENE_ON_WHITE = 0.75, 0.1, 0.7  # how often captions name the style, and a white ground; scenes that stand on white
 ADDRESSES = {"CC-BY-4.0": "https://creativecommons.org/licenses/by/4.0/", "Apache-2.0": "https://www.apache.org/licenses/LICENSE-2.0",
              "MIT": "https://opensource.org/license/mit"}
@@ -131,6 +132,18 @@ def colours(icons: Icons) -> Iterator[Shown]:
                             facts=Facts(names=(names_of(thing),), style=style, ground=ground, colour=colour))
 
 
+def plain(icons: Icons) -> Iterator[Shown]:
+    """A bare ground for made-up words: what nobody taught gives a plain picture and not a guess."""
+    taken = {name for t in things() for lang in LANGS for name in t.names(lang)}
+    for ground in GROUNDS:
+        for n in range(PLAIN_EACH):
+            rng = random.Random(f"plain {ground} {n}")
+            made = {lang: [w for w in (nonsense(lang, rng) for _ in range(3 * CAPTIONS["plain"])) if w not in taken] for lang in LANGS}
+            names = {lang: tuple(words[:CAPTIONS["plain"]]) for lang, words in made.items()}
+            yield Shown(name=f"plain-{ground}-{n}", rgba=np.zeros_like(icons.pixels[0]), things=(),
+                        facts=Facts(names=(names,), style=rng.choice([None, *range(len(STYLES))]), ground=ground))
+
+
 def _ground(rng: random.Random, but: str = "") -> str:
     return "white" if rng.random() < SCENE_ON_WHITE else rng.choice([g for g in GROUNDS if g not in ("white", but)])
 
@@ -138,7 +151,7 @@ def _ground(rng: random.Random, but: str = "") -> str:
 def shown(icons: Icons) -> dict[str, Iterator[Shown]]:
     """Folder -> its pictures."""
     return {"white": alone(icons, coloured=False), "coloured": alone(icons, coloured=True), "pairs": pairs(icons), "counts": counts(icons),
-            "colours": colours(icons)}
+            "colours": colours(icons), "plain": plain(icons)}
 
 
 def export(icons: Icons, out: Path) -> dict[Path, float]:
@@ -162,8 +175,8 @@ def export(icons: Icons, out: Path) -> dict[Path, float]:
 
 def _record(one: Shown, folder: Path) -> Record:
     """Draw one picture into ``folder``."""
-    assert one.facts.style is not None and one.facts.ground is not None
-    of, name = STYLES[one.facts.style], f"{one.name}.png"
+    assert one.facts.ground is not None
+    name = f"{one.name}.png"
     buffer = io.BytesIO()
     Image.fromarray(on_ground(one.rgba, GROUNDS[one.facts.ground][0])).save(buffer, "PNG", compress_level=4)
     path = folder / name
@@ -172,6 +185,12 @@ def _record(one: Shown, folder: Path) -> Record:
     rng = random.Random(f"3 {name}")
     texts = {lang: tuple(_caption(one.facts, lang, rng) for _ in range(CAPTIONS[folder.name])) for lang in LANGS}
     what = "" if folder.name in ("white", "coloured") else f", {folder.name}"
+    if not one.things:
+        return Record(file_name=name, text=texts["en"], text_ja=texts["ja"], license="Apache-2.0", license_url=ADDRESSES["Apache-2.0"], creator="CommonArt Desktop",
+                      title=f"nothing on {one.facts.ground}", sha256=sha256_of(path), evidence="filled by trainer.mini.export",
+                      caption_origin="machine:made-up words")
+    assert one.facts.style is not None
+    of = STYLES[one.facts.style]
     return Record(file_name=name, text=texts["en"], text_ja=texts["ja"], license=of.license, license_url=ADDRESSES[of.license], creator=of.creator,
                   title=f"{', '.join(t.en[0] for t in one.things)} ({of.key}{what})", source_url=of.source_url,
                   modified=f"drawn at {len(one.rgba)} pixels on a {one.facts.ground} ground{what}",
