@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 GRID, DIRECTIONS = 12, 8
+COARSE = 3 * GRID**2  # the first so many of a picture's features
 
 
 def features(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

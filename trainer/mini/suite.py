@@ -1,8 +1,7 @@
 """``python -m trainer.mini.suite MODEL --work DIR``: write ``concepts.safetensors`` and ``suite.safetensors`` beside the model.
 
 What is asked: prompts by templates that training never showed, of things in styles, pairs, numbers and colours that are held out (see
-``heldout``). True pictures are composed of the same icons as in training. Where a picture is held against candidates (its style, arrangement, number or colour), these have gone
-through the model's autoencoder: what it does to every picture must not be taken for a style. The ceilings of those say what is found of pictures that have not.
+``heldout``). True pictures are composed of the same icons as in training.
 """
 
 from __future__ import annotations
@@ -112,10 +111,6 @@ def questions(icons: Icons, known: list[Thing]) -> list[Question]:
     return [*alone(icons, known, rng), *composed(icons, known, rng)]
 
 
-def _through(through: Callable[[np.ndarray], np.ndarray], pictures: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate([through(np.stack(pictures[i:i + 32])) for i in range(0, len(pictures), 32)])
-
-
 def make(out: Path, icons: Icons, known: list[Thing], through: Callable[[np.ndarray], np.ndarray]) -> dict[str, Any]:
     """Write both files into the model folder ``out``; returns the ceilings.
 
@@ -135,7 +130,7 @@ def make(out: Path, icons: Icons, known: list[Thing], through: Callable[[np.ndar
     for task, candidates in asked:
         tasks.append(Task(**{f: getattr(task, f) for f in ("kind", "prompts", "thing", "style", "right")}, rows=(len(pictures), len(pictures) + len(candidates))))
         pictures += candidates
-    rows = features(_through(through, pictures))  # type: ignore[arg-type]
+    rows = features(pictures)  # type: ignore[arg-type]
     cells = [(t.index, heldout.cell(t)) for t in known if heldout.cell(t) is not None]
     told: dict[str, Any] = {"grounds": [list(g[0]) for g in GROUNDS.values()], "heldout": cells, "vocabulary": vocabulary, "ceiling": {}, "near": 0.0}
     draft = Suite(tuple(tasks), rows, np.array(told["grounds"], np.float32), {}, 0.0, frozenset(), vocabulary, "")
@@ -148,9 +143,8 @@ def make(out: Path, icons: Icons, known: list[Thing], through: Callable[[np.ndar
             ground = list(GROUNDS.values())[task.right][0] if task.kind == "ground" else WHITE
             true.append(on_ground(icons.of(thing, thing.styles[0]), ground))
         numbers.append(n)
-    again = _through(through, true)
+    again = np.concatenate([through(np.stack(true[i:i + 32])) for i in range(0, len(true), 32)])
     judged, seen = suites.judge(draft, truth, numbers, ["en"] * len(numbers), again)
-    judged.right = draft.answers(numbers, true, features(true))  # type: ignore[arg-type]
     moved = ((seen - features(true)) ** 2).sum(1)  # type: ignore[arg-type]
     single = np.array([t.kind in ("concept", "cell", "style") for t in tasks])
     told["near"] = float(np.quantile(moved[single], 0.95))

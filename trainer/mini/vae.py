@@ -2,7 +2,7 @@
 
 It grows out of a coder for half the side: one more block outside, the inner weights taken over. Its latents are held to those
 of the smaller coder on the halved picture, so that a denoiser trained on these still knows them. First the encoder learns
-to give those latents, then the decoder learns from them, with a little noise, to draw the large picture.
+to give those latents, then the decoder learns from them, with noise, to draw the large picture.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from trainer.mini.scenes import scene
 from trainer.mini.state import Run, restore, save
 
 BATCH, PEAK = 16, 1.5e-3
-STEPS = {"encoder": 300, "decoder": 1_500}
-NOISE = 0.08  # of latents of about unit scale, so that a denoiser's small errors do no harm
+STEPS = {"encoder": 300, "decoder": 2_100}
+NOISE = 0.3  # of latents of about unit scale: up to so much for the decoder, which learns to draw clean shapes from what the denoiser gets nearly right
 CONFIG = dict(
     in_channels=3, out_channels=3, latent_channels=4, sample_size=SIZE, layers_per_block=1, norm_num_groups=4,
     block_out_channels=(16, 16, 48, 96), down_block_types=("DownEncoderBlock2D",) * 4,
@@ -135,8 +135,9 @@ def train(rgba: np.ndarray, small, work: Path, part: str, *, steps: int | None =
             loss = F.mse_loss(coder.encode(x).latent_dist.mean, wanted)
             told = f"variance left {loss.item() / wanted.var().item():.4f}"
         else:
-            noise = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(10_000_000 + step))
-            y = coder.decode(wanted + NOISE * noise).sample
+            random = torch.Generator().manual_seed(10_000_000 + step)
+            noise = torch.randn(wanted.shape, generator=random) * NOISE * torch.rand(len(wanted), 1, 1, 1, generator=random)
+            y = coder.decode(wanted + noise).sample
             loss = _distance(y, x)
             told = f"psnr {-10 * math.log10(F.mse_loss(y, x).item() / 4):.1f}"
         opt.zero_grad(set_to_none=True)
