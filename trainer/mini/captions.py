@@ -48,7 +48,8 @@ PAIRS = {
         "ja": ("{m}の左に{n}{tail}", "左に{n}、右に{m}{tail}", "{n}の右に{m}{tail}", "左が{n}で右が{m}{tail}", "{m}の左にある{n}{tail}", "{n}の右側に{m}{tail}"),
     },
     "above": {
-        "en": ("{a} above {b}{tail}", "{a} at the top and {b} at the bottom{tail}", "{b} below {a}{tail}", "{a} over {b}{tail}", "{b} under {a}{tail}"),
+        "en": ("{a} above {b}{tail}", "{a} at the top and {b} at the bottom{tail}", "{b} below {a}{tail}", "{a} over {b}{tail}", "{b} under {a}{tail}",
+               "{b} at the bottom and {a} at the top{tail}"),
         "ja": ("{m}の上に{n}{tail}", "上に{n}、下に{m}{tail}", "{n}の下に{m}{tail}", "上が{n}で下が{m}{tail}", "{n}の下にある{m}{tail}"),
     },
 }

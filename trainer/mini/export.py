@@ -18,7 +18,7 @@ from trainer.dataset.files import replacing, sha256_of
 from trainer.dataset.records import Record, write_records
 from trainer.mini import heldout
 from trainer.mini.captions import LANGS, RELATIONS, Facts, caption, names_of
-from trainer.mini.noise import nonsense
+from trainer.mini.noise import unknown
 from trainer.mini.packages import STYLES
 from trainer.mini.pictures import COLOURS, GROUNDS, on_ground
 from trainer.mini.scenes import hue_of, recoloured, scene
@@ -29,6 +29,7 @@ WEIGHTS = {"white": 1.0, "coloured": 0.35, "pairs": 0.5, "counts": 0.4, "colours
 CAPTIONS = {"white": 3, "coloured": 2, "pairs": 2, "counts": 2, "colours": 2, "plain": 3}
 PAIRS, COUNT_STYLES, COLOURS_EACH, PLAIN_EACH = 2_600, 2, 3, 40
 STYLED, GROUND_ON_WHITE, SCENE_ON_WHITE = 0.75, 0.1, 0.7  # how often captions name the style, and a white ground; scenes that stand on white
+NOISE = 0.3  # captions with made-up words in them: the denoiser, too, is to read past what it was never taught
 ADDRESSES = {"CC-BY-4.0": "https://creativecommons.org/licenses/by/4.0/", "Apache-2.0": "https://www.apache.org/licenses/LICENSE-2.0",
              "MIT": "https://opensource.org/license/mit"}
 #: Each thing is here many times on purpose, in four sets that draw alike.
@@ -134,12 +135,10 @@ def colours(icons: Icons) -> Iterator[Shown]:
 
 def plain(icons: Icons) -> Iterator[Shown]:
     """A bare ground for made-up words: what nobody taught gives a plain picture and not a guess."""
-    taken = {name for t in things() for lang in LANGS for name in t.names(lang)}
     for ground in GROUNDS:
         for n in range(PLAIN_EACH):
             rng = random.Random(f"plain {ground} {n}")
-            made = {lang: [w for w in (nonsense(lang, rng) for _ in range(3 * CAPTIONS["plain"])) if w not in taken] for lang in LANGS}
-            names = {lang: tuple(words[:CAPTIONS["plain"]]) for lang, words in made.items()}
+            names = {lang: tuple(unknown(lang, rng) for _ in range(CAPTIONS["plain"])) for lang in LANGS}
             yield Shown(name=f"plain-{ground}-{n}", rgba=np.zeros_like(icons.pixels[0]), things=(),
                         facts=Facts(names=(names,), style=rng.choice([None, *range(len(STYLES))]), ground=ground))
 
@@ -183,7 +182,7 @@ def _record(one: Shown, folder: Path) -> Record:
     if not path.is_file() or path.read_bytes() != buffer.getvalue():
         path.write_bytes(buffer.getvalue())
     rng = random.Random(f"3 {name}")
-    texts = {lang: tuple(_caption(one.facts, lang, rng) for _ in range(CAPTIONS[folder.name])) for lang in LANGS}
+    texts = {lang: tuple(_caption(one.facts, lang, rng, noise=bool(one.things) and rng.random() < NOISE) for _ in range(CAPTIONS[folder.name])) for lang in LANGS}
     what = "" if folder.name in ("white", "coloured") else f", {folder.name}"
     if not one.things:
         return Record(file_name=name, text=texts["en"], text_ja=texts["ja"], license="Apache-2.0", license_url=ADDRESSES["Apache-2.0"], creator="CommonArt Desktop",
@@ -197,8 +196,8 @@ def _record(one: Shown, folder: Path) -> Record:
                   sha256=sha256_of(path), evidence=f"{of.package.name} {of.package.version}", caption_origin="machine:templates of names")
 
 
-def _caption(facts: Facts, lang: str, rng: random.Random) -> str:
+def _caption(facts: Facts, lang: str, rng: random.Random, *, noise: bool) -> str:
     """A caption that may leave the style out, and a white ground mostly."""
     named = facts.ground != "white" or rng.random() < GROUND_ON_WHITE
     return caption(Facts(names=facts.names, style=facts.style if rng.random() < STYLED else None, ground=facts.ground if named else None,
-                         relation=facts.relation, count=facts.count, colour=facts.colour), lang, rng)
+                         relation=facts.relation, count=facts.count, colour=facts.colour), lang, rng, noise=noise)

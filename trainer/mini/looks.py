@@ -42,10 +42,13 @@ class Looks:
         self._tinted = lru_cache(maxsize=None)(self._tint)
 
     def of(self, facts: Facts, which: tuple[int, ...], rng: random.Random) -> np.ndarray | None:
-        """float32 ``[SIDE, SIDE, 3]`` in [-1, 1] of things ``which`` as ``facts`` say; a style that is not said is any.
+        """float32 ``[SIDE, SIDE, 3]`` in [-1, 1] of things ``which`` as ``facts`` say, the bare ground without any; a style that is not said is any.
 
         None where there is no such picture, or where it is held out.
         """
+        ground = np.asarray(GROUNDS[facts.ground or "white"][0], np.float32) / 255
+        if not which:
+            return np.broadcast_to(ground * 2 - 1, (SIDE, SIDE, 3))
         shown = [things()[i] for i in which]
         styles = sorted(set.intersection(*(set(self._styles(t)) for t in shown)))
         if facts.style is not None:
@@ -61,7 +64,6 @@ class Looks:
                 return None
             icons = [found]
         picture = self._scene(icons, facts.relation or facts.count)
-        ground = np.asarray(GROUNDS[facts.ground or "white"][0], np.float32) / 255
         return (picture[..., :3] + (1 - picture[..., 3:]) * ground) * 2 - 1
 
     def _styles(self, thing: Thing) -> list[int]:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import random
 import re
+from functools import lru_cache
+
+from trainer.mini.things import things
 
 #: words that say nothing of the picture: now and then another stands in their place
 NEUTRAL = {"en": ("picture", "icon", "drawing", "image", "draw", "want", "the", "one"),
@@ -27,6 +30,18 @@ def nonsense(lang: str, rng: random.Random) -> str:
         return "".join(chr(rng.randrange(0x4E00, 0x9FA0)) for _ in range(rng.choice((1, 1, 2))))
     letters = _HIRAGANA if kind < 0.85 else _KATAKANA
     return "".join(rng.choice(letters) for _ in range(rng.choice((1, 2, 2, 3, 4, 5))))
+
+
+@lru_cache(maxsize=1)
+def _taken() -> frozenset[str]:
+    return frozenset(name for t in things() for name in (*t.en, *t.ja))
+
+
+def unknown(lang: str, rng: random.Random) -> str:
+    """A made-up word that happens to be no thing's name."""
+    while (word := nonsense(lang, rng)) in _taken():
+        pass
+    return word
 
 
 def disturbed(template: str, lang: str, rng: random.Random) -> str:

@@ -21,26 +21,30 @@ from trainer.mini import tokens
 from trainer.mini.captions import LANGS, RELATIONS, Facts, caption, names_of
 from trainer.mini.export import Icons
 from trainer.mini.looks import SIDE, Looks
+from trainer.mini.noise import unknown
 from trainer.mini.packages import STYLES
 from trainer.mini.pictures import COLOURS, GROUNDS
 from trainer.mini.state import Run, restore, save
 from trainer.mini.things import EVERYDAY, things
 from trainer.mini.tokens import GRID, MARKS
 
-STEPS, BATCH, PEAK = 7_400, 128, 1.5e-3
+STEPS, BATCH, PEAK = 9_000, 128, 1.5e-3
 CHUNKS = 4  # a batch is read in so many parts of like length: padding would be half of the work otherwise
 READ = 16  # captions of a batch that learn to foretell their words: the vocabulary's product is a third of the work otherwise
 NOISE = 0.3  # captions with made-up words in them
+NAMELESS = 0.03  # captions whose only name is made up: a bare ground
 LOOK = 20.0  # weight of the share of the thumbnails' variance that is not foretold
 SIZE = dict(hidden_size=192, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=4)
 
 
 def draw_facts(rng: random.Random) -> tuple[Facts, tuple[int, ...]]:
-    """Random facts and the indices of their things; scenes are of everyday things, as in the pictures."""
+    """Random facts and the indices of their things, none for a made-up name; scenes are of everyday things, as in the pictures."""
     table = things()
     kind = rng.random()
     style = rng.choice([None, *range(len(STYLES))])
     ground = rng.choice(list(GROUNDS)) if rng.random() < 0.4 else None
+    if rng.random() < NAMELESS:
+        return Facts(names=({lang: (unknown(lang, rng),) for lang in LANGS},), style=style, ground=ground), ()
     if kind < 0.68:
         # an everyday thing every fifth time: they have the most spellings
         first = rng.randrange(EVERYDAY if rng.random() < 0.2 else len(table))
@@ -94,7 +98,7 @@ class Heads(torch.nn.Module):
             return len(known) if value is None else list(known).index(value)
 
         rows = {
-            "thing": [t[0] for _, t in facts], "second": [t[1] if len(t) > 1 else EVERYDAY for _, t in facts],
+            "thing": [t[0] if t else -100 for _, t in facts], "second": [t[1] if len(t) > 1 else EVERYDAY for _, t in facts],
             "style": [len(STYLES) if f.style is None else f.style for f, _ in facts], "ground": [place(f.ground, list(GROUNDS)) for f, _ in facts],
             "relation": [place(f.relation, RELATIONS) for f, _ in facts], "count": [f.count - 1 for f, _ in facts],
             "colour": [place(f.colour, list(COLOURS)) for f, _ in facts]}
