@@ -25,7 +25,7 @@ from trainer.mini.scenes import hue_of, recoloured, scene
 from trainer.mini.things import EVERYDAY, Thing, things
 
 #: How often a picture of each folder is shown, against one alone on white; and captions of each in a language.
-WEIGHTS = {"white": 1.0, "coloured": 0.35, "pairs": 0.5, "counts": 0.4, "colours": 0.4, "plain": 1.0}
+WEIGHTS = {"white": 1.0, "coloured": 0.35, "pairs": 0.35, "counts": 0.25, "colours": 0.3, "plain": 0.6}
 CAPTIONS = {"white": 3, "coloured": 2, "pairs": 2, "counts": 2, "colours": 2, "plain": 3}
 PAIRS, COUNT_STYLES, COLOURS_EACH, PLAIN_EACH = 2_600, 2, 3, 40
 STYLED, GROUND_ON_WHITE, SCENE_ON_WHITE = 0.75, 0.1, 0.7  # how often captions name the style, and a white ground; scenes that stand on white
