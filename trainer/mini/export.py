@@ -18,7 +18,7 @@ from trainer.dataset.files import replacing, sha256_of
 from trainer.dataset.records import Record, write_records
 from trainer.mini import heldout
 from trainer.mini.captions import LANGS, RELATIONS, Facts, caption, names_of
-from trainer.mini.noise import unknown
+from trainer.mini.noise import SHARE, unknown
 from trainer.mini.packages import STYLES
 from trainer.mini.pictures import COLOURS, GROUNDS, on_ground
 from trainer.mini.scenes import hue_of, recoloured, scene
@@ -29,7 +29,6 @@ WEIGHTS = {"white": 1.0, "coloured": 0.35, "pairs": 0.35, "counts": 0.25, "colou
 CAPTIONS = {"white": 3, "coloured": 2, "pairs": 2, "counts": 2, "colours": 2, "plain": 3}
 PAIRS, COUNT_STYLES, COLOURS_EACH, PLAIN_EACH = 2_600, 2, 3, 40
 STYLED, GROUND_ON_WHITE, SCENE_ON_WHITE = 0.75, 0.1, 0.7  # how often captions name the style, and a white ground; scenes that stand on white
-NOISE = 0.3  # captions with made-up words in them: the denoiser, too, is to read past what it was never taught
 ADDRESSES = {"CC-BY-4.0": "https://creativecommons.org/licenses/by/4.0/", "Apache-2.0": "https://www.apache.org/licenses/LICENSE-2.0",
              "MIT": "https://opensource.org/license/mit"}
 #: Each thing is here many times on purpose, in four sets that draw alike.
@@ -182,7 +181,7 @@ def _record(one: Shown, folder: Path) -> Record:
     if not path.is_file() or path.read_bytes() != buffer.getvalue():
         path.write_bytes(buffer.getvalue())
     rng = random.Random(f"3 {name}")
-    texts = {lang: tuple(_caption(one.facts, lang, rng, noise=bool(one.things) and rng.random() < NOISE) for _ in range(CAPTIONS[folder.name])) for lang in LANGS}
+    texts = {lang: tuple(_caption(one.facts, lang, rng, noise=bool(one.things) and rng.random() < SHARE) for _ in range(CAPTIONS[folder.name])) for lang in LANGS}
     what = "" if folder.name in ("white", "coloured") else f", {folder.name}"
     if not one.things:
         return Record(file_name=name, text=texts["en"], text_ja=texts["ja"], license="Apache-2.0", license_url=ADDRESSES["Apache-2.0"], creator="CommonArt Desktop",

@@ -16,6 +16,7 @@ from trainer.mini.things import things
 NEUTRAL = {"en": ("picture", "icon", "drawing", "image", "draw", "want", "the", "one"),
            "ja": ("の絵", "のイラスト", "のアイコン", "の画像", "描いて", "です", "ください", "が欲しい")}
 REPLACED, PARTICLE = 0.3, 0.5
+SHARE = 0.3  # of captions that have made-up words in them, in the caption encoder's training and in the denoiser's
 _HIRAGANA = tuple(chr(c) for c in range(0x3042, 0x3094) if chr(c) not in "ぁぃぅぇぉっゃゅょゎゐゑ")
 _KATAKANA = tuple(chr(c) for c in range(0x30A2, 0x30F3) if chr(c) not in "ァィゥェォッャュョヮヰヱ")
 _ATOMS = re.compile(r"\{\w+\}|[\u4e00-\u9fff]+|[\u30a0-\u30ff]+|.")

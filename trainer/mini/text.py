@@ -21,7 +21,7 @@ from trainer.mini import tokens
 from trainer.mini.captions import LANGS, RELATIONS, Facts, caption, names_of
 from trainer.mini.export import Icons
 from trainer.mini.looks import SIDE, Looks
-from trainer.mini.noise import unknown
+from trainer.mini.noise import SHARE, unknown
 from trainer.mini.packages import STYLES
 from trainer.mini.pictures import COLOURS, GROUNDS
 from trainer.mini.state import Run, restore, save
@@ -31,7 +31,6 @@ from trainer.mini.tokens import GRID, MARKS
 STEPS, BATCH, PEAK = 9_000, 128, 1.5e-3
 CHUNKS = 4  # a batch is read in so many parts of like length: padding would be half of the work otherwise
 READ = 16  # captions of a batch that learn to foretell their words: the vocabulary's product is a third of the work otherwise
-NOISE = 0.3  # captions with made-up words in them
 NAMELESS = 0.03  # captions whose only name is made up: a bare ground
 LOOK = 20.0  # weight of the share of the thumbnails' variance that is not foretold
 SIZE = dict(hidden_size=192, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=4)
@@ -138,7 +137,7 @@ def _batch(step: int, tokenizer, looks: Looks):
     """Step's captions by length: token numbers, facts with their things, and thumbnails."""
     rng = random.Random(2_000_000 + step)
     facts = [draw_facts(rng) for _ in range(BATCH)]
-    ids = tokenizer([caption(f, rng.choice(LANGS), rng, noise=rng.random() < NOISE) for f, _ in facts])["input_ids"]
+    ids = tokenizer([caption(f, rng.choice(LANGS), rng, noise=rng.random() < SHARE) for f, _ in facts])["input_ids"]
     wanted = [looks.of(f, which, rng) for f, which in facts]
     order = sorted(range(BATCH), key=lambda n: len(ids[n]))
     return tuple([part[n] for n in order] for part in (ids, facts, wanted))
