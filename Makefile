@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	rm -rf outputs/demo
 	$(BIN)/commonart generate --from resources/demo.csv --out outputs/demo --name '{prompt:40}-{seed}'
-	$(BIN)/python -m engine.output sheet outputs/demo/contact-sheet.png outputs/demo/*.png --columns 6
+	$(BIN)/python -m engine.output sheet outputs/demo/contact-sheet.png outputs/demo/*.png --columns 10
 
 test: lint unit
 
@@ -60,7 +60,7 @@ speed: $(STAMP)
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.cold
 
-# a larger bundled model (1,877 things, 128 px) from the present one, into outputs/mini: hours on two cores; stop and go on as you like
+# the bundled model again, from the present one, into outputs/mini: hours on two cores; stop and go on as you like
 mini: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mini]'
 	$(BIN)/python -m trainer.mini --work outputs/mini --out outputs/mini/commonart-mini

@@ -29,7 +29,7 @@ from trainer.mini.assemble import assemble, base, card, figures, vocabulary
 from trainer.mini.captions import COUNTED, LANGS, PAIRS, RELATIONS, TABLES, Facts, article, caption, names_of, plural, templates
 from trainer.mini.export import Icons
 from trainer.mini.looks import SIDE, Looks
-from trainer.mini.noise import disturbed
+from trainer.mini.noise import disturbed, nonsense, stand_ins
 from trainer.mini.packages import NAMES, STYLES, fetch
 from trainer.mini.pictures import COLOURS, GROUNDS, concepts, on_ground
 from trainer.mini.state import Run, restore, save
@@ -139,6 +139,22 @@ def test_made_up_words_leave_the_facts_where_they_are() -> None:
     assert len(told) > 550
     facts = Facts(names=(names_of(things()[0]),))
     assert caption(facts, "en", random.Random(1)) == caption(facts, "en", random.Random(1), noise=False)
+
+
+def test_letters_that_no_caption_shows_are_read_as_those_of_made_up_words(tmp_path: Path) -> None:
+    known = tokens.words()
+    instead = stand_ins(tokens.unseen(known))
+    assert {"民", "主", "q", "x", "ゃ"} <= set(instead) and not {"へ", "a", "、", "3", "時"} & set(instead) and not set(instead) & set(known)
+    rng = random.Random(3)
+    said = {c for lang in ("ja", "en") for _ in range(3_000) for c in nonsense(lang, rng)}
+    assert set(instead.values()) <= said
+    work = tmp_path / "work"
+    work.mkdir()
+    text.train(work, _icons(list(things()[:2])), steps=1, say=lambda *_, **__: None)
+    vectors = text.trained(work).get_input_embeddings().weight
+    number = tokens.make(work / "tokenizer").convert_tokens_to_ids
+    assert all(torch.equal(vectors[number(c)], vectors[number(by)]) for c, by in instead.items())
+    assert not torch.equal(vectors[number("へ")], vectors[number("ほ")])
 
 
 def test_the_vocabulary_knows_its_own_captions_and_nothing_else() -> None:

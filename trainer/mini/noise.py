@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 from trainer.mini.things import things
@@ -19,18 +20,26 @@ REPLACED, PARTICLE = 0.3, 0.5
 SHARE = 0.3  # of captions that have made-up words in them, in the caption encoder's training and in the denoiser's
 _HIRAGANA = tuple(chr(c) for c in range(0x3042, 0x3094) if chr(c) not in "ぁぃぅぇぉっゃゅょゎゐゑ")
 _KATAKANA = tuple(chr(c) for c in range(0x30A2, 0x30F3) if chr(c) not in "ァィゥェォッャュョヮヰヱ")
+_CONSONANTS = "bcdfghjklmnprstvwyz"
 _ATOMS = re.compile(r"\{\w+\}|[\u4e00-\u9fff]+|[\u30a0-\u30ff]+|.")
 
 
 def nonsense(lang: str, rng: random.Random) -> str:
     """A made-up word, "rusta" or へもくり; one of rare kanji teaches that what the tokenizer has only bytes for says nothing either."""
     if lang == "en":
-        return "".join(rng.choice("bcdfghjklmnprstvwyz") + rng.choice("aeiou") + rng.choice(("", "", "n", "r", "s", "t")) for _ in range(rng.choice((1, 2, 2, 3))))
+        return "".join(rng.choice(_CONSONANTS) + rng.choice("aeiou") + rng.choice(("", "", "n", "r", "s", "t")) for _ in range(rng.choice((1, 2, 2, 3))))
     kind = rng.random()
     if kind < 0.25:
         return "".join(chr(rng.randrange(0x4E00, 0x9FA0)) for _ in range(rng.choice((1, 1, 2))))
     letters = _HIRAGANA if kind < 0.85 else _KATAKANA
     return "".join(rng.choice(letters) for _ in range(rng.choice((1, 2, 2, 3, 4, 5))))
+
+
+def stand_ins(letters: Iterable[str]) -> dict[str, str]:
+    """Of ``letters`` those that no made-up word has -> one that made-up words have, spread evenly: kanji of names, q, x, small kana."""
+    said = {*_HIRAGANA, *_KATAKANA, *_CONSONANTS, *"aeiou"}
+    rest = sorted(set(letters) - said)
+    return {c: (_CONSONANTS if c.isascii() else _HIRAGANA)[n % (len(_CONSONANTS) if c.isascii() else len(_HIRAGANA))] for n, c in enumerate(rest)}
 
 
 @lru_cache(maxsize=1)

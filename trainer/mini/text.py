@@ -21,7 +21,7 @@ from trainer.mini import tokens
 from trainer.mini.captions import LANGS, RELATIONS, Facts, caption, names_of
 from trainer.mini.export import Icons
 from trainer.mini.looks import SIDE, Looks
-from trainer.mini.noise import SHARE, unknown
+from trainer.mini.noise import SHARE, stand_ins, unknown
 from trainer.mini.packages import STYLES
 from trainer.mini.pictures import COLOURS, GROUNDS
 from trainer.mini.state import Run, restore, save
@@ -186,15 +186,24 @@ def train(work: Path, icons: Icons, *, steps: int = STEPS, say=print):
 def trained(work: Path):
     """The language model as far as it has been trained.
 
+    Letters that training hardly ever showed by themselves (a kanji of which only whole names are made, q, x) have the vectors of letters of made-up words, which
+    it has learned to read past: their own are as random as at the beginning, and 民主主義 would draw a blot.
+
     Raises:
         SystemExit: it has not been.
     """
     file = Run(work / "text").file
     if not file.is_file():
         raise SystemExit(f"the caption encoder has not been trained: {file} is missing")
-    llm = build(tokens.make(work / "tokenizer"))
+    tokenizer = tokens.make(work / "tokenizer")
+    llm = build(tokenizer)
     with safe_open(file, "pt") as f:
         llm.load_state_dict({name: f.get_tensor(f"model.llm.{name}") for name in llm.state_dict()})
+    instead = stand_ins(tokens.unseen(tokens.words()))
+    to, by = (tokenizer.convert_tokens_to_ids(list(letters)) for letters in (instead, instead.values()))
+    with torch.no_grad():
+        vectors = llm.get_input_embeddings().weight
+        vectors[to] = vectors[by]
     return llm
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +61,28 @@ def words() -> list[str]:
     return sorted(found)
 
 
+def letters(known: Iterable[str]) -> list[str]:
+    """The characters that are tokens without being words."""
+    shown = {chr(c) for c in (*range(0x21, 0x7F), *range(0x3041, 0x3097), *range(0x30A1, 0x30FD))}
+    return sorted(({c for w in known for c in w} | shown | {SPACE, "、", "。"}) - set(known))
+
+
+def unseen(known: Iterable[str]) -> list[str]:
+    """Those of the letters that no caption of known words has by themselves.
+
+    Numbers have digits, and a Japanese name that begins like an English one (Tシャツ, 6時半) falls into its letters where no space is before it.
+    """
+    known = set(known)
+    seen = {c for w in known if w.startswith(SPACE) for c in w if not c.isascii()} | set("0123456789")
+    return [c for c in letters(known) if c.isalnum() and c not in seen]
+
+
 def vocabulary() -> list[tuple[str, float]]:
     """All tokens with their scores; the order is their numbers."""
     known = words()
-    single = sorted({c for w in known for c in w} | {chr(c) for c in (*range(0x21, 0x7F), *range(0x3041, 0x3097), *range(0x30A1, 0x30FD))} | {SPACE, "、", "。"})
     # of equal counts the longer words win, by a hair: a name before its parts
     return [*((t, 0.0) for t in SPECIAL), *((f"<0x{b:02X}>", BYTE) for b in range(256)),
-            *((c, CHARACTER) for c in single if c not in known), *((w, WORD + 0.01 * len(w)) for w in known), *((m, -100.0) for m in MARKS)]
+            *((c, CHARACTER) for c in letters(known)), *((w, WORD + 0.01 * len(w)) for w in known), *((m, -100.0) for m in MARKS)]
 
 
 def make(folder: Path) -> Any:
