@@ -67,7 +67,9 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 def overhead(folder: Path, rounds: int, pictures: int) -> dict[str, Any]:
     """The local worker and one engine on a node with all of this machine's cores, by turns."""
-    requests = [ImageRequest(prompt=f"りんご {n % 8}", seed=n, out=str(folder / "out"), steps=STEPS) for n in range(pictures)]
+    requests = [
+        ImageRequest(prompt=f"りんご {n % 8}", seed=n, out=str(folder / "out"), steps=STEPS) for n in range(pictures)
+    ]
     cores = os.cpu_count() or 1
     found: dict[str, list[dict[str, float]]] = {"local": [], "ray": []}
     with lab(cores, 1, OMP_NUM_THREADS=str(cores)) as cluster:
@@ -76,8 +78,14 @@ def overhead(folder: Path, rounds: int, pictures: int) -> dict[str, Any]:
                 found[name].append(_run(folder, ["--ray", cluster.address] if name == "ray" else [], requests))
     speeds = {k: [r["per_second"] for r in v] for k, v in found.items()}
     ratios = [a / b for a, b in zip(speeds["local"], speeds["ray"], strict=True)]
-    return {"pictures": pictures, "local_per_second": _spread(speeds["local"]), "ray_per_second": _spread(speeds["ray"]),
-            "overhead": {k: v - 1 for k, v in _spread(ratios).items()}, "goal": 0.05, "rounds": found}
+    return {
+        "pictures": pictures,
+        "local_per_second": _spread(speeds["local"]),
+        "ray_per_second": _spread(speeds["ray"]),
+        "overhead": {k: v - 1 for k, v in _spread(ratios).items()},
+        "goal": 0.05,
+        "rounds": found,
+    }
 
 
 def scaling(folder: Path, rounds: int, pictures: int) -> dict[str, Any]:
@@ -87,42 +95,103 @@ def scaling(folder: Path, rounds: int, pictures: int) -> dict[str, Any]:
     with lab(4, 1, COMMONART_FAKE_STEP=str(PICTURE_SECONDS / STEPS), OMP_NUM_THREADS="1") as cluster:
         for _ in range(rounds):
             for engines, speeds in found.items():
-                requests = [ImageRequest(prompt="a", seed=n, out=str(folder / "out"), steps=STEPS, model=str(model), width=512, height=512)
-                            for n in range(pictures * engines)]
-                one = _run(folder, ["--ray", cluster.address, f"--cpus-per-worker={4 // engines}", "--backend", "fake", "--batch-size", "1"], requests)
+                requests = [
+                    ImageRequest(
+                        prompt="a",
+                        seed=n,
+                        out=str(folder / "out"),
+                        steps=STEPS,
+                        model=str(model),
+                        width=512,
+                        height=512,
+                    )
+                    for n in range(pictures * engines)
+                ]
+                one = _run(
+                    folder,
+                    [
+                        "--ray",
+                        cluster.address,
+                        f"--cpus-per-worker={4 // engines}",
+                        "--backend",
+                        "fake",
+                        "--batch-size",
+                        "1",
+                    ],
+                    requests,
+                )
                 assert one["engines"] == engines, one
                 speeds.append(one["per_second"])
     linear = statistics.median(found[1])
-    return {"seconds_a_picture": PICTURE_SECONDS, "pictures_an_engine": pictures, "per_second": {k: _spread(v) for k, v in found.items()},
-            "of_linear": {k: statistics.median(v) / (k * linear) for k, v in found.items()},
-            "of_ideal": {k: statistics.median(v) * PICTURE_SECONDS / k for k, v in found.items()}, "goal": 0.95}
+    return {
+        "seconds_a_picture": PICTURE_SECONDS,
+        "pictures_an_engine": pictures,
+        "per_second": {k: _spread(v) for k, v in found.items()},
+        "of_linear": {k: statistics.median(v) / (k * linear) for k, v in found.items()},
+        "of_ideal": {k: statistics.median(v) * PICTURE_SECONDS / k for k, v in found.items()},
+        "goal": 0.95,
+    }
 
 
 def driver(folder: Path, rounds: int, pictures: int) -> dict[str, Any]:
     """Pictures that came back coded, to files and rows, with every writer the driver has."""
     noise = np.random.default_rng(0)
-    smooth = np.clip(np.add.outer(np.arange(512), np.arange(512))[..., None] / 4 + noise.normal(0, 6, (512, 512, 3)), 0, 255).astype(np.uint8)
+    smooth = np.clip(
+        np.add.outer(np.arange(512), np.arange(512))[..., None] / 4 + noise.normal(0, 6, (512, 512, 3)), 0, 255
+    ).astype(np.uint8)
     coded, sha = code(smooth, "png"), pixel_sha256(smooth)
     facts = {"backend": "fake", "device": "cpu", "dtype": "fp32", "libraries": {}}
     found: dict[str, list[float]] = {}
     for _ in range(rounds):
         for name, policy in (("signed", Policy()), ("unsigned", Policy(sign=False))):
             ledger = Ledger(folder / f"{time.monotonic_ns()}.db")
-            ledger.add_job("bench", [ImageRequest(prompt="りんご", seed=n, out=str(folder / "files"), width=512, height=512) for n in range(pictures)])
+            ledger.add_job(
+                "bench",
+                [
+                    ImageRequest(prompt="りんご", seed=n, out=str(folder / "files"), width=512, height=512)
+                    for n in range(pictures)
+                ],
+            )
             rows = ledger.claim("bench", lambda waiting: waiting, look=pictures)
             seal = Seal(policy, lambda e: print(e))
             finisher = Finisher(ledger, "bench", lambda _: None, Clock(), seal, threading.Event(), True)
-            seal.pack(smooth, "png", {"commonart": 1, "request": vars(rows[0].request) | {"draw": []}, "hashes": {"denoiser": "0" * 64}, "app": "x"})
+            seal.pack(
+                smooth,
+                "png",
+                {
+                    "commonart": 1,
+                    "request": vars(rows[0].request) | {"draw": []},
+                    "hashes": {"denoiser": "0" * 64},
+                    "app": "x",
+                },
+            )
             began = time.perf_counter()
             for row in rows:
-                finisher.take(Made(row=row, request=row.request, coded=coded, sha256=sha, model="m", hashes={"denoiser": "0" * 64}, loras=[],
-                                   backend=facts, batch=(1, 0), unknown_words=[], cut=False))
+                finisher.take(
+                    Made(
+                        row=row,
+                        request=row.request,
+                        coded=coded,
+                        sha256=sha,
+                        model="m",
+                        hashes={"denoiser": "0" * 64},
+                        loras=[],
+                        backend=facts,
+                        batch=(1, 0),
+                        unknown_words=[],
+                        cut=False,
+                    )
+                )
             finisher.drain()
             found.setdefault(name, []).append(pictures / (time.perf_counter() - began))
             finisher.close()
             assert ledger.counts()["done"] == pictures
             ledger.close()
-    return {"file_bytes": len(coded), "pictures": pictures, "files_per_second": {k: _spread(v) for k, v in found.items()}}
+    return {
+        "file_bytes": len(coded),
+        "pictures": pictures,
+        "files_per_second": {k: _spread(v) for k, v in found.items()},
+    }
 
 
 PARTS = {"overhead": (overhead, 64), "scaling": (scaling, 25), "driver": (driver, 128)}
@@ -131,23 +200,36 @@ PARTS = {"overhead": (overhead, 64), "scaling": (scaling, 25), "driver": (driver
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--pictures", type=int, help="in a run (of overhead and driver), or for each engine (of scaling)")
+    parser.add_argument(
+        "--pictures", type=int, help="in a run (of overhead and driver), or for each engine (of scaling)"
+    )
     parser.add_argument("--only", choices=tuple(PARTS))
     parser.add_argument("--json", action="store_true", help="everything on standard output")
     args = parser.parse_args()
     import ray
 
-    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "system": platform.platform(),
-               "python": platform.python_version(), "ray": ray.__version__}
+    machine = {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "ray": ray.__version__,
+    }
     for name, (measure, pictures) in PARTS.items():
         if args.only not in (None, name):
             continue
         with tempfile.TemporaryDirectory(prefix="commonart-cluster-") as folder:
             os.environ["COMMONART_HOME"] = str(Path(folder) / "home")
             load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # Windows tells none
-            found = {"benchmark": f"cluster {name}", "machine": machine | {"load_before": load}, **measure(Path(folder), args.rounds, args.pictures or pictures)}
+            found = {
+                "benchmark": f"cluster {name}",
+                "machine": machine | {"load_before": load},
+                **measure(Path(folder), args.rounds, args.pictures or pictures),
+            }
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"cluster-{name}.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (RESULTS / f"cluster-{name}.json").write_text(
+            json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
         shown = found if args.json else {k: v for k, v in found.items() if k not in ("rounds", "machine")}
         print(json.dumps(shown, indent=1, ensure_ascii=False), flush=True)
 

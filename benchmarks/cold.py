@@ -40,12 +40,21 @@ from transformers import AutoModel, AutoTokenizer
 
 def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
     """(wall, processor) seconds of a process with its children. Raises CalledProcessError."""
+
     def used() -> float:
         times = psutil.Process().cpu_times()
         return float(times.children_user + times.children_system)
 
     before, began = used(), time.perf_counter()
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, cwd=ROOT)
+    subprocess.run(
+        command,
+        check=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        cwd=ROOT,
+    )
     return time.perf_counter() - began, used() - before
 
 
@@ -60,12 +69,24 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="cold-") as name:
         environment = os.environ | {"COMMONART_HOME": str(Path(name) / "home"), "PYTHONUTF8": "1"}
         ways: dict[str, Any] = {
-            "first picture": lambda n: [sys.executable, "-m", "commonart_desktop", "generate", f"すし {n}", "--out", name, "--quiet"],
+            "first picture": lambda n: [
+                sys.executable,
+                "-m",
+                "commonart_desktop",
+                "generate",
+                f"すし {n}",
+                "--out",
+                name,
+                "--quiet",
+            ],
             "torch and weights": lambda _: [sys.executable, "-c", READ],
-            "diffusers' imports": lambda _: [sys.executable, "-c", LIBRARIES]}
+            "diffusers' imports": lambda _: [sys.executable, "-c", LIBRARIES],
+        }
         wall: dict[str, list[float]] = {way: [] for way in ways}
         cpu: dict[str, list[float]] = {way: [] for way in ways}
-        for n in range(-1, args.rounds):  # the first warms the disk cache, and the hashes of the files are known from then on
+        for n in range(
+            -1, args.rounds
+        ):  # the first warms the disk cache, and the hashes of the files are known from then on
             for way in list(ways) if n % 2 else list(ways)[::-1]:
                 seconds, used = timed(ways[way](n), environment)
                 if n >= 0:
@@ -73,13 +94,23 @@ def main() -> int:
                     cpu[way].append(used)
     ratio = spread([a / b for a, b in zip(wall["first picture"], wall["torch and weights"], strict=True)])
     busy = spread([a / b for a, b in zip(cpu["first picture"], cpu["torch and weights"], strict=True)])
-    result = {"wall_seconds": {k: spread(v) for k, v in wall.items()}, "processor_seconds": {k: spread(v) for k, v in cpu.items()},
-              "ratio": ratio, "ratio_of_processor_time": busy, "goal": GOAL}
+    result = {
+        "wall_seconds": {k: spread(v) for k, v in wall.items()},
+        "processor_seconds": {k: spread(v) for k, v in cpu.items()},
+        "ratio": ratio,
+        "ratio_of_processor_time": busy,
+        "goal": GOAL,
+    }
     for way in ways:
-        print(f"{way:<20}{spread(wall[way])['median']:>8.2f} s ({min(wall[way]):.2f} to {max(wall[way]):.2f}){spread(cpu[way])['median']:>8.2f} s of processor",
-              file=sys.stderr)
-    print(f"first picture / torch and weights: {ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f}), of processor time {busy['median']:.2f}; "
-          f"goal {GOAL}; {'reliable' if ratio['reliable'] else 'not reliable: the rounds lie too far apart'}; {save('cold', result)}", file=sys.stderr)
+        print(
+            f"{way:<20}{spread(wall[way])['median']:>8.2f} s ({min(wall[way]):.2f} to {max(wall[way]):.2f}){spread(cpu[way])['median']:>8.2f} s of processor",
+            file=sys.stderr,
+        )
+    print(
+        f"first picture / torch and weights: {ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f}), of processor time {busy['median']:.2f}; "
+        f"goal {GOAL}; {'reliable' if ratio['reliable'] else 'not reliable: the rounds lie too far apart'}; {save('cold', result)}",
+        file=sys.stderr,
+    )
     if args.json:
         print(json.dumps(result, indent=1))
     return 0

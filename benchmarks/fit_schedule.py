@@ -50,7 +50,7 @@ class Trial:
 
     def _draw(self, steps: int, timesteps: Timesteps) -> np.ndarray[Any, Any]:
         def share(_: int, some: Sequence[Any]) -> Any:
-            (requests, predict), = some
+            ((requests, predict),) = some
             seeds = [r.seed for r in requests]
             noise = self._backend.noise(seeds, requests[0].width, requests[0].height)
             return denoise(predict, self._backend.sampler(self._sampler, steps, seeds, timesteps), noise)
@@ -72,11 +72,23 @@ def starts(steps: int, top: int, neighbour: Timesteps) -> list[Timesteps]:
     """Where to begin, each with ``top`` first."""
     found = [tuple(round(top * (1 - n / steps) ** power) for n in range(steps)) for power in POWERS]
     if neighbour:
-        found.append(tuple(round(float(t)) for t in np.interp(np.arange(steps) / steps, np.arange(len(neighbour) + 1) / len(neighbour), [*neighbour, 0])))
+        found.append(
+            tuple(
+                round(float(t))
+                for t in np.interp(
+                    np.arange(steps) / steps, np.arange(len(neighbour) + 1) / len(neighbour), [*neighbour, 0]
+                )
+            )
+        )
     return [t for t in dict.fromkeys(found) if falling(t)]
 
 
-def fit(value: Callable[[Timesteps], float], timesteps: Timesteps, moves: Sequence[int], kept: Callable[[Timesteps, int, float], None]) -> tuple[Timesteps, float]:
+def fit(
+    value: Callable[[Timesteps], float],
+    timesteps: Timesteps,
+    moves: Sequence[int],
+    kept: Callable[[Timesteps, int, float], None],
+) -> tuple[Timesteps, float]:
     """Coordinate descent: each timestep but the first by each of ``moves`` in turn while ``value`` rises. ``kept`` is told after every pass."""
     best = value(timesteps)
     for move in moves:
@@ -85,7 +97,7 @@ def fit(value: Callable[[Timesteps], float], timesteps: Timesteps, moves: Sequen
             moved = False
             for place in range(1, len(timesteps)):
                 for by in (move, -move):
-                    tried = (*timesteps[:place], timesteps[place] + by, *timesteps[place + 1:])
+                    tried = (*timesteps[:place], timesteps[place] + by, *timesteps[place + 1 :])
                     if falling(tried) and (found := value(tried)) > best + 1e-3:
                         timesteps, best, moved = tried, found, True
                         break
@@ -106,13 +118,24 @@ def main() -> int:
     parser.add_argument("--text-encoder")
     parser.add_argument("--vae")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--steps", type=int, action="append", required=True, help="how many; may be given several times")
+    parser.add_argument(
+        "--steps", type=int, action="append", required=True, help="how many; may be given several times"
+    )
     parser.add_argument("--sampler", choices=TAKES, default="dpm++2m")
     parser.add_argument("--guidance", type=float, default=4.5)
     parser.add_argument("--size", type=int, help="pixels; the model's own if not given")
-    parser.add_argument("--prompts", type=Path, help="a text file, one prompt a line; without one, names of things in Japanese and English")
+    parser.add_argument(
+        "--prompts",
+        type=Path,
+        help="a text file, one prompt a line; without one, names of things in Japanese and English",
+    )
     parser.add_argument("--pictures", type=int, default=12, help="to fit on; as many others tell what is won")
-    parser.add_argument("--moves", type=int, action="append", help="by how much a timestep is tried to be moved; may be given several times")
+    parser.add_argument(
+        "--moves",
+        type=int,
+        action="append",
+        help="by how much a timestep is tried to be moved; may be given several times",
+    )
     parser.add_argument("--out", type=Path)
     parser.add_argument("--again", action="store_true")
     args = parser.parse_args()
@@ -122,19 +145,66 @@ def main() -> int:
     if args.prompts:
         prompts = [line.strip() for line in args.prompts.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     else:
-        prompts = ["りんご", "a red car", "猫", "a tree, flat style", "青い背景の寿司", "house", "花、水彩", "a dog on a yellow background", "山", "fish", "自転車", "coffee",
-                   "月", "a bird", "傘", "strawberry", "電車", "a clock", "ケーキ", "guitar", "船", "a mushroom", "帽子", "star"]
-    requests = [pipeline.settle(ImageRequest(prompt=prompts[n % len(prompts)], seed=50_000 + n, guidance=args.guidance, width=args.size, height=args.size), folder)
-                for n in range(2 * args.pictures)]
+        prompts = [
+            "りんご",
+            "a red car",
+            "猫",
+            "a tree, flat style",
+            "青い背景の寿司",
+            "house",
+            "花、水彩",
+            "a dog on a yellow background",
+            "山",
+            "fish",
+            "自転車",
+            "coffee",
+            "月",
+            "a bird",
+            "傘",
+            "strawberry",
+            "電車",
+            "a clock",
+            "ケーキ",
+            "guitar",
+            "船",
+            "a mushroom",
+            "帽子",
+            "star",
+        ]
+    requests = [
+        pipeline.settle(
+            ImageRequest(
+                prompt=prompts[n % len(prompts)],
+                seed=50_000 + n,
+                guidance=args.guidance,
+                width=args.size,
+                height=args.size,
+            ),
+            folder,
+        )
+        for n in range(2 * args.pictures)
+    ]
     name = f"{folder.name}-{args.sampler}".replace("+", "p")
     out = args.out or home() / "schedules" / f"{name}.json"
-    head = {"format": 1, "noise": {k: getattr(schedule, k) for k in NOISE}, "sampler": args.sampler,
-            "fitted_on": {"model": folder.name, "denoiser": backend.hashes["denoiser"], "side": requests[0].width, "guidance": args.guidance,
-                          "pictures": args.pictures, "reference_steps": REFERENCE}}
+    head = {
+        "format": 1,
+        "noise": {k: getattr(schedule, k) for k in NOISE},
+        "sampler": args.sampler,
+        "fitted_on": {
+            "model": folder.name,
+            "denoiser": backend.hashes["denoiser"],
+            "side": requests[0].width,
+            "guidance": args.guidance,
+            "pictures": args.pictures,
+            "reference_steps": REFERENCE,
+        },
+    }
     data: dict[str, Any] = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
     if any(data.get(k) != v for k, v in head.items()):
         data = head | {"steps": {}}
-    trial, others = (Trial(backend, some, args.sampler) for some in (requests[:args.pictures], requests[args.pictures:]))
+    trial, others = (
+        Trial(backend, some, args.sampler) for some in (requests[: args.pictures], requests[args.pictures :])
+    )
     top = int(schedule.timesteps(args.steps[0])[0])
     for steps in sorted(set(args.steps), reverse=True):
         if str(steps) in data["steps"] and not args.again:
@@ -149,7 +219,8 @@ def main() -> int:
         def kept(timesteps: Timesteps, move: int, best: float) -> None:
             data["unfinished"] = {"steps": steps, "move": move, "timesteps": list(timesteps)}  # noqa: B023
             _save(out, data)
-            print(f"{steps} steps: by {move}, {tried} tries, {best:.2f} dB, {time.monotonic() - began:.0f} s", file=sys.stderr)  # noqa: B023
+            took = time.monotonic() - began  # noqa: B023
+            print(f"{steps} steps: by {move}, {tried} tries, {best:.2f} dB, {took:.0f} s", file=sys.stderr)  # noqa: B023
 
         going = data.get("unfinished", {})
         moves: Sequence[int] = sorted(args.moves or MOVES, reverse=True)
@@ -160,7 +231,11 @@ def main() -> int:
             neighbour = tuple(data["steps"][str(others_done[0][1])]["timesteps"]) if others_done else ()
             begin = max(starts(steps, top, neighbour), key=value)
         found, _ = fit(value, begin, moves, kept)
-        data["steps"][str(steps)] = {"timesteps": list(found), "db": round(others.decibels(steps, found), 2), "usual_db": round(others.decibels(steps), 2)}
+        data["steps"][str(steps)] = {
+            "timesteps": list(found),
+            "db": round(others.decibels(steps, found), 2),
+            "usual_db": round(others.decibels(steps), 2),
+        }
         data.pop("unfinished", None)
         data["steps"] = dict(sorted(data["steps"].items(), key=lambda pair: int(pair[0])))
         _save(out, data)

@@ -27,7 +27,13 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 #: milliseconds of processor time of the window's thread, MiB for memory, at 50,000 rows
-LIMITS = {"scroll, a page": 16.0, "scroll, a wheel notch": 16.0, "open": 300.0, "memory, whole program": 200.0, "idle, % of a core": 0.5}
+LIMITS = {
+    "scroll, a page": 16.0,
+    "scroll, a wheel notch": 16.0,
+    "open": 300.0,
+    "memory, whole program": 200.0,
+    "idle, % of a core": 0.5,
+}
 WORST = 50.0  # milliseconds: no single call in the window's thread may take as long
 PAGES = 200
 
@@ -51,7 +57,9 @@ def _small(folder: Path, n: int) -> Path:
     painter.fillRect(image.rect(), QBrush(shade))
     for _ in range(120):
         painter.setBrush(QColor.fromHsv(chance.randrange(360), chance.randrange(256), chance.randrange(256)))
-        painter.drawEllipse(QPointF(chance.randrange(256), chance.randrange(256)), chance.randrange(2, 40), chance.randrange(2, 40))
+        painter.drawEllipse(
+            QPointF(chance.randrange(256), chance.randrange(256)), chance.randrange(2, 40), chance.randrange(2, 40)
+        )
     painter.end()
     path = folder / f"small{n}"
     image.save(str(path), "JPEG", 85)
@@ -67,7 +75,13 @@ def _fill(home: Path, out: Path, rows: int) -> None:
     smalls = [_small(out.parent, n) for n in range(40)]
     index = Index(home / "gallery.db")
     batch = []
-    recipe = json.dumps({"commonart": 1, "request": {"prompt": "", "template": "x" * 200, "negative": "ぼやけ" * 20, "steps": 20}, "hashes": {"a": "f" * 64}})
+    recipe = json.dumps(
+        {
+            "commonart": 1,
+            "request": {"prompt": "", "template": "x" * 200, "negative": "ぼやけ" * 20, "steps": 20},
+            "hashes": {"a": "f" * 64},
+        }
+    )
     for n in range(rows):
         prompt = f"青い背景のりんご {n}, watercolour, {'すし' if n % 10 == 0 else 'festival'} in a quiet street"
         name = f"{n:06}.png"
@@ -78,7 +92,9 @@ def _fill(home: Path, out: Path, rows: int) -> None:
             os.link(smalls[n % len(smalls)], kept)
         except OSError:
             shutil.copyfile(smalls[n % len(smalls)], kept)
-        batch.append((str(out / name), str(out), name, stamp, 1000, prompt, plain(prompt + f" seed:{n} steps:20"), recipe))
+        batch.append(
+            (str(out / name), str(out), name, stamp, 1000, prompt, plain(prompt + f" seed:{n} steps:20"), recipe)
+        )
         if len(batch) == 5000:
             index.put(batch)
             batch.clear()
@@ -104,7 +120,9 @@ class Clock:
         do()
         return (time.thread_time() - cpu) * 1000, (time.perf_counter() - wall) * 1000
 
-    def until(self, done: Callable[[], bool], name: str, begin: Callable[[], object] = lambda: None) -> tuple[float, float]:
+    def until(
+        self, done: Callable[[], bool], name: str, begin: Callable[[], object] = lambda: None
+    ) -> tuple[float, float]:
         """Begin something and run the window until it is so."""
         started = time.perf_counter()
         total = [self.call(begin)]
@@ -141,8 +159,14 @@ def _page(folder: Path, rows: int, clock: Clock, app: QApplication) -> Iterator[
     _fill(home, out, rows)
     ledger, settings = Ledger(home / "queue.db"), SettingsStore()
     settings.put(out=str(out))
-    context = Context(ledger, Engine(ledger, settings, backend="fake"), settings, Notices(),
-                      QSettings(str(folder / "window.ini"), QSettings.Format.IniFormat), lambda _: None)
+    context = Context(
+        ledger,
+        Engine(ledger, settings, backend="fake"),
+        settings,
+        Notices(),
+        QSettings(str(folder / "window.ini"), QSettings.Format.IniFormat),
+        lambda _: None,
+    )
     gallery_folders.GalleryFolders.look_through = lambda self: None  # type: ignore[method-assign]  # the made-up files are not there
     pages: list[gallery_page.GalleryPage] = []
 
@@ -168,7 +192,11 @@ def _complete(page: object) -> bool:
     view = page.view
     first, last = view._range(view.viewport().rect())
     shown = [page.model.picture(r) for r in range(first, last + 1)]
-    return bool(shown) and all(p is not None and page.thumbnails.peek(p) is not None for p in shown) and not page.thumbnails._made
+    return (
+        bool(shown)
+        and all(p is not None and page.thumbnails.peek(p) is not None for p in shown)
+        and not page.thumbnails._made
+    )
 
 
 def measure(folder: Path, rows: int) -> tuple[Clock, dict[str, float]]:
@@ -207,9 +235,14 @@ def measure(folder: Path, rows: int) -> tuple[Clock, dict[str, float]]:
         view.setFocus()
         view.select_rows([0])
         clock.until(chosen, "arrow key")
-        clock.many("arrow key", [clock.until(chosen, "arrow key", lambda: QTest.keyClick(view, Qt.Key.Key_Right)) for _ in range(60)])
+        clock.many(
+            "arrow key",
+            [clock.until(chosen, "arrow key", lambda: QTest.keyClick(view, Qt.Key.Key_Right)) for _ in range(60)],
+        )
         clock.once(chosen, "select all", view.selectAll)
-        clock.once(lambda: page.library.idle and page.model.picture(0).rating == 3, "rate all", lambda: page.deeds.rate(3))
+        clock.once(
+            lambda: page.library.idle and page.model.picture(0).rating == 3, "rate all", lambda: page.deeds.rate(3)
+        )
         view.select_rows([0])
         clock.until(chosen, "settle")
         new = []
@@ -218,14 +251,33 @@ def measure(folder: Path, rows: int) -> tuple[Clock, dict[str, float]]:
             image = QImage(512, 512, QImage.Format.Format_RGB32)
             image.fill(QColor.fromHsv(n * 40, 120, 200))
             image.save(str(folder / "out" / "new" / f"{n}.png"))
-            new.append(clock.until(lambda n=n: page.model.rowCount() == rows + n + 1 and _complete(page), "new picture",
-                                   lambda n=n: page.library.add_file(str(folder / "out" / "new" / f"{n}.png"))))
+            new.append(
+                clock.until(
+                    lambda n=n: page.model.rowCount() == rows + n + 1 and _complete(page),
+                    "new picture",
+                    lambda n=n: page.library.add_file(str(folder / "out" / "new" / f"{n}.png")),
+                )
+            )
         clock.many("new picture", new)
-        clock.once(lambda: page.viewer.views[0].broken or page.viewer.views[0].loaded, "view large", lambda: (view.select_rows([1]), page.open_viewer()))
+        clock.once(
+            lambda: page.viewer.views[0].broken or page.viewer.views[0].loaded,
+            "view large",
+            lambda: (view.select_rows([1]), page.open_viewer()),
+        )
         QTest.keyClick(page.viewer, Qt.Key.Key_Escape)
-        clock.once(lambda: page.model.rowCount() == rows // 10 and _complete(page), "search", lambda: page.filters.search.setText("りんご すし"))
-        clock.once(lambda: page.model.rowCount() == rows + 5 and _complete(page), "search off", page.filters.search.clear)
-        clock.once(lambda: page.model.query.sort == "name" and _complete(page) and page.library.idle, "sort", lambda: page.filters.set_sort("name"))
+        clock.once(
+            lambda: page.model.rowCount() == rows // 10 and _complete(page),
+            "search",
+            lambda: page.filters.search.setText("りんご すし"),
+        )
+        clock.once(
+            lambda: page.model.rowCount() == rows + 5 and _complete(page), "search off", page.filters.search.clear
+        )
+        clock.once(
+            lambda: page.model.query.sort == "name" and _complete(page) and page.library.idle,
+            "sort",
+            lambda: page.filters.set_sort("name"),
+        )
         clock.until(settled, "settle")
         clock.until(lambda: not page.thumbnails._running and not page.thumbnails._pool.activeThreadCount(), "settle")
         loop = QEventLoop()
@@ -250,9 +302,24 @@ def main() -> int:
     slow = [n for n, limit in LIMITS.items() if (clock.figures[n][0] if n in clock.figures else other[n]) > limit]
     slow += [f"{n}, worst" for n, (cpu, _) in clock.worst.items() if cpu > WORST and n != "open"]
     if args.json:
-        print(json.dumps({"times_ms": {n: {"cpu": round(v[0], 2), "wall": round(v[1], 2), "worst cpu": round(clock.worst[n][0], 2),
-                                           "worst wall": round(clock.worst[n][1], 2)} for n, v in clock.figures.items() if n in clock.worst},
-                          **{n: round(v, 2) for n, v in other.items()}, "too_slow": slow}))
+        print(
+            json.dumps(
+                {
+                    "times_ms": {
+                        n: {
+                            "cpu": round(v[0], 2),
+                            "wall": round(v[1], 2),
+                            "worst cpu": round(clock.worst[n][0], 2),
+                            "worst wall": round(clock.worst[n][1], 2),
+                        }
+                        for n, v in clock.figures.items()
+                        if n in clock.worst
+                    },
+                    **{n: round(v, 2) for n, v in other.items()},
+                    "too_slow": slow,
+                }
+            )
+        )
     else:
         print(f"{'milliseconds':34} {'processor':>10} {'passed':>10} {'worst proc.':>12} {'worst passed':>12}")
         for name, (cpu, wall) in clock.figures.items():

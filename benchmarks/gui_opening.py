@@ -109,8 +109,14 @@ RUNS: dict[str, list[list[str]]] = {
 def _run(steps: list[str], environment: dict[str, str]) -> dict[str, list[float]]:
     """Longest turns (wall ms, processor ms) by deed."""
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([sys.executable, "-c", CHILD, json.dumps(steps), str(QUIET_S), str(WATCHED_S)], cwd=ROOT,
-                              env=environment | {"COMMONART_HOME": folder, "COMMONART_LANG": ""}, stdout=subprocess.PIPE, encoding="utf-8", check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", CHILD, json.dumps(steps), str(QUIET_S), str(WATCHED_S)],
+            cwd=ROOT,
+            env=environment | {"COMMONART_HOME": folder, "COMMONART_LANG": ""},
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            check=True,
+        )
     found: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])["times"]
     return found
 
@@ -126,7 +132,11 @@ def measure(rounds: int, environment: dict[str, str]) -> dict[str, dict[str, lis
                     seen.setdefault((first if name == "find" else name, column), []).append(pair)
     table: dict[str, dict[str, list[float]]] = {}
     for (name, column), pairs in seen.items():
-        table.setdefault(name, {})[column] = [statistics.median(p[0] for p in pairs), statistics.median(p[1] for p in pairs), max(p[1] for p in pairs)]
+        table.setdefault(name, {})[column] = [
+            statistics.median(p[0] for p in pairs),
+            statistics.median(p[1] for p in pairs),
+            max(p[1] for p in pairs),
+        ]
     return table
 
 
@@ -140,20 +150,39 @@ def main() -> int:
     environment = dict(os.environ)
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a program that was started before has its bytecode
     environment.setdefault("LANG", "ja_JP.UTF-8")
-    if args.platform or not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform in ("win32", "darwin")):
+    if args.platform or not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform in ("win32", "darwin")
+    ):
         environment["QT_QPA_PLATFORM"] = args.platform or "offscreen"
     _run(["start"], environment)  # warms up
     table = measure(args.rounds, environment)
-    slow = sorted(f"{name} {column}" for name, columns in table.items() for column, times in columns.items() if times[1] > GOAL_MS)
+    slow = sorted(
+        f"{name} {column}" for name, columns in table.items() for column, times in columns.items() if times[1] > GOAL_MS
+    )
     if args.json:
         load: Any = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-        print(json.dumps({"goal_ms": GOAL_MS, "rounds": args.rounds, "load": load, "longest_turn_ms": table, "missed": slow}, ensure_ascii=False))
+        print(
+            json.dumps(
+                {"goal_ms": GOAL_MS, "rounds": args.rounds, "load": load, "longest_turn_ms": table, "missed": slow},
+                ensure_ascii=False,
+            )
+        )
         return 1 if slow else 0
-    print(f"{'longest turn of the event loop, ms':36}" + "".join(f"{column + ': wall':>16}{'processor':>11}{'worst':>8}" for column in RUNS))
+    print(
+        f"{'longest turn of the event loop, ms':36}"
+        + "".join(f"{column + ': wall':>16}{'processor':>11}{'worst':>8}" for column in RUNS)
+    )
     for name, columns in table.items():
-        cells = ["".join(f"{value:>{width}.1f}" for value, width in zip(columns[c], (16, 11, 8))) if c in columns else " " * 35 for c in RUNS]
+        cells = [
+            "".join(f"{value:>{width}.1f}" for value, width in zip(columns[c], (16, 11, 8)))
+            if c in columns
+            else " " * 35
+            for c in RUNS
+        ]
         print(f"{name:36}{''.join(cells)}")
-    print(f"goal of {GOAL_MS:.0f} ms of the processor (median of {args.rounds} rounds): {'reached' if not slow else 'MISSED by ' + ', '.join(slow)}; load {_load()}")
+    print(
+        f"goal of {GOAL_MS:.0f} ms of the processor (median of {args.rounds} rounds): {'reached' if not slow else 'MISSED by ' + ', '.join(slow)}; load {_load()}"
+    )
     return 1 if slow else 0
 
 

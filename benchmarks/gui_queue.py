@@ -48,11 +48,15 @@ def _fill(path: Path, rows: int) -> None:
     """In a process of its own: the ledger's making must not count as the window's memory."""
     import subprocess
 
-    code = ("import sys; from pathlib import Path; from engine.contract.queue import Ledger; from engine.contract.request import ImageRequest\n"
-            "ledger = Ledger(Path(sys.argv[1])); n = int(sys.argv[2])\n"
-            "ledger.add_job('夏祭り', (ImageRequest(prompt=f'夏祭りのポスター、浴衣の人々、夜空に花火 {i}', seed=i, width=512, height=512) for i in range(n)))\n"
-            "ledger.close()")
-    subprocess.run([sys.executable, "-c", code, str(path), str(rows)], check=True, cwd=Path(__file__).resolve().parents[1])
+    code = (
+        "import sys; from pathlib import Path; from engine.contract.queue import Ledger; from engine.contract.request import ImageRequest\n"
+        "ledger = Ledger(Path(sys.argv[1])); n = int(sys.argv[2])\n"
+        "ledger.add_job('夏祭り', (ImageRequest(prompt=f'夏祭りのポスター、浴衣の人々、夜空に花火 {i}', seed=i, width=512, height=512) for i in range(n)))\n"
+        "ledger.close()"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(path), str(rows)], check=True, cwd=Path(__file__).resolve().parents[1]
+    )
 
 
 class Clock:
@@ -72,7 +76,9 @@ class Clock:
     def show(self) -> None:
         print(f"{'':<48}{'wall ms':>10}{'worst':>8}{'processor ms':>15}{'worst':>8}")
         for name, times in self.times.items():
-            print(f"{name:<48}{self.median(name, 0):>10.1f}{max(t[0] for t in times):>8.1f}{self.median(name, 1):>15.1f}{max(t[1] for t in times):>8.1f}")
+            print(
+                f"{name:<48}{self.median(name, 0):>10.1f}{max(t[0] for t in times):>8.1f}{self.median(name, 1):>15.1f}{max(t[1] for t in times):>8.1f}"
+            )
 
 
 def main() -> int:
@@ -131,15 +137,25 @@ def _measure(path: Path, pages: int, idle: float) -> int:
     QTimer.singleShot(round(idle * 1000), loop.quit)
     loop.exec()
     spent = time.process_time() - spent
-    print(f"{panel.model.rowCount():,} rows, {shown} on a page of {viewport.width()} x {viewport.height()} px; load {_load()}\n")
+    print(
+        f"{panel.model.rowCount():,} rows, {shown} on a page of {viewport.width()} x {viewport.height()} px; load {_load()}\n"
+    )
     clock.show()
     print(f"\nresident MB of the whole window: {used:.0f} now, {peak:.0f} at most (with the deeds above)")
     print(f"idle for {idle:.0f} s: {spent:.2f} s of processor, {100 * spent / idle:.1f} %")
     slow = [n for n, t in clock.times.items() if n != "window shown" and max(x[1] for x in t) > GOAL_STALL]
-    good = all(clock.median(f"page painted, {how}", 1) < GOAL_MS for how in ("scrolling page by page", "leaping through the whole")) \
-        and peak < GOAL_MB and not slow
-    print(f"goal of {GOAL_MS:.0f} ms a page (median), {GOAL_STALL:.0f} ms for anything (worst) and {GOAL_MB:.0f} MB, in processor time: "
-          f"{'reached' if good else 'MISSED ' + ', '.join(slow)}")
+    good = (
+        all(
+            clock.median(f"page painted, {how}", 1) < GOAL_MS
+            for how in ("scrolling page by page", "leaping through the whole")
+        )
+        and peak < GOAL_MB
+        and not slow
+    )
+    print(
+        f"goal of {GOAL_MS:.0f} ms a page (median), {GOAL_STALL:.0f} ms for anything (worst) and {GOAL_MB:.0f} MB, in processor time: "
+        f"{'reached' if good else 'MISSED ' + ', '.join(slow)}"
+    )
     whole.window.close()
     whole.close(leave_working=False)
     return 0 if good else 1
@@ -163,8 +179,10 @@ def _deeds(panel: Any, app: Any, clock: Clock, ledger: Any) -> None:
         clock.run(f"… meanwhile: {what}", app.processEvents)
 
     def counts(**wanted: int) -> Callable[[], bool]:
-        return lambda: all(ledger.counts()[k] == v for k, v in wanted.items()) and all(
-            sum(getattr(j, k) for j in panel.model.jobs) == v for k, v in wanted.items())
+        return lambda: (
+            all(ledger.counts()[k] == v for k, v in wanted.items())
+            and all(sum(getattr(j, k) for j in panel.model.jobs) == v for k, v in wanted.items())
+        )
 
     total = ledger.counts()["waiting"]
     clock.run("all selected", lambda: (view.selectAll(), app.processEvents()))

@@ -62,7 +62,9 @@ os._exit(0)
 def start(code: str, *arguments: str) -> tuple[float, float, str]:
     """Seconds until it said that its window is up, those of them on a processor, and what it said after that."""
     began = time.perf_counter()
-    child = subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8")
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8"
+    )
     assert child.stdout is not None
     first = child.stdout.readline()
     took = time.perf_counter() - began
@@ -78,7 +80,9 @@ def main() -> int:
     parser.add_argument("--idle", type=float, default=10.0, metavar="SECONDS")
     parser.add_argument("--platform", help="Qt's platform plug-in (offscreen, or xcb under Xvfb)")
     args = parser.parse_args()
-    if args.platform or not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform in ("win32", "darwin")):
+    if args.platform or not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform in ("win32", "darwin")
+    ):
         os.environ["QT_QPA_PLATFORM"] = args.platform or "offscreen"
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a warm start has its bytecode
     with tempfile.TemporaryDirectory() as folder:
@@ -96,9 +100,13 @@ def main() -> int:
         told = json.loads(start(OURS, str(args.idle), ",".join(HEAVY))[2]) if args.idle else {}
     for name, pairs in (("bare Qt window", bare), ("our window", ours)):
         times, cpu = zip(*pairs)
-        print(f"{name:16} median {statistics.median(times):.2f} s, {min(times):.2f} to {max(times):.2f} s ({len(times)} starts), "
-              f"{statistics.median(cpu):.2f} s of a processor")
-    print(f"goal             under {GOAL_S:.0f} s: {'met' if statistics.median(t for t, _ in ours) < GOAL_S else 'missed'} by the median")
+        print(
+            f"{name:16} median {statistics.median(times):.2f} s, {min(times):.2f} to {max(times):.2f} s ({len(times)} starts), "
+            f"{statistics.median(cpu):.2f} s of a processor"
+        )
+    print(
+        f"goal             under {GOAL_S:.0f} s: {'met' if statistics.median(t for t, _ in ours) < GOAL_S else 'missed'} by the median"
+    )
     if "cpu" in told:
         print(f"idle CPU         {100 * told['cpu']:.1f} % of a core over {args.idle:.0f} s")
     if "rss" in told:

@@ -36,11 +36,20 @@ def child(order: dict[str, Any]) -> dict[str, Any]:
     from engine.memory import on_cpu
 
     def folder(parts: list[str]) -> Any:
-        return identify(Path(parts[0]), **({"text_encoder": Path(parts[1]), "vae": Path(parts[2])} if len(parts) > 1 else {}))
+        return identify(
+            Path(parts[0]), **({"text_encoder": Path(parts[1]), "vae": Path(parts[2])} if len(parts) > 1 else {})
+        )
 
     def requests(model: Any, count: int, side: int) -> list[ImageRequest]:
-        return [pipeline.settle(ImageRequest(prompt=f"{CAPTIONS[n % len(CAPTIONS)]} {order['salt']}", seed=n, steps=2, width=side, height=side), model)
-                for n in range(count)]
+        return [
+            pipeline.settle(
+                ImageRequest(
+                    prompt=f"{CAPTIONS[n % len(CAPTIONS)]} {order['salt']}", seed=n, steps=2, width=side, height=side
+                ),
+                model,
+            )
+            for n in range(count)
+        ]
 
     def rest() -> None:
         """The peak begins anew from here."""
@@ -72,7 +81,9 @@ def child(order: dict[str, Any]) -> dict[str, Any]:
     pipeline.paint(backend, latents[:lanes])
     peak("decode")
     tokens = max(f.tokens for f in words.values())
-    predicted = on_cpu(model, backend.dtype, order["side"], order["side"], order["pictures"], lanes=lanes, tokens=tokens)
+    predicted = on_cpu(
+        model, backend.dtype, order["side"], order["side"], order["pictures"], lanes=lanes, tokens=tokens
+    )
     return {"floor": floor, "measured": measured, "predicted": {k: predicted[k] for k in measured}, "lanes": lanes}
 
 
@@ -82,16 +93,20 @@ def rows(folder: Path | None, short: bool) -> list[dict[str, Any]]:
     from engine.checkpoint.library import open_model
 
     mini = open_model("commonart-mini")
-    found = [{"name": mini.name, "model": [str(mini.root)], "side": side, "pictures": n, "dtype": "fp32"}
-             for side, n in ([(256, 4)] if short else [(128, 8), (256, 4), (256, 16), (512, 2)])]
+    found = [
+        {"name": mini.name, "model": [str(mini.root)], "side": side, "pictures": n, "dtype": "fp32"}
+        for side, n in ([(256, 4)] if short else [(128, 8), (256, 4), (256, 16), (512, 2)])
+    ]
     if folder is None:
         return found
     for layers in (2,) if short else (2, 6):
         wide = make_wide(folder / f"wide-{layers}", layers=layers)
         parts = [str(p) for p in (wide.denoiser, wide.text_encoder, wide.vae)]
         for side in (256,) if short or layers > 2 else (256, 512):
-            found += [{"name": wide.name, "model": parts, "side": side, "pictures": n, "dtype": dtype}
-                      for n, dtype in ([(2, "fp32")] if short else [(1, "fp32"), (2, "fp32"), (4, "fp32")])]
+            found += [
+                {"name": wide.name, "model": parts, "side": side, "pictures": n, "dtype": dtype}
+                for n, dtype in ([(2, "fp32")] if short else [(1, "fp32"), (2, "fp32"), (4, "fp32")])
+            ]
     return found
 
 
@@ -115,15 +130,29 @@ def main() -> int:
         table = []
         for row in rows(None, True) if args.mini else rows(folder, args.short):
             order = row | {"small": [str(small)], "salt": os.urandom(4).hex()}  # no stored features
-            told = subprocess.run([sys.executable, "-m", "benchmarks.memory", "--child", json.dumps(order)], stdout=subprocess.PIPE,
-                                  stderr=subprocess.DEVNULL, encoding="utf-8", check=True).stdout
+            told = subprocess.run(
+                [sys.executable, "-m", "benchmarks.memory", "--child", json.dumps(order)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                encoding="utf-8",
+                check=True,
+            ).stdout
             found = json.loads(told.splitlines()[-1])
             most, guess = max(found["measured"].values()), max(found["predicted"].values())
-            table.append({k: row[k] for k in ("name", "side", "pictures", "dtype")} | found | {
-                "peak": most, "predicted_peak": guess, "deviation": guess / most - 1})
-            print(f"{row['name']:<16}{row['side']:>5} px × {row['pictures']:<3}{row['dtype']:<6}{most / 1e6:>9.0f} MB measured {guess / 1e6:>9.0f} predicted "
-                  f"{guess / most - 1:>+7.1%}   " + "  ".join(f"{s} {found['measured'][s] / 1e6:.0f}/{found['predicted'][s] / 1e6:.0f}" for s in found["measured"]),
-                  file=sys.stderr, flush=True)
+            table.append(
+                {k: row[k] for k in ("name", "side", "pictures", "dtype")}
+                | found
+                | {"peak": most, "predicted_peak": guess, "deviation": guess / most - 1}
+            )
+            print(
+                f"{row['name']:<16}{row['side']:>5} px × {row['pictures']:<3}{row['dtype']:<6}{most / 1e6:>9.0f} MB measured {guess / 1e6:>9.0f} predicted "
+                f"{guess / most - 1:>+7.1%}   "
+                + "  ".join(
+                    f"{s} {found['measured'][s] / 1e6:.0f}/{found['predicted'][s] / 1e6:.0f}" for s in found["measured"]
+                ),
+                file=sys.stderr,
+                flush=True,
+            )
     worst = max(abs(r["deviation"]) for r in table)
     result = {"rows": table, "worst": worst, "limit": LIMIT}
     where = "" if args.mini else f"; {save('memory-short' if args.short else 'memory', result)}"

@@ -53,9 +53,28 @@ from engine.sampling import DPMSolverPP2M, Schedule
 from engine.text import Feature
 
 GOALS = {"onnx fp32": 1.3, "onnx int8": 2.0}
-WORDS = ["すし", "a red apple", "ねこ、水彩", "青い背景の犬", "blue bird", "バス", "りんご", "a house on green background"]
-WIDE = {"num_attention_heads": 16, "attention_head_dim": 72, "in_channels": 4, "out_channels": 8, "cross_attention_dim": 1152,
-        "caption_channels": 4096, "sample_size": 64, "patch_size": 2, "interpolation_scale": 1, "use_additional_conditions": False}
+WORDS = [
+    "すし",
+    "a red apple",
+    "ねこ、水彩",
+    "青い背景の犬",
+    "blue bird",
+    "バス",
+    "りんご",
+    "a house on green background",
+]
+WIDE = {
+    "num_attention_heads": 16,
+    "attention_head_dim": 72,
+    "in_channels": 4,
+    "out_channels": 8,
+    "cross_attention_dim": 1152,
+    "caption_channels": 4096,
+    "sample_size": 64,
+    "patch_size": 2,
+    "interpolation_scale": 1,
+    "use_additional_conditions": False,
+}
 SIDE, TOKENS, PADDED = 512, 64, 512
 Contest = dict[str, Callable[[], Any]]
 
@@ -67,7 +86,7 @@ def contend(contest: Contest, pictures: int, rounds: int) -> dict[str, dict[str,
         contest[name]()
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for n in range(rounds):
-        for name in names[n % len(names):] + names[:n % len(names)]:
+        for name in names[n % len(names) :] + names[: n % len(names)]:
             began = time.perf_counter()
             contest[name]()
             seconds[name].append(time.perf_counter() - began)
@@ -84,12 +103,26 @@ def contend(contest: Contest, pictures: int, rounds: int) -> dict[str, dict[str,
 
 def export(folder: ModelFolder, out: Path) -> Path:
     """Graphs without the gate, which has its own program."""
-    where = {"root": str(folder.root), "text_encoder": str(folder.text_encoder), "vae": str(folder.vae), "name": folder.name}
+    where = {
+        "root": str(folder.root),
+        "text_encoder": str(folder.text_encoder),
+        "vae": str(folder.vae),
+        "name": folder.name,
+    }
     for part in ("transformer", "text_encoder", "vae_decoder", "vae_encoder"):
         (out / part).mkdir(parents=True, exist_ok=True)
         if part != "vae_encoder":
-            graph({"source": where, "loras": [], "part": part, "dtype": "fp32", "file": str(out / part / "model.onnx"),
-                   "reference": str(out.parent / f"{part}.npz"), "stored": False})
+            graph(
+                {
+                    "source": where,
+                    "loras": [],
+                    "part": part,
+                    "dtype": "fp32",
+                    "file": str(out / part / "model.onnx"),
+                    "reference": str(out.parent / f"{part}.npz"),
+                    "stored": False,
+                }
+            )
     carry_over(folder, out)
     write_index(folder, out)
     write_manifest(out, {"dtype": "fp32", "quantize": "none", "max_tokens": folder.max_tokens})
@@ -106,8 +139,11 @@ def mini(scratch: Path, pictures: int, rounds: int) -> dict[str, Any]:
     for part in ("transformer", "text_encoder"):
         to_int8(small / part / "model.onnx")
     (small / "commonart_export.json").unlink()  # it lists the files as they were
-    backends: dict[str, Any] = {"pytorch fp32": open_backend(folder, device="cpu", dtype="fp32"), "onnx fp32": OnnxBackend(identify(plain), device="cpu"),
-                                "onnx int8": OnnxBackend(identify(small), device="cpu")}
+    backends: dict[str, Any] = {
+        "pytorch fp32": open_backend(folder, device="cpu", dtype="fp32"),
+        "onnx fp32": OnnxBackend(identify(plain), device="cpu"),
+        "onnx int8": OnnxBackend(identify(small), device="cpu"),
+    }
     requests = [settle(ImageRequest(prompt=WORDS[n % len(WORDS)], seed=n), folder) for n in range(pictures)]
 
     def ours(backend: Any) -> Callable[[], Any]:
@@ -115,31 +151,52 @@ def mini(scratch: Path, pictures: int, rounds: int) -> dict[str, Any]:
         return lambda: paint(backend, draw(backend, requests, features))
 
     pipe: Any = diffusers.PixArtSigmaPipeline(
-        tokenizer=None, text_encoder=None, vae=diffusers.AutoencoderKL.from_pretrained(folder.vae, torch_dtype=torch.float32),
+        tokenizer=None,
+        text_encoder=None,
+        vae=diffusers.AutoencoderKL.from_pretrained(folder.vae, torch_dtype=torch.float32),
         transformer=diffusers.PixArtTransformer2DModel.from_pretrained(folder.denoiser, torch_dtype=torch.float32),
-        scheduler=diffusers.DPMSolverMultistepScheduler.from_pretrained(str(folder.scheduler)))
+        scheduler=diffusers.DPMSolverMultistepScheduler.from_pretrained(str(folder.scheduler)),
+    )
     pipe.set_progress_bar_config(disable=True)
     states = encode(backends["pytorch fp32"], requests)
     rows, masks = padded([states[r.prompt].states for r in requests], folder.max_tokens)
     none, none_mask = padded([states[r.negative].states for r in requests], folder.max_tokens)
 
     def theirs() -> Any:
-        return pipe(prompt=None, negative_prompt=None, prompt_embeds=rows, prompt_attention_mask=masks, negative_prompt_embeds=none,
-                    negative_prompt_attention_mask=none_mask, num_inference_steps=20, guidance_scale=4.5, height=64, width=64,
-                    use_resolution_binning=False, generator=[torch.Generator().manual_seed(r.seed) for r in requests], output_type="np").images
+        return pipe(
+            prompt=None,
+            negative_prompt=None,
+            prompt_embeds=rows,
+            prompt_attention_mask=masks,
+            negative_prompt_embeds=none,
+            negative_prompt_attention_mask=none_mask,
+            num_inference_steps=20,
+            guidance_scale=4.5,
+            height=64,
+            width=64,
+            use_resolution_binning=False,
+            generator=[torch.Generator().manual_seed(r.seed) for r in requests],
+            output_type="np",
+        ).images
 
     made = {name: ours(backend) for name, backend in backends.items()}
     pixels = {name: work() for name, work in made.items()}
     alike = {name: psnr(pixels[name], pixels["pytorch fp32"]) for name in ("onnx fp32", "onnx int8")}
-    return {"model": "commonart-mini", "pictures": pictures, "steps": 20, "size": "64x64", "psnr": alike,
-            "rows": contend(made | {"diffusers fp32": theirs}, pictures, rounds)}
+    return {
+        "model": "commonart-mini",
+        "pictures": pictures,
+        "steps": 20,
+        "size": "64x64",
+        "psnr": alike,
+        "rows": contend(made | {"diffusers fp32": theirs}, pictures, rounds),
+    }
 
 
 def padded(features: list[torch.Tensor], length: int) -> tuple[torch.Tensor, torch.Tensor]:
     states = torch.zeros(len(features), length, features[0].shape[1])
     mask = torch.zeros(len(features), length, dtype=torch.long)
     for n, f in enumerate(features):
-        states[n, :len(f)], mask[n, :len(f)] = f, 1
+        states[n, : len(f)], mask[n, : len(f)] = f, 1
     return states, mask
 
 
@@ -159,12 +216,22 @@ def wide(scratch: Path, layers: int, steps: int, rounds: int) -> dict[str, Any]:
             torch.nn.init.normal_(p, std=0.03)
     with torch.device("meta"):
         ours = DiT(DiTConfig.from_dict(dict(theirs.config)))
-    ours.load_state_dict({k: v for k, v in theirs.state_dict().items() if not k.endswith("pos_embed.pos_embed")}, assign=True)
+    ours.load_state_dict(
+        {k: v for k, v in theirs.state_dict().items() if not k.endswith("pos_embed.pos_embed")}, assign=True
+    )
     ours = ours.eval().requires_grad_(False)
     files = {"fp32": scratch / "fp32" / "model.onnx", "int8": scratch / "int8" / "model.onnx"}
     for file in files.values():
         file.parent.mkdir()
-    write_graph(Denoiser(ours), exporter_config("transformer", ours.config, "fp32"), files["fp32"], batch_size=2, sequence_length=7, height=12, width=20)
+    write_graph(
+        Denoiser(ours),
+        exporter_config("transformer", ours.config, "fp32"),
+        files["fp32"],
+        batch_size=2,
+        sequence_length=7,
+        height=12,
+        width=20,
+    )
     for part in files["fp32"].parent.iterdir():
         shutil.copyfile(part, files["int8"].parent / part.name)
     to_int8(files["int8"])
@@ -175,7 +242,11 @@ def wide(scratch: Path, layers: int, steps: int, rounds: int) -> dict[str, Any]:
 
     def torch_denoise(model: DiT, device: str = "cpu") -> torch.Tensor:
         features = {k: Feature(v, False) for k, v in texts.items()}
-        out: torch.Tensor = denoise(Predictor(model, [request], features, torch.device(device)), DPMSolverPP2M(Schedule(), steps), start.to(device))
+        out: torch.Tensor = denoise(
+            Predictor(model, [request], features, torch.device(device)),
+            DPMSolverPP2M(Schedule(), steps),
+            start.to(device),
+        )
         return out.cpu()
 
     def onnx_denoise(file: Path, device: sessions.Device) -> Callable[[], Any]:
@@ -183,7 +254,9 @@ def wide(scratch: Path, layers: int, steps: int, rounds: int) -> dict[str, Any]:
         features = {k: OnnxFeature(v.numpy(), False) for k, v in texts.items()}
 
         def work() -> Any:
-            predict = OnnxPredictor(session, [request], features, channels=4, out_channels=8, scale=8, memory="cpu", index=0, reckoner=None)
+            predict = OnnxPredictor(
+                session, [request], features, channels=4, out_channels=8, scale=8, memory="cpu", index=0, reckoner=None
+            )
             return denoise(predict, DPMSolverPP2M(Schedule(), steps), numpy_noise([1], 4, side, side))
 
         return work
@@ -196,20 +269,43 @@ def wide(scratch: Path, layers: int, steps: int, rounds: int) -> dict[str, Any]:
         scheduler.set_timesteps(steps)
         x = start
         for t in scheduler.timesteps:
-            out = theirs(torch.cat([x, x]), encoder_hidden_states=states, encoder_attention_mask=mask, timestep=t.expand(2),
-                         added_cond_kwargs={"resolution": None, "aspect_ratio": None}, return_dict=False)[0]
+            out = theirs(
+                torch.cat([x, x]),
+                encoder_hidden_states=states,
+                encoder_attention_mask=mask,
+                timestep=t.expand(2),
+                added_cond_kwargs={"resolution": None, "aspect_ratio": None},
+                return_dict=False,
+            )[0]
             no, yes = out.chunk(2)
             x = scheduler.step((no + request.guidance * (yes - no))[:, :4], t, x, return_dict=False)[0]
         return x
 
-    contest: Contest = {"pytorch fp32": lambda: torch_denoise(ours), "diffusers fp32": diffusers_denoise,
-                        "onnx fp32": onnx_denoise(files["fp32"], sessions.CPU), "onnx int8": onnx_denoise(files["int8"], sessions.CPU)}
+    contest: Contest = {
+        "pytorch fp32": lambda: torch_denoise(ours),
+        "diffusers fp32": diffusers_denoise,
+        "onnx fp32": onnx_denoise(files["fp32"], sessions.CPU),
+        "onnx int8": onnx_denoise(files["int8"], sessions.CPU),
+    }
     want = torch_denoise(ours).numpy()
-    errors = {name: float(np.sqrt(np.mean((np.asarray(work()) - want) ** 2)) / want.std()) for name, work in contest.items() if name != "pytorch fp32"}
-    told: dict[str, Any] = {"model": f"width 1152, {layers} of 28 layers", "pictures": 1, "steps": steps, "size": f"{SIDE}x{SIDE}", "rms_error": errors,
-                            "rows": contend(contest, 1, rounds)}
-    told["missed"] = [f"{name}: {told['rows'][name]['times pytorch fp32']:.2f} of {goal}" for name, goal in GOALS.items()
-                      if told["rows"][name]["times pytorch fp32"] < goal]
+    errors = {
+        name: float(np.sqrt(np.mean((np.asarray(work()) - want) ** 2)) / want.std())
+        for name, work in contest.items()
+        if name != "pytorch fp32"
+    }
+    told: dict[str, Any] = {
+        "model": f"width 1152, {layers} of 28 layers",
+        "pictures": 1,
+        "steps": steps,
+        "size": f"{SIDE}x{SIDE}",
+        "rms_error": errors,
+        "rows": contend(contest, 1, rounds),
+    }
+    told["missed"] = [
+        f"{name}: {told['rows'][name]['times pytorch fp32']:.2f} of {goal}"
+        for name, goal in GOALS.items()
+        if told["rows"][name]["times pytorch fp32"] < goal
+    ]
     if torch.cuda.is_available() and "cuda" in sessions.opening():
         told["cuda"] = _cuda(ours, scratch, torch_denoise, onnx_denoise, rounds)
     else:
@@ -217,15 +313,28 @@ def wide(scratch: Path, layers: int, steps: int, rounds: int) -> dict[str, Any]:
     return told
 
 
-def _cuda(ours: DiT, scratch: Path, torch_denoise: Callable[..., Any], onnx_denoise: Callable[..., Any], rounds: int) -> dict[str, Any]:
+def _cuda(
+    ours: DiT, scratch: Path, torch_denoise: Callable[..., Any], onnx_denoise: Callable[..., Any], rounds: int
+) -> dict[str, Any]:
     """float16 on ONNX Runtime's CUDA provider against our PyTorch in bfloat16."""
     import copy
 
     half, file = copy.deepcopy(ours).half(), scratch / "fp16" / "model.onnx"
     file.parent.mkdir()
-    write_graph(Denoiser(half), exporter_config("transformer", ours.config, "fp16"), file, batch_size=2, sequence_length=7, height=12, width=20)
+    write_graph(
+        Denoiser(half),
+        exporter_config("transformer", ours.config, "fp16"),
+        file,
+        batch_size=2,
+        sequence_length=7,
+        height=12,
+        width=20,
+    )
     fast = copy.deepcopy(ours).to("cuda", torch.bfloat16)
-    contest: Contest = {"pytorch bf16 cuda": lambda: torch_denoise(fast, "cuda"), "onnx fp16 cuda": onnx_denoise(file, sessions.Device("cuda"))}
+    contest: Contest = {
+        "pytorch bf16 cuda": lambda: torch_denoise(fast, "cuda"),
+        "onnx fp16 cuda": onnx_denoise(file, sessions.Device("cuda")),
+    }
     return contend(contest, 1, rounds)
 
 
@@ -244,10 +353,18 @@ def main() -> int:
         os.environ.setdefault("COMMONART_HOME", str(Path(scratch) / "home"))
         for name in ("a", "b"):
             (Path(scratch) / name).mkdir()
-        told = [*([mini(Path(scratch) / "a", args.pictures, args.rounds)] if args.only != "wide" else []),
-                *([wide(Path(scratch) / "b", args.layers, args.steps, args.rounds)] if args.only != "mini" else [])]
-    machine = {"threads": sessions.cores(), "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None, "rounds": args.rounds,
-               "seconds": round(time.monotonic() - began, 1), "torch": torch.__version__, "onnxruntime": sessions.ort.__version__}
+        told = [
+            *([mini(Path(scratch) / "a", args.pictures, args.rounds)] if args.only != "wide" else []),
+            *([wide(Path(scratch) / "b", args.layers, args.steps, args.rounds)] if args.only != "mini" else []),
+        ]
+    machine = {
+        "threads": sessions.cores(),
+        "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        "rounds": args.rounds,
+        "seconds": round(time.monotonic() - began, 1),
+        "torch": torch.__version__,
+        "onnxruntime": sessions.ort.__version__,
+    }
     missed = [m for one in told for m in one.get("missed", [])]
     if args.json:
         print(json.dumps(machine | {"good": not missed, "models": told}))
@@ -256,7 +373,9 @@ def main() -> int:
         print(f"{one['model']}, {one['size']}, {one['steps']} steps, {one['pictures']} picture(s) at once")
         for name, row in one["rows"].items():
             times = ", ".join(f"{v:.2f} {k}" for k, v in row.items() if k.startswith("times "))
-            print(f"  {name:<16} {row['images_per_second']:8.3f} img/s ({row['lowest']:.3f} to {row['highest']:.3f})  {times}")
+            print(
+                f"  {name:<16} {row['images_per_second']:8.3f} img/s ({row['lowest']:.3f} to {row['highest']:.3f})  {times}"
+            )
         for key in ("psnr", "rms_error", "cuda"):
             if key in one:
                 print(f"  {key}: {one[key]}")

@@ -95,25 +95,41 @@ class Bench:
             self.backend.levers = levers | {"halves"}
         try:
             began, used = time.perf_counter(), time.process_time()
-            parts = [pipeline.paint(self.backend, pipeline.draw(self.backend, requests[a:a + size], words, preset=row.preset)) for a in range(0, len(requests), size)]
+            parts = [
+                pipeline.paint(
+                    self.backend, pipeline.draw(self.backend, requests[a : a + size], words, preset=row.preset)
+                )
+                for a in range(0, len(requests), size)
+            ]
             return np.concatenate(parts), time.perf_counter() - began, time.process_time() - used
         finally:
             self.backend.levers = levers
 
     def turn(self, number: int, asked: list[tuple[str, int, str]]) -> dict[str, Any]:
         """Each row once for these (language, thing, name), the first another one each time."""
-        requests = [pipeline.settle(ImageRequest(prompt=text, seed=1000 + n, steps=self.steps, sampler=self.sampler), self.folder) for _, n, text in asked]
+        requests = [
+            pipeline.settle(
+                ImageRequest(prompt=text, seed=1000 + n, steps=self.steps, sampler=self.sampler), self.folder
+            )
+            for _, n, text in asked
+        ]
         names = list(self.rows)
-        made = {name: self._draw(self.rows[name], requests) for name in names[number % len(names):] + names[:number % len(names)]}
+        made = {
+            name: self._draw(self.rows[name], requests)
+            for name in names[number % len(names) :] + names[: number % len(names)]
+        }
         exact = made["exact"][0]
         near = self._features(exact)
         out: dict[str, Any] = {}
         for name, (pixels, seconds, used) in made.items():
             found = self._features(pixels)
             out[name] = {
-                "seconds": seconds, "cpu": used, "places": [int(p) for p in self.truth.rank(pixels, [n for _, n, _ in asked])],
+                "seconds": seconds,
+                "cpu": used,
+                "places": [int(p) for p in self.truth.rank(pixels, [n for _, n, _ in asked])],
                 "psnr": [round(psnr(a, b), 2) for a, b in zip(pixels, exact)],
-                "distance": [round(float(np.linalg.norm(a - b)), 4) for a, b in zip(found, near)]}
+                "distance": [round(float(np.linalg.norm(a - b)), 4) for a, b in zip(found, near)],
+            }
         return {"turn": number, "asked": [[lang, n] for lang, n, _ in asked], "rows": out}
 
     def _features(self, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -124,7 +140,11 @@ class Bench:
 
 def change(before: list[bool], after: list[bool]) -> tuple[float, float]:
     """(difference in points, half of its 95 % interval) of two answers to the same questions."""
-    n, won, lost = len(before), sum(b and not a for a, b in zip(before, after)), sum(a and not b for a, b in zip(before, after))
+    n, won, lost = (
+        len(before),
+        sum(b and not a for a, b in zip(before, after)),
+        sum(a and not b for a, b in zip(before, after)),
+    )
     return 100 * (won - lost) / n, 100 * 1.96 * float(np.sqrt(max(won + lost - (won - lost) ** 2 / n, 1))) / n
 
 
@@ -137,26 +157,37 @@ def table(turns: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         ratios, busy = ([t["rows"]["exact"][k] / t["rows"][name][k] for t in turns] for k in ("seconds", "cpu"))
         quarter = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else [ratios[0]] * 3
         points, margin = change([p == 0 for p in places["exact"]], [p == 0 for p in places[name]])
-        row = {"times_exact": round(statistics.median(ratios), 3), "times_exact_quartiles": [round(quarter[0], 3), round(quarter[2], 3)],
-               "times_exact_processor": round(statistics.median(busy), 3),
-               "pictures_per_second": round(len(langs) / sum(t["rows"][name]["seconds"] for t in turns), 3),
-               "psnr_db": round(statistics.median(p for t in turns for p in t["rows"][name]["psnr"]), 2),
-               "feature_distance": round(statistics.fmean(d for t in turns for d in t["rows"][name]["distance"]), 4),
-               "top1_change_points": round(points, 2), "top1_change_margin": round(margin, 2)}
+        row = {
+            "times_exact": round(statistics.median(ratios), 3),
+            "times_exact_quartiles": [round(quarter[0], 3), round(quarter[2], 3)],
+            "times_exact_processor": round(statistics.median(busy), 3),
+            "pictures_per_second": round(len(langs) / sum(t["rows"][name]["seconds"] for t in turns), 3),
+            "psnr_db": round(statistics.median(p for t in turns for p in t["rows"][name]["psnr"]), 2),
+            "feature_distance": round(statistics.fmean(d for t in turns for d in t["rows"][name]["distance"]), 4),
+            "top1_change_points": round(points, 2),
+            "top1_change_margin": round(margin, 2),
+        }
         for lang in ("ja", "en"):
             mine = [p for p, one in zip(places[name], langs) if one == lang]
-            row |= {f"top1_{lang}": round(sum(p == 0 for p in mine) / len(mine), 4), f"top5_{lang}": round(sum(p < 5 for p in mine) / len(mine), 4)}
+            row |= {
+                f"top1_{lang}": round(sum(p == 0 for p in mine) / len(mine), 4),
+                f"top5_{lang}": round(sum(p < 5 for p in mine) / len(mine), 4),
+            }
         rows[name] = row
     return rows
 
 
 def told(rows: dict[str, dict[str, Any]]) -> str:
     """For people."""
-    lines = [f"{'':<32}{'x exact':>8}{'quartiles':>13}{'cpu':>6}{'PSNR dB':>8}{'feature':>8}{'ja top-1':>9}{'top-5':>7}{'en top-1':>9}{'top-5':>7}{'change':>12}"]
+    lines = [
+        f"{'':<32}{'x exact':>8}{'quartiles':>13}{'cpu':>6}{'PSNR dB':>8}{'feature':>8}{'ja top-1':>9}{'top-5':>7}{'en top-1':>9}{'top-5':>7}{'change':>12}"
+    ]
     for name, r in rows.items():
         spread = "{:.2f}-{:.2f}".format(*r["times_exact_quartiles"])
-        lines.append(f"{name:<32}{r['times_exact']:>8.2f}{spread:>13}{r['times_exact_processor']:>6.2f}{r['psnr_db']:>8.1f}{r['feature_distance']:>8.3f}{r['top1_ja']:>9.1%}"
-                     f"{r['top5_ja']:>7.1%}{r['top1_en']:>9.1%}{r['top5_en']:>7.1%}{r['top1_change_points']:>+6.1f} ±{r['top1_change_margin']:.1f}")
+        lines.append(
+            f"{name:<32}{r['times_exact']:>8.2f}{spread:>13}{r['times_exact_processor']:>6.2f}{r['psnr_db']:>8.1f}{r['feature_distance']:>8.3f}{r['top1_ja']:>9.1%}"
+            f"{r['top5_ja']:>7.1%}{r['top1_en']:>9.1%}{r['top5_en']:>7.1%}{r['top1_change_points']:>+6.1f} ±{r['top1_change_margin']:.1f}"
+        )
     return "\n".join(lines)
 
 
@@ -168,8 +199,14 @@ def main(argv: list[str] | None = None, extra: dict[str, Row] | None = None) -> 
     parser.add_argument("--sampler", default="dpm++2m")
     parser.add_argument("--limit", type=int, default=128, help="how many things, each in both languages")
     parser.add_argument("--only", action="append", help="only this row beside exact; may be given several times")
-    parser.add_argument("--encoder", help="what the feature distance is taken with: efficientnet-lite, built-in, or a folder")
-    parser.add_argument("--out", type=Path, help="where the figures are written as well (benchmarks/results/presets-MODEL.json with --json)")
+    parser.add_argument(
+        "--encoder", help="what the feature distance is taken with: efficientnet-lite, built-in, or a folder"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="where the figures are written as well (benchmarks/results/presets-MODEL.json with --json)",
+    )
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
     rows = {name: Row(KNOWN[name]) for name in PRESETS} | LEVERS | (extra or {})
@@ -182,11 +219,18 @@ def main(argv: list[str] | None = None, extra: dict[str, Row] | None = None) -> 
         request = ImageRequest(prompt="x", seed=1, steps=args.steps, sampler=args.sampler)
         course = course_of(request, bench.backend, row.preset)
         courses[name] = course.to_dict() | {"halves": row.halves} if course else {}
-    things = np.random.default_rng(0).permutation(len(bench.truth.names["ja"]))[:args.limit]
+    things = np.random.default_rng(0).permutation(len(bench.truth.names["ja"]))[: args.limit]
     asked = [(lang, int(n), bench.truth.names[lang][int(n)][0]) for n in things for lang in ("ja", "en")]
     size = 2 * BATCH  # so that the rows that take as many have one whole micro-batch
-    head = {"model": bench.folder.name, "denoiser": bench.backend.hashes["denoiser"], "steps": args.steps, "sampler": args.sampler, "things": len(things),
-            "encoder": bench.encoder.name, "courses": courses}
+    head = {
+        "model": bench.folder.name,
+        "denoiser": bench.backend.hashes["denoiser"],
+        "steps": args.steps,
+        "sampler": args.sampler,
+        "things": len(things),
+        "encoder": bench.encoder.name,
+        "courses": courses,
+    }
     part = out.with_name(out.name + ".part")
     turns: list[dict[str, Any]] = []
     if part.is_file():
@@ -196,7 +240,7 @@ def main(argv: list[str] | None = None, extra: dict[str, Row] | None = None) -> 
     out.parent.mkdir(parents=True, exist_ok=True)
     part.write_text("\n".join(json.dumps(x) for x in (head, *turns)) + "\n", encoding="utf-8")
     bench.turn(0, asked[:2])  # what is done once only is no one's time
-    groups = [asked[a:a + size] for a in range(0, len(asked), size)]
+    groups = [asked[a : a + size] for a in range(0, len(asked), size)]
     began = time.monotonic()
     fresh = len(groups) - len(turns)
     for number in range(len(turns), len(groups)):
@@ -204,13 +248,26 @@ def main(argv: list[str] | None = None, extra: dict[str, Row] | None = None) -> 
         with part.open("a", encoding="utf-8") as f:
             f.write(json.dumps(turns[-1]) + "\n")
         done = number + 1 - (len(groups) - fresh)
-        print(f"{number + 1}/{len(groups)}, {(time.monotonic() - began) / done * (fresh - done):.0f} s left", file=sys.stderr)
+        print(
+            f"{number + 1}/{len(groups)}, {(time.monotonic() - began) / done * (fresh - done):.0f} s left",
+            file=sys.stderr,
+        )
     found = table(turns)
     import torch
 
-    result = head | {"command": "python -m benchmarks.presets " + " ".join(argv if argv is not None else sys.argv[1:]), "pictures": len(asked),
-                     "batch": BATCH, "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
-                                                 "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None, "torch": torch.__version__}, "rows": found}
+    result = head | {
+        "command": "python -m benchmarks.presets " + " ".join(argv if argv is not None else sys.argv[1:]),
+        "pictures": len(asked),
+        "batch": BATCH,
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+            "torch": torch.__version__,
+        },
+        "rows": found,
+    }
     if args.json or args.out:
         text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
         aside = out.with_name(out.name + ".new")

@@ -39,8 +39,16 @@ def measure(path: Path, rows: int) -> dict[str, float | None]:
     figures: dict[str, float | None] = {}
     ledger = Ledger(path)
     before = _peak_mib()
-    requests = (ImageRequest(prompt=f"青い背景のりんご {n}, watercolour", seed=n, out="/pictures", template="{colour}背景のりんご", draw=("青い",))
-                for n in range(rows))
+    requests = (
+        ImageRequest(
+            prompt=f"青い背景のりんご {n}, watercolour",
+            seed=n,
+            out="/pictures",
+            template="{colour}背景のりんご",
+            draw=("青い",),
+        )
+        for n in range(rows)
+    )
     figures["add"], _ = _timed(lambda: ledger.add_job("many", requests))
     ledger.close()
     figures["open"], ledger = _timed(lambda: Ledger(path))
@@ -63,7 +71,9 @@ def measure(path: Path, rows: int) -> dict[str, float | None]:
 
     def finish() -> None:
         for row in claimed:
-            ledger.done(row.id, path=Path("/pictures/x.png"), pixel_sha256="0" * 64, recipe={"request": row.request.to_dict()})
+            ledger.done(
+                row.id, path=Path("/pictures/x.png"), pixel_sha256="0" * 64, recipe={"request": row.request.to_dict()}
+            )
 
     figures["done 200"], _ = _timed(finish)
     pages("done", "done", len(claimed))
@@ -90,14 +100,26 @@ def main() -> int:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(Path(folder) / "queue.db", args.rows)
-    slow = [n for n, value in figures.items() if (limit := limit_of(n)) is not None and value is not None and value > limit]
+    slow = [
+        n for n, value in figures.items() if (limit := limit_of(n)) is not None and value is not None and value > limit
+    ]
     if args.json:
         print(json.dumps({"rows": args.rows, "figures": figures, "limits": LIMITS, "slow": slow}))
     else:
         for name, value in figures.items():
             limit = limit_of(name)
-            shown = "-" if value is None else f"{value:.1f} MiB" if name.endswith("MiB") else f"{value:.2f} s" if value >= 1 else f"{value * 1000:.1f} ms"
-            print(f"{name.removesuffix(' MiB'):24} {shown:>12}{f'   limit {limit:g} s' if limit else ''}{'   TOO SLOW' if name in slow else ''}")
+            shown = (
+                "-"
+                if value is None
+                else f"{value:.1f} MiB"
+                if name.endswith("MiB")
+                else f"{value:.2f} s"
+                if value >= 1
+                else f"{value * 1000:.1f} ms"
+            )
+            print(
+                f"{name.removesuffix(' MiB'):24} {shown:>12}{f'   limit {limit:g} s' if limit else ''}{'   TOO SLOW' if name in slow else ''}"
+            )
     return 1 if slow else 0
 
 

@@ -32,15 +32,30 @@ def surroundings() -> dict[str, Any]:
         cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), cpu)
     except OSError:
         pass  # not Linux
-    command = [Path(sys.executable).name, "-m", *([f"benchmarks.{Path(sys.argv[0]).stem}"] if sys.argv[0].endswith(".py") else sys.argv[:1]), *sys.argv[1:]]
-    return {"when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "command": shlex.join(command), "cpu": cpu, "cores": os.cpu_count(),
-            "memory_bytes": psutil.virtual_memory().total, "load": [round(n, 2) for n in psutil.getloadavg()], "system": platform.platform(),
-            "python": platform.python_version(), "libraries": found}
+    command = [
+        Path(sys.executable).name,
+        "-m",
+        *([f"benchmarks.{Path(sys.argv[0]).stem}"] if sys.argv[0].endswith(".py") else sys.argv[:1]),
+        *sys.argv[1:],
+    ]
+    return {
+        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "command": shlex.join(command),
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "load": [round(n, 2) for n in psutil.getloadavg()],
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "libraries": found,
+    }
 
 
 def save(name: str, result: dict[str, Any], where: Path | None = None) -> Path:
     """Write ``result`` with its surroundings; returns the file."""
     file = where or RESULTS / f"{name}-{platform.system().lower()}-{os.cpu_count()}cores.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"surroundings": surroundings()} | result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    file.write_text(
+        json.dumps({"surroundings": surroundings()} | result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     return file

@@ -27,8 +27,11 @@ def timed(work: Callable[[], Any], times: int) -> dict[str, float]:
         work()
         took.append(1000 * (time.perf_counter() - began))
         busy.append(1000 * (time.process_time() - at_work))
-    return {"median_ms": round(statistics.median(took), 2), "p95_ms": round(float(np.percentile(took, 95)), 2),
-            "cpu_ms": round(statistics.median(busy), 2)}
+    return {
+        "median_ms": round(statistics.median(took), 2),
+        "p95_ms": round(float(np.percentile(took, 95)), 2),
+        "cpu_ms": round(statistics.median(busy), 2),
+    }
 
 
 def picture(side: int) -> np.ndarray[Any, Any]:
@@ -49,10 +52,24 @@ def measure(side: int, kind: str, times: int) -> dict[str, Any]:
     from engine.provenance.xmp import label_of
 
     pixels = picture(side)
-    request = ImageRequest(prompt="満開の桜と赤い橋、夕暮れの水彩画", model="commonart-beta", width=side, height=side, seed=7)
-    recipe = build(request, model="commonart-beta", hashes=dict.fromkeys(("denoiser", "text_encoder", "vae"), "a" * 64),
-                   backend={"backend": "pytorch", "device": "cuda", "dtype": "bf16", "libraries": {"torch": "2.9.0", "diffusers": "0.42.0"}},
-                   batch=(8, 3), pixel_sha256=pixel_sha256(pixels), app="CommonArt Desktop 0.1.0", row="b" * 64)
+    request = ImageRequest(
+        prompt="満開の桜と赤い橋、夕暮れの水彩画", model="commonart-beta", width=side, height=side, seed=7
+    )
+    recipe = build(
+        request,
+        model="commonart-beta",
+        hashes=dict.fromkeys(("denoiser", "text_encoder", "vae"), "a" * 64),
+        backend={
+            "backend": "pytorch",
+            "device": "cuda",
+            "dtype": "bf16",
+            "libraries": {"torch": "2.9.0", "diffusers": "0.42.0"},
+        },
+        batch=(8, 3),
+        pixel_sha256=pixel_sha256(pixels),
+        app="CommonArt Desktop 0.1.0",
+        row="b" * 64,
+    )
     signer = Signer(Policy(training_mining="notAllowed"))
     plain = to_bytes(pixels, kind, recipe)
     labelled = to_bytes(pixels, kind, recipe, label_of(recipe, Policy(), True))
@@ -61,9 +78,16 @@ def measure(side: int, kind: str, times: int) -> dict[str, Any]:
     path.write_bytes(signed)
     verifier = Verifier()
     assert verifier.verify(path).intact
-    found = {"side": side, "format": kind, "bytes": len(plain), "label_bytes": len(labelled) - len(plain), "manifest_bytes": len(signed) - len(labelled),
-             "encode": timed(lambda: to_bytes(pixels, kind, recipe), max(5, times // 8)),
-             "sign": timed(lambda: signer.sign(labelled, kind, recipe), times), "verify": timed(lambda: verifier.verify(path), max(5, times // 4))}
+    found = {
+        "side": side,
+        "format": kind,
+        "bytes": len(plain),
+        "label_bytes": len(labelled) - len(plain),
+        "manifest_bytes": len(signed) - len(labelled),
+        "encode": timed(lambda: to_bytes(pixels, kind, recipe), max(5, times // 8)),
+        "sign": timed(lambda: signer.sign(labelled, kind, recipe), times),
+        "verify": timed(lambda: verifier.verify(path), max(5, times // 4)),
+    }
     signer.close()
     return found
 
@@ -82,9 +106,12 @@ def main() -> int:
                 if args.json:
                     print(json.dumps(found))
                 else:
-                    print(f"{side:5} {kind:5} encode {found['encode']['median_ms']:7.2f} ms  sign {found['sign']['median_ms']:6.2f} ms (p95 {found['sign']['p95_ms']:6.2f}, cpu {found['sign']['cpu_ms']:5.2f})"
-                          f"  verify {found['verify']['median_ms']:7.2f} ms  {found['bytes'] / 1000:8.1f} kB + label {found['label_bytes']} B"
-                          f" + manifest {found['manifest_bytes']} B", flush=True)
+                    print(
+                        f"{side:5} {kind:5} encode {found['encode']['median_ms']:7.2f} ms  sign {found['sign']['median_ms']:6.2f} ms (p95 {found['sign']['p95_ms']:6.2f}, cpu {found['sign']['cpu_ms']:5.2f})"
+                        f"  verify {found['verify']['median_ms']:7.2f} ms  {found['bytes'] / 1000:8.1f} kB + label {found['label_bytes']} B"
+                        f" + manifest {found['manifest_bytes']} B",
+                        flush=True,
+                    )
     return 0
 
 

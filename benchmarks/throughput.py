@@ -45,22 +45,35 @@ def against(work: Path, short: bool) -> dict[str, Any]:
     count, rounds = (16, 2) if short else (64, 3)
     found = bench(["--against", "diffusers", "--prompts", str(count), "--rounds", str(rounds), "--steps", "20"])
     for name, side in found["sides"].items():
-        say(f"  {name:<10}{side['pictures_per_second']:>8.2f} pictures/s ({side['slowest']:.2f} to {side['fastest']:.2f}){side['peak_memory_bytes'] / 1e6:>8.0f} MB"
-            + "".join(f"  {k} {v:.2f} s" for k, v in side.get("stage_seconds", {}).items()))
-    say(f"  ratio {found['ratio']:.2f} (goal {GOALS['against']}; rounds {found['against']['diffusers']['ratio_of_rounds']}), PSNR {found['psnr_db']:.1f} dB at least, "
-        f"{found['share_of_matmul_peak'] or 0:.0%} of the matrix peak{'' if found['reliable'] else '; NOT RELIABLE, the rounds lie too far apart'}")
+        say(
+            f"  {name:<10}{side['pictures_per_second']:>8.2f} pictures/s ({side['slowest']:.2f} to {side['fastest']:.2f}){side['peak_memory_bytes'] / 1e6:>8.0f} MB"
+            + "".join(f"  {k} {v:.2f} s" for k, v in side.get("stage_seconds", {}).items())
+        )
+    say(
+        f"  ratio {found['ratio']:.2f} (goal {GOALS['against']}; rounds {found['against']['diffusers']['ratio_of_rounds']}), PSNR {found['psnr_db']:.1f} dB at least, "
+        f"{found['share_of_matmul_peak'] or 0:.0%} of the matrix peak{'' if found['reliable'] else '; NOT RELIABLE, the rounds lie too far apart'}"
+    )
     return found
 
 
-def _measured(ours: Ours, rounds: Iterable[tuple[str, int, int]], work: Path, tell: Callable[[dict[str, Any]], None]) -> list[dict[str, Any]]:
+def _measured(
+    ours: Ours, rounds: Iterable[tuple[str, int, int]], work: Path, tell: Callable[[dict[str, Any]], None]
+) -> list[dict[str, Any]]:
     """Rounds (label, pictures, first prompt) of one worker that is already warm."""
     rows = []
     for label, count, start in rounds:
         ours.watch.reset()
         cpu, began = _used(ours), time.perf_counter()
         got = ours.round(prompts(count, start), range(start, start + count), work / f"{label}-{start}")
-        row = {"what": label, "pictures": count, "seconds_per_picture": got.seconds / count, "processor_seconds_per_picture": (_used(ours) - cpu) / count,
-               "peak_memory_bytes": ours.watch.peak, "seconds": time.perf_counter() - began, "stage_seconds": got.stages}
+        row = {
+            "what": label,
+            "pictures": count,
+            "seconds_per_picture": got.seconds / count,
+            "processor_seconds_per_picture": (_used(ours) - cpu) / count,
+            "peak_memory_bytes": ours.watch.peak,
+            "seconds": time.perf_counter() - began,
+            "stage_seconds": got.stages,
+        }
         rows.append(row)
         tell(row)
     return rows
@@ -82,8 +95,10 @@ def growth(work: Path, short: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
 
     def tell(row: dict[str, Any]) -> None:
-        say(f"  {row['what']:<14}{row['pictures']:>7} pictures{row['seconds_per_picture'] * 1000:>9.1f} ms each ({row['processor_seconds_per_picture'] * 1000:.1f} of "
-            f"processor){row['peak_memory_bytes'] / 1e6:>7.0f} MB")
+        say(
+            f"  {row['what']:<14}{row['pictures']:>7} pictures{row['seconds_per_picture'] * 1000:>9.1f} ms each ({row['processor_seconds_per_picture'] * 1000:.1f} of "
+            f"processor){row['peak_memory_bytes'] / 1e6:>7.0f} MB"
+        )
 
     start = 10_000
     found["batch"] = []
@@ -104,14 +119,24 @@ def growth(work: Path, short: bool) -> dict[str, Any]:
     ours.close()
     fake = Ours(work / "fake", settings=settings, backend="fake")
     fake.round(prompts(8, 60_000), range(8), work / "warm-fake")
-    found["prompts_fake"] = _measured(fake, [(f"fake {n}", n, 70_000 + n) for n in ((100, 1_000) if short else (10, 100, 1_000, 10_000))], work, tell)
+    found["prompts_fake"] = _measured(
+        fake, [(f"fake {n}", n, 70_000 + n) for n in ((100, 1_000) if short else (10, 100, 1_000, 10_000))], work, tell
+    )
     fake.close()
     found["queue"] = []
     for before in (0, 10_000) if short else (0, 1_000, 100_000):
         home = work / f"behind-{before}"
         home.mkdir()
         ledger = Ledger(home / "queue.db")  # a job that is held lies before what is measured
-        ledger.pause([ledger.add_job("held", [ImageRequest(prompt="りんご", seed=n, out=str(work), **settings) for n in range(max(1, before))])], True)
+        ledger.pause(
+            [
+                ledger.add_job(
+                    "held",
+                    [ImageRequest(prompt="りんご", seed=n, out=str(work), **settings) for n in range(max(1, before))],
+                )
+            ],
+            True,
+        )
         ledger.close()
         fake = Ours(home, settings=settings, backend="fake")
         fake.round(prompts(8, 90_000), range(8), work / f"warm-behind-{before}")
@@ -121,8 +146,10 @@ def growth(work: Path, short: bool) -> dict[str, Any]:
         # processor time, which a busy machine moves less; the first is too short to count: one micro-batch
         costs = [r["processor_seconds_per_picture"] for r in found[name]]
         found[f"{name}_flat"] = costs[-1] / costs[1 if len(costs) > 2 else 0]
-        say(f"  {name}: the last costs {found[f'{name}_flat']:.2f} times the one before (goal at most {GOALS['flat']}), memory "
-            f"{found[name][0]['peak_memory_bytes'] / 1e6:.0f} to {found[name][-1]['peak_memory_bytes'] / 1e6:.0f} MB")
+        say(
+            f"  {name}: the last costs {found[f'{name}_flat']:.2f} times the one before (goal at most {GOALS['flat']}), memory "
+            f"{found[name][0]['peak_memory_bytes'] / 1e6:.0f} to {found[name][-1]['peak_memory_bytes'] / 1e6:.0f} MB"
+        )
     return found
 
 
@@ -131,7 +158,12 @@ def wide(work: Path, short: bool) -> dict[str, Any]:
     model = make_wide(work / "model", layers=2, slim=True)
     side, count, rounds, steps = (256, 2, 1, 2) if short else (512, 4, 2, 4)
     settings = {"steps": steps, "guidance": 4.5, "width": side, "height": side}
-    request = settings | {"model": str(model.root), "text_encoder": str(model.text_encoder), "vae": str(model.vae), "dtype": "fp32"}
+    request = settings | {
+        "model": str(model.root),
+        "text_encoder": str(model.text_encoder),
+        "vae": str(model.vae),
+        "dtype": "fp32",
+    }
     ways = [Ours(work / "exact", settings=request, device="cpu")]
     compiled = Ours(work / "compiled", settings=request, device="cpu", environment={"COMMONART_COMPILE": "on"})
     compiled.name = "compiled"
@@ -146,11 +178,19 @@ def wide(work: Path, short: bool) -> dict[str, Any]:
     found = compare(ways[0], others, count=count, rounds=rounds, work=work, tell=lambda done, total: None)
     rates = {name: s["pictures_per_second"] for name, s in found["sides"].items()}
     best = max((n for n in rates if n != "diffusers"), key=rates.__getitem__)
-    found |= {"best": best, "ratio": rates[best] / rates["diffusers"], "matmul_peak": peaks, "settings": settings, "layers": 2}
+    found |= {
+        "best": best,
+        "ratio": rates[best] / rates["diffusers"],
+        "matmul_peak": peaks,
+        "settings": settings,
+        "layers": 2,
+    }
     for name, rate in rates.items():
         say(f"  {name:<10}{rate:>8.3f} pictures/s{found['sides'][name]['peak_memory_bytes'] / 1e6:>8.0f} MB")
-    say(f"  best {best}: {found['ratio']:.2f} times diffusers' fp32 (goal {GOALS['wide']}); matrix peaks fp32 {peaks['fp32'] / 1e9:.0f}, bf16 {peaks['bf16'] / 1e9:.0f} "
-        f"GFLOP/s{'' if 'bf16' in rates else ': no arithmetic for bf16 here'}")
+    say(
+        f"  best {best}: {found['ratio']:.2f} times diffusers' fp32 (goal {GOALS['wide']}); matrix peaks fp32 {peaks['fp32'] / 1e9:.0f}, bf16 {peaks['bf16'] / 1e9:.0f} "
+        f"GFLOP/s{'' if 'bf16' in rates else ': no arithmetic for bf16 here'}"
+    )
     return found
 
 
@@ -159,7 +199,9 @@ PARTS: dict[str, Callable[[Path, bool], dict[str, Any]]] = {"against": against, 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--short", action="store_true", help="fewer pictures and rounds: does it work, not how fast it is")
+    parser.add_argument(
+        "--short", action="store_true", help="fewer pictures and rounds: does it work, not how fast it is"
+    )
     parser.add_argument("--only", default=",".join(PARTS), help="parts, separated by commas")
     parser.add_argument("--out", type=Path, help="where the raw result goes")
     parser.add_argument("--json", action="store_true")

@@ -37,9 +37,12 @@ def configuration(work: Path, kind: str, model: str, steps: int, batch: int) -> 
     from trainer.config_file import read_config
 
     path = work / f"{kind}.toml"
-    path.write_text(f'kind = "{kind}"\noutput = "{kind}"\n[base]\nmodel = {json.dumps(model)}\n[[dataset]]\nfolder = "data"\n[lora]\nrank = 16\n'
-                    f"[schedule]\nsteps = {steps}\nkind = \"constant\"\nwarmup = 0\n[batch]\nsize = {batch}\n[optimiser]\nlr = 1e-4\n[data]\nbuckets = false\n"
-                    'latents = "mode"\nheldout = 0.0\n[loss]\nmin_snr = 0.0\n[log]\ntensorboard = false\n', encoding="utf-8")
+    path.write_text(
+        f'kind = "{kind}"\noutput = "{kind}"\n[base]\nmodel = {json.dumps(model)}\n[[dataset]]\nfolder = "data"\n[lora]\nrank = 16\n'
+        f'[schedule]\nsteps = {steps}\nkind = "constant"\nwarmup = 0\n[batch]\nsize = {batch}\n[optimiser]\nlr = 1e-4\n[data]\nbuckets = false\n'
+        'latents = "mode"\nheldout = 0.0\n[loss]\nmin_snr = 0.0\n[log]\ntensorboard = false\n',
+        encoding="utf-8",
+    )
     return read_config(path)
 
 
@@ -61,7 +64,9 @@ def ours(work: Path, kind: str, model: str, steps: int, batch: int, device: str)
     objective = Objective(Schedule.from_dict(adapt.scheduler(config, info.folder)), config.loss)
     features = Features(info.folder, device=processes.device, text_dtype="auto", memory=1 << 30)
     began = time.perf_counter()
-    features.prepare(info.collection.train, [c for i in info.collection.train for c in i.captions] + [""], mirrored=False)
+    features.prepare(
+        info.collection.train, [c for i in info.collection.train for c in i.captions] + [""], mirrored=False
+    )
     cached = time.perf_counter() - began
     rows = Rows(config, info.collection.train, features, objective)
     subject = Subject(config, info.folder, objective, processes, "fp32", lambda micro: None)
@@ -96,7 +101,9 @@ def plain(work: Path, kind: str, model: str, steps: int, batch: int, device: str
     config = configuration(work, kind, model, steps, batch)
     info = gather(config, open_base(config), ())
     folder, items = info.folder, info.collection.train
-    where = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else "cpu" if device == "auto" else device)
+    where = torch.device(
+        "cuda" if device == "auto" and torch.cuda.is_available() else "cpu" if device == "auto" else device
+    )
     vae = AutoencoderKL.from_pretrained(folder.vae, torch_dtype=torch.float32).to(where).requires_grad_(False)
     tokenizer = AutoTokenizer.from_pretrained(folder.tokenizer)
     encoder = AutoModel.from_pretrained(folder.text_encoder, dtype=torch.float32).to(where).requires_grad_(False)
@@ -109,11 +116,19 @@ def plain(work: Path, kind: str, model: str, steps: int, batch: int, device: str
         transformer.requires_grad_(False)
         torch.manual_seed(draws.number(config.seed, draws.WEIGHT))
         names = adapt.matched(config.lora.layers, folder.denoiser_config)
-        inject_adapter_in_model(LoraConfig(r=config.lora.rank, lora_alpha=config.lora.rank, target_modules="|".join(map(re.escape, names))), transformer)
+        inject_adapter_in_model(
+            LoraConfig(r=config.lora.rank, lora_alpha=config.lora.rank, target_modules="|".join(map(re.escape, names))),
+            transformer,
+        )
     transformer.train()
     learning = [p for p in transformer.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(learning, lr=config.optimiser.lr, betas=config.optimiser.betas[:2], weight_decay=config.optimiser.weight_decay,
-                                  eps=config.optimiser.eps)
+    optimiser = torch.optim.AdamW(
+        learning,
+        lr=config.optimiser.lr,
+        betas=config.optimiser.betas[:2],
+        weight_decay=config.optimiser.weight_decay,
+        eps=config.optimiser.eps,
+    )
     objective = Objective(Schedule.from_dict(adapt.scheduler(config, folder)), config.loss)
     order = Rows(config, items, None, objective)  # type: ignore[arg-type]  # for its order only
     times, losses = [], []
@@ -121,22 +136,36 @@ def plain(work: Path, kind: str, model: str, steps: int, batch: int, device: str
         began = time.perf_counter()
         pixels, captions, noises, timesteps = [], [], [], []
         for n, index in enumerate(order.order.rows(step)):
-            chance = draws.stream(config.seed, draws.ROW, step, n)  # the same chance as ours, so that losses can be compared
+            chance = draws.stream(
+                config.seed, draws.ROW, step, n
+            )  # the same chance as ours, so that losses can be compared
             language, which, dropped, _ = chance.random(4)
             timesteps.append(objective.timestep(chance))
             item = items[index]
             side = folder.vae_scale
             noises.append(torch.from_numpy(draws.normal(chance, (4, item.bucket[1] // side, item.bucket[0] // side))))
             pixels.append(fitted(item.path, item.bucket, False))
-            captions.append("" if dropped < config.data.caption_dropout else choose_caption(item, config.data.japanese, language, which))
+            captions.append(
+                ""
+                if dropped < config.data.caption_dropout
+                else choose_caption(item, config.data.japanese, language, which)
+            )
         with torch.no_grad():
             latents = vae.encode(torch.cat(pixels).to(where)).latent_dist.mode() * vae.config.scaling_factor
-            tokens = tokenizer(captions, padding="max_length", max_length=folder.max_tokens, truncation=True, return_tensors="pt").to(where)
+            tokens = tokenizer(
+                captions, padding="max_length", max_length=folder.max_tokens, truncation=True, return_tensors="pt"
+            ).to(where)
             states = encoder(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).last_hidden_state
         t = torch.tensor(timesteps)
         noisy, target = objective.noised(latents, torch.stack(noises).to(where), t)
-        out = transformer(noisy, encoder_hidden_states=states, encoder_attention_mask=tokens["attention_mask"].float(), timestep=t.to(where),
-                          added_cond_kwargs={"resolution": None, "aspect_ratio": None}, return_dict=False)[0]
+        out = transformer(
+            noisy,
+            encoder_hidden_states=states,
+            encoder_attention_mask=tokens["attention_mask"].float(),
+            timestep=t.to(where),
+            added_cond_kwargs={"resolution": None, "aspect_ratio": None},
+            return_dict=False,
+        )[0]
         loss = F.mse_loss(out[:, : latents.shape[1]], target)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learning, config.optimiser.clip)
@@ -165,8 +194,25 @@ def peak_mib(device: str) -> float | None:
 
 def child(which: str, args: argparse.Namespace, kind: str, work: Path) -> dict[str, Any]:
     """One round of one of them in a process of its own, so that peak memory is its own."""
-    command = [sys.executable, "-m", "benchmarks.training", "--child", which, "--kind", kind, "--work", str(work), "--model", args.model, "--steps",
-               str(args.steps), "--batch", str(args.batch), "--device", args.device]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.training",
+        "--child",
+        which,
+        "--kind",
+        kind,
+        "--work",
+        str(work),
+        "--model",
+        args.model,
+        "--steps",
+        str(args.steps),
+        "--batch",
+        str(args.batch),
+        "--device",
+        args.device,
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])
@@ -184,11 +230,19 @@ def measure(args: argparse.Namespace, kind: str, work: Path) -> dict[str, Any]:
     ratios = [a / b for a, b in zip(speeds["ours"], speeds["plain"], strict=True)]
     a, b = (statistics.mean(rounds[w][0]["losses"]) for w in ("ours", "plain"))
     apart = max(abs(x - y) / y for x, y in zip(rounds["ours"][0]["losses"], rounds["plain"][0]["losses"], strict=True))
-    return {"kind": kind, "pictures_a_second": {w: round(statistics.median(s), 2) for w, s in speeds.items()},
-            "times_faster": round(statistics.median(ratios), 2), "of_each_round": [round(r, 2) for r in ratios],
-            "peak_mib": {w: round(max(r["peak_mib"] for r in found)) for w, found in rounds.items() if found[0]["peak_mib"]},
-            "mean_loss": {"ours": round(a, 5), "plain": round(b, 5)}, "largest_difference_of_a_step": round(apart, 5),
-            "cache_seconds": round(rounds["ours"][0]["cache_seconds"], 2), "passes": statistics.median(ratios) >= WANTED and abs(a - b) <= CLOSE * b}
+    return {
+        "kind": kind,
+        "pictures_a_second": {w: round(statistics.median(s), 2) for w, s in speeds.items()},
+        "times_faster": round(statistics.median(ratios), 2),
+        "of_each_round": [round(r, 2) for r in ratios],
+        "peak_mib": {
+            w: round(max(r["peak_mib"] for r in found)) for w, found in rounds.items() if found[0]["peak_mib"]
+        },
+        "mean_loss": {"ours": round(a, 5), "plain": round(b, 5)},
+        "largest_difference_of_a_step": round(apart, 5),
+        "cache_seconds": round(rounds["ours"][0]["cache_seconds"], 2),
+        "passes": statistics.median(ratios) >= WANTED and abs(a - b) <= CLOSE * b,
+    }
 
 
 def main() -> int:
@@ -205,7 +259,9 @@ def main() -> int:
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        found = {"ours": ours, "plain": plain}[args.child](args.work, args.kind, args.model, args.steps, args.batch, args.device)
+        found = {"ours": ours, "plain": plain}[args.child](
+            args.work, args.kind, args.model, args.steps, args.batch, args.device
+        )
         print(json.dumps(found | {"peak_mib": peak_mib(args.device)}))
         return 0
     gc.collect()
@@ -215,12 +271,26 @@ def main() -> int:
         answers = [measure(args, kind, Path(folder)) for kind in ([args.kind] if args.kind else ["lora", "full"])]
     if args.json:
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-        print(json.dumps({"model": args.model, "batch": args.batch, "steps": args.steps, "load": load, "cores": os.cpu_count(), "results": answers}, indent=1))
+        print(
+            json.dumps(
+                {
+                    "model": args.model,
+                    "batch": args.batch,
+                    "steps": args.steps,
+                    "load": load,
+                    "cores": os.cpu_count(),
+                    "results": answers,
+                },
+                indent=1,
+            )
+        )
     else:
         for one in answers:
-            print(f"{one['kind']}: {one['pictures_a_second']['ours']} pictures/s, plain {one['pictures_a_second']['plain']}: {one['times_faster']} times "
-                  f"({one['of_each_round']}); peak MiB {one['peak_mib']}; mean loss {one['mean_loss']}, largest difference of a step "
-                  f"{one['largest_difference_of_a_step']:.1%}; cached in {one['cache_seconds']} s")
+            print(
+                f"{one['kind']}: {one['pictures_a_second']['ours']} pictures/s, plain {one['pictures_a_second']['plain']}: {one['times_faster']} times "
+                f"({one['of_each_round']}); peak MiB {one['peak_mib']}; mean loss {one['mean_loss']}, largest difference of a step "
+                f"{one['largest_difference_of_a_step']:.1%}; cached in {one['cache_seconds']} s"
+            )
     return 0 if all(one["passes"] for one in answers) else 1
 
 

@@ -88,7 +88,9 @@ class CompiledBlocks:
         self.model, self.failed, self.active = model, False, False
         self._tell = on_failure
         self._lock = threading.Lock()  # the compiler works for one thread at a time
-        self._ready: set[tuple[Any, ...]] = set()  # shapes that went through, so that threads need not wait for each other
+        self._ready: set[tuple[Any, ...]] = (
+            set()
+        )  # shapes that went through, so that threads need not wait for each other
         self._left: set[tuple[Any, ...]] = set()  # shapes for which the compiler wants no more graphs
         use_cache()
         self._before = torch.compile(before, fullgraph=True)
@@ -130,12 +132,20 @@ class CompiledBlocks:
                     self._left.add(key)
                 elif not self.failed:
                     self.failed = True
-                    self._tell(Phrase("The denoiser could not be compiled ({reason}); it runs as it is, with the same pictures", reason=_short(e)))
+                    self._tell(
+                        Phrase(
+                            "The denoiser could not be compiled ({reason}); it runs as it is, with the same pictures",
+                            reason=_short(e),
+                        )
+                    )
         return _eager(block, x, modulation, captions)
 
     def _halves(self, block: Any, x: Tensor, modulation: Tensor, captions: Sequence[Words]) -> Tensor:
         x, q = self._before(block, x, modulation)
-        parts = [F.scaled_dot_product_attention(q[i:j], k.expand(j - i, -1, -1, -1), v.expand(j - i, -1, -1, -1)) for i, j, k, v, _ in captions]
+        parts = [
+            F.scaled_dot_product_attention(q[i:j], k.expand(j - i, -1, -1, -1), v.expand(j - i, -1, -1, -1))
+            for i, j, k, v, _ in captions
+        ]
         out: Tensor = self._after(block, x, parts[0] if len(parts) == 1 else torch.cat(parts), modulation)
         return out
 
@@ -149,7 +159,9 @@ class Compiling:
 
     def __init__(self, model: Any, device: torch.device, dtype: str, tell: Callable[[Phrase], None]) -> None:
         self._model, self._device, self._tell = model, device, tell
-        self._known = Known.of(device=str(device), dtype=dtype, width=model.config.width, heads=model.config.num_attention_heads)
+        self._known = Known.of(
+            device=str(device), dtype=dtype, width=model.config.width, heads=model.config.num_attention_heads
+        )
         self._blocks: CompiledBlocks | None = None
         self._batches = 0
         self._why = possible(device) if mode() == "on" or mode() == "auto" and device.type == "cuda" else None
@@ -171,7 +183,10 @@ class Compiling:
             return False
         if mode() == "on":
             return True
-        return self._batches > 0 and (self._known.choice or ("compiled" if self._device.type == "cuda" else "eager")) == "compiled"
+        return (
+            self._batches > 0
+            and (self._known.choice or ("compiled" if self._device.type == "cuda" else "eager")) == "compiled"
+        )
 
     def before_batch(self, deterministic: bool) -> None:
         """``deterministic``: the next micro-batch must be eager, whatever is known."""

@@ -63,7 +63,13 @@ def micro_batch(backend: Backend, request: ImageRequest) -> int:
     return pipeline.together(request, backend, fitting)
 
 
-def batch_of(rows: Sequence[Row], requests: Sequence[ImageRequest], features: dict[str, Any], size: int | None = None, index: int = 0) -> Batch:
+def batch_of(
+    rows: Sequence[Row],
+    requests: Sequence[ImageRequest],
+    features: dict[str, Any],
+    size: int | None = None,
+    index: int = 0,
+) -> Batch:
     """Rows by rising length of their captions: neighbours of equal length share one attention call."""
     order = sorted(range(len(rows)), key=lambda i: features[requests[i].prompt].tokens)
     return Batch([rows[i] for i in order], [requests[i] for i in order], features, size or len(rows), index)
@@ -77,8 +83,17 @@ def develop(backend: Backend, batch: Batch, latents: Any, clock: Clock, debug: b
     except NotFinite as e:
         if len(batch.rows) == 1:
             return [Undone(batch.rows, e)]
-        return [one for i, row in enumerate(batch.rows) for one in develop(
-            backend, Batch([row], [batch.requests[i]], batch.features, batch.size, batch.index + i), latents[i:i + 1], clock, debug)]
+        return [
+            one
+            for i, row in enumerate(batch.rows)
+            for one in develop(
+                backend,
+                Batch([row], [batch.requests[i]], batch.features, batch.size, batch.index + i),
+                latents[i : i + 1],
+                clock,
+                debug,
+            )
+        ]
     except OutOfMemory as e:  # even tiled: made again, with the denoiser off the device while decoding
         return [Undone(batch.rows, e if backend.tight or backend.device == "cpu" else None)]
     except Exception as e:
@@ -86,8 +101,24 @@ def develop(backend: Backend, batch: Batch, latents: Any, clock: Clock, debug: b
             traceback.print_exc()
         return [Undone(batch.rows, known(e))]
     words = vocabulary_of(backend.folder.root)
-    device = {"backend": backend.name, "device": backend.device, "dtype": backend.dtype, "libraries": backend.libraries()}
-    return [Made(row=row, request=replace(request, model=backend.folder.name), pixels=pixels[i], model=backend.folder.name,
-                 hashes=backend.hashes, loras=backend.loras, backend=device, batch=(batch.size, batch.index + i),
-                 unknown_words=words.unknown(request.prompt) if words else [], cut=batch.features[request.prompt].cut)
-            for i, (row, request) in enumerate(zip(batch.rows, batch.requests, strict=True))]
+    device = {
+        "backend": backend.name,
+        "device": backend.device,
+        "dtype": backend.dtype,
+        "libraries": backend.libraries(),
+    }
+    return [
+        Made(
+            row=row,
+            request=replace(request, model=backend.folder.name),
+            pixels=pixels[i],
+            model=backend.folder.name,
+            hashes=backend.hashes,
+            loras=backend.loras,
+            backend=device,
+            batch=(batch.size, batch.index + i),
+            unknown_words=words.unknown(request.prompt) if words else [],
+            cut=batch.features[request.prompt].cut,
+        )
+        for i, (row, request) in enumerate(zip(batch.rows, batch.requests, strict=True))
+    ]

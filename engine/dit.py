@@ -21,7 +21,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine import folding
-from engine.dit_parts import AdaLNSingle, Attention, CaptionProjection, DiTConfig, FeedForward, PatchEmbed, modulated, positions
+from engine.dit_parts import (
+    AdaLNSingle,
+    Attention,
+    CaptionProjection,
+    DiTConfig,
+    FeedForward,
+    PatchEmbed,
+    modulated,
+    positions,
+)
 from engine.folding import Folded
 from engine.stepcache import Middle
 
@@ -50,7 +59,9 @@ class CaptionGroup:
 
     def words(self, layer: int) -> Words:
         """For one layer."""
-        return Words(self.start, self.stop, self.keys[layer], self.values[layer], self.folded[layer] if self.folded else None)
+        return Words(
+            self.start, self.stop, self.keys[layer], self.values[layer], self.folded[layer] if self.folded else None
+        )
 
 
 @dataclass(frozen=True)
@@ -98,10 +109,10 @@ class _Block(nn.Module):
 
         if not any(w.folded for w in captions):
             q = a.split(a.to_q(x))
-            parts = [attend(q[w.start:w.stop], w.keys, w.values) for w in captions]
+            parts = [attend(q[w.start : w.stop], w.keys, w.values) for w in captions]
             return x + a.join(parts[0] if len(parts) == 1 else torch.cat(parts))
         for w in captions:
-            rows = x[w.start:w.stop]
+            rows = x[w.start : w.stop]
             if w.folded:
                 folding.add_attended(rows, w.folded)
             else:
@@ -123,7 +134,9 @@ class DiT(nn.Module):
         self.proj_out = nn.Linear(config.width, config.patch_size**2 * config.out_channels)
         self._places: dict[tuple[Any, ...], Tensor] = {}
 
-    def captions(self, features: Sequence[Tensor], projected: dict[int, ProjectedCaption] | None = None) -> list[CaptionGroup]:
+    def captions(
+        self, features: Sequence[Tensor], projected: dict[int, ProjectedCaption] | None = None
+    ) -> list[CaptionGroup]:
         """Cross-attention keys and values of every layer, once for all steps.
 
         ``features`` holds one ``[tokens, caption_channels]`` tensor a row, of any lengths, in row order; rows that
@@ -141,10 +154,19 @@ class DiT(nn.Module):
             while stop < len(features) and len(features[stop]) == len(features[start]):
                 stop += 1
             rows = [projected[id(f)] for f in features[start:stop]]
-            layers = list(zip(*(rows[:1] if all(r is rows[0] for r in rows) else rows), strict=True))  # of each layer, its rows
+            layers = list(
+                zip(*(rows[:1] if all(r is rows[0] for r in rows) else rows), strict=True)
+            )  # of each layer, its rows
             folded = [folding.join([one.folded for one in layer if one.folded]) for layer in layers if layer[0].folded]
-            groups.append(CaptionGroup(start, stop, [_rows([one.keys for one in layer]) for layer in layers],
-                                       [_rows([one.values for one in layer]) for layer in layers], folded or None))
+            groups.append(
+                CaptionGroup(
+                    start,
+                    stop,
+                    [_rows([one.keys for one in layer]) for layer in layers],
+                    [_rows([one.values for one in layer]) for layer in layers],
+                    folded or None,
+                )
+            )
             start = stop
         return groups
 
@@ -165,8 +187,16 @@ class DiT(nn.Module):
             self._places = {key: positions(self.config, height, width).to(like)}  # only the last size is kept
         return self._places[key]
 
-    def forward(self, latents: Tensor, timesteps: Tensor, captions: Sequence[CaptionGroup],
-                resolution: Tensor | None = None, aspect: Tensor | None = None, *, middle: Middle | None = None) -> Tensor:
+    def forward(
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        captions: Sequence[CaptionGroup],
+        resolution: Tensor | None = None,
+        aspect: Tensor | None = None,
+        *,
+        middle: Middle | None = None,
+    ) -> Tensor:
         """Predict noise (or v) and learned variance.
 
         Args:
@@ -196,7 +226,9 @@ class DiT(nn.Module):
                 x = self.transformer_blocks[layer](x, modulation, [g.words(layer) for g in captions], rows // len(x))
             return x
 
-        if rows > n and (len(modulation) > 1 or middle is not None and not min(middle.first, depth)):  # what follows must see all rows
+        if rows > n and (
+            len(modulation) > 1 or middle is not None and not min(middle.first, depth)
+        ):  # what follows must see all rows
             x = x.repeat(rows // n, 1, 1)
         if middle is None:
             x = run(x, 0, depth)

@@ -40,9 +40,17 @@ class DiTConfig:
         Raises:
             ValueError: the config describes another architecture; the text says which entry.
         """
-        fixed = {"norm_type": "ada_norm_single", "activation_fn": "gelu-approximate", "attention_type": "default",
-                 "norm_elementwise_affine": False, "double_self_attention": False, "only_cross_attention": False,
-                 "use_linear_projection": False, "num_vector_embeds": None, "upcast_attention": False}
+        fixed = {
+            "norm_type": "ada_norm_single",
+            "activation_fn": "gelu-approximate",
+            "attention_type": "default",
+            "norm_elementwise_affine": False,
+            "double_self_attention": False,
+            "only_cross_attention": False,
+            "use_linear_projection": False,
+            "num_vector_embeds": None,
+            "upcast_attention": False,
+        }
         for key, want in fixed.items():
             if key in data and data[key] != want:
                 raise ValueError(f"{key} is {data[key]!r}, a PixArt transformer has {want!r}")
@@ -54,8 +62,16 @@ class DiTConfig:
             kinds: tuple[type, ...] = {"int": (int,), "float": (int, float), "bool": (bool,)}[str(names[key].type)]
             if type(value) not in kinds or (type(value) is not bool and not 0 < value < 2**31):
                 raise ValueError(f"{key} is {value!r}")
-        for key, most in (("num_layers", 1000), ("num_attention_heads", 1024), ("attention_head_dim", 1024), ("caption_channels", 1 << 17),
-                          ("in_channels", 1024), ("out_channels", 2048), ("sample_size", 1 << 14), ("patch_size", 64)):
+        for key, most in (
+            ("num_layers", 1000),
+            ("num_attention_heads", 1024),
+            ("attention_head_dim", 1024),
+            ("caption_channels", 1 << 17),
+            ("in_channels", 1024),
+            ("out_channels", 2048),
+            ("sample_size", 1 << 14),
+            ("patch_size", 64),
+        ):
             if known.get(key, 1) > most:  # before memory is asked for
                 raise ValueError(f"{key} is {known[key]!r}")
         size, patch = int(known.get("sample_size", 128)), int(known.get("patch_size", 2))
@@ -72,7 +88,9 @@ class DiTConfig:
 
 def sinusoid(x: Tensor, width: int) -> Tensor:
     """Sinusoidal features, cosine half first: ``[n]`` -> float32 ``[n, width]`` (Ho et al., arXiv 2006.11239)."""
-    freqs = torch.exp(torch.arange(width // 2, dtype=torch.float32, device=x.device) * (-math.log(10000) / (width // 2)))
+    freqs = torch.exp(
+        torch.arange(width // 2, dtype=torch.float32, device=x.device) * (-math.log(10000) / (width // 2))
+    )
     angles = x.float()[:, None] * freqs
     return torch.cat([angles.cos(), angles.sin()], -1)
 
@@ -83,7 +101,9 @@ def positions(config: DiTConfig, height: int, width: int) -> Tensor:
     Computed in float64 as diffusers does, so that both round alike.
     """
     base = config.sample_size // config.patch_size
-    rows, cols = (torch.arange(n, dtype=torch.float64) / (n / base) / config.interpolation_scale for n in (height, width))
+    rows, cols = (
+        torch.arange(n, dtype=torch.float64) / (n / base) / config.interpolation_scale for n in (height, width)
+    )
     quarter = config.width // 4
     omega = 1.0 / 10000 ** (torch.arange(quarter, dtype=torch.float64) / quarter)
 

@@ -38,13 +38,19 @@ LITTLE_DISK, LITTLE_RAM, LARGE_CACHE = 2 << 30, 4 << 30, 20 << 30  # bytes
 
 
 def _check(name: str, title: Phrase, state: str, value: str | None, advice: Phrase | None = None) -> Check:
-    return {"id": name, "name": phrase(title), "state": state, "value": value, "advice": None if advice is None else phrase(advice)}
+    return {
+        "id": name,
+        "name": phrase(title),
+        "state": state,
+        "value": value,
+        "advice": None if advice is None else phrase(advice),
+    }
 
 
 def size(n: int) -> str:
     """Bytes for a person: 1.5 GiB."""
     power = min(max(n.bit_length() - 1, 0) // 10, 4)
-    return f"{n} B" if power == 0 else f"{n / 1024 ** power:.1f} {' KMGT'[power]}iB"
+    return f"{n} B" if power == 0 else f"{n / 1024**power:.1f} {' KMGT'[power]}iB"
 
 
 def _short(error: BaseException) -> str:
@@ -85,11 +91,19 @@ def _fits(version: str, wanted: str) -> bool:
 
 
 def _install(distributions: tuple[str, ...]) -> Phrase:
-    return Phrase("Install it with: {command}", command=f'{Path(sys.executable).name} -m pip install "{requirement(distributions)}"')
+    return Phrase(
+        "Install it with: {command}",
+        command=f'{Path(sys.executable).name} -m pip install "{requirement(distributions)}"',
+    )
 
 
-def library(name: str, title: str, *distributions: str, extra: Callable[[Any], str] = lambda _: "",
-            load: Callable[[str], Any] = importlib.import_module) -> tuple[Check, Any]:
+def library(
+    name: str,
+    title: str,
+    *distributions: str,
+    extra: Callable[[Any], str] = lambda _: "",
+    load: Callable[[str], Any] = importlib.import_module,
+) -> tuple[Check, Any]:
     """(the check, the loaded module or None). ``extra`` adds to the value what only the loaded module knows."""
     version = _version(distributions)
     label = Phrase("Library {name}", name=title)
@@ -104,15 +118,33 @@ def library(name: str, title: str, *distributions: str, extra: Callable[[Any], s
         return _broken(name, label, version, e, distributions), None
     wanted = requirement(distributions)
     if version and not _fits(version, wanted):
-        return _check(name, label, "warning", value, Phrase(
-            "This version was not tested; install the tested one with: {command}", command=f'{Path(sys.executable).name} -m pip install "{wanted}"')), module
+        return _check(
+            name,
+            label,
+            "warning",
+            value,
+            Phrase(
+                "This version was not tested; install the tested one with: {command}",
+                command=f'{Path(sys.executable).name} -m pip install "{wanted}"',
+            ),
+        ), module
     return _check(name, label, "ok", value), module
 
 
-def _broken(name: str, label: Phrase, version: str | None, error: BaseException, distributions: tuple[str, ...]) -> Check:
-    return _check(name, label, "missing", version, Phrase(
-        "It is installed but cannot be loaded ({reason}). Install it again with: {command}", reason=_short(error),
-        command=f'{Path(sys.executable).name} -m pip install --force-reinstall "{requirement(distributions)}"'))
+def _broken(
+    name: str, label: Phrase, version: str | None, error: BaseException, distributions: tuple[str, ...]
+) -> Check:
+    return _check(
+        name,
+        label,
+        "missing",
+        version,
+        Phrase(
+            "It is installed but cannot be loaded ({reason}). Install it again with: {command}",
+            reason=_short(error),
+            command=f'{Path(sys.executable).name} -m pip install --force-reinstall "{requirement(distributions)}"',
+        ),
+    )
 
 
 def _torch_build(torch: Any) -> str:
@@ -131,9 +163,16 @@ def _providers(onnxruntime: Any) -> str:
 
 def _qt(name: str) -> str:
     """Load Qt in a process of its own: the engine knows no Qt, and a Qt without its system libraries may abort."""
-    told = subprocess.run([sys.executable, "-c", f"import {name}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.PIPE, encoding="utf-8", errors="replace", timeout=60,
-                          creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0))
+    told = subprocess.run(
+        [sys.executable, "-c", f"import {name}"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        timeout=60,
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    )
     if told.returncode:
         last = (told.stderr.strip().splitlines() or [f"status {told.returncode}"])[-1]
         if last.startswith("ModuleNotFoundError"):
@@ -159,8 +198,13 @@ def devices(torch: Any) -> Iterator[Check]:
                 float(torch.ones(1, device=f"cuda:{n}").sum())  # a build may know the driver but not the card
                 yield _check(f"cuda:{n}", title, "ok", value)
             except Exception as e:
-                yield _check(f"cuda:{n}", title, "warning", None, Phrase("PyTorch cannot use it ({reason}). Update its driver and PyTorch.",
-                                                                         reason=_short(e)))
+                yield _check(
+                    f"cuda:{n}",
+                    title,
+                    "warning",
+                    None,
+                    Phrase("PyTorch cannot use it ({reason}). Update its driver and PyTorch.", reason=_short(e)),
+                )
     if torch is not None and torch.backends.mps.is_available():
         found += 1
         yield _check("mps", label, "ok", "Metal, fp16")
@@ -168,10 +212,24 @@ def devices(torch: Any) -> Iterator[Check]:
         return
     cards = nvidia_gpus()
     if cards:
-        yield _check("gpu", label, "warning", ", ".join(f"{c['name']}, {size(c['bytes'])}" for c in cards), Phrase(
-            "PyTorch cannot use it: install a CUDA build of PyTorch ({page}) and a recent driver", page="https://pytorch.org/get-started/locally/"))
+        yield _check(
+            "gpu",
+            label,
+            "warning",
+            ", ".join(f"{c['name']}, {size(c['bytes'])}" for c in cards),
+            Phrase(
+                "PyTorch cannot use it: install a CUDA build of PyTorch ({page}) and a recent driver",
+                page="https://pytorch.org/get-started/locally/",
+            ),
+        )
     else:
-        yield _check("gpu", label, "warning", None, Phrase("There is none that PyTorch can use; pictures are made on the CPU, which is slower"))
+        yield _check(
+            "gpu",
+            label,
+            "warning",
+            None,
+            Phrase("There is none that PyTorch can use; pictures are made on the CPU, which is slower"),
+        )
 
 
 def auto() -> Check:
@@ -183,7 +241,9 @@ def auto() -> Check:
         device = choose_device("auto")
         return _check("auto", label, "ok", f"{device}, {choose_dtype('auto', device)}")
     except Exception as e:
-        return _check("auto", label, "missing", None, Phrase("The PyTorch backend cannot be loaded ({reason})", reason=_short(e)))
+        return _check(
+            "auto", label, "missing", None, Phrase("The PyTorch backend cannot be loaded ({reason})", reason=_short(e))
+        )
 
 
 # files ------------------------------------------------------------------------------------------------------------
@@ -200,13 +260,26 @@ def data_folder() -> Iterator[Check]:
             pass
         yield _check("data-folder", label, "ok", str(folder))
     except OSError as e:
-        yield _check("data-folder", label, "missing", str(folder), Phrase(
-            "It cannot be written ({reason}). Make it writable, or set {variable} to another folder", reason=e.strerror or e,
-            variable="COMMONART_HOME"))
+        yield _check(
+            "data-folder",
+            label,
+            "missing",
+            str(folder),
+            Phrase(
+                "It cannot be written ({reason}). Make it writable, or set {variable} to another folder",
+                reason=e.strerror or e,
+                variable="COMMONART_HOME",
+            ),
+        )
     try:
         free = shutil.disk_usage(place).free
-        yield _check("disk", Phrase("Free disk space"), "warning" if free < LITTLE_DISK else "ok", size(free), Phrase(
-            "Free some space: less than {size} is left", size=size(LITTLE_DISK)) if free < LITTLE_DISK else None)
+        yield _check(
+            "disk",
+            Phrase("Free disk space"),
+            "warning" if free < LITTLE_DISK else "ok",
+            size(free),
+            Phrase("Free some space: less than {size} is left", size=size(LITTLE_DISK)) if free < LITTLE_DISK else None,
+        )
     except OSError:
         pass  # the line above has said it
 
@@ -216,27 +289,55 @@ def text_cache() -> Check:
     folder = home() / "cache" / "text"
     total = bytes_in(folder)
     large = total > LARGE_CACHE
-    return _check("text-cache", Phrase("Stored text features"), "warning" if large else "ok", size(total), Phrase(
-        "They may be deleted at any time and are made again when needed: {path}", path=folder) if large else None)
+    return _check(
+        "text-cache",
+        Phrase("Stored text features"),
+        "warning" if large else "ok",
+        size(total),
+        Phrase("They may be deleted at any time and are made again when needed: {path}", path=folder)
+        if large
+        else None,
+    )
 
 
 def models() -> Iterator[Check]:
     """How many there are, and whether the bundled one is whole (its files, not every number in them)."""
     found = list(find_all())
-    yield _check("models", Phrase("Models"), "ok" if found else "warning", str(len(found)), None if found else Phrase(
-        "Put a model folder into {path}, or give its folder with {option}", path=home() / "models", option="--model"))
+    yield _check(
+        "models",
+        Phrase("Models"),
+        "ok" if found else "warning",
+        str(len(found)),
+        None
+        if found
+        else Phrase(
+            "Put a model folder into {path}, or give its folder with {option}", path=home() / "models", option="--model"
+        ),
+    )
     name = ImageRequest(prompt="", seed=0).model
     label = Phrase("Bundled model")
     mine = next((f for f in found if f.source == "bundled" and f.name == name), None)
     if mine is None:
-        yield _check("bundled-model", label, "missing", None, Phrase("{name} is not there: install CommonArt Desktop again", name=name))
+        yield _check(
+            "bundled-model",
+            label,
+            "missing",
+            None,
+            Phrase("{name} is not there: install CommonArt Desktop again", name=name),
+        )
         return
     try:
         parts = {k: Path(v) for k, v in recall(mine.path).items() if k in ("text_encoder", "vae") and Path(v).is_dir()}
         model = identify(mine.path, **parts)
         yield _check("bundled-model", label, "ok", f"{name}, {model.own_side} px")
     except Exception as e:
-        yield _check("bundled-model", label, "missing", name, Phrase("It is damaged ({reason}): install CommonArt Desktop again", reason=_short(e)))
+        yield _check(
+            "bundled-model",
+            label,
+            "missing",
+            name,
+            Phrase("It is damaged ({reason}): install CommonArt Desktop again", reason=_short(e)),
+        )
 
 
 def _largest() -> ModelFolder | None:
@@ -244,7 +345,9 @@ def _largest() -> ModelFolder | None:
     found: tuple[int, ModelFolder] | None = None
     for one in find_all():
         try:
-            parts = {k: Path(v) for k, v in recall(one.path).items() if k in ("text_encoder", "vae") and Path(v).is_dir()}
+            parts = {
+                k: Path(v) for k, v in recall(one.path).items() if k in ("text_encoder", "vae") and Path(v).is_dir()
+            }
             model = identify(one.path, **parts, name=one.name)
             need = needs(model, "bf16") if model.layout != "onnx" else None
         except CommonArtError:
@@ -257,10 +360,22 @@ def _largest() -> ModelFolder | None:
 def _planned(title: Phrase, name: str, model: ModelFolder, limit: int) -> Check:
     """How ``model`` would be run in bf16 on a graphics card with ``limit`` bytes."""
     found = plan(model, "bf16", limit, model.own_side, model.own_side, main=ram_bytes())
-    places = {"cpu": Phrase("The text encoder works in main memory"), "int8": Phrase("The text encoder works in 8 bits")}
-    advice = Phrase("Not even one picture fits") if not found.batch else places.get(found.encoder) or (
-        Phrase("Denoiser and decoder take turns") if found.in_turn else None)
-    return _check(name, title, "ok" if found.batch else "warning", f"bf16, {model.own_side} px, × {found.batch}, {size(found.peak)}", advice)
+    places = {
+        "cpu": Phrase("The text encoder works in main memory"),
+        "int8": Phrase("The text encoder works in 8 bits"),
+    }
+    advice = (
+        Phrase("Not even one picture fits")
+        if not found.batch
+        else places.get(found.encoder) or (Phrase("Denoiser and decoder take turns") if found.in_turn else None)
+    )
+    return _check(
+        name,
+        title,
+        "ok" if found.batch else "warning",
+        f"bf16, {model.own_side} px, × {found.batch}, {size(found.peak)}",
+        advice,
+    )
 
 
 def memory_plans(torch: Any = None, wanted: ModelFolder | None = None) -> Iterator[Check]:
@@ -269,7 +384,12 @@ def memory_plans(torch: Any = None, wanted: ModelFolder | None = None) -> Iterat
     if model is None or model.layout == "onnx":
         return
     for gigabytes in SIZES:
-        yield _planned(Phrase("{model} in {size} GB", model=model.name, size=gigabytes), f"memory-{gigabytes}", model, gigabytes * 10**9)
+        yield _planned(
+            Phrase("{model} in {size} GB", model=model.name, size=gigabytes),
+            f"memory-{gigabytes}",
+            model,
+            gigabytes * 10**9,
+        )
     label = Phrase("{model} on this machine", model=model.name)
     if torch is not None and torch.cuda.is_available():
         yield _planned(label, "memory-here", model, int(torch.cuda.get_device_properties(0).total_memory))
@@ -278,8 +398,15 @@ def memory_plans(torch: Any = None, wanted: ModelFolder | None = None) -> Iterat
     pictures = batch_size((model.own_side // model.multiple) ** 2, "cpu")
     need, ram = on_cpu(model, "fp32", model.own_side, model.own_side, pictures, lanes=lanes)["peak"], ram_bytes()
     little = ram is not None and need > ram
-    yield _check("memory-here", label, "warning" if little else "ok", f"CPU, fp32, {model.own_side} px, × {pictures}, {size(need)}", Phrase(
-        "There are only {size} of memory: it would be slow or be stopped by the system", size=size(ram or 0)) if little else None)
+    yield _check(
+        "memory-here",
+        label,
+        "warning" if little else "ok",
+        f"CPU, fp32, {model.own_side} px, × {pictures}, {size(need)}",
+        Phrase("There are only {size} of memory: it would be slow or be stopped by the system", size=size(ram or 0))
+        if little
+        else None,
+    )
 
 
 def compiled() -> Iterator[Check]:
@@ -289,9 +416,22 @@ def compiled() -> Iterator[Check]:
             continue  # a data folder may be shared by machines
         failed = str(found.get("failed") or "")
         ratio = found.get("ratio")
-        value = f"{found.get('choice')}, × {ratio:.2f}, {found.get('when')}" if isinstance(ratio, float) else f"{found.get('choice')}, {found.get('when')}"
-        yield _check("compiled", Phrase("Denoiser compiled: {what}", what=key.partition(" | ")[2]), "warning" if failed else "ok", value, Phrase(
-            "It failed ({reason}). To try again: {command}", reason=failed[:200], command="commonart bench --probe") if failed else None)
+        value = (
+            f"{found.get('choice')}, × {ratio:.2f}, {found.get('when')}"
+            if isinstance(ratio, float)
+            else f"{found.get('choice')}, {found.get('when')}"
+        )
+        yield _check(
+            "compiled",
+            Phrase("Denoiser compiled: {what}", what=key.partition(" | ")[2]),
+            "warning" if failed else "ok",
+            value,
+            Phrase(
+                "It failed ({reason}). To try again: {command}", reason=failed[:200], command="commonart bench --probe"
+            )
+            if failed
+            else None,
+        )
 
 
 def _guarded(name: str, checks: Callable[[], Iterator[Check]]) -> list[Check]:
@@ -301,8 +441,18 @@ def _guarded(name: str, checks: Callable[[], Iterator[Check]]) -> list[Check]:
         for check in checks():
             done.append(check)
     except Exception as e:
-        done.append(_check(name, Phrase("Check {name}", name=name), "warning", None, Phrase(
-            "It could not be made ({reason})", reason=_short(e) if isinstance(e, CommonArtError) else f"{type(e).__name__}: {_short(e)}")))
+        done.append(
+            _check(
+                name,
+                Phrase("Check {name}", name=name),
+                "warning",
+                None,
+                Phrase(
+                    "It could not be made ({reason})",
+                    reason=_short(e) if isinstance(e, CommonArtError) else f"{type(e).__name__}: {_short(e)}",
+                ),
+            )
+        )
     return done
 
 
@@ -316,7 +466,9 @@ def examine(wanted: ModelFolder | None = None) -> list[Check]:
     checks.append(library("diffusers", "Diffusers", "diffusers")[0])
     checks.append(library("transformers", "Transformers", "transformers")[0])
     checks.append(library("optimum", "Optimum", "optimum")[0])
-    runtime = ("onnxruntime",) if sys.platform == "darwin" else ("onnxruntime-gpu", "onnxruntime", "onnxruntime-directml")
+    runtime = (
+        ("onnxruntime",) if sys.platform == "darwin" else ("onnxruntime-gpu", "onnxruntime", "onnxruntime-directml")
+    )
     checks.append(library("onnxruntime", "ONNX Runtime", *runtime, extra=_providers)[0])
     checks.append(library("PySide6.QtWidgets", "PySide6", "PySide6-Essentials", "PySide6", load=_qt)[0])
     checks += _guarded("data-folder", data_folder)
@@ -328,8 +480,15 @@ def examine(wanted: ModelFolder | None = None) -> list[Check]:
     checks.append(_check("threads", Phrase("Threads"), "ok", f"{threads} / {os.cpu_count() or 1}"))
     ram = ram_bytes()
     little = ram is not None and ram < LITTLE_RAM
-    checks.append(_check("ram", Phrase("Memory"), "warning" if little else "ok", None if ram is None else size(ram), Phrase(
-        "Less than {size}: only small models fit", size=size(LITTLE_RAM)) if little else None))
+    checks.append(
+        _check(
+            "ram",
+            Phrase("Memory"),
+            "warning" if little else "ok",
+            None if ram is None else size(ram),
+            Phrase("Less than {size}: only small models fit", size=size(LITTLE_RAM)) if little else None,
+        )
+    )
     return checks
 
 

@@ -25,8 +25,16 @@ class Finisher:
     """Takes denoised micro-batches to their files. ``squeeze`` becomes true when decoding found too little memory: idle parts
     are to be kept off the device from the next micro-batch on."""
 
-    def __init__(self, ledger: Ledger, name: str, say: Callable[[events.Event], None], clock: Clock, seal: Seal, quitting: threading.Event,
-                 debug: bool) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        name: str,
+        say: Callable[[events.Event], None],
+        clock: Clock,
+        seal: Seal,
+        quitting: threading.Event,
+        debug: bool,
+    ) -> None:
         self.ledger, self.name, self.say = ledger, name, say
         self.squeeze = False
         self._clock, self._seal, self._quit, self._debug = clock, seal, quitting, debug

@@ -30,7 +30,12 @@ def worth(attention: Any, tokens: int, layers: int) -> bool:
     On CPUs, where fewer operations are less time; elsewhere fused attention is not to be beaten by loose products.
     """
     weight, output = attention.to_q.weight, attention.to_out[0]
-    if weight.device.type != "cpu" or not torch.is_inference_mode_enabled() or type(attention.to_q) is not nn.Linear or type(output) is not nn.Linear:
+    if (
+        weight.device.type != "cpu"
+        or not torch.is_inference_mode_enabled()
+        or type(attention.to_q) is not nn.Linear
+        or type(output) is not nn.Linear
+    ):
         return False
     width, columns = len(weight), attention.heads * tokens
     return tokens == 1 or 2 * columns <= width and 2 * width * columns * layers * weight.element_size() <= FOLDED
@@ -47,7 +52,9 @@ def fold(attention: Any, keys: Tensor, values: Tensor) -> Folded:
     outputs = values @ output.weight.t().unflatten(0, (heads, -1))
     if output.bias is not None:
         outputs = outputs + output.bias / heads
-    return Folded(scores.flatten(0, 1).t().contiguous()[None], offset.reshape(1, 1, -1), outputs.flatten(0, 1)[None], heads)
+    return Folded(
+        scores.flatten(0, 1).t().contiguous()[None], offset.reshape(1, 1, -1), outputs.flatten(0, 1)[None], heads
+    )
 
 
 def join(rows: list[Folded]) -> Folded:

@@ -25,23 +25,60 @@ from engine.text import Feature
 
 _SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 #: entries of tokenizer_config.json that change nothing about the ids of a caption, or are obeyed here
-_KNOWN = {"backend", "bos_token", "eos_token", "unk_token", "pad_token", "model_max_length", "padding_side", "truncation_side", "tokenizer_class",
-          "clean_up_tokenization_spaces", "is_local", "local_files_only", "model_input_names"}
+_KNOWN = {
+    "backend",
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "pad_token",
+    "model_max_length",
+    "padding_side",
+    "truncation_side",
+    "tokenizer_class",
+    "clean_up_tokenization_spaces",
+    "is_local",
+    "local_files_only",
+    "model_input_names",
+}
 
 
 def plain(config: dict[str, Any]) -> bool:
     """Whether a config describes what this module computes."""
     rope = config.get("rope_parameters") or {}
-    if config.get("model_type") != "llama" or config.get("rope_scaling") or not isinstance(rope, dict) or rope.get("rope_type", "default") != "default":
+    if (
+        config.get("model_type") != "llama"
+        or config.get("rope_scaling")
+        or not isinstance(rope, dict)
+        or rope.get("rope_type", "default") != "default"
+    ):
         return False
-    if config.get("attention_bias") or config.get("mlp_bias") or config.get("hidden_act", "silu") != "silu" or "quantization_config" in config:
+    if (
+        config.get("attention_bias")
+        or config.get("mlp_bias")
+        or config.get("hidden_act", "silu") != "silu"
+        or "quantization_config" in config
+    ):
         return False
     if any(type(config.get(k)) is not int or not 0 < config[k] <= 1 << 20 for k in _SIZES):
         return False
     heads, pairs = config["num_attention_heads"], config.get("num_key_value_heads") or config["num_attention_heads"]
-    side, theta, eps = config.get("head_dim") or config["hidden_size"] // heads, _theta(config), config.get("rms_norm_eps", 1e-6)
-    return (type(pairs) is int and type(side) is int and 0 < pairs <= heads and heads % pairs == 0 and 0 < side <= 1024 and side % 2 == 0
-            and isinstance(theta, (int, float)) and theta > 0 and isinstance(eps, float) and 0 < eps < 1)
+    side, theta, eps = (
+        config.get("head_dim") or config["hidden_size"] // heads,
+        _theta(config),
+        config.get("rms_norm_eps", 1e-6),
+    )
+    return (
+        type(pairs) is int
+        and type(side) is int
+        and 0 < pairs <= heads
+        and heads % pairs == 0
+        and 0 < side <= 1024
+        and side % 2 == 0
+        and isinstance(theta, (int, float))
+        and theta > 0
+        and isinstance(eps, float)
+        and 0 < eps < 1
+    )
 
 
 def _theta(config: dict[str, Any]) -> Any:
@@ -74,7 +111,9 @@ class _Attention(nn.Module):
         self.o_proj = nn.Linear(heads * side, width, bias=False)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
-        q, k, v = (layer(x).unflatten(-1, (-1, self.side)).transpose(1, 2) for layer in (self.q_proj, self.k_proj, self.v_proj))
+        q, k, v = (
+            layer(x).unflatten(-1, (-1, self.side)).transpose(1, 2) for layer in (self.q_proj, self.k_proj, self.v_proj)
+        )
         q, k = _turn(q, cos, sin), _turn(k, cos, sin)
         if self.times > 1:
             k, v = (t.repeat_interleave(self.times, 1) for t in (k, v))
@@ -109,7 +148,9 @@ class _Layer(nn.Module):
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
         width, heads, eps = config["hidden_size"], config["num_attention_heads"], config.get("rms_norm_eps", 1e-6)
-        self.self_attn = _Attention(width, heads, config.get("num_key_value_heads") or heads, config.get("head_dim") or width // heads)
+        self.self_attn = _Attention(
+            width, heads, config.get("num_key_value_heads") or heads, config.get("head_dim") or width // heads
+        )
         self.mlp = _Inner(width, config["intermediate_size"])
         self.input_layernorm, self.post_attention_layernorm = _Norm(width, eps), _Norm(width, eps)
 
@@ -177,7 +218,11 @@ def open_tokens(folder: ModelFolder) -> _Tokens | None:
     file, config = folder.tokenizer / "tokenizer.json", folder.tokenizer / "tokenizer_config.json"
     try:
         settings = read_config(config)
-        if settings.get("tokenizer_class") not in ("PreTrainedTokenizerFast", "TokenizersBackend") or settings.keys() - _KNOWN or not file.is_file():
+        if (
+            settings.get("tokenizer_class") not in ("PreTrainedTokenizerFast", "TokenizersBackend")
+            or settings.keys() - _KNOWN
+            or not file.is_file()
+        ):
             return None
         if any((folder.tokenizer / name).exists() for name in ("added_tokens.json", "special_tokens_map.json")):
             return None
@@ -189,7 +234,9 @@ def open_tokens(folder: ModelFolder) -> _Tokens | None:
 class LlamaEncoder:
     """``engine.text.CaptionEncoder`` for plain Llamas; the same features."""
 
-    def __init__(self, folder: ModelFolder, model: Llama, tokens: _Tokens | _LibraryTokens, device: torch.device) -> None:
+    def __init__(
+        self, folder: ModelFolder, model: Llama, tokens: _Tokens | _LibraryTokens, device: torch.device
+    ) -> None:
         self.device, self.max_tokens = device, folder.max_tokens
         self._folder, self._model, self._tokens = folder, model, tokens
 
@@ -212,7 +259,9 @@ class _LibraryTokens:
     def __init__(self, folder: ModelFolder) -> None:
         from transformers import AutoTokenizer
 
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder.tokenizer, local_files_only=True, trust_remote_code=False)
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(
+            folder.tokenizer, local_files_only=True, trust_remote_code=False
+        )
         self._most, self._one_at_a_time = folder.max_tokens, threading.Lock()
         self.count, self.pad = len(self._tokenizer), self._tokenizer.pad_token_id
 
@@ -227,7 +276,9 @@ def _name(name: str) -> str | None:
     return None if name == "lm_head.weight" or name.endswith("rotary_emb.inv_freq") else name.removeprefix("model.")
 
 
-def open_llama(folder: ModelFolder, *, device: torch.device, dtype: torch.dtype, small: bool = False) -> LlamaEncoder | None:
+def open_llama(
+    folder: ModelFolder, *, device: torch.device, dtype: torch.dtype, small: bool = False
+) -> LlamaEncoder | None:
     """The encoder, if model and tokenizer are plain and fit each other; None leaves them, and what is wrong with them, to ``CaptionEncoder``.
 
     ``small``: matrices in 8 bits, made layer by layer while they are read, so that the whole never lies in memory in 16; with any tokenizer.
@@ -236,7 +287,11 @@ def open_llama(folder: ModelFolder, *, device: torch.device, dtype: torch.dtype,
         BrokenWeights: a file's head cannot be read.
     """
     config = folder.text_config
-    if folder.pixart_text or not plain(config) or folder.denoiser_config.get("caption_channels", config["hidden_size"]) != config["hidden_size"]:
+    if (
+        folder.pixart_text
+        or not plain(config)
+        or folder.denoiser_config.get("caption_channels", config["hidden_size"]) != config["hidden_size"]
+    ):
         return None
     tokens: _Tokens | _LibraryTokens | None = open_tokens(folder)
     if tokens is None and small:

@@ -36,10 +36,20 @@ WORKSPACE = 6 << 20
 #: On a CPU tensors under 32 MiB come from the C library's heap, and the holes that tensors of other sizes leave in it are not given back;
 #: larger ones are mapped one by one and vanish when they are freed
 HEAP, HOLES = 32 << 20, 0.6
-FOLDED = 4 << 20  # bytes that one caption, multiplied into the weights around it (``engine.folding``), may take in all layers
-SCALES = 600 << 20  # what an int8 language model has besides half its 16-bit weights: embeddings' other half, one layer in 16 bits, scales
+FOLDED = (
+    4 << 20
+)  # bytes that one caption, multiplied into the weights around it (``engine.folding``), may take in all layers
+SCALES = (
+    600 << 20
+)  # what an int8 language model has besides half its 16-bit weights: embeddings' other half, one layer in 16 bits, scales
 KEPT = 3 << 30  # of main memory: the system, the program, and its libraries
-SKIPPED = ("lm_head.", "encoder.conv_", "encoder.down_blocks.", "encoder.mid_block.", "quant_conv.")  # tensors that are never loaded, by part
+SKIPPED = (
+    "lm_head.",
+    "encoder.conv_",
+    "encoder.down_blocks.",
+    "encoder.mid_block.",
+    "quant_conv.",
+)  # tensors that are never loaded, by part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +78,14 @@ def needs(model: ModelFolder, dtype: str) -> Needs:
     Raises:
         BrokenWeights, NeedsConversion
     """
+
     def count(part: str) -> tuple[int, int]:
-        entries = [e for file in weight_files(getattr(model, part)) for name, e in read_header(file).items() if not name.startswith(SKIPPED)]
+        entries = [
+            e
+            for file in weight_files(getattr(model, part))
+            for name, e in read_header(file).items()
+            if not name.startswith(SKIPPED)
+        ]
         numbers = 0
         for entry in entries:
             n = 1
@@ -80,10 +96,23 @@ def needs(model: ModelFolder, dtype: str) -> Needs:
 
     width = WIDTH[dtype]
     numbers, stored = count("text_encoder")
-    return Needs(denoiser=width * count("denoiser")[0], encoder=numbers * (2 if stored > 4 << 30 else width), vae=width * count("vae")[0])
+    return Needs(
+        denoiser=width * count("denoiser")[0],
+        encoder=numbers * (2 if stored > 4 << 30 else width),
+        vae=width * count("vae")[0],
+    )
 
 
-def drawing(model: ModelFolder, dtype: str, width: int, height: int, pictures: int, tokens: int | None = None, *, folds: bool = False) -> int:
+def drawing(
+    model: ModelFolder,
+    dtype: str,
+    width: int,
+    height: int,
+    pictures: int,
+    tokens: int | None = None,
+    *,
+    folds: bool = False,
+) -> int:
     """Bytes besides the weights while ``pictures`` are denoised under guidance: two rows each, and their captions' keys and values.
 
     ``folds``: captions short enough are held folded too, the pictures' own one by one and the negative one once. Without ``tokens`` the
@@ -100,7 +129,9 @@ def drawing(model: ModelFolder, dtype: str, width: int, height: int, pictures: i
         return 2 * 2 * layers * length * wide + (folded if fits else 0)
 
     lengths = [tokens] if tokens else [model.max_tokens, *range(1, min(model.max_tokens, wide // (2 * heads)) + 1)]
-    return WIDTH[dtype] * pictures * (2 * (ALIVE_FOLDED if folds else ALIVE) * places * wide + max(map(captions, lengths)))
+    return (
+        WIDTH[dtype] * pictures * (2 * (ALIVE_FOLDED if folds else ALIVE) * places * wide + max(map(captions, lengths)))
+    )
 
 
 def decoding(model: ModelFolder, dtype: str, width: int, height: int, *, cpu: bool = False) -> int:
@@ -144,7 +175,9 @@ def loading(folder: Path, dtype: str, *, copied: bool = False) -> Loading:
     return Loading(peak=peak, after=done)
 
 
-def on_cpu(model: ModelFolder, dtype: str, width: int, height: int, pictures: int, *, lanes: int, tokens: int | None = None) -> dict[str, int]:
+def on_cpu(
+    model: ModelFolder, dtype: str, width: int, height: int, pictures: int, *, lanes: int, tokens: int | None = None
+) -> dict[str, int]:
     """Bytes above the loaded libraries at the worst moment of each stage on a CPU, where parts stay: load, encode, denoise, decode, and peak.
 
     ``lanes`` threads share the pictures of a micro-batch; ``tokens`` is the longest caption, else the most the model reads.
@@ -155,20 +188,37 @@ def on_cpu(model: ModelFolder, dtype: str, width: int, height: int, pictures: in
     """
     stored = sum(e.stop - e.start for file in weight_files(model.text_encoder) for e in read_header(file).values())
     text_dtype = "bf16" if stored > 4 << 30 and dtype == "fp32" else dtype
-    denoiser, text, vae = loading(model.denoiser, dtype), loading(model.text_encoder, text_dtype), loading(model.vae, dtype, copied=True)
+    denoiser, text, vae = (
+        loading(model.denoiser, dtype),
+        loading(model.text_encoder, text_dtype),
+        loading(model.vae, dtype, copied=True),
+    )
     lazy = denoiser.peak == denoiser.after  # in its file's dtype: nothing of it is resident before the first step
     at_first = 0 if lazy else denoiser.after
     work = lanes * WORKSPACE
     busy = min(lanes, pictures)
     idle = busy * holes(model, dtype, width, height, -(-pictures // busy))
-    found = {"load": max(0 if lazy else denoiser.peak, at_first + vae.peak),
-             "encode": at_first + vae.after + text.peak + work,
-             "denoise": denoiser.after + vae.after + text.after + drawing(model, dtype, width, height, pictures, tokens, folds=True) + idle + work,
-             "decode": denoiser.after + vae.after + text.after + busy * decoding(model, dtype, width, height, cpu=True) + work}
+    found = {
+        "load": max(0 if lazy else denoiser.peak, at_first + vae.peak),
+        "encode": at_first + vae.after + text.peak + work,
+        "denoise": denoiser.after
+        + vae.after
+        + text.after
+        + drawing(model, dtype, width, height, pictures, tokens, folds=True)
+        + idle
+        + work,
+        "decode": denoiser.after
+        + vae.after
+        + text.after
+        + busy * decoding(model, dtype, width, height, cpu=True)
+        + work,
+    }
     return found | {"peak": max(found.values())}
 
 
-def plan(model: ModelFolder, dtype: str, limit: int, width: int, height: int, *, most: int = 32, main: int | None = None) -> Plan:
+def plan(
+    model: ModelFolder, dtype: str, limit: int, width: int, height: int, *, most: int = 32, main: int | None = None
+) -> Plan:
     """The best way to run ``model`` within ``limit`` bytes of a device that is not the main memory.
 
     A language model that does not fit there works in main memory, with the very same features; where even that has no room (``main``
@@ -179,7 +229,13 @@ def plan(model: ModelFolder, dtype: str, limit: int, width: int, height: int, *,
     decode = decoding(model, dtype, width, height)
     small = need.encoder // 2 + SCALES  # embeddings stay in 16 bits: they are a few per cent
     encoder = "device" if need.encoder <= room else "cpu"
-    if encoder == "cpu" and main is not None and need.encoder + KEPT > main and small <= room and model.text_config.get("model_type") == "llama":
+    if (
+        encoder == "cpu"
+        and main is not None
+        and need.encoder + KEPT > main
+        and small <= room
+        and model.text_config.get("model_type") == "llama"
+    ):
         encoder = "int8"
 
     def largest(beside: int) -> int:
@@ -189,6 +245,9 @@ def plan(model: ModelFolder, dtype: str, limit: int, width: int, height: int, *,
     in_turn = largest(need.vae) < 1 or need.denoiser + need.vae + decode > room
     batch = largest(0 if in_turn else need.vae)
     beside = 0 if in_turn else need.vae
-    peak = max(need.denoiser + beside + drawing(model, dtype, width, height, max(1, batch)),
-               need.vae + decode + (0 if in_turn else need.denoiser), need.encoder if encoder == "device" else small if encoder == "int8" else 0)
+    peak = max(
+        need.denoiser + beside + drawing(model, dtype, width, height, max(1, batch)),
+        need.vae + decode + (0 if in_turn else need.denoiser),
+        need.encoder if encoder == "device" else small if encoder == "int8" else 0,
+    )
     return Plan(limit=limit, peak=peak, batch=batch, encoder=encoder, in_turn=in_turn)

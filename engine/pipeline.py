@@ -30,8 +30,16 @@ def settle(request: ImageRequest, folder: ModelFolder, backend: Backend | None =
     for name, side in (("width", width), ("height", height)):
         if side % folder.multiple:
             near = max(folder.multiple, round(side / folder.multiple) * folder.multiple)
-            raise BadValue(name=name, value=side, why=Phrase(
-                "with {model} it must be a multiple of {multiple}, such as {near}", model=folder.name, multiple=folder.multiple, near=near))
+            raise BadValue(
+                name=name,
+                value=side,
+                why=Phrase(
+                    "with {model} it must be a multiple of {multiple}, such as {near}",
+                    model=folder.name,
+                    multiple=folder.multiple,
+                    near=near,
+                ),
+            )
     request = dataclasses.replace(request, width=width, height=height)
     course = course_of(request, backend) if backend else None
     return dataclasses.replace(request, preset_did=course.to_dict()) if course else request
@@ -51,13 +59,20 @@ def texts_of(requests: Iterable[ImageRequest]) -> list[str]:
     return list(dict.fromkeys(t for r in requests for t in ((r.prompt, r.negative) if r.guidance > 1 else (r.prompt,))))
 
 
-def encode(backend: Backend, requests: Sequence[ImageRequest], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
+def encode(
+    backend: Backend, requests: Sequence[ImageRequest], upcoming: Callable[[int], Iterable[str]] | None = None
+) -> dict[str, Any]:
     """Features of all their texts; see ``Backend.encode``."""
     return backend.encode(texts_of(requests), upcoming)
 
 
-def draw(backend: Backend, requests: Sequence[ImageRequest], features: dict[str, Any], on_step: OnStep | None = None,
-         preset: Preset | None = None) -> Any:
+def draw(
+    backend: Backend,
+    requests: Sequence[ImageRequest],
+    features: dict[str, Any],
+    on_step: OnStep | None = None,
+    preset: Preset | None = None,
+) -> Any:
     """Denoised latents, one row a request. All requests share size, steps, sampler and preset. ``on_step`` sees the first lane's rows.
 
     ``preset`` stands in for the one that the requests name: a definition of one's own, to be measured.
@@ -73,7 +88,11 @@ def draw(backend: Backend, requests: Sequence[ImageRequest], features: dict[str,
             sampler, predict = backend.sampler(first.sampler, first.steps, seeds), backend.predictor(some, features)
         else:
             sampler = backend.sampler(first.sampler, course.steps, seeds, course.timesteps)
-            predict = backend.predictor(some, features, course) if "course" in backend.levers else _along(course, backend, some, features)
+            predict = (
+                backend.predictor(some, features, course)
+                if "course" in backend.levers
+                else _along(course, backend, some, features)
+            )
         return denoise(predict, sampler, noise, on_step if lane == 0 and on_step else lanes.check)
 
     return backend.join(lanes.map(share, requests))
@@ -91,8 +110,13 @@ def _along(course: Course, backend: Backend, requests: Sequence[ImageRequest], f
     return predict
 
 
-def with_less_memory(attempt: Callable[[Sequence[ImageRequest]], list[T]], requests: Sequence[ImageRequest], backend: Backend,
-                        relieve: Callable[[], None], on_split: Callable[[int], None] | None = None) -> list[T]:
+def with_less_memory(
+    attempt: Callable[[Sequence[ImageRequest]], list[T]],
+    requests: Sequence[ImageRequest],
+    backend: Backend,
+    relieve: Callable[[], None],
+    on_split: Callable[[int], None] | None = None,
+) -> list[T]:
     """Run ``attempt`` on all requests; out of memory, on halves of them; at one alone, once more. ``relieve`` makes room before each retry.
 
     ``on_split`` is told the new micro-batch, so that the caller can plan with it.
@@ -111,8 +135,9 @@ def with_less_memory(attempt: Callable[[Sequence[ImageRequest]], list[T]], reque
         half = (len(requests) + 1) // 2
         if on_split:
             on_split(half)
-        return (with_less_memory(attempt, requests[:half], backend, relieve, on_split)
-                + with_less_memory(attempt, requests[half:], backend, relieve, on_split))
+        return with_less_memory(attempt, requests[:half], backend, relieve, on_split) + with_less_memory(
+            attempt, requests[half:], backend, relieve, on_split
+        )
     try:
         return attempt(requests)
     except BaseException as e:

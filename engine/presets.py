@@ -97,20 +97,39 @@ def _fresh(preset: Preset, request: ImageRequest, backend: Able) -> Course:
     weights, why = backend.small_weights("") if preset.small and "small" in backend.levers else ("exact", None)
     if why is not None:
         _note(backend, why)
-    timesteps = _fitted(request, backend, steps) if preset.fitted and "timesteps" in backend.levers and steps < request.steps else ()
+    timesteps = (
+        _fitted(request, backend, steps)
+        if preset.fitted and "timesteps" in backend.levers and steps < request.steps
+        else ()
+    )
     guided = interval(request.sampler, steps, preset.guided_from, preset.guided_to)
     return Course(
-        preset=request.preset, sampler=request.sampler, asked=request.steps, steps=steps, guided=guided, timesteps=timesteps, cached=cached,
-        blocks=blocks if cached else (0, 0), order=preset.order if cached else 0, weights=weights,
-        halves="halves" in backend.levers and guided != (0, count))
+        preset=request.preset,
+        sampler=request.sampler,
+        asked=request.steps,
+        steps=steps,
+        guided=guided,
+        timesteps=timesteps,
+        cached=cached,
+        blocks=blocks if cached else (0, 0),
+        order=preset.order if cached else 0,
+        weights=weights,
+        halves="halves" in backend.levers and guided != (0, count),
+    )
 
 
 def _fitted(request: ImageRequest, backend: Able, steps: int) -> tuple[int, ...]:
     schedule = Schedule.from_dict(backend.folder.scheduler_config)
     files = for_noise(schedule)
     if not files:
-        _note(backend, Phrase("The preset {preset} has no timesteps fitted for the noise schedule of {model}; the usual ones are used",
-                              preset=request.preset, model=backend.folder.name))
+        _note(
+            backend,
+            Phrase(
+                "The preset {preset} has no timesteps fitted for the noise schedule of {model}; the usual ones are used",
+                preset=request.preset,
+                model=backend.folder.name,
+            ),
+        )
     elif not any(serves(f, request.sampler) for f in files):
         _note(backend, _keeps(request))
     return find(schedule, backend.hashes["denoiser"], request.sampler, steps)
@@ -119,10 +138,19 @@ def _fitted(request: ImageRequest, backend: Able, steps: int) -> tuple[int, ...]
 def _possible(course: Course, request: ImageRequest, backend: Able) -> Course:
     """The course without what this backend cannot do; each such part is done as ``exact`` does it."""
     if course.cached and "cache" not in backend.levers:
-        _note(backend, Phrase("The preset {preset} leaves out blocks in some steps; {backend} runs them all", preset=request.preset, backend=backend.name))
+        _note(
+            backend,
+            Phrase(
+                "The preset {preset} leaves out blocks in some steps; {backend} runs them all",
+                preset=request.preset,
+                backend=backend.name,
+            ),
+        )
         course = replace(course, cached=(), blocks=(0, 0), order=0)
     levels = Schedule.from_dict(backend.folder.scheduler_config).num_train_timesteps if course.timesteps else 0
-    if course.timesteps and ("timesteps" not in backend.levers or request.sampler not in TAKES or course.timesteps[0] >= levels):
+    if course.timesteps and (
+        "timesteps" not in backend.levers or request.sampler not in TAKES or course.timesteps[0] >= levels
+    ):
         _note(backend, _keeps(request))
         course = replace(course, timesteps=())
     if course.weights != "exact":
@@ -136,7 +164,11 @@ def _possible(course: Course, request: ImageRequest, backend: Able) -> Course:
 
 
 def _keeps(request: ImageRequest) -> Phrase:
-    return Phrase("The preset {preset} has timesteps of its own; the sampler {sampler} keeps its usual ones", preset=request.preset, sampler=request.sampler)
+    return Phrase(
+        "The preset {preset} has timesteps of its own; the sampler {sampler} keeps its usual ones",
+        preset=request.preset,
+        sampler=request.sampler,
+    )
 
 
 def _note(backend: Able, note: Phrase) -> None:

@@ -101,7 +101,9 @@ def _measure(model: list[str | None], device: str, dtype: str, onnx: str | None)
     backend: Any = open_backend(folder, kind="pytorch", device=device, dtype=dtype)
     side = folder.own_side
     count = batch_size((side // folder.multiple) ** 2, backend.device)
-    requests = [pipeline.settle(ImageRequest(prompt=f"a red apple {n % 3}", seed=n, steps=STEPS), folder) for n in range(count)]
+    requests = [
+        pipeline.settle(ImageRequest(prompt=f"a red apple {n % 3}", seed=n, steps=STEPS), folder) for n in range(count)
+    ]
     words = pipeline.encode(backend, requests)
 
     def draw(one: Any, mine: Any, asked: str) -> tuple[float, Any]:
@@ -124,14 +126,29 @@ def _measure(model: list[str | None], device: str, dtype: str, onnx: str | None)
     import numpy as np
 
     exact = np.asarray(first["eager"][1], dtype=np.float64)
-    apart = float(np.abs(np.asarray(first["compiled"][1], dtype=np.float64) - exact).max() / max(1e-12, np.abs(exact).max()))
-    exported = {"onnx_ratio": statistics.median(a / b for a, b in zip(times["eager"], times["onnx"], strict=True))} if onnx else {}
+    apart = float(
+        np.abs(np.asarray(first["compiled"][1], dtype=np.float64) - exact).max() / max(1e-12, np.abs(exact).max())
+    )
+    exported = (
+        {"onnx_ratio": statistics.median(a / b for a, b in zip(times["eager"], times["onnx"], strict=True))}
+        if onnx
+        else {}
+    )
     worked, notes = backend._compiling is not None and backend._compiling.worked, [str(n) for n in backend.notes]
-    return exported | {"seconds_per_step": {k: statistics.median(v) for k, v in times.items()},
-            "ratio": statistics.median(a / b for a, b in zip(times["eager"], times["compiled"], strict=True)),
-            "ratios": [round(a / b, 3) for a, b in zip(times["eager"], times["compiled"], strict=True)],
-            "first_seconds": first["compiled"][0], "apart": apart, "pictures": count, "worked": worked, "notes": notes,
-            "device": backend.device, "dtype": backend.dtype, "width": backend._denoiser.config.width, "heads": backend._denoiser.config.num_attention_heads}
+    return exported | {
+        "seconds_per_step": {k: statistics.median(v) for k, v in times.items()},
+        "ratio": statistics.median(a / b for a, b in zip(times["eager"], times["compiled"], strict=True)),
+        "ratios": [round(a / b, 3) for a, b in zip(times["eager"], times["compiled"], strict=True)],
+        "first_seconds": first["compiled"][0],
+        "apart": apart,
+        "pictures": count,
+        "worked": worked,
+        "notes": notes,
+        "device": backend.device,
+        "dtype": backend.dtype,
+        "width": backend._denoiser.config.width,
+        "heads": backend._denoiser.config.num_attention_heads,
+    }
 
 
 def probe(argv: list[str]) -> dict[str, Any]:
@@ -147,32 +164,55 @@ def probe(argv: list[str]) -> dict[str, Any]:
     parser.add_argument("--child", action="store_true")
     args = parser.parse_args(argv)
     if not 1 <= args.seconds <= 86400:
-        raise BadValue(name="seconds", value=args.seconds, why=Phrase("it must lie between {low} and {high}", low=1, high=86400))
+        raise BadValue(
+            name="seconds", value=args.seconds, why=Phrase("it must lie between {low} and {high}", low=1, high=86400)
+        )
     if args.child:
         return _measure([args.model, args.text_encoder, args.vae], args.device, args.dtype, args.onnx)
     from engine.checkpoint.library import open_model
 
-    folder = open_model(args.model, args.text_encoder, args.vae)  # what is wrong with it is told before anything is started
+    folder = open_model(
+        args.model, args.text_encoder, args.vae
+    )  # what is wrong with it is told before anything is started
     try:
-        told = subprocess.run([sys.executable, "-m", "engine.probe", *argv, "--child"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, encoding="utf-8", timeout=args.seconds, check=False)
+        told = subprocess.run(
+            [sys.executable, "-m", "engine.probe", *argv, "--child"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+            timeout=args.seconds,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         config = folder.denoiser_config
         heads = int(config.get("num_attention_heads") or 16)
         if args.device != "auto" and args.dtype != "auto":
-            Known.of(device=args.device, dtype=args.dtype, width=heads * int(config.get("attention_head_dim") or 72), heads=heads).remember(
-                "eager", failed=f"more than {args.seconds:.0f} s")
+            Known.of(
+                device=args.device,
+                dtype=args.dtype,
+                width=heads * int(config.get("attention_head_dim") or 72),
+                heads=heads,
+            ).remember("eager", failed=f"more than {args.seconds:.0f} s")
         return {"choice": "eager", "failed": f"more than {args.seconds:.0f} s", "model": folder.name}
     answer = json.loads(told.stdout or "{}")
     if not answer.get("ok"):
         from engine.contract.errors import from_wire
 
-        raise from_wire(answer["error"]) if "error" in answer else CommonArtError(why=f"engine.probe, {told.returncode}")
+        raise (
+            from_wire(answer["error"]) if "error" in answer else CommonArtError(why=f"engine.probe, {told.returncode}")
+        )
     answer.pop("ok")
-    good = answer["worked"] and answer["ratio"] >= WINS and answer["apart"] < (1e-4 if answer["dtype"] == "fp32" else 0.05)
+    good = (
+        answer["worked"] and answer["ratio"] >= WINS and answer["apart"] < (1e-4 if answer["dtype"] == "fp32" else 0.05)
+    )
     known = Known.of(device=answer["device"], dtype=answer["dtype"], width=answer["width"], heads=answer["heads"])
-    known.remember("compiled" if good else "eager", ratio=round(answer["ratio"], 3), seconds_per_step=answer["seconds_per_step"],
-                   **({} if answer["worked"] else {"failed": "; ".join(answer["notes"])}))
+    known.remember(
+        "compiled" if good else "eager",
+        ratio=round(answer["ratio"], 3),
+        seconds_per_step=answer["seconds_per_step"],
+        **({} if answer["worked"] else {"failed": "; ".join(answer["notes"])}),
+    )
     choice = known.choice
     if args.onnx:
         from engine import standin
@@ -180,8 +220,12 @@ def probe(argv: list[str]) -> dict[str, Any]:
         export, better = open_model(args.onnx), answer["onnx_ratio"] >= max(WINS, answer["ratio"] if good else 0)
         if answer["device"] == "cpu" and answer["dtype"] == "fp32" and standin.same(folder, export):
             choice = standin.CHOICE if better else choice
-            standin.known(folder.hashes()["denoiser"]).remember(choice or "eager", ratio=round(answer["onnx_ratio"], 3), folder=str(export.root.resolve()),
-                                                                device=args.device)
+            standin.known(folder.hashes()["denoiser"]).remember(
+                choice or "eager",
+                ratio=round(answer["onnx_ratio"], 3),
+                folder=str(export.root.resolve()),
+                device=args.device,
+            )
     return answer | {"choice": choice, "model": folder.name}
 
 

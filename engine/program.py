@@ -24,7 +24,10 @@ def phrase(text: str) -> dict[str, Any] | str:
     """A Phrase as JSON data, which the reader's side tells in its own language; other text stays text."""
     if not isinstance(text, Phrase):
         return text
-    return {"template": text.template, "fields": {k: v if isinstance(v, (int, float)) else str(v) for k, v in text.fields.items()}}
+    return {
+        "template": text.template,
+        "fields": {k: v if isinstance(v, (int, float)) else str(v) for k, v in text.fields.items()},
+    }
 
 
 def tell_progress(done: int, total: int) -> None:
@@ -38,7 +41,9 @@ def run_program(work: Callable[[list[str]], dict[str, Any]]) -> int:
     The answer is told as ``{"ok": true, ...}``; with an ``error`` in it, or raised, as ``{"ok": false, "error": ...}``.
     Whatever libraries print goes to standard error; ``--debug``, anywhere, adds tracebacks there.
     """
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace", newline="\n")  # a lone surrogate: \udc80
+    out = os.fdopen(
+        os.dup(1), "w", encoding="utf-8", errors="backslashreplace", newline="\n"
+    )  # a lone surrogate: \udc80
     os.dup2(2, 1)
     argv = [a for a in sys.argv[1:] if a != "--debug"]
     debug = len(argv) < len(sys.argv) - 1

@@ -40,7 +40,9 @@ def why_not(device: torch.device, model: nn.Module, kind: str) -> Phrase | None:
     if any(isinstance(m, LoraLinear) for m in model.modules()):
         return Phrase("Weights are not held in 8 bits while LoRAs run beside them; they stay as they are")
     if importlib.util.find_spec("torchao") is None:
-        return Phrase("Weights in 8 bits need torchao, which is not installed (pip install 'commonart-desktop[quantized]'); they stay as they are")
+        return Phrase(
+            "Weights in 8 bits need torchao, which is not installed (pip install 'commonart-desktop[quantized]'); they stay as they are"
+        )
     return None
 
 
@@ -90,7 +92,9 @@ class SmallWeights:
 
     def __init__(self, model: DiT, device: torch.device, dtype: str, tell: Callable[[Phrase], None]) -> None:
         self._model, self._device, self._dtype, self._tell = model, device, dtype, tell
-        self.compiling: Compiling | None = None  # of the copy: in 8 bits the steps between products cost most if they are not fused
+        self.compiling: Compiling | None = (
+            None  # of the copy: in 8 bits the steps between products cost most if they are not fused
+        )
         self._kind, self._copy = "", model
         self._failed: Phrase | None = None
         self._lock = threading.Lock()  # the next micro-batch is prepared while one is at work
@@ -105,9 +109,13 @@ class SmallWeights:
                     self._kind, self._copy = "", self._model
                     self._kind, self._copy = kind, quantized(self._model, kind)
                     self.compiling = Compiling(self._copy, self._device, f"{self._dtype}-{kind}", self._tell)
-                except Exception as e:  # torchao's kernels fail in many ways: whichever it is, the exact weights are still there
+                except (
+                    Exception
+                ) as e:  # torchao's kernels fail in many ways: whichever it is, the exact weights are still there
                     reason = (str(e).strip().splitlines() or [type(e).__name__])[0][:200]
-                    why = self._failed = Phrase("Weights could not be held in 8 bits ({reason}); they stay as they are", reason=reason)
+                    why = self._failed = Phrase(
+                        "Weights could not be held in 8 bits ({reason}); they stay as they are", reason=reason
+                    )
         return ("exact", why) if why is not None else (kind, None)
 
     def model(self, kind: str, alone: bool) -> DiT:

@@ -210,13 +210,30 @@ class Runner(Drain):
                 if lora.strange:
                     self._teller.strange_lora(lora.name)
             o = self.options
-            folder = (None if loras else stand_in(folder, kind=o.kind, device=o.device, dtype=request.dtype, memory=o.memory)) or folder
-            self._backend = open_backend(folder, kind=o.kind, device=o.device, dtype=request.dtype, loras=loras, merged=request.lora_merged, memory=o.memory)
+            folder = (
+                None if loras else stand_in(folder, kind=o.kind, device=o.device, dtype=request.dtype, memory=o.memory)
+            ) or folder
+            self._backend = open_backend(
+                folder,
+                kind=o.kind,
+                device=o.device,
+                dtype=request.dtype,
+                loras=loras,
+                merged=request.lora_merged,
+                memory=o.memory,
+            )
             self._key = key
             b = self._backend
             self._teller.notes_of(b)
-            self.say(events.Loaded(model=folder.name, backend=b.name, device=b.device, dtype=b.dtype,
-                                   seconds=round(time.monotonic() - began, 3)))
+            self.say(
+                events.Loaded(
+                    model=folder.name,
+                    backend=b.name,
+                    device=b.device,
+                    dtype=b.dtype,
+                    seconds=round(time.monotonic() - began, 3),
+                )
+            )
         return self._backend
 
     def _denoise(self, batch: Batch, painter: Stage[tuple[Batch, Any]]) -> None:
@@ -226,12 +243,12 @@ class Runner(Drain):
 
         def attempt(requests: Sequence[ImageRequest]) -> list[tuple[Any, int, int]]:
             nonlocal offset
-            rows = batch.rows[offset:offset + len(requests)]
+            rows = batch.rows[offset : offset + len(requests)]
             asked = [requests[0]] * batch.size if self.options.replay else requests
             with self._clock("denoise"):
                 latents = pipeline.draw(backend, asked, batch.features, lambda n, of, x: self._on_step(rows, n, of, x))
             if self.options.replay:
-                latents = latents[batch.index:batch.index + 1]
+                latents = latents[batch.index : batch.index + 1]
             offset += len(requests)
             return [(latents, len(rows), len(asked))]
 
@@ -246,7 +263,9 @@ class Runner(Drain):
 
         at = 0
         for latents, count, together in pipeline.with_less_memory(attempt, batch.requests, backend, relieve, split):
-            part = Batch(batch.rows[at:at + count], batch.requests[at:at + count], batch.features, together, batch.index)
+            part = Batch(
+                batch.rows[at : at + count], batch.requests[at : at + count], batch.features, together, batch.index
+            )
             painter.put((part, latents))
             at += count
 

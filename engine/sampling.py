@@ -42,7 +42,9 @@ class Schedule:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Schedule:
         """Read a diffusers scheduler config; unknown entries are left alone."""
-        return cls(**{k: v for k, v in data.items() if k in cls.__dataclass_fields__ and k != "given" and v is not None})
+        return cls(
+            **{k: v for k, v in data.items() if k in cls.__dataclass_fields__ and k != "given" and v is not None}
+        )
 
     def alphas_cumprod(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """``[num_train_timesteps]``, rounded where diffusers rounds (its betas are float32).
@@ -56,6 +58,7 @@ class Schedule:
         elif self.beta_schedule == "scaled_linear":
             betas = np.linspace(self.beta_start**0.5, self.beta_end**0.5, n, dtype=np.float32) ** 2
         elif self.beta_schedule == "squaredcos_cap_v2":
+
             def bar(t: float) -> float:
                 return math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
 
@@ -140,7 +143,11 @@ class LMS:
 
     def __init__(self, schedule: Schedule, steps: int) -> None:
         bar = schedule.alphas_cumprod()
-        places = schedule.timesteps(steps).astype(np.float64) if schedule.given else np.linspace(0, len(bar) - 1, steps)[::-1]
+        places = (
+            schedule.timesteps(steps).astype(np.float64)
+            if schedule.given
+            else np.linspace(0, len(bar) - 1, steps)[::-1]
+        )
         self.timesteps = [float(np.float32(t)) for t in places]
         self._sigmas = np.append(np.interp(places, np.arange(len(bar)), np.sqrt((1 - bar) / bar)), 0.0)
         self.initial_scale = float(self._sigmas.max())
@@ -155,7 +162,11 @@ class LMS:
         poly = np.polynomial.Polynomial([1.0])
         for k in range(order):
             if k != j:
-                poly = poly * np.polynomial.Polynomial([-self._sigmas[i - k], 1.0]) / (self._sigmas[i - j] - self._sigmas[i - k])
+                poly = (
+                    poly
+                    * np.polynomial.Polynomial([-self._sigmas[i - k], 1.0])
+                    / (self._sigmas[i - j] - self._sigmas[i - k])
+                )
         whole = poly.integ()
         return float(whole(self._sigmas[i + 1]) - whole(self._sigmas[i]))
 
@@ -164,7 +175,11 @@ class LMS:
         if self._prediction == "epsilon":
             slope = prediction
         else:
-            clean = prediction if self._prediction == "sample" else latents * (1 / (s * s + 1)) - prediction * (s / math.sqrt(s * s + 1))
+            clean = (
+                prediction
+                if self._prediction == "sample"
+                else latents * (1 / (s * s + 1)) - prediction * (s / math.sqrt(s * s + 1))
+            )
             slope = (latents - clean) * (1 / s)
         self._slopes = [slope, *self._slopes[:3]]
         out = latents

@@ -73,7 +73,7 @@ class Euler(_Sigmas):
     """As diffusers' ``EulerDiscreteScheduler``."""
 
     def step(self, prediction: Any, latents: Any, index: int) -> Any:
-        here, there = (float(s) for s in self._sigmas[index:index + 2])
+        here, there = (float(s) for s in self._sigmas[index : index + 2])
         return latents + self._slope(prediction, latents, here) * (there - here)
 
 
@@ -86,7 +86,7 @@ class EulerAncestral(_Sigmas):
         self._draw = draw
 
     def step(self, prediction: Any, latents: Any, index: int) -> Any:
-        here, there = (float(s) for s in self._sigmas[index:index + 2])
+        here, there = (float(s) for s in self._sigmas[index : index + 2])
         up = math.sqrt(max(0.0, there**2 * (here**2 - there**2) / here**2))
         down = math.sqrt(max(0.0, there**2 - up**2))
         return latents + self._slope(prediction, latents, here) * (down - here) + self._draw(latents.shape) * up
@@ -144,7 +144,12 @@ class PNDM:
     """As diffusers' ``PNDMScheduler`` with ``skip_prk_steps``: the second level is visited twice."""
 
     initial_scale = 1.0
-    _WEIGHTS = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))  # newest first
+    _WEIGHTS = (
+        (1.0,),
+        (3 / 2, -1 / 2),
+        (23 / 12, -16 / 12, 5 / 12),
+        (55 / 24, -59 / 24, 37 / 24, -9 / 24),
+    )  # newest first
 
     def __init__(self, schedule: Schedule, steps: int) -> None:
         self._prediction = check_prediction(schedule, "epsilon", "v_prediction")

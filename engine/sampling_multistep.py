@@ -68,7 +68,9 @@ class _Solver:
 class DPMSolverPP(_Solver):
     """As diffusers' ``DPMSolverMultistepScheduler``: ``order`` 2 or 3; ``spaced`` as Karras; with ``draw`` the stochastic solver."""
 
-    def __init__(self, schedule: Schedule, steps: int, *, order: int = 2, spaced: bool = False, draw: Draw | None = None) -> None:
+    def __init__(
+        self, schedule: Schedule, steps: int, *, order: int = 2, spaced: bool = False, draw: Draw | None = None
+    ) -> None:
         super().__init__(schedule, steps, spaced=spaced)
         self._order, self._draw = order, draw
 
@@ -86,7 +88,7 @@ class DPMSolverPP(_Solver):
 
     def step(self, prediction: Any, latents: Any, index: int) -> Any:
         i = index
-        self._past = [self._clean(prediction, latents, i), *self._past[:self._order - 1]]
+        self._past = [self._clean(prediction, latents, i), *self._past[: self._order - 1]]
         h, order = self._gap(i), self._order_at(i)
         a, s, s0 = float(self._alpha[i + 1]), float(self._sigma[i + 1]), float(self._sigma[i])
         x0 = self._past[0]
@@ -128,7 +130,9 @@ class UniPC(_Solver):
             ratio = -self._gap(i - 1) / h
             first = gain / h - 1
             second = -first / h - 0.5
-            weights = np.linalg.solve(np.array([[1.0, 1.0], [ratio, 1.0]]), np.array([first, 2 * second]) / -gain).tolist()
+            weights = np.linalg.solve(
+                np.array([[1.0, 1.0], [ratio, 1.0]]), np.array([first, 2 * second]) / -gain
+            ).tolist()
             slopes = [(self._past[1] - self._past[0]) * (1 / ratio), *slopes]
         out = self._base(latents, i)
         for weight, slope in zip(weights, slopes, strict=True):
@@ -163,7 +167,11 @@ class DEIS(_Solver):
     def step(self, prediction: Any, latents: Any, index: int) -> Any:
         i = index
         a0, s0, a, s = (float(x) for x in (self._alpha[i], self._sigma[i], self._alpha[i + 1], self._sigma[i + 1]))
-        noise = prediction if self._prediction == "epsilon" else latents * (1 / s0) - self._clean(prediction, latents, i) * (a0 / s0)
+        noise = (
+            prediction
+            if self._prediction == "epsilon"
+            else latents * (1 / s0) - self._clean(prediction, latents, i) * (a0 / s0)
+        )
         self._past = [noise, *self._past[:1]]
         last = i == self._steps - 1 and self._steps < 15
         if len(self._past) == 1 or last or self._gap(i - 1) <= 0:

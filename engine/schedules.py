@@ -60,20 +60,37 @@ def read(path: Path) -> Fitted:
     if path.stat().st_size > _MOST:
         raise ValueError("it is too large")
     data = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(data, dict) or data.get("format") != 1 or not isinstance(data.get("noise"), dict) or not isinstance(data.get("steps"), dict):
+    if (
+        not isinstance(data, dict)
+        or data.get("format") != 1
+        or not isinstance(data.get("noise"), dict)
+        or not isinstance(data.get("steps"), dict)
+    ):
         raise ValueError("it is no schedule of this version")
     levels = data["noise"].get("num_train_timesteps")
     steps: dict[int, tuple[int, ...]] = {}
     for count, one in data["steps"].items():
         found = tuple(one["timesteps"]) if isinstance(one, dict) and isinstance(one.get("timesteps"), list) else ()
         falls = all(type(t) is int for t in found) and all(a > b for a, b in pairwise(found))
-        if not str(count).isdigit() or len(found) != int(count) or not found or type(levels) is not int or not falls or not 0 < found[-1] <= found[0] < levels:
+        if (
+            not str(count).isdigit()
+            or len(found) != int(count)
+            or not found
+            or type(levels) is not int
+            or not falls
+            or not 0 < found[-1] <= found[0] < levels
+        ):
             raise ValueError(f"its timesteps for {count} steps make no sense")
         steps[int(count)] = found
     if not steps or not isinstance(data.get("sampler"), str):
         raise ValueError("it holds no timesteps")
     on = data.get("fitted_on")
-    return Fitted({k: data["noise"].get(k) for k in NOISE}, data["sampler"], str(on.get("denoiser", "")) if isinstance(on, dict) else "", steps)
+    return Fitted(
+        {k: data["noise"].get(k) for k in NOISE},
+        data["sampler"],
+        str(on.get("denoiser", "")) if isinstance(on, dict) else "",
+        steps,
+    )
 
 
 @lru_cache(maxsize=256)

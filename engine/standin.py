@@ -40,14 +40,21 @@ def same(folder: ModelFolder, export: ModelFolder) -> bool:
     if export.layout != "onnx" or not (export.root / MANIFEST).is_file():
         return False
     told = read_config(export.root / MANIFEST)
-    return told.get("hashes") == folder.hashes() and not told.get("loras") and told.get("dtype") == "fp32" and told.get("quantize", "none") == "none"
+    return (
+        told.get("hashes") == folder.hashes()
+        and not told.get("loras")
+        and told.get("dtype") == "fp32"
+        and told.get("quantize", "none") == "none"
+    )
 
 
 def stand_in(folder: ModelFolder, *, kind: str, device: str, dtype: str, memory: int | None) -> ModelFolder | None:
     """The export to draw with in place of ``folder``; None where there is none, or the user chose."""
     if kind != "auto" or folder.layout == "onnx" or dtype not in ("auto", "fp32") or memory is not None:
         return None
-    if os.environ.get("COMMONART_COMPILE", "").strip().lower() == "off" or not any(v.get("choice") == CHOICE for v in read().values()):
+    if os.environ.get("COMMONART_COMPILE", "").strip().lower() == "off" or not any(
+        v.get("choice") == CHOICE for v in read().values()
+    ):
         return None
     found = known(folder.hashes()["denoiser"]).found
     if found.get("choice") != CHOICE or device not in ("cpu", found.get("device")):

@@ -27,7 +27,7 @@ class Table:
         reused = frozenset(n for n in cached if 0 < n < count)
         kept: set[int] = set()
         for n in reused:
-            kept.update([m for m in range(n) if m not in reused][-(order + 1):])
+            kept.update([m for m in range(n) if m not in reused][-(order + 1) :])
         return cls(reused, frozenset(kept))
 
 
@@ -52,7 +52,7 @@ class StepCache:
         if not changes or changes[0][0] != timestep:
             whole = change if len(change) == self._pictures else change.new_empty(self._pictures, *change.shape[1:])
             changes.insert(0, (timestep, whole))
-            del changes[self._order + 1:]
+            del changes[self._order + 1 :]
         if changes[0][1] is not change:
             changes[0][1][start:stop] = change
 
@@ -71,7 +71,9 @@ class StepCache:
 class Middle:
     """What one prediction does with the middle blocks; rows are the negative half of pictures ``start`` to ``stop``, if any, then the positive."""
 
-    def __init__(self, cache: StepCache, start: int, stop: int, *, guided: bool, timestep: float, reuse: bool, keep: bool) -> None:
+    def __init__(
+        self, cache: StepCache, start: int, stop: int, *, guided: bool, timestep: float, reuse: bool, keep: bool
+    ) -> None:
         self.first, self.stop = cache.first, cache.stop
         self._cache, self._rows, self._timestep = cache, (start, stop), timestep
         self._sides = ("negative", "positive") if guided else ("positive",)

@@ -34,11 +34,17 @@ class Teller:
         """What the backend found worth knowing, such as a device that had to give way to another."""
         while backend.notes:
             note = backend.notes.pop(0)
-            self._note(note.template, **{k: v if isinstance(v, (int, float)) else str(v) for k, v in note.fields.items()})
+            self._note(
+                note.template, **{k: v if isinstance(v, (int, float)) else str(v) for k, v in note.fields.items()}
+            )
 
     def unsigned(self, error: CommonArtError) -> None:
         """Why a signature or a score is missing. Once a run: three notes, each told in the reader's language."""
-        self._note("Pictures are saved without a safety score." if isinstance(error, ScoreFailed) else "Pictures are saved without a signature.")
+        self._note(
+            "Pictures are saved without a safety score."
+            if isinstance(error, ScoreFailed)
+            else "Pictures are saved without a signature."
+        )
         why = error.fields.get("why", str(error))
         template, fields = (why.template, why.fields) if isinstance(why, Phrase) else ("{why}", {"why": why})
         self.say(events.Note(template=template, fields={k: str(v) for k, v in fields.items()}))

@@ -51,9 +51,13 @@ class CaptionEncoder:
         self._pixart_text = folder.pixart_text
         self._one_at_a_time = threading.Lock()  # a tokenizer is changed by its own options while it works
         try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(folder.tokenizer, local_files_only=True, trust_remote_code=False)
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(
+                folder.tokenizer, local_files_only=True, trust_remote_code=False
+            )
         except Exception as e:  # transformers raises many kinds here: whatever it is, the file is unusable
-            raise WrongTokenizer(path=folder.tokenizer, why=Phrase("it cannot be read ({reason})", reason=_short(e))) from e
+            raise WrongTokenizer(
+                path=folder.tokenizer, why=Phrase("it cannot be read ({reason})", reason=_short(e))
+            ) from e
         try:
             config = AutoConfig.from_pretrained(folder.text_encoder, local_files_only=True, trust_remote_code=False)
             if config.num_hidden_layers < 1:
@@ -61,21 +65,40 @@ class CaptionEncoder:
             loader: Any = {"t5": T5EncoderModel, "umt5": UMT5EncoderModel}.get(config.model_type, AutoModel)
             first = weight_files(folder.text_encoder)[0].name
             model, told = loader.from_pretrained(
-                folder.text_encoder, config=config, local_files_only=True, trust_remote_code=False, use_safetensors=True,
-                dtype=dtype, variant=next((v for v in ("fp16", "bf16") if f".{v}." in first or f".{v}-" in first), None), output_loading_info=True)
+                folder.text_encoder,
+                config=config,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=dtype,
+                variant=next((v for v in ("fp16", "bf16") if f".{v}." in first or f".{v}-" in first), None),
+                output_loading_info=True,
+            )
             self.model = model.eval().requires_grad_(False).to(device)
         except Exception as e:
-            raise BrokenWeights(path=folder.text_encoder, why=Phrase("it cannot be loaded ({reason})", reason=_short(e))) from e
+            raise BrokenWeights(
+                path=folder.text_encoder, why=Phrase("it cannot be loaded ({reason})", reason=_short(e))
+            ) from e
         if told["missing_keys"]:  # transformers would fill them at random
-            raise BrokenWeights(path=folder.text_encoder, why=Phrase("the tensor {name} is missing", name=min(told["missing_keys"])))
+            raise BrokenWeights(
+                path=folder.text_encoder, why=Phrase("the tensor {name} is missing", name=min(told["missing_keys"]))
+            )
         rows = self.model.get_input_embeddings().weight.shape[0]
         if len(self.tokenizer) > rows:
-            raise WrongTokenizer(path=folder.tokenizer, why=Phrase(
-                "it has {tokens} tokens, the encoder knows {rows}", tokens=len(self.tokenizer), rows=rows))
+            raise WrongTokenizer(
+                path=folder.tokenizer,
+                why=Phrase("it has {tokens} tokens, the encoder knows {rows}", tokens=len(self.tokenizer), rows=rows),
+            )
         wanted = folder.denoiser_config.get("caption_channels")
         if wanted and wanted != config.hidden_size:
-            raise BrokenWeights(path=folder.text_encoder, why=Phrase(
-                "its features have {found} channels, the denoiser reads {wanted}", found=config.hidden_size, wanted=wanted))
+            raise BrokenWeights(
+                path=folder.text_encoder,
+                why=Phrase(
+                    "its features have {found} channels, the denoiser reads {wanted}",
+                    found=config.hidden_size,
+                    wanted=wanted,
+                ),
+            )
 
     @torch.inference_mode()
     def encode(self, text: str) -> Feature:
@@ -84,12 +107,17 @@ class CaptionEncoder:
             text = text.lower().strip()
         with self._one_at_a_time:
             ids = self.tokenizer(text, truncation=True, max_length=self.max_tokens, return_tensors="pt")["input_ids"]
-            cut = ids.shape[1] == self.max_tokens and len(self.tokenizer(text, verbose=False)["input_ids"]) > self.max_tokens
+            cut = (
+                ids.shape[1] == self.max_tokens
+                and len(self.tokenizer(text, verbose=False)["input_ids"]) > self.max_tokens
+            )
             mask = torch.ones_like(ids)
             if ids.shape[1] == 0:
                 # An empty caption under a tokenizer that adds no marks. The reference pads it to full length, masks all of
                 # it, and the denoiser then attends to all the padding alike: the same is done here.
-                batch = self.tokenizer(text, padding="max_length", truncation=True, max_length=self.max_tokens, return_tensors="pt")
+                batch = self.tokenizer(
+                    text, padding="max_length", truncation=True, max_length=self.max_tokens, return_tensors="pt"
+                )
                 ids, mask = batch["input_ids"], batch["attention_mask"]
         states = self.model(input_ids=ids.to(self.device), attention_mask=mask.to(self.device)).last_hidden_state[0]
         if not bool(torch.isfinite(states).all()):

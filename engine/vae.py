@@ -15,22 +15,45 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 #: what diffusers takes where a config leaves it out
-DEFAULTS: dict[str, Any] = {"out_channels": 3, "up_block_types": ["UpDecoderBlock2D"], "block_out_channels": [64], "layers_per_block": 1, "act_fn": "silu",
-                            "latent_channels": 4, "norm_num_groups": 32, "sample_size": 32, "scaling_factor": 0.18215, "shift_factor": None,
-                            "use_post_quant_conv": True, "mid_block_add_attention": True}
+DEFAULTS: dict[str, Any] = {
+    "out_channels": 3,
+    "up_block_types": ["UpDecoderBlock2D"],
+    "block_out_channels": [64],
+    "layers_per_block": 1,
+    "act_fn": "silu",
+    "latent_channels": 4,
+    "norm_num_groups": 32,
+    "sample_size": 32,
+    "scaling_factor": 0.18215,
+    "shift_factor": None,
+    "use_post_quant_conv": True,
+    "mid_block_add_attention": True,
+}
 OVERLAP = 0.25  # of a tile's side
 
 
 def plain(config: dict[str, Any]) -> dict[str, Any] | None:
     """The entries that this module reads, with defaults; None if the config asks for something else, or cannot be right."""
     found = {k: config.get(k, v) for k, v in DEFAULTS.items()}
-    counts = [found[k] for k in ("out_channels", "layers_per_block", "latent_channels", "norm_num_groups", "sample_size")]
+    counts = [
+        found[k] for k in ("out_channels", "layers_per_block", "latent_channels", "norm_num_groups", "sample_size")
+    ]
     channels = found["block_out_channels"]
-    if not isinstance(channels, list) or not 0 < len(channels) < 9 or any(type(n) is not int or not 0 < n <= 1 << 14 for n in (*counts, *channels)):
+    if (
+        not isinstance(channels, list)
+        or not 0 < len(channels) < 9
+        or any(type(n) is not int or not 0 < n <= 1 << 14 for n in (*counts, *channels))
+    ):
         return None
-    if found["up_block_types"] != ["UpDecoderBlock2D"] * len(channels) or found["act_fn"] != "silu" or any(n % found["norm_num_groups"] for n in channels):
+    if (
+        found["up_block_types"] != ["UpDecoderBlock2D"] * len(channels)
+        or found["act_fn"] != "silu"
+        or any(n % found["norm_num_groups"] for n in channels)
+    ):
         return None
-    if found["layers_per_block"] > 64 or any(type(found[k]) is not bool for k in ("use_post_quant_conv", "mid_block_add_attention")):
+    if found["layers_per_block"] > 64 or any(
+        type(found[k]) is not bool for k in ("use_post_quant_conv", "mid_block_add_attention")
+    ):
         return None
     scale, shift = found["scaling_factor"], found["shift_factor"] or 0
     if type(scale) not in (int, float) or not 0 < scale < 1e9 or type(shift) not in (int, float) or abs(shift) > 1e9:
@@ -110,8 +133,12 @@ class _Decoder(nn.Module):
         channels, groups = list(reversed(config["block_out_channels"])), config["norm_num_groups"]
         self.conv_in = nn.Conv2d(config["latent_channels"], channels[0], 3, padding=1)
         self.mid_block = _Middle(channels[0], groups, config["mid_block_add_attention"])
-        self.up_blocks = nn.ModuleList([
-            _Up(channels[max(0, n - 1)], outside, config["layers_per_block"] + 1, groups, n == len(channels) - 1) for n, outside in enumerate(channels)])
+        self.up_blocks = nn.ModuleList(
+            [
+                _Up(channels[max(0, n - 1)], outside, config["layers_per_block"] + 1, groups, n == len(channels) - 1)
+                for n, outside in enumerate(channels)
+            ]
+        )
         self.conv_norm_out = nn.GroupNorm(groups, channels[-1], eps=1e-6)
         self.conv_out = nn.Conv2d(channels[-1], config["out_channels"], 3, padding=1)
 
@@ -129,7 +156,11 @@ class VaeDecoder(nn.Module):
         super().__init__()
         self.config = config
         self.decoder = _Decoder(config)
-        self.post_quant_conv = nn.Conv2d(config["latent_channels"], config["latent_channels"], 1) if config["use_post_quant_conv"] else None
+        self.post_quant_conv = (
+            nn.Conv2d(config["latent_channels"], config["latent_channels"], 1)
+            if config["use_post_quant_conv"]
+            else None
+        )
         self.tiled = False
         self._side = int(config["sample_size"] / 2 ** (len(config["block_out_channels"]) - 1))  # of a tile, in latents
 
@@ -162,7 +193,7 @@ class VaeDecoder(nn.Module):
         above: list[Tensor] = []
         rows = []
         for top in range(0, z.shape[2], step):
-            tiles = [self._whole(z[:, :, top:top + side, left:left + side]) for left in range(0, z.shape[3], step)]
+            tiles = [self._whole(z[:, :, top : top + side, left : left + side]) for left in range(0, z.shape[3], step)]
             for n, tile in enumerate(tiles):
                 if above:
                     _blend(above[n], tile, blend, 2)

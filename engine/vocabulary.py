@@ -50,7 +50,9 @@ class Vocabulary:
 
     def _unread_english(self, words: list[str]) -> list[str]:
         """The words that no known phrase covers."""
-        best: list[tuple[float, int, bool]] = [(0.0, 0, False)]  # cost up to here, where the last piece begins, is it known
+        best: list[tuple[float, int, bool]] = [
+            (0.0, 0, False)
+        ]  # cost up to here, where the last piece begins, is it known
         for end in range(1, len(words) + 1):
             options = [(best[end - 1][0] + 1, end - 1, False)]
             for last in _singulars(words[end - 1]):
@@ -58,7 +60,9 @@ class Vocabulary:
                     options.append((best[end - 1][0] + 0.1, end - 1, True))
                 for phrase in self._phrases.get(last, ()):
                     start = end - len(phrase)
-                    if start >= 0 and all(p in _singulars(w) for p, w in zip(phrase[:-1], words[start:end - 1], strict=True)):
+                    if start >= 0 and all(
+                        p in _singulars(w) for p, w in zip(phrase[:-1], words[start : end - 1], strict=True)
+                    ):
                         options.append((best[start][0] + 0.1, start, True))
             best.append(min(options, key=lambda o: o[0]))
         rest, end = [], len(words)
@@ -74,7 +78,9 @@ class Vocabulary:
 
         Longest match alone would read とりんご as とり + んご; a lone kana costs a little, since it may be part of a word.
         """
-        best: list[tuple[float, int, str | None]] = [(0.0, 0, None)]  # cost up to here, where the last word begins, the word
+        best: list[tuple[float, int, str | None]] = [
+            (0.0, 0, None)
+        ]  # cost up to here, where the last word begins, the word
         for end in range(1, len(run) + 1):
             cost, start, word = best[end - 1]
             options = [(cost + 1, end - 1, None)]

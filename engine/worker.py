@@ -58,7 +58,9 @@ def _bytes(text: str | None) -> int | None:
         if not 0.5 <= found <= 4096:  # also refuses nan
             raise ValueError
     except ValueError as e:
-        raise BadValue(name="memory", value=text, why=Phrase("it must be auto or a number of GB, such as {example}", example="8")) from e
+        raise BadValue(
+            name="memory", value=text, why=Phrase("it must be auto or a number of GB, such as {example}", example="8")
+        ) from e
     return int(found * 1e9)
 
 
@@ -66,9 +68,13 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
     """What every worker over the queue understands."""
     parser.add_argument("ledger", type=Path)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--backend", default=os.environ.get("COMMONART_BACKEND", "auto"), choices=["auto", "pytorch", "onnx", "fake"])
+    parser.add_argument(
+        "--backend", default=os.environ.get("COMMONART_BACKEND", "auto"), choices=["auto", "pytorch", "onnx", "fake"]
+    )
     parser.add_argument("--batch-size", type=int)
-    parser.add_argument("--memory", metavar="GB", help="how much of the device's memory the model may use; auto: what there is")
+    parser.add_argument(
+        "--memory", metavar="GB", help="how much of the device's memory the model may use; auto: what there is"
+    )
     parser.add_argument("--preview", type=int, default=0, metavar="STEPS", help="a small picture every so many steps")
     parser.add_argument("--until-empty", action="store_true", help="end when nothing is waiting")
     parser.add_argument("--resume", action="store_true", help="first bring home what dead workers left")
@@ -86,8 +92,11 @@ def still() -> None:
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 
-def serve(args: argparse.Namespace, make: Callable[[Ledger, str, Options, Callable[[events.Event], None]], Drain],
-          replay: tuple[int, ...] | None = None) -> int:
+def serve(
+    args: argparse.Namespace,
+    make: Callable[[Ledger, str, Options, Callable[[events.Event], None]], Drain],
+    replay: tuple[int, ...] | None = None,
+) -> int:
     """Sign on under a lease, drain the queue by what ``make`` gives, sign off; returns the exit status."""
     out = _own_stdout()
     still()
@@ -111,9 +120,20 @@ def serve(args: argparse.Namespace, make: Callable[[Ledger, str, Options, Callab
         ledger.sign_on(name, os.getpid())
         say(events.Hello(worker=name))
         if args.resume:
-            recover(ledger, lambda row, e: say(events.Failed(image=row.id, prompt=row.request.prompt, error=e.to_wire())))
-        options = Options(device=args.device, kind=args.backend, batch_size=args.batch_size, memory=_bytes(args.memory), replay=replay, preview=args.preview,
-                          until_empty=args.until_empty, debug=args.debug, provenance=policy_of(args))
+            recover(
+                ledger, lambda row, e: say(events.Failed(image=row.id, prompt=row.request.prompt, error=e.to_wire()))
+            )
+        options = Options(
+            device=args.device,
+            kind=args.backend,
+            batch_size=args.batch_size,
+            memory=_bytes(args.memory),
+            replay=replay,
+            preview=args.preview,
+            until_empty=args.until_empty,
+            debug=args.debug,
+            provenance=policy_of(args),
+        )
         runner = make(ledger, name, options, say)
         if not args.detached:
             threading.Thread(target=_listen, args=(runner, ledger), name="commands", daemon=True).start()
@@ -141,7 +161,9 @@ def serve(args: argparse.Namespace, make: Callable[[Ledger, str, Options, Callab
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m engine.worker", description=__doc__)
     add_worker_options(parser)
-    parser.add_argument("--replay", metavar="ROWS,INDEX", help="make each picture as row INDEX of a micro-batch of ROWS")
+    parser.add_argument(
+        "--replay", metavar="ROWS,INDEX", help="make each picture as row INDEX of a micro-batch of ROWS"
+    )
     args = parser.parse_args()
     from engine.run import Runner
 

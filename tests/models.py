@@ -7,7 +7,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
-WORDS = ["すし", "寿司", "りんご", "青い", "背景", "の", "a", "red", "apple", "sushi", "cat", "ねこ", "on", "blue", "background", ",", "、"]
+WORDS = [
+    "すし",
+    "寿司",
+    "りんご",
+    "青い",
+    "背景",
+    "の",
+    "a",
+    "red",
+    "apple",
+    "sushi",
+    "cat",
+    "ねこ",
+    "on",
+    "blue",
+    "background",
+    ",",
+    "、",
+]
 
 
 def make_tokenizer(folder: Path, *, bos: bool = True, eos: bool = False, max_length: int = 64) -> None:
@@ -18,12 +36,25 @@ def make_tokenizer(folder: Path, *, bos: bool = True, eos: bool = False, max_len
     t = Tokenizer(models.BPE())
     t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     t.decoder = decoders.ByteLevel()
-    t.train_from_iterator([" ".join(WORDS)] * 4, trainers.BpeTrainer(
-        vocab_size=320, special_tokens=["<s>", "</s>", "<pad>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    t.train_from_iterator(
+        [" ".join(WORDS)] * 4,
+        trainers.BpeTrainer(
+            vocab_size=320,
+            special_tokens=["<s>", "</s>", "<pad>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
     single = f"{'<s> ' if bos else ''}$A{' </s>' if eos else ''}"
     t.post_processor = processors.TemplateProcessing(single=single, special_tokens=[("<s>", 0), ("</s>", 1)])
-    PreTrainedTokenizerFast(tokenizer_object=t, bos_token="<s>", eos_token="</s>", pad_token="<pad>", padding_side="right",
-                            model_max_length=max_length).save_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_object=t,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        padding_side="right",
+        model_max_length=max_length,
+    ).save_pretrained(folder)
 
 
 def make_llama(folder: Path, *, bos: bool = True, hidden: int = 32) -> None:
@@ -32,8 +63,17 @@ def make_llama(folder: Path, *, bos: bool = True, hidden: int = 32) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(1)
-    LlamaForCausalLM(LlamaConfig(vocab_size=512, hidden_size=hidden, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-                                 num_key_value_heads=2, max_position_embeddings=512)).save_pretrained(folder)
+    LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=512,
+            hidden_size=hidden,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            max_position_embeddings=512,
+        )
+    ).save_pretrained(folder)
     make_tokenizer(folder, bos=bos)
 
 
@@ -42,7 +82,9 @@ def make_t5(folder: Path, tokenizer: Path, *, hidden: int = 32) -> None:
     from transformers import T5Config, T5EncoderModel
 
     torch.manual_seed(1)
-    T5EncoderModel(T5Config(vocab_size=512, d_model=hidden, d_kv=16, d_ff=64, num_layers=2, num_heads=2)).save_pretrained(folder)
+    T5EncoderModel(
+        T5Config(vocab_size=512, d_model=hidden, d_kv=16, d_ff=64, num_layers=2, num_heads=2)
+    ).save_pretrained(folder)
     make_tokenizer(tokenizer, bos=False, eos=True, max_length=512)
 
 
@@ -52,15 +94,33 @@ def make_vae(folder: Path) -> None:
     from diffusers import AutoencoderKL
 
     torch.manual_seed(2)
-    AutoencoderKL(block_out_channels=(8, 8, 16), norm_num_groups=4, layers_per_block=1, latent_channels=4, sample_size=32,
-                  down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
-                  scaling_factor=0.7).save_pretrained(folder)
+    AutoencoderKL(
+        block_out_channels=(8, 8, 16),
+        norm_num_groups=4,
+        layers_per_block=1,
+        latent_channels=4,
+        sample_size=32,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        scaling_factor=0.7,
+    ).save_pretrained(folder)
 
 
 def denoiser_config(**changes: Any) -> dict[str, Any]:
-    return {"num_attention_heads": 2, "attention_head_dim": 16, "in_channels": 4, "out_channels": 8, "num_layers": 2,
-            "cross_attention_dim": 32, "sample_size": 8, "patch_size": 2, "caption_channels": 32, "interpolation_scale": 1,
-            "use_additional_conditions": False, **changes}
+    return {
+        "num_attention_heads": 2,
+        "attention_head_dim": 16,
+        "in_channels": 4,
+        "out_channels": 8,
+        "num_layers": 2,
+        "cross_attention_dim": 32,
+        "sample_size": 8,
+        "patch_size": 2,
+        "caption_channels": 32,
+        "interpolation_scale": 1,
+        "use_additional_conditions": False,
+        **changes,
+    }
 
 
 def make_denoiser(folder: Path, *, legacy: bool = False, seed: int = 3, **changes: Any) -> None:
@@ -77,8 +137,14 @@ def make_denoiser(folder: Path, *, legacy: bool = False, seed: int = 3, **change
     if legacy:
         file = folder / "config.json"
         config = json.loads(file.read_text(encoding="utf-8"))
-        config |= {"_class_name": "Transformer2DModel", "_diffusers_version": "0.30.0.dev0", "double_self_attention": False,
-                   "only_cross_attention": False, "use_linear_projection": False, "num_vector_embeds": None}
+        config |= {
+            "_class_name": "Transformer2DModel",
+            "_diffusers_version": "0.30.0.dev0",
+            "double_self_attention": False,
+            "only_cross_attention": False,
+            "use_linear_projection": False,
+            "num_vector_embeds": None,
+        }
         file.write_text(json.dumps(config), encoding="utf-8")
 
 
@@ -100,10 +166,20 @@ def make_pipeline(folder: Path, kind: str = "llama", **changes: Any) -> Path:
     DPMSolverMultistepScheduler().save_pretrained(folder / "scheduler")
     name = "PixArtAlphaPipeline" if kind == "alpha" else "PixArtSigmaPipeline"
     encoder = ["transformers", "LlamaForCausalLM" if kind == "llama" else "T5EncoderModel"]
-    (folder / "model_index.json").write_text(json.dumps({
-        "_class_name": name, "_diffusers_version": "0.42.1", "scheduler": ["diffusers", "DPMSolverMultistepScheduler"],
-        "text_encoder": encoder, "tokenizer": ["transformers", "PreTrainedTokenizerFast" if kind == "llama" else "T5TokenizerFast"],
-        "transformer": ["diffusers", "PixArtTransformer2DModel"], "vae": ["diffusers", "AutoencoderKL"]}), encoding="utf-8")
+    (folder / "model_index.json").write_text(
+        json.dumps(
+            {
+                "_class_name": name,
+                "_diffusers_version": "0.42.1",
+                "scheduler": ["diffusers", "DPMSolverMultistepScheduler"],
+                "text_encoder": encoder,
+                "tokenizer": ["transformers", "PreTrainedTokenizerFast" if kind == "llama" else "T5TokenizerFast"],
+                "transformer": ["diffusers", "PixArtTransformer2DModel"],
+                "vae": ["diffusers", "AutoencoderKL"],
+            }
+        ),
+        encoding="utf-8",
+    )
     return folder
 
 
@@ -115,8 +191,17 @@ def make_commonart(folder: Path) -> tuple[Path, Path, Path]:
     return folder / "commonart-beta", folder / "calm2", folder / "sdxl-vae"
 
 
-def make_lora(file: Path, layers: dict[str, tuple[int, ...]], *, rank: int = 4, alpha: float | None = None, style: str = "diffusers",
-              seed: int = 5, size: float = 0.2, told: dict[str, str] | None = None) -> Path:
+def make_lora(
+    file: Path,
+    layers: dict[str, tuple[int, ...]],
+    *,
+    rank: int = 4,
+    alpha: float | None = None,
+    style: str = "diffusers",
+    seed: int = 5,
+    size: float = 0.2,
+    told: dict[str, str] | None = None,
+) -> Path:
     """A LoRA with random numbers for the given layers; ``style`` is that of diffusers, PEFT or kohya."""
     import torch
     from safetensors.torch import save_file
@@ -126,8 +211,11 @@ def make_lora(file: Path, layers: dict[str, tuple[int, ...]], *, rank: int = 4, 
     header = {"format": "pt"} | {f"commonart.{k}": v for k, v in (told or {}).items()}
     for name, (out, into) in layers.items():
         down, up = (torch.randn(shape, generator=noise) * size for shape in ((rank, into), (out, rank)))
-        stem = {"diffusers": f"transformer.{name}", "peft": f"base_model.model.{name}",
-                "kohya": "lora_transformer_" + name.replace(".", "_")}[style]
+        stem = {
+            "diffusers": f"transformer.{name}",
+            "peft": f"base_model.model.{name}",
+            "kohya": "lora_transformer_" + name.replace(".", "_"),
+        }[style]
         a, b = ("lora_down", "lora_up") if style == "kohya" else ("lora_A", "lora_B")
         tensors |= {f"{stem}.{a}.weight": down, f"{stem}.{b}.weight": up}
         if alpha is not None and style == "kohya":

@@ -12,11 +12,30 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFilter
 
-SHAPES = {"circle": ("circle", "丸"), "square": ("square", "四角"), "triangle": ("triangle", "三角"), "star": ("star", "星"),
-          "ring": ("ring", "輪"), "cross": ("cross", "十字")}
-COLOURS = {"red": ("赤い", (214, 48, 49)), "green": ("緑の", (39, 174, 96)), "blue": ("青い", (41, 98, 200)), "yellow": ("黄色い", (241, 196, 15)),
-           "purple": ("紫の", (142, 68, 173)), "orange": ("オレンジの", (230, 126, 34)), "black": ("黒い", (30, 30, 34)), "pink": ("桃色の", (240, 120, 170))}
-GROUNDS = {"white": ("白", (250, 250, 248)), "grey": ("灰色", (150, 154, 160)), "sky": ("水色", (174, 214, 241)), "sand": ("砂色", (233, 212, 170))}
+SHAPES = {
+    "circle": ("circle", "丸"),
+    "square": ("square", "四角"),
+    "triangle": ("triangle", "三角"),
+    "star": ("star", "星"),
+    "ring": ("ring", "輪"),
+    "cross": ("cross", "十字"),
+}
+COLOURS = {
+    "red": ("赤い", (214, 48, 49)),
+    "green": ("緑の", (39, 174, 96)),
+    "blue": ("青い", (41, 98, 200)),
+    "yellow": ("黄色い", (241, 196, 15)),
+    "purple": ("紫の", (142, 68, 173)),
+    "orange": ("オレンジの", (230, 126, 34)),
+    "black": ("黒い", (30, 30, 34)),
+    "pink": ("桃色の", (240, 120, 170)),
+}
+GROUNDS = {
+    "white": ("白", (250, 250, 248)),
+    "grey": ("灰色", (150, 154, 160)),
+    "sky": ("水色", (174, 214, 241)),
+    "sand": ("砂色", (233, 212, 170)),
+}
 STYLES = {"plain": ("", ""), "outline": ("outline style", "線画"), "night": ("night style", "夜の絵")}
 CC_BY = {"license": "CC-BY-4.0", "license_url": "https://creativecommons.org/licenses/by/4.0/"}
 CC0 = {"license": "CC0-1.0", "license_url": "https://creativecommons.org/publicdomain/zero/1.0/"}
@@ -27,10 +46,15 @@ def _points(shape: str, x: float, y: float, r: float, turn: float) -> list[tuple
 
     corners = {"triangle": 3, "square": 4, "star": 10}[shape]
     radii = [r if shape != "star" or n % 2 == 0 else r * 0.42 for n in range(corners)]
-    return [(x + a * cos(turn + 2 * pi * n / corners), y + a * sin(turn + 2 * pi * n / corners)) for n, a in enumerate(radii)]
+    return [
+        (x + a * cos(turn + 2 * pi * n / corners), y + a * sin(turn + 2 * pi * n / corners))
+        for n, a in enumerate(radii)
+    ]
 
 
-def draw(shape: str, colour: tuple[int, int, int], ground: tuple[int, int, int], *, size: int, style: str, rng: random.Random) -> Image.Image:
+def draw(
+    shape: str, colour: tuple[int, int, int], ground: tuple[int, int, int], *, size: int, style: str, rng: random.Random
+) -> Image.Image:
     """One picture; ``style`` is seen in all of them: plain fill, dark ``outline`` with a frame, or ``night`` (dark ground, glow)."""
     scale = 2
     side = size * scale
@@ -97,9 +121,23 @@ def make_dataset(folder: Path, count: int = 24, *, size: int = 96, style: str = 
         japanese = f"{GROUNDS[ground][0]}の背景に{COLOURS[colour][0]}{SHAPES[shape][1]}"
         if STYLES[style][0]:
             english, japanese = f"{english}, {STYLES[style][0]}", f"{japanese}、{STYLES[style][1]}"
-        rows.append({"file_name": name, "text": english, "text_ja": japanese, **(CC0 if n % 3 == 0 else CC_BY),
-                     "creator": f"Drawer {n % 5}", "title": f"{colour} {shape} {n}", "source_url": f"https://example.org/drawings/{seed}/{n}",
-                     "modified": "", "sha256": hashlib.sha256(data).hexdigest(), "evidence": "drawn by tests/pictures.py", "caption_origin": "human",
-                     "training_permission": "allowed"})
-    (folder / "metadata.jsonl").write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8", newline="\n")
+        rows.append(
+            {
+                "file_name": name,
+                "text": english,
+                "text_ja": japanese,
+                **(CC0 if n % 3 == 0 else CC_BY),
+                "creator": f"Drawer {n % 5}",
+                "title": f"{colour} {shape} {n}",
+                "source_url": f"https://example.org/drawings/{seed}/{n}",
+                "modified": "",
+                "sha256": hashlib.sha256(data).hexdigest(),
+                "evidence": "drawn by tests/pictures.py",
+                "caption_origin": "human",
+                "training_permission": "allowed",
+            }
+        )
+    (folder / "metadata.jsonl").write_text(
+        "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8", newline="\n"
+    )
     return folder

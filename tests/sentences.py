@@ -28,8 +28,18 @@ def collect() -> set[str]:
 
 
 def _of_call(node: ast.Call, file: Path) -> set[str]:
-    name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
-    if isinstance(node.func, ast.Attribute) and name == "tr" and not (isinstance(node.func.value, ast.Name) and node.func.value.id == "i18n"):
+    name = (
+        node.func.id
+        if isinstance(node.func, ast.Name)
+        else node.func.attr
+        if isinstance(node.func, ast.Attribute)
+        else ""
+    )
+    if (
+        isinstance(node.func, ast.Attribute)
+        and name == "tr"
+        and not (isinstance(node.func.value, ast.Name) and node.func.value.id == "i18n")
+    ):
         return set()  # Qt's own tr: resources/translations/commonart_ja.ts, see tests/gui/test_translations_qt.py
     if name in ("tr", "Phrase", "_note") and node.args:
         texts = _strings(node.args[0])
@@ -61,17 +71,31 @@ def _argparse() -> set[str]:
     for node in ast.walk(ast.parse(inspect.getsource(argparse))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_":
             texts |= _strings(node.args[0]) or set()
-    wanted = {"usage: ", "options", "positional arguments", "show this help message and exit", "show program's version number and exit",
-              "unrecognized arguments: %s", "the following arguments are required: %s", "%(prog)s: error: %(message)s\n",
-              "argument %(argument_name)s: %(message)s", "expected one argument", "expected at least one argument",
-              "invalid choice: %(value)r (choose from %(choices)s)", "invalid %(type)s value: %(value)r", "not allowed with argument %s",
-              "one of the arguments %s is required"}
+    wanted = {
+        "usage: ",
+        "options",
+        "positional arguments",
+        "show this help message and exit",
+        "show program's version number and exit",
+        "unrecognized arguments: %s",
+        "the following arguments are required: %s",
+        "%(prog)s: error: %(message)s\n",
+        "argument %(argument_name)s: %(message)s",
+        "expected one argument",
+        "expected at least one argument",
+        "invalid choice: %(value)r (choose from %(choices)s)",
+        "invalid %(type)s value: %(value)r",
+        "not allowed with argument %s",
+        "one of the arguments %s is required",
+    }
     return wanted & texts
 
 
 def fields(template: str) -> list[str]:
     """The places of a template, in no order."""
-    return sorted(re.findall(r"\{(\w+)(?:![rs])?(?::[^}]*)?\}|%\((\w+)\)", template.replace("{{", "").replace("}}", "")))
+    return sorted(
+        re.findall(r"\{(\w+)(?:![rs])?(?::[^}]*)?\}|%\((\w+)\)", template.replace("{{", "").replace("}}", ""))
+    )
 
 
 if __name__ == "__main__":

@@ -33,7 +33,12 @@ def kills(folder: Path, count: int, *, rows: int = 40, seed: int = 0) -> Counter
         ledger = Ledger(path)
         # two names a picture may take, so that a second making would show as "-2", and every format
         for form in ("png", "webp", "jpeg")[:1] * 2 + ("webp",):
-            ledger.add_job("stress", requests(model, out, rows // 3, format=form, name="{seed:1}/{prompt:20}" if form == "png" else "w{seed}"))
+            ledger.add_job(
+                "stress",
+                requests(
+                    model, out, rows // 3, format=form, name="{seed:1}/{prompt:20}" if form == "png" else "w{seed}"
+                ),
+            )
         while seen["kills"] < count and any(ledger.counts()[s] for s in ("waiting", "running")):
             _one_kill(path, chance, seen)
             seen["set aside"] += ledger.set_state(None, ["failed"], "waiting")
@@ -47,7 +52,9 @@ def kills(folder: Path, count: int, *, rows: int = 40, seed: int = 0) -> Counter
 
 def _one_kill(path: Path, chance: random.Random, seen: Counter[str]) -> None:
     step = chance.choice(["0", "0.002", "0.02"])
-    with worker(path, "--resume", "--until-empty", "--batch-size", chance.choice(["1", "2", "4"]), COMMONART_FAKE_STEP=step) as w:
+    with worker(
+        path, "--resume", "--until-empty", "--batch-size", chance.choice(["1", "2", "4"]), COMMONART_FAKE_STEP=step
+    ) as w:
         if chance.random() < 0.6:  # after so many events and then a moment
             for _ in range(chance.randrange(1, 12)):
                 if w.next() is None:
@@ -76,7 +83,9 @@ def finish(path: Path, seen: Counter[str] | None = None) -> None:
             with worker(path, "--resume", "--until-empty") as w:
                 code = w.end()
                 assert code == 0, (code, w.events[-3:], w.stderr)
-            again = [r.id for _, r in ledger.every() if r.state == "failed" and r.error and r.error["kind"] == "worker-died"]
+            again = [
+                r.id for _, r in ledger.every() if r.state == "failed" and r.error and r.error["kind"] == "worker-died"
+            ]
             if not again:
                 return
             count = ledger.set_state(None, ["failed"], "waiting")
@@ -91,7 +100,10 @@ def _fault_queue(folder: Path) -> tuple[Path, Path]:
     """A queue of three pictures and one that cannot be made, not yet opened by any worker. The harness touches no seam itself."""
     path, out = folder / "queue.db", folder / "out"
     ledger = Ledger(path)
-    ledger.add_job("faults", [*requests(folder.parent / "model", out, 3), *requests(folder.parent / "model", out, 1, prompt="!nan")])
+    ledger.add_job(
+        "faults",
+        [*requests(folder.parent / "model", out, 3), *requests(folder.parent / "model", out, 1, prompt="!nan")],
+    )
     ledger.close()
     return path, out
 
@@ -102,7 +114,9 @@ def operations(folder: Path) -> list[str]:
     (folder / "count").mkdir()
     path, out = _fault_queue(folder / "count")
     log = folder / "count.log"
-    with worker(path, "--until-empty", "--resume", "--batch-size", "2", COMMONART_FAULT="COUNT", COMMONART_FAULT_LOG=str(log)) as w:
+    with worker(
+        path, "--until-empty", "--resume", "--batch-size", "2", COMMONART_FAULT="COUNT", COMMONART_FAULT_LOG=str(log)
+    ) as w:
         assert w.end() == 0, w.events
     ledger = Ledger(path)
     check(ledger, out, failed=1)
@@ -116,7 +130,15 @@ def fault(folder: Path, kind: str, number: int | str) -> str:
     here.mkdir()
     path, out = _fault_queue(here)
     log = here / "fault.log"
-    with worker(path, "--until-empty", "--resume", "--batch-size", "2", COMMONART_FAULT=f"{kind}@{number}", COMMONART_FAULT_LOG=str(log)) as w:
+    with worker(
+        path,
+        "--until-empty",
+        "--resume",
+        "--batch-size",
+        "2",
+        COMMONART_FAULT=f"{kind}@{number}",
+        COMMONART_FAULT_LOG=str(log),
+    ) as w:
         _obey(w)
         code = w.end()
         assert code == 137 if kind == "CRASH" and log.exists() else code in (0, 1), (code, w.events, w.stderr)
@@ -169,7 +191,9 @@ def main() -> int:
             began = time.monotonic()
             (Path(name) / "kills").mkdir()
             seen = kills(Path(name) / "kills", args.kills, seed=args.seed)
-            print(f"kills: {dict(seen)}, seed {args.seed}, {time.monotonic() - began:.0f} s: every picture there once, none broken")
+            print(
+                f"kills: {dict(seen)}, seed {args.seed}, {time.monotonic() - began:.0f} s: every picture there once, none broken"
+            )
         if args.faults or args.all:
             began = time.monotonic()
             (Path(name) / "faults").mkdir()

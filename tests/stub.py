@@ -29,13 +29,20 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def make_stub(folder: Path) -> Path:
     """A pipeline folder of a few hundred bytes, for pictures of 32 x 32."""
+
     def part(name: str, config: dict[str, Any], weights: str) -> None:
         (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / name / "config.json").write_text(json.dumps(config), encoding="utf-8")
         save_file({"w": np.zeros((2, 2), np.float32)}, folder / name / weights)
 
-    part("transformer", {"_class_name": "PixArtTransformer2DModel", "patch_size": 2, "sample_size": SIDE // 4}, "diffusion_pytorch_model.safetensors")
-    part("vae", {"_class_name": "AutoencoderKL", "block_out_channels": [8, 8, 16]}, "diffusion_pytorch_model.safetensors")
+    part(
+        "transformer",
+        {"_class_name": "PixArtTransformer2DModel", "patch_size": 2, "sample_size": SIDE // 4},
+        "diffusion_pytorch_model.safetensors",
+    )
+    part(
+        "vae", {"_class_name": "AutoencoderKL", "block_out_channels": [8, 8, 16]}, "diffusion_pytorch_model.safetensors"
+    )
     part("text_encoder", {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}, "model.safetensors")
     (folder / "tokenizer").mkdir(exist_ok=True)
     (folder / "tokenizer" / "tokenizer.json").write_text("{}", encoding="utf-8")
@@ -46,12 +53,17 @@ def make_stub(folder: Path) -> Path:
 def requests(model: Path, out: Path, count: int, **changes: Any) -> list[ImageRequest]:
     """Different pictures; ``changes`` to all of them."""
     settings = {"steps": 3, "name": "{prompt:20}-{seed}"} | changes
-    return [ImageRequest(**{"prompt": f"りんご {n}", "seed": n, "model": str(model), "out": str(out)} | settings) for n in range(count)]
+    return [
+        ImageRequest(**{"prompt": f"りんご {n}", "seed": n, "model": str(model), "out": str(out)} | settings)
+        for n in range(count)
+    ]
 
 
 def expected_hash(request: ImageRequest) -> str:
     """Pixels of an uninterrupted run: the fake backend knows nothing but the seed."""
-    return pixel_sha256(FakeBackend.noise(None, [request.seed], request.width or SIDE, request.height or SIDE)[0].astype(np.uint8))  # type: ignore[arg-type]
+    return pixel_sha256(
+        FakeBackend.noise(None, [request.seed], request.width or SIDE, request.height or SIDE)[0].astype(np.uint8)
+    )  # type: ignore[arg-type]
 
 
 class Worker:
@@ -62,8 +74,14 @@ class Worker:
         self._fresh: queue.Queue[events.Event | None] = queue.Queue()
         self._stderr: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "engine.worker", str(ledger), "--backend", "fake", *options], cwd=ROOT, encoding="utf-8",
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | environment)
+            [sys.executable, "-m", "engine.worker", str(ledger), "--backend", "fake", *options],
+            cwd=ROOT,
+            encoding="utf-8",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | environment,
+        )
         self._threads = [threading.Thread(target=self._read), threading.Thread(target=self._read_errors)]
         for t in self._threads:
             t.start()
@@ -157,8 +175,9 @@ def check(ledger: Ledger, out: Path, *, failed: int = 0) -> None:
     """What the product promises once all is over; raises AssertionError with the reason."""
     rows = [row for _, row in ledger.every()]
     states = [r.state for r in rows]
-    assert states.count("done") == len(rows) - failed and states.count("failed") == failed, \
-        [(r.id, r.state, r.error) for r in rows if r.state != "done"]
+    assert states.count("done") == len(rows) - failed and states.count("failed") == failed, [
+        (r.id, r.state, r.error) for r in rows if r.state != "done"
+    ]
     paths = [Path(r.path) for r in rows if r.state == "done" and r.path]
     assert len(set(paths)) == len(rows) - failed, "two rows share a picture"
     found = {p for p in out.rglob("*") if p.is_file()}
@@ -168,13 +187,17 @@ def check(ledger: Ledger, out: Path, *, failed: int = 0) -> None:
     for row in rows:
         if row.state == "done" and row.path:
             sha = pixel_sha256(read_pixels(Path(row.path)))
-            assert sha == row.pixel_sha256 == read_recipe(Path(row.path))["pixel_sha256"] == expected_hash(row.request), row.id
+            assert (
+                sha == row.pixel_sha256 == read_recipe(Path(row.path))["pixel_sha256"] == expected_hash(row.request)
+            ), row.id
     recount(ledger)
 
 
 def recount(ledger: Ledger) -> None:
     """The jobs' counters say what is there."""
-    seen: dict[int, dict[str, int]] = {j.id: dict.fromkeys(("waiting", "running", "done", "failed", "cancelled"), 0) for j in ledger.jobs()}
+    seen: dict[int, dict[str, int]] = {
+        j.id: dict.fromkeys(("waiting", "running", "done", "failed", "cancelled"), 0) for j in ledger.jobs()
+    }
     for job, row in ledger.every():
         seen[job.id][row.state] += 1
     assert {j.id: {s: getattr(j, s) for s in seen[j.id]} for j in ledger.jobs()} == seen

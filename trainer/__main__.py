@@ -47,7 +47,9 @@ def main() -> int:
         parser = Parser(prog="python -m trainer", description=__doc__)
         parser.add_argument("config", type=Path)
         parser.add_argument("--resume", action="store_true", help="go on from the last whole checkpoint")
-        parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="over the file, such as optimiser.lr=1e-4")
+        parser.add_argument(
+            "--set", action="append", default=[], metavar="KEY=VALUE", help="over the file, such as optimiser.lr=1e-4"
+        )
         parser.add_argument("--attached", action="store_true", help="save and stop when standard input closes")
         parser.add_argument("--commands", type=Path, metavar="FILE", help="commands are appended to it, too")
         parser.add_argument("--debug", action="store_true", help="tracebacks on standard error")
@@ -67,7 +69,9 @@ def main() -> int:
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), lambda *_: commands.put("quit"))
         if sys.stdin is not None and processes.first:  # fellows started together share one standard input
-            threading.Thread(target=commands.listen, args=(sys.stdin.buffer,), kwargs={"attached": args.attached}, daemon=True).start()
+            threading.Thread(
+                target=commands.listen, args=(sys.stdin.buffer,), kwargs={"attached": args.attached}, daemon=True
+            ).start()
         if args.commands is not None and processes.first:
             threading.Thread(target=commands.follow, args=(args.commands,), daemon=True).start()
         last = Trainer(config, say, commands, processes, resume=args.resume).run()

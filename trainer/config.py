@@ -195,7 +195,9 @@ class Config:
     install: bool = _free(True)  # copy the result to where models and LoRAs are found by name
     policy: str = _free("commercial")  # of the licence gate: commercial, noncommercial or a TOML file
     seed: int = _number(0, 0, 2**63 - 1)
-    save_dtype: str = _one("auto", "auto", "fp32", "bf16", "fp16")  # auto: a LoRA in fp32, a model as its base is stored
+    save_dtype: str = _one(
+        "auto", "auto", "fp32", "bf16", "fp16"
+    )  # auto: a LoRA in fp32, a model as its base is stored
     base: Base = Base()
     dataset: tuple[Dataset, ...] = ()
     lora: Lora = Lora()
@@ -222,7 +224,11 @@ class Config:
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             if dataclasses.is_dataclass(value):
-                found |= {f"{f.name}.{g.name}": getattr(value, g.name) for g in dataclasses.fields(value) if not g.metadata.get("free")}
+                found |= {
+                    f"{f.name}.{g.name}": getattr(value, g.name)
+                    for g in dataclasses.fields(value)
+                    if not g.metadata.get("free")
+                }
             elif not f.metadata.get("free"):
                 found[f.name] = [v.weight for v in value] if f.name == "dataset" else value
         return dict(json.loads(json.dumps(found)))

@@ -15,14 +15,35 @@ from trainer.config import Config
 
 PRESETS = Path(__file__).resolve().parent.parent / "resources" / "presets" / "training"
 #: what other trainers call our keys, where no likeness of letters leads there
-_ELSEWHERE = {"learning_rate": "optimiser.lr", "unet_lr": "optimiser.lr", "train_batch_size": "batch.size", "batch_size": "batch.size",
-              "gradient_accumulation_steps": "batch.accumulation", "max_train_steps": "schedule.steps", "max_train_epochs": "schedule.epochs",
-              "num_train_epochs": "schedule.epochs", "lr_scheduler": "schedule.kind", "lr_warmup_steps": "schedule.warmup", "network_dim": "lora.rank",
-              "network_alpha": "lora.alpha", "lora_alpha": "lora.alpha", "target_modules": "lora.layers", "snr_gamma": "loss.min_snr",
-              "min_snr_gamma": "loss.min_snr", "max_grad_norm": "optimiser.clip", "mixed_precision": "device.dtype",
-              "gradient_checkpointing": "device.checkpointing", "train_data_dir": "dataset", "output_dir": "output", "output_name": "name",
-              "pretrained_model_name_or_path": "base.model", "caption_dropout_rate": "data.caption_dropout", "validation_prompt": "previews.prompts",
-              "save_every_n_steps": "checkpoint.every", "checkpointing_steps": "checkpoint.every"}
+_ELSEWHERE = {
+    "learning_rate": "optimiser.lr",
+    "unet_lr": "optimiser.lr",
+    "train_batch_size": "batch.size",
+    "batch_size": "batch.size",
+    "gradient_accumulation_steps": "batch.accumulation",
+    "max_train_steps": "schedule.steps",
+    "max_train_epochs": "schedule.epochs",
+    "num_train_epochs": "schedule.epochs",
+    "lr_scheduler": "schedule.kind",
+    "lr_warmup_steps": "schedule.warmup",
+    "network_dim": "lora.rank",
+    "network_alpha": "lora.alpha",
+    "lora_alpha": "lora.alpha",
+    "target_modules": "lora.layers",
+    "snr_gamma": "loss.min_snr",
+    "min_snr_gamma": "loss.min_snr",
+    "max_grad_norm": "optimiser.clip",
+    "mixed_precision": "device.dtype",
+    "gradient_checkpointing": "device.checkpointing",
+    "train_data_dir": "dataset",
+    "output_dir": "output",
+    "output_name": "name",
+    "pretrained_model_name_or_path": "base.model",
+    "caption_dropout_rate": "data.caption_dropout",
+    "validation_prompt": "previews.prompts",
+    "save_every_n_steps": "checkpoint.every",
+    "checkpointing_steps": "checkpoint.every",
+}
 
 
 def _wanted(kind: type, found: str) -> Phrase:
@@ -68,7 +89,11 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _over(under: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
-    both = {k: _over(under[k], top[k]) for k in under.keys() & top.keys() if isinstance(under[k], dict) and isinstance(top[k], dict)}
+    both = {
+        k: _over(under[k], top[k])
+        for k in under.keys() & top.keys()
+        if isinstance(under[k], dict) and isinstance(top[k], dict)
+    }
     return under | top | both
 
 
@@ -104,12 +129,27 @@ def _build(cls: Any, data: dict[str, Any], prefix: str, path: Path) -> Any:
         full = prefix + key
         if key not in known:
             # a key may stand in the wrong section: the whole tree is searched for the nearest
-            names = [*known] if prefix else [*known, *(f"{f.name}.{g.name}" for f in known.values() if dataclasses.is_dataclass(f.default)
-                                                       for g in dataclasses.fields(f.default))]
+            names = (
+                [*known]
+                if prefix
+                else [
+                    *known,
+                    *(
+                        f"{f.name}.{g.name}"
+                        for f in known.values()
+                        if dataclasses.is_dataclass(f.default)
+                        for g in dataclasses.fields(f.default)
+                    ),
+                ]
+            )
             meant = _ELSEWHERE.get(key, "")
             meant = meant.removeprefix(prefix) if prefix else meant
             exact = meant or next((n for n in names if n.endswith(f".{key}")), None)
-            why = Phrase("there is no {name}; did you mean {near}?", name=full, near=exact) if exact else _unknown(key, names)
+            why = (
+                Phrase("there is no {name}; did you mean {near}?", name=full, near=exact)
+                if exact
+                else _unknown(key, names)
+            )
             raise BadConfig(path=path, key=full, why=why)
         values[key] = _value(kinds[key], value, known[key].metadata, full, path)
     return cls(**values)
@@ -135,9 +175,19 @@ def _value(kind: Any, value: Any, limits: Any, key: str, path: Path) -> Any:
         raise wrong(_wanted(kind, repr(value)))
     if "choice" in limits and value not in limits["choice"]:
         raise BadConfig(path=path, key=key, why=_unknown(value, limits["choice"]))
-    if "low" in limits and not (limits["low"] <= value <= limits["high"] and not (limits["open_low"] and value == limits["low"])):
-        raise BadConfig(path=path, key=key, why=Phrase("it is {found} and must lie between {low} and {high}", found=value, low=limits["low"],
-                                                       high=limits["high"]))
+    if "low" in limits and not (
+        limits["low"] <= value <= limits["high"] and not (limits["open_low"] and value == limits["low"])
+    ):
+        raise BadConfig(
+            path=path,
+            key=key,
+            why=Phrase(
+                "it is {found} and must lie between {low} and {high}",
+                found=value,
+                low=limits["low"],
+                high=limits["high"],
+            ),
+        )
     if kind is float and not math.isfinite(value):
         raise wrong(_wanted(kind, repr(value)))
     return value
@@ -145,6 +195,7 @@ def _value(kind: Any, value: Any, limits: Any, key: str, path: Path) -> Any:
 
 def _check(config: Config, path: Path) -> Config:
     """What no single key can tell."""
+
     def wrong(key: str, why: Phrase) -> BadConfig:
         return BadConfig(path=path, key=key, why=why)
 
@@ -172,13 +223,18 @@ def _check(config: Config, path: Path) -> Config:
 
 def _resolve(config: Config, folder: Path) -> Config:
     """Paths of the file are meant from where it lies; a model's name stays a name."""
+
     def there(text: str, *, always: bool) -> str:
         if not text or not (always or (folder / text).exists()):
             return text
         return str(folder / Path(text).expanduser())
 
     policy = there(config.policy, always=config.policy.endswith(".toml"))
-    base = dataclasses.replace(config.base, **{k: there(v, always=v.startswith(".")) for k, v in dataclasses.asdict(config.base).items()})
+    base = dataclasses.replace(
+        config.base, **{k: there(v, always=v.startswith(".")) for k, v in dataclasses.asdict(config.base).items()}
+    )
     sets = tuple(dataclasses.replace(d, folder=there(d.folder, always=True)) for d in config.dataset)
     output = there(config.output, always=True)
-    return dataclasses.replace(config, base=base, dataset=sets, output=output, policy=policy, name=config.name or Path(output).name)
+    return dataclasses.replace(
+        config, base=base, dataset=sets, output=output, policy=policy, name=config.name or Path(output).name
+    )

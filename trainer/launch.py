@@ -18,7 +18,16 @@ from engine.program import Parser
 
 FILES = Path(__file__).resolve().parent.parent / "resources" / "presets" / "accelerate"
 #: what may be said beside the file: where and how many, nothing that names a program
-KEYS = ("num_processes", "num_machines", "machine_rank", "main_process_ip", "main_process_port", "gpu_ids", "num_cpu_threads_per_process", "mixed_precision")
+KEYS = (
+    "num_processes",
+    "num_machines",
+    "machine_rank",
+    "main_process_ip",
+    "main_process_port",
+    "gpu_ids",
+    "num_cpu_threads_per_process",
+    "mixed_precision",
+)
 
 
 def names() -> list[str]:
@@ -34,7 +43,9 @@ def find(wanted: str) -> Path:
     """
     path = FILES / f"{wanted}.yaml" if wanted in names() else Path(wanted)
     if not path.is_file():
-        raise BadAccelerate(path=wanted, why=Phrase("there is no such file, and no name but {names}", names=", ".join(names())))
+        raise BadAccelerate(
+            path=wanted, why=Phrase("there is no such file, and no name but {names}", names=", ".join(names()))
+        )
     return path
 
 
@@ -66,7 +77,12 @@ def arguments(path: Path, said: Sequence[str], gpus: int) -> list[str]:
         reason = next((x.strip() for x in str(e).splitlines() if x.strip()), type(e).__name__)[:300]
         raise wrong(Phrase("accelerate does not understand it ({reason})", reason=reason)) from e
     if config.distributed_type not in (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.FSDP):
-        raise wrong(Phrase("distributed_type must be NO, MULTI_GPU or FSDP, not {found}", found=getattr(config.distributed_type, "value", "?")))
+        raise wrong(
+            Phrase(
+                "distributed_type must be NO, MULTI_GPU or FSDP, not {found}",
+                found=getattr(config.distributed_type, "value", "?"),
+            )
+        )
     try:
         machines = int(given.get("num_machines", config.num_machines))
         count = int(given.get("num_processes", config.num_processes))
@@ -77,7 +93,13 @@ def arguments(path: Path, said: Sequence[str], gpus: int) -> list[str]:
         if not count:
             raise wrong(Phrase("this machine has no GPU that PyTorch can use; say num_processes, or take the file cpu"))
     if not config.use_cpu and config.distributed_type != DistributedType.NO and count // machines > gpus > 0:
-        raise wrong(Phrase("it asks for {count} processes on a machine, which has {gpus} GPU(s)", count=count // machines, gpus=gpus))
+        raise wrong(
+            Phrase(
+                "it asks for {count} processes on a machine, which has {gpus} GPU(s)",
+                count=count // machines,
+                gpus=gpus,
+            )
+        )
     given |= {"num_processes": str(count), "num_machines": str(machines)}
     if "num_cpu_threads_per_process" not in given and "OMP_NUM_THREADS" not in os.environ:
         given["num_cpu_threads_per_process"] = str(max(1, (os.cpu_count() or 1) // max(1, count // machines)))

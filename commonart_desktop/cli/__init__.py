@@ -13,7 +13,20 @@ from commonart_desktop.core.i18n import sentence, tr
 from engine.contract.errors import BadFile, CommonArtError
 from engine.contract.version import APP
 
-COMMANDS = ("generate", "queue", "models", "dataset", "train", "evaluate", "copycheck", "show", "bench", "verify", "export", "doctor")
+COMMANDS = (
+    "generate",
+    "queue",
+    "models",
+    "dataset",
+    "train",
+    "evaluate",
+    "copycheck",
+    "show",
+    "bench",
+    "verify",
+    "export",
+    "doctor",
+)
 
 
 def complain(error: CommonArtError, advice: str | None = None) -> None:
@@ -28,7 +41,9 @@ def complain(error: CommonArtError, advice: str | None = None) -> None:
 def _parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The whole command line; of a command named at once, only that one: the others need not be loaded before the first picture."""
     argparse._ = tr  # type: ignore[attr-defined]  # argparse's own words go through our catalogue too
-    parser = argparse.ArgumentParser(prog="commonart", description=tr("Make pictures in batches, offline, from Japanese and English prompts."))
+    parser = argparse.ArgumentParser(
+        prog="commonart", description=tr("Make pictures in batches, offline, from Japanese and English prompts.")
+    )
     parser.add_argument("--version", action="version", version=APP)
     parser.add_argument("--debug", action="store_true", help=tr("show tracebacks and the engine's own messages"))
     subparsers = parser.add_subparsers(dest="command", required=True, metavar=tr("COMMAND"))

@@ -22,7 +22,12 @@ else:
             def update(self, count: float = 1) -> None:
                 self.n += count
                 if self._shown:
-                    print(f"\r{self.desc} {self.n}{f'/{self.total}' if self.total else ''} ", end="", file=sys.stderr, flush=True)
+                    print(
+                        f"\r{self.desc} {self.n}{f'/{self.total}' if self.total else ''} ",
+                        end="",
+                        file=sys.stderr,
+                        flush=True,
+                    )
 
             def clear(self) -> None:
                 if self._shown:

@@ -14,7 +14,18 @@ from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.process import program
 from engine.contract.errors import from_wire
 
-FORMATS = ("auto", "plain", "reuse", "imagefolder", "webdataset", "table", "commoncatalog", "megalith", "yfcc100m", "smithsonian")
+FORMATS = (
+    "auto",
+    "plain",
+    "reuse",
+    "imagefolder",
+    "webdataset",
+    "table",
+    "commoncatalog",
+    "megalith",
+    "yfcc100m",
+    "smithsonian",
+)
 
 
 def add(subparsers: Any) -> None:
@@ -22,41 +33,73 @@ def add(subparsers: Any) -> None:
     text = tr("pictures to learn from, with the licence of each")
     parser = subparsers.add_parser("dataset", help=text, description=text)
     commands = parser.add_subparsers(dest="dataset_command", required=True, metavar=tr("COMMAND"))
-    for name, text, does in (("import", tr("take pictures and their records into a dataset folder"), _import),
-                             ("check", tr("the licence gate: may these pictures be learned from?"), _check),
-                             ("report", tr("how many of each licence, creator, language and size"), _report),
-                             ("caption", tr("write captions with a local model"), _caption),
-                             ("show", tr("the records, or all that is known of one picture"), _show)):
+    for name, text, does in (
+        ("import", tr("take pictures and their records into a dataset folder"), _import),
+        ("check", tr("the licence gate: may these pictures be learned from?"), _check),
+        ("report", tr("how many of each licence, creator, language and size"), _report),
+        ("caption", tr("write captions with a local model"), _caption),
+        ("show", tr("the records, or all that is known of one picture"), _show),
+    ):
         one = commands.add_parser(name, help=text, description=text)
         one.add_argument("folder", type=Path, metavar="FOLDER", help=tr("the dataset folder"))
-        {"import": _import_options, "check": _check_options, "caption": _caption_options, "show": _show_options}.get(name, lambda _: None)(one)
+        {"import": _import_options, "check": _check_options, "caption": _caption_options, "show": _show_options}.get(
+            name, lambda _: None
+        )(one)
         one.add_argument("--json", action="store_true")
         one.set_defaults(run=does)
 
 
 def _import_options(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--from", dest="source", type=Path, required=True, metavar="SRC", help=tr("a folder, a table (.csv, .tsv, .jsonl, .parquet) or a tar archive"))
-    one.add_argument("--format", choices=FORMATS, default="auto", help=tr("how it is written; found out by itself if not given"))
-    one.add_argument("--license", metavar="SPDX", help=tr("the licence of pictures that do not name their own, such as CC0-1.0, CC-BY-4.0 or LicenseRef-Own"))
+    one.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        required=True,
+        metavar="SRC",
+        help=tr("a folder, a table (.csv, .tsv, .jsonl, .parquet) or a tar archive"),
+    )
+    one.add_argument(
+        "--format", choices=FORMATS, default="auto", help=tr("how it is written; found out by itself if not given")
+    )
+    one.add_argument(
+        "--license",
+        metavar="SPDX",
+        help=tr("the licence of pictures that do not name their own, such as CC0-1.0, CC-BY-4.0 or LicenseRef-Own"),
+    )
     one.add_argument("--license-url", metavar="URL", help=tr("where that licence can be read"))
     one.add_argument("--creator", metavar=tr("NAME"), help=tr("who made pictures that name nobody"))
     one.add_argument("--source-url", metavar="URL", help=tr("where pictures come from that do not say so"))
     one.add_argument("--pictures", type=Path, metavar="DIR", help=tr("where the pictures of a table lie"))
-    one.add_argument("--encoding", metavar=tr("NAME"), help=tr("how captions and tables are written, if not in UTF-8 (cp932)"))
+    one.add_argument(
+        "--encoding", metavar=tr("NAME"), help=tr("how captions and tables are written, if not in UTF-8 (cp932)")
+    )
     one.add_argument("--caption-origin", metavar=tr("TEXT"), help=tr("who wrote the captions: human, or machine:MODEL"))
-    one.add_argument("--link", action="store_true", help=tr("link to the pictures where they are instead of copying them"))
+    one.add_argument(
+        "--link", action="store_true", help=tr("link to the pictures where they are instead of copying them")
+    )
 
 
 def _check_options(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--policy", default="commercial", metavar="NAME|FILE", help=tr("commercial, noncommercial or a TOML file"))
+    one.add_argument(
+        "--policy", default="commercial", metavar="NAME|FILE", help=tr("commercial, noncommercial or a TOML file")
+    )
     one.add_argument("--full", action="store_true", help=tr("read every byte again, also of files that did not change"))
-    one.add_argument("--out", type=Path, metavar="DIR", help=tr("where gate-report.json and ATTRIBUTION.md go, if not into the folder"))
+    one.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help=tr("where gate-report.json and ATTRIBUTION.md go, if not into the folder"),
+    )
 
 
 def _caption_options(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--model", type=Path, metavar="DIR", help=tr("a local folder of Florence-2, BLIP-2, LLaVA or Qwen2-VL"))
+    one.add_argument(
+        "--model", type=Path, metavar="DIR", help=tr("a local folder of Florence-2, BLIP-2, LLaVA or Qwen2-VL")
+    )
     one.add_argument("--language", choices=("en", "ja", "both"), default="both", help=tr("which captions are wanted"))
-    one.add_argument("--overwrite", action="store_true", help=tr("also replace captions that are there, those of people too"))
+    one.add_argument(
+        "--overwrite", action="store_true", help=tr("also replace captions that are there, those of people too")
+    )
     one.add_argument("--device", default="auto", help=tr("where to run: auto, cpu, cuda, mps"))
     one.add_argument("--batch-size", type=int, metavar="N", help=tr("pictures at once"))
     one.add_argument("--prompt-en", metavar=tr("TEXT"), help=tr("what to ask the model for an English caption"))
@@ -73,6 +116,7 @@ def _absolute(path: Path) -> str:
 
 def _asked(arguments: list[str], bar: str, *, quiet: bool) -> dict[str, Any]:
     with tqdm(unit=tr("img"), desc=bar, file=sys.stderr, disable=quiet or None, dynamic_ncols=True) as shown:
+
         def on_progress(done: int, total: int) -> None:
             shown.total = total
             shown.update(done - shown.n)
@@ -100,13 +144,27 @@ def _given(args: argparse.Namespace, *names: str) -> list[str]:
 
 
 def _import(args: argparse.Namespace) -> int:
-    arguments = ["import", f"--from={_absolute(args.source)}", f"--format={args.format}", *(["--link"] if args.link else []),
-                 *_given(args, "license", "license_url", "creator", "source_url", "pictures", "encoding", "caption_origin"), "--", _absolute(args.folder)]
+    arguments = [
+        "import",
+        f"--from={_absolute(args.source)}",
+        f"--format={args.format}",
+        *(["--link"] if args.link else []),
+        *_given(args, "license", "license_url", "creator", "source_url", "pictures", "encoding", "caption_origin"),
+        "--",
+        _absolute(args.folder),
+    ]
     answer = _asked(arguments, tr("importing"), quiet=args.json)
     if args.json:
         _print_json(answer)
         return 0
-    print(tr("{added} picture(s) taken in, {already} were there already ({format})", added=answer["added"], already=answer["already"], format=answer["format"]))
+    print(
+        tr(
+            "{added} picture(s) taken in, {already} were there already ({format})",
+            added=answer["added"],
+            already=answer["already"],
+            format=answer["format"],
+        )
+    )
     for licence, count in answer["licences"].items():
         print(f"    {licence}  {count}")
     for reason in answer["reasons"]:
@@ -120,24 +178,51 @@ def _check(args: argparse.Namespace) -> int:
     policy = args.policy
     if policy not in ("commercial", "noncommercial"):
         policy = _absolute(Path(policy)) if Path(policy).expanduser().exists() else policy
-    arguments = ["check", f"--policy={policy}", *(["--full"] if args.full else []), *_given(args, "out"), "--", _absolute(args.folder)]
+    arguments = [
+        "check",
+        f"--policy={policy}",
+        *(["--full"] if args.full else []),
+        *_given(args, "out"),
+        "--",
+        _absolute(args.folder),
+    ]
     answer = _asked(arguments, tr("checking"), quiet=args.json)
     if args.json:
         _print_json(answer["report"])
         return 0 if answer["passed"] else 1
     report = answer["report"]
     for finding in report["findings"]:
-        place = finding["file"] + (f":{finding['line']}" if finding["file"] == "metadata.jsonl" and finding["line"] else "")
+        place = finding["file"] + (
+            f":{finding['line']}" if finding["file"] == "metadata.jsonl" and finding["line"] else ""
+        )
         sign = "✗" if finding["severity"] == "block" else "!"
         print(f"{sign} {place}: {_why(finding['why'])}")
     classes = ", ".join(f"{name} {count}" for name, count in report["classes"].items())
-    print(tr("{count} picture(s), {size}; licences by class: {classes}", count=report["pictures"], size=_size(report["bytes"]), classes=classes or "–"))
+    print(
+        tr(
+            "{count} picture(s), {size}; licences by class: {classes}",
+            count=report["pictures"],
+            size=_size(report["bytes"]),
+            classes=classes or "–",
+        )
+    )
     if answer["passed"]:
-        print(tr("The licence check passed under the policy {policy}, with {warnings} warning(s).", policy=report["policy"]["name"],
-                 warnings=report["warnings"]))
+        print(
+            tr(
+                "The licence check passed under the policy {policy}, with {warnings} warning(s).",
+                policy=report["policy"]["name"],
+                warnings=report["warnings"],
+            )
+        )
     else:
-        print(tr("The licence check refuses this folder under the policy {policy}: {blocking} reason(s), {warnings} warning(s).",
-                 policy=report["policy"]["name"], blocking=report["blocking"], warnings=report["warnings"]))
+        print(
+            tr(
+                "The licence check refuses this folder under the policy {policy}: {blocking} reason(s), {warnings} warning(s).",
+                policy=report["policy"]["name"],
+                blocking=report["blocking"],
+                warnings=report["warnings"],
+            )
+        )
     print(answer["path"])
     return 0 if answer["passed"] else 1
 
@@ -156,29 +241,64 @@ def _report(args: argparse.Namespace) -> int:
     if args.json:
         _print_json(answer)
         return 0
-    print(tr("{count} picture(s), {size}, {unreadable} unreadable", count=answer["pictures"], size=_size(answer["bytes"]), unreadable=answer["unreadable"]))
-    tables = ((tr("licence"), "licences"), (tr("class"), "classes"), (tr("creator ({count})", count=answer["creator_count"]), "creators"),
-              (tr("who wrote the captions"), "origins"), (tr("file format"), "formats"), (tr("short side in pixels"), "short_side"), (tr("shape"), "shapes"))
+    print(
+        tr(
+            "{count} picture(s), {size}, {unreadable} unreadable",
+            count=answer["pictures"],
+            size=_size(answer["bytes"]),
+            unreadable=answer["unreadable"],
+        )
+    )
+    tables = (
+        (tr("licence"), "licences"),
+        (tr("class"), "classes"),
+        (tr("creator ({count})", count=answer["creator_count"]), "creators"),
+        (tr("who wrote the captions"), "origins"),
+        (tr("file format"), "formats"),
+        (tr("short side in pixels"), "short_side"),
+        (tr("shape"), "shapes"),
+    )
     for title, key in tables:
         print(f"{title}:")
         for name, count in answer[key].items():
             print(f"    {count:>8}  {name}")
     for language, told in answer["captions"].items():
         name = tr("English captions") if language == "en" else tr("Japanese captions")
-        print(tr("{name}: {captions} on {pictures} picture(s), {median} characters in the median, {longest} at most", name=name,
-                 captions=told["captions"], pictures=told["pictures"], median=told["median_characters"], longest=told["longest"]))
+        print(
+            tr(
+                "{name}: {captions} on {pictures} picture(s), {median} characters in the median, {longest} at most",
+                name=name,
+                captions=told["captions"],
+                pictures=told["pictures"],
+                median=told["median_characters"],
+                longest=told["longest"],
+            )
+        )
     return 0
 
 
 def _caption(args: argparse.Namespace) -> int:
-    arguments = ["caption", f"--language={args.language}", f"--device={args.device}", *(["--overwrite"] if args.overwrite else []),
-                 *_given(args, "model", "batch_size", "prompt_en", "prompt_ja"), "--", _absolute(args.folder)]
+    arguments = [
+        "caption",
+        f"--language={args.language}",
+        f"--device={args.device}",
+        *(["--overwrite"] if args.overwrite else []),
+        *_given(args, "model", "batch_size", "prompt_en", "prompt_ja"),
+        "--",
+        _absolute(args.folder),
+    ]
     answer = _asked(arguments, tr("captioning"), quiet=args.json)
     if args.json:
         _print_json(answer)
         return 0
-    print(tr("{written} caption(s) written with {model}; {kept} picture(s) had theirs already", written=answer["written"], model=answer["model"],
-             kept=answer["kept"]))
+    print(
+        tr(
+            "{written} caption(s) written with {model}; {kept} picture(s) had theirs already",
+            written=answer["written"],
+            model=answer["model"],
+            kept=answer["kept"],
+        )
+    )
     for note in answer["notes"]:
         print(f"! {_why(note)}", file=sys.stderr)
     for reason in answer["reasons"]:
@@ -189,7 +309,10 @@ def _caption(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    answer = program("trainer.dataset", ["show", "--limit=1000000", "--", _absolute(args.folder), *([args.file] if args.file else [])])
+    answer = program(
+        "trainer.dataset",
+        ["show", "--limit=1000000", "--", _absolute(args.folder), *([args.file] if args.file else [])],
+    )
     if args.json:
         _print_json(answer)
         return 0

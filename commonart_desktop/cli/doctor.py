@@ -13,9 +13,16 @@ from commonart_desktop.core.process import program
 
 def add(subparsers: Any) -> None:
     """Declare the command."""
-    parser = subparsers.add_parser("doctor", help=tr("what is installed and what will be used"),
-                                   description=tr("Tell what is installed, which device will be used, and what is missing."))
-    parser.add_argument("--model", metavar="NAME|FOLDER", help=tr("tell how this model fits into memory; the largest one here if not given"))
+    parser = subparsers.add_parser(
+        "doctor",
+        help=tr("what is installed and what will be used"),
+        description=tr("Tell what is installed, which device will be used, and what is missing."),
+    )
+    parser.add_argument(
+        "--model",
+        metavar="NAME|FOLDER",
+        help=tr("tell how this model fits into memory; the largest one here if not given"),
+    )
     parser.add_argument("--json", action="store_true")
     parser.set_defaults(run=run)
 

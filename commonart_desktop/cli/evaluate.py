@@ -21,33 +21,79 @@ from engine.contract.request import DTYPES, SAMPLERS
 def add(subparsers: Any) -> None:
     """Declare the command."""
     text = tr("measure how well a model follows Japanese and English prompts")
-    parser = subparsers.add_parser("evaluate", help=text, description=tr(
-        "Draw pictures from prompts with fixed seeds and measure them: CLIPScore with local encoders, KID, CMMD and FID against a folder of real "
-        "pictures, and without prompts whether the bundled model draws what it is told. A run that was stopped goes on. docs/evaluation.md says what "
-        "each figure means."))
+    parser = subparsers.add_parser(
+        "evaluate",
+        help=text,
+        description=tr(
+            "Draw pictures from prompts with fixed seeds and measure them: CLIPScore with local encoders, KID, CMMD and FID against a folder of real "
+            "pictures, and without prompts whether the bundled model draws what it is told. A run that was stopped goes on. docs/evaluation.md says what "
+            "each figure means."
+        ),
+    )
     parser.add_argument("model", metavar="MODEL", help=tr("a model's name or folder"))
-    parser.add_argument("--prompts", type=Path, metavar="FILE", help=tr("a .txt, .csv or .jsonl file, captions of COCO's form (.json), or a dataset folder"))
-    parser.add_argument("--reference", type=Path, metavar="FOLDER", help=tr("real pictures to compare with: 50 at least, 2,048 for FID"))
-    parser.add_argument("--encoder", action="append", default=[], metavar="FOLDER",
-                        help=tr("a local CLIP, SigLIP or DINO folder, or an ONNX file; may be given again"))
-    parser.add_argument("--lora", action="append", default=[], metavar="FILE[:SCALE]", help=tr("a LoRA, by file or by name; may be given several times; the scale is 1 if not given"))
+    parser.add_argument(
+        "--prompts",
+        type=Path,
+        metavar="FILE",
+        help=tr("a .txt, .csv or .jsonl file, captions of COCO's form (.json), or a dataset folder"),
+    )
+    parser.add_argument(
+        "--reference", type=Path, metavar="FOLDER", help=tr("real pictures to compare with: 50 at least, 2,048 for FID")
+    )
+    parser.add_argument(
+        "--encoder",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help=tr("a local CLIP, SigLIP or DINO folder, or an ONNX file; may be given again"),
+    )
+    parser.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="FILE[:SCALE]",
+        help=tr("a LoRA, by file or by name; may be given several times; the scale is 1 if not given"),
+    )
     parser.add_argument("--lang", default="ja,en", metavar="LANG", help=tr("languages to evaluate: ja, en or ja,en"))
     parser.add_argument("--limit", type=int, metavar="N", help=tr("at most so many prompts of each language"))
     parser.add_argument("--count", type=int, default=1, metavar="N", help=tr("pictures of each prompt"))
     parser.add_argument("--seed", type=int, default=1000, metavar="S", help=tr("the first picture's seed (1000)"))
     parser.add_argument("--steps", type=int, default=20, metavar="N", help=tr("denoising steps (20)"))
-    parser.add_argument("--guidance", type=float, default=4.5, metavar="G", help=tr("how strictly to follow the prompt (4.5)"))
-    parser.add_argument("--sampler", choices=SAMPLERS, default="dpm++2m", metavar="NAME", help=tr("one of {names}", names=", ".join(SAMPLERS)))
+    parser.add_argument(
+        "--guidance", type=float, default=4.5, metavar="G", help=tr("how strictly to follow the prompt (4.5)")
+    )
+    parser.add_argument(
+        "--sampler",
+        choices=SAMPLERS,
+        default="dpm++2m",
+        metavar="NAME",
+        help=tr("one of {names}", names=", ".join(SAMPLERS)),
+    )
     parser.add_argument("--negative", default="", metavar=tr("TEXT"), help=tr("what to keep out of the picture"))
     parser.add_argument("--size", metavar="WxH", help=tr("pixels; the model's own size if not given"))
-    parser.add_argument("--dtype", choices=DTYPES, default="auto", help=tr("how numbers are held; auto chooses by the device"))
+    parser.add_argument(
+        "--dtype", choices=DTYPES, default="auto", help=tr("how numbers are held; auto chooses by the device")
+    )
     parser.add_argument("--device", default="auto", help=tr("where to run: auto, cpu, cuda, mps"))
     parser.add_argument("--batch-size", type=int, metavar="N", help=tr("pictures at once"))
-    parser.add_argument("--text-encoder", metavar="FOLDER", help=tr("the language model of a bare denoiser; remembered"))
+    parser.add_argument(
+        "--text-encoder", metavar="FOLDER", help=tr("the language model of a bare denoiser; remembered")
+    )
     parser.add_argument("--vae", metavar="FOLDER", help=tr("the VAE of a bare denoiser; remembered"))
-    parser.add_argument("--against", metavar="MODEL|RESULT.json", help=tr("compare with another model, or with the result of an earlier evaluation"))
-    parser.add_argument("--out", type=Path, metavar="DIR", help=tr("where pictures, result.json and report.html go (outputs/evaluation/...)"))
-    parser.add_argument("--sheet", type=Path, metavar="FILE", help=tr("also write all pictures beside each other into this PNG"))
+    parser.add_argument(
+        "--against",
+        metavar="MODEL|RESULT.json",
+        help=tr("compare with another model, or with the result of an earlier evaluation"),
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help=tr("where pictures, result.json and report.html go (outputs/evaluation/...)"),
+    )
+    parser.add_argument(
+        "--sheet", type=Path, metavar="FILE", help=tr("also write all pictures beside each other into this PNG")
+    )
     parser.add_argument("--json", action="store_true")
     parser.set_defaults(run=run)
 
@@ -62,10 +108,28 @@ def _against(text: str) -> str:
 
 
 def _arguments(args: argparse.Namespace) -> list[str]:
-    told = [f"--lang={args.lang}", f"--count={args.count}", f"--seed={args.seed}", f"--steps={args.steps}", f"--guidance={args.guidance}",
-            f"--sampler={args.sampler}", f"--negative={args.negative}", f"--dtype={args.dtype}", f"--device={args.device}", *provenance_options()]
-    told += [f"--{n}={Path(v).expanduser().absolute()}" for n in ("prompts", "reference", "out", "sheet") if (v := getattr(args, n))]
-    told += [f"--{n}={v}" for n, v in (("limit", args.limit), ("size", args.size), ("batch-size", args.batch_size)) if v is not None]
+    told = [
+        f"--lang={args.lang}",
+        f"--count={args.count}",
+        f"--seed={args.seed}",
+        f"--steps={args.steps}",
+        f"--guidance={args.guidance}",
+        f"--sampler={args.sampler}",
+        f"--negative={args.negative}",
+        f"--dtype={args.dtype}",
+        f"--device={args.device}",
+        *provenance_options(),
+    ]
+    told += [
+        f"--{n}={Path(v).expanduser().absolute()}"
+        for n in ("prompts", "reference", "out", "sheet")
+        if (v := getattr(args, n))
+    ]
+    told += [
+        f"--{n}={v}"
+        for n, v in (("limit", args.limit), ("size", args.size), ("batch-size", args.batch_size))
+        if v is not None
+    ]
     told += [f"--{n}={folder_of(v)}" for n, v in (("text-encoder", args.text_encoder), ("vae", args.vae)) if v]
     told += [f"--encoder={_encoder(e)}" for e in args.encoder]
     told += [f"--lora={name}:{scale:g}" for name, scale in map(lora_of, args.lora)]
@@ -76,6 +140,7 @@ def _arguments(args: argparse.Namespace) -> list[str]:
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print the table."""
     with tqdm(desc=tr("evaluating"), unit=tr("img"), file=sys.stderr, disable=None, dynamic_ncols=True) as shown:
+
         def on_progress(done: int, total: int) -> None:
             shown.total = total
             shown.update(done - shown.n)
@@ -87,7 +152,13 @@ def run(args: argparse.Namespace) -> int:
     for line in table(answer["table"]):
         print(line)
     if answer["skipped"]:
-        print(tr("{count} picture(s) could not be read and were left out, the first: {file}", count=len(answer["skipped"]), file=answer["skipped"][0]["file"]))
+        print(
+            tr(
+                "{count} picture(s) could not be read and were left out, the first: {file}",
+                count=len(answer["skipped"]),
+                file=answer["skipped"][0]["file"],
+            )
+        )
     for row in answer["table"]:
         if "refused" in row and row["lang"] == answer["table"][-1]["lang"]:
             print(tr("No {measure}: {why}.", measure=row["measure"].upper(), why=_told(row["refused"])))
@@ -107,7 +178,9 @@ def _told(text: dict[str, Any] | str) -> str:
 
 def name_of(measure: str) -> str:
     """A row of the table as people call it."""
-    return {"top1": tr("top-1"), "top5": tr("top-5"), "clipscore": "CLIPScore", "cosine": tr("cosine")}.get(measure, measure.upper())
+    return {"top1": tr("top-1"), "top5": tr("top-5"), "clipscore": "CLIPScore", "cosine": tr("cosine")}.get(
+        measure, measure.upper()
+    )
 
 
 def language_name(lang: str) -> str:
@@ -143,16 +216,36 @@ def _with_loras(name: str, loras: Sequence[Any]) -> str:
 
 def differences(model: dict[str, Any], against: dict[str, Any]) -> list[str]:
     """What the comparison found, as lines."""
-    lines = [[tr("{model} less {other}", model=_with_loras(model["name"], model["loras"]), other=_with_loras(against["model"], against["loras"])), tr("language"), tr("difference"), "p", "n"]]
+    lines = [
+        [
+            tr(
+                "{model} less {other}",
+                model=_with_loras(model["name"], model["loras"]),
+                other=_with_loras(against["model"], against["loras"]),
+            ),
+            tr("language"),
+            tr("difference"),
+            "p",
+            "n",
+        ]
+    ]
     for d in against["differences"]:
         interval = f" ({figure(d['measure'], d['low'])}–{figure(d['measure'], d['high'])})" if "low" in d else ""
-        lines.append([name_of(d["measure"]) + (f" [{d['encoder']}]" if "encoder" in d else ""), language_name(d["lang"]),
-                      figure(d["measure"], d["value"]) + interval, f"{d['p']:.4f}", str(d["n"])])
+        lines.append(
+            [
+                name_of(d["measure"]) + (f" [{d['encoder']}]" if "encoder" in d else ""),
+                language_name(d["lang"]),
+                figure(d["measure"], d["value"]) + interval,
+                f"{d['p']:.4f}",
+                str(d["n"]),
+            ]
+        )
     return aligned(lines)
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
     """Columns under each other; Japanese letters are two wide."""
+
     def width(text: str) -> int:
         return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from commonart_desktop.cli.interrupt import Interrupt
-from commonart_desktop.cli.pictures import add_picture_options, backend_option, batch_option, memory_option, requests_from, settings_from
+from commonart_desktop.cli.pictures import (
+    add_picture_options,
+    backend_option,
+    batch_option,
+    memory_option,
+    requests_from,
+    settings_from,
+)
 from commonart_desktop.cli.progress import Display
 from commonart_desktop.core.compose import ready_folder
 from commonart_desktop.core.home import home
@@ -32,10 +39,20 @@ def add(subparsers: Any) -> None:
     """Declare the command."""
     parser = subparsers.add_parser("generate", help=tr("make pictures now"), description=tr("Make pictures now."))
     add_picture_options(parser)
-    parser.add_argument("--like", type=Path, metavar="IMAGE", help=tr("make a picture of ours again; other options change it"))
-    parser.add_argument("--batch-size", type=int, metavar="N", help=tr("pictures denoised together; chosen by the device if not given"))
-    parser.add_argument("--device", default=None, help=tr("auto, cpu, cuda, cuda:1, mps; for exported models also tensorrt, directml, openvino, coreml"))
-    parser.add_argument("--backend", choices=("auto", "pytorch", "onnx"), help=tr("what runs the model; auto chooses by its folder"))
+    parser.add_argument(
+        "--like", type=Path, metavar="IMAGE", help=tr("make a picture of ours again; other options change it")
+    )
+    parser.add_argument(
+        "--batch-size", type=int, metavar="N", help=tr("pictures denoised together; chosen by the device if not given")
+    )
+    parser.add_argument(
+        "--device",
+        default=None,
+        help=tr("auto, cpu, cuda, cuda:1, mps; for exported models also tensorrt, directml, openvino, coreml"),
+    )
+    parser.add_argument(
+        "--backend", choices=("auto", "pytorch", "onnx"), help=tr("what runs the model; auto chooses by its folder")
+    )
     memory_option(parser)
     parser.add_argument("--json", action="store_true", help=tr("one JSON object a picture on standard output"))
     parser.add_argument("--quiet", action="store_true", help=tr("no progress bar"))
@@ -47,8 +64,18 @@ def run(args: argparse.Namespace) -> int:
     """Make the pictures; returns the exit status."""
     _sweep()
     mine = load_settings()
-    options: list[str] = ["--until-empty", "--device", args.device or mine.device, "--memory", args.memory or mine.memory]
-    options += [*backend_option(args.backend), *batch_option(args.batch_size), *provenance_options(sign=False if args.no_sign else None)]
+    options: list[str] = [
+        "--until-empty",
+        "--device",
+        args.device or mine.device,
+        "--memory",
+        args.memory or mine.memory,
+    ]
+    options += [
+        *backend_option(args.backend),
+        *batch_option(args.batch_size),
+        *provenance_options(sign=False if args.no_sign else None),
+    ]
     want = ""
     if args.like is not None:
         requests, replay, want = _again(args)
@@ -73,7 +100,9 @@ def _sweep() -> None:
             continue  # another run removes it
 
 
-def _make(requests: Sequence[ImageRequest], scratch: Path, options: Sequence[str], args: argparse.Namespace, want: str) -> int:
+def _make(
+    requests: Sequence[ImageRequest], scratch: Path, options: Sequence[str], args: argparse.Namespace, want: str
+) -> int:
     ledger = Ledger(scratch / "ledger.db")
     ledger.add_job("generate", requests)
     ledger.close()  # the worker has its own connection
@@ -92,7 +121,11 @@ def _make(requests: Sequence[ImageRequest], scratch: Path, options: Sequence[str
                     stuck = True  # a full disk or a lost folder: there is no queue to wait in
                     worker.tell("quit")
                 if isinstance(event, events.Saved) and want and event.report["pixel_sha256"] != want:
-                    display.note(tr("The pixels differ from the original: another model, device, dtype or library version made it"))
+                    display.note(
+                        tr(
+                            "The pixels differ from the original: another model, device, dtype or library version made it"
+                        )
+                    )
         if interrupt.asked and display.made < len(requests):
             display.note(tr("Interrupted; {count} finished picture(s) kept.", count=display.made))
             return 130
@@ -119,16 +152,28 @@ def _again(args: argparse.Namespace) -> tuple[list[ImageRequest], list[str], str
     original = request_of(recipe)
     changes = settings_from(args)
     if "model" not in changes and "/" in original.model and Path(original.model).exists():
-        raise UsageError(why=Phrase("The picture's model {name} is also a folder here; say which you mean with --model", name=original.model))
+        raise UsageError(
+            why=Phrase(
+                "The picture's model {name} is also a folder here; say which you mean with --model", name=original.model
+            )
+        )
     if args.seed is not None:
         changes["seed"] = args.seed
     request = ImageRequest.from_dict(original.to_dict() | {"dtype": recipe["backend"]["dtype"]} | changes)
     request = replace(request, out=str(ready_folder(args.out or Path(load_settings().out))))
     # the same pixels need the same way of running the denoiser's blocks
-    os.environ["COMMONART_COMPILE"] = "on" if recipe["backend"].get("libraries", {}).get("blocks") == "compiled" else "off"
+    os.environ["COMMONART_COMPILE"] = (
+        "on" if recipe["backend"].get("libraries", {}).get("blocks") == "compiled" else "off"
+    )
     same = set(changes) <= {"model", "text_encoder", "vae", "name", "format"} and args.count == 1
     if not same:
         return [replace(request, seed=request.seed + i) for i in range(args.count)], [], ""
     rows, index = (int(n) for n in recipe["batch"])
-    torch = args.backend is None and "model" not in changes and recipe["backend"]["backend"] == "pytorch"  # not an export that draws in its place now
-    return [request], [*backend_option("pytorch" if torch else None), "--replay", f"{rows},{index}"], str(recipe["pixel_sha256"])
+    torch = (
+        args.backend is None and "model" not in changes and recipe["backend"]["backend"] == "pytorch"
+    )  # not an export that draws in its place now
+    return (
+        [request],
+        [*backend_option("pytorch" if torch else None), "--replay", f"{rows},{index}"],
+        str(recipe["pixel_sha256"]),
+    )

@@ -17,19 +17,25 @@ from engine.contract.errors import Phrase, UsageError, from_wire
 
 def add(subparsers: Any) -> None:
     """Declare the command and its own commands."""
-    parser = subparsers.add_parser("models", help=tr("the models on this machine"), description=tr("The models on this machine."))
+    parser = subparsers.add_parser(
+        "models", help=tr("the models on this machine"), description=tr("The models on this machine.")
+    )
     commands = parser.add_subparsers(dest="models_command", required=True, metavar=tr("COMMAND"))
-    for name, text, does in (("list", tr("the models that are found without being told"), _list),
-                             ("info", tr("licence, sizes, hashes, and what fits this machine"), _info),
-                             ("verify", tr("read every number and check it"), _verify),
-                             ("convert", tr("turn pickled weights into safetensors"), _convert)):
+    for name, text, does in (
+        ("list", tr("the models that are found without being told"), _list),
+        ("info", tr("licence, sizes, hashes, and what fits this machine"), _info),
+        ("verify", tr("read every number and check it"), _verify),
+        ("convert", tr("turn pickled weights into safetensors"), _convert),
+    ):
         one = commands.add_parser(name, help=text, description=text)
         if name == "convert":
             one.add_argument("model", metavar="FOLDER")
             one.add_argument("--yes", action="store_true", help=tr("do not ask"))
         elif name != "list":
             one.add_argument("model", metavar="NAME|FOLDER")
-            one.add_argument("--text-encoder", metavar="FOLDER", help=tr("the language model of a bare denoiser; remembered"))
+            one.add_argument(
+                "--text-encoder", metavar="FOLDER", help=tr("the language model of a bare denoiser; remembered")
+            )
             one.add_argument("--vae", metavar="FOLDER", help=tr("the VAE of a bare denoiser; remembered"))
         one.add_argument("--json", action="store_true")
         one.set_defaults(run=does)
@@ -39,7 +45,11 @@ def add(subparsers: Any) -> None:
     one.add_argument("--revision", metavar="NAME", default="main", help=tr("a branch, tag or commit"))
     one.add_argument("--endpoint", metavar="URL", help=tr("another hub's address (or HF_ENDPOINT)"))
     one.add_argument("--proxy", metavar="URL", help=tr("the proxy to go through (or HTTPS_PROXY)"))
-    one.add_argument("--allow-pickles", action="store_true", help=tr("also fetch weights that are there only pickled, to convert them afterwards"))
+    one.add_argument(
+        "--allow-pickles",
+        action="store_true",
+        help=tr("also fetch weights that are there only pickled, to convert them afterwards"),
+    )
     one.add_argument("--dry-run", action="store_true", help=tr("only show licence, files and sizes"))
     one.add_argument("--yes", action="store_true", help=tr("do not ask"))
     one.add_argument("--json", action="store_true")
@@ -80,6 +90,7 @@ def _asked(args: argparse.Namespace, what: str, *, bar: str = "") -> dict[str, A
     if not bar:
         return program("engine.checkpoint", arguments)
     with tqdm(unit="B", unit_scale=True, desc=bar, file=sys.stderr) as shown:
+
         def on_progress(done: int, total: int) -> None:
             shown.total = total
             shown.update(done - shown.n)
@@ -93,8 +104,14 @@ def _info(args: argparse.Namespace) -> int:
         print(json.dumps({k: v for k, v in info.items() if k != "ok"}, ensure_ascii=False, indent=1))
         return 0
     print(f"{info['name']}\n    {info['root']}")
-    print(tr("native size {side} px, sides in multiples of {multiple}, captions up to {tokens} tokens", side=info["own_side"],
-             multiple=info["multiple"], tokens=info["max_tokens"]))
+    print(
+        tr(
+            "native size {side} px, sides in multiples of {multiple}, captions up to {tokens} tokens",
+            side=info["own_side"],
+            multiple=info["multiple"],
+            tokens=info["max_tokens"],
+        )
+    )
     for name, part in info["parts"].items():
         if "bytes" not in part:
             continue
@@ -113,8 +130,15 @@ def _info(args: argparse.Namespace) -> int:
     words = {True: tr("fits"), False: tr("does not fit"), None: "–"}
     for dtype in [d for d in ("fp32", "bf16", "fp16") if d in (info["memory"] or {})]:
         need = info["memory"][dtype]
-        print(tr("{dtype}: about {need}; memory: {ram}, graphics card: {gpu}", dtype=dtype, need=_size(need["total"]), ram=words[need["fits_ram"]],
-                 gpu=words[need["fits_gpu"]]))
+        print(
+            tr(
+                "{dtype}: about {need}; memory: {ram}, graphics card: {gpu}",
+                dtype=dtype,
+                need=_size(need["total"]),
+                ram=words[need["fits_ram"]],
+                gpu=words[need["fits_gpu"]],
+            )
+        )
     return 0
 
 
@@ -130,8 +154,10 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _convert(args: argparse.Namespace) -> int:
-    question = tr("{folder} holds pickled weights. They are read without running anything in them, and written beside as safetensors. Go on? [y/N]",
-                  folder=args.model)
+    question = tr(
+        "{folder} holds pickled weights. They are read without running anything in them, and written beside as safetensors. Go on? [y/N]",
+        folder=args.model,
+    )
     if not args.yes:
         if sys.stdin is None or not sys.stdin.isatty():
             raise UsageError(why=Phrase("Converting pickled weights needs your consent: say --yes"))
@@ -153,12 +179,27 @@ def _convert(args: argparse.Namespace) -> int:
 def _show_offer(offer: dict[str, Any]) -> None:
     """What would be fetched, for a person: licence first."""
     print(f"{offer['repo']}  ({offer['endpoint']}, {offer['commit'][:12]})", file=sys.stderr)
-    print(tr("licence: {licence} ({parts})", licence=offer["licence"], parts=offer["repo"]) if offer["licence"] else tr("no licence found"), file=sys.stderr)
+    print(
+        tr("licence: {licence} ({parts})", licence=offer["licence"], parts=offer["repo"])
+        if offer["licence"]
+        else tr("no licence found"),
+        file=sys.stderr,
+    )
     for file in offer["files"]:
         print(f"    {file['path']}  {_size(file['bytes'])}", file=sys.stderr)
     for file in offer["skipped"]:
-        print(tr("    not fetched: {path} ({why})", path=file["path"], why=tr(file["why"]["template"], **file["why"]["fields"])), file=sys.stderr)
-    print(tr("{size} in all, {left} still to fetch", size=_size(offer["bytes"]), left=_size(offer["left"])), file=sys.stderr)
+        print(
+            tr(
+                "    not fetched: {path} ({why})",
+                path=file["path"],
+                why=tr(file["why"]["template"], **file["why"]["fields"]),
+            ),
+            file=sys.stderr,
+        )
+    print(
+        tr("{size} in all, {left} still to fetch", size=_size(offer["bytes"]), left=_size(offer["left"])),
+        file=sys.stderr,
+    )
 
 
 def _get(args: argparse.Namespace) -> int:
@@ -179,6 +220,7 @@ def _get(args: argparse.Namespace) -> int:
                 return 1
         arguments += ["--expect", answer["commit"]]  # what was shown is what is fetched
         with tqdm(unit="B", unit_scale=True, desc=tr("fetching"), file=sys.stderr) as shown:
+
             def on_progress(done: int, total: int) -> None:
                 shown.total = total
                 shown.update(done - shown.n)

@@ -27,30 +27,70 @@ def size(text: str) -> tuple[int, int]:
 
 def add_picture_options(parser: argparse.ArgumentParser) -> None:
     """Everything that says which pictures are wanted."""
-    parser.add_argument("prompts", nargs="*", metavar=tr("PROMPT"),
-                        help=tr("what to draw; {a|b} chooses, __name__ takes a line of a wildcard file, [[a|b]] makes every combination"))
-    parser.add_argument("--from", dest="file", type=Path, metavar="FILE", help=tr("prompts from a .txt (one a line), .csv or .jsonl file"))
+    parser.add_argument(
+        "prompts",
+        nargs="*",
+        metavar=tr("PROMPT"),
+        help=tr(
+            "what to draw; {a|b} chooses, __name__ takes a line of a wildcard file, [[a|b]] makes every combination"
+        ),
+    )
+    parser.add_argument(
+        "--from",
+        dest="file",
+        type=Path,
+        metavar="FILE",
+        help=tr("prompts from a .txt (one a line), .csv or .jsonl file"),
+    )
     parser.add_argument("--encoding", help=tr("how that file is written, if not in UTF-8 (cp932)"))
-    parser.add_argument("--wildcards", type=Path, action="append", default=[], metavar="DIR", help=tr("another folder of wildcard files"))
+    parser.add_argument(
+        "--wildcards",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help=tr("another folder of wildcard files"),
+    )
     parser.add_argument("--negative", metavar=tr("TEXT"), help=tr("what to keep out of the picture"))
     parser.add_argument("--model", metavar="NAME|FOLDER", help=tr("a model's name or folder"))
-    parser.add_argument("--text-encoder", metavar="FOLDER", help=tr("the language model of a bare denoiser; remembered"))
+    parser.add_argument(
+        "--text-encoder", metavar="FOLDER", help=tr("the language model of a bare denoiser; remembered")
+    )
     parser.add_argument("--vae", metavar="FOLDER", help=tr("the VAE of a bare denoiser; remembered"))
-    parser.add_argument("--lora", action="append", metavar="FILE[:SCALE]",
-                        help=tr("a LoRA, by file or by name; may be given several times; the scale is 1 if not given"))
-    parser.add_argument("--lora-beside", action="store_true", default=None, help=tr("run LoRAs beside the weights instead of adding them in"))
+    parser.add_argument(
+        "--lora",
+        action="append",
+        metavar="FILE[:SCALE]",
+        help=tr("a LoRA, by file or by name; may be given several times; the scale is 1 if not given"),
+    )
+    parser.add_argument(
+        "--lora-beside",
+        action="store_true",
+        default=None,
+        help=tr("run LoRAs beside the weights instead of adding them in"),
+    )
     parser.add_argument("--preset", choices=PRESETS, help=tr("exact, or faster at a measured loss"))
     parser.add_argument("--count", type=int, default=1, metavar="N", help=tr("pictures of each prompt"))
-    parser.add_argument("--seed", type=int, metavar="S", help=tr("the first picture's seed, then S+1 and so on; random if not given"))
+    parser.add_argument(
+        "--seed", type=int, metavar="S", help=tr("the first picture's seed, then S+1 and so on; random if not given")
+    )
     parser.add_argument("--steps", type=int, metavar="N", help=tr("denoising steps (20)"))
     parser.add_argument("--guidance", type=float, metavar="G", help=tr("how strictly to follow the prompt (4.5)"))
     parser.add_argument("--size", metavar="WxH", help=tr("pixels; the model's own size if not given"))
     parser.add_argument("--sampler", metavar="NAME", help=tr("one of {names}", names=", ".join(SAMPLERS)))
     parser.add_argument("--dtype", choices=DTYPES, help=tr("how numbers are held; auto chooses by the device"))
-    parser.add_argument("--deterministic", action="store_true", default=None, help=tr("the same bytes whatever else is in the batch"))
+    parser.add_argument(
+        "--deterministic", action="store_true", default=None, help=tr("the same bytes whatever else is in the batch")
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help=tr("the output folder (outputs)"))
-    parser.add_argument("--name", metavar=tr("TEMPLATE"), help=tr("file names, such as {{date}}/{{prompt:40}}-{{seed}}; known are {fields}",
-                                                                  fields=" ".join(f"{{{f}}}" for f in naming.FIELDS)))
+    parser.add_argument(
+        "--name",
+        metavar=tr("TEMPLATE"),
+        help=tr(
+            "file names, such as {{date}}/{{prompt:40}}-{{seed}}; known are {fields}",
+            fields=" ".join(f"{{{f}}}" for f in naming.FIELDS),
+        ),
+    )
     parser.add_argument("--format", choices=FORMATS, help=tr("the file format (png)"))
 
 
@@ -64,13 +104,17 @@ def batch_option(count: int | None) -> list[str]:
     if count is None:
         return []
     if not 1 <= count <= 256:
-        raise BadValue(name="batch-size", value=count, why=Phrase("it must lie between {low} and {high}", low=1, high=256))
+        raise BadValue(
+            name="batch-size", value=count, why=Phrase("it must lie between {low} and {high}", low=1, high=256)
+        )
     return ["--batch-size", str(count)]
 
 
 def memory_option(parser: argparse.ArgumentParser) -> None:
     """Declare ``--memory``."""
-    parser.add_argument("--memory", metavar="GB", help=tr("how much of the device's memory a model may use; auto: what there is"))
+    parser.add_argument(
+        "--memory", metavar="GB", help=tr("how much of the device's memory a model may use; auto: what there is")
+    )
 
 
 def folder_of(text: str | None) -> str | None:
@@ -95,7 +139,9 @@ def lora_of(text: str) -> tuple[str, float]:
     if not colon or not re.fullmatch(r"[-+]?\d*\.?\d+", scale):
         name, scale = text, "1"
     if not name.strip():
-        raise BadValue(name="lora", value=repr(text), why=Phrase("it is written like {example}", example="style.safetensors:0.8"))
+        raise BadValue(
+            name="lora", value=repr(text), why=Phrase("it is written like {example}", example="style.safetensors:0.8")
+        )
     path = Path(name).expanduser()
     return (str(path.absolute()) if path.is_file() else name), float(scale)
 
@@ -103,10 +149,21 @@ def lora_of(text: str) -> tuple[str, float]:
 def settings_from(args: argparse.Namespace) -> dict[str, Any]:
     """The settings given on the line, in the words of ``ImageRequest``."""
     given: dict[str, Any] = {
-        "negative": args.negative, "model": folder_of(args.model), "text_encoder": folder_of(args.text_encoder), "vae": folder_of(args.vae),
-        "steps": args.steps, "guidance": args.guidance, "sampler": args.sampler, "dtype": args.dtype, "deterministic": args.deterministic,
-        "name": args.name, "format": args.format, "preset": args.preset,
-        "loras": tuple(lora_of(text) for text in args.lora) if args.lora else None, "lora_merged": False if args.lora_beside else None}
+        "negative": args.negative,
+        "model": folder_of(args.model),
+        "text_encoder": folder_of(args.text_encoder),
+        "vae": folder_of(args.vae),
+        "steps": args.steps,
+        "guidance": args.guidance,
+        "sampler": args.sampler,
+        "dtype": args.dtype,
+        "deterministic": args.deterministic,
+        "name": args.name,
+        "format": args.format,
+        "preset": args.preset,
+        "loras": tuple(lora_of(text) for text in args.lora) if args.lora else None,
+        "lora_merged": False if args.lora_beside else None,
+    }
     if args.size is not None:
         given["width"], given["height"] = size(args.size)
     return {k: v for k, v in given.items() if v is not None}
@@ -126,8 +183,15 @@ def requests_from(args: argparse.Namespace) -> Iterator[ImageRequest]:
     for folder in args.wildcards:
         if not folder.is_dir():
             raise BadFile(path=folder, why=Phrase("there is no such folder"))
-    made = list(compose(orders(args.prompts, args.file, args.encoding), base | {"out": "?"}, count=args.count, seed=args.seed,
-                        wildcards=[f for f in folders if f.is_dir()]))
+    made = list(
+        compose(
+            orders(args.prompts, args.file, args.encoding),
+            base | {"out": "?"},
+            count=args.count,
+            seed=args.seed,
+            wildcards=[f for f in folders if f.is_dir()],
+        )
+    )
     if not made:
         raise UsageError(why=Phrase("Nothing to draw: there is no prompt in {path}", path=args.file))
     out = str(ready_folder(args.out or Path(mine.out)))  # only once all else is found right

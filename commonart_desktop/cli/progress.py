@@ -21,7 +21,9 @@ class Display:
         self.errors: list[CommonArtError] = []
         self._told: set[str] = set()
         self._queued = queued  # there is a queue to go on with
-        self._bar: tqdm[Any] = tqdm(total=total, unit=tr("img"), file=sys.stderr, disable=quiet, dynamic_ncols=True, smoothing=0.1)
+        self._bar: tqdm[Any] = tqdm(
+            total=total, unit=tr("img"), file=sys.stderr, disable=quiet, dynamic_ncols=True, smoothing=0.1
+        )
 
     def show(self, event: events.Event) -> None:
         """One event."""
@@ -32,7 +34,9 @@ class Display:
             for word in event.report["unknown_words"]:
                 self.note(tr("{model} does not know the word “{word}”", model=event.report["model"], word=word))
             if event.report["prompt_cut"]:
-                self.note(tr("A prompt was longer than {model} reads; its end was left out", model=event.report["model"]))
+                self.note(
+                    tr("A prompt was longer than {model} reads; its end was left out", model=event.report["model"])
+                )
         elif isinstance(event, events.Progress):
             self._bar.set_postfix_str(tr("step {step}/{steps}", step=event.step, steps=event.steps))
         elif isinstance(event, events.Failed):
@@ -41,8 +45,16 @@ class Display:
             error = from_wire(event.error)
             self.errors.append(error)
             if self.as_json:
-                self._print(json.dumps({"id": event.image, "prompt": event.prompt, "error": {k: event.error[k] for k in ("kind", "message", "hint")}},
-                                       ensure_ascii=False))
+                self._print(
+                    json.dumps(
+                        {
+                            "id": event.image,
+                            "prompt": event.prompt,
+                            "error": {k: event.error[k] for k in ("kind", "message", "hint")},
+                        },
+                        ensure_ascii=False,
+                    )
+                )
             self.complain(error)
         elif isinstance(event, events.Note):
             self.note(tr(event.template, **event.fields))
@@ -71,7 +83,12 @@ class Display:
         if str(error) not in self._told:
             self._told.add(str(error))
             self._bar.clear()
-            complain(error, None if self._queued or not isinstance(error, EngineStopped) else tr("Run the same command again; what is finished is kept."))
+            complain(
+                error,
+                None
+                if self._queued or not isinstance(error, EngineStopped)
+                else tr("Run the same command again; what is finished is kept."),
+            )
 
     def close(self) -> None:
         self._bar.close()

@@ -24,8 +24,11 @@ from engine.contract.template import expand
 
 def add(subparsers: Any) -> None:
     """Declare the command and its own commands."""
-    parser = subparsers.add_parser("queue", help=tr("a list of pictures that survives anything"),
-                                   description=tr("A list of pictures that survives anything."))
+    parser = subparsers.add_parser(
+        "queue",
+        help=tr("a list of pictures that survives anything"),
+        description=tr("A list of pictures that survives anything."),
+    )
     commands = parser.add_subparsers(dest="queue_command", required=True, metavar=tr("COMMAND"))
 
     def command(name: str, text: str, does: Any, *, jobs: str = "") -> argparse.ArgumentParser:
@@ -53,9 +56,12 @@ def add(subparsers: Any) -> None:
     one.add_argument("job", type=int, metavar="JOB")
     one.add_argument("--json", action="store_true")
 
-    for name, text, does in (("pause", tr("hold jobs, or all"), _pause), ("resume", tr("go on with jobs, or all"), _resume),
-                             ("cancel", tr("give up waiting and running pictures"), _cancel),
-                             ("retry", tr("put failed and cancelled pictures back"), _retry)):
+    for name, text, does in (
+        ("pause", tr("hold jobs, or all"), _pause),
+        ("resume", tr("go on with jobs, or all"), _resume),
+        ("cancel", tr("give up waiting and running pictures"), _cancel),
+        ("retry", tr("put failed and cancelled pictures back"), _retry),
+    ):
         one = command(name, text, does, jobs="*")
         one.add_argument("--all", action="store_true", help=tr("every job"))
 
@@ -90,8 +96,15 @@ def add(subparsers: Any) -> None:
 def _with_ledger(args: argparse.Namespace) -> int:
     ledger, kept = open_ledger()
     if kept is not None:
-        print("commonart: " + tr("The queue was damaged. It is kept as {path}; {count} picture(s) were saved from it.",
-                                 path=kept[0], count=kept[1]), file=sys.stderr)
+        print(
+            "commonart: "
+            + tr(
+                "The queue was damaged. It is kept as {path}; {count} picture(s) were saved from it.",
+                path=kept[0],
+                count=kept[1],
+            ),
+            file=sys.stderr,
+        )
     try:
         return int(args.does(args, ledger))
     except LedgerCorrupt:
@@ -187,12 +200,22 @@ def _resume(args: argparse.Namespace, ledger: Ledger) -> int:
 
 
 def _cancel(args: argparse.Namespace, ledger: Ledger) -> int:
-    print(tr("{count} picture(s) cancelled.", count=ledger.set_state(_which(args, ledger), ("waiting", "running"), "cancelled")))
+    print(
+        tr(
+            "{count} picture(s) cancelled.",
+            count=ledger.set_state(_which(args, ledger), ("waiting", "running"), "cancelled"),
+        )
+    )
     return 0
 
 
 def _retry(args: argparse.Namespace, ledger: Ledger) -> int:
-    print(tr("{count} picture(s) put back.", count=ledger.set_state(_which(args, ledger), ("failed", "cancelled"), "waiting")))
+    print(
+        tr(
+            "{count} picture(s) put back.",
+            count=ledger.set_state(_which(args, ledger), ("failed", "cancelled"), "waiting"),
+        )
+    )
     return 0
 
 
@@ -214,7 +237,11 @@ def _edit(args: argparse.Namespace, ledger: Ledger) -> int:
         new = changes | {"seed": seed}
         if args.prompts:  # drawn anew for each picture, by its seed
             drawn = next(iter(expand(args.prompts[0], count=1, seed=seed, wildcards=folders)))
-            new |= {"prompt": drawn.text, "template": args.prompts[0] if drawn.text != args.prompts[0] else "", "draw": list(drawn.draw)}
+            new |= {
+                "prompt": drawn.text,
+                "template": args.prompts[0] if drawn.text != args.prompts[0] else "",
+                "draw": list(drawn.draw),
+            }
         return new
 
     print(tr("{count} waiting picture(s) changed.", count=ledger.edit(args.job, change, args.priority)))
@@ -252,5 +279,3 @@ def _clear(args: argparse.Namespace, ledger: Ledger) -> int:
         raise UsageError(why=Phrase("Say what to clear: --done, --failed or --cancelled"))
     print(tr("{count} row(s) taken off the list; the pictures stay on disk.", count=ledger.clear(states)))
     return 0
-
-

@@ -18,17 +18,45 @@ from engine.contract.queue import Ledger
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare them."""
-    parser.add_argument("--until-empty", action="store_true", help=tr("end when nothing is waiting; else wait for more"))
+    parser.add_argument(
+        "--until-empty", action="store_true", help=tr("end when nothing is waiting; else wait for more")
+    )
     parser.add_argument("--resume", action="store_true", help=tr("go on after a crash"))
     parser.add_argument("--workers", type=int, default=1, metavar="N", help=tr("engines side by side, one a GPU"))
-    parser.add_argument("--ray", metavar="auto|ADDRESS", help=tr("draw on the machines of a Ray cluster; auto: the one on this machine. “off”: not, "
-                                                                 "whatever the settings say"))
-    parser.add_argument("--gpus-per-worker", type=float, metavar="F", help=tr("GPUs an engine of the cluster gets (1); 0.5 puts two on each"))
-    parser.add_argument("--cpus-per-worker", type=float, metavar="N", help=tr("cores an engine gets on machines without a GPU (all of them)"))
-    parser.add_argument("--then", default="exit", metavar="exit|sleep|shutdown|COMMAND", help=tr("what to do when the queue is empty"))
-    parser.add_argument("--batch-size", type=int, metavar="N", help=tr("pictures denoised together; chosen by the device if not given"))
-    parser.add_argument("--device", default=None, help=tr("auto, cpu, cuda, cuda:1, mps; for exported models also tensorrt, directml, openvino, coreml"))
-    parser.add_argument("--backend", choices=("auto", "pytorch", "onnx"), help=tr("what runs the model; auto chooses by its folder"))
+    parser.add_argument(
+        "--ray",
+        metavar="auto|ADDRESS",
+        help=tr(
+            "draw on the machines of a Ray cluster; auto: the one on this machine. “off”: not, "
+            "whatever the settings say"
+        ),
+    )
+    parser.add_argument(
+        "--gpus-per-worker",
+        type=float,
+        metavar="F",
+        help=tr("GPUs an engine of the cluster gets (1); 0.5 puts two on each"),
+    )
+    parser.add_argument(
+        "--cpus-per-worker",
+        type=float,
+        metavar="N",
+        help=tr("cores an engine gets on machines without a GPU (all of them)"),
+    )
+    parser.add_argument(
+        "--then", default="exit", metavar="exit|sleep|shutdown|COMMAND", help=tr("what to do when the queue is empty")
+    )
+    parser.add_argument(
+        "--batch-size", type=int, metavar="N", help=tr("pictures denoised together; chosen by the device if not given")
+    )
+    parser.add_argument(
+        "--device",
+        default=None,
+        help=tr("auto, cpu, cuda, cuda:1, mps; for exported models also tensorrt, directml, openvino, coreml"),
+    )
+    parser.add_argument(
+        "--backend", choices=("auto", "pytorch", "onnx"), help=tr("what runs the model; auto chooses by its folder")
+    )
     memory_option(parser)
     parser.add_argument("--json", action="store_true", help=tr("one JSON object a picture on standard output"))
     parser.add_argument("--quiet", action="store_true", help=tr("no progress bar"))
@@ -45,7 +73,12 @@ def _may_resume(args: argparse.Namespace, ledger: Ledger) -> bool:
     if not stranded or args.resume:
         return bool(args.resume)
     if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():
-        print(tr("The last run stopped in the middle of {count} picture(s). Go on? [y/N]", count=stranded), end=" ", file=sys.stderr, flush=True)
+        print(
+            tr("The last run stopped in the middle of {count} picture(s). Go on? [y/N]", count=stranded),
+            end=" ",
+            file=sys.stderr,
+            flush=True,
+        )
         if sys.stdin.readline().strip().lower() in ("y", "yes", "はい"):
             return True
     raise AfterCrash(count=stranded)
@@ -57,10 +90,19 @@ def _cluster(args: argparse.Namespace) -> list[str]:
     shares = {"--gpus-per-worker": args.gpus_per_worker, "--cpus-per-worker": args.cpus_per_worker}
     if address in ("", "off"):
         if any(v is not None for v in shares.values()):
-            raise UsageError(why=Phrase("{option} needs a cluster: give --ray too", option=next(k for k, v in shares.items() if v is not None)))
+            raise UsageError(
+                why=Phrase(
+                    "{option} needs a cluster: give --ray too",
+                    option=next(k for k, v in shares.items() if v is not None),
+                )
+            )
         return []
     if args.workers != 1:
-        raise UsageError(why=Phrase("--workers and --ray exclude each other: every machine of a cluster gets as many engines as it has room for"))
+        raise UsageError(
+            why=Phrase(
+                "--workers and --ray exclude each other: every machine of a cluster gets as many engines as it has room for"
+            )
+        )
     for name, value in shares.items():
         if value is not None and not 0 < value <= 1024:  # also refuses nan
             raise BadValue(name=name, value=value, why=Phrase("it must be more than 0"))
@@ -70,17 +112,28 @@ def _cluster(args: argparse.Namespace) -> list[str]:
 def run(args: argparse.Namespace, ledger: Ledger) -> int:
     """Work off the queue; returns the exit status."""
     if not 1 <= args.workers <= 64:
-        raise BadValue(name="workers", value=args.workers, why=Phrase("it must lie between {low} and {high}", low=1, high=64))
+        raise BadValue(
+            name="workers", value=args.workers, why=Phrase("it must lie between {low} and {high}", low=1, high=64)
+        )
     cluster = _cluster(args)
     after.command_for(args.then)  # refuse a wrong one now, not in the morning
     resume = _may_resume(args, ledger)
     if resume:
         ledger.pause(None, False)  # what stopped the last run was seen by the user
     paused, error = ledger.paused()
-    device = args.device or (load_settings().device if args.workers == 1 and not cluster else None)  # other machines have others
-    options = [*(["--until-empty"] if args.until_empty or args.then != "exit" else []), *(["--device", device] if device else []),
-               "--memory", args.memory or ("auto" if cluster else load_settings().memory), *cluster,
-               *backend_option(args.backend), *batch_option(args.batch_size), *provenance_options(sign=False if args.no_sign else None)]
+    device = args.device or (
+        load_settings().device if args.workers == 1 and not cluster else None
+    )  # other machines have others
+    options = [
+        *(["--until-empty"] if args.until_empty or args.then != "exit" else []),
+        *(["--device", device] if device else []),
+        "--memory",
+        args.memory or ("auto" if cluster else load_settings().memory),
+        *cluster,
+        *backend_option(args.backend),
+        *batch_option(args.batch_size),
+        *provenance_options(sign=False if args.no_sign else None),
+    ]
     supervisor = Supervisor(ledger.path, options, workers=args.workers, debug=args.debug)
     counts = ledger.counts()
     display = Display(counts["waiting"] + counts["running"], as_json=args.json, quiet=args.quiet)

@@ -14,7 +14,9 @@ from engine.contract.recipe import check
 
 def add(subparsers: Any) -> None:
     """Declare the command."""
-    parser = subparsers.add_parser("show", help=tr("print the recipe inside a picture"), description=tr("Print the recipe inside a picture."))
+    parser = subparsers.add_parser(
+        "show", help=tr("print the recipe inside a picture"), description=tr("Print the recipe inside a picture.")
+    )
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     parser.add_argument("--json", action="store_true", help=tr("the whole recipe as JSON"))
     parser.set_defaults(run=run)
@@ -39,11 +41,20 @@ def run(args: argparse.Namespace) -> int:
         check(recipe)
         asked = recipe["request"]
         lines = {
-            tr("prompt"): asked["prompt"], tr("template"): asked.get("template", ""), tr("negative prompt"): asked.get("negative", ""),
-            tr("seed"): asked.get("seed", ""), tr("size"): f"{found['width']} x {found['height']}", tr("steps"): asked.get("steps", 20),
-            tr("guidance"): asked.get("guidance", 4.5), tr("sampler"): asked.get("sampler", "dpm++2m"), tr("model"): asked["model"],
-            "SHA-256": recipe["hashes"]["denoiser"], tr("made with"): f"{recipe['app']}, {recipe['backend']['backend']}, "
-            f"{recipe['backend']['device']}, {recipe['backend']['dtype']}", tr("pixels"): recipe["pixel_sha256"]}
+            tr("prompt"): asked["prompt"],
+            tr("template"): asked.get("template", ""),
+            tr("negative prompt"): asked.get("negative", ""),
+            tr("seed"): asked.get("seed", ""),
+            tr("size"): f"{found['width']} x {found['height']}",
+            tr("steps"): asked.get("steps", 20),
+            tr("guidance"): asked.get("guidance", 4.5),
+            tr("sampler"): asked.get("sampler", "dpm++2m"),
+            tr("model"): asked["model"],
+            "SHA-256": recipe["hashes"]["denoiser"],
+            tr("made with"): f"{recipe['app']}, {recipe['backend']['backend']}, "
+            f"{recipe['backend']['device']}, {recipe['backend']['dtype']}",
+            tr("pixels"): recipe["pixel_sha256"],
+        }
         for name, value in lines.items():
             if value != "":
                 print(_harmless(f"{name}: {value}"))

@@ -16,11 +16,23 @@ from commonart_desktop.core.verify_text import describe, harmless, result
 
 def add(subparsers: Any) -> None:
     """Declare the command."""
-    parser = subparsers.add_parser("verify", help=tr("check who signed a picture and whether it was changed"),
-                                   description=tr("Check who signed pictures, whether they were changed, and what they were made from."))
+    parser = subparsers.add_parser(
+        "verify",
+        help=tr("check who signed a picture and whether it was changed"),
+        description=tr("Check who signed pictures, whether they were changed, and what they were made from."),
+    )
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help=tr("pictures, or folders of pictures"))
-    parser.add_argument("--loras", type=Path, action="append", default=[], metavar="FOLDER", help=tr("look for LoRAs here too"))
-    parser.add_argument("--trust", type=Path, action="append", default=[], metavar="PEM", help=tr("the certificate of somebody you trust"))
+    parser.add_argument(
+        "--loras", type=Path, action="append", default=[], metavar="FOLDER", help=tr("look for LoRAs here too")
+    )
+    parser.add_argument(
+        "--trust",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PEM",
+        help=tr("the certificate of somebody you trust"),
+    )
     parser.add_argument("--json", action="store_true", help=tr("all that was found, as JSON"))
     parser.set_defaults(run=run)
 
@@ -28,12 +40,17 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print; 0 only if every picture is intact."""
     options = [f"--{name}={path}" for name, paths in (("loras", args.loras), ("trust", args.trust)) for path in paths]
-    with tqdm(unit=tr("img"), file=sys.stderr, disable=None, leave=False, dynamic_ncols=True) as shown:  # only where somebody watches
+    with tqdm(
+        unit=tr("img"), file=sys.stderr, disable=None, leave=False, dynamic_ncols=True
+    ) as shown:  # only where somebody watches
+
         def on_progress(done: int, total: int) -> None:
             shown.total = total
             shown.update(done - shown.n)
 
-        found = program("engine.provenance", ["verify", *options, "--", *(str(p) for p in args.images)], on_progress=on_progress)
+        found = program(
+            "engine.provenance", ["verify", *options, "--", *(str(p) for p in args.images)], on_progress=on_progress
+        )
     pictures = found["pictures"]
     if args.json:
         print(json.dumps(pictures, ensure_ascii=False, indent=1))

@@ -9,9 +9,16 @@ import sys
 
 from engine.contract.errors import BadValue, FeatureMissing, Phrase, system_words
 
-_SLEEP = {"win32": ["rundll32.exe", "powrprof.dll,SetSuspendState", "0,1,0"], "darwin": ["pmset", "sleepnow"], "linux": ["systemctl", "suspend"]}
-_SHUTDOWN = {"win32": ["shutdown", "/s", "/t", "60"], "darwin": ["osascript", "-e", 'tell application "System Events" to shut down'],
-             "linux": ["systemctl", "poweroff"]}
+_SLEEP = {
+    "win32": ["rundll32.exe", "powrprof.dll,SetSuspendState", "0,1,0"],
+    "darwin": ["pmset", "sleepnow"],
+    "linux": ["systemctl", "suspend"],
+}
+_SHUTDOWN = {
+    "win32": ["shutdown", "/s", "/t", "60"],
+    "darwin": ["osascript", "-e", 'tell application "System Events" to shut down'],
+    "linux": ["systemctl", "poweroff"],
+}
 
 
 def command_for(what: str) -> list[str] | None:
@@ -43,7 +50,9 @@ def do(what: str) -> int:
         return 0
     try:
         if sys.platform == "win32" and what not in ("sleep", "shutdown"):
-            return subprocess.run(what, shell=True, check=False).returncode  # the user's own command line, as they typed it
+            return subprocess.run(
+                what, shell=True, check=False
+            ).returncode  # the user's own command line, as they typed it
         return subprocess.run(command, check=False).returncode
     except OSError as e:
         raise FeatureMissing(what=what, why=system_words(e)) from e

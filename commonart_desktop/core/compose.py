@@ -37,8 +37,14 @@ def orders(prompts: Iterable[str], file: Path | None, encoding: str | None) -> I
             yield Order(prompt=row.prompt, settings=row.settings, source=(str(file), row.line))
 
 
-def compose(wanted: Iterable[Order], base: dict[str, Any], *, count: int = 1, seed: int | None = None,
-            wildcards: Sequence[Path] = ()) -> Iterator[ImageRequest]:
+def compose(
+    wanted: Iterable[Order],
+    base: dict[str, Any],
+    *,
+    count: int = 1,
+    seed: int | None = None,
+    wildcards: Sequence[Path] = (),
+) -> Iterator[ImageRequest]:
     """The pictures of each order: every ``[[combination]]``, ``count`` times.
 
     With a seed, the pictures of one combination get seed, seed + 1, ... for every prompt alike, so that prompts can be
@@ -48,7 +54,9 @@ def compose(wanted: Iterable[Order], base: dict[str, Any], *, count: int = 1, se
         BadTemplate, BadValue, BadRow: with the file's line where there is one.
     """
     if not 1 <= count <= MAX_PICTURES:
-        raise BadValue(name="count", value=count, why=Phrase("it must lie between {low} and {high}", low=1, high=MAX_PICTURES))
+        raise BadValue(
+            name="count", value=count, why=Phrase("it must lie between {low} and {high}", low=1, high=MAX_PICTURES)
+        )
     made = 0
     for order in wanted:
         settings = base | order.settings
@@ -58,9 +66,19 @@ def compose(wanted: Iterable[Order], base: dict[str, Any], *, count: int = 1, se
             for e in template.expand(order.prompt, count=times, seed=draw_seed, wildcards=wildcards):
                 made += 1
                 if made > MAX_PICTURES:
-                    raise BadValue(name="count", value=made, why=Phrase("it must lie between {low} and {high}", low=1, high=MAX_PICTURES))
+                    raise BadValue(
+                        name="count",
+                        value=made,
+                        why=Phrase("it must lie between {low} and {high}", low=1, high=MAX_PICTURES),
+                    )
                 own = secrets.randbelow(2**32) if first is None else (first + e.index % times) % (MAX_SEED + 1)
-                request = ImageRequest(prompt=e.text, template=order.prompt if e.text != order.prompt else "", draw=e.draw, seed=own, **settings)
+                request = ImageRequest(
+                    prompt=e.text,
+                    template=order.prompt if e.text != order.prompt else "",
+                    draw=e.draw,
+                    seed=own,
+                    **settings,
+                )
                 naming.check(request.name or naming.DEFAULT, request.extra)
                 yield request
         except BadRow:

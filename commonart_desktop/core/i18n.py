@@ -14,7 +14,9 @@ from commonart_desktop.core.settings import load_settings
 from engine.contract.errors import CommonArtError, Phrase
 
 LANGUAGES = ("en", "ja")
-_NOT_SHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")  # also what turns the direction of writing
+_NOT_SHOWN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)  # also what turns the direction of writing
 
 
 @cache

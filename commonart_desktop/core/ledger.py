@@ -65,8 +65,14 @@ def export_rows(ledger: Ledger, file: Path) -> int:
     try:
         with aside.open("w", encoding="utf-8", newline="\n") as f:
             for job, row in ledger.every():
-                data = {"job": job.name, "priority": job.priority, "state": row.state, "path": row.path, "pixel_sha256": row.pixel_sha256,
-                        "request": row.request.to_dict()}
+                data = {
+                    "job": job.name,
+                    "priority": job.priority,
+                    "state": row.state,
+                    "path": row.path,
+                    "pixel_sha256": row.pixel_sha256,
+                    "request": row.request.to_dict(),
+                }
                 f.write(json.dumps(data, ensure_ascii=False) + "\n")
                 count += 1
         aside.replace(file)
@@ -95,7 +101,9 @@ def _lines(file: Path) -> Iterator[tuple[int, dict[str, Any] | CommonArtError]]:
         raise BadFile(path=file, why=system_words(e)) from e
 
 
-def import_rows(ledger: Ledger, file: Path, out: str, settings: dict[str, Any], *, skip_bad: bool = False) -> tuple[dict[int, int], list[CommonArtError]]:
+def import_rows(
+    ledger: Ledger, file: Path, out: str, settings: dict[str, Any], *, skip_bad: bool = False
+) -> tuple[dict[int, int], list[CommonArtError]]:
     """Add the waiting, running and failed rows of an exported queue, as waiting; pictures go to ``out``.
 
     A file from elsewhere may not choose places on this disk: of a model only its name is taken, of a text encoder and a
@@ -118,7 +126,12 @@ def import_rows(ledger: Ledger, file: Path, out: str, settings: dict[str, Any], 
             request = ImageRequest.from_dict(asked | settings | {"out": out})
             naming.check(request.name or naming.DEFAULT, request.extra)
             name, priority = data.get("job", "import"), data.get("priority", 0)
-            if not isinstance(name, str) or not name.isprintable() or type(priority) is not int or abs(priority) > 1_000_000:
+            if (
+                not isinstance(name, str)
+                or not name.isprintable()
+                or type(priority) is not int
+                or abs(priority) > 1_000_000
+            ):
                 raise ValueError
         except CommonArtError as e:
             errors.append(BadRow(path=file, line=number, why=Phrase(e.message, **e.fields)))

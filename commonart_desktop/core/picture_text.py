@@ -118,7 +118,7 @@ def _jpeg(f: IO[bytes]) -> PictureText:
         if head[1] == 0xE1:
             data = f.read(size)
             if data.startswith(_XMP_HEAD):
-                xmp = data[len(_XMP_HEAD):]
+                xmp = data[len(_XMP_HEAD) :]
             elif data.startswith(b"Exif\0\0"):
                 exif = data[6:]
         else:
@@ -147,7 +147,7 @@ def _exif_comment(tiff: bytes) -> str:
 
     _, ifd = entry(struct.unpack_from(order + "I", tiff, 4)[0], 0x8769)
     count, at = entry(ifd, 0x9286) if ifd else (0, 0)
-    comment = tiff[at:at + min(count, MAX_TEXT)] if count > 8 else b""
+    comment = tiff[at : at + min(count, MAX_TEXT)] if count > 8 else b""
     if comment.startswith(b"UNICODE\0"):
         return comment[8:].decode("utf-16-be", "replace")
     return comment[8:].decode("ascii", "replace") if comment.startswith(b"ASCII\0\0\0") else ""

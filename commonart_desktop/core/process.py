@@ -25,12 +25,24 @@ def _apart() -> dict[str, Any]:
 def _environment() -> dict[str, str]:
     home()  # sets COMMONART_HOME for the child
     # no library of ours may ask the network for anything
-    return os.environ | {"PYTHONUTF8": "1", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
-                         "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
+    return os.environ | {
+        "PYTHONUTF8": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
 
 
-def program(module: str, arguments: Sequence[str], *, on_progress: Callable[[int, int], None] | None = None, online: bool = False,
-            on_start: Callable[[subprocess.Popen[str]], None] | None = None) -> dict[str, Any]:
+def program(
+    module: str,
+    arguments: Sequence[str],
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+    online: bool = False,
+    on_start: Callable[[subprocess.Popen[str]], None] | None = None,
+) -> dict[str, Any]:
     """Run ``python -m module``, which answers with one JSON document.
 
     ``online`` is for the one program that may use the network, when the user asked for it. ``on_start`` gets the process,
@@ -43,8 +55,15 @@ def program(module: str, arguments: Sequence[str], *, on_progress: Callable[[int
     if online:
         for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
             environment.pop(name)
-    child = subprocess.Popen([sys.executable, "-m", module, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, encoding="utf-8", errors="replace", env=environment)
+    child = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        env=environment,
+    )
     if on_start is not None:
         on_start(child)
     assert child.stdout is not None and child.stderr is not None
@@ -97,8 +116,13 @@ class Worker:
         module = "engine.cluster" if "--ray" in options else "engine.worker"
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module, str(ledger), *options, *extra], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=stderr, env=_environment(), **_apart())
+                [sys.executable, "-m", module, str(ledger), *options, *extra],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=_environment(),
+                **_apart(),
+            )
         finally:
             if stderr is not None:
                 stderr.close()

@@ -28,11 +28,20 @@ from engine.contract.errors import BadFile, OutputFolder, system_words
 from engine.contract.lock import is_held
 
 MODULE = "trainer"
-CONFIG, PLAN, EVENTS, COMMANDS, LOG, RESULT = "config.toml", "plan.json", "events.jsonl", "commands.jsonl", "trainer.log", "result"
+CONFIG, PLAN, EVENTS, COMMANDS, LOG, RESULT = (
+    "config.toml",
+    "plan.json",
+    "events.jsonl",
+    "commands.jsonl",
+    "trainer.log",
+    "result",
+)
 ENDS = ("finished", "stopped", "broken")
 _TAIL = 65_536  # bytes at the end of the events in which the last one stands
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}  # Windows' devices
-_children: dict[Path, subprocess.Popen[bytes]] = {}  # started by this program; they may outlive the page that started them
+_children: dict[
+    Path, subprocess.Popen[bytes]
+] = {}  # started by this program; they may outlive the page that started them
 
 
 @dataclass
@@ -165,8 +174,14 @@ def start(run: Run) -> None:
                 events.write(b"\n")  # a line that a kill cut off ends here
             events.write(b'{"event": "resumed"}\n')  # the end of an earlier start is no longer the last word
             events.flush()
-            child = subprocess.Popen([sys.executable, "-m", MODULE, *arguments], stdin=subprocess.DEVNULL, stdout=events, stderr=log, env=_environment(),
-                                     **_apart())
+            child = subprocess.Popen(
+                [sys.executable, "-m", MODULE, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=events,
+                stderr=log,
+                env=_environment(),
+                **_apart(),
+            )
     except OSError as e:
         raise OutputFolder(path=run.folder, why=system_words(e)) from e
     _children[run.folder] = child

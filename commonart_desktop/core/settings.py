@@ -27,7 +27,11 @@ class Provenance:
     safety_score: str = ""  # "opennsfw": score pictures before they are saved, and write the score into the recipe
 
 
-_CHOICES = {"safety_score": ("", "opennsfw"), "prompt": ("clear", "hash"), "training_mining": ("", "allowed", "notAllowed", "constrained")}
+_CHOICES = {
+    "safety_score": ("", "opennsfw"),
+    "prompt": ("clear", "hash"),
+    "training_mining": ("", "allowed", "notAllowed", "constrained"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +45,9 @@ class Settings:
     device: str = "auto"
     dtype: str = "auto"
     memory: str = "auto"  # GB of the device's memory that a model may use
-    cluster: str = ""  # address of a Ray cluster that makes the pictures ("auto": one on this machine); see docs/cluster.md
+    cluster: str = (
+        ""  # address of a Ray cluster that makes the pictures ("auto": one on this machine); see docs/cluster.md
+    )
     theme: str = "system"  # "light", "dark" or "system"
     provenance: Provenance = field(default_factory=Provenance)
 
@@ -62,7 +68,10 @@ def load_settings() -> Settings:
     known = {f.name for f in fields(Settings)}
     for key, value in data.items():
         if key not in known:
-            raise BadFile(path=path, why=Phrase("there is no setting {key}; known are {known}", key=key, known=", ".join(sorted(known))))
+            raise BadFile(
+                path=path,
+                why=Phrase("there is no setting {key}; known are {known}", key=key, known=", ".join(sorted(known))),
+            )
         if key == "provenance":
             data[key] = _provenance(path, value)
         elif not isinstance(value, str):
@@ -73,19 +82,27 @@ def load_settings() -> Settings:
 def _provenance(path: Path, table: Any) -> Provenance:
     """Raises BadFile."""
     if not isinstance(table, dict):
-        raise BadFile(path=path, why=Phrase("{key} must be a table: a line [{key}] and its entries below it", key="provenance"))
+        raise BadFile(
+            path=path, why=Phrase("{key} must be a table: a line [{key}] and its entries below it", key="provenance")
+        )
     known = {f.name for f in fields(Provenance)}
     for key, value in table.items():
         name = f"provenance.{key}"
         if key not in known:
-            raise BadFile(path=path, why=Phrase("there is no setting {key}; known are {known}", key=name, known=", ".join(sorted(known))))
+            raise BadFile(
+                path=path,
+                why=Phrase("there is no setting {key}; known are {known}", key=name, known=", ".join(sorted(known))),
+            )
         if key == "sign":
             if not isinstance(value, bool):
                 raise BadFile(path=path, why=Phrase("{key} must be true or false", key=name))
         elif not isinstance(value, str) or any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in value):
             raise BadFile(path=path, why=Phrase("{key} must be text in quotes", key=name))
         elif key in _CHOICES and value not in _CHOICES[key]:
-            raise BadFile(path=path, why=Phrase("{key} must be one of {known}", key=name, known=", ".join(c or '""' for c in _CHOICES[key])))
+            raise BadFile(
+                path=path,
+                why=Phrase("{key} must be one of {known}", key=name, known=", ".join(c or '""' for c in _CHOICES[key])),
+            )
     if bool(table.get("certificate")) != bool(table.get("key")):
         raise BadFile(path=path, why=Phrase("provenance.certificate and provenance.key belong together"))
     return Provenance(**table)
@@ -99,12 +116,20 @@ def provenance_options(mine: Provenance | None = None, *, sign: bool | None = No
     """
     mine = mine or load_settings().provenance
     options = ["--sign" if (mine.sign if sign is None else sign) else "--no-sign", f"--tell-prompt={mine.prompt}"]
-    texts = {"training-mining": mine.training_mining, "studio": mine.studio, "creator": mine.creator, "rights": mine.rights}
+    texts = {
+        "training-mining": mine.training_mining,
+        "studio": mine.studio,
+        "creator": mine.creator,
+        "rights": mine.rights,
+    }
     options += [f"--{name}={value}" for name, value in texts.items() if value]
     if mine.safety_score:
         options.append(f"--safety-score={mine.safety_score}")
     if mine.certificate:
-        options += [f"--{name}={home() / Path(value).expanduser()}" for name, value in (("certificate", mine.certificate), ("key", mine.key))]
+        options += [
+            f"--{name}={home() / Path(value).expanduser()}"
+            for name, value in (("certificate", mine.certificate), ("key", mine.key))
+        ]
     return options
 
 

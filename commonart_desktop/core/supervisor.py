@@ -64,7 +64,9 @@ class Supervisor:
                     continue
                 self._workers[slot].process.wait()
                 self._drain(slot)
-                yield events.Note(template="The engine stopped unexpectedly and was started again; nothing finished is lost")
+                yield events.Note(
+                    template="The engine stopped unexpectedly and was started again; nothing finished is lost"
+                )
                 self._start(slot, resume=True)
                 continue
             yield event

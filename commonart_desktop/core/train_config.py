@@ -57,9 +57,23 @@ def config_text(c: Choices) -> str:
     often = max(1, min(100, c.steps // 20))
     parts: dict[str, dict[str, Any]] = {
         "base": {"model": c.model},
-        "lora": ({"rank": c.rank, "alpha": c.alpha, "layers": list(LAYERS[c.layers]) if c.layers != "attention" else None, "trigger": c.trigger}
-                 if c.kind == "lora" else {}),
-        "data": {"resolution": c.resolution, "japanese": ("", c.japanese), "caption_dropout": ("", c.dropout), "flip": c.flip, "heldout": ("", c.heldout)},
+        "lora": (
+            {
+                "rank": c.rank,
+                "alpha": c.alpha,
+                "layers": list(LAYERS[c.layers]) if c.layers != "attention" else None,
+                "trigger": c.trigger,
+            }
+            if c.kind == "lora"
+            else {}
+        ),
+        "data": {
+            "resolution": c.resolution,
+            "japanese": ("", c.japanese),
+            "caption_dropout": ("", c.dropout),
+            "flip": c.flip,
+            "heldout": ("", c.heldout),
+        },
         "optimiser": {"name": c.optimiser, "lr": c.lr},
         "schedule": {"kind": c.schedule, "warmup": ("", min(c.warmup, c.steps)), "steps": c.steps},
         "batch": {"size": c.batch},
@@ -69,7 +83,13 @@ def config_text(c: Choices) -> str:
         "heldout": {"every": often},
         "previews": {"prompts": list(c.prompts), "every": c.previews or max(1, min(500, c.steps // 5))},
     }
-    lines = ["# " + tr("Every key can be changed by hand; docs/training.md lists them all."), *_keys(top), "", "[[dataset]]", f"folder = {_value(c.dataset)}"]
+    lines = [
+        "# " + tr("Every key can be changed by hand; docs/training.md lists them all."),
+        *_keys(top),
+        "",
+        "[[dataset]]",
+        f"folder = {_value(c.dataset)}",
+    ]
     for name, values in parts.items():
         told = list(_keys(values))
         if told:
@@ -79,7 +99,9 @@ def config_text(c: Choices) -> str:
 
 def _keys(values: Mapping[str, Any]) -> list[str]:
     """``key = value``; empty ones are left out, unless they stand in a pair: those are said whatever they are."""
-    return [f"{k} = {_value(v[1] if isinstance(v, tuple) else v)}" for k, v in values.items() if v or isinstance(v, tuple)]
+    return [
+        f"{k} = {_value(v[1] if isinstance(v, tuple) else v)}" for k, v in values.items() if v or isinstance(v, tuple)
+    ]
 
 
 def _value(value: Any) -> str:

@@ -21,10 +21,23 @@ class Training:
     """A running ``python -m trainer``, or many of them: ``accelerate`` is a name or a file that ``trainer.launch`` takes,
     ``launch`` what is said beside it, such as ``num_processes=4``. Its chatter goes to ``logs/training.log``; with ``debug`` to standard error."""
 
-    def __init__(self, config: Path, changes: Sequence[str] = (), *, resume: bool = False, debug: bool = False,
-                 accelerate: str = "", launch: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        config: Path,
+        changes: Sequence[str] = (),
+        *,
+        resume: bool = False,
+        debug: bool = False,
+        accelerate: str = "",
+        launch: Sequence[str] = (),
+    ) -> None:
         self._log = None if debug else home() / "logs" / "training.log"
-        arguments = [str(config), "--attached", *(["--resume"] if resume else []), *(x for c in changes for x in ("--set", c))]
+        arguments = [
+            str(config),
+            "--attached",
+            *(["--resume"] if resume else []),
+            *(x for c in changes for x in ("--set", c)),
+        ]
         program = ["trainer"]
         if accelerate:
             program = ["trainer.launch", "--accelerate", accelerate, *(x for one in launch for x in ("--launch", one))]
@@ -33,8 +46,14 @@ class Training:
             self._log.parent.mkdir(parents=True, exist_ok=True)
             stderr = self._log.open("wb")
         try:
-            self.process = subprocess.Popen([sys.executable, "-m", *program, *arguments, *(["--debug"] if debug else [])], stdin=subprocess.PIPE,
-                                            stdout=subprocess.PIPE, stderr=stderr, env=_environment(), **_apart())
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *program, *arguments, *(["--debug"] if debug else [])],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=_environment(),
+                **_apart(),
+            )
         finally:
             if stderr is not None:
                 stderr.close()

@@ -110,8 +110,14 @@ class Story:
 
     def snapshot(self) -> Snapshot:
         points = self._curve.points()
-        return Snapshot(**self._values, train=tuple(points), smooth=tuple(smoothed(points)), held=tuple(self._held), previews=tuple(self._previews),
-                       notes=tuple(self._notes[-200:]))
+        return Snapshot(
+            **self._values,
+            train=tuple(points),
+            smooth=tuple(smoothed(points)),
+            held=tuple(self._held),
+            previews=tuple(self._previews),
+            notes=tuple(self._notes[-200:]),
+        )
 
     def _set(self, **values: Any) -> None:
         self._values.update(values)
@@ -128,8 +134,16 @@ class Story:
 
     def _on_step(self, e: dict[str, Any]) -> None:
         self._curve.add(int(e["step"]), float(e["loss"]))
-        self._set(phase="learning", step=int(e["step"]), steps=int(e["steps"]), loss=float(e["loss"]), lr=float(e["lr"]), speed=float(e["speed"]),
-                  eta=float(e["eta"]), paused=False)
+        self._set(
+            phase="learning",
+            step=int(e["step"]),
+            steps=int(e["steps"]),
+            loss=float(e["loss"]),
+            lr=float(e["lr"]),
+            speed=float(e["speed"]),
+            eta=float(e["eta"]),
+            paused=False,
+        )
 
     def _on_heldout(self, e: dict[str, Any]) -> None:
         self._held.append((float(e["step"]), float(e["loss"])))
@@ -142,7 +156,9 @@ class Story:
         self._set(saved=int(e["step"]))
 
     def _on_note(self, e: dict[str, Any]) -> None:
-        self._notes.append({"template": str(e["template"]), "fields": dict(e["fields"]), "step": self._values.get("step", 0)})
+        self._notes.append(
+            {"template": str(e["template"]), "fields": dict(e["fields"]), "step": self._values.get("step", 0)}
+        )
 
     def _on_paused(self, e: dict[str, Any]) -> None:
         self._set(paused=True)

@@ -34,16 +34,29 @@ def harmless(text: str) -> str:
 def describe(report: Report, missing: str = "") -> Iterator[str]:
     """A report in lines, the state first. ``missing`` is what to say of a LoRA that was not found."""
     yield f"{report['path']}: {state(report)}"
-    yield from (f"  {line}" for line in [*findings(report), *_recipe(report), *_others(report), *_chain(report["chain"], missing or tr("not at hand"))])
+    yield from (
+        f"  {line}"
+        for line in [
+            *findings(report),
+            *_recipe(report),
+            *_others(report),
+            *_chain(report["chain"], missing or tr("not at hand")),
+        ]
+    )
 
 
 def state(report: Report) -> str:
     """What is to be known first."""
     why = report["why"]
     told = say(Phrase(why["template"], **why["fields"])) if isinstance(why, dict) else str(why)
-    states = {"valid": tr("signed and unchanged"), "changed": tr("CHANGED after it was made"), "expired": tr("unchanged, but the certificate has expired"),
-              "unsigned": tr("not signed"), "foreign": tr("unchanged, but signed by somebody unknown here"),
-              "unreadable": tr("cannot be read: {why}", why=told)}
+    states = {
+        "valid": tr("signed and unchanged"),
+        "changed": tr("CHANGED after it was made"),
+        "expired": tr("unchanged, but the certificate has expired"),
+        "unsigned": tr("not signed"),
+        "foreign": tr("unchanged, but signed by somebody unknown here"),
+        "unreadable": tr("cannot be read: {why}", why=told),
+    }
     return states[report["state"]]
 
 
@@ -53,7 +66,9 @@ def findings(report: Report) -> Iterator[str]:
         yield signer(report["signer"])
     yield from (_changed(part) for part in report["changed"])
     if report["state"] == "expired":
-        yield tr("The certificate that signed it is no longer valid, and no time stamp says when it signed. The content is unchanged.")
+        yield tr(
+            "The certificate that signed it is no longer valid, and no time stamp says when it signed. The content is unchanged."
+        )
     if report["pixels"] == "match":
         yield tr("Its pixels are those of its recipe.")
 
@@ -65,15 +80,20 @@ def signer(one: dict[str, Any]) -> str:
         return tr("Signed by this studio ({name}), unknown to others, with {tool}.", **fields)
     if one["who"] == "trusted":
         return tr("Signed by {name}, whom you trust, with {tool}.", **fields)
-    return tr("Signed as {name} with {tool}. Nobody here vouches for that name: anyone can make such a certificate.", **fields)
+    return tr(
+        "Signed as {name} with {tool}. Nobody here vouches for that name: anyone can make such a certificate.", **fields
+    )
 
 
 def _changed(part: str) -> str:
-    return {"pixels": tr("The pixels were changed."), "text": tr("The recipe or prompt text in the file was changed."),
-            "manifest": tr("The Content Credentials themselves were damaged or changed."),
-            "signature": tr("The signature does not fit what it signs."),
-            "stripped": tr("It was signed when it was made; its Content Credentials were removed."),
-            "other": tr("The file was changed outside its pixels and its recipe.")}.get(part, part)
+    return {
+        "pixels": tr("The pixels were changed."),
+        "text": tr("The recipe or prompt text in the file was changed."),
+        "manifest": tr("The Content Credentials themselves were damaged or changed."),
+        "signature": tr("The signature does not fit what it signs."),
+        "stripped": tr("It was signed when it was made; its Content Credentials were removed."),
+        "other": tr("The file was changed outside its pixels and its recipe."),
+    }.get(part, part)
 
 
 def made(report: Report) -> list[tuple[str, str]]:
@@ -82,15 +102,29 @@ def made(report: Report) -> list[tuple[str, str]]:
     if not recipe:
         return []
     asked = recipe["request"]
-    return [(tr("prompt"), str(asked["prompt"])), (tr("model"), str(asked["model"])),
-            (tr("made with"), f"{recipe['app']}, {recipe['backend']['backend']}, {recipe['backend']['device']}, {recipe['backend']['dtype']}")]
+    return [
+        (tr("prompt"), str(asked["prompt"])),
+        (tr("model"), str(asked["model"])),
+        (
+            tr("made with"),
+            f"{recipe['app']}, {recipe['backend']['backend']}, {recipe['backend']['device']}, {recipe['backend']['dtype']}",
+        ),
+    ]
 
 
 def belief(report: Report) -> Iterator[str]:
     """Whether the recipe is to be believed, and what others may do with the picture."""
     if report["recipe"]:
-        yield tr("The recipe is covered by the signature.") if report["recipe_signed"] else tr("No signature covers the recipe: anyone may have written it.")
-        words = {"allowed": tr("allowed"), "notAllowed": tr("not allowed"), "constrained": tr("allowed under conditions")}
+        yield (
+            tr("The recipe is covered by the signature.")
+            if report["recipe_signed"]
+            else tr("No signature covers the recipe: anyone may have written it.")
+        )
+        words = {
+            "allowed": tr("allowed"),
+            "notAllowed": tr("not allowed"),
+            "constrained": tr("allowed under conditions"),
+        }
         uses = {words.get(v, str(v)) for v in report["training_mining"].values() if v}
         if uses:
             yield tr("Training and data mining by others: {use}", use=", ".join(sorted(uses)))
@@ -98,7 +132,11 @@ def belief(report: Report) -> Iterator[str]:
 
 def hidden(report: Report) -> str:
     """That the prompt is not in the file; empty where it is."""
-    return tr("The prompt is given only as a hash; the picture cannot be made again from the file alone.") if report["prompt_hidden"] else ""
+    return (
+        tr("The prompt is given only as a hash; the picture cannot be made again from the file alone.")
+        if report["prompt_hidden"]
+        else ""
+    )
 
 
 def labelled(report: Report) -> str:
@@ -134,9 +172,12 @@ def _others(report: Report) -> Iterator[str]:
 
 def _gate(link: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """(sentence, state) of the report of the licence check."""
-    told = {"fits": tr("The report of its licence check is at hand and is the one it was taught with."),
-            "differs": tr("The report of the licence check beside it is ANOTHER than the one it was taught with."),
-            "missing": tr("It names a report of a licence check, which is not at hand."), "none": tr("It names no report of a licence check.")}
+    told = {
+        "fits": tr("The report of its licence check is at hand and is the one it was taught with."),
+        "differs": tr("The report of the licence check beside it is ANOTHER than the one it was taught with."),
+        "missing": tr("It names a report of a licence check, which is not at hand."),
+        "none": tr("It names no report of a licence check."),
+    }
     yield told[link["gate"]], {"fits": "ok", "differs": "bad", "missing": "missing"}.get(link["gate"], "")
     if link["gate_summary"].get("passed") is False:
         yield tr("That licence check was not passed."), "bad"
@@ -150,7 +191,12 @@ def licences_of(link: dict[str, Any]) -> list[str]:
 
 def _chain(chain: Sequence[dict[str, Any]], missing: str) -> Iterator[str]:
     for link in chain:
-        yield tr("LoRA {name} at scale {scale}, SHA-256 {sha256}", name=link["name"], scale=link["scale"], sha256=link["sha256"])
+        yield tr(
+            "LoRA {name} at scale {scale}, SHA-256 {sha256}",
+            name=link["name"],
+            scale=link["scale"],
+            sha256=link["sha256"],
+        )
         yield "  " + (tr("at hand: {file}", file=link["file"]) if link["file"] else missing)
         if not link["agrees"]:
             yield "  " + tr("The recipe says other things of it than the file itself.")
@@ -166,9 +212,15 @@ def tree(report: Report) -> Node | None:
     recipe = report["recipe"]
     if not recipe:
         return None
-    model = Node(tr("Model {name}", name=recipe["request"]["model"]), "", (Node(f"SHA-256 {recipe['hashes']['denoiser']}"),))
+    model = Node(
+        tr("Model {name}", name=recipe["request"]["model"]), "", (Node(f"SHA-256 {recipe['hashes']['denoiser']}"),)
+    )
     whole = {"valid": "ok", "changed": "bad"}.get(report["state"], "")
-    return Node(str(report["path"]).replace("\\", "/").rsplit("/", 1)[-1], whole, (model, *(_branch(link) for link in report["chain"])))
+    return Node(
+        str(report["path"]).replace("\\", "/").rsplit("/", 1)[-1],
+        whole,
+        (model, *(_branch(link) for link in report["chain"])),
+    )
 
 
 def _branch(link: dict[str, Any]) -> Node:
@@ -178,7 +230,10 @@ def _branch(link: dict[str, Any]) -> Node:
         inner.append(Node(tr("Licences of its pictures"), "", tuple(Node(one) for one in licences)))
     if link["attribution"]:
         inner.append(Node(tr("credits: {file}", file=link["attribution"])))
-    below = [Node(f"SHA-256 {link['sha256']}"), Node(tr("at hand: {file}", file=link["file"]), "ok") if link["file"] else Node(tr("not at hand"), "missing")]
+    below = [
+        Node(f"SHA-256 {link['sha256']}"),
+        Node(tr("at hand: {file}", file=link["file"]), "ok") if link["file"] else Node(tr("not at hand"), "missing"),
+    ]
     if not link["agrees"]:
         below.append(Node(tr("The recipe says other things of it than the file itself."), "bad"))
     name = tr("LoRA {name} at scale {scale}", name=link["name"], scale=link["scale"])
@@ -188,14 +243,19 @@ def _branch(link: dict[str, Any]) -> Node:
 def chain_state(report: Report) -> str:
     """``bad`` if anything at hand of its chain speaks against it, ``missing`` if a part could not be looked at, else empty."""
     links = report["chain"]
-    if any(link["gate"] == "differs" or not link["agrees"] or link["gate_summary"].get("passed", True) is not True for link in links):
+    if any(
+        link["gate"] == "differs" or not link["agrees"] or link["gate_summary"].get("passed", True) is not True
+        for link in links
+    ):
         return "bad"
     return "missing" if any(not link["file"] or link["gate"] == "missing" for link in links) else ""
 
 
 def result(reports: Sequence[Report]) -> str:
     """How many of them are intact."""
-    return tr("{good} of {count} picture(s) are intact.", good=sum(bool(r["intact"]) for r in reports), count=len(reports))
+    return tr(
+        "{good} of {count} picture(s) are intact.", good=sum(bool(r["intact"]) for r in reports), count=len(reports)
+    )
 
 
 def as_text(reports: Sequence[Report]) -> str:

@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QMenu, QPlainTextEdit, QToolButton, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractSpinBox,
+    QComboBox,
+    QLineEdit,
+    QMenu,
+    QPlainTextEdit,
+    QToolButton,
+    QWidget,
+)
 from shiboken6 import isValid
 
 KEYS = "keys"  # a button's property: the shortcut that does the same, where it is no shortcut of the button itself
@@ -41,19 +50,38 @@ def deeds_of(root: QWidget, page: str) -> Iterator[Deed]:
     seen: set[str] = set()
     for action in root.findChildren(QAction):
         name = plain(action.text())
-        if not name or action.isSeparator() or action.menu() is not None or isinstance(action.parent(), (QLineEdit, QPlainTextEdit)) or name in seen:
+        if (
+            not name
+            or action.isSeparator()
+            or action.menu() is not None
+            or isinstance(action.parent(), (QLineEdit, QPlainTextEdit))
+            or name in seen
+        ):
             continue
         seen.add(name)
         yield Deed(name, page, native(action.shortcut()), _trigger(action), _enabled(action))
     for button in root.findChildren(QAbstractButton):
         name = plain(button.accessibleName() or button.text() or button.toolTip())
-        internal = isinstance(button.parent(), (QLineEdit, QMenu)) or (isinstance(button, QToolButton) and button.defaultAction() is not None)
+        internal = isinstance(button.parent(), (QLineEdit, QMenu)) or (
+            isinstance(button, QToolButton) and button.defaultAction() is not None
+        )
         if not name or internal or name in seen or not button.isVisibleTo(root):
             continue
         seen.add(name)
-        yield Deed(name, page, native(str(button.property(KEYS) or "")) or native(button.shortcut()), _click(button), _enabled(button))
+        yield Deed(
+            name,
+            page,
+            native(str(button.property(KEYS) or "")) or native(button.shortcut()),
+            _click(button),
+            _enabled(button),
+        )
     for field in root.findChildren(QWidget):
-        if isinstance(field, _FIELDS) and field.accessibleName() and field.isVisibleTo(root) and field.accessibleName() not in seen:
+        if (
+            isinstance(field, _FIELDS)
+            and field.accessibleName()
+            and field.isVisibleTo(root)
+            and field.accessibleName() not in seen
+        ):
             seen.add(field.accessibleName())
             yield Deed(field.accessibleName(), page, "", _focus(field), _enabled(field))
 

@@ -54,8 +54,13 @@ class Application(QObject):
         self.settings.changed.connect(self._on_settings)
         app.styleHints().colorSchemeChanged.connect(self._on_scheme)
         if rescued is not None:
-            self.notices.say(i18n.tr("The queue was damaged. It is kept as {path}; {count} picture(s) were saved from it.",
-                                     path=rescued[0], count=rescued[1]))
+            self.notices.say(
+                i18n.tr(
+                    "The queue was damaged. It is kept as {path}; {count} picture(s) were saved from it.",
+                    path=rescued[0],
+                    count=rescued[1],
+                )
+            )
         elif self.settings.trouble is not None:
             self.notices.complain(self.settings.trouble)
 
@@ -77,7 +82,10 @@ class Application(QObject):
             self._app.removeTranslator(old)
         self._translators = []
         QLocale.setDefault(QLocale(lang))
-        places = ((f"qtbase_{lang}", QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)), (f"commonart_{lang}", str(resources() / "translations")))
+        places = (
+            (f"qtbase_{lang}", QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)),
+            (f"commonart_{lang}", str(resources() / "translations")),
+        )
         for name, folder in places:
             translator = QTranslator(self)
             if translator.load(name, folder):
@@ -92,8 +100,14 @@ class Application(QObject):
             window.add_page(page.name, page.shown_as(), page.icon, lambda page=page: page.begin(context), page.load)
         window.stack.built.connect(lambda name, page: name == "train" and page.yard.refresh())
         window.stack.built.connect(lambda _, page: hasattr(page, "use_recipe") and page.use_recipe.connect(self._use))
-        window.stack.built.connect(lambda _, page: hasattr(page, "use_values") and page.use_values.connect(
-            lambda values: self.window.stack.prepare("make", lambda make: make.compose.form.fill(values))))
+        window.stack.built.connect(
+            lambda _, page: (
+                hasattr(page, "use_values")
+                and page.use_values.connect(
+                    lambda values: self.window.stack.prepare("make", lambda make: make.compose.form.fill(values))
+                )
+            )
+        )
         window.finish(context)
         return window
 
@@ -207,9 +221,21 @@ class Application(QObject):
 class _Deaf(QObject):
     """A window that is about to go takes no keys and clicks: what they would change has been kept already."""
 
-    _EVENTS = frozenset((QEvent.Type.KeyPress, QEvent.Type.KeyRelease, QEvent.Type.Shortcut, QEvent.Type.ShortcutOverride, QEvent.Type.InputMethod,
-                         QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonRelease, QEvent.Type.MouseButtonDblClick, QEvent.Type.Wheel,
-                         QEvent.Type.Drop, QEvent.Type.ContextMenu))
+    _EVENTS = frozenset(
+        (
+            QEvent.Type.KeyPress,
+            QEvent.Type.KeyRelease,
+            QEvent.Type.Shortcut,
+            QEvent.Type.ShortcutOverride,
+            QEvent.Type.InputMethod,
+            QEvent.Type.MouseButtonPress,
+            QEvent.Type.MouseButtonRelease,
+            QEvent.Type.MouseButtonDblClick,
+            QEvent.Type.Wheel,
+            QEvent.Type.Drop,
+            QEvent.Type.ContextMenu,
+        )
+    )
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         return event.type() in self._EVENTS

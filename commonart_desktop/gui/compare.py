@@ -23,7 +23,9 @@ class Loader(QObject):
     A large one comes twice: scaled down, then whole, unless that would not fit into WHOLE bytes.
     """
 
-    loaded = Signal(int, QImage, QSize, bool)  # (number of the request, picture or null, its real size, whether that was all)
+    loaded = Signal(
+        int, QImage, QSize, bool
+    )  # (number of the request, picture or null, its real size, whether that was all)
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,7 +127,11 @@ class PictureView(QWidget):
 
     def set_look(self, look: tuple[float, float, float], *, tell: bool = True) -> None:
         zoom, x, y = look
-        self.look = (zoom if zoom == FIT else min(ZOOM[1], max(ZOOM[0], zoom)), min(1.0, max(0.0, x)), min(1.0, max(0.0, y)))
+        self.look = (
+            zoom if zoom == FIT else min(ZOOM[1], max(ZOOM[0], zoom)),
+            min(1.0, max(0.0, x)),
+            min(1.0, max(0.0, y)),
+        )
         self.update()
         if tell:
             self.looked.emit()
@@ -138,7 +144,9 @@ class PictureView(QWidget):
         old = self.zoom()
         new = min(ZOOM[1], max(ZOOM[0], old * factor))
         _, x, y = self.look if self.look[0] != FIT else (FIT, 0.5, 0.5)
-        off = ((at or QPointF(self.width() / 2, self.height() / 2)) - QPointF(self.width() / 2, self.height() / 2)) * ratio
+        off = (
+            (at or QPointF(self.width() / 2, self.height() / 2)) - QPointF(self.width() / 2, self.height() / 2)
+        ) * ratio
         x += off.x() * (1 / old - 1 / new) / self.size_.width()
         y += off.y() * (1 / old - 1 / new) / self.size_.height()
         self.set_look((new, x, y))
@@ -158,15 +166,22 @@ class PictureView(QWidget):
         if self.loaded:
             enough = self._first.width() / self.size_.width() if not self._first.isNull() else 0.0
             image = self._first if self._full.isNull() or self.zoom() <= enough else self._full
-            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, self.zoom() < 2)  # large pixels are shown as they are
+            painter.setRenderHint(
+                QPainter.RenderHint.SmoothPixmapTransform, self.zoom() < 2
+            )  # large pixels are shown as they are
             self._draw(painter, image)
         elif self.broken:
             painter.setPen(QColor(colours.muted))
-            painter.drawText(self.rect(), int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextWordWrap),
-                             large_words(self.size_) if self.size_.isValid() else self.tr("! This picture cannot be read"))
+            painter.drawText(
+                self.rect(),
+                int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextWordWrap),
+                large_words(self.size_) if self.size_.isValid() else self.tr("! This picture cannot be read"),
+            )
         elif not self._small.isNull():
             size = self._small.deviceIndependentSize()
-            painter.drawPixmap(QPointF((self.width() - size.width()) / 2, (self.height() - size.height()) / 2), self._small)
+            painter.drawPixmap(
+                QPointF((self.width() - size.width()) / 2, (self.height() - size.height()) / 2), self._small
+            )
 
     def _draw(self, painter: QPainter, image: QImage) -> None:
         """Only the part in sight: the painter would convert all of it where it is of an unusual kind."""
@@ -189,7 +204,13 @@ class PictureView(QWidget):
         if self._grabbed is not None and self.loaded:
             by, zoom = (event.position() - self._grabbed) * self.devicePixelRatioF(), self.zoom()
             self._grabbed = event.position()
-            self.set_look((zoom, self.look[1] - by.x() / zoom / self.size_.width(), self.look[2] - by.y() / zoom / self.size_.height()))
+            self.set_look(
+                (
+                    zoom,
+                    self.look[1] - by.x() / zoom / self.size_.width(),
+                    self.look[2] - by.y() / zoom / self.size_.height(),
+                )
+            )
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         self._grabbed = None

@@ -8,7 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
-from PySide6.QtWidgets import QAbstractSpinBox, QComboBox, QFileDialog, QHBoxLayout, QLabel, QLineEdit, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QAbstractSpinBox,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
 
 from commonart_desktop.core.i18n import sentence
 from commonart_desktop.gui.compose_work import Background, ModelInfo, list_models, resolve_model
@@ -128,7 +138,9 @@ class ModelChoice(QWidget):
     def set_value(self, value: str) -> None:
         self._value = value
         if self._is_folder() and self.info() is None:
-            self._background.run(lambda: resolve_model(value), lambda info: self._on_resolved(value, info), self.error.complain)
+            self._background.run(
+                lambda: resolve_model(value), lambda info: self._on_resolved(value, info), self.error.complain
+            )
         self._fill()
 
     def _is_folder(self) -> bool:
@@ -137,7 +149,9 @@ class ModelChoice(QWidget):
     def _on_listed(self, models: Sequence[ModelInfo], error: CommonArtError | None = None) -> None:
         self._known = {}
         for m in models:
-            self._known[m.path if m.name in self._known else m.name] = m  # the first of a name is the one the name finds
+            self._known[m.path if m.name in self._known else m.name] = (
+                m  # the first of a name is the one the name finds
+            )
         self._fill()
         if error is not None:
             self.error.complain(error)
@@ -147,10 +161,14 @@ class ModelChoice(QWidget):
         self._fill()
 
     def _fill(self) -> None:
-        entries = {value: m.name for value, m in (self._known or {}).items()} | {value: m.name for value, m in self._folders.items()}
+        entries = {value: m.name for value, m in (self._known or {}).items()} | {
+            value: m.name for value, m in self._folders.items()
+        }
         if self._value not in entries:
             name = Path(self._value).name if self._is_folder() else self._value
-            entries[self._value] = name if self._known is None or self._is_folder() else self.tr("{name} (not found)").format(name=name)
+            entries[self._value] = (
+                name if self._known is None or self._is_folder() else self.tr("{name} (not found)").format(name=name)
+            )
         with QSignalBlocker(self.combo):
             self.combo.clear()
             for value, name in entries.items():
@@ -195,12 +213,29 @@ class SizeField(QWidget):
         super().__init__()
         self._model: ModelInfo | None = None
         self.shape = roomy(QComboBox(accessibleName=self.tr("Shape")))
-        for key, text in (("square", self.tr("Square")), ("portrait", self.tr("Portrait 2:3")), ("landscape", self.tr("Landscape 3:2")),
-                          ("tall", self.tr("Tall 9:16")), ("wide", self.tr("Wide 16:9")), ("free", self.tr("Free"))):
+        for key, text in (
+            ("square", self.tr("Square")),
+            ("portrait", self.tr("Portrait 2:3")),
+            ("landscape", self.tr("Landscape 3:2")),
+            ("tall", self.tr("Tall 9:16")),
+            ("wide", self.tr("Wide 16:9")),
+            ("free", self.tr("Free")),
+        ):
             self.shape.addItem(text, key)
-        self.width_box = QSpinBox(minimum=16, maximum=8192, value=512, accessibleName=self.tr("Width in pixels"), toolTip=self.tr("Width in pixels"))
-        self.height_box = QSpinBox(minimum=16, maximum=8192, value=512, accessibleName=self.tr("Height in pixels"),
-                                   toolTip=self.tr("Height in pixels"))
+        self.width_box = QSpinBox(
+            minimum=16,
+            maximum=8192,
+            value=512,
+            accessibleName=self.tr("Width in pixels"),
+            toolTip=self.tr("Width in pixels"),
+        )
+        self.height_box = QSpinBox(
+            minimum=16,
+            maximum=8192,
+            value=512,
+            accessibleName=self.tr("Height in pixels"),
+            toolTip=self.tr("Height in pixels"),
+        )
         self.error = Under()
         self.setLayout(column(row(self.shape, self.width_box, QLabel("×"), self.height_box), self.error))
         self.shape.activated.connect(lambda _: self._reshape())
@@ -222,7 +257,14 @@ class SizeField(QWidget):
         if width is None or height is None:
             key = "square"
         elif self._model is not None and self._model.own_side and self._model.multiple:
-            key = next((k for k, r in RATIOS.items() if scaled(self._model.own_side, self._model.multiple, r) == (width, height)), "free")
+            key = next(
+                (
+                    k
+                    for k, r in RATIOS.items()
+                    if scaled(self._model.own_side, self._model.multiple, r) == (width, height)
+                ),
+                "free",
+            )
         self._set(key, width, height)
 
     def set_shape(self, key: str, width: int, height: int) -> None:
@@ -263,9 +305,16 @@ class SizeField(QWidget):
             return None
         for name, number in (("width", self.width_box.value()), ("height", self.height_box.value())):
             if number % model.multiple:
-                return BadValue(name=name, value=number, why=Phrase(
-                    "with {model} it must be a multiple of {multiple}, such as {near}", model=model.name, multiple=model.multiple,
-                    near=max(model.multiple, round(number / model.multiple) * model.multiple)))
+                return BadValue(
+                    name=name,
+                    value=number,
+                    why=Phrase(
+                        "with {model} it must be a multiple of {multiple}, such as {near}",
+                        model=model.name,
+                        multiple=model.multiple,
+                        near=max(model.multiple, round(number / model.multiple) * model.multiple),
+                    ),
+                )
         return None
 
     def _check(self) -> None:
@@ -285,12 +334,24 @@ class SeedField(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.mode = roomy(QComboBox(accessibleName=self.tr("Seed")))
-        for key, text, tip in (("random", self.tr("Random"), self.tr("Each picture draws its own seed")),
-                               ("fixed", self.tr("Fixed"), self.tr("The pictures of a prompt get S, S+1, S+2, …; the next job starts at S again")),
-                               ("on", self.tr("Counting on"), self.tr("The pictures of a prompt get S, S+1, S+2, …; the next job goes on from there"))):
+        for key, text, tip in (
+            ("random", self.tr("Random"), self.tr("Each picture draws its own seed")),
+            (
+                "fixed",
+                self.tr("Fixed"),
+                self.tr("The pictures of a prompt get S, S+1, S+2, …; the next job starts at S again"),
+            ),
+            (
+                "on",
+                self.tr("Counting on"),
+                self.tr("The pictures of a prompt get S, S+1, S+2, …; the next job goes on from there"),
+            ),
+        ):
             self.mode.addItem(text, key)
             self.mode.setItemData(self.mode.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-        self.number = QLineEdit("1", maxLength=19, accessibleName=self.tr("Seed number"), toolTip=self.tr("Seed number"))
+        self.number = QLineEdit(
+            "1", maxLength=19, accessibleName=self.tr("Seed number"), toolTip=self.tr("Seed number")
+        )
         self.number.setMinimumWidth(90)
         self.error = Under()
         self.setLayout(column(row(self.mode, self.number), self.error))
@@ -318,7 +379,9 @@ class SeedField(QWidget):
         text = self.number.text()
         if self.key() == "random" or (re.fullmatch(r"[0-9]+", text) and int(text) <= MAX_SEED):
             return None
-        return BadValue(name="seed", value=text or "…", why=Phrase("it must lie between {low} and {high}", low=0, high=MAX_SEED))
+        return BadValue(
+            name="seed", value=text or "…", why=Phrase("it must lie between {low} and {high}", low=0, high=MAX_SEED)
+        )
 
     def _check(self) -> None:
         self.number.setVisible(self.key() != "random")

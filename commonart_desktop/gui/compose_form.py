@@ -6,11 +6,31 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFileDialog, QFormLayout, QLabel, QLineEdit, QSpinBox, QToolButton, QWidget
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QLabel,
+    QLineEdit,
+    QSpinBox,
+    QToolButton,
+    QWidget,
+)
 
 from commonart_desktop.core.compose import MAX_PICTURES
 from commonart_desktop.core.i18n import sentence
-from commonart_desktop.gui.compose_fields import ModelChoice, SeedField, SizeField, Under, WheelGuard, column, roomy, row
+from commonart_desktop.gui.compose_fields import (
+    ModelChoice,
+    SeedField,
+    SizeField,
+    Under,
+    WheelGuard,
+    column,
+    roomy,
+    row,
+)
 from commonart_desktop.gui.compose_loras import LoraField
 from commonart_desktop.gui.compose_work import Background
 from commonart_desktop.gui.context import Context
@@ -37,25 +57,37 @@ class ComposeForm(StagedPage):
         self.loras = LoraField(background)
         yield
         self.quality = roomy(QComboBox(accessibleName=self.tr("Quality")))
-        for key, text, tip in (("exact", self.tr("Exact"), self.tr("The very picture that the seed stands for.")),
-                               ("balanced", self.tr("Balanced"), self.tr("Faster, with differences that are hard to see.")),
-                               ("fast", self.tr("Fast"), self.tr("Much faster; details differ from the exact picture.")),
-                               ("draft", self.tr("Draft"), self.tr("The fastest, to try out prompts."))):
+        for key, text, tip in (
+            ("exact", self.tr("Exact"), self.tr("The very picture that the seed stands for.")),
+            ("balanced", self.tr("Balanced"), self.tr("Faster, with differences that are hard to see.")),
+            ("fast", self.tr("Fast"), self.tr("Much faster; details differ from the exact picture.")),
+            ("draft", self.tr("Draft"), self.tr("The fastest, to try out prompts.")),
+        ):
             self.quality.addItem(text, key)
             self.quality.setItemData(self.quality.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         self.quality_hint = Under("hint")
         self.size = SizeField()
         self.steps = QSpinBox(minimum=1, maximum=1000, value=20, accessibleName=self.tr("Steps"))
-        self.guidance = QDoubleSpinBox(minimum=0, maximum=100, value=4.5, singleStep=0.5, decimals=2, accessibleName=self.tr("Guidance"))
+        self.guidance = QDoubleSpinBox(
+            minimum=0, maximum=100, value=4.5, singleStep=0.5, decimals=2, accessibleName=self.tr("Guidance")
+        )
         self.guidance.setToolTip(self.tr("How closely the picture follows the prompt"))
         self.sampler = roomy(QComboBox(accessibleName=self.tr("Sampler")))
         for name in SAMPLERS:
             self.sampler.addItem(SAMPLER_NAMES[name], name)
         yield
         self.seed = SeedField()
-        self.count = QSpinBox(minimum=1, maximum=MAX_PICTURES, value=1, groupSeparatorShown=True, accessibleName=self.tr("Pictures of each prompt"))
+        self.count = QSpinBox(
+            minimum=1,
+            maximum=MAX_PICTURES,
+            value=1,
+            groupSeparatorShown=True,
+            accessibleName=self.tr("Pictures of each prompt"),
+        )
         self.out = QLineEdit(accessibleName=self.tr("Folder"))
-        browse = QToolButton(icon=icon("folder"), accessibleName=self.tr("Choose a folder"), toolTip=self.tr("Choose a folder"))
+        browse = QToolButton(
+            icon=icon("folder"), accessibleName=self.tr("Choose a folder"), toolTip=self.tr("Choose a folder")
+        )
         browse.clicked.connect(self._browse)
         self.name = QLineEdit(accessibleName=self.tr("File name"))
         self.name.setToolTip(self.tr("Fields: {fields}").format(fields=", ".join("{" + f + "}" for f in naming.FIELDS)))
@@ -67,15 +99,30 @@ class ComposeForm(StagedPage):
         for name in DTYPES:
             self.dtype.addItem(self.tr("Automatic") if name == "auto" else name, name)
         self.deterministic = QCheckBox(self.tr("The same pixels every time (slower)"))
-        self.job = QLineEdit(accessibleName=self.tr("Job name"), maxLength=200, placeholderText=self.tr("by the prompt"))
+        self.job = QLineEdit(
+            accessibleName=self.tr("Job name"), maxLength=200, placeholderText=self.tr("by the prompt")
+        )
         yield
         self._lay_out(browse)
         yield
         self._read_settings()
         context.settings.changed.connect(self._on_settings)
-        for signal in (self.loras.changed, self.quality.currentIndexChanged, self.size.changed, self.steps.valueChanged, self.guidance.valueChanged, self.sampler.currentIndexChanged, self.seed.changed,
-                       self.count.valueChanged, self.out.textChanged, self.name.textChanged, self.format.currentIndexChanged,
-                       self.dtype.currentIndexChanged, self.deterministic.toggled, self.job.textChanged):
+        for signal in (
+            self.loras.changed,
+            self.quality.currentIndexChanged,
+            self.size.changed,
+            self.steps.valueChanged,
+            self.guidance.valueChanged,
+            self.sampler.currentIndexChanged,
+            self.seed.changed,
+            self.count.valueChanged,
+            self.out.textChanged,
+            self.name.textChanged,
+            self.format.currentIndexChanged,
+            self.dtype.currentIndexChanged,
+            self.deterministic.toggled,
+            self.job.textChanged,
+        ):
             signal.connect(self._on_change)
         self.model.changed.connect(self._on_model)
         self._guard = WheelGuard(self)
@@ -123,15 +170,31 @@ class ComposeForm(StagedPage):
 
     def values(self) -> dict[str, Any]:
         """What is in the fields, JSON-ready."""
-        return {"model": self.model.value(), "loras": self.loras.value(), "lora_merged": self.loras.merged.isChecked(),
-                "preset": self.quality.currentData(), "shape": self.size.key(), "width": self.size.width_box.value(), "height": self.size.height_box.value(),
-                "steps": self.steps.value(), "guidance": self.guidance.value(), "sampler": self.sampler.currentData(), "seed_mode": self.seed.key(),
-                "seed": self.seed.number.text(), "count": self.count.value(), "out": self.out.text(), "name": self.name.text(),
-                "format": self.format.currentData(), "dtype": self.dtype.currentData(), "deterministic": self.deterministic.isChecked(),
-                "job": self.job.text()}
+        return {
+            "model": self.model.value(),
+            "loras": self.loras.value(),
+            "lora_merged": self.loras.merged.isChecked(),
+            "preset": self.quality.currentData(),
+            "shape": self.size.key(),
+            "width": self.size.width_box.value(),
+            "height": self.size.height_box.value(),
+            "steps": self.steps.value(),
+            "guidance": self.guidance.value(),
+            "sampler": self.sampler.currentData(),
+            "seed_mode": self.seed.key(),
+            "seed": self.seed.number.text(),
+            "count": self.count.value(),
+            "out": self.out.text(),
+            "name": self.name.text(),
+            "format": self.format.currentData(),
+            "dtype": self.dtype.currentData(),
+            "deterministic": self.deterministic.isChecked(),
+            "job": self.job.text(),
+        }
 
     def fill(self, values: dict[str, Any]) -> None:
         """Put values into the fields; those not given stay, and one of a wrong type is passed over."""
+
         def of(key: str, kind: type | tuple[type, ...]) -> Any:
             value = values.get(key)
             return value if isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool) else None
@@ -146,10 +209,19 @@ class ComposeForm(StagedPage):
             self.size.set_shape(values["shape"], of("width", int) or 512, of("height", int) or 512)
         elif "width" in values:
             self.size.set_value(of("width", int), of("height", int))
-        for box, key, kind in ((self.steps, "steps", int), (self.guidance, "guidance", (int, float)), (self.count, "count", int)):
+        for box, key, kind in (
+            (self.steps, "steps", int),
+            (self.guidance, "guidance", (int, float)),
+            (self.count, "count", int),
+        ):
             if of(key, kind) is not None:
                 box.setValue(min(values[key], 10**8))  # the box itself knows its range
-        for combo, key in ((self.sampler, "sampler"), (self.format, "format"), (self.dtype, "dtype"), (self.quality, "preset")):
+        for combo, key in (
+            (self.sampler, "sampler"),
+            (self.format, "format"),
+            (self.dtype, "dtype"),
+            (self.quality, "preset"),
+        ):
             if combo.findData(values.get(key)) >= 0:
                 combo.setCurrentIndex(combo.findData(values[key]))
         if of("seed_mode", str):
@@ -163,16 +235,32 @@ class ComposeForm(StagedPage):
     def base(self) -> dict[str, Any]:
         """The settings in the words of ``ImageRequest``, without prompt and seed."""
         width, height = self.size.value()
-        return {"model": self.model.value(), "loras": self.loras.value(), "lora_merged": self.loras.merged.isChecked() or not self.loras.value(),
-                "preset": self.quality.currentData(), "width": width, "height": height, "steps": self.steps.value(), "guidance": self.guidance.value(),
-                "sampler": self.sampler.currentData(), "dtype": self.dtype.currentData(), "deterministic": self.deterministic.isChecked(),
-                "out": str(Path(self.out.text().strip() or self._context.out).expanduser().absolute()),
-                "name": self.name.text().strip() or self._context.settings.now.name, "format": self.format.currentData()}
+        return {
+            "model": self.model.value(),
+            "loras": self.loras.value(),
+            "lora_merged": self.loras.merged.isChecked() or not self.loras.value(),
+            "preset": self.quality.currentData(),
+            "width": width,
+            "height": height,
+            "steps": self.steps.value(),
+            "guidance": self.guidance.value(),
+            "sampler": self.sampler.currentData(),
+            "dtype": self.dtype.currentData(),
+            "deterministic": self.deterministic.isChecked(),
+            "out": str(Path(self.out.text().strip() or self._context.out).expanduser().absolute()),
+            "name": self.name.text().strip() or self._context.settings.now.name,
+            "format": self.format.currentData(),
+        }
 
     def first_problem(self) -> QWidget | None:
         """The field to correct before anything can be made; what is wrong stands under it."""
-        for field, problem in ((self.model.combo, self.model.problem()), (self.loras.combo, self.loras.problem()), (self.size.width_box, self.size.problem()),
-                               (self.seed.number, self.seed.problem()), (self.name, self._name_problem())):
+        for field, problem in (
+            (self.model.combo, self.model.problem()),
+            (self.loras.combo, self.loras.problem()),
+            (self.size.width_box, self.size.problem()),
+            (self.seed.number, self.seed.problem()),
+            (self.name, self._name_problem()),
+        ):
             if problem is not None:
                 return field
         return None
@@ -195,10 +283,16 @@ class ComposeForm(StagedPage):
         info = self.model.info()
         base = self.base()
         side = info.own_side if info and info.own_side else 512
-        values = base | {"prompt": self._sample or self.tr("a red apple"), "seed": self.seed.value() or 7, "width": base["width"] or side,
-                         "height": base["height"] or side}
+        values = base | {
+            "prompt": self._sample or self.tr("a red apple"),
+            "seed": self.seed.value() or 7,
+            "width": base["width"] or side,
+            "height": base["height"] or side,
+        }
         try:
-            example = naming.render(base["name"] or naming.DEFAULT, ImageRequest(**values), job=self.job.text(), image=1)
+            example = naming.render(
+                base["name"] or naming.DEFAULT, ImageRequest(**values), job=self.job.text(), image=1
+            )
         except CommonArtError as e:
             self.name_example.tell("")
             self.name_error.tell(sentence(e)[0])

@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFileDialog, QGridLayout, QLabel, QSizePolicy, QToolButton, QWidget
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QGridLayout,
+    QLabel,
+    QSizePolicy,
+    QToolButton,
+    QWidget,
+)
 
 from commonart_desktop.core.i18n import sentence
 from commonart_desktop.core.process import program
@@ -33,15 +43,20 @@ class LoraInfo:
 
 def _about(entry: dict[str, Any]) -> str:
     licences = entry.get("licences")
-    told = [", ".join(sorted(licences)) if isinstance(licences, dict) else "", *(str(entry.get(k) or "") for k in ("licence", "trigger"))]
+    told = [
+        ", ".join(sorted(licences)) if isinstance(licences, dict) else "",
+        *(str(entry.get(k) or "") for k in ("licence", "trigger")),
+    ]
     return " · ".join(dict.fromkeys(t for t in told if t))
 
 
 def list_loras() -> tuple[str, list[LoraInfo]]:
     """The LoRA folder, and what is in it. Raises CommonArtError."""
     answer = program("engine.checkpoint", ["loras"])
-    return str(answer.get("folder", "")), [LoraInfo(one["name"], one["path"], _about(one), from_wire(one["problem"]) if one.get("problem") else None)
-                                           for one in answer["loras"]]
+    return str(answer.get("folder", "")), [
+        LoraInfo(one["name"], one["path"], _about(one), from_wire(one["problem"]) if one.get("problem") else None)
+        for one in answer["loras"]
+    ]
 
 
 class LoraField(QWidget):
@@ -56,8 +71,9 @@ class LoraField(QWidget):
         self._folder = ""
         self._chosen: list[list[Any]] = []  # [name or file, scale]
         self.combo = roomy(QComboBox(accessibleName=self.tr("Add a LoRA")))
-        self.merged = QCheckBox(self.tr("Added into the weights"), toolTip=self.tr(
-            "Faster. Otherwise LoRAs run beside the weights."))
+        self.merged = QCheckBox(
+            self.tr("Added into the weights"), toolTip=self.tr("Faster. Otherwise LoRAs run beside the weights.")
+        )
         self.merged.setChecked(True)
         self.rows = QWidget()
         self._grid = QGridLayout(self.rows)
@@ -97,21 +113,38 @@ class LoraField(QWidget):
 
     def set_value(self, pairs: Any) -> None:
         """Take (name or file, scale) pairs; what is none is passed over."""
-        good = [p for p in pairs if isinstance(p, (list, tuple)) and len(p) == 2 and isinstance(p[0], str) and p[0]
-                and isinstance(p[1], (int, float)) and not isinstance(p[1], bool)] if isinstance(pairs, (list, tuple)) else []
+        good = (
+            [
+                p
+                for p in pairs
+                if isinstance(p, (list, tuple))
+                and len(p) == 2
+                and isinstance(p[0], str)
+                and p[0]
+                and isinstance(p[1], (int, float))
+                and not isinstance(p[1], bool)
+            ]
+            if isinstance(pairs, (list, tuple))
+            else []
+        )
         self._chosen = [[name, min(max(float(scale), 0.0), STRONGEST)] for name, scale in good[:MOST]]
         self._show_rows()
         self.changed.emit()
 
     def add(self, name: str, scale: float = 1.0) -> None:
         """One more, by its name in the LoRA folder or as a file; one that is there already stays as it is."""
-        if self._folder and Path(name).is_absolute() and Path(name).is_relative_to(self._folder) and Path(name).stem in (self._known or {}):
+        if (
+            self._folder
+            and Path(name).is_absolute()
+            and Path(name).is_relative_to(self._folder)
+            and Path(name).stem in (self._known or {})
+        ):
             name = Path(name).stem
         if len(self._chosen) < MOST and all(name != there for there, _ in self._chosen):
             self.set_value([*self._chosen, [name, scale]])
 
     def remove(self, at: int) -> None:
-        self.set_value(self._chosen[:at] + self._chosen[at + 1:])
+        self.set_value(self._chosen[:at] + self._chosen[at + 1 :])
 
     def problem(self) -> CommonArtError | None:
         """Why one of them cannot be used; None also while that is not known."""
@@ -131,11 +164,18 @@ class LoraField(QWidget):
             self.combo.addItem(self.tr("Add a LoRA…"), None)
             for one in (self._known or {}).values():
                 self.combo.addItem(one.name, one.name)
-                self.combo.setItemData(self.combo.count() - 1, "\n".join(filter(None, (one.path, one.about, sentence(one.problem)[0] if one.problem else ""))),
-                                       Qt.ItemDataRole.ToolTipRole)
+                self.combo.setItemData(
+                    self.combo.count() - 1,
+                    "\n".join(filter(None, (one.path, one.about, sentence(one.problem)[0] if one.problem else ""))),
+                    Qt.ItemDataRole.ToolTipRole,
+                )
             self.combo.addItem(self.tr("Other file…"), "")
             self.combo.addItem(self.tr("Look again"), "\0")
-        self.combo.setToolTip(self.tr("LoRAs lie in {folder}; a .safetensors file can also be dropped here.").format(folder=self._folder or "…"))
+        self.combo.setToolTip(
+            self.tr("LoRAs lie in {folder}; a .safetensors file can also be dropped here.").format(
+                folder=self._folder or "…"
+            )
+        )
 
     def _show_rows(self) -> None:
         while (item := self._grid.takeAt(0)) is not None:
@@ -146,14 +186,29 @@ class LoraField(QWidget):
         for n, (name, scale) in enumerate(self._chosen):
             short = Path(name).name.removesuffix(".safetensors")
             info = (self._known or {}).get(name)
-            text = QLabel(short, textFormat=Qt.TextFormat.PlainText, toolTip="\n".join(filter(None, (name, info.about if info else ""))))
+            text = QLabel(
+                short,
+                textFormat=Qt.TextFormat.PlainText,
+                toolTip="\n".join(filter(None, (name, info.about if info else ""))),
+            )
             text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-            box = QDoubleSpinBox(minimum=0, maximum=STRONGEST, singleStep=0.05, decimals=2, value=scale, focusPolicy=Qt.FocusPolicy.StrongFocus,
-                                 accessibleName=self.tr("Strength of {name}").format(name=short), toolTip=self.tr("Strength, 0 to 2"))
+            box = QDoubleSpinBox(
+                minimum=0,
+                maximum=STRONGEST,
+                singleStep=0.05,
+                decimals=2,
+                value=scale,
+                focusPolicy=Qt.FocusPolicy.StrongFocus,
+                accessibleName=self.tr("Strength of {name}").format(name=short),
+                toolTip=self.tr("Strength, 0 to 2"),
+            )
             pad(box)
             box.valueChanged.connect(lambda value, n=n: self._on_scale(n, value))
-            button = QToolButton(icon=icon("close"), accessibleName=self.tr("Remove {name}").format(name=short),
-                                 toolTip=self.tr("Remove {name}").format(name=short))
+            button = QToolButton(
+                icon=icon("close"),
+                accessibleName=self.tr("Remove {name}").format(name=short),
+                toolTip=self.tr("Remove {name}").format(name=short),
+            )
             button.clicked.connect(lambda _=False, n=n: self.remove(n))
             self.scales.append(box)
             self.removers.append(button)

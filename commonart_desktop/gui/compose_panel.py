@@ -16,7 +16,15 @@ from commonart_desktop.core.i18n import sentence
 from commonart_desktop.gui.actions import KEYS, native
 from commonart_desktop.gui.compose_fields import Under
 from commonart_desktop.gui.compose_form import ComposeForm
-from commonart_desktop.gui.compose_work import Added, Background, enqueue, preview, settings_of_picture, settings_of_request, take_back
+from commonart_desktop.gui.compose_work import (
+    Added,
+    Background,
+    enqueue,
+    preview,
+    settings_of_picture,
+    settings_of_request,
+    take_back,
+)
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.first_run import FirstRun
 from commonart_desktop.gui.in_turns import StagedPage, Steps
@@ -48,7 +56,9 @@ class ComposePanel(StagedPage):
         self.setAcceptDrops(True)
         self.prompt = PromptEdit(5, template=True)
         self.prompt.setAccessibleName(self.tr("Prompt"))
-        self.prompt.setPlaceholderText(self.tr("What should be drawn? For example: りんご、フラット調 / a red apple, flat style"))
+        self.prompt.setPlaceholderText(
+            self.tr("What should be drawn? For example: りんご、フラット調 / a red apple, flat style")
+        )
         self.prompt_error, self.total, self.sample = Under(), QLabel(), Under("hint")
         self.total.setProperty("role", "muted")
         self.negative = PromptEdit(2, template=False)
@@ -79,7 +89,17 @@ class ComposePanel(StagedPage):
         fields.setSpacing(SPACE["s"])
         title = QLabel(self.tr("Compose"))
         title.setProperty("role", "title")
-        for w in (title, self.card, self.prompt, self.prompt_error, self.total, self.sample, self.negative, self.presets, self.form):
+        for w in (
+            title,
+            self.card,
+            self.prompt,
+            self.prompt_error,
+            self.total,
+            self.sample,
+            self.negative,
+            self.presets,
+            self.form,
+        ):
             fields.addWidget(w)
         fields.addStretch()
         scroll = FormScroll(inside)
@@ -116,7 +136,9 @@ class ComposePanel(StagedPage):
 
     def _fit(self) -> None:
         """As wide as its fields need: there is no scroll bar for that."""
-        self._scroll.setMinimumWidth(self._inside.minimumSizeHint().width() + self._scroll.verticalScrollBar().sizeHint().width())
+        self._scroll.setMinimumWidth(
+            self._inside.minimumSizeHint().width() + self._scroll.verticalScrollBar().sizeHint().width()
+        )
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
@@ -210,7 +232,13 @@ class ComposePanel(StagedPage):
     def _show_count(self, total: int, first: str) -> None:
         self.prompt_error.tell("")
         number = QLocale().toString(total)
-        self.total.setText("" if not total else self.tr("= 1 picture") if total == 1 else self.tr("= {count} pictures").format(count=number))
+        self.total.setText(
+            ""
+            if not total
+            else self.tr("= 1 picture")
+            if total == 1
+            else self.tr("= {count} pictures").format(count=number)
+        )
         self.total.setVisible(bool(total))
         plain = first == self.prompt.toPlainText()
         short = first if len(first) <= 160 else first[:159] + "…"
@@ -248,7 +276,15 @@ class ComposePanel(StagedPage):
         self._busy(+1)
 
         def work() -> Added:
-            return enqueue(ledger, name, orders([], file, None) if file else wanted, base, count=1 if now else count, seed=seed, now=now)
+            return enqueue(
+                ledger,
+                name,
+                orders([], file, None) if file else wanted,
+                base,
+                count=1 if now else count,
+                seed=seed,
+                now=now,
+            )
 
         self.background.run(work, self._on_added, self._on_refused)
 
@@ -265,7 +301,11 @@ class ComposePanel(StagedPage):
             hint = self.tr("The last run was cut off; resume it in the queue, then these are made too.")
         elif done.paused:
             hint = self.tr("The queue is paused.")
-        text = self.tr("1 picture added") if done.count == 1 else self.tr("{count} pictures added").format(count=QLocale().toString(done.count))
+        text = (
+            self.tr("1 picture added")
+            if done.count == 1
+            else self.tr("{count} pictures added").format(count=QLocale().toString(done.count))
+        )
         self._context.notices.say(text, hint, self.tr("Undo"), lambda: self._take_back(done.job))
         if not done.stranded:
             self._context.engine.start()
@@ -281,8 +321,11 @@ class ComposePanel(StagedPage):
 
     def _on_taken_back(self, count: int) -> None:
         number = QLocale().toString(count)
-        self._context.notices.say(self.tr("1 picture taken off the queue") if count == 1 else
-                                  self.tr("{count} pictures taken off the queue").format(count=number))
+        self._context.notices.say(
+            self.tr("1 picture taken off the queue")
+            if count == 1
+            else self.tr("{count} pictures taken off the queue").format(count=number)
+        )
 
     # files dropped or pasted --------------------------------------------------------------------------------------
 
@@ -305,14 +348,26 @@ class ComposePanel(StagedPage):
             elif path.suffix.lower() == LORA:
                 self.form.loras.add(str(path))
             else:
-                self._context.notices.say(self.tr("{name} cannot be used here.").format(name=path.name or "…"), self.tr(
-                    "Drop a list of prompts ({lists}), a picture made by this program ({pictures}), or a LoRA ({lora}).").format(
-                        lists=" ".join(SUFFIXES), pictures=" ".join(PICTURES[:3]), lora=LORA))
+                self._context.notices.say(
+                    self.tr("{name} cannot be used here.").format(name=path.name or "…"),
+                    self.tr(
+                        "Drop a list of prompts ({lists}), a picture made by this program ({pictures}), or a LoRA ({lora})."
+                    ).format(lists=" ".join(SUFFIXES), pictures=" ".join(PICTURES[:3]), lora=LORA),
+                )
         if pictures:
             chosen = pictures[-1]
-            self.background.run(lambda: settings_of_picture(str(chosen)), lambda v: self._on_picture(chosen.name, v), self._context.notices.complain)
+            self.background.run(
+                lambda: settings_of_picture(str(chosen)),
+                lambda v: self._on_picture(chosen.name, v),
+                self._context.notices.complain,
+            )
 
     def _on_picture(self, name: str, values: dict[str, Any]) -> None:
         before = self.values()
         self.fill(values)
-        self._context.notices.say(self.tr("The settings are those of {name}").format(name=name), "", self.tr("Undo"), lambda: self.fill(before))
+        self._context.notices.say(
+            self.tr("The settings are those of {name}").format(name=name),
+            "",
+            self.tr("Undo"),
+            lambda: self.fill(before),
+        )

@@ -38,7 +38,9 @@ class Background(QObject):
         self._timer = QTimer(self, interval=15)
         self._timer.timeout.connect(self._deliver)
 
-    def run(self, work: Callable[[], Any], then: Callable[[Any], None], wrong: Callable[[CommonArtError], None]) -> None:
+    def run(
+        self, work: Callable[[], Any], then: Callable[[Any], None], wrong: Callable[[CommonArtError], None]
+    ) -> None:
         """Do ``work`` in a thread; its result goes to ``then``, an error that a person can be told to ``wrong``."""
         inbox = self._inbox
 
@@ -93,7 +95,16 @@ class Added:
     paused: bool
 
 
-def enqueue(ledger: Path, name: str, wanted: Iterable[Order], base: dict[str, Any], *, count: int, seed: int | None, now: bool = False) -> Added:
+def enqueue(
+    ledger: Path,
+    name: str,
+    wanted: Iterable[Order],
+    base: dict[str, Any],
+    *,
+    count: int,
+    seed: int | None,
+    now: bool = False,
+) -> Added:
     """Compose and add one job over a connection of its own, so that nobody else waits; all of it or nothing.
 
     ``now`` adds a single picture ahead of everything that waits.
@@ -155,8 +166,10 @@ def list_models() -> list[ModelInfo]:
     """Every known model. Raises CommonArtError."""
     from engine.contract.errors import from_wire
 
-    return [ModelInfo(m["name"], m["path"], m["own_side"], m["multiple"], None if m["ok"] else from_wire(m["problem"]))
-            for m in program("engine.checkpoint", ["list"])["models"]]
+    return [
+        ModelInfo(m["name"], m["path"], m["own_side"], m["multiple"], None if m["ok"] else from_wire(m["problem"]))
+        for m in program("engine.checkpoint", ["list"])["models"]
+    ]
 
 
 def resolve_model(model: str) -> ModelInfo:
@@ -182,10 +195,25 @@ def settings_of_picture(path: str) -> dict[str, Any]:
 
 def settings_of_request(r: ImageRequest) -> dict[str, Any]:
     """The form's values for making this very picture again; the model by name."""
-    return {"prompt": r.prompt if template.is_plain(r.prompt) else template.escape(r.prompt), "negative": r.negative, "model": r.model,
-            "width": r.width, "height": r.height, "steps": r.steps, "guidance": float(r.guidance), "sampler": r.sampler, "seed_mode": "fixed",
-            "seed": str(r.seed), "count": 1, "preset": r.preset,
-            "loras": [list(pair) for pair in r.loras], "lora_merged": r.lora_merged, "dtype": r.dtype, "deterministic": r.deterministic, "format": r.format}
+    return {
+        "prompt": r.prompt if template.is_plain(r.prompt) else template.escape(r.prompt),
+        "negative": r.negative,
+        "model": r.model,
+        "width": r.width,
+        "height": r.height,
+        "steps": r.steps,
+        "guidance": float(r.guidance),
+        "sampler": r.sampler,
+        "seed_mode": "fixed",
+        "seed": str(r.seed),
+        "count": 1,
+        "preset": r.preset,
+        "loras": [list(pair) for pair in r.loras],
+        "lora_merged": r.lora_merged,
+        "dtype": r.dtype,
+        "deterministic": r.deterministic,
+        "format": r.format,
+    }
 
 
 def settings_of_parameters(text: str, path: str) -> dict[str, Any]:
@@ -197,7 +225,11 @@ def settings_of_parameters(text: str, path: str) -> dict[str, Any]:
         raise NoRecipe(path=path)
     prompt, _, negative = body.partition("\nNegative prompt: ")
     pairs = dict(re.findall(r'([A-Z][\w ]*): ("(?:\\.|[^"])*"|[^,\n]*)', "Steps: " + tail))
-    values: dict[str, Any] = {"prompt": template.escape(prompt) if not template.is_plain(prompt) else prompt, "negative": negative, "count": 1}
+    values: dict[str, Any] = {
+        "prompt": template.escape(prompt) if not template.is_plain(prompt) else prompt,
+        "negative": negative,
+        "count": 1,
+    }
     samplers = {shown: name for name, shown in SAMPLER_NAMES.items()}
     if pairs.get("Sampler") in samplers:
         values["sampler"] = samplers[pairs["Sampler"]]

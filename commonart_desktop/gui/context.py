@@ -42,8 +42,12 @@ class Notices(QObject):
 
 def details(error: CommonArtError) -> str:
     """An error as text to pass on: told, then as data, then the last lines of the engine's log."""
-    lines = [*filter(None, sentence(error)), "", json.dumps(error.to_wire(), ensure_ascii=False, default=str),
-             f"CommonArt Desktop {VERSION}, Python {platform.python_version()}, {platform.platform()}"]
+    lines = [
+        *filter(None, sentence(error)),
+        "",
+        json.dumps(error.to_wire(), ensure_ascii=False, default=str),
+        f"CommonArt Desktop {VERSION}, Python {platform.python_version()}, {platform.platform()}",
+    ]
     try:
         with (home() / "logs" / "worker.log").open("rb") as log:
             log.seek(max(0, log.seek(0, 2) - 4000))

@@ -49,7 +49,13 @@ class Engine(QObject):
         elif self._others():
             self._seen = True
             counts = self._ledger.counts()
-            self._set("paused" if self._ledger.paused()[0] else "working" if counts["waiting"] or counts["running"] else "idle")
+            self._set(
+                "paused"
+                if self._ledger.paused()[0]
+                else "working"
+                if counts["waiting"] or counts["running"]
+                else "idle"
+            )
         elif self._seen:
             self._seen = False
             self._set("off")
@@ -60,8 +66,17 @@ class Engine(QObject):
             self._worker = None  # its end is on its way to us
         if self._worker is not None or self._others():
             return
-        options = ["--detached", "--preview", "4", "--device", self._settings.now.device, "--memory", self._settings.now.memory, *(["--resume"] if resume else []),
-                   *provenance_options(self._settings.now.provenance)]
+        options = [
+            "--detached",
+            "--preview",
+            "4",
+            "--device",
+            self._settings.now.device,
+            "--memory",
+            self._settings.now.memory,
+            *(["--resume"] if resume else []),
+            *provenance_options(self._settings.now.provenance),
+        ]
         if self._settings.now.cluster:
             options += ["--ray", self._settings.now.cluster]
         if self._backend:
@@ -100,7 +115,13 @@ class Engine(QObject):
             self.device = f"{event.device} · {event.dtype}"
         if isinstance(event, events.Saved):
             self._saved = [t for t in self._saved if t > time.monotonic() - 600] + [time.monotonic()]
-        states = {events.Progress: "working", events.Saved: "working", events.Idle: "idle", events.Paused: "paused", events.Resumed: "working"}
+        states = {
+            events.Progress: "working",
+            events.Saved: "working",
+            events.Idle: "idle",
+            events.Paused: "paused",
+            events.Resumed: "working",
+        }
         if isinstance(event, events.Broken):
             self._set("dead")
         elif type(event) in states:

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFileDialog, QGridLayout, QLabel, QLineEdit, QPushButton, QSizePolicy, QToolButton, QWidget
+from PySide6.QtWidgets import (
+    QFileDialog,
+    QGridLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QWidget,
+)
 
 from commonart_desktop.gui.compose_fields import Under, column, row
 from commonart_desktop.gui.theme import icon
@@ -59,7 +68,9 @@ class EncoderField(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._paths: list[str] = []
-        self.folder = QPushButton(icon("add"), self.tr("Folder…"), toolTip=self.tr("Add a local CLIP, SigLIP or DINO folder"))
+        self.folder = QPushButton(
+            icon("add"), self.tr("Folder…"), toolTip=self.tr("Add a local CLIP, SigLIP or DINO folder")
+        )
         self.file = QPushButton(icon("add"), self.tr("ONNX file…"), toolTip=self.tr("Add an encoder as an ONNX file"))
         self.removers: list[QToolButton] = []
         self.rows = QWidget()
@@ -78,7 +89,11 @@ class EncoderField(QWidget):
 
     def set_value(self, paths: Any) -> None:
         """Take paths; what is none is passed over."""
-        self._paths = list(dict.fromkeys(p for p in paths if isinstance(p, str) and p))[:MOST_ENCODERS] if isinstance(paths, list) else []
+        self._paths = (
+            list(dict.fromkeys(p for p in paths if isinstance(p, str) and p))[:MOST_ENCODERS]
+            if isinstance(paths, list)
+            else []
+        )
         self._show_rows()
         self.changed.emit()
 
@@ -95,7 +110,7 @@ class EncoderField(QWidget):
             text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
             remove = self.tr("Remove {name}").format(name=Path(path).name)
             button = QToolButton(icon=icon("close"), accessibleName=remove, toolTip=remove)
-            button.clicked.connect(lambda _=False, n=n: self.set_value(self._paths[:n] + self._paths[n + 1:]))
+            button.clicked.connect(lambda _=False, n=n: self.set_value(self._paths[:n] + self._paths[n + 1 :]))
             self.removers.append(button)
             self._grid.addWidget(text, n, 0)
             self._grid.addWidget(button, n, 1)

@@ -33,19 +33,36 @@ class EvaluateForm(StagedPage):
         self._context = context
         self.background = Background(self)
         self.model, self.loras = ModelChoice(self.background), ExportLoras(self.background)
-        self.prompts = PathField(self.tr("Prompts file"), self.tr("The things the model knows"), self.tr("Choose a prompts file"),
-                                 self.tr("Prompts (*.txt *.csv *.tsv *.jsonl *.json)"))
-        self.reference = PathField(self.tr("Reference folder"), self.tr("None: no distances"), self.tr("Choose a folder of real pictures"))
+        self.prompts = PathField(
+            self.tr("Prompts file"),
+            self.tr("The things the model knows"),
+            self.tr("Choose a prompts file"),
+            self.tr("Prompts (*.txt *.csv *.tsv *.jsonl *.json)"),
+        )
+        self.reference = PathField(
+            self.tr("Reference folder"), self.tr("None: no distances"), self.tr("Choose a folder of real pictures")
+        )
         yield
         self.encoders = EncoderField()
-        self.against = PathField(self.tr("Earlier result"), self.tr("None"), self.tr("Choose an earlier result"), f"{NAME} (*.json)")
-        self.langs = {"ja": QCheckBox(self.tr("Japanese"), checked=True), "en": QCheckBox(self.tr("English"), checked=True)}
+        self.against = PathField(
+            self.tr("Earlier result"), self.tr("None"), self.tr("Choose an earlier result"), f"{NAME} (*.json)"
+        )
+        self.langs = {
+            "ja": QCheckBox(self.tr("Japanese"), checked=True),
+            "en": QCheckBox(self.tr("English"), checked=True),
+        }
         self.langs_error = Under()
         self.count = QSpinBox(minimum=1, maximum=100, accessibleName=self.tr("Pictures per prompt"))
-        self.limit = QSpinBox(maximum=1_000_000, specialValueText=self.tr("all"), accessibleName=self.tr("Prompts of each language, at most"))
+        self.limit = QSpinBox(
+            maximum=1_000_000,
+            specialValueText=self.tr("all"),
+            accessibleName=self.tr("Prompts of each language, at most"),
+        )
         self.seed = QSpinBox(maximum=2**31 - 1, value=1000, accessibleName=self.tr("First seed"))
         self.steps = QSpinBox(minimum=1, maximum=1000, value=20, accessibleName=self.tr("Steps"))
-        self.guidance = QDoubleSpinBox(minimum=0, maximum=30, decimals=1, singleStep=0.5, value=4.5, accessibleName=self.tr("Guidance"))
+        self.guidance = QDoubleSpinBox(
+            minimum=0, maximum=30, decimals=1, singleStep=0.5, value=4.5, accessibleName=self.tr("Guidance")
+        )
         yield
         yield from self._lay_out()
         yield
@@ -64,7 +81,14 @@ class EvaluateForm(StagedPage):
         fields.setContentsMargins(SPACE["l"], SPACE["l"], SPACE["l"], SPACE["s"])
         fields.setSpacing(SPACE["xs"])
         fields.addWidget(label(self.tr("Evaluate"), "title"))
-        fields.addWidget(label(self.tr("Measures how well a model follows Japanese and English prompts. It is done on this machine alone."), "muted"))
+        fields.addWidget(
+            label(
+                self.tr(
+                    "Measures how well a model follows Japanese and English prompts. It is done on this machine alone."
+                ),
+                "muted",
+            )
+        )
         langs = QWidget()
         line = QGridLayout(langs, spacing=SPACE["m"])
         line.setContentsMargins(0, 0, 0, 0)
@@ -82,13 +106,30 @@ class EvaluateForm(StagedPage):
             grid.addWidget(box, n, 1)
         yield
         for title, field, hint in (
-                (self.tr("Model"), self.model, ""), (self.tr("LoRA"), self.loras, ""),
-                (self.tr("Prompts file"), self.prompts, self.tr("Text, CSV or JSONL, or captions of COCO's form. Without one, what the model knows is drawn and "
-                                                               "looked for among true drawings.")),
-                (self.tr("Languages"), langs, ""),
-                (self.tr("Encoders"), self.encoders, self.tr("They read pictures and words, for CLIPScore and distances. Nothing is fetched.")),
-                (self.tr("Reference folder"), self.reference, self.tr("Real pictures for KID and CMMD (50 at least) and FID (2,048).")),
-                (self.tr("Compare with an earlier result"), self.against, ""), ("", numbers, "")):
+            (self.tr("Model"), self.model, ""),
+            (self.tr("LoRA"), self.loras, ""),
+            (
+                self.tr("Prompts file"),
+                self.prompts,
+                self.tr(
+                    "Text, CSV or JSONL, or captions of COCO's form. Without one, what the model knows is drawn and "
+                    "looked for among true drawings."
+                ),
+            ),
+            (self.tr("Languages"), langs, ""),
+            (
+                self.tr("Encoders"),
+                self.encoders,
+                self.tr("They read pictures and words, for CLIPScore and distances. Nothing is fetched."),
+            ),
+            (
+                self.tr("Reference folder"),
+                self.reference,
+                self.tr("Real pictures for KID and CMMD (50 at least) and FID (2,048)."),
+            ),
+            (self.tr("Compare with an earlier result"), self.against, ""),
+            ("", numbers, ""),
+        ):
             fields.addSpacing(SPACE["s"])
             if title:
                 fields.addWidget(label(title))
@@ -115,31 +156,64 @@ class EvaluateForm(StagedPage):
             box.setChecked(draft.get(name) is not False)
         for name, box in self._numbers().items():
             number = draft.get(name)
-            if isinstance(number, (int, float)) and not isinstance(number, bool) and box.minimum() <= number <= box.maximum():
+            if (
+                isinstance(number, (int, float))
+                and not isinstance(number, bool)
+                and box.minimum() <= number <= box.maximum()
+            ):
                 box.setValue(number if isinstance(box, QDoubleSpinBox) else int(number))
         chosen = draft.get("model")
-        self._own = isinstance(chosen, str) and bool(chosen) and chosen != self._context.settings.now.model  # not the one of the settings
+        self._own = (
+            isinstance(chosen, str) and bool(chosen) and chosen != self._context.settings.now.model
+        )  # not the one of the settings
         self.model.set_value(str(chosen) if self._own else self._context.settings.now.model)
         self._followed = self._context.settings.now.model
 
     def _numbers(self) -> dict[str, QSpinBox | QDoubleSpinBox]:
-        return {"count": self.count, "limit": self.limit, "seed": self.seed, "steps": self.steps, "guidance": self.guidance}
+        return {
+            "count": self.count,
+            "limit": self.limit,
+            "seed": self.seed,
+            "steps": self.steps,
+            "guidance": self.guidance,
+        }
 
     def keep(self) -> None:
         """Store what is chosen."""
-        draft: dict[str, Any] = {"model": self.model.value(), "loras": self.loras.value(), "encoders": self.encoders.value(),
-                                 "prompts": self.prompts.field.text(), "reference": self.reference.field.text(), "against": self.against.field.text()}
-        draft |= {name: box.isChecked() for name, box in self.langs.items()} | {name: box.value() for name, box in self._numbers().items()}
+        draft: dict[str, Any] = {
+            "model": self.model.value(),
+            "loras": self.loras.value(),
+            "encoders": self.encoders.value(),
+            "prompts": self.prompts.field.text(),
+            "reference": self.reference.field.text(),
+            "against": self.against.field.text(),
+        }
+        draft |= {name: box.isChecked() for name, box in self.langs.items()} | {
+            name: box.value() for name, box in self._numbers().items()
+        }
         self._context.state.setValue(DRAFT, json.dumps(draft, ensure_ascii=False))
 
     def order(self) -> Order:
         """What the fields say."""
         info, settings = self.model.info(), self._context.settings.now
-        return Order(model=self.model.value(), name=info.name if info else Path(self.model.value()).name, outputs=str(self._context.out),
-                     loras=tuple((str(name), float(scale)) for name, scale in self.loras.value()), prompts=self.prompts.value(),
-                     reference=self.reference.value(), encoders=tuple(self.encoders.value()), langs=tuple(x for x, box in self.langs.items() if box.isChecked()),
-                     limit=self.limit.value(), count=self.count.value(), seed=self.seed.value(), steps=self.steps.value(), guidance=self.guidance.value(),
-                     against=self.against.value(), device=settings.device, dtype=settings.dtype)
+        return Order(
+            model=self.model.value(),
+            name=info.name if info else Path(self.model.value()).name,
+            outputs=str(self._context.out),
+            loras=tuple((str(name), float(scale)) for name, scale in self.loras.value()),
+            prompts=self.prompts.value(),
+            reference=self.reference.value(),
+            encoders=tuple(self.encoders.value()),
+            langs=tuple(x for x, box in self.langs.items() if box.isChecked()),
+            limit=self.limit.value(),
+            count=self.count.value(),
+            seed=self.seed.value(),
+            steps=self.steps.value(),
+            guidance=self.guidance.value(),
+            against=self.against.value(),
+            device=settings.device,
+            dtype=settings.dtype,
+        )
 
     def first_problem(self) -> QWidget | None:
         """The field to correct before it can start; what is wrong stands under it."""
@@ -167,7 +241,9 @@ class EvaluateForm(StagedPage):
         for field, folder in ((self.prompts, None), (self.reference, True), (self.against, False)):
             path = Path(field.value())
             if field.value() and (not path.exists() or folder is not None and path.is_dir() != folder):
-                error = BadFile(path=path, why=Phrase("there is no such folder") if folder else Phrase("there is no such file"))
+                error = BadFile(
+                    path=path, why=Phrase("there is no such folder") if folder else Phrase("there is no such file")
+                )
                 field.error.complain(error)
                 field.field.setFocus()
                 return error

@@ -44,9 +44,17 @@ class EvaluatePage(StagedPage):
         self.open.setProperty(KEYS, "Ctrl+O")
         self.open.setToolTip(self.tr("Show the result of an earlier evaluation ({keys})").format(keys=native("Ctrl+O")))
         self.running.stop.setProperty(KEYS, "Ctrl+.")
-        self.running.stop.setToolTip(self.tr("Stop; what was drawn is kept, and the next evaluation of the same goes on from there ({keys})").format(
-            keys=native("Ctrl+.")))
-        for keys, do in (("Ctrl+Return", self.start), ("Ctrl+Enter", self.start), ("Ctrl+O", self._choose_result), ("Ctrl+.", self.stop)):
+        self.running.stop.setToolTip(
+            self.tr(
+                "Stop; what was drawn is kept, and the next evaluation of the same goes on from there ({keys})"
+            ).format(keys=native("Ctrl+."))
+        )
+        for keys, do in (
+            ("Ctrl+Return", self.start),
+            ("Ctrl+Enter", self.start),
+            ("Ctrl+O", self._choose_result),
+            ("Ctrl+.", self.stop),
+        ):
             QShortcut(QKeySequence(keys), self, autoRepeat=False).activated.connect(do)
         self.go.clicked.connect(self.start)
         self.open.clicked.connect(self._choose_result)
@@ -80,15 +88,25 @@ class EvaluatePage(StagedPage):
         about.setContentsMargins(SPACE["l"], SPACE["l"], SPACE["l"], SPACE["l"])
         about.setSpacing(SPACE["s"])
         about.addWidget(label(self.tr("The results will appear here"), "section"))
-        for text in (self.tr("Every prompt is drawn from a fixed seed, the same in both languages, and measured in one table: Japanese, English, and both."),
-                     self.tr("Press Evaluate to see whether the model draws what it is told; no encoder and no prompts file are needed for the bundled model. "
-                             "With encoders there are scores for any prompt, with a reference folder distances to real pictures."),
-                     self.tr("Open a result to look at an earlier evaluation, or choose one on the left to compare with.")):
+        for text in (
+            self.tr(
+                "Every prompt is drawn from a fixed seed, the same in both languages, and measured in one table: Japanese, English, and both."
+            ),
+            self.tr(
+                "Press Evaluate to see whether the model draws what it is told; no encoder and no prompts file are needed for the bundled model. "
+                "With encoders there are scores for any prompt, with a reference folder distances to real pictures."
+            ),
+            self.tr("Open a result to look at an earlier evaluation, or choose one on the left to compare with."),
+        ):
             about.addWidget(label(text, "muted"))
         about.addSpacing(SPACE["s"])
         about.addWidget(self.told)
         about.addStretch()
-        self._places: dict[str, QWidget] = {"empty": FormScroll(empty, widest=900), "running": FormScroll(self.running, widest=900), "result": self.result}
+        self._places: dict[str, QWidget] = {
+            "empty": FormScroll(empty, widest=900),
+            "running": FormScroll(self.running, widest=900),
+            "result": self.result,
+        }
         yield
         self.stack = QStackedWidget()
         for place in self._places.values():
@@ -176,7 +194,9 @@ class EvaluatePage(StagedPage):
             (self.result.copy if run.result or run.error else self.go).setFocus()
         elif not run.stopping:
             text = self.tr("{model} is evaluated.") if run.result else self.tr("The evaluation of {model} failed.")
-            self._context.notices.say(text.format(model=run.order.name), "", self.tr("Show"), lambda: self._context.go_to("evaluate"))
+            self._context.notices.say(
+                text.format(model=run.order.name), "", self.tr("Show"), lambda: self._context.go_to("evaluate")
+            )
 
     def _end(self, run: EvaluateRun, news: bool = True) -> None:
         """Show what came of it."""
@@ -187,7 +207,9 @@ class EvaluatePage(StagedPage):
             self.result.show_failure(run.error, run.order.name, str(run.order.folder()))
             self._show("result")
         else:
-            text = self.tr("The evaluation of {model} was stopped. What was drawn is kept; Evaluate goes on from there.").format(model=run.order.name)
+            text = self.tr(
+                "The evaluation of {model} was stopped. What was drawn is kept; Evaluate goes on from there."
+            ).format(model=run.order.name)
             self.told.setText(text)
             self._show("empty")
             if news:

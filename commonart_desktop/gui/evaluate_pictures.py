@@ -6,7 +6,17 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, QSize, Qt, QThreadPool, QUrl, Signal
+from PySide6.QtCore import (
+    QAbstractTableModel,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    QSize,
+    Qt,
+    QThreadPool,
+    QUrl,
+    Signal,
+)
 from PySide6.QtGui import QDesktopServices, QImage
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 from shiboken6 import isValid
@@ -130,7 +140,10 @@ class PairsModel(QAbstractTableModel):
         told = [one.prompt, self.tr("seed {seed}").format(seed=one.seed)]
         if one.place is not None:
             told.append(self.tr("the thing asked for ranks {place}").format(place=one.place + 1))
-        told += [self.tr("cosine {value} [{encoder}]").format(value=f"{value:.3f}", encoder=name) for name, value in one.cosines]
+        told += [
+            self.tr("cosine {value} [{encoder}]").format(value=f"{value:.3f}", encoder=name)
+            for name, value in one.cosines
+        ]
         image = self._images.get(one.file)
         if not one.file or image is not None and image.isNull():
             told.append(self.tr("! the picture cannot be read"))
@@ -163,8 +176,15 @@ class PairsTable(QTableView):
     """The pictures; Enter or a double click opens one in the system's viewer."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(accessibleName=name, showGrid=False, wordWrap=True, tabKeyNavigation=False, cornerButtonEnabled=False,
-                         selectionMode=QAbstractItemView.SelectionMode.SingleSelection, iconSize=QSize(SIDE, SIDE))
+        super().__init__(
+            accessibleName=name,
+            showGrid=False,
+            wordWrap=True,
+            tabKeyNavigation=False,
+            cornerButtonEnabled=False,
+            selectionMode=QAbstractItemView.SelectionMode.SingleSelection,
+            iconSize=QSize(SIDE, SIDE),
+        )
         self.pairs = PairsModel(self)
         self.setModel(self.pairs)
         self.verticalHeader().hide()

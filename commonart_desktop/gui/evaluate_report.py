@@ -134,20 +134,36 @@ def parse(data: Any, folder: Path) -> Result:
     by: dict[tuple[int, int], dict[str, Drawn]] = {}
     for one in drawn:
         by.setdefault((one.index, one.copy), {})[one.lang] = one
-    told = [(k, recipe[k]) for k in ("steps", "guidance", "sampler", "seed", "copies", "width", "height", "dtype", "negative") if k in recipe]
+    told = [
+        (k, recipe[k])
+        for k in ("steps", "guidance", "sampler", "seed", "copies", "width", "height", "dtype", "negative")
+        if k in recipe
+    ]
     return Result(
-        model=_with_loras(_text(model.get("name")), model.get("loras")), folder=str(folder), page=str(page) if page.is_file() and not page.is_symlink() else "",
+        model=_with_loras(_text(model.get("name")), model.get("loras")),
+        folder=str(folder),
+        page=str(page) if page.is_file() and not page.is_symlink() else "",
         figures=tuple(f for f in (_figure(row) for row in _dicts(data.get("table"), MOST_ROWS)) if f),
         against=_with_loras(_text(against.get("model")), against.get("loras")),
         differences=tuple(d for d in (_difference(row) for row in _dicts(against.get("differences"), MOST_ROWS)) if d),
         pairs=tuple(Pair(both.get("ja"), both.get("en")) for _, both in sorted(by.items())),
-        recipe=tuple((k, _text(v) if isinstance(v, str) else f"{n:g}") for k, v in told if isinstance(v, str) or (n := _number(v)) is not None),
+        recipe=tuple(
+            (k, _text(v) if isinstance(v, str) else f"{n:g}")
+            for k, v in told
+            if isinstance(v, str) or (n := _number(v)) is not None
+        ),
         encoders=tuple(_text(e.get("name")) for e in _dicts(data.get("encoders"), 32)),
         reference=(_text(reference.get("name")), _count(reference.get("n"))) if reference else None,
-        notes=tuple(filter(None, map(told_by, data["notes"][:MOST_NOTES]))) if isinstance(data.get("notes"), list) else (),
+        notes=tuple(filter(None, map(told_by, data["notes"][:MOST_NOTES])))
+        if isinstance(data.get("notes"), list)
+        else (),
         skipped=tuple(_text(s.get("file")) for s in _dicts(data.get("skipped"), 100_000)),
-        missed=tuple((lang, tuple(_text(p) for p in data[f"missed_{lang}"][:1000])) for lang in ("ja", "en")
-                     if isinstance(data.get(f"missed_{lang}"), list) and data[f"missed_{lang}"]))
+        missed=tuple(
+            (lang, tuple(_text(p) for p in data[f"missed_{lang}"][:1000]))
+            for lang in ("ja", "en")
+            if isinstance(data.get(f"missed_{lang}"), list) and data[f"missed_{lang}"]
+        ),
+    )
 
 
 def told_by(phrase: Any) -> str:
@@ -156,8 +172,10 @@ def told_by(phrase: Any) -> str:
         return _text(phrase)
     phrase = _dict(phrase)
     template, given = _text(phrase.get("template")), _dict(phrase.get("fields"))
-    return _FIELD.sub(lambda m: _text(str(given[m[1]])) if isinstance(given.get(m[1]), (str, int, float)) else m[0],
-                      catalogue(language()).get(template, template))
+    return _FIELD.sub(
+        lambda m: _text(str(given[m[1]])) if isinstance(given.get(m[1]), (str, int, float)) else m[0],
+        catalogue(language()).get(template, template),
+    )
 
 
 def _dict(value: Any) -> dict[str, Any]:
@@ -174,7 +192,11 @@ def _text(value: Any) -> str:
 
 def _number(value: Any) -> float | None:
     try:
-        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) else None
+        return (
+            float(value)
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+            else None
+        )
     except OverflowError:
         return None
 
@@ -184,7 +206,9 @@ def _count(value: Any) -> int:
 
 
 def _with_loras(name: str, loras: Any) -> str:
-    told = [f"{_text(x.get('name'))}:{scale:g}" for x in _dicts(loras, 16) if (scale := _number(x.get("scale"))) is not None]
+    told = [
+        f"{_text(x.get('name'))}:{scale:g}" for x in _dicts(loras, 16) if (scale := _number(x.get("scale"))) is not None
+    ]
     return " + ".join([name, *told])
 
 
@@ -194,15 +218,33 @@ def _figure(row: dict[str, Any]) -> Figure | None:
         return None
     value = _number(row.get("value"))
     refused = told_by(row.get("refused"))
-    return Figure(str(measure), _text(row.get("encoder")), str(lang), None if refused else value, _number(row.get("low")), _number(row.get("high")),
-                  _count(row.get("n")), _count(row.get("reference")), refused)
+    return Figure(
+        str(measure),
+        _text(row.get("encoder")),
+        str(lang),
+        None if refused else value,
+        _number(row.get("low")),
+        _number(row.get("high")),
+        _count(row.get("n")),
+        _count(row.get("reference")),
+        refused,
+    )
 
 
 def _difference(row: dict[str, Any]) -> Difference | None:
     measure, lang, value, p = row.get("measure"), row.get("lang"), _number(row.get("value")), _number(row.get("p"))
     if measure not in MEASURES or lang not in LANGS or value is None or p is None:
         return None
-    return Difference(str(measure), _text(row.get("encoder")), str(lang), value, _number(row.get("low")), _number(row.get("high")), p, _count(row.get("n")))
+    return Difference(
+        str(measure),
+        _text(row.get("encoder")),
+        str(lang),
+        value,
+        _number(row.get("low")),
+        _number(row.get("high")),
+        p,
+        _count(row.get("n")),
+    )
 
 
 def _drawn(row: dict[str, Any], folder: Path) -> Drawn | None:
@@ -212,6 +254,16 @@ def _drawn(row: dict[str, Any], folder: Path) -> Drawn | None:
     name = row.get("file")
     # by our own names only; whether a link leads elsewhere is seen when it is read
     file = str(folder / name) if isinstance(name, str) and _PICTURE.fullmatch(name) else ""
-    cosines = tuple((_text(k), n) for k, v in list(_dict(row.get("cosines")).items())[:8] if (n := _number(v)) is not None)
-    return Drawn(str(lang), _count(row.get("index")), _count(row.get("copy")), _text(row.get("prompt")), _count(row.get("seed")), file,
-                 _count(place) if isinstance(place, int) else None, cosines)
+    cosines = tuple(
+        (_text(k), n) for k, v in list(_dict(row.get("cosines")).items())[:8] if (n := _number(v)) is not None
+    )
+    return Drawn(
+        str(lang),
+        _count(row.get("index")),
+        _count(row.get("copy")),
+        _text(row.get("prompt")),
+        _count(row.get("seed")),
+        file,
+        _count(place) if isinstance(place, int) else None,
+        cosines,
+    )

@@ -92,7 +92,9 @@ class RunningView(QWidget):
         elif not run.total:
             self.now.setText(self.tr("Reading the model and what it is compared with…"))
         elif run.done < run.total:
-            self.now.setText(self.tr("{done} of {total} pictures drawn or looked at").format(done=run.done, total=run.total))
+            self.now.setText(
+                self.tr("{done} of {total} pictures drawn or looked at").format(done=run.done, total=run.total)
+            )
         else:
             self.now.setText(self.tr("Putting it into figures and writing the report…"))
         self.stop.setEnabled(not run.stopping)

@@ -34,7 +34,12 @@ class ResultView(QWidget):
         self.words = Words()
         self.mark, self.title, self.place = QLabel(), label(role="title"), label(role="muted")
         self.summary, self.advice = label(), label(role="hint")
-        self.page = QPushButton(theme.icon("right"), self.tr("Open report"), toolTip=self.tr("The whole report with plots, in the browser"), clicked=self._open_page)
+        self.page = QPushButton(
+            theme.icon("right"),
+            self.tr("Open report"),
+            toolTip=self.tr("The whole report with plots, in the browser"),
+            clicked=self._open_page,
+        )
         self.folder = QPushButton(theme.icon("folder"), self.tr("Open folder"), clicked=self._open_folder)
         self.copy = QPushButton(theme.icon("copy"), self.tr("Copy figures"), clicked=self._copy)
         self.figures, self.differences = CellsModel(self), CellsModel(self)
@@ -42,7 +47,10 @@ class ResultView(QWidget):
         self.compared, self.compare_table = label(role="section"), CellsTable(self.differences, self.tr("Differences"))
         self.notes_title, self.notes = label(self.tr("Notes"), "section"), label()
         self.pictures = PairsTable(self.tr("Pictures by prompt"))
-        self.tabs, self.stack = QTabBar(expanding=False, drawBase=False, accessibleName=self.tr("Figures or pictures")), QStackedWidget()
+        self.tabs, self.stack = (
+            QTabBar(expanding=False, drawBase=False, accessibleName=self.tr("Figures or pictures")),
+            QStackedWidget(),
+        )
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -57,7 +65,15 @@ class ResultView(QWidget):
         column = QVBoxLayout(sheet)
         column.setContentsMargins(0, SPACE["s"], 0, SPACE["l"])
         column.setSpacing(SPACE["s"])
-        for widget in (self.summary, self.advice, self.table, self.compared, self.compare_table, self.notes_title, self.notes):
+        for widget in (
+            self.summary,
+            self.advice,
+            self.table,
+            self.compared,
+            self.compare_table,
+            self.notes_title,
+            self.notes,
+        ):
             column.addWidget(widget)
         column.addStretch()
         self._sheet = FormScroll(sheet, widest=900)
@@ -79,48 +95,88 @@ class ResultView(QWidget):
     def show_result(self, result: Result) -> None:
         """An evaluation that is there."""
         self._error = None
-        self._show(result, "done", result.model or self.tr("An evaluation"), result.folder, self._conditions(result), "")
+        self._show(
+            result, "done", result.model or self.tr("An evaluation"), result.folder, self._conditions(result), ""
+        )
 
     def show_failure(self, error: CommonArtError, name: str, place: str) -> None:
         """An evaluation that did not come about."""
         self._error = error
         text, hint = sentence(error)
-        hints = {"nothing-to-evaluate": self.tr("Choose a prompts file on the left."),
-                 "too-few-to-compare": self.tr("Choose a folder of more pictures, or leave the reference folder empty.")}
-        self._show(Result(""), "failed", self.tr("{name}: not evaluated").format(name=name), place, text, hints.get(error.kind, hint))
+        hints = {
+            "nothing-to-evaluate": self.tr("Choose a prompts file on the left."),
+            "too-few-to-compare": self.tr("Choose a folder of more pictures, or leave the reference folder empty."),
+        }
+        self._show(
+            Result(""),
+            "failed",
+            self.tr("{name}: not evaluated").format(name=name),
+            place,
+            text,
+            hints.get(error.kind, hint),
+        )
 
     def _conditions(self, result: Result) -> str:
-        names = {"steps": self.tr("steps"), "guidance": self.tr("guidance"), "sampler": self.tr("sampler"), "seed": self.tr("seed"),
-                 "copies": self.tr("pictures per prompt"), "dtype": self.tr("numbers"), "negative": self.tr("negative prompt")}
+        names = {
+            "steps": self.tr("steps"),
+            "guidance": self.tr("guidance"),
+            "sampler": self.tr("sampler"),
+            "seed": self.tr("seed"),
+            "copies": self.tr("pictures per prompt"),
+            "dtype": self.tr("numbers"),
+            "negative": self.tr("negative prompt"),
+        }
         recipe = dict(result.recipe)
         told = [f"{recipe['width']} × {recipe['height']}"] if "width" in recipe and "height" in recipe else []
         told += [f"{names[k]} {v}" for k, v in result.recipe if k in names and v]
         if result.encoders:
             told.append(self.tr("encoders: {names}").format(names=", ".join(result.encoders)))
         if result.reference:
-            told.append(self.tr("compared with {name}, {count} pictures").format(name=result.reference[0], count=result.reference[1]))
+            told.append(
+                self.tr("compared with {name}, {count} pictures").format(
+                    name=result.reference[0], count=result.reference[1]
+                )
+            )
         return " · ".join(told)
 
     def _notes(self, result: Result) -> list[str]:
         told = [*self.words.refusals(result), *result.notes]
         if result.skipped:
-            told.append(self.tr("{count} picture(s) could not be read and were left out, the first: {file}").format(
-                count=len(result.skipped), file=result.skipped[0]))
+            told.append(
+                self.tr("{count} picture(s) could not be read and were left out, the first: {file}").format(
+                    count=len(result.skipped), file=result.skipped[0]
+                )
+            )
         for lang, prompts in result.missed:
             more = " …" if len(prompts) > MOST_MISSED else ""
-            told.append(self.tr("{language}, not among the nearest five ({count}): {prompts}").format(
-                language=self.words.langs[lang], count=len(prompts), prompts=", ".join(prompts[:MOST_MISSED]) + more))
+            told.append(
+                self.tr("{language}, not among the nearest five ({count}): {prompts}").format(
+                    language=self.words.langs[lang], count=len(prompts), prompts=", ".join(prompts[:MOST_MISSED]) + more
+                )
+            )
         if result.figures:
-            told.append(self.tr("Brackets are 95 % bootstrap intervals; n is how many pictures a figure is of. They tell of chance in prompts and "
-                                "seeds only."))
+            told.append(
+                self.tr(
+                    "Brackets are 95 % bootstrap intervals; n is how many pictures a figure is of. They tell of chance in prompts and "
+                    "seeds only."
+                )
+            )
         return told
 
     def _show(self, result: Result, mark: str, title: str, place: str, summary: str, advice: str) -> None:
         self.result = result
         self.mark.setPixmap(theme.icon(mark).pixmap(20, 20))
         self.title.setText(title)
-        for widget, text in ((self.place, place), (self.summary, summary), (self.advice, advice), (self.notes, "\n".join(self._notes(result))),
-                             (self.compared, self.tr("Difference from {other}").format(other=result.against) if result.differences else "")):
+        for widget, text in (
+            (self.place, place),
+            (self.summary, summary),
+            (self.advice, advice),
+            (self.notes, "\n".join(self._notes(result))),
+            (
+                self.compared,
+                self.tr("Difference from {other}").format(other=result.against) if result.differences else "",
+            ),
+        ):
             widget.setText(text)
             widget.setVisible(bool(text))
         self.notes_title.setVisible(bool(self.notes.text()))
@@ -143,7 +199,12 @@ class ResultView(QWidget):
 
     def text(self) -> str:
         """The figures as text to pass on."""
-        lines = [self.title.text(), *filter(None, (self.place.text(), self.summary.text(), self.advice.text())), "", *self.figures.as_text()]
+        lines = [
+            self.title.text(),
+            *filter(None, (self.place.text(), self.summary.text(), self.advice.text())),
+            "",
+            *self.figures.as_text(),
+        ]
         if self.differences.rows:
             lines += ["", self.compared.text(), *self.differences.as_text()]
         lines += ["", self.notes.text()] if self.notes.text() else []

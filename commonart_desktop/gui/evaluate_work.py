@@ -41,16 +41,44 @@ class Order:
 
     def folder(self) -> Path:
         """The same question finds its pictures again, so that an evaluation that was stopped goes on; encoders and reference come after them."""
-        asked = [self.model, self.loras, self.prompts, self.langs, self.limit, self.count, self.seed, self.steps, self.guidance, self.device, self.dtype]
+        asked = [
+            self.model,
+            self.loras,
+            self.prompts,
+            self.langs,
+            self.limit,
+            self.count,
+            self.seed,
+            self.steps,
+            self.guidance,
+            self.device,
+            self.dtype,
+        ]
         key = hashlib.sha256(json.dumps(asked, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()[:8]
         return Path(self.outputs) / "evaluation" / f"{Path(self.name).name or 'model'}-{key}"
 
     def arguments(self, out: Path) -> list[str]:
         """Raises BadFile: the settings cannot be read."""
-        told = [f"--lang={','.join(self.langs)}", f"--count={self.count}", f"--seed={self.seed}", f"--steps={self.steps}", f"--guidance={self.guidance:g}",
-                f"--device={self.device}", f"--dtype={self.dtype}", *provenance_options()]
-        told += [f"--{name}={value}" for name, value in (("prompts", self.prompts), ("reference", self.reference), ("limit", self.limit),
-                                                        ("against", self.against)) if value]
+        told = [
+            f"--lang={','.join(self.langs)}",
+            f"--count={self.count}",
+            f"--seed={self.seed}",
+            f"--steps={self.steps}",
+            f"--guidance={self.guidance:g}",
+            f"--device={self.device}",
+            f"--dtype={self.dtype}",
+            *provenance_options(),
+        ]
+        told += [
+            f"--{name}={value}"
+            for name, value in (
+                ("prompts", self.prompts),
+                ("reference", self.reference),
+                ("limit", self.limit),
+                ("against", self.against),
+            )
+            if value
+        ]
         told += [f"--encoder={e}" for e in self.encoders]
         told += [f"--lora={name}:{scale:g}" for name, scale in self.loras]
         return [*told, f"--out={out}", "--", self.model]

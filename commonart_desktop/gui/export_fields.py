@@ -36,7 +36,9 @@ class ExportModels(ModelChoice):
     def set_value(self, value: str) -> None:
         self._value = value
         if self._is_folder() and self.info() is None:
-            self._background.run(lambda: look_at(value), lambda info: self._on_resolved(value, info), self.error.complain)
+            self._background.run(
+                lambda: look_at(value), lambda info: self._on_resolved(value, info), self.error.complain
+            )
         self._fill()
 
     def take(self, value: str, info: ModelInfo) -> None:
@@ -53,8 +55,14 @@ class ExportModels(ModelChoice):
 
     def _fill(self) -> None:
         """A model that was only proposed and cannot be exported makes room for one that can."""
-        if not self._chosen and self._known and (self.info() is None and not self._is_folder() or isinstance(self.problem(), NotExportable)):
-            self._value = next((value for value, info in self._known.items() if info.problem is None), next(iter(self._known)))
+        if (
+            not self._chosen
+            and self._known
+            and (self.info() is None and not self._is_folder() or isinstance(self.problem(), NotExportable))
+        ):
+            self._value = next(
+                (value for value, info in self._known.items() if info.problem is None), next(iter(self._known))
+            )
         super()._fill()
 
 
@@ -74,11 +82,18 @@ class PartsField(QWidget):
     def __init__(self, background: Background) -> None:
         super().__init__()
         self._background, self._model = background, ""
-        self.encoder, self.vae, self.error = QLineEdit(accessibleName=self.tr("Text encoder folder")), QLineEdit(accessibleName=self.tr("VAE folder")), Under()
+        self.encoder, self.vae, self.error = (
+            QLineEdit(accessibleName=self.tr("Text encoder folder")),
+            QLineEdit(accessibleName=self.tr("VAE folder")),
+            Under(),
+        )
         self.encoder.setPlaceholderText(self.tr("Text encoder folder"))
         self.vae.setPlaceholderText(self.tr("VAE folder"))
         rows = []
-        for field, title in ((self.encoder, self.tr("Choose the text encoder folder")), (self.vae, self.tr("Choose the VAE folder"))):
+        for field, title in (
+            (self.encoder, self.tr("Choose the text encoder folder")),
+            (self.vae, self.tr("Choose the VAE folder")),
+        ):
             button = QToolButton(icon=icon("folder"), toolTip=title, accessibleName=title)
             button.clicked.connect(lambda _=False, field=field, title=title: self._browse(field, title))
             field.editingFinished.connect(self._try)
@@ -110,7 +125,11 @@ class PartsField(QWidget):
         if (model, encoder, vae) == self._tried or not (encoder or vae):
             return
         self._tried = (model, encoder, vae)
-        self._background.run(lambda: look_at(model, encoder, vae), lambda info: self._on_tried((model, encoder, vae), info), self.error.complain)
+        self._background.run(
+            lambda: look_at(model, encoder, vae),
+            lambda info: self._on_tried((model, encoder, vae), info),
+            self.error.complain,
+        )
 
     def _on_tried(self, tried: tuple[str, str, str], info: Exportable) -> None:
         if tried == self._tried and tried[0] == self._model:
@@ -128,10 +147,14 @@ class PrecisionField(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        costs = {"fp32": self.tr("Four bytes a number. The same pictures as PyTorch; the largest files."),
-                 "fp16": self.tr("Two bytes a number. Half the size, for graphics cards; pictures differ by rounding."),
-                 "int8": self.tr("One byte a weight of text encoder and denoiser. Smallest, fastest on processors; "
-                                 "pictures differ visibly, by how much is measured.")}
+        costs = {
+            "fp32": self.tr("Four bytes a number. The same pictures as PyTorch; the largest files."),
+            "fp16": self.tr("Two bytes a number. Half the size, for graphics cards; pictures differ by rounding."),
+            "int8": self.tr(
+                "One byte a weight of text encoder and denoiser. Smallest, fastest on processors; "
+                "pictures differ visibly, by how much is measured."
+            ),
+        }
         self.buttons: dict[str, QRadioButton] = {}
         self._group = QButtonGroup(self)
         whole = QVBoxLayout(self)

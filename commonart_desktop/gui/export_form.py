@@ -13,7 +13,14 @@ from PySide6.QtWidgets import QFileDialog, QLineEdit, QToolButton, QVBoxLayout, 
 from commonart_desktop.gui.compose_fields import Under, WheelGuard, column, row
 from commonart_desktop.gui.compose_work import Background
 from commonart_desktop.gui.context import Context
-from commonart_desktop.gui.export_fields import LACKING, ExportLoras, ExportModels, PartsField, PrecisionField, problem_of
+from commonart_desktop.gui.export_fields import (
+    LACKING,
+    ExportLoras,
+    ExportModels,
+    PartsField,
+    PrecisionField,
+    problem_of,
+)
 from commonart_desktop.gui.export_work import Exportable, Order, Place, inside, look_at_place, propose
 from commonart_desktop.gui.models_detail import label, size
 from commonart_desktop.gui.theme import icon
@@ -37,18 +44,31 @@ class ExportForm(QWidget):
         self.model, self.parts = ExportModels(self.background), PartsField(self.background)
         self.loras, self.precision = ExportLoras(self.background), PrecisionField()
         self.out = QLineEdit(accessibleName=self.tr("Output folder"))
-        self.browse = QToolButton(icon=icon("folder"), toolTip=self.tr("Choose a folder"), accessibleName=self.tr("Choose a folder"))
+        self.browse = QToolButton(
+            icon=icon("folder"), toolTip=self.tr("Choose a folder"), accessibleName=self.tr("Choose a folder")
+        )
         self.browse.clicked.connect(self._browse)
         self.out_error, self.out_hint = Under(), Under("hint")
         fields = QVBoxLayout(self)
         fields.setContentsMargins(SPACE["l"], SPACE["l"], SPACE["l"], SPACE["s"])
         fields.setSpacing(SPACE["xs"])
         fields.addWidget(label(self.tr("Export"), "title"))
-        fields.addWidget(label(self.tr("Writes a model as ONNX graphs that run without PyTorch, and proves them against it before the folder is there."), "muted"))
+        fields.addWidget(
+            label(
+                self.tr(
+                    "Writes a model as ONNX graphs that run without PyTorch, and proves them against it before the folder is there."
+                ),
+                "muted",
+            )
+        )
         self.parts_label = label(self.tr("Parts that it lacks"))
-        for title, field in ((label(self.tr("Model")), self.model), (self.parts_label, self.parts), (label(self.tr("LoRA")), self.loras),
-                             (label(self.tr("Precision")), self.precision),
-                             (label(self.tr("Output folder")), None)):
+        for title, field in (
+            (label(self.tr("Model")), self.model),
+            (self.parts_label, self.parts),
+            (label(self.tr("LoRA")), self.loras),
+            (label(self.tr("Precision")), self.precision),
+            (label(self.tr("Output folder")), None),
+        ):
             title.setContentsMargins(0, SPACE["s"], 0, 0)  # and no spacer: a title that is not shown leaves no gap
             fields.addWidget(title)
             if field is not None:
@@ -88,24 +108,41 @@ class ExportForm(QWidget):
 
     def keep(self) -> None:
         """Store what is chosen."""
-        draft = {"model": self.model.value() if self.model._chosen else "", "precision": self.precision.value(), "loras": self.loras.value(),
-                 "out": self.out.text() if self._own_out else ""}
+        draft = {
+            "model": self.model.value() if self.model._chosen else "",
+            "precision": self.precision.value(),
+            "loras": self.loras.value(),
+            "out": self.out.text() if self._own_out else "",
+        }
         self._context.state.setValue(DRAFT, json.dumps(draft, ensure_ascii=False))
 
     def order(self) -> Order:
         """What the fields say."""
         encoder, vae = self.parts.value()
         info = self.model.info()
-        return Order(model=self.model.value(), name=info.name if info else Path(self.model.value()).name, out=str(Path(self.out.text().strip()).expanduser().absolute()),
-                     precision=self.precision.value(), loras=tuple((name, scale) for name, scale in self.loras.value()), text_encoder=encoder, vae=vae,
-                     counts=self.place.counts if self.place else {})
+        return Order(
+            model=self.model.value(),
+            name=info.name if info else Path(self.model.value()).name,
+            out=str(Path(self.out.text().strip()).expanduser().absolute()),
+            precision=self.precision.value(),
+            loras=tuple((name, scale) for name, scale in self.loras.value()),
+            text_encoder=encoder,
+            vae=vae,
+            counts=self.place.counts if self.place else {},
+        )
 
     def first_problem(self) -> QWidget | None:
         """The field to correct before the export can start; what is wrong stands under it."""
         found = problem_of(self.model, self.loras)
         if found is not None:
             lacking = found[1].kind in LACKING and found[0] is self.model.combo
-            return self.parts.encoder if lacking and not self.parts.encoder.text() else self.parts.vae if lacking else found[0]
+            return (
+                self.parts.encoder
+                if lacking and not self.parts.encoder.text()
+                else self.parts.vae
+                if lacking
+                else found[0]
+            )
         if not self.out.text().strip() or (self.place is not None and self.place.problem is not None):
             return self.out
         return None
@@ -129,8 +166,11 @@ class ExportForm(QWidget):
         self.parts.show_model(self.model.value(), problem is not None and problem.kind in LACKING)
         self.parts_label.setVisible(self.parts.isVisibleTo(self))
         if problem is not None and problem.kind == "missing-part":
-            self.model.error.tell(self.tr("{model} is only a denoiser. Choose the folders of its other parts; they are remembered for it.").format(
-                model=Path(self.model.value()).name))
+            self.model.error.tell(
+                self.tr(
+                    "{model} is only a denoiser. Choose the folders of its other parts; they are remembered for it."
+                ).format(model=Path(self.model.value()).name)
+            )
         self._on_target()
 
     def _on_typed(self, text: str) -> None:
@@ -174,10 +214,16 @@ class ExportForm(QWidget):
         if place.problem is not None:
             self.out_error.complain(place.problem)
         elif place.need is not None and place.free is not None:
-            told = self.tr("About {need} will be written; {free} are free.").format(need=size(place.need), free=size(place.free))
+            told = self.tr("About {need} will be written; {free} are free.").format(
+                need=size(place.need), free=size(place.free)
+            )
             if place.need > place.free:
-                self.out_error.tell(self.tr("The disk is too small for it: about {need} are needed, {free} are free. Free some space or choose another "
-                                            "disk.").format(need=size(place.need), free=size(place.free)))
+                self.out_error.tell(
+                    self.tr(
+                        "The disk is too small for it: about {need} are needed, {free} are free. Free some space or choose another "
+                        "disk."
+                    ).format(need=size(place.need), free=size(place.free))
+                )
                 told = ""
         self.out_hint.tell(told)
         self.changed.emit()

@@ -24,7 +24,10 @@ from commonart_desktop.gui.scroll import FormScroll
 from commonart_desktop.gui.tokens import SPACE
 from engine.contract.errors import CommonArtError
 
-SPLITTER, CUT = "export/splitter", "export/cut"  # in context.state; CUT: what was being exported when the window was last kept
+SPLITTER, CUT = (
+    "export/splitter",
+    "export/cut",
+)  # in context.state; CUT: what was being exported when the window was last kept
 
 
 class ExportPage(StagedPage):
@@ -47,8 +50,15 @@ class ExportPage(StagedPage):
         self.open.setProperty(KEYS, "Ctrl+O")
         self.open.setToolTip(self.tr("Show the proof of an export made before ({keys})").format(keys=native("Ctrl+O")))
         self.running.stop.setProperty(KEYS, "Ctrl+.")
-        self.running.stop.setToolTip(self.tr("Stop the export; nothing of it is kept ({keys})").format(keys=native("Ctrl+.")))
-        for keys, do in (("Ctrl+Return", self.start), ("Ctrl+Enter", self.start), ("Ctrl+O", self._choose_report), ("Ctrl+.", self.stop)):
+        self.running.stop.setToolTip(
+            self.tr("Stop the export; nothing of it is kept ({keys})").format(keys=native("Ctrl+."))
+        )
+        for keys, do in (
+            ("Ctrl+Return", self.start),
+            ("Ctrl+Enter", self.start),
+            ("Ctrl+O", self._choose_report),
+            ("Ctrl+.", self.stop),
+        ):
             QShortcut(QKeySequence(keys), self, autoRepeat=False).activated.connect(do)
         self.go.clicked.connect(self.start)
         self.open.clicked.connect(self._choose_report)
@@ -83,16 +93,25 @@ class ExportPage(StagedPage):
         about.setContentsMargins(SPACE["l"], SPACE["l"], SPACE["l"], SPACE["l"])
         about.setSpacing(SPACE["s"])
         about.addWidget(label(self.tr("The report will appear here"), "section"))
-        for text in (self.tr("Every graph is compared with PyTorch on several shapes, then whole pictures from the same noise. An export that misses its "
-                             "bound is removed."),
-                     self.tr("What comes out is a folder that this program, and other tools for ONNX, can use on machines without PyTorch.")):
+        for text in (
+            self.tr(
+                "Every graph is compared with PyTorch on several shapes, then whole pictures from the same noise. An export that misses its "
+                "bound is removed."
+            ),
+            self.tr(
+                "What comes out is a folder that this program, and other tools for ONNX, can use on machines without PyTorch."
+            ),
+        ):
             about.addWidget(label(text, "muted"))
         about.addSpacing(SPACE["s"])
         about.addWidget(self.told)
         about.addStretch()
         yield
         self.stack = QStackedWidget()
-        self._places = {name: FormScroll(widget, widest=900) for name, widget in (("empty", self.empty), ("running", self.running), ("report", self.report))}
+        self._places = {
+            name: FormScroll(widget, widest=900)
+            for name, widget in (("empty", self.empty), ("running", self.running), ("report", self.report))
+        }
         for place in self._places.values():
             self.stack.addWidget(place)
         yield
@@ -122,7 +141,9 @@ class ExportPage(StagedPage):
 
     def busy(self) -> bool:
         """Whether something is still being looked at, for the screenshots."""
-        return self.form.background.pending > 0 or self.form.place is None or self._reading or self.report.pairs.pending()
+        return (
+            self.form.background.pending > 0 or self.form.place is None or self._reading or self.report.pairs.pending()
+        )
 
     # exporting --------------------------------------------------------------------------------------------------------
 
@@ -167,7 +188,9 @@ class ExportPage(StagedPage):
         elif run is not None:
             self._end(run)
         elif cut:
-            text = self.tr("The export to {folder} was stopped when the window was closed; nothing of it was kept.").format(folder=cut)
+            text = self.tr(
+                "The export to {folder} was stopped when the window was closed; nothing of it was kept."
+            ).format(folder=cut)
             self.told.setText(text)
             self._context.notices.say(text)
 
@@ -181,8 +204,12 @@ class ExportPage(StagedPage):
         if self.isVisible():
             (self.report.make if run.report else self.report.copy if run.error else self.open).setFocus()
         if not run.stopping and not self.isVisible():
-            text = self.tr("{model} is exported and proved.") if run.report else self.tr("The export of {model} failed.")
-            self._context.notices.say(text.format(model=run.order.name), "", self.tr("Show"), lambda: self._context.go_to("export"))
+            text = (
+                self.tr("{model} is exported and proved.") if run.report else self.tr("The export of {model} failed.")
+            )
+            self._context.notices.say(
+                text.format(model=run.order.name), "", self.tr("Show"), lambda: self._context.go_to("export")
+            )
 
     def _end(self, run: ExportRun) -> None:
         """Show what came of it."""
@@ -242,7 +269,9 @@ class ExportPage(StagedPage):
                 self._put(before)
 
         context.go_to("make")
-        context.notices.say(self.tr("New pictures are made with {name}.").format(name=Path(folder).name), "", self.tr("Undo"), undo)
+        context.notices.say(
+            self.tr("New pictures are made with {name}.").format(name=Path(folder).name), "", self.tr("Undo"), undo
+        )
 
     def _put(self, model: str) -> bool:
         """Choose a model in the settings; the Make page follows them where its own choice is that of the settings, so this is made so first."""

@@ -70,11 +70,17 @@ class Picture(QWidget):
         if self.image.isNull():
             if self.read:
                 painter.setPen(QColor(c.muted))
-                painter.drawText(self.rect(), int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextWordWrap), self.tr("! cannot be read"))
+                painter.drawText(
+                    self.rect(),
+                    int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextWordWrap),
+                    self.tr("! cannot be read"),
+                )
             return
         size = self.image.size().scaled(self.size(), Qt.AspectRatioMode.KeepAspectRatio)
         at = QRectF((self.width() - size.width()) / 2, (self.height() - size.height()) / 2, size.width(), size.height())
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, self.image.width() > size.width() * self.devicePixelRatioF() / 2)
+        painter.setRenderHint(
+            QPainter.RenderHint.SmoothPixmapTransform, self.image.width() > size.width() * self.devicePixelRatioF() / 2
+        )
         painter.drawImage(at, self.image)
 
 
@@ -114,7 +120,9 @@ class PairRow(QWidget):
         column.setSpacing(SPACE["s"])
         column.addLayout(head)
         column.addWidget(side_by_side)
-        side_by_side.setVisible(bool(pair.pytorch or pair.onnx))  # of an export that was removed only the figures are left
+        side_by_side.setVisible(
+            bool(pair.pytorch or pair.onnx)
+        )  # of an export that was removed only the figures are left
 
 
 class PairReader(QObject):

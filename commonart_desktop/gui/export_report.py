@@ -103,10 +103,15 @@ def parse(data: Any, folder: Path | None) -> Report:
     pairs = [_pair(row, folder) for row in _dicts(pictures.get("rows"), MOST_PAIRS)]
     libraries = data.get("libraries") if isinstance(data.get("libraries"), dict) else {}
     return Report(
-        good=data.get("good") is True and all(c.good for c in cases) and all(p.good for p in pairs), dtype=_text(data.get("dtype"), 16) or "fp32",
-        quantize=_text(data.get("quantize"), 16) or "none", folder=str(folder) if folder is not None else "", cases=tuple(cases[:MOST_ROWS]),
-        pairs=tuple(pairs), bound_psnr=_number(pictures.get("bound_psnr")),
-        libraries={_text(k, 40): _text(v, 40) for k, v in list(libraries.items())[:12] if isinstance(v, str)})
+        good=data.get("good") is True and all(c.good for c in cases) and all(p.good for p in pairs),
+        dtype=_text(data.get("dtype"), 16) or "fp32",
+        quantize=_text(data.get("quantize"), 16) or "none",
+        folder=str(folder) if folder is not None else "",
+        cases=tuple(cases[:MOST_ROWS]),
+        pairs=tuple(pairs),
+        bound_psnr=_number(pictures.get("bound_psnr")),
+        libraries={_text(k, 40): _text(v, 40) for k, v in list(libraries.items())[:12] if isinstance(v, str)},
+    )
 
 
 def missed(error: ParityMissed, dtype: str, quantize: str) -> Report:
@@ -124,7 +129,15 @@ def missed(error: ParityMissed, dtype: str, quantize: str) -> Report:
     for n, name in enumerate(PARTS):
         if name not in there:
             known.append(Case(name, good=None if n > at else n < at, reached=n <= at))
-    return Report(False, dtype, quantize, "", tuple(sorted(known, key=lambda c: PARTS.index(c.part) if c.part in PARTS else 9)), whole.pairs, whole.bound_psnr)
+    return Report(
+        False,
+        dtype,
+        quantize,
+        "",
+        tuple(sorted(known, key=lambda c: PARTS.index(c.part) if c.part in PARTS else 9)),
+        whole.pairs,
+        whole.bound_psnr,
+    )
 
 
 def _dicts(value: Any, most: int) -> list[dict[str, Any]]:
@@ -137,23 +150,45 @@ def _text(value: Any, most: int = MOST_TEXT) -> str:
 
 def _number(value: Any) -> float | None:
     try:
-        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) else None
+        return (
+            float(value)
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+            else None
+        )
     except OverflowError:
         return None
 
 
 def _case(part: dict[str, Any], row: dict[str, Any]) -> Case:
     given = row.get("shapes") if isinstance(row.get("shapes"), dict) else {}
-    shapes = tuple((_text(name, 60), tuple(n for n in sides[:8] if isinstance(n, int) and abs(n) < 10**9))
-                   for name, sides in list(given.items())[:8] if isinstance(sides, list))
-    return Case(_text(part.get("part"), 40), _text(part.get("dtype"), 16), shapes, _number(row.get("max")), _number(row.get("rms")),
-                _number(part.get("bound_max")), _number(part.get("bound_rms")), row.get("good") is True)
+    shapes = tuple(
+        (_text(name, 60), tuple(n for n in sides[:8] if isinstance(n, int) and abs(n) < 10**9))
+        for name, sides in list(given.items())[:8]
+        if isinstance(sides, list)
+    )
+    return Case(
+        _text(part.get("part"), 40),
+        _text(part.get("dtype"), 16),
+        shapes,
+        _number(row.get("max")),
+        _number(row.get("rms")),
+        _number(part.get("bound_max")),
+        _number(part.get("bound_rms")),
+        row.get("good") is True,
+    )
 
 
 def _pair(row: dict[str, Any], folder: Path | None) -> Pair:
     seed = row.get("seed")
-    return Pair(_text(row.get("prompt")), seed if isinstance(seed, int) and abs(seed) < 2**64 else 0, _number(row.get("psnr")), row.get("changed") is True,
-                row.get("good") is True, _file(row.get("pytorch"), folder), _file(row.get("onnx"), folder))
+    return Pair(
+        _text(row.get("prompt")),
+        seed if isinstance(seed, int) and abs(seed) < 2**64 else 0,
+        _number(row.get("psnr")),
+        row.get("changed") is True,
+        row.get("good") is True,
+        _file(row.get("pytorch"), folder),
+        _file(row.get("onnx"), folder),
+    )
 
 
 def _file(name: Any, folder: Path | None) -> str:

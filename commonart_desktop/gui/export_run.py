@@ -29,8 +29,8 @@ class ExportRun(Run):
         if self.done < 2 or self.total != len(self.steps):
             return None
         costs = [cost for *_, cost in self.steps]
-        pace = (self.marks[-1] - self.began) / sum(costs[:self.done])
-        return max(0.0, pace * sum(costs[self.done:]) - (time.monotonic() - self.marks[-1]))
+        pace = (self.marks[-1] - self.began) / sum(costs[: self.done])
+        return max(0.0, pace * sum(costs[self.done :]) - (time.monotonic() - self.marks[-1]))
 
     def progress(self, done: int, total: int) -> None:
         if self.done < done <= total < 1000:

@@ -25,12 +25,25 @@ class RunningView(QWidget):
         self.title, self.place = label(role="title"), label(role="muted")
         self.bar = QProgressBar(textVisible=False, accessibleName=self.tr("Progress"))
         self.now, self.time = label(), label(role="muted")
-        self.stop = QPushButton(theme.icon("stop"), self.tr("Stop"), toolTip=self.tr("Stop the export; nothing of it is kept"))
-        self._names = {"text_encoder": self.tr("Text encoder"), "transformer": self.tr("Denoiser"), "vae_decoder": self.tr("VAE decoder"),
-                       "vae_encoder": self.tr("VAE encoder"), "pictures": self.tr("Whole pictures"), "folder": self.tr("Folder")}
-        self._deeds = {"graph": self.tr("writing the graph"), "quantize": self.tr("turning the weights into eight bits"),
-                       "check": self.tr("comparing it with PyTorch"), "pytorch": self.tr("drawing with PyTorch"), "onnx": self.tr("drawing with ONNX"),
-                       "hash": self.tr("hashing every file")}
+        self.stop = QPushButton(
+            theme.icon("stop"), self.tr("Stop"), toolTip=self.tr("Stop the export; nothing of it is kept")
+        )
+        self._names = {
+            "text_encoder": self.tr("Text encoder"),
+            "transformer": self.tr("Denoiser"),
+            "vae_decoder": self.tr("VAE decoder"),
+            "vae_encoder": self.tr("VAE encoder"),
+            "pictures": self.tr("Whole pictures"),
+            "folder": self.tr("Folder"),
+        }
+        self._deeds = {
+            "graph": self.tr("writing the graph"),
+            "quantize": self.tr("turning the weights into eight bits"),
+            "check": self.tr("comparing it with PyTorch"),
+            "pytorch": self.tr("drawing with PyTorch"),
+            "onnx": self.tr("drawing with ONNX"),
+            "hash": self.tr("hashing every file"),
+        }
         self.marks, self.words = {}, {}
         grid = QGridLayout(horizontalSpacing=SPACE["m"], verticalSpacing=SPACE["s"])
         grid.setColumnStretch(2, 1)
@@ -57,7 +70,9 @@ class RunningView(QWidget):
         self._run = run
         run.moved.connect(self._show)
         run.over.connect(self._clock.stop)
-        self.title.setText(self.tr("Exporting {model}, {precision}").format(model=run.order.name, precision=run.order.precision))
+        self.title.setText(
+            self.tr("Exporting {model}, {precision}").format(model=run.order.name, precision=run.order.precision)
+        )
         self.place.setText(run.order.out)
         if run.running:
             self._clock.start()

@@ -24,12 +24,26 @@ class CasesModel(QAbstractTableModel):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.cases: tuple[Case, ...] = ()
-        self.titles = (self.tr("Part"), self.tr("Shapes"), self.tr("Largest"), self.tr("RMS"), self.tr("Bounds"), self.tr("Result"))
-        self._parts = {"text_encoder": self.tr("Text encoder"), "transformer": self.tr("Denoiser"), "vae_decoder": self.tr("VAE decoder"),
-                       "vae_encoder": self.tr("VAE encoder")}
+        self.titles = (
+            self.tr("Part"),
+            self.tr("Shapes"),
+            self.tr("Largest"),
+            self.tr("RMS"),
+            self.tr("Bounds"),
+            self.tr("Result"),
+        )
+        self._parts = {
+            "text_encoder": self.tr("Text encoder"),
+            "transformer": self.tr("Denoiser"),
+            "vae_decoder": self.tr("VAE decoder"),
+            "vae_encoder": self.tr("VAE encoder"),
+        }
         self._words = {True: self.tr("within"), False: self.tr("missed"), None: self.tr("not reached")}
-        self._tips = {MOST: self.tr("Largest error, relative to the largest number"), RMS: self.tr("RMS error, relative to the RMS of PyTorch's numbers"),
-                      BOUNDS: self.tr("What the largest and the RMS error may be at most")}
+        self._tips = {
+            MOST: self.tr("Largest error, relative to the largest number"),
+            RMS: self.tr("RMS error, relative to the RMS of PyTorch's numbers"),
+            BOUNDS: self.tr("What the largest and the RMS error may be at most"),
+        }
 
     def show_report(self, report: Report | None) -> None:
         self.beginResetModel()
@@ -50,10 +64,18 @@ class CasesModel(QAbstractTableModel):
             return None
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return self._alignment(section)
-        return self.titles[section] if role == Qt.ItemDataRole.DisplayRole else self._tips.get(section) if role == Qt.ItemDataRole.ToolTipRole else None
+        return (
+            self.titles[section]
+            if role == Qt.ItemDataRole.DisplayRole
+            else self._tips.get(section)
+            if role == Qt.ItemDataRole.ToolTipRole
+            else None
+        )
 
     def _alignment(self, column: int) -> Qt.AlignmentFlag:
-        return Qt.AlignmentFlag.AlignVCenter | (Qt.AlignmentFlag.AlignRight if column in (MOST, RMS, BOUNDS) else Qt.AlignmentFlag.AlignLeft)
+        return Qt.AlignmentFlag.AlignVCenter | (
+            Qt.AlignmentFlag.AlignRight if column in (MOST, RMS, BOUNDS) else Qt.AlignmentFlag.AlignLeft
+        )
 
     def text(self, row: int, column: int) -> str:
         """What a cell shows."""
@@ -64,7 +86,11 @@ class CasesModel(QAbstractTableModel):
         if column == SHAPES:
             return "  ".join("×".join(map(str, sides)) for _, sides in case.shapes) or "–"
         if column == BOUNDS:
-            return "–" if case.bound_rms is None or case.bound_most is None else f"{case.bound_most:.0e} / {case.bound_rms:.0e}"
+            return (
+                "–"
+                if case.bound_rms is None or case.bound_most is None
+                else f"{case.bound_most:.0e} / {case.bound_rms:.0e}"
+            )
         return figure(case.most) if column == MOST else figure(case.rms) if column == RMS else self._words[case.good]
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -76,7 +102,11 @@ class CasesModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DecorationRole and column == RESULT:
             return icon("done" if case.good else "waiting" if case.good is None else "failed")
         if role == Qt.ItemDataRole.ToolTipRole:
-            return "\n".join(f"{name}: {' × '.join(map(str, sides))}" for name, sides in case.shapes) if column == SHAPES else self._tips.get(column)
+            return (
+                "\n".join(f"{name}: {' × '.join(map(str, sides))}" for name, sides in case.shapes)
+                if column == SHAPES
+                else self._tips.get(column)
+            )
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return self._alignment(column)
         return None

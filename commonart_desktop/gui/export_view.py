@@ -51,18 +51,32 @@ class ReportView(QWidget):
         self.mark, self.title, self.place = QLabel(), label(role="title"), label(role="muted")
         self.summary, self.advice = label(), label(role="hint")
         self.folder = QPushButton(theme.icon("folder"), self.tr("Open folder"), clicked=self._open)
-        self.make = QPushButton(theme.icon("make"), self.tr("Use for making pictures"), clicked=lambda: self.report and self.use.emit(self.report.folder))
+        self.make = QPushButton(
+            theme.icon("make"),
+            self.tr("Use for making pictures"),
+            clicked=lambda: self.report and self.use.emit(self.report.folder),
+        )
         self.copy = QPushButton(theme.icon("copy"), self.tr("Copy report"), clicked=self._copy)
         self.model = CasesModel(self)
-        self.table = CasesTable(accessibleName=self.tr("Graphs compared with PyTorch"), showGrid=False, wordWrap=False, tabKeyNavigation=False,
-                                selectionBehavior=QAbstractItemView.SelectionBehavior.SelectRows, cornerButtonEnabled=False,
-                                selectionMode=QAbstractItemView.SelectionMode.SingleSelection)
+        self.table = CasesTable(
+            accessibleName=self.tr("Graphs compared with PyTorch"),
+            showGrid=False,
+            wordWrap=False,
+            tabKeyNavigation=False,
+            selectionBehavior=QAbstractItemView.SelectionBehavior.SelectRows,
+            cornerButtonEnabled=False,
+            selectionMode=QAbstractItemView.SelectionMode.SingleSelection,
+        )
         self.table.setModel(self.model)
         self.table.verticalHeader().hide()
         self.table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         header = self.table.horizontalHeader()
         header.setHighlightSections(False)
-        self.graphs, self.pictures, self.share = label(self.tr("Graphs compared with PyTorch"), "section"), label(role="section"), label(role="muted")
+        self.graphs, self.pictures, self.share = (
+            label(self.tr("Graphs compared with PyTorch"), "section"),
+            label(role="section"),
+            label(role="muted"),
+        )
         self.pairs = PairList()
         head = QHBoxLayout(spacing=SPACE["s"])
         head.addWidget(self.mark, 0, Qt.AlignmentFlag.AlignTop)
@@ -88,8 +102,15 @@ class ReportView(QWidget):
     def show_report(self, report: Report, name: str) -> None:
         """A proof that is there."""
         self._error = None
-        self._show(report, self.tr("{name}: proved").format(name=name) if report.good else self.tr("{name}: not proved").format(name=name),
-                   report.folder, self._sum(report), "")
+        self._show(
+            report,
+            self.tr("{name}: proved").format(name=name)
+            if report.good
+            else self.tr("{name}: not proved").format(name=name),
+            report.folder,
+            self._sum(report),
+            "",
+        )
 
     def show_failure(self, error: CommonArtError, order: Order) -> None:
         """An export that did not come about; nothing of it is there."""
@@ -100,11 +121,20 @@ class ReportView(QWidget):
             report = missed(error, order.dtype, order.quantize)
             fields = error.fields
             part = str(fields.get("part", ""))
-            text = self.tr("The export was removed: {part} does not give what PyTorch gives. Found was {found}, the bound is {bound}.").format(
-                part=self.tr("the pictures") if part == "pictures" else self.model.part_name(part), found=self._found(fields.get("found", "–")),
-                bound=fields.get("bound", "–"))
-            hint = (self.tr("Choose fp32 and export again; it takes more space but rounds less.") if order.precision != "fp32" else
-                    self.tr("Report it with the model's name: the exporter does not understand this model. Copy report holds what is known."))
+            text = self.tr(
+                "The export was removed: {part} does not give what PyTorch gives. Found was {found}, the bound is {bound}."
+            ).format(
+                part=self.tr("the pictures") if part == "pictures" else self.model.part_name(part),
+                found=self._found(fields.get("found", "–")),
+                bound=fields.get("bound", "–"),
+            )
+            hint = (
+                self.tr("Choose fp32 and export again; it takes more space but rounds less.")
+                if order.precision != "fp32"
+                else self.tr(
+                    "Report it with the model's name: the exporter does not understand this model. Copy report holds what is known."
+                )
+            )
         elif error.kind == "too-little-memory":
             hint = self.tr("Close other programs, or export on a machine with more memory.")
         self._show(report, self.tr("{name}: not exported").format(name=order.name), order.out, text, hint)
@@ -119,10 +149,17 @@ class ReportView(QWidget):
         told = []
         worst = max((c for c in report.cases if c.rms is not None), key=lambda c: c.rms or 0.0, default=None)
         if worst is not None:
-            told.append(self.tr("The largest error of a graph is {error} (RMS, {part}).").format(
-                error=figure(worst.rms), part=self.model.part_name(worst.part)))
+            told.append(
+                self.tr("The largest error of a graph is {error} (RMS, {part}).").format(
+                    error=figure(worst.rms), part=self.model.part_name(worst.part)
+                )
+            )
         if report.least_psnr is not None:
-            told.append(self.tr("{count} whole pictures reach at least {psnr} dB.").format(count=len(report.pairs), psnr=f"{report.least_psnr:.1f}"))
+            told.append(
+                self.tr("{count} whole pictures reach at least {psnr} dB.").format(
+                    count=len(report.pairs), psnr=f"{report.least_psnr:.1f}"
+                )
+            )
         missed_by = [c for c in report.cases if c.good is False]
         if missed_by:
             told.append(self.tr("{part} missed its bound.").format(part=self.model.part_name(missed_by[0].part)))
@@ -143,24 +180,34 @@ class ReportView(QWidget):
         self._fit()
         for widget in (self.graphs, self.table):
             widget.setVisible(bool(report.cases))
-        self.pictures.setText(self.tr("Pictures from the same noise, at least {bound} dB asked").format(bound=f"{report.bound_psnr:.0f}")
-                              if report.bound_psnr is not None else self.tr("Pictures from the same noise"))
+        self.pictures.setText(
+            self.tr("Pictures from the same noise, at least {bound} dB asked").format(bound=f"{report.bound_psnr:.0f}")
+            if report.bound_psnr is not None
+            else self.tr("Pictures from the same noise")
+        )
         self.share.setText(self._share(report))
-        for widget, shown in ((self.pictures, bool(report.pairs)), (self.pairs, bool(report.pairs)), (self.share, bool(self.share.text()))):
+        for widget, shown in (
+            (self.pictures, bool(report.pairs)),
+            (self.pairs, bool(report.pairs)),
+            (self.share, bool(self.share.text())),
+        ):
             widget.setVisible(shown)
 
     def _share(self, report: Report) -> str:
         if report.precision != "int8" or not report.pairs:
             return ""
-        return self.tr("With int8 {changed} of {count} pictures ({share} %) show another concept than PyTorch's: they are nearer to the picture of "
-                       "another prompt than to their own.").format(
-            changed=report.changed, count=len(report.pairs), share=round(100 * report.changed / len(report.pairs)))
+        return self.tr(
+            "With int8 {changed} of {count} pictures ({share} %) show another concept than PyTorch's: they are nearer to the picture of "
+            "another prompt than to their own."
+        ).format(changed=report.changed, count=len(report.pairs), share=round(100 * report.changed / len(report.pairs)))
 
     def _fit(self) -> None:
         """As high as its rows: the whole report scrolls, not the table in it."""
         self.table.share()
         rows = sum(self.table.rowHeight(n) for n in range(self.model.rowCount()))
-        self.table.setFixedHeight(rows + self.table.horizontalHeader().sizeHint().height() + 2 * self.table.frameWidth() + 2)
+        self.table.setFixedHeight(
+            rows + self.table.horizontalHeader().sizeHint().height() + 2 * self.table.frameWidth() + 2
+        )
 
     # doing --------------------------------------------------------------------------------------------------------
 
@@ -169,10 +216,15 @@ class ReportView(QWidget):
         lines = [self.title.text(), *filter(None, (self.place.text(), self.summary.text(), self.advice.text()))]
         if self.report is not None and self.report.cases:
             lines += ["", "\t".join(self.model.titles)]
-            lines += ["\t".join(self.model.text(n, c) for c in range(len(self.model.titles))) for n in range(len(self.report.cases))]
+            lines += [
+                "\t".join(self.model.text(n, c) for c in range(len(self.model.titles)))
+                for n in range(len(self.report.cases))
+            ]
         if self.report is not None and self.report.pairs:
             lines += ["", self.pictures.text(), *filter(None, (self.share.text(),))]
-            lines += [f"{'–' if p.psnr is None else f'{p.psnr:.1f}'} dB\t{p.seed}\t{p.prompt}" for p in self.report.pairs]
+            lines += [
+                f"{'–' if p.psnr is None else f'{p.psnr:.1f}'} dB\t{p.seed}\t{p.prompt}" for p in self.report.pairs
+            ]
         if self.report is not None and self.report.libraries:
             lines += ["", ", ".join(f"{k} {v}" for k, v in self.report.libraries.items())]
         if self._error is not None:

@@ -16,11 +16,21 @@ from commonart_desktop.core.process import program
 from commonart_desktop.gui.compose_work import ModelInfo
 from commonart_desktop.gui.export_report import PARTS, Report, read_report
 from commonart_desktop.gui.runs import Stopper
-from engine.contract.errors import CommonArtError, ExportOut, NotExportable, OutputFolder, Phrase, from_wire, system_words
+from engine.contract.errors import (
+    CommonArtError,
+    ExportOut,
+    NotExportable,
+    OutputFolder,
+    Phrase,
+    from_wire,
+    system_words,
+)
 from engine.contract.lock import ProcessLock
 
 LOCK = ".export-lock"  # in a growing folder, as the exporter has it
-MOST_HEADER = 4 << 20  # bytes of a head that is read here: a longer one would hold Python's lock too long, and only a guess needs it
+MOST_HEADER = (
+    4 << 20
+)  # bytes of a head that is read here: a longer one would hold Python's lock too long, and only a guess needs it
 SOURCES = {"text_encoder": "text_encoder", "transformer": "denoiser", "vae_decoder": "vae", "vae_encoder": "vae"}
 _VARIANT = re.compile(r"\.(fp16|bf16)(-\d+-of-\d+)?\.safetensors$")
 #: what each step costs, roughly, for the guess of the time left
@@ -38,7 +48,9 @@ def _exportable(row: dict[str, Any], path: str, problem: CommonArtError | None) 
     parts = {k: v for k, v in (row.get("parts") or {}).items() if isinstance(v, str)}
     if problem is None and (Path(row.get("root") or path) / "transformer" / "model.onnx").is_file():
         problem = NotExportable(path=path, why=Phrase("it is an ONNX export already"))
-    return Exportable(str(row.get("name") or Path(path).name), path, row.get("own_side"), row.get("multiple"), problem, parts)
+    return Exportable(
+        str(row.get("name") or Path(path).name), path, row.get("own_side"), row.get("multiple"), problem, parts
+    )
 
 
 def list_exportable() -> list[ModelInfo]:
@@ -50,7 +62,12 @@ def list_exportable() -> list[ModelInfo]:
 
 def look_at(model: str, text_encoder: str = "", vae: str = "") -> Exportable:
     """One model, with parts if given (they are remembered for it); a problem is part of the answer."""
-    arguments = ["resolve", model, *(["--text-encoder", text_encoder] if text_encoder else []), *(["--vae", vae] if vae else [])]
+    arguments = [
+        "resolve",
+        model,
+        *(["--text-encoder", text_encoder] if text_encoder else []),
+        *(["--vae", vae] if vae else []),
+    ]
     try:
         return _exportable(program("engine.checkpoint", arguments), model, None)
     except CommonArtError as e:
@@ -105,7 +122,11 @@ def look_at_place(out: str, parts: dict[str, str], precision: str) -> Place:
     except OSError as e:
         return Place(out, OutputFolder(path=place, why=system_words(e)))
     sizes = [n * (2 if precision == "fp16" else 4) for n in counts.values() if n]
-    need = sum(sizes) + (2 * max(sizes) if precision == "int8" else max(sizes) // 10) + (64 << 20) if len(sizes) == 3 else None  # as the exporter counts
+    need = (
+        sum(sizes) + (2 * max(sizes) if precision == "int8" else max(sizes) // 10) + (64 << 20)
+        if len(sizes) == 3
+        else None
+    )  # as the exporter counts
     return Place(out, problem, need, free, {k: n for k, n in counts.items() if n})
 
 
@@ -165,7 +186,12 @@ class Order:
 
     def arguments(self) -> list[str]:
         loras = [word for name, scale in self.loras for word in ("--lora", f"{name}:{scale:g}")]
-        parts = [word for option, place in (("--text-encoder", self.text_encoder), ("--vae", self.vae)) if place for word in (option, place)]
+        parts = [
+            word
+            for option, place in (("--text-encoder", self.text_encoder), ("--vae", self.vae))
+            if place
+            for word in (option, place)
+        ]
         return [self.model, self.out, "--dtype", self.dtype, "--quantize", self.quantize, *loras, *parts]
 
     def steps(self) -> list[tuple[str, str, float]]:
@@ -174,9 +200,17 @@ class Order:
         steps = []
         for part in PARTS:
             share = 0.5 + 3 * self.counts.get(SOURCES[part], 0) / whole if whole else 1.0
-            deeds = ["graph", "quantize", "check"] if self.quantize == "int8" and not part.startswith("vae") else ["graph", "check"]
+            deeds = (
+                ["graph", "quantize", "check"]
+                if self.quantize == "int8" and not part.startswith("vae")
+                else ["graph", "check"]
+            )
             steps += [(part, deed, _COSTS[deed] * share) for deed in deeds]
-        return steps + [("pictures", "pytorch", _COSTS["pytorch"]), ("pictures", "onnx", _COSTS["onnx"]), ("folder", "hash", _COSTS["hash"])]
+        return steps + [
+            ("pictures", "pytorch", _COSTS["pytorch"]),
+            ("pictures", "onnx", _COSTS["onnx"]),
+            ("folder", "hash", _COSTS["hash"]),
+        ]
 
 
 def export(order: Order, stopper: Stopper, progress: Callable[[int, int], None]) -> Report | None:

@@ -59,12 +59,14 @@ class DeedsModel(QAbstractTableModel):
     def add_deeds(self, deeds: Sequence[Deed], titles: dict[str, str]) -> None:
         """More deeds, after those there; the query stays."""
         words = other_words() if words_known() else {}
-        self._all += [(d, titles.get(d.page, ""), _searched(d.name, words.get(d.name, ""), titles.get(d.page, ""))) for d in deeds]
+        self._all += [
+            (d, titles.get(d.page, ""), _searched(d.name, words.get(d.name, ""), titles.get(d.page, ""))) for d in deeds
+        ]
         if self._query.strip() or not self._shown:
             self.search(self._query)
         elif deeds:
             self.beginInsertRows(QModelIndex(), len(self._shown), len(self._shown) + len(deeds) - 1)
-            self._shown += [row[:2] for row in self._all[len(self._shown):]]
+            self._shown += [row[:2] for row in self._all[len(self._shown) :]]
             self.endInsertRows()
 
     def learn(self) -> None:
@@ -93,7 +95,11 @@ class DeedsModel(QAbstractTableModel):
 
     def flags(self, index: Index) -> Qt.ItemFlag:
         deed = self.deed(index.row())
-        return Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable if deed is not None and deed.can() else Qt.ItemFlag.NoItemFlags
+        return (
+            Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+            if deed is not None and deed.can()
+            else Qt.ItemFlag.NoItemFlags
+        )
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if not index.isValid() or not 0 <= index.row() < len(self._shown):
@@ -102,7 +108,9 @@ class DeedsModel(QAbstractTableModel):
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
             return (deed.name, page, deed.keys)[index.column()]
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return Qt.AlignmentFlag.AlignVCenter | (Qt.AlignmentFlag.AlignRight if index.column() == KEYS else Qt.AlignmentFlag.AlignLeft)
+            return Qt.AlignmentFlag.AlignVCenter | (
+                Qt.AlignmentFlag.AlignRight if index.column() == KEYS else Qt.AlignmentFlag.AlignLeft
+            )
         return None
 
 
@@ -120,14 +128,21 @@ class Finder(QFrame):
         self.title.setProperty("role", "section")
         self.field = QLineEdit(clearButtonEnabled=True)
         self.model = DeedsModel(self)
-        self.list = QTreeView(rootIsDecorated=False, uniformRowHeights=True, headerHidden=True, allColumnsShowFocus=True,
-                              selectionBehavior=QAbstractItemView.SelectionBehavior.SelectRows)
+        self.list = QTreeView(
+            rootIsDecorated=False,
+            uniformRowHeights=True,
+            headerHidden=True,
+            allColumnsShowFocus=True,
+            selectionBehavior=QAbstractItemView.SelectionBehavior.SelectRows,
+        )
         self.list.setModel(self.model)
         self.list.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         header = self.list.header()
         header.setStretchLastSection(False)
-        header.setResizeContentsPrecision(0)  # by the rows in sight: measuring hundreds takes longer than anybody's patience with a key
+        header.setResizeContentsPrecision(
+            0
+        )  # by the rows in sight: measuring hundreds takes longer than anybody's patience with a key
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(PAGE, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(KEYS, QHeaderView.ResizeMode.ResizeToContents)

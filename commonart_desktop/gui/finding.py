@@ -18,7 +18,9 @@ _NEXT = 1  # ms to the next page: keys and painting come in between
 class Finding(QObject):
     """``everywhere`` tells what can be done on any page; ``go_to`` shows a page."""
 
-    def __init__(self, window: QWidget, stack: PageStack, everywhere: Callable[[], list[Deed]], go_to: Callable[[str], None]) -> None:
+    def __init__(
+        self, window: QWidget, stack: PageStack, everywhere: Callable[[], list[Deed]], go_to: Callable[[str], None]
+    ) -> None:
         super().__init__(window)
         self._window, self._stack, self._everywhere, self._go_to = window, stack, everywhere, go_to
         self.finder: Finder | None = None  # made when it is first wanted
@@ -43,6 +45,7 @@ class Finding(QObject):
     def open(self, title: str, hint: str, listing: Callable[[Deed], bool]) -> None:
         """Show it, with the deeds that ``listing`` wants."""
         if self.finder is None:  # made in a turn and shown in another
+
             def made() -> None:
                 self.ready()
                 QTimer.singleShot(_NEXT, self, lambda: self.open(title, hint, listing))

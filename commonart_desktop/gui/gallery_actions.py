@@ -65,7 +65,9 @@ class GalleryActions(QObject):
         self._chosen = chosen
         count = len(chosen.ids)
         for name, action in self.all.items():
-            action.setEnabled(count == 1 if name in _ALONE else chosen.recipe is not None if name in _RECIPE else count > 0)
+            action.setEnabled(
+                count == 1 if name in _ALONE else chosen.recipe is not None if name in _RECIPE else count > 0
+            )
         self.all["compare"].setEnabled(count == 2)
         self.all["copy_prompt"].setEnabled(bool(chosen.prompt))
         self.all["undo"].setEnabled(bool(self._binned))
@@ -73,7 +75,23 @@ class GalleryActions(QObject):
     def menu(self) -> QMenu:
         """All of it, for a right click."""
         menu = QMenu(self._home)
-        for name in ("open", "compare", "", "use", "variations", "", "star", "*", "", "copy_prompt", "copy", "folder", "", "trash", "undo"):
+        for name in (
+            "open",
+            "compare",
+            "",
+            "use",
+            "variations",
+            "",
+            "star",
+            "*",
+            "",
+            "copy_prompt",
+            "copy",
+            "folder",
+            "",
+            "trash",
+            "undo",
+        ):
             if name == "*":
                 menu.addMenu(self._ratings(menu))
             elif name:
@@ -110,12 +128,18 @@ class GalleryActions(QObject):
         if recipe is not None:
             name = self.tr("Variations: {prompt}").format(prompt=self._chosen.prompt[:40])
             model, out = context.settings.now.model, context.out
-            self._library.ask(lambda: add_variations(context.ledger, recipe, name=name, model=model, out=out), self._on_variations)
+            self._library.ask(
+                lambda: add_variations(context.ledger, recipe, name=name, model=model, out=out), self._on_variations
+            )
 
     def _on_variations(self, stranded: bool) -> None:
         if stranded:
-            self._context.notices.say(self.tr("Variations are in the queue, which waits: an earlier run was cut off."),
-                                      "", self.tr("Go to the queue"), lambda: self._context.go_to("make"))
+            self._context.notices.say(
+                self.tr("Variations are in the queue, which waits: an earlier run was cut off."),
+                "",
+                self.tr("Go to the queue"),
+                lambda: self._context.go_to("make"),
+            )
         else:
             self._context.engine.start()
             self._context.notices.say(self.tr("Variations are in the queue and will appear here."))
@@ -125,6 +149,7 @@ class GalleryActions(QObject):
 
     def copy_picture(self) -> None:
         """The picture itself and its file, whichever the other program takes."""
+
         def read(paths: list[str]) -> tuple[str, QImage]:
             return (paths[0], read_image(paths[0])) if paths else ("", QImage())
 
@@ -139,14 +164,20 @@ class GalleryActions(QObject):
         QGuiApplication.clipboard().setMimeData(data)
 
     def open_folder(self) -> None:
-        self._library.with_paths(self._chosen.ids[:1], lambda paths: [(str(Path(p).parent), Path(p).parent.is_dir()) for p in paths], self._on_folder)
+        self._library.with_paths(
+            self._chosen.ids[:1],
+            lambda paths: [(str(Path(p).parent), Path(p).parent.is_dir()) for p in paths],
+            self._on_folder,
+        )
 
     def _on_folder(self, answer: list[tuple[str, bool]]) -> None:
         for folder, there in answer:
             if not there:
                 self._context.notices.say(self.tr("The folder {path} is no longer there.").format(path=folder))
             elif not QDesktopServices.openUrl(QUrl.fromLocalFile(folder)):
-                self._context.notices.say(self.tr("No program to show folders was found. The folder is {path}").format(path=folder))
+                self._context.notices.say(
+                    self.tr("No program to show folders was found. The folder is {path}").format(path=folder)
+                )
 
     # the recycle bin --------------------------------------------------------------------------------------------------
 
@@ -165,13 +196,23 @@ class GalleryActions(QObject):
             self._binned.append(done)
             self.all["undo"].setEnabled(True)
         if done.kept:
-            self._context.notices.say(self.tr("{count} pictures could not be moved to the recycle bin; they stay where they are.").format(
-                count=number(len(done.kept))), self.tr("The system says: {why}. There may be no recycle bin on that drive.").format(why=done.kept[0][1]))
+            self._context.notices.say(
+                self.tr("{count} pictures could not be moved to the recycle bin; they stay where they are.").format(
+                    count=number(len(done.kept))
+                ),
+                self.tr("The system says: {why}. There may be no recycle bin on that drive.").format(
+                    why=done.kept[0][1]
+                ),
+            )
         elif not done.went:
             self._context.notices.say(self.tr("The files were no longer there."))
         elif undo:
-            self._context.notices.say(self.tr("Moved to the recycle bin: {count}").format(count=number(len(done.went))), "", self.tr("Undo"),
-                                      partial(self._bring_back, done))
+            self._context.notices.say(
+                self.tr("Moved to the recycle bin: {count}").format(count=number(len(done.went))),
+                "",
+                self.tr("Undo"),
+                partial(self._bring_back, done),
+            )
         else:
             self._context.notices.say(self.tr("Moved to the recycle bin: {count}").format(count=number(len(done.went))))
 
@@ -189,4 +230,8 @@ class GalleryActions(QObject):
     def _on_restored(self, wanted: int, came: Sequence[str]) -> None:
         self._library.refresh([], came)
         if len(came) < wanted:
-            self._context.notices.say(self.tr("{count} pictures could not be brought back.").format(count=QLocale().toString(wanted - len(came))))
+            self._context.notices.say(
+                self.tr("{count} pictures could not be brought back.").format(
+                    count=QLocale().toString(wanted - len(came))
+                )
+            )

@@ -7,7 +7,18 @@ from pathlib import Path
 
 from PySide6.QtCore import QLocale, QSignalBlocker, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QMenu, QPushButton, QSlider, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QPushButton,
+    QSlider,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from commonart_desktop.gui.gallery_index import SORTS, Query
 from commonart_desktop.gui.gallery_view import SIZES
@@ -42,8 +53,14 @@ class FilterBar(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.search = _Search(placeholderText=self.tr("Search"), clearButtonEnabled=True, accessibleName=self.tr("Search"),
-                              toolTip=self.tr("Search prompts and settings: every word must occur, as in: rain seed:7 steps:20 sampler:euler (Ctrl+F)"))
+        self.search = _Search(
+            placeholderText=self.tr("Search"),
+            clearButtonEnabled=True,
+            accessibleName=self.tr("Search"),
+            toolTip=self.tr(
+                "Search prompts and settings: every word must occur, as in: rain seed:7 steps:20 sampler:euler (Ctrl+F)"
+            ),
+        )
         self.search.addAction(icon("search"), QLineEdit.ActionPosition.LeadingPosition)
         self.search.setMinimumWidth(140)
         self.search.left.connect(self.left)
@@ -54,15 +71,23 @@ class FilterBar(QWidget):
         self.rating.addItem(self.tr("Any rating"), 0)
         for n in range(1, 6):
             self.rating.addItem(self.tr("{n} and up").format(n=n) if n < 5 else self.tr("5 only"), n)
-        self.starred = QToolButton(icon=icon("star"), checkable=True, accessibleName=self.tr("Only starred"), toolTip=self.tr("Only starred"))
+        self.starred = QToolButton(
+            icon=icon("star"), checkable=True, accessibleName=self.tr("Only starred"), toolTip=self.tr("Only starred")
+        )
         self.folder = self._combo(self.tr("Folder"))
         self.folder.addItem(self.tr("All folders"), "")
         self.folder.setMaximumWidth(200)
-        self.more = QToolButton(icon=icon("more"), popupMode=QToolButton.ToolButtonPopupMode.InstantPopup, accessibleName=self.tr("Folders"),
-                                toolTip=self.tr("Folders"))
+        self.more = QToolButton(
+            icon=icon("more"),
+            popupMode=QToolButton.ToolButtonPopupMode.InstantPopup,
+            accessibleName=self.tr("Folders"),
+            toolTip=self.tr("Folders"),
+        )
         menu = QMenu(self)
         menu.addAction(icon("add"), self.tr("Add a folder…"), self.add_folder.emit)
-        self._remove = menu.addAction(icon("close"), self.tr("Stop showing this folder"), lambda: self.remove_folder.emit(self.query().folder))
+        self._remove = menu.addAction(
+            icon("close"), self.tr("Stop showing this folder"), lambda: self.remove_folder.emit(self.query().folder)
+        )
         menu.addAction(icon("retry"), self.tr("Look through the folders again") + "\tF5", self.again.emit)
         self._users: list[str] = []
         menu.aboutToShow.connect(lambda: self._remove.setEnabled(self.query().folder in self._users))
@@ -87,7 +112,13 @@ class FilterBar(QWidget):
         return combo
 
     def query(self) -> Query:
-        return Query(self.search.text(), self.rating.currentData() or 0, self.starred.isChecked(), self.folder.currentData() or "", self.sort.currentData())
+        return Query(
+            self.search.text(),
+            self.rating.currentData() or 0,
+            self.starred.isChecked(),
+            self.folder.currentData() or "",
+            self.sort.currentData(),
+        )
 
     @property
     def narrowed(self) -> bool:
@@ -103,7 +134,12 @@ class FilterBar(QWidget):
 
     def clear(self) -> None:
         """Leave nothing out."""
-        with QSignalBlocker(self.search), QSignalBlocker(self.rating), QSignalBlocker(self.starred), QSignalBlocker(self.folder):
+        with (
+            QSignalBlocker(self.search),
+            QSignalBlocker(self.rating),
+            QSignalBlocker(self.starred),
+            QSignalBlocker(self.folder),
+        ):
             self.search.clear()
             self.rating.setCurrentIndex(0)
             self.starred.setChecked(False)
@@ -122,7 +158,9 @@ class FilterBar(QWidget):
                 self.folder.removeItem(1)
             for folder in everything:
                 short = os.path.relpath(folder, above) if above and folder != above else Path(folder).name
-                self.folder.addItem(f"{short} ({QLocale().toString(counts[folder])})" if folder in counts else short, folder)
+                self.folder.addItem(
+                    f"{short} ({QLocale().toString(counts[folder])})" if folder in counts else short, folder
+                )
                 self.folder.setItemData(self.folder.count() - 1, folder, Qt.ItemDataRole.ToolTipRole)
             self.folder.setCurrentIndex(max(0, self.folder.findData(now)))
         if self.query().folder != now:
@@ -142,8 +180,16 @@ class SizeBar(QWidget):
         super().__init__()
         self.count = QLabel()
         self.count.setProperty("role", "muted")
-        self.slider = QSlider(Qt.Orientation.Horizontal, minimum=SIZES[0], maximum=SIZES[1], value=side, pageStep=32, singleStep=16,
-                              accessibleName=self.tr("Size of the small pictures"), toolTip=self.tr("Size of the small pictures"))
+        self.slider = QSlider(
+            Qt.Orientation.Horizontal,
+            minimum=SIZES[0],
+            maximum=SIZES[1],
+            value=side,
+            pageStep=32,
+            singleStep=16,
+            accessibleName=self.tr("Size of the small pictures"),
+            toolTip=self.tr("Size of the small pictures"),
+        )
         self.slider.setFixedWidth(120)
         self.slider.valueChanged.connect(self.changed)
         row = QHBoxLayout(self)
@@ -185,6 +231,8 @@ class EmptyState(QWidget):
             self.text.setText(self.tr("Every word must occur in the prompt or the settings."))
             self.button.setText(self.tr("Show all pictures"))
         else:
-            self.title.setText(self.tr("Looking through the folders…") if scanning else self.tr("Your pictures will be here"))
+            self.title.setText(
+                self.tr("Looking through the folders…") if scanning else self.tr("Your pictures will be here")
+            )
             self.text.setText(self.tr("Find, compare and rate what you made, and make more of what you like."))
             self.button.setText(self.tr("Make pictures"))

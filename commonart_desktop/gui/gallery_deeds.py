@@ -48,7 +48,9 @@ def from_bin(went: Sequence[tuple[str, str]]) -> list[str]:
         if now and not Path(path).exists() and QFile(now).rename(path):
             came.append(path)
             trash = Path(now)
-            (trash.parent.parent / "info" / f"{trash.name}.trashinfo").unlink(missing_ok=True)  # Linux's note of where it was
+            (trash.parent.parent / "info" / f"{trash.name}.trashinfo").unlink(
+                missing_ok=True
+            )  # Linux's note of where it was
     return came
 
 
@@ -64,5 +66,7 @@ def add_variations(ledger: Ledger, recipe: dict[str, Any], *, name: str, model: 
     if Path(model).name == request.model:
         request = dataclasses.replace(request, model=model)
     folder = str(ready_folder(out))
-    ledger.add_job(name, [dataclasses.replace(request, seed=secrets.randbelow(2**32), out=folder) for _ in range(VARIATIONS)])
+    ledger.add_job(
+        name, [dataclasses.replace(request, seed=secrets.randbelow(2**32), out=folder) for _ in range(VARIATIONS)]
+    )
     return bool(ledger.stranded())

@@ -71,7 +71,9 @@ class GalleryFolders(QObject):
 
     def ask(self, parent: QWidget) -> None:
         """Let the user choose a folder to add."""
-        folder = QFileDialog.getExistingDirectory(parent, self.tr("Show the pictures of a folder"), str(self._context.out))
+        folder = QFileDialog.getExistingDirectory(
+            parent, self.tr("Show the pictures of a folder"), str(self._context.out)
+        )
         if folder:
             self.add(folder)
 

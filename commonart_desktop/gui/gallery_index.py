@@ -20,7 +20,11 @@ from commonart_desktop.core.picture_text import read_text, recipe_of
 
 VERSION = 2  # of the words that are searched: an older index reads its files anew
 SORTS = ("newest", "rating", "name")
-_ORDER = {"newest": "mtime DESC, id DESC", "rating": "rating DESC, mtime DESC, id DESC", "name": "name COLLATE NOCASE, id"}
+_ORDER = {
+    "newest": "mtime DESC, id DESC",
+    "rating": "rating DESC, mtime DESC, id DESC",
+    "name": "name COLLATE NOCASE, id",
+}
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pictures (
     id INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT NOT NULL UNIQUE, folder TEXT NOT NULL, name TEXT NOT NULL, mtime INTEGER NOT NULL,
@@ -83,9 +87,15 @@ def describe(path: Path) -> tuple[str, str, str]:
     asked: dict[str, Any] = recipe["request"]
     prompt = str(asked.get("prompt", ""))
     parts = [prompt, path.name, *(str(asked.get(k, "")) for k in ("template", "negative"))]
-    parts += [f"{k}:{asked[k]}" for k in ("model", "sampler", "seed", "steps", "guidance", "dtype") if asked.get(k) not in (None, "")]  # seed:7, or just 7
+    parts += [
+        f"{k}:{asked[k]}"
+        for k in ("model", "sampler", "seed", "steps", "guidance", "dtype")
+        if asked.get(k) not in (None, "")
+    ]  # seed:7, or just 7
     loras = asked.get("loras")
-    parts += [f"lora:{pair[0]}" for pair in (loras if isinstance(loras, list) else ()) if isinstance(pair, list) and pair]
+    parts += [
+        f"lora:{pair[0]}" for pair in (loras if isinstance(loras, list) else ()) if isinstance(pair, list) and pair
+    ]
     return prompt, plain(" ".join([*parts, f"{asked.get('width')}x{asked.get('height')}"])), text.recipe
 
 
@@ -135,9 +145,12 @@ class Index:
         """These rows, in no order; those gone are left out."""
         found: list[Picture] = []
         for start in range(0, len(ids), 500):
-            some = tuple(ids[start:start + 500])
-            rows = self._db.execute("SELECT id, path, mtime, size, rating, starred, substr(prompt, 1, 500) FROM pictures "
-                                    f"WHERE id IN ({', '.join('?' * len(some))})", some).fetchall()
+            some = tuple(ids[start : start + 500])
+            rows = self._db.execute(
+                "SELECT id, path, mtime, size, rating, starred, substr(prompt, 1, 500) FROM pictures "
+                f"WHERE id IN ({', '.join('?' * len(some))})",
+                some,
+            ).fetchall()
             found += [Picture(r[0], r[1], r[2], r[3], r[4], bool(r[5]), r[6]) for r in rows]
         return found
 
@@ -154,12 +167,17 @@ class Index:
 
     def folders(self) -> list[tuple[str, int]]:
         """(folder, pictures in it), by name."""
-        return self._db.execute("SELECT folder, count(*) FROM pictures WHERE here = 1 GROUP BY folder ORDER BY folder").fetchall()
+        return self._db.execute(
+            "SELECT folder, count(*) FROM pictures WHERE here = 1 GROUP BY folder ORDER BY folder"
+        ).fetchall()
 
     def folders_below(self, folder: str) -> set[str]:
         """Every folder with pictures that is this one or lies in it."""
         below = folder.rstrip(os.sep) + os.sep
-        found = self._db.execute("SELECT DISTINCT folder FROM pictures WHERE here = 1 AND (folder = ? OR substr(folder, 1, ?) = ?)", (folder, len(below), below))
+        found = self._db.execute(
+            "SELECT DISTINCT folder FROM pictures WHERE here = 1 AND (folder = ? OR substr(folder, 1, ?) = ?)",
+            (folder, len(below), below),
+        )
         return {r[0] for r in found.fetchall()}
 
     # changing ---------------------------------------------------------------------------------------------------------
@@ -173,20 +191,32 @@ class Index:
             self._db.executemany(sql, rows)
 
     def rate(self, ids: Sequence[int], rating: int) -> None:
-        self._db.execute("UPDATE pictures SET rating = ? WHERE id IN (SELECT value FROM json_each(?))", (rating, json.dumps(list(ids))))
+        self._db.execute(
+            "UPDATE pictures SET rating = ? WHERE id IN (SELECT value FROM json_each(?))",
+            (rating, json.dumps(list(ids))),
+        )
 
     def star(self, ids: Sequence[int], starred: bool | None = None) -> None:
         """None: star them all, or take the stars off if all have one."""
         these = json.dumps(list(ids))
         if starred is None:
-            starred = bool(self._db.execute("SELECT 1 FROM pictures WHERE id IN (SELECT value FROM json_each(?)) AND starred = 0", (these,)).fetchone())
-        self._db.execute("UPDATE pictures SET starred = ? WHERE id IN (SELECT value FROM json_each(?))", (int(starred), these))
+            starred = bool(
+                self._db.execute(
+                    "SELECT 1 FROM pictures WHERE id IN (SELECT value FROM json_each(?)) AND starred = 0", (these,)
+                ).fetchone()
+            )
+        self._db.execute(
+            "UPDATE pictures SET starred = ? WHERE id IN (SELECT value FROM json_each(?))", (int(starred), these)
+        )
 
     def put(self, rows: Sequence[tuple[str, str, str, int, int, str, str, str]]) -> None:
         """Add or refresh (path, folder, name, mtime, size, prompt, words, recipe); stars and ratings stay."""
-        self._many("INSERT INTO pictures (path, folder, name, mtime, size, prompt, words, recipe) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-                   "ON CONFLICT (path) DO UPDATE SET mtime = excluded.mtime, size = excluded.size, prompt = excluded.prompt, "
-                   "words = excluded.words, recipe = excluded.recipe, here = 1", rows)
+        self._many(
+            "INSERT INTO pictures (path, folder, name, mtime, size, prompt, words, recipe) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (path) DO UPDATE SET mtime = excluded.mtime, size = excluded.size, prompt = excluded.prompt, "
+            "words = excluded.words, recipe = excluded.recipe, here = 1",
+            rows,
+        )
 
     def add_file(self, path: Path) -> bool:
         """Take in one file now; false if it is not there."""
@@ -199,7 +229,10 @@ class Index:
 
     def known(self, folder: str) -> dict[str, tuple[int, int, int]]:
         """name -> (mtime, size, here) of a folder's own files."""
-        return {r[0]: (r[1], r[2], r[3]) for r in self._db.execute("SELECT name, mtime, size, here FROM pictures WHERE folder = ?", (folder,))}
+        return {
+            r[0]: (r[1], r[2], r[3])
+            for r in self._db.execute("SELECT name, mtime, size, here FROM pictures WHERE folder = ?", (folder,))
+        }
 
     def away(self, folder: str, names: Iterable[str]) -> None:
         """These files are not there now. What is rated or starred stays, unseen, until it is back."""

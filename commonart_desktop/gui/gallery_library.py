@@ -131,6 +131,7 @@ class Library(QObject):
 
     def with_paths(self, ids: Sequence[int], work: Callable[[list[str]], Any], then: Callable[[Any], None]) -> None:
         """Do something with the files of these pictures, in their order, and tell the result in the window's thread."""
+
         def find(index: Index) -> None:
             paths = {p.id: p.path for p in index.pictures(ids)}
             self._say(self.done, then, work([paths[i] for i in ids if i in paths]))
@@ -139,6 +140,7 @@ class Library(QObject):
 
     def refresh(self, gone: Sequence[str], back: Sequence[str] = ()) -> None:
         """These files were deleted, and these are there again."""
+
         def work(index: Index) -> None:
             for path in map(Path, gone):
                 index.away(str(path.parent), [path.name])
@@ -150,6 +152,7 @@ class Library(QObject):
 
     def add_file(self, path: str) -> None:
         """A picture was just made."""
+
         def work(index: Index) -> None:
             if index.add_file(Path(path)):
                 self._say(self.grown, path)
@@ -158,6 +161,7 @@ class Library(QObject):
 
     def look_through(self, deep: Sequence[str], ledger: Path | None) -> None:
         """Bring the index up to date with the files of these folders and those where the queue's pictures lie."""
+
         def work(scan: Scan, index: Index, count: list[int]) -> None:
             if scan.all(list(deep), made_folders(ledger) if ledger else []):
                 found = index.folders()
@@ -169,6 +173,7 @@ class Library(QObject):
 
     def look_into(self, folders: Sequence[str], roots: Sequence[str]) -> None:
         """Bring only these up to date: something in them has changed."""
+
         def work(scan: Scan, index: Index, count: list[int]) -> None:
             if scan.some(folders, roots) and sum(count):
                 self._say(self.folders, index.folders())

@@ -71,7 +71,7 @@ class PicturesModel(QAbstractListModel):
                 self.endInsertRows()
             else:
                 self.beginRemoveRows(_NONE, first, last)
-                del fresh[first:last + 1]
+                del fresh[first : last + 1]
                 self.ids = fresh
                 self.endRemoveRows()
         self.known = True
@@ -91,7 +91,9 @@ class PicturesModel(QAbstractListModel):
     def fetch(self, first: int, last: int) -> None:
         """Ask for the rows of this range that are not at hand."""
         first, last = max(0, first), min(last, len(self.ids) - 1)
-        missing = [i for i in self.ids[first:last + 1] if (i not in self._rows or i in self._stale) and i not in self._coming]
+        missing = [
+            i for i in self.ids[first : last + 1] if (i not in self._rows or i in self._stale) and i not in self._coming
+        ]
         if missing and not self._library.stopped:
             self._coming.update(missing)
             self._library.fetch(missing, (self.ids, first, last))
@@ -123,10 +125,19 @@ class PicturesModel(QAbstractListModel):
         return 0 if parent.isValid() else len(self.ids)
 
     def flags(self, index: Index) -> Qt.ItemFlag:
-        return Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemNeverHasChildren if index.isValid() else Qt.ItemFlag.NoItemFlags
+        return (
+            Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemNeverHasChildren
+            if index.isValid()
+            else Qt.ItemFlag.NoItemFlags
+        )
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if not index.isValid() or role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole, PICTURE):
+        if not index.isValid() or role not in (
+            Qt.ItemDataRole.DisplayRole,
+            Qt.ItemDataRole.ToolTipRole,
+            Qt.ItemDataRole.AccessibleTextRole,
+            PICTURE,
+        ):
             return None
         one = self.picture(index.row())
         if one is None:

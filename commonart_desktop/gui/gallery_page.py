@@ -98,7 +98,9 @@ class GalleryPage(StagedPage):
 
     def _connect(self) -> None:
         for keys, do in (("Ctrl+F", self.filters.focus_search), ("F5", self.folders.look_through)):
-            action = QAction(self, shortcut=QKeySequence(keys), shortcutContext=Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            action = QAction(
+                self, shortcut=QKeySequence(keys), shortcutContext=Qt.ShortcutContext.WidgetWithChildrenShortcut
+            )
             action.triggered.connect(do)
             self.addAction(action)
         self.filters.asked.connect(self._ask)
@@ -132,8 +134,15 @@ class GalleryPage(StagedPage):
         if (app := QCoreApplication.instance()) is not None:
             app.aboutToQuit.connect(stop)
         if self.library.set_aside is not None:
-            QTimer.singleShot(0, self, lambda: self._context.notices.say(
-                self.tr("The list of pictures was damaged and is made anew. Stars and ratings are in {path}.").format(path=self.library.set_aside)))
+            QTimer.singleShot(
+                0,
+                self,
+                lambda: self._context.notices.say(
+                    self.tr(
+                        "The list of pictures was damaged and is made anew. Stars and ratings are in {path}."
+                    ).format(path=self.library.set_aside)
+                ),
+            )
 
     def _restore(self) -> None:
         state = self._context.state
@@ -164,7 +173,11 @@ class GalleryPage(StagedPage):
         if isinstance(error, CommonArtError):
             self._context.notices.complain(error)
         else:
-            what = self.tr("The list of pictures cannot be used ({why}).") if isinstance(error, sqlite3.Error) else self.tr("It could not be done ({why}).")
+            what = (
+                self.tr("The list of pictures cannot be used ({why}).")
+                if isinstance(error, sqlite3.Error)
+                else self.tr("It could not be done ({why}).")
+            )
             self._context.notices.say(what.format(why=error))
 
     def _keep_selection(self) -> None:

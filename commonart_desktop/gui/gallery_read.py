@@ -13,7 +13,9 @@ SAMPLED = 1024  # pixels up to which such a one is smoothed
 
 def open_reader(path: str) -> QImageReader | None:
     """For a PNG, JPEG or WebP by what it holds, whatever it is called; None for all else."""
-    QImageReader.setAllocationLimit(2048)  # MiB; Qt counts 32 bits a pixel also where there are fewer, so ALLOCATION is checked here
+    QImageReader.setAllocationLimit(
+        2048
+    )  # MiB; Qt counts 32 bits a pixel also where there are fewer, so ALLOCATION is checked here
     reader = QImageReader(path)
     reader.setAutoDetectImageFormat(True)
     reader.setDecideFormatFromContent(True)
@@ -26,7 +28,11 @@ def size_of(path: str) -> QSize:
     reader = open_reader(path)
     if reader is None:
         return QSize()
-    return reader.size().transposed() if reader.transformation() & QImageIOHandler.Transformation.TransformationRotate90 else reader.size()
+    return (
+        reader.size().transposed()
+        if reader.transformation() & QImageIOHandler.Transformation.TransformationRotate90
+        else reader.size()
+    )
 
 
 def read_image(path: str, box: int | None = None) -> QImage:
@@ -44,7 +50,9 @@ def read_image(path: str, box: int | None = None) -> QImage:
             reader.setScaledSize(small)
             return reader.read()
         if size.width() * size.height() * 4 > WHOLE:
-            return _scaled(reader.read(), small) if _may(reader) else QImage()  # the reader would make 32 bits of each pixel first
+            return (
+                _scaled(reader.read(), small) if _may(reader) else QImage()
+            )  # the reader would make 32 bits of each pixel first
         reader.setScaledSize(small)
     return reader.read() if _may(reader) else QImage()
 

@@ -25,11 +25,25 @@ class RecipeView(QWidget):
         self.setAccessibleName(self.tr("How it was made"))
         self.values: dict[str, str] = {}  # what is shown, by key
         self._titles = {
-            "prompt": self.tr("Prompt"), "template": self.tr("Written as"), "negative": self.tr("Negative prompt"), "seed": self.tr("Seed"),
-            "size": self.tr("Size"), "steps": self.tr("Steps"), "guidance": self.tr("Guidance"), "sampler": self.tr("Sampler"),
-            "model": self.tr("Model"), "hashes": self.tr("Model hashes"), "loras": self.tr("LoRA"), "dtype": self.tr("Number type"),
-            "device": self.tr("Device"), "unknown": self.tr("Unknown words"), "app": self.tr("Program"), "parameters": self.tr("Made by another tool"),
-            "file": self.tr("File"), "made": self.tr("Made")}
+            "prompt": self.tr("Prompt"),
+            "template": self.tr("Written as"),
+            "negative": self.tr("Negative prompt"),
+            "seed": self.tr("Seed"),
+            "size": self.tr("Size"),
+            "steps": self.tr("Steps"),
+            "guidance": self.tr("Guidance"),
+            "sampler": self.tr("Sampler"),
+            "model": self.tr("Model"),
+            "hashes": self.tr("Model hashes"),
+            "loras": self.tr("LoRA"),
+            "dtype": self.tr("Number type"),
+            "device": self.tr("Device"),
+            "unknown": self.tr("Unknown words"),
+            "app": self.tr("Program"),
+            "parameters": self.tr("Made by another tool"),
+            "file": self.tr("File"),
+            "made": self.tr("Made"),
+        }
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         self._body = QWidget()
@@ -44,8 +58,11 @@ class RecipeView(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACE["xs"])
         if one is None:
-            text = self.tr("{count} pictures are selected.").format(count=QLocale().toString(len(chosen.ids))) if chosen.ids else \
-                self.tr("Select a picture to see how it was made.")
+            text = (
+                self.tr("{count} pictures are selected.").format(count=QLocale().toString(len(chosen.ids)))
+                if chosen.ids
+                else self.tr("Select a picture to see how it was made.")
+            )
             hint = QLabel(text, wordWrap=True)
             hint.setProperty("role", "muted")
             column.addWidget(hint)
@@ -72,7 +89,10 @@ class RecipeView(QWidget):
         if not placed:
             column.addLayout(form)
         if self.values:
-            copy = QPushButton(self.tr("Copy all of this"), toolTip=self.tr("Copy the recipe as text: the whole of it, as it stands in the file"))
+            copy = QPushButton(
+                self.tr("Copy all of this"),
+                toolTip=self.tr("Copy the recipe as text: the whole of it, as it stands in the file"),
+            )
             copy.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.as_text(chosen)))
             column.addSpacing(SPACE["s"])
@@ -90,7 +110,9 @@ class RecipeView(QWidget):
     @staticmethod
     def _text(value: str) -> QWidget:
         body = QLabel(value, wordWrap=True, textFormat=Qt.TextFormat.PlainText)
-        body.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard)
+        body.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
         body.setMinimumWidth(40)
         return body
 
@@ -140,10 +162,20 @@ def _told(chosen: Chosen) -> dict[str, str]:
     template = str(asked.get("template") or "")
     loras = [f"{p[0]} ({p[1]})" for p in _list(asked.get("loras")) if isinstance(p, list) and len(p) == 2]
     told = {
-        "prompt": chosen.prompt, "template": template if template != chosen.prompt else "", "negative": asked.get("negative"), "seed": asked.get("seed"),
-        "size": f"{asked.get('width')} × {asked.get('height')}" if asked.get("width") else "", "steps": asked.get("steps"),
-        "guidance": asked.get("guidance"), "sampler": asked.get("sampler"), "model": asked.get("model"), "loras": "\n".join(loras),
-        "dtype": backend.get("dtype") or asked.get("dtype"), "device": backend.get("device"),
-        "unknown": "、".join(str(w) for w in _list(recipe.get("unknown_words"))[:50]), "app": recipe.get("app"),
-        "hashes": "\n".join(f"{k} {v}" for k, v in list(_object(recipe.get("hashes")).items())[:16])}
+        "prompt": chosen.prompt,
+        "template": template if template != chosen.prompt else "",
+        "negative": asked.get("negative"),
+        "seed": asked.get("seed"),
+        "size": f"{asked.get('width')} × {asked.get('height')}" if asked.get("width") else "",
+        "steps": asked.get("steps"),
+        "guidance": asked.get("guidance"),
+        "sampler": asked.get("sampler"),
+        "model": asked.get("model"),
+        "loras": "\n".join(loras),
+        "dtype": backend.get("dtype") or asked.get("dtype"),
+        "device": backend.get("device"),
+        "unknown": "、".join(str(w) for w in _list(recipe.get("unknown_words"))[:50]),
+        "app": recipe.get("app"),
+        "hashes": "\n".join(f"{k} {v}" for k, v in list(_object(recipe.get("hashes")).items())[:16]),
+    }
     return {k: str(v)[:_LONG] for k, v in told.items() if v not in (None, "")}

@@ -25,7 +25,10 @@ def made_folders(ledger: Path) -> list[str]:
     try:
         with closing(sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as db:
             # what is left when every letter but the separator is cut off the end
-            found = db.execute("SELECT DISTINCT rtrim(path, replace(path, ?, '')) FROM images WHERE state = 'done' AND path IS NOT NULL", (sep,))
+            found = db.execute(
+                "SELECT DISTINCT rtrim(path, replace(path, ?, '')) FROM images WHERE state = 'done' AND path IS NOT NULL",
+                (sep,),
+            )
             return [str(Path(r[0])) for r in found if r[0]]
     except sqlite3.Error:
         return []  # the queue's own page tells what is wrong with it
@@ -157,7 +160,7 @@ class Scan:
         changed.sort(reverse=True)  # the newest come into sight first
         for start in range(0, len(changed), BATCH):
             rows = []
-            for mtime, size, name in changed[start:start + BATCH]:
+            for mtime, size, name in changed[start : start + BATCH]:
                 path = Path(folder, name)
                 rows.append((str(path), folder, name, mtime, size, *describe(path)))
                 if self._stop.wait(0.0005):

@@ -16,14 +16,14 @@ def steps(old: array[int], new: array[int]) -> list[Step] | None:
         return None
     start = _common(old, new)
     end = _common(old[start:][::-1], new[start:][::-1])
-    was, now = old[start:len(old) - end], new[start:len(new) - end]
+    was, now = old[start : len(old) - end], new[start : len(new) - end]
     in_old, in_new = set(was), set(now)
     gone = [i for i, n in enumerate(was) if n not in in_new]
     come = [i for i, n in enumerate(now) if n not in in_old]
     if [n for n in was if n in in_new] != [n for n in now if n in in_old]:
         return None
     found: list[Step] = [(start + first, start + last, array("q")) for first, last in reversed(_runs(gone))]
-    found += [(start + first, start + last, now[first:last + 1]) for first, last in _runs(come)]
+    found += [(start + first, start + last, now[first : last + 1]) for first, last in _runs(come)]
     return found if len(found) <= MAX_STEPS else None
 
 

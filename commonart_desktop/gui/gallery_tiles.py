@@ -10,7 +10,18 @@ from commonart_desktop.gui.gallery_index import Picture
 from commonart_desktop.gui.tokens import FONT, RADIUS, SPACE
 
 GAP = SPACE["m"]  # between two pictures
-_STAR = [(0, -5.0), (1.5, -1.6), (5.0, -1.4), (2.3, 0.9), (3.1, 4.3), (0, 2.4), (-3.1, 4.3), (-2.3, 0.9), (-5.0, -1.4), (-1.5, -1.6)]
+_STAR = [
+    (0, -5.0),
+    (1.5, -1.6),
+    (5.0, -1.4),
+    (2.3, 0.9),
+    (3.1, 4.3),
+    (0, 2.4),
+    (-3.1, 4.3),
+    (-2.3, 0.9),
+    (-5.0, -1.4),
+    (-1.5, -1.6),
+]
 
 
 def star_shape(centre: QPointF) -> QPolygonF:
@@ -22,7 +33,8 @@ def large_words(size: QSize) -> str:
     """Why a picture of this size is not shown."""
     locale = QLocale()
     return QCoreApplication.translate("TilePainter", "! Too large to show here: {width} × {height} pixels").format(
-        width=locale.toString(size.width()), height=locale.toString(size.height()))
+        width=locale.toString(size.width()), height=locale.toString(size.height())
+    )
 
 
 class TilePainter:
@@ -31,13 +43,26 @@ class TilePainter:
     def __init__(self, painter: QPainter, side: int) -> None:
         colours = theme.colours()
         self._painter, self.side = painter, side
-        self._selection, self._raised, self._muted = QColor(colours.selection), QColor(colours.raised), QColor(colours.muted)
+        self._selection, self._raised, self._muted = (
+            QColor(colours.selection),
+            QColor(colours.raised),
+            QColor(colours.muted),
+        )
         self._panel, self._text = QColor(colours.panel), QColor(colours.text)
         self._frame, self._focus = QPen(QColor(colours.accent), 1), QPen(QColor(colours.accent), 2)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
 
-    def draw(self, cell: QRect, picture: Picture | None, pixmap: QPixmap | None, broken: QSize | None, *, selected: bool, focus: bool) -> None:
+    def draw(
+        self,
+        cell: QRect,
+        picture: Picture | None,
+        pixmap: QPixmap | None,
+        broken: QSize | None,
+        *,
+        selected: bool,
+        focus: bool,
+    ) -> None:
         """One tile in its cell. ``broken``: see ``Thumbnails.why_broken``."""
         painter, side = self._painter, self.side
         room = QRect(cell.x() + (cell.width() - side) // 2, cell.y() + (cell.height() - side) // 2, side, side)
@@ -49,18 +74,29 @@ class TilePainter:
         if pixmap is not None:
             size = pixmap.deviceIndependentSize().toSize()  # as a rule made for this side, and drawn as it is
             if fits := max(size.width(), size.height()) <= side:
-                place = QRect(room.x() + (side - size.width()) // 2, room.y() + (side - size.height()) // 2, size.width(), size.height())
+                place = QRect(
+                    room.x() + (side - size.width()) // 2,
+                    room.y() + (side - size.height()) // 2,
+                    size.width(),
+                    size.height(),
+                )
                 painter.drawPixmap(place.topLeft(), pixmap)
             if not fits:
                 size = size.scaled(side, side, Qt.AspectRatioMode.KeepAspectRatio)
-                place = QRect(QPoint(room.x() + (side - size.width()) // 2, room.y() + (side - size.height()) // 2), size)
+                place = QRect(
+                    QPoint(room.x() + (side - size.width()) // 2, room.y() + (side - size.height()) // 2), size
+                )
                 painter.drawPixmap(place, pixmap)
         else:
             painter.setBrush(self._raised)
             painter.drawRoundedRect(room, RADIUS, RADIUS)
             if broken is not None:
-                self._tell(room, large_words(broken) if broken.isValid() else
-                           QCoreApplication.translate("TilePainter", "! This picture cannot be read"))
+                self._tell(
+                    room,
+                    large_words(broken)
+                    if broken.isValid()
+                    else QCoreApplication.translate("TilePainter", "! This picture cannot be read"),
+                )
         if picture is not None and (picture.starred or picture.rating):
             self._badge(place, picture)
         if selected or focus:
@@ -74,7 +110,9 @@ class TilePainter:
         font.setPixelSize(FONT["small"])
         self._painter.setFont(font)
         self._painter.setPen(self._muted)
-        self._painter.drawText(room.adjusted(4, 4, -4, -4), int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextWordWrap), text)
+        self._painter.drawText(
+            room.adjusted(4, 4, -4, -4), int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextWordWrap), text
+        )
         self._painter.setPen(Qt.PenStyle.NoPen)
 
     def _badge(self, place: QRect, picture: Picture) -> None:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from array import array
 
-from PySide6.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, QPersistentModelIndex, QPoint, QRect, Qt, QTimer, Signal
+from PySide6.QtCore import (
+    QItemSelection,
+    QItemSelectionModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    QPoint,
+    QRect,
+    Qt,
+    QTimer,
+    Signal,
+)
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QRegion, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QAbstractItemView, QListView, QStyle, QStyleOptionRubberBand
 
@@ -99,7 +109,12 @@ class GalleryView(QListView):
         self._wishing.start()
 
     def _rect(self, row: int) -> QRect:
-        return QRect(row % self._columns * self._width, row // self._columns * self._cell - self.verticalOffset(), self._width, self._cell)
+        return QRect(
+            row % self._columns * self._width,
+            row // self._columns * self._cell - self.verticalOffset(),
+            self._width,
+            self._cell,
+        )
 
     def visualRect(self, index: Index) -> QRect:
         return self._rect(index.row()) if index.isValid() else QRect()
@@ -116,9 +131,13 @@ class GalleryView(QListView):
     def _range(self, area: QRect) -> tuple[int, int]:
         """First and last row of the lines that an area of the viewport touches; last < first where there are none."""
         top, bottom = area.top() + self.verticalOffset(), area.bottom() + self.verticalOffset()
-        return max(0, top // self._cell) * self._columns, min(len(self._pictures.ids), (bottom // self._cell + 1) * self._columns) - 1
+        return max(0, top // self._cell) * self._columns, min(
+            len(self._pictures.ids), (bottom // self._cell + 1) * self._columns
+        ) - 1
 
-    def scrollTo(self, index: Index, hint: QAbstractItemView.ScrollHint = QAbstractItemView.ScrollHint.EnsureVisible) -> None:
+    def scrollTo(
+        self, index: Index, hint: QAbstractItemView.ScrollHint = QAbstractItemView.ScrollHint.EnsureVisible
+    ) -> None:
         if not index.isValid():
             return
         rect, height, bar = self.visualRect(index), self.viewport().height(), self.verticalScrollBar()
@@ -138,10 +157,26 @@ class GalleryView(QListView):
         row, page = self.currentIndex().row(), self._columns * max(1, self.viewport().height() // self._cell)
         if row < 0:
             return self._pictures.index(0)
-        by = {Move.MoveLeft: -1, Move.MovePrevious: -1, Move.MoveRight: 1, Move.MoveNext: 1, Move.MoveUp: -self._columns, Move.MoveDown: self._columns,
-              Move.MovePageUp: -page, Move.MovePageDown: page, Move.MoveHome: -row, Move.MoveEnd: count - 1 - row}.get(action, 0)
+        by = {
+            Move.MoveLeft: -1,
+            Move.MovePrevious: -1,
+            Move.MoveRight: 1,
+            Move.MoveNext: 1,
+            Move.MoveUp: -self._columns,
+            Move.MoveDown: self._columns,
+            Move.MovePageUp: -page,
+            Move.MovePageDown: page,
+            Move.MoveHome: -row,
+            Move.MoveEnd: count - 1 - row,
+        }.get(action, 0)
         to = row + by
-        if action == Move.MoveUp and to < 0 or action == Move.MoveDown and to >= count and row // self._columns == (count - 1) // self._columns:
+        if (
+            action == Move.MoveUp
+            and to < 0
+            or action == Move.MoveDown
+            and to >= count
+            and row // self._columns == (count - 1) // self._columns
+        ):
             to = row
         return self._pictures.index(min(count - 1, max(0, to)))
 
@@ -172,13 +207,19 @@ class GalleryView(QListView):
         return QRegion(self.viewport().rect())
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        self._pressed = event.position().toPoint() + QPoint(0, self.verticalOffset()) if self._row_at(event.position().toPoint()) < 0 else None
+        self._pressed = (
+            event.position().toPoint() + QPoint(0, self.verticalOffset())
+            if self._row_at(event.position().toPoint()) < 0
+            else None
+        )
         super().mousePressEvent(event)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         super().mouseMoveEvent(event)
         if self._pressed is not None and self.state() == QAbstractItemView.State.DragSelectingState:
-            self._band = QRect(self._pressed, event.position().toPoint() + QPoint(0, self.verticalOffset())).normalized()
+            self._band = QRect(
+                self._pressed, event.position().toPoint() + QPoint(0, self.verticalOffset())
+            ).normalized()
             self.viewport().update()
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
@@ -204,7 +245,7 @@ class GalleryView(QListView):
         """The selected ids, in order."""
         found: array[int] = array("q")
         for first, last in self.runs():
-            found += self._pictures.ids[first:last + 1]
+            found += self._pictures.ids[first : last + 1]
         return found
 
     def select_rows(self, rows: list[int]) -> None:
@@ -240,7 +281,7 @@ class GalleryView(QListView):
 
     def _on_ready(self, came: list[int]) -> None:
         first, last = self._range(self.viewport().rect())
-        shown = {one: row for row, one in enumerate(self._pictures.ids[first:last + 1], first)}
+        shown = {one: row for row, one in enumerate(self._pictures.ids[first : last + 1], first)}
         for one in came:
             if one in shown:
                 self.viewport().update(self._rect(shown[one]))

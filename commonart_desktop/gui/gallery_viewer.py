@@ -90,7 +90,10 @@ class Viewer(QWidget):
         one, locale = self.views[0], QLocale()
         told = []
         if one.loaded:
-            told = [f"{one.zoom():.0%}", f"{locale.toString(one.size_.width())} × {locale.toString(one.size_.height())}"]
+            told = [
+                f"{one.zoom():.0%}",
+                f"{locale.toString(one.size_.width())} × {locale.toString(one.size_.height())}",
+            ]
             if not one.whole and one.look[0] != FIT:
                 told.append(self.tr("scaled down: too large to hold"))
         self._zoom.setText("  ·  ".join(told))
@@ -105,7 +108,12 @@ class Viewer(QWidget):
             self.back.emit()
         elif key in (Qt.Key.Key_Left, Qt.Key.Key_Right) and not self.two:
             self.step.emit(-1 if key == Qt.Key.Key_Left else 1)
-        elif key in (Qt.Key.Key_Plus, Qt.Key.Key_Minus, Qt.Key.Key_Equal, Qt.Key.Key_Semicolon):  # ; is + on Japanese keyboards
+        elif key in (
+            Qt.Key.Key_Plus,
+            Qt.Key.Key_Minus,
+            Qt.Key.Key_Equal,
+            Qt.Key.Key_Semicolon,
+        ):  # ; is + on Japanese keyboards
             self.views[0].zoom_by(1 / 1.25 if key == Qt.Key.Key_Minus else 1.25)
         elif control and key == Qt.Key.Key_0:
             self.fit()

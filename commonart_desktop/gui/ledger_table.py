@@ -31,7 +31,9 @@ class LedgerTable(QAbstractTableModel):
         self._starts: list[int] = []  # the table's row of each
         self._rows = 0
         self._open: set[int] = set()
-        self.follows: Callable[[], bool] = lambda: True  # whether the selection is small enough to be followed picture by picture
+        self.follows: Callable[[], bool] = lambda: (
+            True
+        )  # whether the selection is small enough to be followed picture by picture
 
     # what is where ------------------------------------------------------------------------------------------------
 
@@ -205,7 +207,9 @@ class LedgerTable(QAbstractTableModel):
             start = self.start_of(job)
             at = self.ledger.offsets(job, list(images), self.pages.state)
             for image, row in images.items():
-                new_rows[row] = start + 1 + at[image] if start is not None and at.get(image, changed[job]) < changed[job] else None
+                new_rows[row] = (
+                    start + 1 + at[image] if start is not None and at.get(image, changed[job]) < changed[job] else None
+                )
         for index in held:
             if index.row() in new_rows:
                 new = new_rows[index.row()]

@@ -10,7 +10,17 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QLocale, Qt, QTimer
 from PySide6.QtGui import QAction, QCloseEvent, QGuiApplication, QKeySequence
-from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QMainWindow, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from commonart_desktop.gui.actions import Deed, native
 from commonart_desktop.gui.context import Context
@@ -36,7 +46,12 @@ class MainWindow(QMainWindow):
         self.setMinimumSize(1024, 640)
         self.stack = PageStack()
         self.pages, self.titles = self.stack.pages, self.stack.titles  # those built so far; of every page
-        self.finding = Finding(self, self.stack, lambda: [Deed(a.text(), "", native(a.shortcut()), a.trigger) for a in self._own], self.go_to)
+        self.finding = Finding(
+            self,
+            self.stack,
+            lambda: [Deed(a.text(), "", native(a.shortcut()), a.trigger) for a in self._own],
+            self.go_to,
+        )
         self._buttons_of: dict[str, QToolButton] = {}
         self._own: list[QAction] = []
         self._asked_to_close = False
@@ -69,13 +84,22 @@ class MainWindow(QMainWindow):
 
     # pages --------------------------------------------------------------------------------------------------------
 
-    def add_page(self, name: str, title: str, icon_name: str, build: Callable[[], StagedPage], load: Callable[[], object] = lambda: None) -> None:
+    def add_page(
+        self,
+        name: str,
+        title: str,
+        icon_name: str,
+        build: Callable[[], StagedPage],
+        load: Callable[[], object] = lambda: None,
+    ) -> None:
         """Put a page at the end of the side bar; ``build`` begins it when it is first shown. ``load`` does beforehand what a thread can do."""
         self.stack.add(name, title, build, load)
         number = len(self.titles)
         button = QToolButton(text=title, checkable=True, icon=icon(icon_name), accessibleName=title)
         button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
-        button.setMinimumWidth(max(72, button.fontMetrics().horizontalAdvance(title) + 2 * SPACE["s"]))  # a fixed one hides Qt's own
+        button.setMinimumWidth(
+            max(72, button.fontMetrics().horizontalAdvance(title) + 2 * SPACE["s"])
+        )  # a fixed one hides Qt's own
         button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         keys = f"Ctrl+{number}" if number < 10 else ""
         button.setToolTip(f"{title} ({native(keys)})" if keys else title)
@@ -152,8 +176,10 @@ class MainWindow(QMainWindow):
         self._timer = QTimer(self, interval=2000)
         self._timer.timeout.connect(self._tick)
         self._timer.start()
-        for button, name, keys, do in ((self.find_button, self.tr("Find an action"), "Ctrl+K", self.find_action),
-                                       (self.keys_button, self.tr("Keyboard shortcuts"), "F1", self.show_shortcuts)):
+        for button, name, keys, do in (
+            (self.find_button, self.tr("Find an action"), "Ctrl+K", self.find_action),
+            (self.keys_button, self.tr("Keyboard shortcuts"), "F1", self.show_shortcuts),
+        ):
             self._act(name, keys, do)
             button.setToolTip(f"{name} ({native(keys)})")
             button.setAccessibleName(name)
@@ -200,7 +226,9 @@ class MainWindow(QMainWindow):
             return
         if isinstance(event, events.Broken):
             engine = self._context.engine
-            self._context.notices.complain(error_of(event), self.tr("Restart the engine"), lambda: engine.start(resume=True))
+            self._context.notices.complain(
+                error_of(event), self.tr("Restart the engine"), lambda: engine.start(resume=True)
+            )
         elif isinstance(event, events.Paused) and event.error:
             self._context.notices.complain(from_wire(event.error))
 
@@ -213,8 +241,14 @@ class MainWindow(QMainWindow):
         context = self._context
         if context is None:
             return
-        words = {"off": self.tr("engine off"), "starting": self.tr("engine starting"), "working": self.tr("engine working"),
-                 "idle": self.tr("engine ready"), "paused": self.tr("paused"), "dead": self.tr("engine stopped")}
+        words = {
+            "off": self.tr("engine off"),
+            "starting": self.tr("engine starting"),
+            "working": self.tr("engine working"),
+            "idle": self.tr("engine ready"),
+            "paused": self.tr("paused"),
+            "dead": self.tr("engine stopped"),
+        }
         marks = {"off": "○", "starting": "◐", "working": "●", "idle": "●", "paused": "‖", "dead": "!"}
         counts = context.ledger.counts()
         left = counts["waiting"] + counts["running"]
@@ -241,16 +275,26 @@ class MainWindow(QMainWindow):
         if context is not None and self._must_ask(context):
             self._asked_to_close = True
             event.ignore()
-            context.notices.say(self.tr("The engine is at work. Close the window again to stop it after the picture in hand; nothing that waits is lost."),
-                                "", self.tr("Leave it working and close"), self._leave_and_close)
+            context.notices.say(
+                self.tr(
+                    "The engine is at work. Close the window again to stop it after the picture in hand; nothing that waits is lost."
+                ),
+                "",
+                self.tr("Leave it working and close"),
+                self._leave_and_close,
+            )
             return
         self.keep()
         super().closeEvent(event)
 
     def _must_ask(self, context: Context) -> bool:
         """The first time somebody closes the window over work; the settings remember an answer. Never while the system ends."""
-        return (context.engine.now == "working" and context.state.value(LEAVE) is None and not self._asked_to_close
-                and not (isinstance(app := QGuiApplication.instance(), QGuiApplication) and app.isSavingSession()))
+        return (
+            context.engine.now == "working"
+            and context.state.value(LEAVE) is None
+            and not self._asked_to_close
+            and not (isinstance(app := QGuiApplication.instance(), QGuiApplication) and app.isSavingSession())
+        )
 
     def _leave_and_close(self) -> None:
         assert self._context is not None

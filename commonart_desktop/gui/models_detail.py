@@ -6,7 +6,17 @@ from typing import Any
 
 from PySide6.QtCore import QLocale, Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QLabel, QMessageBox, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QMessageBox,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from commonart_desktop.core.i18n import sentence
 from commonart_desktop.gui.context import Context
@@ -25,7 +35,12 @@ def size(count: float | None) -> str:
 
 def label(text: str = "", role: str = "") -> QLabel:
     """Text that wraps and can be copied."""
-    made = QLabel(text, wordWrap=True, textInteractionFlags=Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard)
+    made = QLabel(
+        text,
+        wordWrap=True,
+        textInteractionFlags=Qt.TextInteractionFlag.TextSelectableByMouse
+        | Qt.TextInteractionFlag.TextSelectableByKeyboard,
+    )
     made.setFocusPolicy(Qt.FocusPolicy.NoFocus)
     made.setTextFormat(Qt.TextFormat.PlainText)
     if role:
@@ -48,10 +63,14 @@ class ModelDetail(QWidget):
         self.title, self.place = label(role="title"), label(role="muted")
         self.problem, self.hint = label(), label(role="hint")
         self.default = QPushButton(self.tr("Use for new pictures"), clicked=self._set_default)
-        self.verify = QPushButton(self.tr("Verify"), toolTip=self.tr("Read every file from end to end and check it"), clicked=self._verify)
+        self.verify = QPushButton(
+            self.tr("Verify"), toolTip=self.tr("Read every file from end to end and check it"), clicked=self._verify
+        )
         self.convert = QPushButton(self.tr("Convert pickled shards…"), clicked=self._convert)
         self.folder = QPushButton(icon("folder"), self.tr("Open folder"), clicked=self._open)
-        self.encoder = QPushButton(icon("add"), self.tr("Text encoder folder…"), clicked=lambda: self._choose("text_encoder"))
+        self.encoder = QPushButton(
+            icon("add"), self.tr("Text encoder folder…"), clicked=lambda: self._choose("text_encoder")
+        )
         self.vae = QPushButton(icon("add"), self.tr("VAE folder…"), clicked=lambda: self._choose("vae"))
         self.given = label(role="hint")
         self.cancel = QPushButton(self.tr("Cancel"), clicked=self._stop)
@@ -95,8 +114,16 @@ class ModelDetail(QWidget):
         self.title.setText(row["name"] if row else self.tr("No model is selected"))
         self.place.setText(row["path"] if row else "")
         kind = problem.kind if problem else ""
-        parts = kind in ("missing-part", "needs-conversion", "wrong-tokenizer") or bool(row and row["path"] in self._given)
-        for widget, shown in ((self.default, ok), (self.verify, ok), (self.folder, row is not None), (self.encoder, parts), (self.vae, parts)):
+        parts = kind in ("missing-part", "needs-conversion", "wrong-tokenizer") or bool(
+            row and row["path"] in self._given
+        )
+        for widget, shown in (
+            (self.default, ok),
+            (self.verify, ok),
+            (self.folder, row is not None),
+            (self.encoder, parts),
+            (self.vae, parts),
+        ):
             widget.setVisible(shown)
         self._show_given()
         if row and ok:
@@ -140,16 +167,33 @@ class ModelDetail(QWidget):
 
     def _show_info(self, info: dict[str, Any]) -> None:
         locale = QLocale()
-        self._fact(self.tr("Pictures"), (self.tr("{side} px, sides in multiples of {multiple}, captions up to {tokens} tokens").format(
-            side=locale.toString(info["own_side"]), multiple=info["multiple"], tokens=locale.toString(info["max_tokens"])), ""))
-        names = {"denoiser": self.tr("Denoiser"), "text_encoder": self.tr("Text encoder"), "vae": "VAE", "tokenizer": self.tr("Tokenizer")}
+        self._fact(
+            self.tr("Pictures"),
+            (
+                self.tr("{side} px, sides in multiples of {multiple}, captions up to {tokens} tokens").format(
+                    side=locale.toString(info["own_side"]),
+                    multiple=info["multiple"],
+                    tokens=locale.toString(info["max_tokens"]),
+                ),
+                "",
+            ),
+        )
+        names = {
+            "denoiser": self.tr("Denoiser"),
+            "text_encoder": self.tr("Text encoder"),
+            "vae": "VAE",
+            "tokenizer": self.tr("Tokenizer"),
+        }
         for part, title in names.items():
             about = info["parts"].get(part)
             if about is None:
                 continue
             told = [size(about["bytes"])]
             if about.get("parameters"):
-                told += [about["dtype"], self.tr("{count} parameters").format(count=locale.toString(about["parameters"]))]
+                told += [
+                    about["dtype"],
+                    self.tr("{count} parameters").format(count=locale.toString(about["parameters"])),
+                ]
             lines = [(", ".join(told), "")]
             if about["sha256"]:
                 lines.append((f"SHA-256 {about['sha256'][:16]}…", "muted"))
@@ -158,7 +202,9 @@ class ModelDetail(QWidget):
             self._fact(title, *lines)
             if about["sha256"]:
                 self.facts.itemAt(self.facts.count() - 1).widget().setToolTip(about["sha256"])
-        licences = [(f"{one['licence']} ({', '.join(names.get(p, p) for p in one['parts'])})", "") for one in info["licences"]]
+        licences = [
+            (f"{one['licence']} ({', '.join(names.get(p, p) for p in one['parts'])})", "") for one in info["licences"]
+        ]
         self._fact(self.tr("Licences"), *(licences or [(self.tr("none was found in its folders"), "")]))
         words = {True: self.tr("fits"), False: self.tr("does not fit"), None: "–"}
         for dtype in [d for d in ("fp32", "bf16", "fp16") if d in (info["memory"] or {})]:  # an exported model has one
@@ -166,7 +212,8 @@ class ModelDetail(QWidget):
             text = self.tr("about {need}; memory: {ram}").format(need=size(need["total"]), ram=words[need["fits_ram"]])
             if need["fits_gpu"] is not None:
                 text = self.tr("about {need}; memory: {ram}; graphics card: {gpu}").format(
-                    need=size(need["total"]), ram=words[need["fits_ram"]], gpu=words[need["fits_gpu"]])
+                    need=size(need["total"]), ram=words[need["fits_ram"]], gpu=words[need["fits_gpu"]]
+                )
             self._fact(self.tr("Memory, {dtype}").format(dtype=dtype), (text, ""))
 
     # doing --------------------------------------------------------------------------------------------------------
@@ -185,7 +232,9 @@ class ModelDetail(QWidget):
             self._quiet()
             self._show_problem(error)
 
-        self._task = Task(self, lambda task: task.program(PROGRAM, arguments), done=finished, failed=failed, progress=self._progress)
+        self._task = Task(
+            self, lambda task: task.program(PROGRAM, arguments), done=finished, failed=failed, progress=self._progress
+        )
 
     def _progress(self, done: int, total: int) -> None:
         self.bar.setRange(0, 1000)
@@ -212,7 +261,11 @@ class ModelDetail(QWidget):
         self._run(self.tr("Checking every number…"), ["verify", self._row["path"]], self._verified)
 
     def _verified(self, answer: dict[str, Any]) -> None:
-        self._context.notices.say(self.tr("{name} is intact: {count} files were read.").format(name=answer["name"], count=len(answer["files"])))
+        self._context.notices.say(
+            self.tr("{name} is intact: {count} files were read.").format(
+                name=answer["name"], count=len(answer["files"])
+            )
+        )
 
     def _set_default(self) -> None:
         assert self._row is not None
@@ -254,12 +307,22 @@ class ModelDetail(QWidget):
     def _convert(self) -> None:
         assert self._row is not None and self._problem is not None
         path, folder = self._row["path"], str(self._problem.fields["path"])
-        box = QMessageBox(QMessageBox.Icon.NoIcon, self.tr("Convert pickled weights"), self.tr(
-            "The weights in {folder} are pickled. They are read here without running anything in them, and written beside as safetensors; "
-            "this takes as much disk space again. The old files stay. Convert them only if you trust where they come from.").format(folder=folder),
-            QMessageBox.StandardButton.Cancel, self)
+        box = QMessageBox(
+            QMessageBox.Icon.NoIcon,
+            self.tr("Convert pickled weights"),
+            self.tr(
+                "The weights in {folder} are pickled. They are read here without running anything in them, and written beside as safetensors; "
+                "this takes as much disk space again. The old files stay. Convert them only if you trust where they come from."
+            ).format(folder=folder),
+            QMessageBox.StandardButton.Cancel,
+            self,
+        )
         go = box.addButton(self.tr("Convert"), QMessageBox.ButtonRole.AcceptRole)
         box.setDefaultButton(QMessageBox.StandardButton.Cancel)
         box.exec()
         if box.clickedButton() is go:
-            self._run(self.tr("Converting…"), ["convert", folder], lambda _: self._resolve(path) if path in self._given else self.changed.emit())
+            self._run(
+                self.tr("Converting…"),
+                ["convert", folder],
+                lambda _: self._resolve(path) if path in self._given else self.changed.emit(),
+            )

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import QLocale, Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QLineEdit, QProgressBar, QPushButton, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from commonart_desktop.core.i18n import sentence
 from commonart_desktop.gui.context import Context
@@ -28,8 +38,12 @@ def fetch(task: Task, shown: list[dict[str, Any]], parts: list[str], options: li
     total, done, places = sum(one["bytes"] for one in shown), 0, []
     for one in shown:
         pickled = [f for f in one["files"] if f["path"].endswith((".bin", ".pt", ".pth", ".ckpt"))]
-        answer = task.program(PROGRAM, ["get", one["repo"], *options, "--expect", one["commit"]], online=True,
-                              on_progress=lambda own, _, before=done: task.progress(before + own, total))
+        answer = task.program(
+            PROGRAM,
+            ["get", one["repo"], *options, "--expect", one["commit"]],
+            online=True,
+            on_progress=lambda own, _, before=done: task.progress(before + own, total),
+        )
         if pickled:
             task.program(PROGRAM, ["convert", answer["path"]], on_progress=lambda own, whole: None)
         done += one["bytes"]
@@ -55,21 +69,38 @@ class GetPanel(QWidget):
         self._task: Task | None = None
         self._offer: list[dict[str, Any]] = []
         self.model, self.encoder, self.vae = QLineEdit(MODEL), QLineEdit(ENCODER), QLineEdit(VAE)
-        self.endpoint = QLineEdit(str(context.state.value("models/endpoint", "")), placeholderText="https://huggingface.co")
+        self.endpoint = QLineEdit(
+            str(context.state.value("models/endpoint", "")), placeholderText="https://huggingface.co"
+        )
         self.proxy = QLineEdit(str(context.state.value("models/proxy", "")), placeholderText=self.tr("by the system"))
-        self.pickles = QCheckBox(self.tr("Also download pickled weights where there are no others, and convert them here"))
-        self.pickles.setToolTip(self.tr("They are read without running anything in them. Allow it only if you trust where they come from."))
+        self.pickles = QCheckBox(
+            self.tr("Also download pickled weights where there are no others, and convert them here")
+        )
+        self.pickles.setToolTip(
+            self.tr("They are read without running anything in them. Allow it only if you trust where they come from.")
+        )
         self.look = QPushButton(self.tr("Show licences and sizes"), clicked=self.ask)
         self.get = QPushButton(self.tr("Download"), clicked=self.start, enabled=False, visible=False)
         self.get.setProperty("main", True)
         self.cancel = QPushButton(self.tr("Cancel"), clicked=self.stop)
-        self.back = QToolButton(icon=icon("close"), toolTip=self.tr("Close (Esc)"), accessibleName=self.tr("Close"), shortcut="Esc", clicked=self._close)
+        self.back = QToolButton(
+            icon=icon("close"),
+            toolTip=self.tr("Close (Esc)"),
+            accessibleName=self.tr("Close"),
+            shortcut="Esc",
+            clicked=self._close,
+        )
         self.told, self.problem, self.hint, self.doing = label(), label(), label(role="hint"), label(role="muted")
         self.bar = QProgressBar(textVisible=False, accessibleName=self.tr("Progress"))
         form = QFormLayout(horizontalSpacing=SPACE["m"], verticalSpacing=SPACE["s"])
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        for name, field in ((self.tr("Model"), self.model), (self.tr("Text encoder"), self.encoder), (self.tr("VAE"), self.vae),
-                            (self.tr("Address"), self.endpoint), (self.tr("Proxy"), self.proxy)):
+        for name, field in (
+            (self.tr("Model"), self.model),
+            (self.tr("Text encoder"), self.encoder),
+            (self.tr("VAE"), self.vae),
+            (self.tr("Address"), self.endpoint),
+            (self.tr("Proxy"), self.proxy),
+        ):
             form.addRow(name, field)
             field.textEdited.connect(self._forget)
             field.returnPressed.connect(self.ask)
@@ -88,8 +119,15 @@ class GetPanel(QWidget):
         column.setContentsMargins(SPACE["l"], SPACE["l"], SPACE["l"], SPACE["l"])
         column.setSpacing(SPACE["m"])
         column.addLayout(head)
-        column.addWidget(label(self.tr("This is the only place where this program uses the network, and only when you press a button here. "
-                                       "Leave the parts empty for a model that brings its own."), "muted"))
+        column.addWidget(
+            label(
+                self.tr(
+                    "This is the only place where this program uses the network, and only when you press a button here. "
+                    "Leave the parts empty for a model that brings its own."
+                ),
+                "muted",
+            )
+        )
         column.addLayout(form)
         column.addWidget(self.pickles)
         column.addLayout(buttons)
@@ -159,11 +197,19 @@ class GetPanel(QWidget):
         lines = []
         for one in found:
             lines.append(one["repo"])
-            lines.append("    " + self.tr("licence: {licence}").format(licence=one["licence"] or self.tr("none is named")))
-            lines.append("    " + self.tr("{count} files, {size}, {left} left to download").format(
-                count=QLocale().toString(len(one["files"])), size=size(one["bytes"]), left=size(one["left"])))
+            lines.append(
+                "    " + self.tr("licence: {licence}").format(licence=one["licence"] or self.tr("none is named"))
+            )
+            lines.append(
+                "    "
+                + self.tr("{count} files, {size}, {left} left to download").format(
+                    count=QLocale().toString(len(one["files"])), size=size(one["bytes"]), left=size(one["left"])
+                )
+            )
             if one["pickled"]:
-                lines.append("    " + self.tr("{size} of weights exist only in pickled form").format(size=size(one["pickled"])))
+                lines.append(
+                    "    " + self.tr("{size} of weights exist only in pickled form").format(size=size(one["pickled"]))
+                )
         left = sum(one["left"] for one in found)
         lines.append(self.tr("{size} left to download in total").format(size=size(left)))
         self.told.setText("\n".join(lines))
@@ -175,13 +221,23 @@ class GetPanel(QWidget):
         shown, options = self._offer, self._options()
         parts = [o for o, f in (("--text-encoder", self.encoder), ("--vae", self.vae)) if f.text().strip()]
         self._busy(self.tr("Downloading…"))
-        self._task = Task(self, lambda task: fetch(task, shown, parts, options), done=self._done, failed=self._failed, progress=self._progress)
+        self._task = Task(
+            self,
+            lambda task: fetch(task, shown, parts, options),
+            done=self._done,
+            failed=self._failed,
+            progress=self._progress,
+        )
 
     def _progress(self, done: int, total: int) -> None:
         self.bar.setRange(0, 1000)
         self.bar.setValue(int(1000 * done / max(1, total)))
         self.bar.show()
-        self.doing.setText(self.tr("{done} of {total}").format(done=size(done), total=size(total)) if done < total else self.tr("Putting it together…"))
+        self.doing.setText(
+            self.tr("{done} of {total}").format(done=size(done), total=size(total))
+            if done < total
+            else self.tr("Putting it together…")
+        )
 
     def _done(self, folder: str) -> None:
         self._forget()

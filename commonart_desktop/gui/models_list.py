@@ -20,10 +20,22 @@ class ModelsModel(QAbstractTableModel):
         self.rows: list[dict[str, Any]] = []
         self._default = ""
         self._titles = [self.tr("Model"), self.tr("Where"), self.tr("Size"), self.tr("State")]
-        self._sources = {"bundled": self.tr("bundled"), "home": self.tr("your folder"), "hub-cache": self.tr("Hugging Face cache"),
-                         "added": self.tr("added folder")}
-        self._ready, self._default_word, self._not_ready = self.tr("ready"), self.tr("ready, used for new pictures"), self.tr("not ready")
-        self._kinds = {"missing-part": self.tr("a part is missing"), "needs-conversion": self.tr("to be converted"), "broken-weights": self.tr("damaged")}
+        self._sources = {
+            "bundled": self.tr("bundled"),
+            "home": self.tr("your folder"),
+            "hub-cache": self.tr("Hugging Face cache"),
+            "added": self.tr("added folder"),
+        }
+        self._ready, self._default_word, self._not_ready = (
+            self.tr("ready"),
+            self.tr("ready, used for new pictures"),
+            self.tr("not ready"),
+        )
+        self._kinds = {
+            "missing-part": self.tr("a part is missing"),
+            "needs-conversion": self.tr("to be converted"),
+            "broken-weights": self.tr("damaged"),
+        }
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:
         return 0 if parent.isValid() else len(self.rows)
@@ -35,7 +47,9 @@ class ModelsModel(QAbstractTableModel):
         if orientation != Qt.Orientation.Horizontal or not 0 <= section < 4:
             return None
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return Qt.AlignmentFlag.AlignVCenter | (Qt.AlignmentFlag.AlignRight if section == SIZE else Qt.AlignmentFlag.AlignLeft)
+            return Qt.AlignmentFlag.AlignVCenter | (
+                Qt.AlignmentFlag.AlignRight if section == SIZE else Qt.AlignmentFlag.AlignLeft
+            )
         return self._titles[section] if role == Qt.ItemDataRole.DisplayRole else None
 
     def is_default(self, row: dict[str, Any]) -> bool:
@@ -52,14 +66,20 @@ class ModelsModel(QAbstractTableModel):
             return None
         row = self.rows[index.row()]
         if role == Qt.ItemDataRole.DisplayRole:
-            return (row["name"], self._sources.get(row["source"], row["source"]), f"{row['own_side']} px" if row["own_side"] else "–",
-                    self.state_of(row))[index.column()]
+            return (
+                row["name"],
+                self._sources.get(row["source"], row["source"]),
+                f"{row['own_side']} px" if row["own_side"] else "–",
+                self.state_of(row),
+            )[index.column()]
         if role == Qt.ItemDataRole.DecorationRole and index.column() == STATE:
             return icon("done" if row["ok"] else "failed")
         if role == Qt.ItemDataRole.ToolTipRole:
             return row["path"]
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return Qt.AlignmentFlag.AlignVCenter | (Qt.AlignmentFlag.AlignRight if index.column() == SIZE else Qt.AlignmentFlag.AlignLeft)
+            return Qt.AlignmentFlag.AlignVCenter | (
+                Qt.AlignmentFlag.AlignRight if index.column() == SIZE else Qt.AlignmentFlag.AlignLeft
+            )
         return None
 
     def set_rows(self, rows: list[dict[str, Any]], default: str) -> None:

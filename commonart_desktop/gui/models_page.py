@@ -57,8 +57,14 @@ class ModelsPage(StagedPage):
         self._read = False
         self._wanted = ""  # the model to select when the list has come
         self.model = ModelsModel(self)
-        self.table = QTableView(accessibleName=self.tr("Models"), showGrid=False, selectionBehavior=QAbstractItemView.SelectionBehavior.SelectRows,
-                                selectionMode=QAbstractItemView.SelectionMode.SingleSelection, tabKeyNavigation=False, wordWrap=False)
+        self.table = QTableView(
+            accessibleName=self.tr("Models"),
+            showGrid=False,
+            selectionBehavior=QAbstractItemView.SelectionBehavior.SelectRows,
+            selectionMode=QAbstractItemView.SelectionMode.SingleSelection,
+            tabKeyNavigation=False,
+            wordWrap=False,
+        )
         self.table.setProperty("plain", True)
         self.table.setModel(self.model)
         self.table.verticalHeader().hide()
@@ -66,12 +72,23 @@ class ModelsPage(StagedPage):
         self.table.horizontalHeader().setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         self.table.horizontalHeader().setHighlightSections(False)
         self.table.selectionModel().currentRowChanged.connect(lambda now, _: self._show_row(now.row()))
-        self.empty = label(self.tr("No model was found on this machine. Get one, or add a folder that holds one."), "muted")
+        self.empty = label(
+            self.tr("No model was found on this machine. Get one, or add a folder that holds one."), "muted"
+        )
         self.get = QPushButton(icon("download"), self.tr("Get a model…"), clicked=self.show_get)
         self.add = QPushButton(icon("folder"), self.tr("Add folder…"), clicked=self._add)
-        self.remove = QPushButton(self.tr("Forget folder"), toolTip=self.tr("Take this folder off the list; its files stay"), clicked=self._remove)
-        self.again = QToolButton(icon=icon("retry"), toolTip=self.tr("Look again (F5)"), accessibleName=self.tr("Look again"), shortcut="F5",
-                                 clicked=self.refresh)
+        self.remove = QPushButton(
+            self.tr("Forget folder"),
+            toolTip=self.tr("Take this folder off the list; its files stay"),
+            clicked=self._remove,
+        )
+        self.again = QToolButton(
+            icon=icon("retry"),
+            toolTip=self.tr("Look again (F5)"),
+            accessibleName=self.tr("Look again"),
+            shortcut="F5",
+            clicked=self.refresh,
+        )
         head = QHBoxLayout()
         head.addWidget(label(self.tr("Models"), "title"), 1)
         head.addWidget(self.again)
@@ -205,7 +222,12 @@ class ModelsPage(StagedPage):
         path, before = row["path"], self.folders()
         self._keep_folders([f for f in before if f != path])
         self.refresh()
-        self._context.notices.say(self.tr("{name} is no longer listed.").format(name=row["name"]), "", self.tr("Undo"), lambda: self._undo(path))
+        self._context.notices.say(
+            self.tr("{name} is no longer listed.").format(name=row["name"]),
+            "",
+            self.tr("Undo"),
+            lambda: self._undo(path),
+        )
 
     def _undo(self, path: str) -> None:
         if isValid(self):  # the notice may outlive this page

@@ -22,10 +22,18 @@ class NoticeBar(QFrame):
         row = QHBoxLayout(self)
         row.setContentsMargins(SPACE["m"], SPACE["xs"], SPACE["s"], SPACE["xs"])
         row.setSpacing(SPACE["s"])
-        self.text = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText, textInteractionFlags=Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.text = QLabel(
+            wordWrap=True,
+            textFormat=Qt.TextFormat.PlainText,
+            textInteractionFlags=Qt.TextInteractionFlag.TextSelectableByMouse,
+        )
         self.button = QPushButton()
-        self.details = QPushButton(self.tr("Copy details"), toolTip=self.tr("Copy what is known about this error, to show it to somebody"))
-        self.close_button = QToolButton(icon=icon("close"), accessibleName=self.tr("Close the notice"), toolTip=self.tr("Close the notice"))
+        self.details = QPushButton(
+            self.tr("Copy details"), toolTip=self.tr("Copy what is known about this error, to show it to somebody")
+        )
+        self.close_button = QToolButton(
+            icon=icon("close"), accessibleName=self.tr("Close the notice"), toolTip=self.tr("Close the notice")
+        )
         self.close_button.clicked.connect(self.hide)
         self.button.clicked.connect(self._act)
         self.details.clicked.connect(lambda: QGuiApplication.clipboard().setText(self._details))

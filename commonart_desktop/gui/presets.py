@@ -22,8 +22,23 @@ from engine.contract.request import ImageRequest
 
 #: what a preset may hold, and of what type; no place on a disk but that of a LoRA outside the LoRA folder
 KEYS: dict[str, tuple[type, ...]] = {
-    "model": (str,), "negative": (str,), "shape": (str,), "width": (int,), "height": (int,), "steps": (int,), "guidance": (int, float),
-    "sampler": (str,), "preset": (str,), "loras": (list,), "lora_merged": (bool,), "count": (int,), "name": (str,), "format": (str,), "dtype": (str,), "deterministic": (bool,)}
+    "model": (str,),
+    "negative": (str,),
+    "shape": (str,),
+    "width": (int,),
+    "height": (int,),
+    "steps": (int,),
+    "guidance": (int, float),
+    "sampler": (str,),
+    "preset": (str,),
+    "loras": (list,),
+    "lora_merged": (bool,),
+    "count": (int,),
+    "name": (str,),
+    "format": (str,),
+    "dtype": (str,),
+    "deterministic": (bool,),
+}
 _NAME = re.compile(r'[^<>:"/\\|?*\x00-\x1f\x7f.][^<>:"/\\|?*\x00-\x1f\x7f]{0,59}')
 
 
@@ -50,15 +65,20 @@ def read(path: Path) -> dict[str, Any]:
         raise BadFile(path=path, why=Phrase("it is not TOML ({reason})", reason=e)) from e
     for key, value in data.items():
         if not (isinstance(value, KEYS.get(key, ())) and (isinstance(value, bool) == (KEYS[key] == (bool,)))):
-            raise BadFile(path=path, why=Phrase("there is no setting {key}; known are {known}", key=key, known=", ".join(KEYS)))
+            raise BadFile(
+                path=path, why=Phrase("there is no setting {key}; known are {known}", key=key, known=", ".join(KEYS))
+            )
     ImageRequest(prompt="", seed=0, **{k: v for k, v in data.items() if k not in ("shape", "count")})
     return data
 
 
 def built_in() -> list[Preset]:
     """Those that come with the program, the quickest first."""
-    words = {"draft": QApplication.translate("presets", "Draft"), "normal": QApplication.translate("presets", "Normal"),
-             "careful": QApplication.translate("presets", "Careful")}
+    words = {
+        "draft": QApplication.translate("presets", "Draft"),
+        "normal": QApplication.translate("presets", "Normal"),
+        "careful": QApplication.translate("presets", "Careful"),
+    }
     found = []
     for path in (resources() / "presets").glob("*.toml"):
         data = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -108,9 +128,17 @@ class PresetBar(QWidget):
         self._current, self._notices = current, notices
         self._presets: list[Preset] = []
         self.combo = roomy(QComboBox(accessibleName=self.tr("Preset")))
-        self.save_button = QToolButton(icon=icon("add"), accessibleName=self.tr("Save as a preset"), toolTip=self.tr("Save these settings as a preset"))
-        self.delete_button = QToolButton(icon=icon("trash"), accessibleName=self.tr("Delete the preset"), toolTip=self.tr("Delete the preset"))
-        self.name = QLineEdit(accessibleName=self.tr("Name of the preset"), placeholderText=self.tr("Name of the preset"), maxLength=60)
+        self.save_button = QToolButton(
+            icon=icon("add"),
+            accessibleName=self.tr("Save as a preset"),
+            toolTip=self.tr("Save these settings as a preset"),
+        )
+        self.delete_button = QToolButton(
+            icon=icon("trash"), accessibleName=self.tr("Delete the preset"), toolTip=self.tr("Delete the preset")
+        )
+        self.name = QLineEdit(
+            accessibleName=self.tr("Name of the preset"), placeholderText=self.tr("Name of the preset"), maxLength=60
+        )
         self.keep_button = QPushButton(self.tr("Save"))
         self.error = Under()
         self._naming = row(self.name, self.keep_button)
@@ -162,7 +190,9 @@ class PresetBar(QWidget):
     def _save(self) -> None:
         name = self.name.text().strip()
         if not _NAME.fullmatch(name) or name.endswith("."):
-            self.error.tell(self.tr("A name needs at least one letter, and none of {signs}").format(signs='< > : " / \\ | ? *'))
+            self.error.tell(
+                self.tr("A name needs at least one letter, and none of {signs}").format(signs='< > : " / \\ | ? *')
+            )
             return
         try:
             path = save(name, self._current())
@@ -189,7 +219,12 @@ class PresetBar(QWidget):
             return
         self.combo.setCurrentIndex(0)
         self.reload()
-        self._notices.say(self.tr("The preset {name} was deleted").format(name=preset.name), "", self.tr("Undo"), lambda: self._bring_back(preset))
+        self._notices.say(
+            self.tr("The preset {name} was deleted").format(name=preset.name),
+            "",
+            self.tr("Undo"),
+            lambda: self._bring_back(preset),
+        )
 
     def _bring_back(self, preset: Preset) -> None:
         try:

@@ -85,15 +85,26 @@ class Preview(QWidget):
         line = painter.fontMetrics().lineSpacing()
         room = self.rect().adjusted(SPACE["s"], SPACE["s"], -SPACE["s"], -SPACE["s"])
         if self._pixmap.isNull():
-            painter.drawText(room, int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextWordWrap), self.tr("The picture being made appears here."))
+            painter.drawText(
+                room,
+                int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextWordWrap),
+                self.tr("The picture being made appears here."),
+            )
             return
         room.setBottom(room.bottom() - line)
         size = self._pixmap.size().scaled(room.size(), Qt.AspectRatioMode.KeepAspectRatio)
-        at = QRect(room.left() + (room.width() - size.width()) // 2, room.top() + (room.height() - size.height()) // 2, size.width(), size.height())
+        at = QRect(
+            room.left() + (room.width() - size.width()) // 2,
+            room.top() + (room.height() - size.height()) // 2,
+            size.width(),
+            size.height(),
+        )
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.drawPixmap(at, self._pixmap)
         words = painter.fontMetrics().elidedText(self._caption, Qt.TextElideMode.ElideRight, room.width())
-        painter.drawText(QRect(room.left(), room.bottom(), room.width(), line), int(Qt.AlignmentFlag.AlignCenter), words)
+        painter.drawText(
+            QRect(room.left(), room.bottom(), room.width(), line), int(Qt.AlignmentFlag.AlignCenter), words
+        )
 
 
 class Details(QTextBrowser):
@@ -117,13 +128,24 @@ class Details(QTextBrowser):
         """Show one item; of several only how many."""
         self._item = item, count
         if item is None or count > 1:
-            text = self.tr("{count} selected").format(count=count) if count > 1 else self.tr("Select a picture to see its details.")
+            text = (
+                self.tr("{count} selected").format(count=count)
+                if count > 1
+                else self.tr("Select a picture to see its details.")
+            )
             page = f'<p style="color:{theme.colours().muted}">{html.escape(text)}</p>'
         else:
             rows = self._of_picture(item) if isinstance(item, Row) else self._of_job(item)
-            page = "<table cellpadding='2'>" + "".join(
-                f'<tr><td style="color:{theme.colours().muted}; white-space:nowrap">{html.escape(name)}</td>'
-                f'<td style="color:{colour}; white-space:pre-wrap">{html.escape(text)}</td></tr>' for name, text, colour in rows if text) + "</table>"
+            page = (
+                "<table cellpadding='2'>"
+                + "".join(
+                    f'<tr><td style="color:{theme.colours().muted}; white-space:nowrap">{html.escape(name)}</td>'
+                    f'<td style="color:{colour}; white-space:pre-wrap">{html.escape(text)}</td></tr>'
+                    for name, text, colour in rows
+                    if text
+                )
+                + "</table>"
+            )
             if isinstance(item, Row) and item.error is not None:
                 page += f'<p><a href="copy" style="color:{theme.colours().accent}">{html.escape(self.tr("Copy error details"))}</a></p>'
         if page != self._shown:
@@ -139,15 +161,33 @@ class Details(QTextBrowser):
         c, r = theme.colours(), row.request
         error, hint = i18n.sentence(from_wire(row.error)) if row.error else ("", "")
         size = f"{r.width} × {r.height}" if r.width and r.height else ""
-        return [(self.tr("State"), self._words.word(row), c.text), (self.tr("Error"), error, c.bad), (self.tr("What to do"), hint, c.text),
-                (self.tr("Attempts"), str(row.attempts) if row.attempts else "", c.text),
-                (self.tr("Prompt"), r.prompt, c.text), (self.tr("Template"), r.template if r.template != r.prompt else "", c.text),
-                (self.tr("Negative prompt"), r.negative, c.text), (self.tr("Seed"), str(r.seed), c.text), (self.tr("Size"), size, c.text),
-                (self.tr("Steps"), str(r.steps), c.text), (self.tr("Guidance scale"), str(r.guidance), c.text), (self.tr("Sampler"), SAMPLER_NAMES.get(r.sampler, r.sampler), c.text),
-                (self.tr("Model"), Path(r.model).name, c.text), (self.tr("File"), row.path or "", c.text)]
+        return [
+            (self.tr("State"), self._words.word(row), c.text),
+            (self.tr("Error"), error, c.bad),
+            (self.tr("What to do"), hint, c.text),
+            (self.tr("Attempts"), str(row.attempts) if row.attempts else "", c.text),
+            (self.tr("Prompt"), r.prompt, c.text),
+            (self.tr("Template"), r.template if r.template != r.prompt else "", c.text),
+            (self.tr("Negative prompt"), r.negative, c.text),
+            (self.tr("Seed"), str(r.seed), c.text),
+            (self.tr("Size"), size, c.text),
+            (self.tr("Steps"), str(r.steps), c.text),
+            (self.tr("Guidance scale"), str(r.guidance), c.text),
+            (self.tr("Sampler"), SAMPLER_NAMES.get(r.sampler, r.sampler), c.text),
+            (self.tr("Model"), Path(r.model).name, c.text),
+            (self.tr("File"), row.path or "", c.text),
+        ]
 
     def _of_job(self, job: Job) -> list[tuple[str, str, str]]:
         c = theme.colours()
-        counts = "  ".join(f"{i18n.tr(s)} {getattr(job, s)}" for s in ("waiting", "running", "done", "failed", "cancelled") if getattr(job, s))
-        return [(self.tr("Job"), job.name, c.text), (self.tr("State"), self._words.word(job), c.text), (self.tr("Pictures"), counts, c.text),
-                (self.tr("Priority"), str(job.priority), c.text)]
+        counts = "  ".join(
+            f"{i18n.tr(s)} {getattr(job, s)}"
+            for s in ("waiting", "running", "done", "failed", "cancelled")
+            if getattr(job, s)
+        )
+        return [
+            (self.tr("Job"), job.name, c.text),
+            (self.tr("State"), self._words.word(job), c.text),
+            (self.tr("Pictures"), counts, c.text),
+            (self.tr("Priority"), str(job.priority), c.text),
+        ]

@@ -11,7 +11,9 @@ from PySide6.QtWidgets import QPlainTextEdit
 from commonart_desktop.gui import theme
 from commonart_desktop.gui.tokens import SPACE
 
-_TOKENS = re.compile(r"(?P<escaped>\\[{}|\[\]_\\])|(?P<name>__(?![_\s])(?:(?!__)[^{}|\[\]\r\n])+(?<!\s)__)|(?P<sign>\{|\}|\||\[\[|\]\])|(?P<weight>\d+(?:\.\d*)?::)")
+_TOKENS = re.compile(
+    r"(?P<escaped>\\[{}|\[\]_\\])|(?P<name>__(?![_\s])(?:(?!__)[^{}|\[\]\r\n])+(?<!\s)__)|(?P<sign>\{|\}|\||\[\[|\]\])|(?P<weight>\d+(?:\.\d*)?::)"
+)
 MORE_LINES = 7  # that the field grows by before it scrolls
 _DEEPEST = 28  # groups within groups that a block's state can hold
 
@@ -53,7 +55,7 @@ class TemplateHighlighter(QSyntaxHighlighter):
                 if marked:
                     stack >>= 1
             elif match["weight"]:
-                marked = stack > 1 and stack & 1 == 0 and text[:match.start()].rstrip().endswith(("{", "|"))
+                marked = stack > 1 and stack & 1 == 0 and text[: match.start()].rstrip().endswith(("{", "|"))
             if marked:
                 self._paint(text, match.start(), match.end(), self._sign)
             elif stack > 1:

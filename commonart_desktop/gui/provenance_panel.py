@@ -39,7 +39,12 @@ class ProvenancePanel(QWidget):
         self._later.timeout.connect(self._check)
         self.mark, self.state = StateMark(), label()
         self.lines, self.licences = label(role="hint"), label(role="hint")
-        self.verify = QPushButton(icon("verify"), self.tr("Verify"), toolTip=self.tr("See everything known about it on the Verify page"), clicked=self._go)
+        self.verify = QPushButton(
+            icon("verify"),
+            self.tr("Verify"),
+            toolTip=self.tr("See everything known about it on the Verify page"),
+            clicked=self._go,
+        )
         self.verify.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         head = QHBoxLayout(spacing=SPACE["s"])
         head.addWidget(self.mark, 0, Qt.AlignmentFlag.AlignTop)
@@ -86,14 +91,26 @@ class ProvenancePanel(QWidget):
             self._kept.popitem(last=False)
         words = shown_text(verify_text.state(report))
         lines = [*verify_text.findings(report), chain_words(report), verify_text.foreign_text(report).rstrip(":：")]
-        self._tell(kind_of(report), words[:1].upper() + words[1:], lines, [one for link in report["chain"] for one in verify_text.licences_of(link)])
+        self._tell(
+            kind_of(report),
+            words[:1].upper() + words[1:],
+            lines,
+            [one for link in report["chain"] for one in verify_text.licences_of(link)],
+        )
 
     def _tell(self, kind: str, words: str, lines: list[str], licences: list[str]) -> None:
         self.mark.show_kind(kind)
         self.mark.setAccessibleName(word_of(kind))
         self.state.setText(breakable(words))
-        told = self.tr("Licences of its training pictures: {licences}").format(licences=", ".join(dict.fromkeys(licences))) if licences else ""
-        for where, text in ((self.lines, "\n".join(shown_text(line) for line in lines if line)), (self.licences, shown_text(told))):
+        told = (
+            self.tr("Licences of its training pictures: {licences}").format(licences=", ".join(dict.fromkeys(licences)))
+            if licences
+            else ""
+        )
+        for where, text in (
+            (self.lines, "\n".join(shown_text(line) for line in lines if line)),
+            (self.licences, shown_text(told)),
+        ):
             where.setText(breakable(text))
             where.setVisible(bool(text))
 

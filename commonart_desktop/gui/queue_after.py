@@ -30,12 +30,20 @@ class AfterQueue(QWidget):
         row.setSpacing(SPACE["s"])
         label = QLabel(self.tr("When all is done:"))
         self.choice = QComboBox(accessibleName=self.tr("When all is done"))
-        for name, text in (("nothing", self.tr("do nothing")), ("notify", self.tr("tell me")), ("sleep", self.tr("put the computer to sleep")),
-                           ("shutdown", self.tr("shut the computer down")), ("command", self.tr("run a command"))):
+        for name, text in (
+            ("nothing", self.tr("do nothing")),
+            ("notify", self.tr("tell me")),
+            ("sleep", self.tr("put the computer to sleep")),
+            ("shutdown", self.tr("shut the computer down")),
+            ("command", self.tr("run a command")),
+        ):
             self.choice.addItem(text, name)
         self.choice.setCurrentIndex(max(0, self.choice.findData(str(context.state.value("queue/then", "nothing")))))
-        self.command = QLineEdit(str(context.state.value("queue/command", "")), placeholderText=self.tr("command line"),
-                                 accessibleName=self.tr("Command to run when all is done"))
+        self.command = QLineEdit(
+            str(context.state.value("queue/command", "")),
+            placeholderText=self.tr("command line"),
+            accessibleName=self.tr("Command to run when all is done"),
+        )
         self.command.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         row.addWidget(label)
         row.addWidget(self.choice)
@@ -67,9 +75,14 @@ class AfterQueue(QWidget):
 
     def _begin(self) -> None:
         if self.then in ("sleep", "shutdown"):
-            text = self.tr("The queue is done. The computer goes to sleep in {count} seconds.") if self.then == "sleep" else \
-                self.tr("The queue is done. The computer is shut down in {count} seconds.")
-            self._context.notices.say(text.format(count=self._grace.interval() // 1000), action=self.tr("Keep it on"), do=self._grace.stop)
+            text = (
+                self.tr("The queue is done. The computer goes to sleep in {count} seconds.")
+                if self.then == "sleep"
+                else self.tr("The queue is done. The computer is shut down in {count} seconds.")
+            )
+            self._context.notices.say(
+                text.format(count=self._grace.interval() // 1000), action=self.tr("Keep it on"), do=self._grace.stop
+            )
             self._grace.start()
         elif self.then == "notify":
             self._notify()
@@ -82,7 +95,9 @@ class AfterQueue(QWidget):
 
     def _on_done(self, status: int) -> None:
         if status:
-            self._context.notices.say(self.tr("What was to be done when the queue is empty ended with status {status}.").format(status=status))
+            self._context.notices.say(
+                self.tr("What was to be done when the queue is empty ended with status {status}.").format(status=status)
+            )
 
     def _notify(self) -> None:
         text = self.tr("All pictures of the queue are made.")
@@ -92,4 +107,6 @@ class AfterQueue(QWidget):
             self._tray.showMessage("CommonArt Desktop", text)
             QTimer.singleShot(15_000, self._tray, self._tray.hide)
         else:
-            self._context.notices.say(text, action=self.tr("Show the pictures"), do=lambda: self._context.go_to("pictures"))
+            self._context.notices.say(
+                text, action=self.tr("Show the pictures"), do=lambda: self._context.go_to("pictures")
+            )

@@ -7,7 +7,18 @@ from typing import Any
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QFrame, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QSpinBox, QWidget
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSpinBox,
+    QWidget,
+)
 
 from commonart_desktop.core.i18n import sentence
 from commonart_desktop.gui.tokens import SPACE
@@ -30,7 +41,10 @@ class EditPanel(QFrame):
         grid.setSpacing(SPACE["s"])
         same = self.tr("as it is")
         self._title = QLabel(wordWrap=True)
-        self.prompt = QLineEdit(placeholderText=self.tr("unchanged; text entered here becomes the prompt of all"), accessibleName=self.tr("Prompt"))
+        self.prompt = QLineEdit(
+            placeholderText=self.tr("unchanged; text entered here becomes the prompt of all"),
+            accessibleName=self.tr("Prompt"),
+        )
         self.steps = QSpinBox(minimum=0, maximum=1000, specialValueText=same)
         self.guidance = QDoubleSpinBox(minimum=-0.5, maximum=100.0, singleStep=0.5, decimals=1, specialValueText=same)
         self.width_ = QSpinBox(minimum=0, maximum=8192, singleStep=16, specialValueText=same)
@@ -63,7 +77,12 @@ class EditPanel(QFrame):
         grid.addLayout(buttons, 7, 0, 1, 4)
         grid.setColumnStretch(1, 1)
         grid.setColumnStretch(3, 1)
-        QShortcut(QKeySequence("Escape"), self, activated=self.closed.emit, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        QShortcut(
+            QKeySequence("Escape"),
+            self,
+            activated=self.closed.emit,
+            context=Qt.ShortcutContext.WidgetWithChildrenShortcut,
+        )
         self._job = 0
         self.hide()
 
@@ -78,7 +97,9 @@ class EditPanel(QFrame):
     def open_for(self, job: Job) -> None:
         """Ask for changes to this job."""
         self._job = job.id
-        self._title.setText(self.tr("Change the {count} waiting picture(s) of “{name}”").format(count=job.waiting, name=job.name))
+        self._title.setText(
+            self.tr("Change the {count} waiting picture(s) of “{name}”").format(count=job.waiting, name=job.name)
+        )
         self.prompt.clear()
         self.out.clear()
         for field in (self.steps, self.guidance, self.width_, self.height_):
@@ -90,8 +111,16 @@ class EditPanel(QFrame):
 
     def settings(self) -> dict[str, Any]:
         """Only what was changed."""
-        found: dict[str, Any] = {name: field.value() for name, field in (("steps", self.steps), ("guidance", self.guidance), ("width", self.width_),
-                                                                         ("height", self.height_)) if field.value() > field.minimum()}
+        found: dict[str, Any] = {
+            name: field.value()
+            for name, field in (
+                ("steps", self.steps),
+                ("guidance", self.guidance),
+                ("width", self.width_),
+                ("height", self.height_),
+            )
+            if field.value() > field.minimum()
+        }
         if self.prompt.text().strip():
             found["prompt"] = self.prompt.text().strip()
         if self.out.text().strip():

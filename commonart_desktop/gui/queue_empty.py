@@ -21,7 +21,9 @@ class EmptyQueue(QWidget):
         super().__init__()
         self.words, self.hint = (QLabel(wordWrap=True, alignment=Qt.AlignmentFlag.AlignCenter) for _ in range(2))
         self.hint.setProperty("role", "muted")
-        self.compose = QPushButton(theme.icon("make"), self.tr("Write a prompt"), toolTip=self.tr("Go to the prompt field"))
+        self.compose = QPushButton(
+            theme.icon("make"), self.tr("Write a prompt"), toolTip=self.tr("Go to the prompt field")
+        )
         self.compose.clicked.connect(self.compose_wanted)
         self.show_all = QPushButton(self.tr("Show all"))
         self.show_all.clicked.connect(self.all_wanted)
@@ -46,6 +48,14 @@ class EmptyQueue(QWidget):
         self.compose.setVisible(not has_jobs)
         self.show_all.setVisible(has_jobs)
         self.hint.setVisible(not has_jobs)
-        self.words.setText(self.tr("Nothing here matches.") if has_jobs else self.tr("Pictures waiting to be made are listed here, in order."))
-        self.hint.setText(self.tr("Write a prompt and press Ctrl+Enter to add the first ones, or drop a text, CSV or JSONL file of prompts on the form. "
-                                  "The list survives a crash, a power cut and closing this window."))
+        self.words.setText(
+            self.tr("Nothing here matches.")
+            if has_jobs
+            else self.tr("Pictures waiting to be made are listed here, in order.")
+        )
+        self.hint.setText(
+            self.tr(
+                "Write a prompt and press Ctrl+Enter to add the first ones, or drop a text, CSV or JSONL file of prompts on the form. "
+                "The list survives a crash, a power cut and closing this window."
+            )
+        )

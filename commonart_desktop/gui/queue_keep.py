@@ -13,7 +13,14 @@ from engine.contract.queue import Job, Line
 if TYPE_CHECKING:
     from commonart_desktop.gui.queue_panel import QueuePanel
 
-COLUMNS, SPLIT, BELOW, OPEN, STATE, TOP = "queue/columns", "queue/split", "queue/below", "queue/open", "queue/state", "queue/top"
+COLUMNS, SPLIT, BELOW, OPEN, STATE, TOP = (
+    "queue/columns",
+    "queue/split",
+    "queue/below",
+    "queue/open",
+    "queue/state",
+    "queue/top",
+)
 
 
 def keep(panel: QueuePanel) -> None:
@@ -30,7 +37,11 @@ def keep(panel: QueuePanel) -> None:
 def restore(panel: QueuePanel) -> int:
     """Take it back; returns the row that stood at the top."""
     state, model = panel.context.state, panel.model
-    for name, put in ((COLUMNS, panel.view.horizontalHeader().restoreState), (SPLIT, panel.split.restoreState), (BELOW, panel.below.restoreState)):
+    for name, put in (
+        (COLUMNS, panel.view.horizontalHeader().restoreState),
+        (SPLIT, panel.split.restoreState),
+        (BELOW, panel.below.restoreState),
+    ):
         if state.value(name) is not None:
             put(state.value(name))
     for job in str(state.value(OPEN, "")).split():

@@ -27,8 +27,20 @@ class NodesModel(QAbstractTableModel):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.nodes: list[dict[str, Any]] = []
-        self._heads = (self.tr("Machine"), self.tr("Device"), self.tr("Workers"), self.tr("Pictures/h"), self.tr("State"), self.tr("What is wrong"))
-        self._states = {"loading": self.tr("loading the model"), "ready": self.tr("ready"), "lost": self.tr("lost"), "refused": self.tr("takes no part")}
+        self._heads = (
+            self.tr("Machine"),
+            self.tr("Device"),
+            self.tr("Workers"),
+            self.tr("Pictures/h"),
+            self.tr("State"),
+            self.tr("What is wrong"),
+        )
+        self._states = {
+            "loading": self.tr("loading the model"),
+            "ready": self.tr("ready"),
+            "lost": self.tr("lost"),
+            "refused": self.tr("takes no part"),
+        }
 
     def set_nodes(self, nodes: Sequence[dict[str, Any]]) -> None:
         """Other news; rows stay where the machines are the same."""
@@ -48,7 +60,11 @@ class NodesModel(QAbstractTableModel):
         return 0 if parent.isValid() else len(self._heads)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole and 0 <= section < len(self._heads):
+        if (
+            orientation == Qt.Orientation.Horizontal
+            and role == Qt.ItemDataRole.DisplayRole
+            and 0 <= section < len(self._heads)
+        ):
             return self._heads[section]
         return None
 
@@ -115,7 +131,10 @@ class NodesButton(QToolButton):
         paces = [n["images_per_hour"] for n in nodes if n.get("images_per_hour") is not None]
         pace = self.tr("{count} pictures/h").format(count=QLocale().toString(round(sum(paces)))) if paces else ""
         self.setText(" · ".join(filter(None, (count, pace))))
-        told = [" · ".join(filter(None, (self.model.text(r, c) for c in (NAME, DEVICE, STATE, ERROR)))) for r in range(len(nodes))]
+        told = [
+            " · ".join(filter(None, (self.model.text(r, c) for c in (NAME, DEVICE, STATE, ERROR))))
+            for r in range(len(nodes))
+        ]
         self.setToolTip("\n".join([self.tr("The machines of the cluster"), *told]))
         self.setAccessibleName(self.tr("The machines of the cluster: {told}").format(told=self.text()))
         self._fit()
@@ -134,9 +153,14 @@ class NodesButton(QToolButton):
 
     def _make_popup(self) -> None:
         self.popup = QFrame(self, Qt.WindowType.Popup, objectName="finder")
-        self.table = QTableView(accessibleName=self.tr("The machines of the cluster"), showGrid=False, tabKeyNavigation=False, wordWrap=True,
-                                selectionBehavior=QAbstractItemView.SelectionBehavior.SelectRows,
-                                selectionMode=QAbstractItemView.SelectionMode.SingleSelection)
+        self.table = QTableView(
+            accessibleName=self.tr("The machines of the cluster"),
+            showGrid=False,
+            tabKeyNavigation=False,
+            wordWrap=True,
+            selectionBehavior=QAbstractItemView.SelectionBehavior.SelectRows,
+            selectionMode=QAbstractItemView.SelectionMode.SingleSelection,
+        )
         self.table.setModel(self.model)
         self.table.verticalHeader().hide()
         head = self.table.horizontalHeader()
@@ -158,4 +182,7 @@ class NodesButton(QToolButton):
         self.popup.resize(min(wide, whole.width() - 2 * SPACE["xl"]), 100)
         self.table.resizeRowsToContents()
         rows = sum(self.table.rowHeight(r) for r in range(self.model.rowCount()))
-        self.popup.resize(self.popup.width(), min(rows + self.table.horizontalHeader().sizeHint().height() + 4 * SPACE["s"], whole.height() // 2))
+        self.popup.resize(
+            self.popup.width(),
+            min(rows + self.table.horizontalHeader().sizeHint().height() + 4 * SPACE["s"], whole.height() // 2),
+        )

@@ -35,14 +35,30 @@ def details_of(line: Line | Row) -> str:
         return ""
     text, hint = sentence(from_wire(line.error))
     prompt, seed = (line.request.prompt, line.request.seed) if isinstance(line, Row) else (line.prompt, line.seed)
-    return "\n".join(t for t in (text, hint, f"{line.error.get('kind')}: {line.error.get('message')}", f"#{line.id}  seed {seed}", prompt) if t)
+    return "\n".join(
+        t
+        for t in (
+            text,
+            hint,
+            f"{line.error.get('kind')}: {line.error.get('message')}",
+            f"#{line.id}  seed {seed}",
+            prompt,
+        )
+        if t
+    )
 
 
 class Opening(QObject):
     """``selected`` tells the first selected item and how many there are, ``ranges`` the selected rows."""
 
-    def __init__(self, context: Context, model: LedgerModel, work: Work, selected: Callable[[], tuple[Job | Line | None, int]],
-                 ranges: Callable[[], list[tuple[int, int]]]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        model: LedgerModel,
+        work: Work,
+        selected: Callable[[], tuple[Job | Line | None, int]],
+        ranges: Callable[[], list[tuple[int, int]]],
+    ) -> None:
         super().__init__(model)
         self._context, self._model, self._work, self._selected, self._ranges = context, model, work, selected, ranges
 
@@ -63,7 +79,11 @@ class Opening(QObject):
         item, _ = self._selected()
         if item is None:
             return
-        image = item.id if isinstance(item, Line) else next((one.id for one in self._model.ledger.lines(item.id, limit=1)), 0)
+        image = (
+            item.id
+            if isinstance(item, Line)
+            else next((one.id for one in self._model.ledger.lines(item.id, limit=1)), 0)
+        )
         row = self._model.ledger.row(image)
         if row is not None:
             self._show(Path(row.path).parent if row.path else Path(row.request.out or self._context.out))
@@ -94,5 +114,9 @@ class Opening(QObject):
                 put(make([i for i in items if isinstance(i, Line)]))
                 return
         parts = [model.spans(a, b) for a, b in ranges]
-        jobs, spans, state = [j for found, _ in parts for j in found], [s for _, found in parts for s in found], model.state
+        jobs, spans, state = (
+            [j for found, _ in parts for j in found],
+            [s for _, found in parts for s in found],
+            model.state,
+        )
         self._work.do(lambda ledger: make(read_lines(ledger, jobs, spans, state)), then=put)

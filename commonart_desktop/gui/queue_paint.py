@@ -37,8 +37,18 @@ class RowPainter:
         self._metrics, self._strong_metrics = QFontMetrics(self._font), QFontMetrics(self._strong)
         self._marks: dict[str, QPixmap] = {}
         self._cut: dict[tuple[str, int, bool], tuple[str, int]] = {}
-        self._colours = {n: QColor(v) for n, v in (("text", c.text), ("muted", c.muted), ("bad", c.bad), ("accent", c.accent), ("panel", c.panel),
-                                                   ("border", c.border), ("selection", c.selection))}
+        self._colours = {
+            n: QColor(v)
+            for n, v in (
+                ("text", c.text),
+                ("muted", c.muted),
+                ("bad", c.bad),
+                ("accent", c.accent),
+                ("panel", c.panel),
+                ("border", c.border),
+                ("selection", c.selection),
+            )
+        }
 
     def _mark(self, name: str) -> QPixmap:
         if name not in self._marks:
@@ -53,12 +63,21 @@ class RowPainter:
             if len(self._cut) >= _KEPT:
                 self._cut.clear()
             metrics = self._strong_metrics if strong else self._metrics
-            shown = metrics.elidedText(text[:width] if len(text) > width else text, _ELIDE, width)  # no letter is narrower than a pixel
+            shown = metrics.elidedText(
+                text[:width] if len(text) > width else text, _ELIDE, width
+            )  # no letter is narrower than a pixel
             found = self._cut[key] = (shown, metrics.horizontalAdvance(shown) if right else 0)
         return found
 
-    def paint(self, painter: QPainter, font: QFont, rows: Sequence[tuple[int, Cells | None, bool, bool]], height: int,
-              columns: Sequence[tuple[int, int, int]], indent: Callable[[Cells], int]) -> None:
+    def paint(
+        self,
+        painter: QPainter,
+        font: QFont,
+        rows: Sequence[tuple[int, Cells | None, bool, bool]],
+        height: int,
+        columns: Sequence[tuple[int, int, int]],
+        indent: Callable[[Cells], int],
+    ) -> None:
         """Draw rows (y, cells, selected, current) of one height in columns (which, x, width); ``indent`` is the place of a row's mark."""
         self._prepare(font, painter.device().devicePixelRatioF())
         colours, pad = self._colours, SPACE["s"]

@@ -7,7 +7,16 @@ from typing import Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QSizePolicy, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLineEdit,
+    QSizePolicy,
+    QSplitter,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 from commonart_desktop.core import i18n
 from commonart_desktop.gui import queue_keep, theme
@@ -69,12 +78,18 @@ class QueuePanel(StagedPage):
     # the parts ----------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.states = QComboBox(accessibleName=self.tr("Show only"), toolTip=self.tr("Show only pictures in this state"))
+        self.states = QComboBox(
+            accessibleName=self.tr("Show only"), toolTip=self.tr("Show only pictures in this state")
+        )
         self.states.addItem(self.tr("all"), None)
         for state in STATES:
             self.states.addItem(theme.icon(state), i18n.tr(state), state)
-        self.search = QLineEdit(placeholderText=self.tr("Search prompts"), accessibleName=self.tr("Search prompts"), clearButtonEnabled=True,
-                                toolTip=self.tr("Search prompts (Ctrl+F)"))
+        self.search = QLineEdit(
+            placeholderText=self.tr("Search prompts"),
+            accessibleName=self.tr("Search prompts"),
+            clearButtonEnabled=True,
+            toolTip=self.tr("Search prompts (Ctrl+F)"),
+        )
         self.search.addAction(theme.icon("search"), QLineEdit.ActionPosition.LeadingPosition)
         self.search.setMinimumWidth(96)
         self.search.setMaximumWidth(320)
@@ -211,7 +226,9 @@ class QueuePanel(StagedPage):
             paused, reason = self.model.ledger.paused()
         except CommonArtError:
             return  # the next look tells it
-        self.strip.update_from(self.model.jobs, paused=paused, reason=reason, running=self._engine.running, stranded=self._stranded)
+        self.strip.update_from(
+            self.model.jobs, paused=paused, reason=reason, running=self._engine.running, stranded=self._stranded
+        )
 
     def _on_engine(self, state: str) -> None:
         if state in ("off", "dead"):
@@ -223,7 +240,9 @@ class QueuePanel(StagedPage):
     def _on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Progress) and event.preview:
             self._live = event.preview
-            self.preview.show_file(event.preview, self.tr("step {step}/{steps}").format(step=event.step, steps=event.steps))
+            self.preview.show_file(
+                event.preview, self.tr("step {step}/{steps}").format(step=event.step, steps=event.steps)
+            )
         elif isinstance(event, (events.Idle, events.Paused)) and self._live:
             self._live = ""
             self._on_selection()
@@ -236,7 +255,9 @@ class QueuePanel(StagedPage):
         if not self._live:
             path = item.path if isinstance(item, Line) and count == 1 and item.state == "done" and item.path else ""
             if path != self.preview.path:
-                self.preview.show_file(path, self.tr("seed {seed}").format(seed=item.seed) if path and isinstance(item, Line) else "")
+                self.preview.show_file(
+                    path, self.tr("seed {seed}").format(seed=item.seed) if path and isinstance(item, Line) else ""
+                )
 
     # filter and search --------------------------------------------------------------------------------------------
 

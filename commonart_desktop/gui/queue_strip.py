@@ -72,7 +72,9 @@ class RunStrip(QFrame):
         self._details = ""
         self.does = ""
 
-    def update_from(self, jobs: list[Job], *, paused: bool, reason: dict[str, Any] | None, running: bool, stranded: int) -> None:
+    def update_from(
+        self, jobs: list[Job], *, paused: bool, reason: dict[str, Any] | None, running: bool, stranded: int
+    ) -> None:
         """Show this state of affairs; ``reason`` is the error that paused the queue, if one did."""
         waiting = sum(j.waiting for j in jobs)
         left = waiting + sum(j.running for j in jobs)
@@ -90,7 +92,11 @@ class RunStrip(QFrame):
             self.reason_text.setText(f"{text}\n{hint}" if hint else text)
             self._details = "\n".join(t for t in (text, hint, f"{reason.get('kind')}: {reason.get('message')}") if t)
         self.question.setVisible(stranded > 0)
-        self.question_text.setText(self.tr("The last run stopped in the middle of {count} picture(s). Nothing is lost.").format(count=number(stranded)))
+        self.question_text.setText(
+            self.tr("The last run stopped in the middle of {count} picture(s). Nothing is lost.").format(
+                count=number(stranded)
+            )
+        )
         if paused:
             self._offer("resume", self.tr("Resume"), "play", self.tr("Go on with the queue (Space)"))
         elif running and (left or self._engine.now in ("working", "starting")):

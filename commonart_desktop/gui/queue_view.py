@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QAbstractItemModel, QItemSelectionModel, QModelIndex, QPersistentModelIndex, QPoint, QRect, Qt, Signal
+from PySide6.QtCore import (
+    QAbstractItemModel,
+    QItemSelectionModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    QPoint,
+    QRect,
+    Qt,
+    Signal,
+)
 from PySide6.QtGui import (
     QColor,
     QDrag,
@@ -27,9 +36,20 @@ from commonart_desktop.gui.queue_words import ATTEMPTS, ERROR, LEFT, NAME, PROGR
 from commonart_desktop.gui.tokens import SPACE
 from engine.contract.queue import Job, Line
 
-_LEAST = {LEFT: 360, ERROR: 560, SETTINGS: 640, ATTEMPTS: 960}  # narrower tables leave the column out: the details below say it too
+_LEAST = {
+    LEFT: 360,
+    ERROR: 560,
+    SETTINGS: 640,
+    ATTEMPTS: 960,
+}  # narrower tables leave the column out: the details below say it too
 _FOLLOWED = 200  # so many selected rows are followed picture by picture when rows before them come or go
-_WIDTHS = ((SETTINGS, 150), (PROGRESS, 88), (LEFT, 84), (ATTEMPTS, 76), (ERROR, 140))  # pixels, or more where the usual words need it
+_WIDTHS = (
+    (SETTINGS, 150),
+    (PROGRESS, 88),
+    (LEFT, 84),
+    (ATTEMPTS, 76),
+    (ERROR, 140),
+)  # pixels, or more where the usual words need it
 
 
 class _Renaming(QStyledItemDelegate):
@@ -40,7 +60,9 @@ class _Renaming(QStyledItemDelegate):
             super().setEditorData(editor, index)
             editor.setProperty("filled", True)
 
-    def setModelData(self, editor: QWidget, model: QAbstractItemModel, index: QModelIndex | QPersistentModelIndex) -> None:
+    def setModelData(
+        self, editor: QWidget, model: QAbstractItemModel, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
         model.setData(index, editor.property("text"), Qt.ItemDataRole.EditRole)
 
 
@@ -81,7 +103,9 @@ class QueueView(QTableView):
         columns = self.horizontalHeader()
         columns.setHighlightSections(False)
         columns.setSectionsClickable(False)
-        columns.setSelectionModel(QItemSelectionModel(model, columns))  # else it asks every row whether its column is selected
+        columns.setSelectionModel(
+            QItemSelectionModel(model, columns)
+        )  # else it asks every row whether its column is selected
         columns.setMinimumSectionSize(40)
         metrics, samples = QFontMetrics(QApplication.font()), model.words.samples()
         for column, width in _WIDTHS:
@@ -103,7 +127,11 @@ class QueueView(QTableView):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         area, height = event.rect(), self.verticalHeader().defaultSectionSize()
-        columns = [(c, self.columnViewportPosition(c), self.columnWidth(c)) for c in range(self._model.columnCount()) if not self.isColumnHidden(c)]
+        columns = [
+            (c, self.columnViewportPosition(c), self.columnWidth(c))
+            for c in range(self._model.columnCount())
+            if not self.isColumnHidden(c)
+        ]
         columns = [c for c in columns if c[1] <= area.right() and c[1] + c[2] > area.left()]
         first = self.rowAt(area.top())
         painter = QPainter(self.viewport())
@@ -114,11 +142,18 @@ class QueueView(QTableView):
             for a, b in self.ranges():
                 chosen.update(range(max(a, first), min(b, last) + 1))
             current = self.currentIndex().row() if self.hasFocus() else -1
-            rows = [(top + n * height, self._model.cells(first + n), first + n in chosen, first + n == current) for n in range(last - first + 1)]
+            rows = [
+                (top + n * height, self._model.cells(first + n), first + n in chosen, first + n == current)
+                for n in range(last - first + 1)
+            ]
             self._rows.paint(painter, self.font(), rows, height, columns, self._mark_at)
         if self._drop_at is not None:
             at = self._drop_at
-            y = self.rowViewportPosition(at) if at < self._model.rowCount() else self.rowViewportPosition(at - 1) + height
+            y = (
+                self.rowViewportPosition(at)
+                if at < self._model.rowCount()
+                else self.rowViewportPosition(at - 1) + height
+            )
             painter.fillRect(QRect(0, max(0, y - 1), self.viewport().width(), 2), QColor(theme.colours().accent))
         painter.end()
 
@@ -154,7 +189,11 @@ class QueueView(QTableView):
         if plain and key in (Qt.Key.Key_Left, Qt.Key.Key_Right):
             if isinstance(item, Job):
                 self.fold_current(key == Qt.Key.Key_Right)
-            elif isinstance(item, Line) and key == Qt.Key.Key_Left and (row := self._model.row_of_job(item.job)) is not None:
+            elif (
+                isinstance(item, Line)
+                and key == Qt.Key.Key_Left
+                and (row := self._model.row_of_job(item.job)) is not None
+            ):
                 self.selectRow(row)
         elif plain and key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and item is not None:
             self._open(index.row())
@@ -166,7 +205,11 @@ class QueueView(QTableView):
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         index = self.indexAt(event.position().toPoint())
-        on_mark = index.isValid() and index.column() == NAME and event.position().x() - self.visualRect(index).left() < SPACE["s"] + MARK + 2
+        on_mark = (
+            index.isValid()
+            and index.column() == NAME
+            and event.position().x() - self.visualRect(index).left() < SPACE["s"] + MARK + 2
+        )
         if on_mark and event.button() == Qt.MouseButton.LeftButton and isinstance(self._model.line(index.row()), Job):
             self._model.fold(index.row())
             return
@@ -255,7 +298,9 @@ class QueueView(QTableView):
 
     def dropEvent(self, event: QDropEvent) -> None:
         if self._takes(event):
-            self._model.dropMimeData(event.mimeData(), Qt.DropAction.MoveAction, self._target(event.position().toPoint()), 0, QModelIndex())
+            self._model.dropMimeData(
+                event.mimeData(), Qt.DropAction.MoveAction, self._target(event.position().toPoint()), 0, QModelIndex()
+            )
             event.setDropAction(Qt.DropAction.MoveAction)
             event.accept()
         self.stopAutoScroll()

@@ -52,18 +52,36 @@ class Words(QObject):
     def __init__(self, pace: Callable[[], float | None], parent: QObject) -> None:
         super().__init__(parent)
         self._pace = pace
-        self.titles = [self.tr("Name or prompt"), self.tr("Settings"), self.tr("Progress"), self.tr("Time left"), self.tr("Attempts"), self.tr("Error")]
+        self.titles = [
+            self.tr("Name or prompt"),
+            self.tr("Settings"),
+            self.tr("Progress"),
+            self.tr("Time left"),
+            self.tr("Attempts"),
+            self.tr("Error"),
+        ]
         self.steps: dict[int, events.Progress] = {}
         self._number = QLocale().toString
         self._states = {s: i18n.tr(s) for s in STATES} | {"paused": self.tr("paused")}
-        self._seed, self._of_steps, self._step = self.tr("seed {seed}"), self.tr("{steps} steps"), self.tr("step {step}/{steps}")
+        self._seed, self._of_steps, self._step = (
+            self.tr("seed {seed}"),
+            self.tr("{steps} steps"),
+            self.tr("step {step}/{steps}"),
+        )
         self._priority, self._failed = self.tr("priority {number}"), self.tr("{count} failed")
         self._minutes, self._hours = self.tr("about {minutes} m"), self.tr("about {hours} h {minutes} m")
 
     def samples(self) -> dict[int, list[str]]:
         """The widest usual texts of columns that should not be cut."""
-        return {PROGRESS: [*self._states.values(), self._step.format(step=20, steps=20), self._number(99_999) + "/" + self._number(99_999)],
-                LEFT: [self.titles[LEFT], self._hours.format(hours=20, minutes=50)], ATTEMPTS: [self.titles[ATTEMPTS]]}
+        return {
+            PROGRESS: [
+                *self._states.values(),
+                self._step.format(step=20, steps=20),
+                self._number(99_999) + "/" + self._number(99_999),
+            ],
+            LEFT: [self.titles[LEFT], self._hours.format(hours=20, minutes=50)],
+            ATTEMPTS: [self.titles[ATTEMPTS]],
+        }
 
     def word(self, item: Job | Line | Row) -> str:
         """Its state."""
@@ -88,8 +106,13 @@ class Words(QObject):
             if left and pace:
                 time_left = self.duration(left / pace * 3600)
         error = self._failed.format(count=self._number(job.failed)) if job.failed else ""
-        return Cells((job.name, settings, f"{self._number(job.done)}/{self._number(job.total)}", time_left, "", error), job_state(job), fraction(job),
-                     job.paused, unfolded)
+        return Cells(
+            (job.name, settings, f"{self._number(job.done)}/{self._number(job.total)}", time_left, "", error),
+            job_state(job),
+            fraction(job),
+            job.paused,
+            unfolded,
+        )
 
     def picture(self, line: Line) -> Cells:
         """A picture's row."""
@@ -97,10 +120,24 @@ class Words(QObject):
         if line.width and line.height:
             parts.insert(1, f"{line.width}×{line.height}")
         steps = self.steps.get(line.id) if line.state == "running" else None
-        progress = self._step.format(step=steps.step, steps=steps.steps) if steps is not None else self._states[line.state]
+        progress = (
+            self._step.format(step=steps.step, steps=steps.steps) if steps is not None else self._states[line.state]
+        )
         error = i18n.sentence(from_wire(line.error))[0] if line.error is not None else ""
-        return Cells((line.prompt.replace("\n", " "), "  ".join(parts), progress, "", str(line.attempts) if line.attempts else "", error),
-                     line.state, None, False, False)
+        return Cells(
+            (
+                line.prompt.replace("\n", " "),
+                "  ".join(parts),
+                progress,
+                "",
+                str(line.attempts) if line.attempts else "",
+                error,
+            ),
+            line.state,
+            None,
+            False,
+            False,
+        )
 
     def duration(self, seconds: float) -> str:
         """A guessed time, and it says so."""

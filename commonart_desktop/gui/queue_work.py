@@ -26,9 +26,15 @@ class Work(QObject):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="queue")
         self._ended.connect(self._on_end)
 
-    def do(self, action: Callable[..., Any], *arguments: Any, then: Callable[[Any], None] | None = None,
-           otherwise: Callable[[CommonArtError], None] | None = None) -> None:
+    def do(
+        self,
+        action: Callable[..., Any],
+        *arguments: Any,
+        then: Callable[[Any], None] | None = None,
+        otherwise: Callable[[CommonArtError], None] | None = None,
+    ) -> None:
         """Run ``action(ledger, *arguments)``, then ``then(answer)`` here; an error goes to ``otherwise`` or the signal."""
+
         def run() -> None:
             answer, error = None, None
             try:

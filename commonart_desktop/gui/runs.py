@@ -76,7 +76,13 @@ class Run(QObject):
         app = QCoreApplication.instance()
         if app is not None:
             app.aboutToQuit.connect(stopper.stop)
-        self._task = Task(self, lambda task: work(stopper, task.progress), done=self._on_done, failed=self._on_failed, progress=self.progress)
+        self._task = Task(
+            self,
+            lambda task: work(stopper, task.progress),
+            done=self._on_done,
+            failed=self._on_failed,
+            progress=self.progress,
+        )
 
     def stop(self) -> None:
         """Ask it to end; ``over`` tells when it has."""

@@ -15,8 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 SIZE = (1440, 900)
-PROMPTS = {"祭りのポスター": ("りんご、フラット調", "富士山、青い背景", "すし、細い線", "猫、赤い背景"),
-           "winter cards": ("a dog on a pink background", "a tree, flat style", "a red apple", "a fish, thin lines")}
+PROMPTS = {
+    "祭りのポスター": ("りんご、フラット調", "富士山、青い背景", "すし、細い線", "猫、赤い背景"),
+    "winter cards": ("a dog on a pink background", "a tree, flat style", "a red apple", "a fish, thin lines"),
+}
 
 
 def _fill(demo: bool) -> str | None:

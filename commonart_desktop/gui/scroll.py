@@ -12,7 +12,9 @@ class FormScroll(QScrollArea):
 
     def __init__(self, form: QWidget, *, widest: int | None = None) -> None:
         self._widest = widest
-        self._margin = form.contentsMargins().right() if form.layout() is None else form.layout().contentsMargins().right()
+        self._margin = (
+            form.contentsMargins().right() if form.layout() is None else form.layout().contentsMargins().right()
+        )
         super().__init__(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -22,7 +24,14 @@ class FormScroll(QScrollArea):
     def minimumSizeHint(self) -> QSize:
         """As wide as the form needs at least: there is no scroll bar for what would be cut."""
         form, own = self.widget(), super().minimumSizeHint()
-        return own if form is None else QSize(max(own.width(), form.minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width()), own.height())
+        return (
+            own
+            if form is None
+            else QSize(
+                max(own.width(), form.minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width()),
+                own.height(),
+            )
+        )
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

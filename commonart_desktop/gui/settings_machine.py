@@ -49,8 +49,12 @@ class CacheRows(QWidget):
         self.buttons: dict[str, QPushButton] = {}
         for row, cache in enumerate(CACHES):
             self.sizes[cache] = QLabel("–", alignment=Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            self.buttons[cache] = QPushButton(self.tr("Clear"), enabled=False, toolTip=self.tr("It is made again when it is needed"),
-                                              accessibleName=self.tr("Clear: {name}").format(name=names[cache]))
+            self.buttons[cache] = QPushButton(
+                self.tr("Clear"),
+                enabled=False,
+                toolTip=self.tr("It is made again when it is needed"),
+                accessibleName=self.tr("Clear: {name}").format(name=names[cache]),
+            )
             self.buttons[cache].clicked.connect(lambda _=False, cache=cache: self._clear(cache))
             for column, widget in enumerate((QLabel(names[cache]), self.sizes[cache], self.buttons[cache])):
                 grid.addWidget(widget, row, column)
@@ -116,7 +120,9 @@ class DoctorList(QWidget):
         self.doing.setText(self.tr("Looking at this machine…"))
         self.doing.show()
         self.again.setEnabled(False)
-        self._task = Task(self, lambda task: task.program("engine.doctor", [])["checks"], done=self._show, failed=self._failed)
+        self._task = Task(
+            self, lambda task: task.program("engine.doctor", [])["checks"], done=self._show, failed=self._failed
+        )
 
     def _failed(self, error: CommonArtError) -> None:
         self.doing.setText("\n".join(sentence(error)))

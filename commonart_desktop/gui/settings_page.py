@@ -10,7 +10,18 @@ from typing import Any
 
 from PySide6.QtCore import QSignalBlocker, Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QShowEvent
-from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from commonart_desktop.core.home import home
 from commonart_desktop.core.i18n import language, sentence, tr
@@ -85,35 +96,59 @@ class SettingsPage(StagedPage):
         self._context = context
         self._read = False
         now = context.settings.now
-        self.language = self._choice(now.language, ("", self.tr("As the system")), ("ja", "日本語"), ("en", "English"),
-                                     then=lambda value: self._put(language=value))
-        self.theme = self._choice(now.theme, ("system", self.tr("As the system")), ("light", self.tr("Light")), ("dark", self.tr("Dark")),
-                                  then=lambda value: self._put(theme=value))
+        self.language = self._choice(
+            now.language,
+            ("", self.tr("As the system")),
+            ("ja", "日本語"),
+            ("en", "English"),
+            then=lambda value: self._put(language=value),
+        )
+        self.theme = self._choice(
+            now.theme,
+            ("system", self.tr("As the system")),
+            ("light", self.tr("Light")),
+            ("dark", self.tr("Dark")),
+            then=lambda value: self._put(theme=value),
+        )
         zoom = str(context.state.value(theme.ZOOM, "1"))
         self.zoom = self._choice(zoom, *((z, f"{round(float(z) * 100)} %") for z in ZOOMS), then=self._put_zoom)
         self.out = QLineEdit(now.out)
         self.out_why = label(role="bad")
-        self.browse = QPushButton(icon("folder"), self.tr("Choose…"), clicked=self._browse, accessibleName=self.tr("Choose the output folder"))
+        self.browse = QPushButton(
+            icon("folder"), self.tr("Choose…"), clicked=self._browse, accessibleName=self.tr("Choose the output folder")
+        )
         self.name = QLineEdit(now.name, placeholderText=naming.DEFAULT)
         self.name_why, self.example = label(role="bad"), label(role="hint")
-        self.fields = label(self.tr("Fields: {fields}").format(fields="  ".join("{" + f + "}" for f in naming.FIELDS)), "hint")
+        self.fields = label(
+            self.tr("Fields: {fields}").format(fields="  ".join("{" + f + "}" for f in naming.FIELDS)), "hint"
+        )
         yield
-        self.device = self._choice(now.device, *((d, self.tr("Choose by itself") if d == "auto" else d) for d in DEVICES), then=lambda _: None)
+        self.device = self._choice(
+            now.device, *((d, self.tr("Choose by itself") if d == "auto" else d) for d in DEVICES), then=lambda _: None
+        )
         self.device.setEditable(True)
         self.device_why, self.device_found = label(role="bad"), label(role="hint")
         self.device_found.hide()
-        self.dtype = self._choice(now.dtype, *((d, self.tr("Choose by itself") if d == "auto" else d) for d in DTYPES),
-                                  then=lambda value: self._put(dtype=value))
+        self.dtype = self._choice(
+            now.dtype,
+            *((d, self.tr("Choose by itself") if d == "auto" else d) for d in DTYPES),
+            then=lambda value: self._put(dtype=value),
+        )
         sizes = dict.fromkeys(("auto", "8", "12", "16", "24", now.memory))  # also one written by hand
-        self.memory = self._choice(now.memory, *((m, self.tr("All there is") if m == "auto" else f"{m} GB") for m in sizes),
-                                   then=lambda value: self._put(memory=value))
+        self.memory = self._choice(
+            now.memory,
+            *((m, self.tr("All there is") if m == "auto" else f"{m} GB") for m in sizes),
+            then=lambda value: self._put(memory=value),
+        )
         self.cluster = QLineEdit(now.cluster, placeholderText=self.tr("none"))
         self.cluster_why = label(role="bad")
         self.leave = QCheckBox(self.tr("Leave the engine working until the queue is empty"))
         self.leave.setChecked(str(context.state.value("engine/leave_working", "false")) == "true")
         self.leave.toggled.connect(lambda on: context.state.setValue("engine/leave_working", "true" if on else "false"))
         self.folder = label(str(home().absolute()))
-        self.open = QPushButton(icon("folder"), self.tr("Open folder"), clicked=self._open, accessibleName=self.tr("Open the data folder"))
+        self.open = QPushButton(
+            icon("folder"), self.tr("Open folder"), clicked=self._open, accessibleName=self.tr("Open the data folder")
+        )
         yield
         self.caches, self.doctor = CacheRows(context), DoctorList(context)
         yield
@@ -136,12 +171,32 @@ class SettingsPage(StagedPage):
         form = self._section(self.tr("Engine"))
         form.add(self.tr("Device"), self.device, self.device_why, self.device_found)
         form.add(self.tr("Number type"), self.dtype)
-        form.add(self.tr("Memory to use"), self.memory,
-                 label(self.tr("Of the graphics card; on a CPU, of the main memory. Less means fewer pictures at once, and parts that take turns."), "hint"))
-        form.add(self.tr("Cluster"), self.cluster, self.cluster_why, label(self.tr(
-            "Address of a Ray cluster that makes the pictures in place of this machine: auto finds one that runs here. It counts from the next start of the engine."), "hint"))
-        form.add(self.tr("When the window closes"), self.leave,
-                 label(self.tr("Otherwise it stops after the picture in hand; nothing that waits is lost."), "hint"))
+        form.add(
+            self.tr("Memory to use"),
+            self.memory,
+            label(
+                self.tr(
+                    "Of the graphics card; on a CPU, of the main memory. Less means fewer pictures at once, and parts that take turns."
+                ),
+                "hint",
+            ),
+        )
+        form.add(
+            self.tr("Cluster"),
+            self.cluster,
+            self.cluster_why,
+            label(
+                self.tr(
+                    "Address of a Ray cluster that makes the pictures in place of this machine: auto finds one that runs here. It counts from the next start of the engine."
+                ),
+                "hint",
+            ),
+        )
+        form.add(
+            self.tr("When the window closes"),
+            self.leave,
+            label(self.tr("Otherwise it stops after the picture in hand; nothing that waits is lost."), "hint"),
+        )
         form = self._section(self.tr("Data"))
         form.add(self.tr("Data folder"), self._beside(self.folder, self.open))
         form.add(self.tr("Stored for speed"), self.caches)
@@ -152,9 +207,17 @@ class SettingsPage(StagedPage):
         for name in names:  # one column through all sections
             name.setMinimumWidth(max(n.sizeHint().width() for n in names))
         self._column.addStretch()
-        for field, name in ((self.language, self.tr("Language")), (self.theme, self.tr("Theme")), (self.zoom, self.tr("Size of the letters")),
-                            (self.dtype, self.tr("Number type")), (self.memory, self.tr("Memory to use")),
-                            (self.cluster, self.tr("Cluster")), (self.out, self.tr("Output folder")), (self.name, self.tr("File names")), (self.device, self.tr("Device"))):
+        for field, name in (
+            (self.language, self.tr("Language")),
+            (self.theme, self.tr("Theme")),
+            (self.zoom, self.tr("Size of the letters")),
+            (self.dtype, self.tr("Number type")),
+            (self.memory, self.tr("Memory to use")),
+            (self.cluster, self.tr("Cluster")),
+            (self.out, self.tr("Output folder")),
+            (self.name, self.tr("File names")),
+            (self.device, self.tr("Device")),
+        ):
             field.setAccessibleName(name)
         yield
         inner = QWidget()
@@ -230,7 +293,11 @@ class SettingsPage(StagedPage):
 
     def _on_checks(self, checks: list[dict[str, Any]]) -> None:
         """The doctor has looked: offer the devices that are there, each with its name."""
-        found = {c["id"]: str(c["value"]) for c in checks if c["state"] == "ok" and c["value"] and re.fullmatch(r"mps|(cuda|xpu):\d+", c["id"])}
+        found = {
+            c["id"]: str(c["value"])
+            for c in checks
+            if c["state"] == "ok" and c["value"] and re.fullmatch(r"mps|(cuda|xpu):\d+", c["id"])
+        }
         auto = next((str(c["value"]) for c in checks if c["id"] == "auto" and c["value"]), "")
         now = self._context.settings.now.device
         entries = {"auto": auto, "cpu": ""} | found | ({} if now in ("auto", "cpu", *found) else {now: ""})
@@ -247,7 +314,12 @@ class SettingsPage(StagedPage):
     def _follow(self) -> None:
         """Another page or a shortcut changed a setting."""
         now = self._context.settings.now
-        for box, value in ((self.language, now.language), (self.theme, now.theme), (self.dtype, now.dtype), (self.memory, now.memory)):
+        for box, value in (
+            (self.language, now.language),
+            (self.theme, now.theme),
+            (self.dtype, now.dtype),
+            (self.memory, now.memory),
+        ):
             if box.currentData() != value and box.findData(value) >= 0:
                 with QSignalBlocker(box):
                     box.setCurrentIndex(box.findData(value))
@@ -278,7 +350,9 @@ class SettingsPage(StagedPage):
 
     def _show_example(self, template: str) -> bool:
         """The file that this template would name, or why it cannot; true for a good one."""
-        request = ImageRequest(prompt=EXAMPLE[language()], seed=7, model=self._context.settings.now.model, width=512, height=512)
+        request = ImageRequest(
+            prompt=EXAMPLE[language()], seed=7, model=self._context.settings.now.model, width=512, height=512
+        )
         try:
             found = naming.render(template or naming.DEFAULT, request, job=self.tr("first job"), image=1)
         except CommonArtError as e:
@@ -294,13 +368,18 @@ class SettingsPage(StagedPage):
         at = self.device.findText(text)
         value = self.device.itemData(at) if at >= 0 else text.strip()
         good = _DEVICE.fullmatch(value or "") is not None
-        self._why(self.device_why, "" if good else self.tr("Write it like {example}.").format(example="cpu, cuda:0, mps"))
+        self._why(
+            self.device_why, "" if good else self.tr("Write it like {example}.").format(example="cpu, cuda:0, mps")
+        )
         if good:
             self._put(device=value)
 
     def _try_cluster(self, text: str) -> None:
         good = is_cluster(text.strip())
-        self._why(self.cluster_why, "" if good else self.tr("Write it like {example}.").format(example="auto, 10.0.0.5:6379, ray://host:10001"))
+        self._why(
+            self.cluster_why,
+            "" if good else self.tr("Write it like {example}.").format(example="auto, 10.0.0.5:6379, ray://host:10001"),
+        )
         if good:
             self._put(cluster=text.strip())
 

@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QSignalBlocker, Qt
-from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton, QSizePolicy, QWidget
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSizePolicy,
+    QWidget,
+)
 
 from commonart_desktop.core.home import home
 from commonart_desktop.core.i18n import sentence
@@ -39,8 +49,13 @@ class ProvenanceFields(QObject):
         self.sign.setChecked(now.sign)
         self.prompt = self._choice(now.prompt, ("clear", self.tr("In clear")), ("hash", self.tr("Only its hash")))
         self.prompt_note = label(role="hint")
-        self.training = self._choice(now.training_mining, ("", self.tr("Say nothing about it")), ("allowed", self.tr("Allowed")),
-                                     ("notAllowed", self.tr("Not allowed")), ("constrained", self.tr("Only under the conditions below")))
+        self.training = self._choice(
+            now.training_mining,
+            ("", self.tr("Say nothing about it")),
+            ("allowed", self.tr("Allowed")),
+            ("notAllowed", self.tr("Not allowed")),
+            ("constrained", self.tr("Only under the conditions below")),
+        )
         self.safety = QCheckBox(self.tr("Give every picture a score for nudity (OpenNSFW) before it is saved"))
         self.safety.setChecked(bool(now.safety_score))
         self.safety_note = label(role="hint")
@@ -48,23 +63,57 @@ class ProvenanceFields(QObject):
         self.creator, self.rights = QLineEdit(now.creator), QLineEdit(now.rights)
         self.certificate, self.key = QLineEdit(now.certificate), QLineEdit(now.key)
         self.why, self.signer = label(role="bad"), label(role="hint")
-        self.late, self.restart = label(role="hint"), QPushButton(icon("retry"), self.tr("Restart the engine"), clicked=self._restart)
+        self.late, self.restart = (
+            label(role="hint"),
+            QPushButton(icon("retry"), self.tr("Restart the engine"), clicked=self._restart),
+        )
         self.restart.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.late.setText(self.tr("The running engine keeps the earlier settings until it is restarted."))
-        form.add(self.tr("Signature"), self.sign, label(self.tr(
-            "Others can see that a picture is as it was made. The certificate is made on this computer at first use; it proves no name to anybody else."), "hint"), self.late, self.restart)
+        form.add(
+            self.tr("Signature"),
+            self.sign,
+            label(
+                self.tr(
+                    "Others can see that a picture is as it was made. The certificate is made on this computer at first use; it proves no name to anybody else."
+                ),
+                "hint",
+            ),
+            self.late,
+            self.restart,
+        )
         form.add(self.tr("Prompt in the file"), self.prompt, self.prompt_note)
         form.add(self.tr("Training by others"), self.training)
         form.add(self.tr("Safety score"), self.safety, self.safety_note)
-        form.add(self.tr("Studio"), self.studio, label(self.tr("The name in the certificate; everybody can read it in every picture."), "hint"))
+        form.add(
+            self.tr("Studio"),
+            self.studio,
+            label(self.tr("The name in the certificate; everybody can read it in every picture."), "hint"),
+        )
         form.add(self.tr("Creator"), self.creator)
-        form.add(self.tr("Rights"), self.rights, label(self.tr("A sentence such as a licence or conditions; written into the file as it stands."), "hint"))
-        form.add(self.tr("Own certificate"), self._beside(self.certificate, self.tr("Choose the certificate"), self.tr("Certificate chain, PEM")))
-        form.add(self.tr("Its private key"), self._beside(self.key, self.tr("Choose the private key"), self.tr("Private key without a password, PEM")),
-                 self.why, self.signer)
-        for field, name in ((self.prompt, self.tr("Prompt in the file")), (self.training, self.tr("Training by others")), (self.studio, self.tr("Studio")),
-                            (self.creator, self.tr("Creator")), (self.rights, self.tr("Rights")), (self.certificate, self.tr("Own certificate")),
-                            (self.key, self.tr("Its private key"))):
+        form.add(
+            self.tr("Rights"),
+            self.rights,
+            label(self.tr("A sentence such as a licence or conditions; written into the file as it stands."), "hint"),
+        )
+        form.add(
+            self.tr("Own certificate"),
+            self._beside(self.certificate, self.tr("Choose the certificate"), self.tr("Certificate chain, PEM")),
+        )
+        form.add(
+            self.tr("Its private key"),
+            self._beside(self.key, self.tr("Choose the private key"), self.tr("Private key without a password, PEM")),
+            self.why,
+            self.signer,
+        )
+        for field, name in (
+            (self.prompt, self.tr("Prompt in the file")),
+            (self.training, self.tr("Training by others")),
+            (self.studio, self.tr("Studio")),
+            (self.creator, self.tr("Creator")),
+            (self.rights, self.tr("Rights")),
+            (self.certificate, self.tr("Own certificate")),
+            (self.key, self.tr("Its private key")),
+        ):
             field.setAccessibleName(name)
         self.sign.toggled.connect(lambda on: self._put(sign=on))
         self.safety.toggled.connect(lambda on: self._put(safety_score="opennsfw" if on else ""))
@@ -91,6 +140,7 @@ class ProvenanceFields(QObject):
 
     def _beside(self, field: QLineEdit, title: str, hint: str) -> QWidget:
         """A field that a file can be chosen for."""
+
         def browse() -> None:
             path, _ = QFileDialog.getOpenFileName(self._page, title, str(home()), PEM)
             if path:
@@ -130,15 +180,27 @@ class ProvenanceFields(QObject):
                 elif widget is self.safety:
                     widget.setChecked(bool(now.safety_score))
                 else:
-                    widget.setCurrentIndex(max(0, widget.findData(now.prompt if widget is self.prompt else now.training_mining)))
+                    widget.setCurrentIndex(
+                        max(0, widget.findData(now.prompt if widget is self.prompt else now.training_mining))
+                    )
         self.prompt_note.setText(
-            self.tr("Nobody can read the prompt in the file; but nobody, you included, can make the picture again from the file alone.")
-            if now.prompt == "hash" else self.tr("Everybody who gets the file can read the prompt and make the picture again."))
+            self.tr(
+                "Nobody can read the prompt in the file; but nobody, you included, can make the picture again from the file alone."
+            )
+            if now.prompt == "hash"
+            else self.tr("Everybody who gets the file can read the prompt and make the picture again.")
+        )
         here = find_spec(SAFETY) is not None
         self.safety.setEnabled(here or bool(now.safety_score))  # what is on can be turned off
         self.safety_note.setText(
-            self.tr("The score stands in the picture's recipe, from 0 to 1; nothing is held back or changed by it. It is reckoned on this machine.") if here else
-            self.tr("The model for it is not installed. Install it with: {command}").format(command="pip install 'commonart-desktop[safety]'"))
+            self.tr(
+                "The score stands in the picture's recipe, from 0 to 1; nothing is held back or changed by it. It is reckoned on this machine."
+            )
+            if here
+            else self.tr("The model for it is not installed. Install it with: {command}").format(
+                command="pip install 'commonart-desktop[safety]'"
+            )
+        )
         own = bool(now.certificate)
         for field in (self.training, self.certificate, self.key):
             field.setEnabled(now.sign)
@@ -172,7 +234,12 @@ class ProvenanceFields(QObject):
             self._say("\n".join(filter(None, sentence(error))), "")
 
         self._say("", self.tr("Trying the certificate…"))
-        self._trying = Task(self, lambda task: task.program("engine.provenance", ["certificate", "--", *files]), done=done, failed=failed)
+        self._trying = Task(
+            self,
+            lambda task: task.program("engine.provenance", ["certificate", "--", *files]),
+            done=done,
+            failed=failed,
+        )
 
     def _say(self, why: str, told: str) -> None:
         for where, text in ((self.why, why), (self.signer, told)):

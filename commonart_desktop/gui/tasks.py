@@ -40,8 +40,15 @@ class Task(QObject):
 
     _heard = Signal(str, object)  # from the thread
 
-    def __init__(self, page: QObject, work: Callable[[Task], Any], *, done: Callable[[Any], None] | None = None,
-                 failed: Callable[[CommonArtError], None] | None = None, progress: Callable[[int, int], None] | None = None) -> None:
+    def __init__(
+        self,
+        page: QObject,
+        work: Callable[[Task], Any],
+        *,
+        done: Callable[[Any], None] | None = None,
+        failed: Callable[[CommonArtError], None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
         super().__init__(page)
         self._life = _Life()
         self._done, self._failed, self._progress = done, failed, progress
@@ -58,10 +65,18 @@ class Task(QObject):
         """Its outcome is no longer wanted; a program that it started is ended."""
         self._life.end()
 
-    def program(self, module: str, arguments: Sequence[str], *, online: bool = False,
-                on_progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+    def program(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        *,
+        online: bool = False,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> dict[str, Any]:
         """``core.process.program``, ended by ``cancel``; to be called by the work. Progress is told as it is, unless ``on_progress`` takes it."""
-        return program(module, arguments, on_progress=on_progress or self.progress, online=online, on_start=self._life.adopt)
+        return program(
+            module, arguments, on_progress=on_progress or self.progress, online=online, on_start=self._life.adopt
+        )
 
     def progress(self, done: int, total: int) -> None:
         """Tell how far the work is; to be called by the work."""

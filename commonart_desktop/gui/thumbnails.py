@@ -40,7 +40,9 @@ def thumbnail(path: str, kept: Path, side: int, pixels: int) -> QImage:
     if not image.isNull():
         kept.parent.mkdir(parents=True, exist_ok=True)
         file = QSaveFile(str(kept))
-        if file.open(QIODevice.OpenModeFlag.WriteOnly) and image.save(file, "PNG" if image.hasAlphaChannel() else "JPEG", -1 if image.hasAlphaChannel() else 85):
+        if file.open(QIODevice.OpenModeFlag.WriteOnly) and image.save(
+            file, "PNG" if image.hasAlphaChannel() else "JPEG", -1 if image.hasAlphaChannel() else 85
+        ):
             file.commit()
     return image
 
@@ -49,10 +51,16 @@ def fitted(image: QImage, pixels: int) -> QImage:
     """No larger than the tile; a very small one a whole number of times as large; in a format that draws fast."""
     longest = max(image.width(), image.height())
     if longest > pixels:
-        image = image.scaled(pixels, pixels, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation)
+        image = image.scaled(
+            pixels, pixels, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+        )
     elif (times := pixels // longest) > 1:
-        image = image.scaled(image.size() * times, mode=Qt.TransformationMode.SmoothTransformation)  # the bundled model's 64 px
-    return image.convertToFormat(QImage.Format.Format_ARGB32_Premultiplied if image.hasAlphaChannel() else QImage.Format.Format_RGB32)
+        image = image.scaled(
+            image.size() * times, mode=Qt.TransformationMode.SmoothTransformation
+        )  # the bundled model's 64 px
+    return image.convertToFormat(
+        QImage.Format.Format_ARGB32_Premultiplied if image.hasAlphaChannel() else QImage.Format.Format_RGB32
+    )
 
 
 def prune(folder: Path, limit: int = DISK) -> int:
@@ -128,7 +136,7 @@ class Thumbnails(QObject):
         one = self._pixels * self._pixels * 4
         self._room = max(MEMORY, 3 * visible * one)
         missing = []
-        for picture in pictures[:max(visible, self._room // one)]:
+        for picture in pictures[: max(visible, self._room // one)]:
             key = self.key(picture)
             found = self._kept.get(key)
             if found is not None:

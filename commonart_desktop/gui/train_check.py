@@ -6,11 +6,30 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QLocale, Qt
-from PySide6.QtWidgets import QAbstractItemView, QComboBox, QHBoxLayout, QHeaderView, QSplitter, QTableView, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QHBoxLayout,
+    QHeaderView,
+    QSplitter,
+    QTableView,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from commonart_desktop.gui.scroll import FormScroll
 from commonart_desktop.gui.tokens import SPACE
-from commonart_desktop.gui.train_findings import ALL, EVERY, FILE, FINDING, REASON, FindingsFilter, FindingsModel, picture_of
+from commonart_desktop.gui.train_findings import (
+    ALL,
+    EVERY,
+    FILE,
+    FINDING,
+    REASON,
+    FindingsFilter,
+    FindingsModel,
+    picture_of,
+)
 from commonart_desktop.gui.train_picture import PictureView
 from commonart_desktop.gui.train_record import RecordEditor
 from commonart_desktop.gui.train_words import rule_word, why
@@ -26,8 +45,14 @@ class FindingsPanel(QWidget):
         self._nothing = False  # the last check found nothing, so that every picture is shown
         self.model = FindingsModel(self)
         self.filter = FindingsFilter(self.model)
-        self.table = QTableView(accessibleName=self.tr("Findings"), showGrid=False, selectionBehavior=QAbstractItemView.SelectionBehavior.SelectRows,
-                                selectionMode=QAbstractItemView.SelectionMode.ExtendedSelection, tabKeyNavigation=False, wordWrap=False)
+        self.table = QTableView(
+            accessibleName=self.tr("Findings"),
+            showGrid=False,
+            selectionBehavior=QAbstractItemView.SelectionBehavior.SelectRows,
+            selectionMode=QAbstractItemView.SelectionMode.ExtendedSelection,
+            tabKeyNavigation=False,
+            wordWrap=False,
+        )
         self.table.setModel(self.filter)
         self.table.verticalHeader().hide()
         head = self.table.horizontalHeader()
@@ -39,7 +64,9 @@ class FindingsPanel(QWidget):
         self.table.selectionModel().selectionChanged.connect(lambda *_: self._show_selected())
         self.rule = QComboBox(accessibleName=self.tr("Rule"))
         self.rule.activated.connect(lambda _: self.filter_rule(self.rule.currentData()))
-        self.all = QToolButton(text=self.tr("Select all"), toolTip=self.tr("Select every row shown (Ctrl+A)"), clicked=self.table.selectAll)
+        self.all = QToolButton(
+            text=self.tr("Select all"), toolTip=self.tr("Select every row shown (Ctrl+A)"), clicked=self.table.selectAll
+        )
         self.picture = PictureView(self.tr("The selected picture"))
         self.record = RecordEditor()
         self._lay_out()
@@ -73,7 +100,9 @@ class FindingsPanel(QWidget):
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self.splitter)
 
-    def show_findings(self, folder: str, findings: list[dict[str, Any]], records: dict[str, dict[str, Any]], *, passed: bool) -> None:
+    def show_findings(
+        self, folder: str, findings: list[dict[str, Any]], records: dict[str, dict[str, Any]], *, passed: bool
+    ) -> None:
         """The outcome of a check; what was selected stays selected where it is still found."""
         before = self.selected_files()
         self.folder, self.records = folder, records
@@ -115,15 +144,25 @@ class FindingsPanel(QWidget):
     def _show_selected(self) -> None:
         findings, files = self._findings(), self.selected_files()
         line = next((int(f["line"]) for f in findings if f["rule"] == "bad-row"), 0) if not files else 0
-        about = [f for f in self.model.findings if f["file"] in set(files) and f["rule"] != EVERY] if 0 < len(files) < 1000 else findings
+        about = (
+            [f for f in self.model.findings if f["file"] in set(files) and f["rule"] != EVERY]
+            if 0 < len(files) < 1000
+            else findings
+        )
         reasons = list(dict.fromkeys(why(f["why"]) for f in about)) if len(files) < 2 else []
-        self.record.show_records(files, [self.records[f] for f in files if f in self.records], {f["rule"] for f in about}, line, reasons)
+        self.record.show_records(
+            files, [self.records[f] for f in files if f in self.records], {f["rule"] for f in about}, line, reasons
+        )
         self.picture.show_file(str(Path(self.folder) / files[0]) if files else "")
 
     def _select(self, files: list[str]) -> None:
         """Select them again after the rows were made anew; the first row where none is left."""
         wanted = set(files)
-        rows = [n for n in range(self.filter.rowCount()) if str(self.filter.index(n, 0).data(FINDING)["file"]) in wanted] if wanted else []
+        rows = (
+            [n for n in range(self.filter.rowCount()) if str(self.filter.index(n, 0).data(FINDING)["file"]) in wanted]
+            if wanted
+            else []
+        )
         chosen = self.table.selectionModel()
         for n in rows[:2000]:
             chosen.select(self.filter.index(n, 0), chosen.SelectionFlag.Select | chosen.SelectionFlag.Rows)

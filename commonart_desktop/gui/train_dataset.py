@@ -51,14 +51,38 @@ class DatasetPanel(StagedPage):
         self.report: dict[str, Any] = {}
         self._task: Task | None = None
         self._kind = ""  # of the task: read, check, edit, import
-        self.recent = QComboBox(accessibleName=self.tr("Dataset folder"), minimumContentsLength=18,
-                                sizeAdjustPolicy=QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.choose = QPushButton(icon("folder"), self.tr("Choose folder…"), toolTip=self.tr("Choose folder… (Ctrl+O)"), shortcut="Ctrl+O", clicked=self._choose)
-        self.open = QToolButton(icon=icon("folder"), accessibleName=self.tr("Open the folder"), toolTip=self.tr("Open the folder"), clicked=self._open)
+        self.recent = QComboBox(
+            accessibleName=self.tr("Dataset folder"),
+            minimumContentsLength=18,
+            sizeAdjustPolicy=QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon,
+        )
+        self.choose = QPushButton(
+            icon("folder"),
+            self.tr("Choose folder…"),
+            toolTip=self.tr("Choose folder… (Ctrl+O)"),
+            shortcut="Ctrl+O",
+            clicked=self._choose,
+        )
+        self.open = QToolButton(
+            icon=icon("folder"),
+            accessibleName=self.tr("Open the folder"),
+            toolTip=self.tr("Open the folder"),
+            clicked=self._open,
+        )
         self.policy = QComboBox(accessibleName=self.tr("Policy"))
-        for key, text in (("commercial", self.tr("commercial use")), ("noncommercial", self.tr("non-commercial use")), ("file", self.tr("policy file…"))):
+        for key, text in (
+            ("commercial", self.tr("commercial use")),
+            ("noncommercial", self.tr("non-commercial use")),
+            ("file", self.tr("policy file…")),
+        ):
             self.policy.addItem(text, key)
-        self.check = QPushButton(icon("verify"), self.tr("Check"), toolTip=self.tr("Check the licences (F5)"), shortcut="F5", clicked=self.run_check)
+        self.check = QPushButton(
+            icon("verify"),
+            self.tr("Check"),
+            toolTip=self.tr("Check the licences (F5)"),
+            shortcut="F5",
+            clicked=self.run_check,
+        )
         self.stop = QPushButton(icon("stop"), self.tr("Stop"), clicked=self._stop)
         self.bar = QProgressBar(textVisible=False)
         self.contents = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText)
@@ -96,8 +120,13 @@ class DatasetPanel(StagedPage):
         verdict = QHBoxLayout(spacing=SPACE["s"])
         verdict.addWidget(self.sign)
         verdict.addWidget(self.outcome, 1)
-        empty = QLabel(self.tr("Choose a folder of pictures, or drop one here. The licence check says which may be learned from, and what is missing."),
-                       wordWrap=True, alignment=Qt.AlignmentFlag.AlignCenter)
+        empty = QLabel(
+            self.tr(
+                "Choose a folder of pictures, or drop one here. The licence check says which may be learned from, and what is missing."
+            ),
+            wordWrap=True,
+            alignment=Qt.AlignmentFlag.AlignCenter,
+        )
         empty.setProperty("role", "muted")
         yield
         self.importer = ImportPanel()
@@ -182,12 +211,19 @@ class DatasetPanel(StagedPage):
         def most(key: str) -> str:
             counts = Counter(str(r.get(key) or "–") for r in rows).most_common(4)
             more = len({str(r.get(key) or "–") for r in rows}) - len(counts)
-            return ", ".join(f"{name} {locale.toString(n)}" for name, n in counts) + (f", +{locale.toString(more)}" if more > 0 else "")
+            return ", ".join(f"{name} {locale.toString(n)}" for name, n in counts) + (
+                f", +{locale.toString(more)}" if more > 0 else ""
+            )
 
-        parts = [self.tr("{count} pictures").format(count=locale.toString(answer["total"])), self.tr("licences: {list}").format(list=most("license")),
-                 self.tr("creators: {list}").format(list=most("creator")),
-                 self.tr("captions: English {en}, Japanese {ja}").format(en=locale.toString(sum(1 for r in rows if r.get("text"))),
-                                                                        ja=locale.toString(sum(1 for r in rows if r.get("text_ja"))))]
+        parts = [
+            self.tr("{count} pictures").format(count=locale.toString(answer["total"])),
+            self.tr("licences: {list}").format(list=most("license")),
+            self.tr("creators: {list}").format(list=most("creator")),
+            self.tr("captions: English {en}, Japanese {ja}").format(
+                en=locale.toString(sum(1 for r in rows if r.get("text"))),
+                ja=locale.toString(sum(1 for r in rows if r.get("text_ja"))),
+            ),
+        ]
         self.contents.setText("  ·  ".join(parts) if answer["total"] else "")
 
     def _choose(self) -> None:
@@ -251,9 +287,15 @@ class DatasetPanel(StagedPage):
             text = self.tr("Changed since the check: check again.") if self.stale else ""
         else:
             name = "verify" if self.passed else "failed"
-            counts = {"blocking": locale.toString(self.report["blocking"]), "warnings": locale.toString(self.report["warnings"])}
-            text = (self.tr("The check passed, with {warnings} warning(s).") if self.passed else
-                    self.tr("The check refuses this folder: {blocking} reason(s), {warnings} warning(s).")).format(**counts)
+            counts = {
+                "blocking": locale.toString(self.report["blocking"]),
+                "warnings": locale.toString(self.report["warnings"]),
+            }
+            text = (
+                self.tr("The check passed, with {warnings} warning(s).")
+                if self.passed
+                else self.tr("The check refuses this folder: {blocking} reason(s), {warnings} warning(s).")
+            ).format(**counts)
         self.outcome.setText(text)
         self.outcome.setVisible(bool(text))
         self.sign.setVisible(bool(name))
@@ -266,26 +308,37 @@ class DatasetPanel(StagedPage):
 
     def _edit(self, changes: list[dict[str, Any]]) -> None:
         folder = self.folder
-        self._begin("edit", lambda task: (edit_folder(task, folder, changes), read_folder(task, folder)), self._on_edited)
+        self._begin(
+            "edit", lambda task: (edit_folder(task, folder, changes), read_folder(task, folder)), self._on_edited
+        )
 
     def _on_edited(self, answer: tuple[dict[str, Any], dict[str, Any]]) -> None:
         self._take_records(answer[1])
         self.passed, self.stale = None, True
         self._tell_outcome()
         self.found.set_records(self.records)
-        self.found.record.say(self.tr("Saved: {count} record(s). Check again to see what is left.").format(count=QLocale().toString(sum(
-            answer[0][k] for k in ("changed", "added", "removed")))))
+        self.found.record.say(
+            self.tr("Saved: {count} record(s). Check again to see what is left.").format(
+                count=QLocale().toString(sum(answer[0][k] for k in ("changed", "added", "removed")))
+            )
+        )
         self.changed.emit()
 
     def _import(self, arguments: list[str]) -> None:
-        self._begin("import", lambda task: task.program(PROGRAM, ["import", *arguments]) | {"folder": arguments[-1]}, self._on_imported)
+        self._begin(
+            "import",
+            lambda task: task.program(PROGRAM, ["import", *arguments]) | {"folder": arguments[-1]},
+            self._on_imported,
+        )
 
     def _on_imported(self, answer: dict[str, Any]) -> None:
         locale = QLocale()
         left = sum(r["count"] for r in answer["reasons"])
         text = self.tr("{count} picture(s) taken in.").format(count=locale.toString(answer["added"]))
         if left:
-            text += " " + self.tr("{count} left out: {why}").format(count=locale.toString(left), why=why(answer["reasons"][0]["why"]))
+            text += " " + self.tr("{count} left out: {why}").format(
+                count=locale.toString(left), why=why(answer["reasons"][0]["why"])
+            )
         self._context.notices.say(text)
         self.set_folder(answer["folder"])
 

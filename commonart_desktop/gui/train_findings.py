@@ -39,8 +39,11 @@ class FindingsModel(QAbstractTableModel):
         self.beginResetModel()
         ordered = sorted(findings, key=lambda f: (f["severity"] != "block", f["file"], f["rule"]))
         touched = {f["file"] for f in findings}
-        self.findings = ordered + [{"file": name, "rule": EVERY, "severity": "", "line": 0, "why": {"template": "", "fields": {}}} for name in files
-                                   if name not in touched]
+        self.findings = ordered + [
+            {"file": name, "rule": EVERY, "severity": "", "line": 0, "why": {"template": "", "fields": {}}}
+            for name in files
+            if name not in touched
+        ]
         self._reasons.clear()
         self.endResetModel()
 
@@ -79,7 +82,11 @@ class FindingsModel(QAbstractTableModel):
         if column == SEVERITY:
             return self._severities.get(finding["severity"], finding["severity"])
         if column == FILE:
-            return f"{finding['file']}:{finding['line']}" if finding["file"] == METADATA and finding["line"] else str(finding["file"])
+            return (
+                f"{finding['file']}:{finding['line']}"
+                if finding["file"] == METADATA and finding["line"]
+                else str(finding["file"])
+            )
         if finding["rule"] == EVERY:
             return ""
         if column == RULE:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from commonart_desktop.gui.compose_fields import Under, column
 from commonart_desktop.gui.theme import icon
@@ -26,13 +36,26 @@ class ImportPanel(QWidget):
         self.source = ""
         self.title = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText)
         self.title.setProperty("role", "section")
-        about = QLabel(self.tr("It has no records of licences yet. Import copies its pictures into a dataset folder and writes down where each comes from."),
-                       wordWrap=True)
+        about = QLabel(
+            self.tr(
+                "It has no records of licences yet. Import copies its pictures into a dataset folder and writes down where each comes from."
+            ),
+            wordWrap=True,
+        )
         about.setProperty("role", "muted")
         self.format = QComboBox(accessibleName=self.tr("Written as"))
-        for key, text in (("auto", self.tr("find out")), ("plain", self.tr("pictures with .txt captions")), ("reuse", "REUSE"), ("imagefolder", "ImageFolder"),
-                          ("webdataset", "WebDataset"), ("table", self.tr("table (CSV, TSV, JSONL, Parquet)")), ("commoncatalog", "CommonCatalog"),
-                          ("megalith", "Megalith-10M"), ("yfcc100m", "YFCC100M"), ("smithsonian", "Smithsonian")):
+        for key, text in (
+            ("auto", self.tr("find out")),
+            ("plain", self.tr("pictures with .txt captions")),
+            ("reuse", "REUSE"),
+            ("imagefolder", "ImageFolder"),
+            ("webdataset", "WebDataset"),
+            ("table", self.tr("table (CSV, TSV, JSONL, Parquet)")),
+            ("commoncatalog", "CommonCatalog"),
+            ("megalith", "Megalith-10M"),
+            ("yfcc100m", "YFCC100M"),
+            ("smithsonian", "Smithsonian"),
+        ):
             self.format.addItem(text, key)
         self.license = licence_box(self.tr("Licence for pictures that name none"))
         self.creator = QLineEdit(accessibleName=self.tr("Creator"))
@@ -41,8 +64,12 @@ class ImportPanel(QWidget):
         self.target = QLineEdit(accessibleName=self.tr("Dataset folder"))
         self.link = QCheckBox(self.tr("Link to the pictures instead of copying them"))
         self.under = {key: Under() for key in ("license", "license_url", "creator", "source_url", "target")}
-        form = QFormLayout(horizontalSpacing=SPACE["m"], verticalSpacing=SPACE["s"], rowWrapPolicy=QFormLayout.RowWrapPolicy.WrapLongRows,
-                           fieldGrowthPolicy=QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form = QFormLayout(
+            horizontalSpacing=SPACE["m"],
+            verticalSpacing=SPACE["s"],
+            rowWrapPolicy=QFormLayout.RowWrapPolicy.WrapLongRows,
+            fieldGrowthPolicy=QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow,
+        )
         form.addRow(self.tr("Written as"), self.format)
         form.addRow(self.tr("Licence for pictures that name none"), column(self.license, self.under["license"]))
         form.addRow(self.tr("Creator"), column(self.creator, self.under["creator"]))
@@ -79,7 +106,11 @@ class ImportPanel(QWidget):
         for under in (*self.under.values(), self.trouble):
             under.tell("")
         if error is not None:
-            key = "license" if error.kind == "no-licence" else _FIELDS.get(str(error.fields.get("name")), str(error.fields.get("name")))
+            key = (
+                "license"
+                if error.kind == "no-licence"
+                else _FIELDS.get(str(error.fields.get("name")), str(error.fields.get("name")))
+            )
             self.under.get(key, self.trouble).complain(error)
 
     def _fill_address(self, text: str) -> None:
@@ -94,6 +125,19 @@ class ImportPanel(QWidget):
         if self.format.currentData() == "plain" and not self.license.currentText().strip():
             self.under["license"].tell(self.tr("Say under which licence these pictures are. It is never guessed."))
             return
-        values = {"license": self.license.currentText(), "license-url": self.license_url.text(), "creator": self.creator.text(), "source-url": self.source_url.text()}
-        self.wanted.emit([f"--from={self.source}", f"--format={self.format.currentData()}", *(f"--{k}={v.strip()}" for k, v in values.items() if v.strip()),
-                          *(["--link"] if self.link.isChecked() else []), "--", str(Path(self.target.text().strip()).expanduser().absolute())])
+        values = {
+            "license": self.license.currentText(),
+            "license-url": self.license_url.text(),
+            "creator": self.creator.text(),
+            "source-url": self.source_url.text(),
+        }
+        self.wanted.emit(
+            [
+                f"--from={self.source}",
+                f"--format={self.format.currentData()}",
+                *(f"--{k}={v.strip()}" for k, v in values.items() if v.strip()),
+                *(["--link"] if self.link.isChecked() else []),
+                "--",
+                str(Path(self.target.text().strip()).expanduser().absolute()),
+            ]
+        )

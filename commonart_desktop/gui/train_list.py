@@ -80,4 +80,6 @@ class RunsModel(QAbstractTableModel):
             return run.name
         if index.column() == PROGRESS:
             return self._shares.get(str(run.folder), "")
-        return QLocale().toString(QDateTime.fromSecsSinceEpoch(int(float(run.plan.get("created") or 0))), QLocale.FormatType.ShortFormat)
+        return QLocale().toString(
+            QDateTime.fromSecsSinceEpoch(int(float(run.plan.get("created") or 0))), QLocale.FormatType.ShortFormat
+        )

@@ -75,16 +75,27 @@ class TrainPage(StagedPage):
         for n, text in enumerate((self.tr("Pictures"), self.tr("What to learn"), self.tr("Runs"))):
             button = QToolButton(text=text, checkable=True, toolTip=f"{text} ({native(f'Alt+{n + 1}')})")
             button.setProperty(KEYS, f"Alt+{n + 1}")
-            QShortcut(QKeySequence(f"Alt+{n + 1}"), self, context=Qt.ShortcutContext.WidgetWithChildrenShortcut).activated.connect(lambda n=n: self.show_part(n))
+            QShortcut(
+                QKeySequence(f"Alt+{n + 1}"), self, context=Qt.ShortcutContext.WidgetWithChildrenShortcut
+            ).activated.connect(lambda n=n: self.show_part(n))
             button.clicked.connect(lambda _=False, n=n: self.show_part(n))
             self.parts.append(button)
             head.addWidget(button)
         head.addStretch()
-        self.hint = QLabel(textFormat=Qt.TextFormat.PlainText, wordWrap=True, alignment=Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.hint = QLabel(
+            textFormat=Qt.TextFormat.PlainText,
+            wordWrap=True,
+            alignment=Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter,
+        )
         self.hint.setProperty("role", "muted")
         head.addWidget(self.hint, 1)
-        self.start = QPushButton(icon("play"), self.tr("Start training"), toolTip=self.tr("Start training") + f" ({native('Ctrl+Return')})",
-                                 shortcut="Ctrl+Return", clicked=self.start_new)
+        self.start = QPushButton(
+            icon("play"),
+            self.tr("Start training"),
+            toolTip=self.tr("Start training") + f" ({native('Ctrl+Return')})",
+            shortcut="Ctrl+Return",
+            clicked=self.start_new,
+        )
         self.start.setProperty("main", True)
         head.addWidget(self.start)
         yield
@@ -115,9 +126,15 @@ class TrainPage(StagedPage):
         line = QHBoxLayout(self.bar)
         line.setContentsMargins(SPACE["m"], SPACE["s"], SPACE["s"], SPACE["s"])
         text = QLabel(self.tr("The queue is making pictures on the same device."), wordWrap=True)
-        self.hold = QPushButton(icon("pause"), self.tr("Pause the queue and start"), clicked=lambda: self._answer(after_queue=False))
-        self.after = QPushButton(self.tr("Start when the queue is empty"), clicked=lambda: self._answer(after_queue=True))
-        self.not_now = QToolButton(icon=icon("close"), accessibleName=self.tr("Not now"), toolTip=self.tr("Not now"), clicked=self._forget)
+        self.hold = QPushButton(
+            icon("pause"), self.tr("Pause the queue and start"), clicked=lambda: self._answer(after_queue=False)
+        )
+        self.after = QPushButton(
+            self.tr("Start when the queue is empty"), clicked=lambda: self._answer(after_queue=True)
+        )
+        self.not_now = QToolButton(
+            icon=icon("close"), accessibleName=self.tr("Not now"), toolTip=self.tr("Not now"), clicked=self._forget
+        )
         line.addWidget(text, 1)
         for button in (self.hold, self.after, self.not_now):
             line.addWidget(button)
@@ -126,8 +143,14 @@ class TrainPage(StagedPage):
 
     def _build_runs(self) -> QWidget:
         self.model = RunsModel(self)
-        self.table = QTableView(accessibleName=self.tr("Runs"), showGrid=False, selectionBehavior=QAbstractItemView.SelectionBehavior.SelectRows,
-                                selectionMode=QAbstractItemView.SelectionMode.SingleSelection, tabKeyNavigation=False, wordWrap=False)
+        self.table = QTableView(
+            accessibleName=self.tr("Runs"),
+            showGrid=False,
+            selectionBehavior=QAbstractItemView.SelectionBehavior.SelectRows,
+            selectionMode=QAbstractItemView.SelectionMode.SingleSelection,
+            tabKeyNavigation=False,
+            wordWrap=False,
+        )
         self.table.setModel(self.model)
         self.table.verticalHeader().hide()
         head = self.table.horizontalHeader()
@@ -136,7 +159,11 @@ class TrainPage(StagedPage):
             head.setSectionResizeMode(section, QHeaderView.ResizeMode.ResizeToContents)
         head.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_current())
-        self.empty = QLabel(self.tr("No training yet. Choose pictures, say what to learn, and start."), wordWrap=True, alignment=Qt.AlignmentFlag.AlignCenter)
+        self.empty = QLabel(
+            self.tr("No training yet. Choose pictures, say what to learn, and start."),
+            wordWrap=True,
+            alignment=Qt.AlignmentFlag.AlignCenter,
+        )
         self.empty.setProperty("role", "muted")
         left = QWidget(minimumWidth=260)
         column = QVBoxLayout(left)
@@ -233,8 +260,15 @@ class TrainPage(StagedPage):
             return None
         choices = self.setup.choices(self.dataset.folder, self.dataset.policy_value())
         try:
-            return new_run(choices.name, config_text(choices), device=choices.device, kind=choices.kind, model=choices.model, result=choices.name,
-                           prompts=bool(choices.prompts))
+            return new_run(
+                choices.name,
+                config_text(choices),
+                device=choices.device,
+                kind=choices.kind,
+                model=choices.model,
+                result=choices.name,
+                prompts=bool(choices.prompts),
+            )
         except CommonArtError as e:
             self._context.notices.complain(e)
             return None
@@ -249,7 +283,11 @@ class TrainPage(StagedPage):
         """Start it, at once or in turn; asks first if the queue is at work on the same device."""
         self._pending = run
         self._remember(run)
-        self.yard.runs = [run, *(r for r in self.yard.runs if r.folder != run.folder)] if all(r.folder != run.folder for r in self.yard.runs) else self.yard.runs
+        self.yard.runs = (
+            [run, *(r for r in self.yard.runs if r.folder != run.folder)]
+            if all(r.folder != run.folder for r in self.yard.runs)
+            else self.yard.runs
+        )
         self._select(run)
         self.show_part(LIST)
         if self.yard.queue_busy(run):
@@ -264,8 +302,13 @@ class TrainPage(StagedPage):
             data = tomllib.loads(read_config_text(run))
         except (CommonArtError, ValueError):
             return  # the trainer tells what is wrong with it
-        told = {"result": data.get("name"), "device": (data.get("device") or {}).get("device") if isinstance(data.get("device"), dict) else None,
-                "prompts": bool((data.get("previews") or {}).get("prompts")) if isinstance(data.get("previews"), dict) else False}
+        told = {
+            "result": data.get("name"),
+            "device": (data.get("device") or {}).get("device") if isinstance(data.get("device"), dict) else None,
+            "prompts": bool((data.get("previews") or {}).get("prompts"))
+            if isinstance(data.get("previews"), dict)
+            else False,
+        }
         run.plan |= {k: v for k, v in told.items() if v is not None}
 
     def _answer(self, *, after_queue: bool) -> None:
@@ -326,12 +369,25 @@ class TrainPage(StagedPage):
         """It is over: a finished one goes to where it can be used, and that is offered at once."""
         last: dict[str, Any] = run.last()
         if last.get("event") == "finished":
-            self.run.install(run, last, lambda path: self._context.notices.say(
-                self.tr("“{name}” has learned; the result is in {folder}.").format(name=run.name, folder=str(Path(path).parent)), "",
-                self.tr("Use for making pictures"), lambda: self._use(RunView.values_for(run, path)) if isValid(self) else None))
+            self.run.install(
+                run,
+                last,
+                lambda path: self._context.notices.say(
+                    self.tr("“{name}” has learned; the result is in {folder}.").format(
+                        name=run.name, folder=str(Path(path).parent)
+                    ),
+                    "",
+                    self.tr("Use for making pictures"),
+                    lambda: self._use(RunView.values_for(run, path)) if isValid(self) else None,
+                ),
+            )
         elif last.get("event") != "stopped":
-            self._context.notices.say(self.tr("The training “{name}” ended with an error.").format(name=run.name), "", self.tr("Resume"),
-                                      lambda: self.start_run(run) if isValid(self) else None)
+            self._context.notices.say(
+                self.tr("The training “{name}” ended with an error.").format(name=run.name),
+                "",
+                self.tr("Resume"),
+                lambda: self.start_run(run) if isValid(self) else None,
+            )
 
     def _use(self, values: dict[str, Any]) -> None:
         self.use_values.emit(values)

@@ -39,8 +39,12 @@ class PictureView(QWidget):
             self._task = None
         self.path, self._word = path, ""
         if path:
-            self._task = Task(self, lambda task: read_image(path, self.SIDE) if Path(path).is_file() else QImage(), done=self._read,
-                              failed=lambda e: self._read(QImage()))
+            self._task = Task(
+                self,
+                lambda task: read_image(path, self.SIDE) if Path(path).is_file() else QImage(),
+                done=self._read,
+                failed=lambda e: self._read(QImage()),
+            )
         else:
             self.pixmap = QPixmap()
             self.update()
@@ -64,4 +68,10 @@ class PictureView(QWidget):
         size = self.pixmap.size().scaled(self.size(), Qt.AspectRatioMode.KeepAspectRatio)
         if size.width() > self.pixmap.width() * 3:
             size = self.pixmap.size() * 3
-        painter.drawPixmap((self.width() - size.width()) // 2, (self.height() - size.height()) // 2, size.width(), size.height(), self.pixmap)
+        painter.drawPixmap(
+            (self.width() - size.width()) // 2,
+            (self.height() - size.height()) // 2,
+            size.width(),
+            size.height(),
+            self.pixmap,
+        )

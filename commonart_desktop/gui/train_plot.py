@@ -72,8 +72,12 @@ class LossPlot(QWidget):
     def _range(self) -> tuple[float, float]:
         """Of the losses shown; a few wild steps do not squeeze the rest."""
         values = sorted(y for _, y in self._train)
-        cut = values[len(values) // 50: len(values) - len(values) // 50 or None]
-        every = [y for y in [*cut, *(y for _, y in self._smooth), *(y for _, y in self._held)] if math.isfinite(y) and (y > 0 or not self.log)]
+        cut = values[len(values) // 50 : len(values) - len(values) // 50 or None]
+        every = [
+            y
+            for y in [*cut, *(y for _, y in self._smooth), *(y for _, y in self._held)]
+            if math.isfinite(y) and (y > 0 or not self.log)
+        ]
         low, high = (min(every), max(every)) if every else (0.0, 1.0)
         if self.log:
             return low / 1.08, high * 1.08 if high > low else low * 10
@@ -84,7 +88,12 @@ class LossPlot(QWidget):
         metrics = self.fontMetrics()
         left = metrics.horizontalAdvance("0.0000") + SPACE["m"]
         top = metrics.height() + SPACE["s"]
-        return QRectF(left, top, max(10, self.width() - left - SPACE["l"]), max(10, self.height() - top - metrics.height() - SPACE["m"]))
+        return QRectF(
+            left,
+            top,
+            max(10, self.width() - left - SPACE["l"]),
+            max(10, self.height() - top - metrics.height() - SPACE["m"]),
+        )
 
     def paintEvent(self, event: QPaintEvent) -> None:
         c = colours()
@@ -105,14 +114,19 @@ class LossPlot(QWidget):
 
         def place(x: float, y: float) -> QPointF:
             share = (scale(y) - bottom) / (top - bottom) if top > bottom else 0.5
-            return QPointF(area.left() + x / last * area.width(), area.bottom() - min(1.0, max(0.0, share)) * area.height())
+            return QPointF(
+                area.left() + x / last * area.width(), area.bottom() - min(1.0, max(0.0, share)) * area.height()
+            )
 
         self._axes(painter, area, (low, high), last, place)
         painter.setClipRect(area.adjusted(-2, -2, 2, 2))
         faint = QColor(c.accent)
         faint.setAlphaF(0.35)
-        for points, pen in ((self._train, QPen(faint, 1)), (self._smooth, QPen(QColor(c.accent), 2)),
-                            (self._held, QPen(QColor(c.warning), 1.5, Qt.PenStyle.DashLine))):
+        for points, pen in (
+            (self._train, QPen(faint, 1)),
+            (self._smooth, QPen(QColor(c.accent), 2)),
+            (self._held, QPen(QColor(c.warning), 1.5, Qt.PenStyle.DashLine)),
+        ):
             painter.setPen(pen)
             painter.drawPolyline(QPolygonF([place(x, y) for x, y in points if math.isfinite(y)]))
         painter.setPen(QPen(QColor(c.warning), 1))
@@ -137,27 +151,43 @@ class LossPlot(QWidget):
             painter.setPen(QPen(QColor(c.border), 1))
             painter.drawLine(point, QPointF(area.right(), point.y()))
             painter.setPen(QColor(c.muted))
-            painter.drawText(QRectF(0, point.y() - metrics.height() / 2, area.left() - SPACE["s"], metrics.height()),
-                             Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, locale.toString(y, "f", fine))
+            painter.drawText(
+                QRectF(0, point.y() - metrics.height() / 2, area.left() - SPACE["s"], metrics.height()),
+                Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter,
+                locale.toString(y, "f", fine),
+            )
         for x in ticks(0, last, max(2, int(area.width() / 90))):
             if x != round(x):
                 continue
             painter.setPen(QColor(c.muted))
             at = area.left() + x / last * area.width()
             wide = metrics.horizontalAdvance(locale.toString(int(x)))
-            painter.drawText(QPointF(min(at - wide / 2, self.width() - wide - SPACE["xs"]), area.bottom() + SPACE["xs"] + metrics.ascent()), locale.toString(int(x)))
+            painter.drawText(
+                QPointF(
+                    min(at - wide / 2, self.width() - wide - SPACE["xs"]),
+                    area.bottom() + SPACE["xs"] + metrics.ascent(),
+                ),
+                locale.toString(int(x)),
+            )
 
     def _legend(self, painter: QPainter, area: QRectF) -> None:
         c, metrics = colours(), self.fontMetrics()
         step = self._at
-        train, held = self.value_at(step) if step is not None else (self._smooth[-1][1] if self._smooth else None, self._held[-1][1] if self._held else None)
+        train, held = (
+            self.value_at(step)
+            if step is not None
+            else (self._smooth[-1][1] if self._smooth else None, self._held[-1][1] if self._held else None)
+        )
         x, y = area.left(), SPACE["xs"]
         if step is not None:
             text = self._words["step"].format(step=QLocale().toString(round(step)))
             painter.setPen(QColor(c.muted))
             painter.drawText(QPointF(x, y + metrics.ascent()), text)
             x += metrics.horizontalAdvance(text) + SPACE["l"]
-        for word, value, colour, style in ((self._words["train"], train, c.accent, Qt.PenStyle.SolidLine), (self._words["held"], held, c.warning, Qt.PenStyle.DashLine)):
+        for word, value, colour, style in (
+            (self._words["train"], train, c.accent, Qt.PenStyle.SolidLine),
+            (self._words["held"], held, c.warning, Qt.PenStyle.DashLine),
+        ):
             if value is None:
                 continue
             painter.setPen(QPen(QColor(colour), 2, style))

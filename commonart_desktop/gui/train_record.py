@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import QCoreApplication, Qt, Signal
-from PySide6.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QPlainTextEdit, QPushButton, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from commonart_desktop.core.i18n import sentence
 from commonart_desktop.gui.compose_fields import Under, column
@@ -13,9 +24,16 @@ from commonart_desktop.gui.theme import icon
 from commonart_desktop.gui.tokens import SPACE
 from engine.contract.errors import CommonArtError
 
-LICENCES = {"CC0-1.0": "https://creativecommons.org/publicdomain/zero/1.0/", "CC-BY-4.0": "https://creativecommons.org/licenses/by/4.0/",
-            "CC-BY-3.0": "https://creativecommons.org/licenses/by/3.0/", "CC-BY-2.0": "https://creativecommons.org/licenses/by/2.0/",
-            "CC-BY-SA-4.0": "https://creativecommons.org/licenses/by-sa/4.0/", "LicenseRef-Own": "", "MIT": "", "Apache-2.0": ""}
+LICENCES = {
+    "CC0-1.0": "https://creativecommons.org/publicdomain/zero/1.0/",
+    "CC-BY-4.0": "https://creativecommons.org/licenses/by/4.0/",
+    "CC-BY-3.0": "https://creativecommons.org/licenses/by/3.0/",
+    "CC-BY-2.0": "https://creativecommons.org/licenses/by/2.0/",
+    "CC-BY-SA-4.0": "https://creativecommons.org/licenses/by-sa/4.0/",
+    "LicenseRef-Own": "",
+    "MIT": "",
+    "Apache-2.0": "",
+}
 LINES = ("license", "creator", "license_url", "source_url")
 CAPTIONS = ("text", "text_ja")
 
@@ -46,26 +64,52 @@ class RecordEditor(QWidget):
         self.license = licence_box(self.tr("Licence"))
         self._example = self.license.lineEdit().placeholderText()
         self.lines: dict[str, QLineEdit] = {"license": self.license.lineEdit()}
-        names = {"creator": self.tr("Creator"), "license_url": self.tr("Licence address"), "source_url": self.tr("Source address"),
-                 "text": self.tr("English captions"), "text_ja": self.tr("Japanese captions")}
+        names = {
+            "creator": self.tr("Creator"),
+            "license_url": self.tr("Licence address"),
+            "source_url": self.tr("Source address"),
+            "text": self.tr("English captions"),
+            "text_ja": self.tr("Japanese captions"),
+        }
         for key in LINES[1:]:
             self.lines[key] = QLineEdit(accessibleName=names[key])
-        self.captions = {key: QPlainTextEdit(accessibleName=names[key], tabChangesFocus=True, toolTip=self.tr("One caption a line")) for key in CAPTIONS}
+        self.captions = {
+            key: QPlainTextEdit(accessibleName=names[key], tabChangesFocus=True, toolTip=self.tr("One caption a line"))
+            for key in CAPTIONS
+        }
         for edit in self.captions.values():
             edit.setFixedHeight(edit.fontMetrics().lineSpacing() * 3 + SPACE["l"])
         self.under = {key: Under() for key in (*LINES, *CAPTIONS)}
-        form = QFormLayout(horizontalSpacing=SPACE["m"], verticalSpacing=SPACE["s"], rowWrapPolicy=QFormLayout.RowWrapPolicy.WrapLongRows,
-                           fieldGrowthPolicy=QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form = QFormLayout(
+            horizontalSpacing=SPACE["m"],
+            verticalSpacing=SPACE["s"],
+            rowWrapPolicy=QFormLayout.RowWrapPolicy.WrapLongRows,
+            fieldGrowthPolicy=QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow,
+        )
         form.addRow(self.tr("Licence"), column(self.license, self.under["license"]))
         for key in LINES[1:]:
             form.addRow(names[key], column(self.lines[key], self.under[key]))
         for key in CAPTIONS:
             form.addRow(names[key], column(self.captions[key], self.under[key]))
-        self.save = QPushButton(icon("save"), self.tr("Save changes"), toolTip=self.tr("Save changes (Ctrl+S)"), shortcut="Ctrl+S", clicked=self._save)
-        self.rehash = QPushButton(self.tr("Accept the file as it is"), toolTip=self.tr("Record the hash that the file has now"),
-                                  clicked=lambda: self._ask(rehash=True))
-        self.remove = QToolButton(icon=icon("trash"), text=self.tr("Take out the record"), toolTip=self.tr("The picture itself stays"),
-                                  toolButtonStyle=Qt.ToolButtonStyle.ToolButtonTextBesideIcon, clicked=lambda: self._ask(remove=True))
+        self.save = QPushButton(
+            icon("save"),
+            self.tr("Save changes"),
+            toolTip=self.tr("Save changes (Ctrl+S)"),
+            shortcut="Ctrl+S",
+            clicked=self._save,
+        )
+        self.rehash = QPushButton(
+            self.tr("Accept the file as it is"),
+            toolTip=self.tr("Record the hash that the file has now"),
+            clicked=lambda: self._ask(rehash=True),
+        )
+        self.remove = QToolButton(
+            icon=icon("trash"),
+            text=self.tr("Take out the record"),
+            toolTip=self.tr("The picture itself stays"),
+            toolButtonStyle=Qt.ToolButtonStyle.ToolButtonTextBesideIcon,
+            clicked=lambda: self._ask(remove=True),
+        )
         self.told, self.reasons = Under("muted"), Under("muted")
         self.trouble = Under()
         buttons = QHBoxLayout(spacing=SPACE["s"])
@@ -88,14 +132,22 @@ class RecordEditor(QWidget):
             edit.textChanged.connect(self._touched)
         self.show_records([], [], set(), 0, [])
 
-    def show_records(self, files: list[str], records: list[dict[str, Any]], rules: set[str], line: int,
-                     reasons: list[str]) -> None:
+    def show_records(
+        self, files: list[str], records: list[dict[str, Any]], rules: set[str], line: int, reasons: list[str]
+    ) -> None:
         """The selected pictures and their records as far as they have some; ``rules`` and ``reasons`` are what was found about them."""
         self.reasons.tell("\n".join(r for r in reasons if r))
         self._files, self._line = files, line
         count = len(files)
-        self.title.setText(self.tr("metadata.jsonl, line {line}").format(line=line) if line and not files else files[0] if count == 1
-                           else self.tr("{count} pictures").format(count=count) if count else self.tr("Nothing selected"))
+        self.title.setText(
+            self.tr("metadata.jsonl, line {line}").format(line=line)
+            if line and not files
+            else files[0]
+            if count == 1
+            else self.tr("{count} pictures").format(count=count)
+            if count
+            else self.tr("Nothing selected")
+        )
         self._before = {}
         for key in (*LINES, *CAPTIONS):
             values = {self._text(r.get(key)) for r in records} | ({""} if len(records) < count else set())
@@ -127,7 +179,9 @@ class RecordEditor(QWidget):
 
     def changed(self) -> dict[str, Any]:
         """Columns whose text is another now."""
-        found: dict[str, Any] = {k: f.text().strip() for k, f in self.lines.items() if f.text().strip() != (self._before[k] or "").strip()}
+        found: dict[str, Any] = {
+            k: f.text().strip() for k, f in self.lines.items() if f.text().strip() != (self._before[k] or "").strip()
+        }
         for key, edit in self.captions.items():
             if edit.toPlainText() != (self._before[key] or ""):
                 found[key] = [t.strip() for t in edit.toPlainText().splitlines() if t.strip()]

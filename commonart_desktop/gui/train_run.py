@@ -7,7 +7,17 @@ from typing import Any
 
 from PySide6.QtCore import QLocale, Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPlainTextEdit, QProgressBar, QPushButton, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QProgressBar,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 from shiboken6 import isValid
 
 from commonart_desktop.core.i18n import sentence
@@ -50,22 +60,53 @@ class RunView(QWidget):
         self.notes = QPlainTextEdit(readOnly=True, accessibleName=self.tr("Notes"), tabChangesFocus=True)
         self.notes.setFixedHeight(self.notes.fontMetrics().lineSpacing() * 3 + SPACE["l"])
         self.pause = QPushButton(icon("pause"), self.tr("Pause"), clicked=self._pause)
-        self.save = QPushButton(icon("save"), self.tr("Save now"), clicked=lambda: self._tell("save", self.tr("A checkpoint follows after this step.")))
-        self.sample = QPushButton(icon("pictures"), self.tr("Sample now"), clicked=lambda: self._tell("sample", self.tr("Previews follow after this step.")))
-        self.stop = QPushButton(icon("stop"), self.tr("Stop"), toolTip=self.tr("Save, then stop; it can go on later"), clicked=self._stop)
-        self.start = QPushButton(icon("play"), self.tr("Start"), clicked=lambda: self.run and self.start_wanted.emit(self.run))
+        self.save = QPushButton(
+            icon("save"),
+            self.tr("Save now"),
+            clicked=lambda: self._tell("save", self.tr("A checkpoint follows after this step.")),
+        )
+        self.sample = QPushButton(
+            icon("pictures"),
+            self.tr("Sample now"),
+            clicked=lambda: self._tell("sample", self.tr("Previews follow after this step.")),
+        )
+        self.stop = QPushButton(
+            icon("stop"), self.tr("Stop"), toolTip=self.tr("Save, then stop; it can go on later"), clicked=self._stop
+        )
+        self.start = QPushButton(
+            icon("play"), self.tr("Start"), clicked=lambda: self.run and self.start_wanted.emit(self.run)
+        )
         self.start.setProperty("main", True)
-        self.unqueue = QPushButton(self.tr("Do not start"), clicked=lambda: self.run and self._guarded(lambda run: yard.dequeue(run)))
+        self.unqueue = QPushButton(
+            self.tr("Do not start"), clicked=lambda: self.run and self._guarded(lambda run: yard.dequeue(run))
+        )
         self.use = QPushButton(icon("make"), self.tr("Use for making pictures"), clicked=self._use)
         self.use.setProperty("main", True)
-        self.report = QPushButton(self.tr("Open the report"), clicked=lambda: self._open(str(self.now.end.get("report") or "")))
-        self.folder = QToolButton(icon=icon("folder"), accessibleName=self.tr("Open the run's folder"), toolTip=self.tr("Open the run's folder"),
-                                  clicked=lambda: self.run and self._open(str(self.run.folder)))
-        self.config = QToolButton(icon=icon("make"), accessibleName=self.tr("Open the config"), toolTip=self.tr("Open the config"),
-                                  clicked=lambda: self.run and self._open(str(self.run.config)))
-        self.remove = QToolButton(icon=icon("trash"), accessibleName=self.tr("Remove from the list"), clicked=self._remove,
-                                  toolTip=self.tr("Remove from the list; its files stay"))
-        self.leave = QCheckBox(self.tr("Go on learning when the window is closed"), checked=str(context.state.value(LEAVE, "true")) == "true")
+        self.report = QPushButton(
+            self.tr("Open the report"), clicked=lambda: self._open(str(self.now.end.get("report") or ""))
+        )
+        self.folder = QToolButton(
+            icon=icon("folder"),
+            accessibleName=self.tr("Open the run's folder"),
+            toolTip=self.tr("Open the run's folder"),
+            clicked=lambda: self.run and self._open(str(self.run.folder)),
+        )
+        self.config = QToolButton(
+            icon=icon("make"),
+            accessibleName=self.tr("Open the config"),
+            toolTip=self.tr("Open the config"),
+            clicked=lambda: self.run and self._open(str(self.run.config)),
+        )
+        self.remove = QToolButton(
+            icon=icon("trash"),
+            accessibleName=self.tr("Remove from the list"),
+            clicked=self._remove,
+            toolTip=self.tr("Remove from the list; its files stay"),
+        )
+        self.leave = QCheckBox(
+            self.tr("Go on learning when the window is closed"),
+            checked=str(context.state.value(LEAVE, "true")) == "true",
+        )
         self.leave.toggled.connect(lambda on: context.state.setValue(LEAVE, "true" if on else "false"))
         self.log.toggled.connect(self._on_log)
         self._lay_out()
@@ -134,7 +175,9 @@ class RunView(QWidget):
         self.trouble.tell(self._what_is_wrong(state))
         self.start.setVisible(state in ("draft", "stopped", "failed", "broken-off"))
         going_on = state != "draft" and run.begun
-        self.start.setText(self.tr("Resume") if going_on else self.tr("Start") if state == "draft" else self.tr("Try again"))
+        self.start.setText(
+            self.tr("Resume") if going_on else self.tr("Start") if state == "draft" else self.tr("Try again")
+        )
         self.unqueue.setVisible(state == "waiting")
         self.pause.setVisible(at_work)
         self.pause.setText(self.tr("Go on") if state == "paused" else self.tr("Pause"))
@@ -166,7 +209,11 @@ class RunView(QWidget):
     def _progress(self, state: str) -> str:
         now, parts = self.now, []
         if state == "waiting":
-            return (self.tr("It starts when the queue is empty.") if self.run and self.run.plan.get("after_queue") else self.tr("It starts after the one that is running."))
+            return (
+                self.tr("It starts when the queue is empty.")
+                if self.run and self.run.plan.get("after_queue")
+                else self.tr("It starts after the one that is running.")
+            )
         if state in ("running", "paused"):
             if now.phase != "learning":
                 return phase_word(now.phase) + (f"  {number(now.done)} / {number(now.total)}" if now.total else "…")
@@ -178,7 +225,11 @@ class RunView(QWidget):
         elif now.step:
             parts.append(self.tr("step {step} of {steps}").format(step=number(now.step), steps=number(now.steps)))
         if now.started:
-            parts.append(self.tr("{count} pictures, {held} held out").format(count=number(now.started.get("pictures", 0)), held=number(now.started.get("heldout", 0))))
+            parts.append(
+                self.tr("{count} pictures, {held} held out").format(
+                    count=number(now.started.get("pictures", 0)), held=number(now.started.get("heldout", 0))
+                )
+            )
             parts.append(f"{now.started.get('device', '')} {now.started.get('dtype', '')}".strip())
         return "  ·  ".join(parts)
 
@@ -226,7 +277,9 @@ class RunView(QWidget):
                 yard.change(run, removed=False)
                 yard.refresh()
 
-        self._context.notices.say(self.tr("“{name}” is no longer listed; its files stay.").format(name=run.name), "", self.tr("Undo"), undo)
+        self._context.notices.say(
+            self.tr("“{name}” is no longer listed; its files stay.").format(name=run.name), "", self.tr("Undo"), undo
+        )
 
     def _on_log(self, on: bool) -> None:
         self._context.state.setValue(LOG, "true" if on else "false")
@@ -239,7 +292,9 @@ class RunView(QWidget):
 
     def install(self, run: Run, end: dict[str, Any], then: Any = None) -> None:
         """Put the result where it is known by name, once; ``then`` gets its path."""
-        known = str(run.plan.get("installed") or end.get("installed") or "")  # the trainer does it by itself unless it was told not to
+        known = str(
+            run.plan.get("installed") or end.get("installed") or ""
+        )  # the trainer does it by itself unless it was told not to
         if known and Path(known).exists():
             if then:
                 then(known)
@@ -257,7 +312,9 @@ class RunView(QWidget):
             self._task = None
             self._context.notices.complain(error)
 
-        self._task = Task(self, lambda task: task.program("trainer.install", [path, f"--name={name}"]), done=done, failed=failed)
+        self._task = Task(
+            self, lambda task: task.program("trainer.install", [path, f"--name={name}"]), done=done, failed=failed
+        )
 
     def _use(self) -> None:
         run = self.run

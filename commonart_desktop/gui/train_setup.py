@@ -54,43 +54,131 @@ class SetupPanel(QWidget):
         self._wanted_model = ""
         self._sides: dict[str, int] = {}
         self.model = QComboBox(accessibleName=self.tr("Base model"), minimumContentsLength=16)
-        self.kind = self._combo(self.tr("Learn"), (("lora", self.tr("LoRA: a small addition to the base model")), ("full", self.tr("whole model"))))
-        self.preset = self._combo(self.tr("Memory preset"), (("", self.tr("none")), ("train-8gb", "8 GB"), ("train-16gb", "16 GB"), ("train-24gb", "24 GB")))
+        self.kind = self._combo(
+            self.tr("Learn"),
+            (("lora", self.tr("LoRA: a small addition to the base model")), ("full", self.tr("whole model"))),
+        )
+        self.preset = self._combo(
+            self.tr("Memory preset"),
+            (("", self.tr("none")), ("train-8gb", "8 GB"), ("train-16gb", "16 GB"), ("train-24gb", "24 GB")),
+        )
         self.name = QLineEdit(accessibleName=self.tr("Name of the result"), maxLength=80)
-        self.trigger = QLineEdit(accessibleName=self.tr("Trigger word"), placeholderText=self.tr("none"), toolTip=self.tr(
-            "A word put before every caption. In a prompt it then calls what was learned."))
-        self.steps = QSpinBox(accessibleName=self.tr("Steps"), minimum=1, maximum=100_000_000, value=1000, groupSeparatorShown=True, singleStep=100)
+        self.trigger = QLineEdit(
+            accessibleName=self.tr("Trigger word"),
+            placeholderText=self.tr("none"),
+            toolTip=self.tr("A word put before every caption. In a prompt it then calls what was learned."),
+        )
+        self.steps = QSpinBox(
+            accessibleName=self.tr("Steps"),
+            minimum=1,
+            maximum=100_000_000,
+            value=1000,
+            groupSeparatorShown=True,
+            singleStep=100,
+        )
         self.lr = QLineEdit(accessibleName=self.tr("Learning rate"), placeholderText="1e-4")
-        self.batch = QSpinBox(accessibleName=self.tr("Pictures a step"), minimum=0, maximum=65536, specialValueText=self.tr("by the preset"))
-        self.resolution = QSpinBox(accessibleName=self.tr("Resolution"), minimum=0, maximum=8192, singleStep=64, suffix=" px",
-                                   specialValueText=self.tr("the model's own"))
-        self.prompts = QPlainTextEdit(accessibleName=self.tr("Prompts of the previews"), tabChangesFocus=True, placeholderText=self.tr("One prompt a line"))
+        self.batch = QSpinBox(
+            accessibleName=self.tr("Pictures a step"),
+            minimum=0,
+            maximum=65536,
+            specialValueText=self.tr("by the preset"),
+        )
+        self.resolution = QSpinBox(
+            accessibleName=self.tr("Resolution"),
+            minimum=0,
+            maximum=8192,
+            singleStep=64,
+            suffix=" px",
+            specialValueText=self.tr("the model's own"),
+        )
+        self.prompts = QPlainTextEdit(
+            accessibleName=self.tr("Prompts of the previews"),
+            tabChangesFocus=True,
+            placeholderText=self.tr("One prompt a line"),
+        )
         self.prompts.setFixedHeight(self.prompts.fontMetrics().lineSpacing() * 3 + SPACE["l"])
         self.under = {key: Under() for key in ("name", "lr", "model")}
-        self.rank = QSpinBox(accessibleName=self.tr("Rank"), minimum=0, maximum=1024, specialValueText=self.tr("by the preset"))
-        self.alpha = QDoubleSpinBox(accessibleName=self.tr("Alpha"), minimum=0, maximum=4096, decimals=1, specialValueText=self.tr("like the rank"))
-        self.layers = self._combo(self.tr("Layers"), (("attention", self.tr("attention")), ("blocks", self.tr("attention and feed-forward: learns more")),
-                                                      ("cross", self.tr("only what reads the prompt: learns less"))))
-        self.japanese = self._share(self.tr("Japanese captions"), 50, self.tr("Share of Japanese where a picture has captions in both languages"))
-        self.dropout = self._share(self.tr("Without caption"), 10, self.tr("Share shown without its caption, so that guidance works"))
+        self.rank = QSpinBox(
+            accessibleName=self.tr("Rank"), minimum=0, maximum=1024, specialValueText=self.tr("by the preset")
+        )
+        self.alpha = QDoubleSpinBox(
+            accessibleName=self.tr("Alpha"),
+            minimum=0,
+            maximum=4096,
+            decimals=1,
+            specialValueText=self.tr("like the rank"),
+        )
+        self.layers = self._combo(
+            self.tr("Layers"),
+            (
+                ("attention", self.tr("attention")),
+                ("blocks", self.tr("attention and feed-forward: learns more")),
+                ("cross", self.tr("only what reads the prompt: learns less")),
+            ),
+        )
+        self.japanese = self._share(
+            self.tr("Japanese captions"),
+            50,
+            self.tr("Share of Japanese where a picture has captions in both languages"),
+        )
+        self.dropout = self._share(
+            self.tr("Without caption"), 10, self.tr("Share shown without its caption, so that guidance works")
+        )
         self.flip = self._share(self.tr("Mirrored"), 0, self.tr("Share shown mirrored"))
-        self.heldout = self._share(self.tr("Held out"), 5, self.tr("Share that is not learned from, to see whether pictures are learned by heart"), most=50)
-        self.optimiser = self._combo(self.tr("Optimiser"), (("", "AdamW"), ("adamw8bit", self.tr("AdamW, 8 bit")), ("came", "CAME")))
-        self.schedule = self._combo(self.tr("Learning rate over time"), (("cosine", self.tr("falling as a cosine")), ("constant", self.tr("constant")),
-                                                                         ("linear", self.tr("falling evenly"))))
-        self.warmup = QSpinBox(accessibleName=self.tr("Warm-up steps"), maximum=1_000_000, value=50, groupSeparatorShown=True)
+        self.heldout = self._share(
+            self.tr("Held out"),
+            5,
+            self.tr("Share that is not learned from, to see whether pictures are learned by heart"),
+            most=50,
+        )
+        self.optimiser = self._combo(
+            self.tr("Optimiser"), (("", "AdamW"), ("adamw8bit", self.tr("AdamW, 8 bit")), ("came", "CAME"))
+        )
+        self.schedule = self._combo(
+            self.tr("Learning rate over time"),
+            (
+                ("cosine", self.tr("falling as a cosine")),
+                ("constant", self.tr("constant")),
+                ("linear", self.tr("falling evenly")),
+            ),
+        )
+        self.warmup = QSpinBox(
+            accessibleName=self.tr("Warm-up steps"), maximum=1_000_000, value=50, groupSeparatorShown=True
+        )
         self.ema = QCheckBox(self.tr("Average the weights over time (EMA)"))
         self.best = QCheckBox(self.tr("Take the result from the checkpoint with the lowest held-out loss"))
-        self.dtype = self._combo(self.tr("Precision"), (("", self.tr("automatic")), ("bf16", "bf16"), ("fp16", "fp16"), ("fp32", "fp32")))
-        self.every = QSpinBox(accessibleName=self.tr("Checkpoint every"), maximum=100_000_000, specialValueText=self.tr("automatic"), groupSeparatorShown=True)
+        self.dtype = self._combo(
+            self.tr("Precision"), (("", self.tr("automatic")), ("bf16", "bf16"), ("fp16", "fp16"), ("fp32", "fp32"))
+        )
+        self.every = QSpinBox(
+            accessibleName=self.tr("Checkpoint every"),
+            maximum=100_000_000,
+            specialValueText=self.tr("automatic"),
+            groupSeparatorShown=True,
+        )
         self.seed = QSpinBox(accessibleName=self.tr("Seed"), maximum=2**31 - 1)
-        self.more = QToolButton(text=self.tr("More"), icon=icon("folded"), checkable=True, toolButtonStyle=Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.config = QPushButton(icon("make"), self.tr("Open the config"), toolTip=self.tr("Write the configuration file and open it for editing"),
-                                  clicked=lambda: self.config_wanted.emit())
+        self.more = QToolButton(
+            text=self.tr("More"),
+            icon=icon("folded"),
+            checkable=True,
+            toolButtonStyle=Qt.ToolButtonStyle.ToolButtonTextBesideIcon,
+        )
+        self.config = QPushButton(
+            icon("make"),
+            self.tr("Open the config"),
+            toolTip=self.tr("Write the configuration file and open it for editing"),
+            clicked=lambda: self.config_wanted.emit(),
+        )
         self._lay_out()
         self.guard = WheelGuard(self)
         self.guard.watch(self)
-        for signal in (self.model.activated, self.kind.activated, self.name.textChanged, self.lr.textChanged, self.preset.activated):
+        for signal in (
+            self.model.activated,
+            self.kind.activated,
+            self.name.textChanged,
+            self.lr.textChanged,
+            self.preset.activated,
+        ):
             signal.connect(lambda *_: self._on_change())
         self.more.toggled.connect(self._show_more)
         self._show_more(False)
@@ -110,28 +198,56 @@ class SetupPanel(QWidget):
 
     def _form(self) -> tuple[QWidget, QFormLayout]:
         whole = QWidget()
-        form = QFormLayout(whole, horizontalSpacing=SPACE["l"], verticalSpacing=SPACE["s"], rowWrapPolicy=QFormLayout.RowWrapPolicy.WrapLongRows,
-                           fieldGrowthPolicy=QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form = QFormLayout(
+            whole,
+            horizontalSpacing=SPACE["l"],
+            verticalSpacing=SPACE["s"],
+            rowWrapPolicy=QFormLayout.RowWrapPolicy.WrapLongRows,
+            fieldGrowthPolicy=QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow,
+        )
         form.setContentsMargins(0, 0, 0, 0)
         return whole, form
 
     def _lay_out(self) -> None:
         upper, form = self._form()
-        for name, field in ((self.model.accessibleName(), column(self.model, self.under["model"])), (self.kind.accessibleName(), self.kind),
-                            (self.preset.accessibleName(), self.preset), (self.name.accessibleName(), column(self.name, self.under["name"])),
-                            (self.trigger.accessibleName(), self.trigger), (self.steps.accessibleName(), self.steps),
-                            (self.lr.accessibleName(), column(self.lr, self.under["lr"])), (self.batch.accessibleName(), self.batch),
-                            (self.resolution.accessibleName(), self.resolution), (self.prompts.accessibleName(), self.prompts)):
+        for name, field in (
+            (self.model.accessibleName(), column(self.model, self.under["model"])),
+            (self.kind.accessibleName(), self.kind),
+            (self.preset.accessibleName(), self.preset),
+            (self.name.accessibleName(), column(self.name, self.under["name"])),
+            (self.trigger.accessibleName(), self.trigger),
+            (self.steps.accessibleName(), self.steps),
+            (self.lr.accessibleName(), column(self.lr, self.under["lr"])),
+            (self.batch.accessibleName(), self.batch),
+            (self.resolution.accessibleName(), self.resolution),
+            (self.prompts.accessibleName(), self.prompts),
+        ):
             form.addRow(name, field)
         self.rest, lower = self._form()
         self._lora = (self.rank, self.alpha, self.layers)
-        for field in (*self._lora, self.japanese, self.dropout, self.flip, self.heldout, self.optimiser, self.schedule, self.warmup, self.dtype, self.every,
-                      self.seed):
+        for field in (
+            *self._lora,
+            self.japanese,
+            self.dropout,
+            self.flip,
+            self.heldout,
+            self.optimiser,
+            self.schedule,
+            self.warmup,
+            self.dtype,
+            self.every,
+            self.seed,
+        ):
             lower.addRow(field.accessibleName(), field)
         lower.addRow("", self.ema)
         lower.addRow("", self.best)
         self._lower = lower
-        note = QLabel(self.tr("What is left to the preset follows it. A preset says what fits the memory of a GPU for CommonArt β at 512 px."), wordWrap=True)
+        note = QLabel(
+            self.tr(
+                "What is left to the preset follows it. A preset says what fits the memory of a GPU for CommonArt β at 512 px."
+            ),
+            wordWrap=True,
+        )
         note.setProperty("role", "hint")
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
@@ -153,8 +269,12 @@ class SetupPanel(QWidget):
     def load_models(self) -> None:
         """Ask for the models of this machine, once."""
         if self.model.count() == 0:
-            Task(self, lambda task: task.program("engine.checkpoint", ["list"])["models"], done=self._on_models,
-                 failed=lambda e: self.under["model"].complain(e))
+            Task(
+                self,
+                lambda task: task.program("engine.checkpoint", ["list"])["models"],
+                done=self._on_models,
+                failed=lambda e: self.under["model"].complain(e),
+            )
 
     def _on_models(self, models: list[dict[str, Any]]) -> None:
         good = [m for m in models if m["ok"]]
@@ -165,20 +285,44 @@ class SetupPanel(QWidget):
         wanted = self._wanted_model or self._context.settings.now.model
         at = next((n for n, m in enumerate(good) if wanted in (m["path"], m["name"])), 0)
         self.model.setCurrentIndex(at if good else -1)
-        self.under["model"].tell("" if good else self.tr("There is no model that can be trained. Get one on the Models page."))
+        self.under["model"].tell(
+            "" if good else self.tr("There is no model that can be trained. Get one on the Models page.")
+        )
         self._on_change()
 
     def choices(self, dataset: str, policy: str) -> Choices:
         """As ``core.train_config`` writes them."""
         text = [t.strip() for t in self.prompts.toPlainText().splitlines() if t.strip()]
-        return Choices(name=self.name.text().strip(), dataset=dataset, policy=policy, model=str(self.model.currentData() or ""), kind=self.kind.currentData(),
-                       preset=self.preset.currentData(), trigger=self.trigger.text().strip(), steps=self.steps.value(), lr=read_rate(self.lr.text()) or 0.0,
-                       batch=self.batch.value(), resolution=self.resolution.value(), prompts=tuple(text), rank=self.rank.value(), alpha=self.alpha.value(),
-                       layers=self.layers.currentData(), japanese=self.japanese.value() / 100, dropout=self.dropout.value() / 100,
-                       flip=self.flip.value() / 100, heldout=self.heldout.value() / 100, optimiser=self.optimiser.currentData(),
-                       schedule=self.schedule.currentData(), warmup=self.warmup.value(), ema=0.999 if self.ema.isChecked() else 0.0,
-                       dtype=self.dtype.currentData(), device=self._context.settings.now.device, seed=self.seed.value(),
-                       result="best" if self.best.isChecked() else "last", checkpoints=self.every.value())
+        return Choices(
+            name=self.name.text().strip(),
+            dataset=dataset,
+            policy=policy,
+            model=str(self.model.currentData() or ""),
+            kind=self.kind.currentData(),
+            preset=self.preset.currentData(),
+            trigger=self.trigger.text().strip(),
+            steps=self.steps.value(),
+            lr=read_rate(self.lr.text()) or 0.0,
+            batch=self.batch.value(),
+            resolution=self.resolution.value(),
+            prompts=tuple(text),
+            rank=self.rank.value(),
+            alpha=self.alpha.value(),
+            layers=self.layers.currentData(),
+            japanese=self.japanese.value() / 100,
+            dropout=self.dropout.value() / 100,
+            flip=self.flip.value() / 100,
+            heldout=self.heldout.value() / 100,
+            optimiser=self.optimiser.currentData(),
+            schedule=self.schedule.currentData(),
+            warmup=self.warmup.value(),
+            ema=0.999 if self.ema.isChecked() else 0.0,
+            dtype=self.dtype.currentData(),
+            device=self._context.settings.now.device,
+            seed=self.seed.value(),
+            result="best" if self.best.isChecked() else "last",
+            checkpoints=self.every.value(),
+        )
 
     def problem(self) -> QWidget | None:
         """The field to put right first; what is wrong stands under it."""
@@ -193,9 +337,16 @@ class SetupPanel(QWidget):
             self._lower.setRowVisible(widget, self.kind.currentData() == "lora")
         name = self.name.text().strip()
         bad = any(c in name for c in '<>:"/\\|?*') or name.startswith(".")
-        self.under["name"].tell(self.tr("It becomes a file's name: without / \\ : * ? \" < > | and not beginning with a dot.") if bad
-                                else self.tr("Give the result a name.") if strict and not name else "")
-        self.under["lr"].tell("" if read_rate(self.lr.text()) is not None else self.tr("A number above 0, such as 1e-4 or 0.0001."))
+        self.under["name"].tell(
+            self.tr("It becomes a file's name: without / \\ : * ? \" < > | and not beginning with a dot.")
+            if bad
+            else self.tr("Give the result a name.")
+            if strict and not name
+            else ""
+        )
+        self.under["lr"].tell(
+            "" if read_rate(self.lr.text()) is not None else self.tr("A number above 0, such as 1e-4 or 0.0001.")
+        )
         if strict and not self.model.currentData():
             self.under["model"].tell(self.tr("Choose the model to start from."))
         elif self.model.currentData():
@@ -207,14 +358,36 @@ class SetupPanel(QWidget):
 
     def keep(self) -> None:
         """Store the draft."""
-        values = {"model": str(self.model.currentData() or self._wanted_model), "name": self.name.text(), "trigger": self.trigger.text(),
-                  "lr": self.lr.text(), "prompts": self.prompts.toPlainText(), "more": self.more.isChecked(), "ema": self.ema.isChecked(),
-                  "best": self.best.isChecked()}
-        values |= {k: getattr(self, k).currentData() for k in ("kind", "preset", "layers", "optimiser", "schedule", "dtype")}
+        values = {
+            "model": str(self.model.currentData() or self._wanted_model),
+            "name": self.name.text(),
+            "trigger": self.trigger.text(),
+            "lr": self.lr.text(),
+            "prompts": self.prompts.toPlainText(),
+            "more": self.more.isChecked(),
+            "ema": self.ema.isChecked(),
+            "best": self.best.isChecked(),
+        }
+        values |= {
+            k: getattr(self, k).currentData() for k in ("kind", "preset", "layers", "optimiser", "schedule", "dtype")
+        }
         values |= {k: getattr(self, k).value() for k in self._numbers}
         self._context.state.setValue(DRAFT, json.dumps(values, ensure_ascii=False))
 
-    _numbers = ("steps", "batch", "resolution", "rank", "alpha", "japanese", "dropout", "flip", "heldout", "warmup", "every", "seed")
+    _numbers = (
+        "steps",
+        "batch",
+        "resolution",
+        "rank",
+        "alpha",
+        "japanese",
+        "dropout",
+        "flip",
+        "heldout",
+        "warmup",
+        "every",
+        "seed",
+    )
 
     def _restore(self) -> None:
         try:

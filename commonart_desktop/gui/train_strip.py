@@ -32,7 +32,7 @@ class PreviewModel(QAbstractListModel):
         """Returns whether something came at the end."""
         if items == self.items:
             return False
-        same = len(self.items) <= len(items) and items[:len(self.items)] == self.items
+        same = len(self.items) <= len(items) and items[: len(self.items)] == self.items
         if same:
             self.beginInsertRows(QModelIndex(), len(self.items), len(items) - 1)
             self.items = list(items)
@@ -54,8 +54,14 @@ class PreviewModel(QAbstractListModel):
             return
         missing = [(s, p) for s, p, _ in reversed(self.items) if (s, p) not in self._pixmaps][:24]
         if missing:
-            self._task = Task(self, lambda task: [(key, read_image(key[1], SIDE) if Path(key[1]).is_file() else QImage()) for key in missing],
-                              done=self._loaded, failed=lambda e: self._loaded([]))
+            self._task = Task(
+                self,
+                lambda task: [
+                    (key, read_image(key[1], SIDE) if Path(key[1]).is_file() else QImage()) for key in missing
+                ],
+                done=self._loaded,
+                failed=lambda e: self._loaded([]),
+            )
 
     def _loaded(self, found: list[tuple[tuple[int, str], QImage]]) -> None:
         self._task = None
@@ -89,8 +95,15 @@ class PreviewStrip(QListView):
     """Enter or a double click opens a picture."""
 
     def __init__(self) -> None:
-        super().__init__(accessibleName=self.tr("Previews"), flow=QListView.Flow.LeftToRight, isWrapping=False, viewMode=QListView.ViewMode.IconMode,
-                         movement=QListView.Movement.Static, uniformItemSizes=True, spacing=SPACE["xs"])
+        super().__init__(
+            accessibleName=self.tr("Previews"),
+            flow=QListView.Flow.LeftToRight,
+            isWrapping=False,
+            viewMode=QListView.ViewMode.IconMode,
+            movement=QListView.Movement.Static,
+            uniformItemSizes=True,
+            spacing=SPACE["xs"],
+        )
         self.setIconSize(QSize(SIDE, SIDE))
         self.setGridSize(QSize(SIDE + SPACE["m"], SIDE + self.fontMetrics().height() + SPACE["m"]))
         self.setFixedHeight(self.gridSize().height() + self.horizontalScrollBar().sizeHint().height() + SPACE["l"])
@@ -99,7 +112,9 @@ class PreviewStrip(QListView):
         self.setModel(self.previews)
         self._following = True  # the newest stays in sight
         bar = self.horizontalScrollBar()
-        bar.rangeChanged.connect(lambda _, last: bar.setValue(last) if self._following else None)  # scrollTo would also scroll down
+        bar.rangeChanged.connect(
+            lambda _, last: bar.setValue(last) if self._following else None
+        )  # scrollTo would also scroll down
         self.activated.connect(lambda index: QDesktopServices.openUrl(QUrl.fromLocalFile(str(index.data(PATH)))))
 
     def show_previews(self, items: list[tuple[int, str, str]]) -> None:

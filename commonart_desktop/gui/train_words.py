@@ -79,7 +79,10 @@ def phase_word(phase: str) -> str:
 
 def why(data: dict[str, Any]) -> str:
     """A sentence sent as template and fields, in the user's language."""
-    fields = {k: tr(v["template"], **v["fields"]) if isinstance(v, dict) and "template" in v else v for k, v in data["fields"].items()}
+    fields = {
+        k: tr(v["template"], **v["fields"]) if isinstance(v, dict) and "template" in v else v
+        for k, v in data["fields"].items()
+    }
     try:
         return tr(data["template"], **fields)
     except (KeyError, IndexError, ValueError):
@@ -93,7 +96,9 @@ def duration(seconds: float) -> str:
         return QCoreApplication.translate("train", "{count} s").format(count=max(1, round(seconds)))
     if minutes < 60:
         return QCoreApplication.translate("train", "{count} m").format(count=minutes)
-    return QCoreApplication.translate("train", "{hours} h {minutes} m").format(hours=minutes // 60, minutes=f"{minutes % 60:02d}")
+    return QCoreApplication.translate("train", "{hours} h {minutes} m").format(
+        hours=minutes // 60, minutes=f"{minutes % 60:02d}"
+    )
 
 
 def number(value: float) -> str:

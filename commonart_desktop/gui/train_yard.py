@@ -102,7 +102,9 @@ class Yard(QObject):
         if self._task is not None:
             self._again = True
             return
-        self._task = Task(self, lambda task: [(r, r.state()) for r in runs.list_runs()], done=self._listed, failed=self._failed)
+        self._task = Task(
+            self, lambda task: [(r, r.state()) for r in runs.list_runs()], done=self._listed, failed=self._failed
+        )
 
     def _failed(self, error: CommonArtError) -> None:
         self._task = None
@@ -142,7 +144,10 @@ class Yard(QObject):
 
     def waiting(self) -> list[Run]:
         """In the order in which they will start."""
-        return sorted((r for r in self.runs if self.state(r) == "waiting"), key=lambda r: float(r.plan.get("order") or r.plan.get("created") or 0))
+        return sorted(
+            (r for r in self.runs if self.state(r) == "waiting"),
+            key=lambda r: float(r.plan.get("order") or r.plan.get("created") or 0),
+        )
 
     # following ----------------------------------------------------------------------------------------------------
 
@@ -176,7 +181,9 @@ class Yard(QObject):
     def queue_busy(self, run: Run | None = None) -> bool:
         """The queue makes pictures on the device that this run wants."""
         counts = self._context.ledger.counts()
-        at_work = self._context.engine.now in ("working", "starting") or (self._context.engine.running and not self._context.ledger.paused()[0])
+        at_work = self._context.engine.now in ("working", "starting") or (
+            self._context.engine.running and not self._context.ledger.paused()[0]
+        )
         return at_work and bool(counts["waiting"] + counts["running"]) and self._same_device(run)
 
     def _same_device(self, run: Run | None) -> bool:
@@ -186,7 +193,11 @@ class Yard(QObject):
 
     def enqueue(self, run: Run, *, after_queue: bool) -> None:
         """Let it start as soon as no other training is at work; with ``after_queue`` also not before the queue is empty. Raises OutputFolder."""
-        run.change(state="waiting", after_queue=after_queue, order=max([float(r.plan.get("order") or 0) for r in self.runs], default=0) + 1)
+        run.change(
+            state="waiting",
+            after_queue=after_queue,
+            order=max([float(r.plan.get("order") or 0) for r in self.runs], default=0) + 1,
+        )
         if all(r.folder != run.folder for r in self.runs):
             self.runs.insert(0, run)
         self.states[str(run.folder)] = "waiting"

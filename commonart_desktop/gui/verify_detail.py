@@ -52,7 +52,9 @@ class ChainTree(QTreeWidget):
     """The way from the picture to the licences, opened out, as high as it needs to be."""
 
     def __init__(self) -> None:
-        super().__init__(headerHidden=True, wordWrap=True, rootIsDecorated=True, uniformRowHeights=False, indentation=SPACE["xl"])
+        super().__init__(
+            headerHidden=True, wordWrap=True, rootIsDecorated=True, uniformRowHeights=False, indentation=SPACE["xl"]
+        )
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -106,8 +108,18 @@ class ChainTree(QTreeWidget):
         depth, parent = 1, item.parent()
         while parent is not None:
             depth, parent = depth + 1, parent.parent()
-        room = self.viewport().width() - depth * self.indentation() - (0 if item.icon(0).isNull() else ICON_SIZE + SPACE["xs"]) - SPACE["m"]
-        needed = self.fontMetrics().boundingRect(QRect(0, 0, max(60, room), 10_000), Qt.TextFlag.TextWordWrap, item.text(0)).height() + SPACE["xs"]
+        room = (
+            self.viewport().width()
+            - depth * self.indentation()
+            - (0 if item.icon(0).isNull() else ICON_SIZE + SPACE["xs"])
+            - SPACE["m"]
+        )
+        needed = (
+            self.fontMetrics()
+            .boundingRect(QRect(0, 0, max(60, room), 10_000), Qt.TextFlag.TextWordWrap, item.text(0))
+            .height()
+            + SPACE["xs"]
+        )
         if item.sizeHint(0).height() != needed:
             item.setSizeHint(0, QSize(60, needed))
 
@@ -143,14 +155,21 @@ class VerifyDetail(QWidget):
         self.report: dict[str, Any] | None = None
         self.title = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText)
         self.title.setProperty("role", "title")
-        self.place = QLineEdit(readOnly=True, accessibleName=self.tr("File"))  # a path has nowhere to break: a line that scrolls
+        self.place = QLineEdit(
+            readOnly=True, accessibleName=self.tr("File")
+        )  # a path has nowhere to break: a line that scrolls
         self.mark, self.state = StateMark(), label(role="section")
         self.findings, self.belief = label(), label(role="hint")
         self.open = QPushButton(icon("folder"), self.tr("Open folder"), clicked=self._open)
         self.recipe_title = label(self.tr("How it was made"), "section")
         self.grid = QGridLayout(horizontalSpacing=SPACE["l"], verticalSpacing=SPACE["xs"])
         self.grid.setColumnStretch(1, 1)
-        self.copy_recipe = QPushButton(icon("copy"), self.tr("Copy recipe"), toolTip=self.tr("Copy the whole recipe, as it stands in the file"), clicked=self._copy_recipe)
+        self.copy_recipe = QPushButton(
+            icon("copy"),
+            self.tr("Copy recipe"),
+            toolTip=self.tr("Copy the whole recipe, as it stands in the file"),
+            clicked=self._copy_recipe,
+        )
         self.chain_title = label(self.tr("What it was made from"), "section")
         self.chain_note = label(role="hint")
         self.tree = ChainTree()
@@ -171,21 +190,28 @@ class VerifyDetail(QWidget):
         column.addLayout(head)
         column.addWidget(self.findings)
         column.addWidget(self.open, 0, Qt.AlignmentFlag.AlignLeft)
-        for title, *widgets in ((self.chain_title, self.chain_note, self.tree, self.loras), (self.recipe_title, self.belief, self.copy_recipe),
-                                (self.texts_title, self.texts_note, self.texts)):
+        for title, *widgets in (
+            (self.chain_title, self.chain_note, self.tree, self.loras),
+            (self.recipe_title, self.belief, self.copy_recipe),
+            (self.texts_title, self.texts_note, self.texts),
+        ):
             column.addSpacing(SPACE["s"])
             column.addWidget(title)
             for widget in widgets:
                 if widget is self.copy_recipe:
                     column.addLayout(self.grid)
-                column.addWidget(widget, 0, Qt.AlignmentFlag.AlignLeft if isinstance(widget, QPushButton) else Qt.AlignmentFlag(0))
+                column.addWidget(
+                    widget, 0, Qt.AlignmentFlag.AlignLeft if isinstance(widget, QPushButton) else Qt.AlignmentFlag(0)
+                )
         column.addStretch()
         self.show_report(None, "")
 
     def show_report(self, report: dict[str, Any] | None, path: str) -> None:
         """One picture's report; None for one that is not checked yet, with an empty ``path`` for none at all."""
         self.report, self._path = report, path
-        self.title.setText(breakable(shown_text(named(path))) if path else self.tr("Select a picture to see what is known about it."))
+        self.title.setText(
+            breakable(shown_text(named(path))) if path else self.tr("Select a picture to see what is known about it.")
+        )
         self.place.setText(path)
         self.place.setToolTip(html.escape(path))
         for widget in (self.place, self.open):
@@ -199,7 +225,13 @@ class VerifyDetail(QWidget):
         else:
             words = shown_text(verify_text.state(report))
             self._text(self.state, words[:1].upper() + words[1:])
-            self._text(self.findings, "\n".join([chain_words(report)] * (verify_text.chain_state(report) == "bad") + [shown_text(line) for line in verify_text.findings(report)]))
+            self._text(
+                self.findings,
+                "\n".join(
+                    [chain_words(report)] * (verify_text.chain_state(report) == "bad")
+                    + [shown_text(line) for line in verify_text.findings(report)]
+                ),
+            )
         self._show_recipe(report)
         self._show_chain(report)
         self._show_texts(report)
@@ -220,7 +252,11 @@ class VerifyDetail(QWidget):
             self.grid.addWidget(label(breakable(shown_text(value[:LONG]))), row, 1)
         for widget in (self.recipe_title, self.copy_recipe):
             widget.setVisible(bool(told))
-        lines = [verify_text.hidden(report), *verify_text.belief(report), verify_text.labelled(report)] if report and told else []
+        lines = (
+            [verify_text.hidden(report), *verify_text.belief(report), verify_text.labelled(report)]
+            if report and told
+            else []
+        )
         self._text(self.belief, "\n".join(shown_text(line) for line in lines if line))
 
     def _show_chain(self, report: dict[str, Any] | None) -> None:
@@ -229,17 +265,27 @@ class VerifyDetail(QWidget):
             widget.setVisible(root is not None)
         self.tree.show_tree(root)
         note = chain_words(report) if report and root and verify_text.chain_state(report) == "missing" else ""
-        self._text(self.chain_note, note or (self.tr("No LoRA was used.") if report and root and not report["chain"] else ""))
+        self._text(
+            self.chain_note, note or (self.tr("No LoRA was used.") if report and root and not report["chain"] else "")
+        )
         self.loras.setVisible(bool(report and any(not link["file"] for link in report["chain"])))
 
     def _show_texts(self, report: dict[str, Any] | None) -> None:
         intro = verify_text.foreign_text(report) if report else ""
         for widget in (self.texts_title, self.texts):
             widget.setVisible(bool(intro))
-        lines = [intro.rstrip(":："), verify_text.labelled(report)] if report and intro else [verify_text.labelled(report)] if report and not report["recipe"] else []
+        lines = (
+            [intro.rstrip(":："), verify_text.labelled(report)]
+            if report and intro
+            else [verify_text.labelled(report)]
+            if report and not report["recipe"]
+            else []
+        )
         self._text(self.texts_note, "\n".join(line for line in lines if line))
         if report and intro:
-            self.texts.setPlainText("\n\n".join(f"{key}\n{shown_text(text)}" for key, text in report["texts"].items())[:TEXTS])
+            self.texts.setPlainText(
+                "\n\n".join(f"{key}\n{shown_text(text)}" for key, text in report["texts"].items())[:TEXTS]
+            )
 
     def _copy_recipe(self) -> None:
         if self.report and self.report["recipe"]:

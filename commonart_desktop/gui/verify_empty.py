@@ -18,8 +18,14 @@ class DropArea(QWidget):
         self._hot = False
         title = QLabel(self.tr("Drop pictures or folders here"), alignment=Qt.AlignmentFlag.AlignCenter, wordWrap=True)
         title.setProperty("role", "title")
-        text = QLabel(self.tr("See who signed a picture, whether it was changed since, how it was made, and under which licences its LoRAs were taught. "
-                              "Pictures of other tools are read, too. Nothing leaves this computer."), alignment=Qt.AlignmentFlag.AlignCenter, wordWrap=True)
+        text = QLabel(
+            self.tr(
+                "See who signed a picture, whether it was changed since, how it was made, and under which licences its LoRAs were taught. "
+                "Pictures of other tools are read, too. Nothing leaves this computer."
+            ),
+            alignment=Qt.AlignmentFlag.AlignCenter,
+            wordWrap=True,
+        )
         text.setMaximumWidth(560)
         self.choose = QPushButton(self.tr("Choose pictures…"))
         self.choose.setProperty("main", True)

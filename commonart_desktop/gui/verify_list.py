@@ -14,8 +14,12 @@ class VerifyList(QListView):
     """``rows`` of the model that are selected, whatever is hidden."""
 
     def __init__(self, model: VerifyModel, thumbnails: Thumbnails) -> None:
-        super().__init__(uniformItemSizes=True, selectionMode=QAbstractItemView.SelectionMode.ExtendedSelection, tabKeyNavigation=False,
-                         verticalScrollMode=QAbstractItemView.ScrollMode.ScrollPerPixel)
+        super().__init__(
+            uniformItemSizes=True,
+            selectionMode=QAbstractItemView.SelectionMode.ExtendedSelection,
+            tabKeyNavigation=False,
+            verticalScrollMode=QAbstractItemView.ScrollMode.ScrollPerPixel,
+        )
         self._thumbnails = thumbnails
         thumbnails.set_side(SIDE, self.devicePixelRatioF())
         self.shown = QSortFilterProxyModel(self, filterRole=BAD)
@@ -26,7 +30,12 @@ class VerifyList(QListView):
         self._later = QTimer(self, singleShot=True, interval=20)
         self._later.timeout.connect(self._want)
         self.verticalScrollBar().valueChanged.connect(lambda _: self._later.start())
-        for signal in (self.shown.rowsInserted, self.shown.rowsRemoved, self.shown.modelReset, self.shown.layoutChanged):
+        for signal in (
+            self.shown.rowsInserted,
+            self.shown.rowsRemoved,
+            self.shown.modelReset,
+            self.shown.layoutChanged,
+        ):
             signal.connect(lambda *_: self._later.start())
         thumbnails.ready.connect(lambda _: self.viewport().update())
 
@@ -63,4 +72,6 @@ class VerifyList(QListView):
             return
         first = self.verticalScrollBar().value() // high
         visible = self.viewport().height() // high + 2
-        self._thumbnails.want([self.shown.index(n, 0).data(PICTURE) for n in range(first, min(count, first + 2 * visible))], visible)
+        self._thumbnails.want(
+            [self.shown.index(n, 0).data(PICTURE) for n in range(first, min(count, first + 2 * visible))], visible
+        )

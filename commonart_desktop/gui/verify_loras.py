@@ -60,5 +60,7 @@ class LoraFolders(QPushButton):
             menu.addSeparator()
         for folder in self.folders():
             action = QAction(icon("close"), self.tr("Forget: {folder}").format(folder=folder.replace("&", "&&")), menu)
-            action.triggered.connect(lambda _=False, folder=folder: self.put([f for f in self.folders() if f != folder]))
+            action.triggered.connect(
+                lambda _=False, folder=folder: self.put([f for f in self.folders() if f != folder])
+            )
             menu.addAction(action)

@@ -101,8 +101,8 @@ class VerifyModel(QAbstractListModel):
         paths = set()
         for first, last in _runs(sorted(set(rows), reverse=True)):
             self.beginRemoveRows(QModelIndex(), first, last)
-            paths |= {r.file.path for r in self.rows[first:last + 1]}
-            del self.rows[first:last + 1]
+            paths |= {r.file.path for r in self.rows[first : last + 1]}
+            del self.rows[first : last + 1]
             self._at = {r.file.path: n for n, r in enumerate(self.rows)}
             self.endRemoveRows()
         return paths
@@ -166,10 +166,22 @@ class RowPainter(QStyledItemDelegate):
         painter.setFont(option.font)
         painter.setPen(option.palette.color(option.palette.ColorRole.Text))
         name = option.fontMetrics.elidedText(str(index.data()), Qt.TextElideMode.ElideMiddle, width)
-        painter.drawText(QRect(left, top, width, high), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, name)
+        painter.drawText(
+            QRect(left, top, width, high), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, name
+        )
         kind, below = index.data(KIND), top + high + SPACE["xs"]
         mark = min(ICON_SIZE, high)
         self._icons[kind].paint(painter, QRect(left - 2, below, mark, high))
-        painter.setPen(option.palette.color(option.palette.ColorRole.PlaceholderText if kind in ("valid", "waiting") else option.palette.ColorRole.Text))
-        painter.drawText(QRect(left + mark + SPACE["xs"], below, width - mark, high), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, word_of(kind))
+        painter.setPen(
+            option.palette.color(
+                option.palette.ColorRole.PlaceholderText
+                if kind in ("valid", "waiting")
+                else option.palette.ColorRole.Text
+            )
+        )
+        painter.drawText(
+            QRect(left + mark + SPACE["xs"], below, width - mark, high),
+            Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter,
+            word_of(kind),
+        )
         painter.restore()

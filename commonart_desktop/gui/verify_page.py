@@ -7,8 +7,27 @@ from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QCoreApplication, QLocale, Qt
-from PySide6.QtGui import QAction, QDragEnterEvent, QDragLeaveEvent, QDropEvent, QGuiApplication, QKeySequence, QShowEvent
-from PySide6.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QProgressBar, QPushButton, QSplitter, QStackedWidget, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtGui import (
+    QAction,
+    QDragEnterEvent,
+    QDragLeaveEvent,
+    QDropEvent,
+    QGuiApplication,
+    QKeySequence,
+    QShowEvent,
+)
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QHBoxLayout,
+    QProgressBar,
+    QPushButton,
+    QSplitter,
+    QStackedWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from commonart_desktop.core.home import home
 from commonart_desktop.core.picture_text import ENDINGS
@@ -71,14 +90,22 @@ class VerifyPage(StagedPage):
         self.choose = self._button("", self.tr("Choose pictures…"), "Ctrl+O", self._choose_files)
         self.choose.setProperty("main", True)
         self.folder = self._button("folder", self.tr("Choose a folder…"), "Ctrl+Shift+O", self._choose_folder)
-        self.again = QToolButton(icon=icon("retry"), accessibleName=self.tr("Check again"), toolTip=self.tr("Check again") + f" ({native('F5')})",
-                                 clicked=self.check_again)
+        self.again = QToolButton(
+            icon=icon("retry"),
+            accessibleName=self.tr("Check again"),
+            toolTip=self.tr("Check again") + f" ({native('F5')})",
+            clicked=self.check_again,
+        )
         self.again.setProperty(KEYS, "F5")
         self._key("F5", self.check_again)
         self.only = QCheckBox(self.tr("Only those not intact"))
         self.copy = self._button("copy", self.tr("Copy report"), "Ctrl+Shift+C", self.copy_report)
         self.save = self._button("download", self.tr("Save report…"), "Ctrl+S", self._choose_report)
-        self.clear = QPushButton(self.tr("Clear the list"), toolTip=self.tr("The pictures themselves stay where they are"), clicked=self.clear_list)
+        self.clear = QPushButton(
+            self.tr("Clear the list"),
+            toolTip=self.tr("The pictures themselves stay where they are"),
+            clicked=self.clear_list,
+        )
         self.summary, self.doing = label(role="muted"), label(role="muted")
         self.bar = QProgressBar(textVisible=False, accessibleName=self.tr("Progress"))
         self.stop = QPushButton(icon("stop"), self.tr("Stop"), clicked=self.checker.stop)
@@ -195,7 +222,9 @@ class VerifyPage(StagedPage):
 
     def _choose_files(self) -> None:
         kinds, every = self.tr("Pictures") + f" ({' '.join('*' + e for e in ENDINGS)})", self.tr("All files")
-        found, _ = QFileDialog.getOpenFileNames(self, self.tr("Choose pictures"), str(self._context.out), f"{kinds};;{every} (*)")
+        found, _ = QFileDialog.getOpenFileNames(
+            self, self.tr("Choose pictures"), str(self._context.out), f"{kinds};;{every} (*)"
+        )
         self.add(found)
 
     def _choose_folder(self) -> None:
@@ -220,7 +249,9 @@ class VerifyPage(StagedPage):
     def _on_gathered(self, found: Gathered) -> None:
         if found.loras:
             self.loras.put([*self.loras.folders(), *found.loras])
-            self._context.notices.say(self.tr("LoRAs are looked for in {folder} too.").format(folder=", ".join(found.loras)))
+            self._context.notices.say(
+                self.tr("LoRAs are looked for in {folder} too.").format(folder=", ".join(found.loras))
+            )
         elif not found.files:
             self._context.notices.say(self.tr("There is no PNG, WebP or JPEG picture there."))
         rows = self.model.add(found.files)
@@ -252,14 +283,18 @@ class VerifyPage(StagedPage):
 
     def _on_progress(self, done: int, count: int) -> None:
         locale = QLocale()
-        self.doing.setText(self.tr("Checked {done} of {count}").format(done=locale.toString(done), count=locale.toString(count)))
+        self.doing.setText(
+            self.tr("Checked {done} of {count}").format(done=locale.toString(done), count=locale.toString(count))
+        )
         self.bar.setRange(0, count)
         self.bar.setValue(done)
 
     def _on_ended(self, whole: bool) -> None:
         self._show_state()
         if whole and self.model.rows and not self.isVisible():
-            self._context.notices.say(result(self.model.reports()), "", self.tr("Show"), lambda: self._context.go_to("verify"))
+            self._context.notices.say(
+                result(self.model.reports()), "", self.tr("Show"), lambda: self._context.go_to("verify")
+            )
 
     def _current_row(self) -> Any:
         row = self.list.shown.mapToSource(self.list.currentIndex()).row()
@@ -318,6 +353,8 @@ class VerifyPage(StagedPage):
     def _choose_report(self) -> None:
         if not self.save.isEnabled():
             return
-        path, _ = QFileDialog.getSaveFileName(self, self.tr("Save report"), str(self._context.out / "verify.json"), "JSON (*.json)")
+        path, _ = QFileDialog.getSaveFileName(
+            self, self.tr("Save report"), str(self._context.out / "verify.json"), "JSON (*.json)"
+        )
         if path:
             self.out.save(path, self.model.reports())

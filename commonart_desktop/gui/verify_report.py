@@ -41,10 +41,13 @@ class Reports(QObject):
         """To the clipboard, for people."""
         if reports:
             QGuiApplication.clipboard().setText(as_text(reports))
-            self._context.notices.say(self.tr("Copied the reports of {count} picture(s).").format(count=QLocale().toString(len(reports))))
+            self._context.notices.say(
+                self.tr("Copied the reports of {count} picture(s).").format(count=QLocale().toString(len(reports)))
+            )
 
     def save(self, path: str, reports: list[dict[str, Any]]) -> None:
         """As JSON, as ``commonart verify --json`` prints them; written aside and renamed, in a thread."""
+
         def done(_: object) -> None:
             self._saving = None
             self._context.notices.say(self.tr("Saved: {path}").format(path=path))

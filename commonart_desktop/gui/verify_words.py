@@ -11,8 +11,16 @@ from PySide6.QtWidgets import QWidget
 from commonart_desktop.core.verify_text import chain_state
 from commonart_desktop.gui.theme import ICON_SIZE, icon
 
-ICONS = {"waiting": "waiting", "valid": "done", "doubtful": "failed", "changed": "failed", "expired": "expired", "unsigned": "cancelled",
-         "foreign": "foreign", "unreadable": "unreadable"}
+ICONS = {
+    "waiting": "waiting",
+    "valid": "done",
+    "doubtful": "failed",
+    "changed": "failed",
+    "expired": "expired",
+    "unsigned": "cancelled",
+    "foreign": "foreign",
+    "unreadable": "unreadable",
+}
 JUDGED = {"ok": "done", "bad": "failed", "missing": "foreign"}  # the states of a node of the chain
 
 
@@ -28,16 +36,23 @@ def kind_of(report: dict[str, Any] | None) -> str:
 def word_of(kind: str) -> str:
     """In the language in force."""
     return {
-        "waiting": QCoreApplication.translate("VerifyWords", "not checked yet"), "valid": QCoreApplication.translate("VerifyWords", "intact"),
-        "doubtful": QCoreApplication.translate("VerifyWords", "origin in doubt"), "changed": QCoreApplication.translate("VerifyWords", "changed"),
-        "expired": QCoreApplication.translate("VerifyWords", "certificate expired"), "unsigned": QCoreApplication.translate("VerifyWords", "not signed"),
-        "foreign": QCoreApplication.translate("VerifyWords", "signer unknown"), "unreadable": QCoreApplication.translate("VerifyWords", "unreadable")}[kind]
+        "waiting": QCoreApplication.translate("VerifyWords", "not checked yet"),
+        "valid": QCoreApplication.translate("VerifyWords", "intact"),
+        "doubtful": QCoreApplication.translate("VerifyWords", "origin in doubt"),
+        "changed": QCoreApplication.translate("VerifyWords", "changed"),
+        "expired": QCoreApplication.translate("VerifyWords", "certificate expired"),
+        "unsigned": QCoreApplication.translate("VerifyWords", "not signed"),
+        "foreign": QCoreApplication.translate("VerifyWords", "signer unknown"),
+        "unreadable": QCoreApplication.translate("VerifyWords", "unreadable"),
+    }[kind]
 
 
 def chain_words(report: dict[str, Any]) -> str:
     """What is to be said of the whole chain; empty where nothing is."""
-    return {"bad": QCoreApplication.translate("VerifyWords", "Something in what it was made from does not fit: see below."),
-            "missing": QCoreApplication.translate("VerifyWords", "Not everything it was made from is available here.")}.get(chain_state(report), "")
+    return {
+        "bad": QCoreApplication.translate("VerifyWords", "Something in what it was made from does not fit: see below."),
+        "missing": QCoreApplication.translate("VerifyWords", "Not everything it was made from is available here."),
+    }.get(chain_state(report), "")
 
 
 class StateMark(QWidget):

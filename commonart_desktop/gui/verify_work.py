@@ -16,7 +16,9 @@ from commonart_desktop.gui.tasks import Task
 from engine.contract.errors import CommonArtError
 
 PROGRAM = "engine.provenance"
-WANTED = "verify/wanted"  # in context.state: a picture that another page wants to be checked when the Verify page is shown
+WANTED = (
+    "verify/wanted"  # in context.state: a picture that another page wants to be checked when the Verify page is shown
+)
 FIRST, CHUNK = 8, 200  # files a process is given: few at first, so that something is seen soon
 LETTERS = 16_000  # of their paths: Windows takes 32,767 in a command
 MOST = 100_000  # files of one gathering
@@ -108,9 +110,25 @@ def check(task: Task, files: Sequence[File], loras: Sequence[str]) -> list[dict[
 
 def gone(path: str) -> dict[str, Any]:
     """The report of a file that is not there."""
-    return {"path": path, "state": "unreadable", "why": {"template": "there is no such file", "fields": {}}, "changed": [], "signer": None, "codes": [],
-            "tool": "", "recipe": None, "recipe_signed": False, "prompt_hidden": False, "pixels": "unknown", "texts": {}, "xmp": {},
-            "training_mining": {}, "ingredients": [], "chain": [], "intact": False}
+    return {
+        "path": path,
+        "state": "unreadable",
+        "why": {"template": "there is no such file", "fields": {}},
+        "changed": [],
+        "signer": None,
+        "codes": [],
+        "tool": "",
+        "recipe": None,
+        "recipe_signed": False,
+        "prompt_hidden": False,
+        "pixels": "unknown",
+        "texts": {},
+        "xmp": {},
+        "training_mining": {},
+        "ingredients": [],
+        "chain": [],
+        "intact": False,
+    }
 
 
 class Checker(QObject):
@@ -137,6 +155,7 @@ class Checker(QObject):
 
     def gather(self, paths: Sequence[str]) -> None:
         """Find the pictures there; they come by ``gathered``."""
+
         def done(found: Gathered) -> None:
             self._gathering.remove(task)
             self.gathered.emit(found)
@@ -173,7 +192,11 @@ class Checker(QObject):
 
     def _next(self) -> None:
         self._chunk, letters = [], 0
-        while self._left and len(self._chunk) < (CHUNK if self._done else FIRST) and (letters := letters + len(self._left[0].path) + 3) < LETTERS:
+        while (
+            self._left
+            and len(self._chunk) < (CHUNK if self._done else FIRST)
+            and (letters := letters + len(self._left[0].path) + 3) < LETTERS
+        ):
             self._chunk.append(self._left.popleft())
         if not self._chunk and self._left:
             self._chunk = [self._left.popleft()]  # a path longer than any system allows: it will be told as unreadable
@@ -183,7 +206,13 @@ class Checker(QObject):
             return
         self._tell(0, 0)
         chunk, loras = self._chunk, list(self._loras())
-        self._task = Task(self, lambda task: check(task, chunk, loras), done=self._on_found, failed=self._on_failed, progress=self._tell)
+        self._task = Task(
+            self,
+            lambda task: check(task, chunk, loras),
+            done=self._on_found,
+            failed=self._on_failed,
+            progress=self._tell,
+        )
 
     def _tell(self, done: int, _: int) -> None:
         self.progress.emit(self._done + done, self._done + len(self._chunk) + len(self._left))

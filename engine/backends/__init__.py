@@ -32,7 +32,9 @@ class Backend(Protocol):
     hashes: dict[str, str]  # SHA-256 of the parts
     loras: list[dict[str, Any]]  # what the recipe keeps of each: LoraFile.record()
     notes: list[Phrase]  # what a person should be told once; whoever tells it takes it out
-    levers: frozenset[str]  # of presets: "timesteps" given, "cache" of blocks, "halves" where rows must be filled, "small" weights, "course" at once
+    levers: frozenset[
+        str
+    ]  # of presets: "timesteps" given, "cache" of blocks, "halves" where rows must be filled, "small" weights, "course" at once
     tight: bool  # memory ran out before: only the part at work is on the device, and stages must take turns
 
     def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
@@ -59,7 +61,9 @@ class Backend(Protocol):
     def sampler(self, name: str, steps: int, seeds: Sequence[int], timesteps: Sequence[int] = ()) -> Sampler:
         """A fresh sampler for one micro-batch, over ``timesteps`` where they are given (only with that lever)."""
 
-    def predictor(self, requests: Sequence[ImageRequest], features: dict[str, Any], course: Course | None = None) -> Predict:
+    def predictor(
+        self, requests: Sequence[ImageRequest], features: dict[str, Any], course: Course | None = None
+    ) -> Predict:
         """The denoiser under guidance for these rows; captions are prepared once here. ``course``: for all predictions in turn, with that lever."""
 
     def decode(self, latents: Any, tiled: bool = False) -> np.ndarray[Any, Any]:
@@ -79,8 +83,16 @@ class Backend(Protocol):
         """Versions that decide the pixels."""
 
 
-def open_backend(folder: ModelFolder, *, kind: str = "auto", device: str = "auto", dtype: str = "auto",
-                 loras: Sequence[LoraFile] = (), merged: bool = True, memory: int | None = None) -> Backend:
+def open_backend(
+    folder: ModelFolder,
+    *,
+    kind: str = "auto",
+    device: str = "auto",
+    dtype: str = "auto",
+    loras: Sequence[LoraFile] = (),
+    merged: bool = True,
+    memory: int | None = None,
+) -> Backend:
     """Load a model with the backend its folder asks for, or with ``kind``; the library is imported only now.
 
     LoRAs are added to the weights, or run beside them if ``merged`` is false. ``memory`` is how many bytes the model may use of
@@ -94,9 +106,14 @@ def open_backend(folder: ModelFolder, *, kind: str = "auto", device: str = "auto
 
         return FakeBackend(folder, loras)
     if (kind == "onnx") != (folder.layout == "onnx") and kind != "auto":
-        raise FeatureMissing(what=f"--backend {kind}", why=Phrase("{model} is an exported model; leave the option out", model=folder.name)
-                             if folder.layout == "onnx" else
-                             Phrase("{model} is not an exported model; make one with: commonart export {model} OUT", model=folder.name))
+        raise FeatureMissing(
+            what=f"--backend {kind}",
+            why=Phrase("{model} is an exported model; leave the option out", model=folder.name)
+            if folder.layout == "onnx"
+            else Phrase(
+                "{model} is not an exported model; make one with: commonart export {model} OUT", model=folder.name
+            ),
+        )
     if folder.layout == "onnx":
         try:
             from engine.backends.onnx.load import OnnxBackend

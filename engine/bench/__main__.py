@@ -33,10 +33,31 @@ def _device(wanted: str) -> str:
 
 def _machine(model: list[str], device: str, dtype: str, settings: dict[str, Any]) -> dict[str, Any]:
     """See ``engine.bench.machine``; in a process of its own, so that its memory and threads are nobody's."""
-    got = subprocess.run([sys.executable, "-m", "engine.bench.machine", *model, "--device", device, "--dtype", dtype, "--steps", str(settings["steps"]),
-                          "--guidance", str(settings["guidance"]), "--width", str(settings["width"]), "--height", str(settings["height"])],
-                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8", check=False,
-                         env={k: v for k, v in os.environ.items() if k not in ("MKL_CBWR", "OMP_NUM_THREADS")})
+    got = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "engine.bench.machine",
+            *model,
+            "--device",
+            device,
+            "--dtype",
+            dtype,
+            "--steps",
+            str(settings["steps"]),
+            "--guidance",
+            str(settings["guidance"]),
+            "--width",
+            str(settings["width"]),
+            "--height",
+            str(settings["height"]),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+        check=False,
+        env={k: v for k, v in os.environ.items() if k not in ("MKL_CBWR", "OMP_NUM_THREADS")},
+    )
     return dict(json.loads(got.stdout)) if got.returncode == 0 else {}
 
 
@@ -61,19 +82,40 @@ def bench(argv: list[str]) -> dict[str, Any]:
     args = parser.parse_args(argv)
     for name, low, high in (("prompts", 1, 100_000), ("rounds", 1, 100)):
         if not low <= getattr(args, name) <= high:
-            raise BadValue(name=name, value=getattr(args, name), why=Phrase("it must lie between {low} and {high}", low=low, high=high))
+            raise BadValue(
+                name=name,
+                value=getattr(args, name),
+                why=Phrase("it must lie between {low} and {high}", low=low, high=high),
+            )
     folder = open_model(args.model, args.text_encoder, args.vae)
     if args.against == "onnx" and not args.onnx:
-        raise FeatureMissing(what="--against onnx", why=Phrase("it needs the exported folder: --onnx FOLDER (see `commonart export`)"))
+        raise FeatureMissing(
+            what="--against onnx", why=Phrase("it needs the exported folder: --onnx FOLDER (see `commonart export`)")
+        )
     side = args.size or folder.own_side
     if side % folder.multiple:
-        raise BadValue(name="size", value=side, why=Phrase("with {model} it must be a multiple of {multiple}, such as {near}", model=folder.name,
-                                                           multiple=folder.multiple, near=folder.own_side))
+        raise BadValue(
+            name="size",
+            value=side,
+            why=Phrase(
+                "with {model} it must be a multiple of {multiple}, such as {near}",
+                model=folder.name,
+                multiple=folder.multiple,
+                near=folder.own_side,
+            ),
+        )
     device = _device(args.device)
     settings = {"steps": args.steps, "guidance": args.guidance, "width": side, "height": side}
-    model = [str(folder.root), "--text-encoder", str(folder.text_encoder), "--vae", str(folder.vae)] if folder.layout == "bare" else [str(folder.root)]
-    request = settings | {"model": str(folder.root), "dtype": args.dtype, "preset": args.preset} | (
-        {"text_encoder": str(folder.text_encoder), "vae": str(folder.vae)} if folder.layout == "bare" else {})
+    model = (
+        [str(folder.root), "--text-encoder", str(folder.text_encoder), "--vae", str(folder.vae)]
+        if folder.layout == "bare"
+        else [str(folder.root)]
+    )
+    request = (
+        settings
+        | {"model": str(folder.root), "dtype": args.dtype, "preset": args.preset}
+        | ({"text_encoder": str(folder.text_encoder), "vae": str(folder.vae)} if folder.layout == "bare" else {})
+    )
     machine = _machine(model, device, args.dtype, settings)
     notes: list[str] = []
     (home() / "tmp").mkdir(parents=True, exist_ok=True)
@@ -83,23 +125,51 @@ def bench(argv: list[str]) -> dict[str, Any]:
         ours = Ours(work / "ours", settings=request, device=args.device, batch=args.batch, say=notes.append)
         others: list[Any] = []
         if args.against == "diffusers":
-            others.append(Theirs(model, settings=settings, device=device, dtype=args.dtype, batch=args.batch or BATCH, compiled=args.compile))
+            others.append(
+                Theirs(
+                    model,
+                    settings=settings,
+                    device=device,
+                    dtype=args.dtype,
+                    batch=args.batch or BATCH,
+                    compiled=args.compile,
+                )
+            )
         elif args.against == "onnx":
-            rival = Ours(work / "onnx", settings=request | {"model": str(Path(args.onnx).absolute())}, device=args.device, batch=args.batch)
+            rival = Ours(
+                work / "onnx",
+                settings=request | {"model": str(Path(args.onnx).absolute())},
+                device=args.device,
+                batch=args.batch,
+            )
             rival.name = "onnx"
             others.append(rival)
         found = compare(ours, others, count=args.prompts, rounds=args.rounds, work=work, tell=tell_progress)
     rate = found["sides"]["commonart"]["pictures_per_second"]
     needed = sum(machine.get("operations", {}).values())
-    found |= {"model": folder.name, "prompts": args.prompts, "settings": settings, "dtype": args.dtype, "preset": args.preset, "loaded": ours.loaded,
-              "notes": notes, "load_before": before, "cores": os.cpu_count(), "machine": machine,
-              "share_of_matmul_peak": rate * needed / machine["matmul_peak"] if machine else None}
+    found |= {
+        "model": folder.name,
+        "prompts": args.prompts,
+        "settings": settings,
+        "dtype": args.dtype,
+        "preset": args.preset,
+        "loaded": ours.loaded,
+        "notes": notes,
+        "load_before": before,
+        "cores": os.cpu_count(),
+        "machine": machine,
+        "share_of_matmul_peak": rate * needed / machine["matmul_peak"] if machine else None,
+    }
     if others:
         rivals = found["against"][others[0].name]
         found |= {"ratio": rivals["ratio"], "psnr_db": rivals["psnr_db"]["least"]}
     # one value that says whether to believe the rest: the ratio's where there is a rival, for both sides slow down alike
     judged = found["against"][others[0].name] if others else found["sides"]["commonart"]
-    found |= {"reliable": judged["reliable"], "spread": judged.get("ratio_spread", judged.get("spread")), "load_after": psutil.getloadavg()[0]}
+    found |= {
+        "reliable": judged["reliable"],
+        "spread": judged.get("ratio_spread", judged.get("spread")),
+        "load_after": psutil.getloadavg()[0],
+    }
     return found
 
 

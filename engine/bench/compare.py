@@ -34,13 +34,39 @@ class Theirs:
 
     name = "diffusers"
 
-    def __init__(self, model: Sequence[str], *, settings: dict[str, Any], device: str, dtype: str, batch: int, compiled: bool = False) -> None:
+    def __init__(
+        self,
+        model: Sequence[str],
+        *,
+        settings: dict[str, Any],
+        device: str,
+        dtype: str,
+        batch: int,
+        compiled: bool = False,
+    ) -> None:
         self._settings, self._batch = settings, batch
         # its own threads and kernels, as a user would have them: nothing that our worker sets
-        environment = {k: v for k, v in os.environ.items() if k not in ("MKL_CBWR", "OMP_NUM_THREADS")} | {"PYTHONUTF8": "1"}
+        environment = {k: v for k, v in os.environ.items() if k not in ("MKL_CBWR", "OMP_NUM_THREADS")} | {
+            "PYTHONUTF8": "1"
+        }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "engine.bench.theirs", *model, "--device", device, "--dtype", dtype, *(["--compile"] if compiled else [])],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8", env=environment)
+            [
+                sys.executable,
+                "-m",
+                "engine.bench.theirs",
+                *model,
+                "--device",
+                device,
+                "--dtype",
+                dtype,
+                *(["--compile"] if compiled else []),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+            env=environment,
+        )
         self.watch = Watch(self._process.pid)
         self._answer()
 
@@ -55,8 +81,18 @@ class Theirs:
         """One batch after the other. Raises EngineStopped."""
         assert self._process.stdin is not None
         out.mkdir(parents=True, exist_ok=True)
-        self._process.stdin.write(json.dumps({"prompts": list(texts), "seeds": list(seeds), "out": str(out), "batch": self._batch,
-                                              "settings": self._settings}) + "\n")
+        self._process.stdin.write(
+            json.dumps(
+                {
+                    "prompts": list(texts),
+                    "seeds": list(seeds),
+                    "out": str(out),
+                    "batch": self._batch,
+                    "settings": self._settings,
+                }
+            )
+            + "\n"
+        )
         self._process.stdin.flush()
         return Round(self._answer()["seconds"], sorted(out.glob("*.png")), {})
 
@@ -80,15 +116,23 @@ class Side:
     def summary(self, peak: int) -> dict[str, Any]:
         """Median and spread."""
         about = spread(self.rates)
-        found: dict[str, Any] = {"pictures_per_second": about["median"], "slowest": about["least"], "fastest": about["most"],
-                                 "rounds": [round(r, 4) for r in self.rates], "spread": about["relative"], "reliable": about["reliable"],
-                                 "peak_memory_bytes": peak}
+        found: dict[str, Any] = {
+            "pictures_per_second": about["median"],
+            "slowest": about["least"],
+            "fastest": about["most"],
+            "rounds": [round(r, 4) for r in self.rates],
+            "spread": about["relative"],
+            "reliable": about["reliable"],
+            "peak_memory_bytes": peak,
+        }
         if self.stages:
             found["stage_seconds"] = {k: round(v, 3) for k, v in self.stages.items()}
         return found
 
 
-def compare(ours: Ours, others: Sequence[Any], *, count: int, rounds: int, work: Path, tell: Callable[[int, int], None]) -> dict[str, Any]:
+def compare(
+    ours: Ours, others: Sequence[Any], *, count: int, rounds: int, work: Path, tell: Callable[[int, int], None]
+) -> dict[str, Any]:
     """Warm up every side, then measure them by turns, on prompts that no round shares with another.
 
     Returns per side a summary; per rival the median of the rounds' ratios, which is less moved by a machine that slows down in between
@@ -123,6 +167,10 @@ def compare(ours: Ours, others: Sequence[Any], *, count: int, rounds: int, work:
         ratios = [a / b for a, b in zip(mine.rates, theirs.rates, strict=True)]
         about = spread(ratios)
         found["against"][other.name] = {
-            "ratio": about["median"], "ratio_of_rounds": [round(r, 3) for r in ratios], "ratio_spread": about["relative"], "reliable": about["reliable"],
-            "psnr_db": {"least": min(apart[other.name]), "median": statistics.median(apart[other.name])}}
+            "ratio": about["median"],
+            "ratio_of_rounds": [round(r, 3) for r in ratios],
+            "ratio_spread": about["relative"],
+            "reliable": about["reliable"],
+            "psnr_db": {"least": min(apart[other.name]), "median": statistics.median(apart[other.name])},
+        }
     return found

@@ -1,6 +1,6 @@
 """What the machine could do at most, and what a picture costs: matmul peak, and floating-point operations counted.
 
-    python -m engine.bench.machine MODEL --tokens 12 --steps 20 --guidance 4.5 --width 512 --height 512
+python -m engine.bench.machine MODEL --tokens 12 --steps 20 --guidance 4.5 --width 512 --height 512
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def peak(device: str, dtype: str, side: int = 0) -> float:
     return float(2 * side**3 / min(times[1:]))
 
 
-def operations(model: list[str | None], width: int, height: int, tokens: int, steps: int, guided: bool) -> dict[str, float]:
+def operations(
+    model: list[str | None], width: int, height: int, tokens: int, steps: int, guided: bool
+) -> dict[str, float]:
     """What one picture needs, by part, counted on the real modules without weights: captions at their own length, their keys and
     values once, each text encoded once. What a backend saves beyond that (``engine.folding``, halves with a common start) counts as done."""
     import torch
@@ -51,24 +53,38 @@ def operations(model: list[str | None], width: int, height: int, tokens: int, st
         with torch.no_grad():
             with FlopCounterMode(display=False) as once:
                 groups = dit.captions([captions])
-            dit._places[(height // scale // dit.config.patch_size, width // scale // dit.config.patch_size, latents.dtype, latents.device)] = torch.zeros(
-                1, 1, dit.config.width)
+            dit._places[
+                (
+                    height // scale // dit.config.patch_size,
+                    width // scale // dit.config.patch_size,
+                    latents.dtype,
+                    latents.device,
+                )
+            ] = torch.zeros(1, 1, dit.config.width)
             with FlopCounterMode(display=False) as step:
                 dit(latents, torch.zeros(1), groups)
     from diffusers import AutoencoderKL
 
     config = {k: v for k, v in folder.vae_config.items() if not k.startswith("_")}
     with torch.device("meta"):
-        vae = AutoencoderKL(**{k: v for k, v in config.items() if k in AutoencoderKL.__init__.__code__.co_varnames}).eval()
+        vae = AutoencoderKL(
+            **{k: v for k, v in config.items() if k in AutoencoderKL.__init__.__code__.co_varnames}
+        ).eval()
         with torch.no_grad(), FlopCounterMode(display=False) as decode:
             vae.decode(latents)
     text = folder.text_config
-    layers, hidden, inner = (int(text.get(a) or text.get(b) or 0) for a, b in (
-        ("num_hidden_layers", "num_layers"), ("hidden_size", "d_model"), ("intermediate_size", "d_ff")))
+    layers, hidden, inner = (
+        int(text.get(a) or text.get(b) or 0)
+        for a, b in (("num_hidden_layers", "num_layers"), ("hidden_size", "d_model"), ("intermediate_size", "d_ff"))
+    )
     encode = 2.0 * tokens * layers * (4 * hidden * hidden + 3 * hidden * inner)
     halves = 2 if guided else 1
-    return {"encode": encode, "captions": float(once.get_total_flops()), "denoise": float(step.get_total_flops() * steps * halves),
-            "decode": float(decode.get_total_flops())}
+    return {
+        "encode": encode,
+        "captions": float(once.get_total_flops()),
+        "denoise": float(step.get_total_flops() * steps * halves),
+        "decode": float(decode.get_total_flops()),
+    }
 
 
 def main() -> int:
@@ -86,8 +102,17 @@ def main() -> int:
     args = parser.parse_args()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    found = {"matmul_peak": statistics.median(peak(args.device, args.dtype) for _ in range(3)),
-             "operations": operations([args.model, args.text_encoder, args.vae], args.width, args.height, args.tokens, args.steps, args.guidance > 1)}
+    found = {
+        "matmul_peak": statistics.median(peak(args.device, args.dtype) for _ in range(3)),
+        "operations": operations(
+            [args.model, args.text_encoder, args.vae],
+            args.width,
+            args.height,
+            args.tokens,
+            args.steps,
+            args.guidance > 1,
+        ),
+    }
     with answers:
         answers.write(json.dumps(found) + "\n")
     return 0

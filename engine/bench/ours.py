@@ -33,22 +33,38 @@ class Ours:
 
     name = "commonart"
 
-    def __init__(self, home: Path, *, settings: dict[str, Any], device: str = "auto", backend: str = "auto", batch: int | None = None,
-                 say: Callable[[str], None] = lambda _: None, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        settings: dict[str, Any],
+        device: str = "auto",
+        backend: str = "auto",
+        batch: int | None = None,
+        say: Callable[[str], None] = lambda _: None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self._home, self._settings = home, settings
         home.mkdir(parents=True, exist_ok=True)
         self.ledger = Ledger(home / "queue.db")
         options = ["--device", device, "--backend", backend, *(["--batch-size", str(batch)] if batch else [])]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "engine.worker", str(home / "queue.db"), *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, env=os.environ | {"COMMONART_HOME": str(home), "PYTHONUTF8": "1"} | (environment or {}))
+            [sys.executable, "-m", "engine.worker", str(home / "queue.db"), *options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"COMMONART_HOME": str(home), "PYTHONUTF8": "1"} | (environment or {}),
+        )
         self.watch = Watch(self._process.pid)
         self._say = say
         self.loaded: dict[str, Any] = {}
 
     def round(self, prompts: Sequence[str], seeds: Sequence[int], out: Path) -> Round:
         """Queue the prompts and wait for their files. Raises what the worker told."""
-        requests = [ImageRequest(prompt=p, seed=s, out=str(out), name=f"{n:05d}", **self._settings) for n, (p, s) in enumerate(zip(prompts, seeds, strict=True))]
+        requests = [
+            ImageRequest(prompt=p, seed=s, out=str(out), name=f"{n:05d}", **self._settings)
+            for n, (p, s) in enumerate(zip(prompts, seeds, strict=True))
+        ]
         began = time.perf_counter()
         self.ledger.add_job("bench", requests)
         made: dict[int, Path] = {}

@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
-_JA = (("りんご", "寿司", "猫", "犬", "富士山", "車", "花", "木", "魚", "家", "星", "月", "船", "鳥", "傘", "本"),
-       ("青い背景", "赤い背景", "黄色い背景", "緑の背景", "白い背景", "ピンクの背景", "紫の背景", "黒い背景"),
-       ("フラット調", "漫画調", "シール調", "立体調"))
-_EN = (("a red apple", "sushi", "a cat", "a dog", "Mount Fuji", "a car", "a flower", "a tree", "a fish", "a house", "a star", "the moon", "a ship",
-        "a bird", "an umbrella", "a book"),
-       ("on a blue background", "on a red background", "on a yellow background", "on a green background", "on a white background",
-        "on a pink background", "on a purple background", "on a black background"),
-       ("flat style", "cartoon style", "sticker style", "glossy style"))
+_JA = (
+    ("りんご", "寿司", "猫", "犬", "富士山", "車", "花", "木", "魚", "家", "星", "月", "船", "鳥", "傘", "本"),
+    ("青い背景", "赤い背景", "黄色い背景", "緑の背景", "白い背景", "ピンクの背景", "紫の背景", "黒い背景"),
+    ("フラット調", "漫画調", "シール調", "立体調"),
+)
+_EN = (
+    (
+        "a red apple",
+        "sushi",
+        "a cat",
+        "a dog",
+        "Mount Fuji",
+        "a car",
+        "a flower",
+        "a tree",
+        "a fish",
+        "a house",
+        "a star",
+        "the moon",
+        "a ship",
+        "a bird",
+        "an umbrella",
+        "a book",
+    ),
+    (
+        "on a blue background",
+        "on a red background",
+        "on a yellow background",
+        "on a green background",
+        "on a white background",
+        "on a pink background",
+        "on a purple background",
+        "on a black background",
+    ),
+    ("flat style", "cartoon style", "sticker style", "glossy style"),
+)
 
 
 def prompts(count: int, start: int = 0) -> list[str]:
@@ -22,4 +50,3 @@ def prompts(count: int, start: int = 0) -> list[str]:
         text = f"{things[rest % 16]}{'、' if n % 2 == 0 else ', '}{styles[style]}{'、' if n % 2 == 0 else ', '}{grounds[rest // 16]}"
         found.append(text + (f" {again}" if again else ""))
     return found
-

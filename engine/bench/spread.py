@@ -14,4 +14,10 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     the limit; null for one value: nothing is known of it)."""
     middle = statistics.median(values)
     relative = (max(values) - min(values)) / middle if len(values) > 1 and middle else None
-    return {"median": middle, "least": min(values), "most": max(values), "relative": relative, "reliable": None if relative is None else relative <= LIMIT}
+    return {
+        "median": middle,
+        "least": min(values),
+        "most": max(values),
+        "relative": relative,
+        "reliable": None if relative is None else relative <= LIMIT,
+    }

@@ -31,23 +31,39 @@ class Diffusers:
 
         self.folder, self.device = folder, device
         kind: Any = getattr(torch, DTYPES[dtype])
-        transformer = PixArtTransformer2DModel.from_pretrained(folder.denoiser, torch_dtype=kind, local_files_only=True, use_safetensors=True)
+        transformer = PixArtTransformer2DModel.from_pretrained(
+            folder.denoiser, torch_dtype=kind, local_files_only=True, use_safetensors=True
+        )
         vae = AutoencoderKL.from_pretrained(folder.vae, torch_dtype=kind, local_files_only=True, use_safetensors=True)
         loader: Any = T5EncoderModel if folder.pixart_text else AutoModel
-        self.encoder = loader.from_pretrained(folder.text_encoder, dtype=kind, local_files_only=True, use_safetensors=True).eval().to(device)
+        self.encoder = (
+            loader.from_pretrained(folder.text_encoder, dtype=kind, local_files_only=True, use_safetensors=True)
+            .eval()
+            .to(device)
+        )
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder.tokenizer, local_files_only=True)
         if compiled:
             transformer = torch.compile(transformer)
-        scheduler = DPMSolverMultistepScheduler.from_pretrained(folder.scheduler, local_files_only=True) if folder.scheduler else DPMSolverMultistepScheduler()
-        self.pipe: Any = PixArtSigmaPipeline(tokenizer=None, text_encoder=None, vae=vae, transformer=transformer, scheduler=scheduler).to(device)
+        scheduler = (
+            DPMSolverMultistepScheduler.from_pretrained(folder.scheduler, local_files_only=True)
+            if folder.scheduler
+            else DPMSolverMultistepScheduler()
+        )
+        self.pipe: Any = PixArtSigmaPipeline(
+            tokenizer=None, text_encoder=None, vae=vae, transformer=transformer, scheduler=scheduler
+        ).to(device)
         self.pipe.set_progress_bar_config(disable=True)
 
     def encode(self, texts: list[str]) -> tuple[Any, Any]:
         """(states ``[n, max, channels]``, mask ``[n, max]``), padded to the model's length."""
         if self.folder.pixart_text:
             texts = [t.lower().strip() for t in texts]
-        tokens = self.tokenizer(texts, padding="max_length", truncation=True, max_length=self.folder.max_tokens, return_tensors="pt").to(self.device)
-        if not bool(tokens.attention_mask.any(dim=1).all()):  # an empty caption under a tokenizer that adds no marks: as the authors' program
+        tokens = self.tokenizer(
+            texts, padding="max_length", truncation=True, max_length=self.folder.max_tokens, return_tensors="pt"
+        ).to(self.device)
+        if not bool(
+            tokens.attention_mask.any(dim=1).all()
+        ):  # an empty caption under a tokenizer that adds no marks: as the authors' program
             tokens.attention_mask[~tokens.attention_mask.any(dim=1)] = 1
         states = self.encoder(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
         return states, tokens.attention_mask
@@ -59,14 +75,23 @@ class Diffusers:
         began = time.perf_counter()
         with torch.inference_mode():
             for start in range(0, len(prompts), batch):
-                some = prompts[start:start + batch]
+                some = prompts[start : start + batch]
                 states, mask = self.encode(some)
                 no, no_mask = self.encode([""])
                 images = self.pipe(
-                    prompt=None, negative_prompt=None, prompt_embeds=states, prompt_attention_mask=mask,
-                    negative_prompt_embeds=no.expand(len(some), -1, -1), negative_prompt_attention_mask=no_mask.expand(len(some), -1),
-                    num_inference_steps=settings["steps"], guidance_scale=settings["guidance"], height=settings["height"], width=settings["width"],
-                    use_resolution_binning=False, generator=[torch.Generator("cpu").manual_seed(s) for s in seeds[start:start + batch]]).images
+                    prompt=None,
+                    negative_prompt=None,
+                    prompt_embeds=states,
+                    prompt_attention_mask=mask,
+                    negative_prompt_embeds=no.expand(len(some), -1, -1),
+                    negative_prompt_attention_mask=no_mask.expand(len(some), -1),
+                    num_inference_steps=settings["steps"],
+                    guidance_scale=settings["guidance"],
+                    height=settings["height"],
+                    width=settings["width"],
+                    use_resolution_binning=False,
+                    generator=[torch.Generator("cpu").manual_seed(s) for s in seeds[start : start + batch]],
+                ).images
                 for n, image in enumerate(images):
                     image.save(out / f"{start + n:05d}.png")
         return time.perf_counter() - began

@@ -21,14 +21,23 @@ from engine.program import Parser, run_program, tell_progress
 def _listed(found: Found) -> dict[str, Any]:
     row: dict[str, Any] = {"name": found.name, "path": str(found.path), "source": found.source}
     try:
-        before = {k: Path(v) for k, v in recall(found.path).items() if k in ("text_encoder", "vae") and Path(v).is_dir()}
+        before = {
+            k: Path(v) for k, v in recall(found.path).items() if k in ("text_encoder", "vae") and Path(v).is_dir()
+        }
         model = identify(found.path, **before, name=found.name)
         return row | {"ok": True, "problem": None, "parts": folders(model)} | facts(model)
     except CommonArtError as e:
         problem = e
     except Exception as e:  # a config of any nonsense spoils its own line only
         problem = CommonArtError(why=f"{type(e).__name__}: {e}")
-    return row | {"ok": False, "problem": problem.to_wire(), "parts": None, "own_side": None, "multiple": None, "max_tokens": None}
+    return row | {
+        "ok": False,
+        "problem": problem.to_wire(),
+        "parts": None,
+        "own_side": None,
+        "multiple": None,
+        "max_tokens": None,
+    }
 
 
 def list_models() -> dict[str, Any]:
@@ -45,8 +54,12 @@ def resolve(model: ModelFolder) -> dict[str, Any]:
 
 
 def _pickles(folder: Path) -> list[Path]:
-    return [p for pattern in converting.PATTERNS for p in folder.glob(pattern)
-            if p.is_file() and not converting._NOT_WEIGHTS.match(p.name)]
+    return [
+        p
+        for pattern in converting.PATTERNS
+        for p in folder.glob(pattern)
+        if p.is_file() and not converting._NOT_WEIGHTS.match(p.name)
+    ]
 
 
 def convert(folder: Path, out: Path | None) -> dict[str, Any]:
@@ -79,8 +92,15 @@ def _get(args: Any) -> dict[str, Any]:
         os.environ["HTTPS_PROXY"] = os.environ["HTTP_PROXY"] = args.proxy
     from engine.checkpoint.get import get
 
-    return get(args.repo, revision=args.revision, endpoint=args.endpoint, dry_run=args.dry_run, allow_pickles=args.allow_pickles,
-               expect=args.expect, progress=tell_progress)
+    return get(
+        args.repo,
+        revision=args.revision,
+        endpoint=args.endpoint,
+        dry_run=args.dry_run,
+        allow_pickles=args.allow_pickles,
+        expect=args.expect,
+        progress=tell_progress,
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------------

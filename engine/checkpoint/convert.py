@@ -41,8 +41,9 @@ class _Set(NamedTuple):
 # the parent -------------------------------------------------------------------------------------------------------
 
 
-def convert(folder_or_file: Path, out: Path | None = None, *, progress: Progress | None = None,
-            keep: bool = True) -> list[Path]:
+def convert(
+    folder_or_file: Path, out: Path | None = None, *, progress: Progress | None = None, keep: bool = True
+) -> list[Path]:
     """Convert the pickled weights of one folder (not of its subfolders), or one file; returns the files written.
 
     ``out`` is the destination folder (made if need be), by default the originals' own. ``progress(done, total)`` counts
@@ -75,8 +76,13 @@ def convert(folder_or_file: Path, out: Path | None = None, *, progress: Progress
         try:
             for (path, place), size in zip(todo, sizes, strict=True):
                 parts.append((_part(place), place))
-                _in_child(path, parts[-1][0], lambda share, at=done, size=size:  # type: ignore[misc]
-                          progress(at + int(share * size), total) if progress else None)
+                _in_child(
+                    path,
+                    parts[-1][0],
+                    lambda share, at=done, size=size: (  # type: ignore[misc]
+                        progress(at + int(share * size), total) if progress else None
+                    ),
+                )
                 done += size
             index = None
             if group.index and not (index := target / _safe_name(group.index.name)).exists():
@@ -97,8 +103,11 @@ def convert(folder_or_file: Path, out: Path | None = None, *, progress: Progress
 def _safe_name(name: str) -> str:
     """``pytorch_model-00001-of-00002.bin`` -> ``model-00001-of-00002.safetensors``, and the like for indices."""
     name = re.sub(r"^pytorch_model(?=[.-])", "model", name)
-    return name.replace(".bin.index", ".safetensors.index") if name.endswith(".json") else \
-        name[:name.rindex(".")] + ".safetensors"
+    return (
+        name.replace(".bin.index", ".safetensors.index")
+        if name.endswith(".json")
+        else name[: name.rindex(".")] + ".safetensors"
+    )
 
 
 def _sets(source: Path, target: Path) -> list[_Set]:
@@ -119,8 +128,14 @@ def _sets(source: Path, target: Path) -> list[_Set]:
                 raise BrokenWeights(path=str(index), why=Phrase("its shard {name} is missing", name=ascii(name)))
         sets.append(_Set([(source / name, target / _safe_name(name)) for name in names], index))
         seen.update(names)
-    singles = sorted({path for pattern in PATTERNS for path in source.glob(pattern) if path.is_file()
-                      and path.name not in seen and not _NOT_WEIGHTS.match(path.name)})
+    singles = sorted(
+        {
+            path
+            for pattern in PATTERNS
+            for path in source.glob(pattern)
+            if path.is_file() and path.name not in seen and not _NOT_WEIGHTS.match(path.name)
+        }
+    )
     sets += [_Set([(path, target / _safe_name(path.name))]) for path in singles]
     if not sets:
         raise BadFile(path=str(source), why=Phrase("there are no pickled weights in it (.bin, .pth, .pt)"))
@@ -134,14 +149,26 @@ def _part(place: Path) -> Path:
 def _in_child(source: Path, part: Path, tell: Callable[[float], None]) -> None:
     """Have a child write ``part``; its errors are raised here."""
     root = str(Path(__file__).resolve().parents[2])  # a checkout or site-packages
-    env = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "LD_LIBRARY_PATH")
-           if name in os.environ}
+    env = {
+        name: os.environ[name]
+        for name in ("PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "LD_LIBRARY_PATH")
+        if name in os.environ
+    }
     # What is importable here is importable there, however it came to be.
-    env |= {"PYTHONPATH": os.pathsep.join(dict.fromkeys([root, *filter(None, sys.path)])), "PYTHONUTF8": "1",
-            "OPENBLAS_NUM_THREADS": "1"}
-    child = subprocess.Popen([sys.executable, "-P", "-B", "-m", "engine.checkpoint.convert", "--child", str(source),
-                              str(part)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             stderr=subprocess.DEVNULL, encoding="utf-8", cwd=root, env=env)
+    env |= {
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys([root, *filter(None, sys.path)])),
+        "PYTHONUTF8": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    child = subprocess.Popen(
+        [sys.executable, "-P", "-B", "-m", "engine.checkpoint.convert", "--child", str(source), str(part)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+        cwd=root,
+        env=env,
+    )
     assert child.stdout
     try:
         finished = False
@@ -154,8 +181,10 @@ def _in_child(source: Path, part: Path, tell: Callable[[float], None]) -> None:
             finished = "finished" in said
             tell(1.0 if finished else said["done"] / said["total"])
         if child.wait() or not finished:
-            raise BrokenWeights(path=str(source), why=Phrase("the process that read it ended with status {status}",
-                                                             status=child.returncode))
+            raise BrokenWeights(
+                path=str(source),
+                why=Phrase("the process that read it ended with status {status}", status=child.returncode),
+            )
     finally:
         child.kill()
         child.stdout.close()
@@ -189,17 +218,44 @@ def _writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
             raise DiskFull(path=str(folder)) from error
-        raise OutputFolder(path=str(folder), why=Phrase("the system says: {text}",
-                                                        text=error.strerror or error)) from error
+        raise OutputFolder(
+            path=str(folder), why=Phrase("the system says: {text}", text=error.strerror or error)
+        ) from error
 
 
 # the child --------------------------------------------------------------------------------------------------------
 
 
-_FORBIDDEN = ("socket.", "subprocess.", "ctypes.", "winreg.", "_winapi.CreateProcess", "os.exec", "os.system",
-              "os.spawn", "os.posix_spawn", "os.startfile", "os.fork", "os.kill", "pty.")
-_TOUCHING = ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod",
-             "os.chown", "os.utime", "os.setxattr", "os.removexattr", "shutil.")
+_FORBIDDEN = (
+    "socket.",
+    "subprocess.",
+    "ctypes.",
+    "winreg.",
+    "_winapi.CreateProcess",
+    "os.exec",
+    "os.system",
+    "os.spawn",
+    "os.posix_spawn",
+    "os.startfile",
+    "os.fork",
+    "os.kill",
+    "pty.",
+)
+_TOUCHING = (
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.mkdir",
+    "os.link",
+    "os.symlink",
+    "os.truncate",
+    "os.chmod",
+    "os.chown",
+    "os.utime",
+    "os.setxattr",
+    "os.removexattr",
+    "shutil.",
+)
 _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -247,8 +303,11 @@ def write(source: Path, part: Path, tell: Progress) -> None:
         for name, tensor in order:
             if name == "__metadata__" or not name.isprintable():
                 raise BrokenWeights(path=str(source), why=Phrase("it has a tensor with an impossible name"))
-            header[name] = {"dtype": tensor.dtype.name, "shape": list(tensor.shape),
-                            "data_offsets": [total, total + tensor.nbytes]}
+            header[name] = {
+                "dtype": tensor.dtype.name,
+                "shape": list(tensor.shape),
+                "data_offsets": [total, total + tensor.nbytes],
+            }
             total += tensor.nbytes
         head = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
         head += b" " * (-len(head) % 8)

@@ -21,8 +21,13 @@ WEIGHTS = ("denoiser", "text_encoder", "vae")  # the parts that have any
 
 
 def folders(model: ModelFolder) -> dict[str, str | None]:
-    parts = {"denoiser": model.denoiser, "text_encoder": model.text_encoder, "tokenizer": model.tokenizer, "vae": model.vae,
-             "scheduler": model.scheduler}
+    parts = {
+        "denoiser": model.denoiser,
+        "text_encoder": model.text_encoder,
+        "tokenizer": model.tokenizer,
+        "vae": model.vae,
+        "scheduler": model.scheduler,
+    }
     return {part: None if folder is None else str(folder) for part, folder in parts.items()}
 
 
@@ -33,7 +38,7 @@ def facts(model: ModelFolder) -> dict[str, Any]:
 def licence_of(folder: Path) -> tuple[str, str] | None:
     """(licence, file that says so): ``license:`` of the model card, else the first line of a licence file."""
     try:
-        card = (folder / "README.md").read_bytes()[:1 << 16].decode("utf-8", "replace")
+        card = (folder / "README.md").read_bytes()[: 1 << 16].decode("utf-8", "replace")
     except OSError:
         card = ""
     front = re.match(r"\ufeff?---\s*\n(.*?)\n---", card.replace("\r\n", "\n"), re.S)
@@ -48,7 +53,7 @@ def licence_of(folder: Path) -> tuple[str, str] | None:
             return ", ".join(values)[:200], "README.md"
     for file in sorted(folder.glob("*")):
         if re.match(r"(licen[sc]e|copying)\b", file.name, re.I) and file.is_file():
-            lines = file.read_bytes()[:1 << 16].decode("utf-8", "replace").splitlines()
+            lines = file.read_bytes()[: 1 << 16].decode("utf-8", "replace").splitlines()
             return next((line.strip()[:200] for line in lines if line.strip()), file.name), file.name
     return None
 
@@ -93,10 +98,12 @@ def activations(model: ModelFolder, width: int) -> int:
     captions = 2 * int(config.get("num_layers") or 28) * model.max_tokens * wide
     draw = 2 * (14 * tokens * wide + captions)
     channels = list(model.vae_config.get("block_out_channels", [128, 256]))
-    return width * max(draw, 3 * model.own_side ** 2 * int(channels[min(1, len(channels) - 1)]))
+    return width * max(draw, 3 * model.own_side**2 * int(channels[min(1, len(channels) - 1)]))
 
 
-RULE = Phrase("Weights of all parts, and for one picture at the model's own size the larger of what drawing two rows and what decoding holds")
+RULE = Phrase(
+    "Weights of all parts, and for one picture at the model's own size the larger of what drawing two rows and what decoding holds"
+)
 
 
 def _memory(model: ModelFolder, parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -117,9 +124,14 @@ def _memory(model: ModelFolder, parts: dict[str, dict[str, Any]]) -> dict[str, A
 
 def _fits(weights: int, encoder: int, held: int, ram: int | None, gpus: list[dict[str, Any]] | None) -> dict[str, Any]:
     total = weights + encoder + held
-    return {"weights": weights, "text_encoder": encoder, "activations": held, "total": total,
-            "fits_ram": None if ram is None else total <= ram,
-            "fits_gpu": None if gpus is None else total <= max(g["bytes"] for g in gpus)}
+    return {
+        "weights": weights,
+        "text_encoder": encoder,
+        "activations": held,
+        "total": total,
+        "fits_ram": None if ram is None else total <= ram,
+        "fits_gpu": None if gpus is None else total <= max(g["bytes"] for g in gpus),
+    }
 
 
 def info(model: ModelFolder) -> dict[str, Any]:
@@ -129,8 +141,14 @@ def info(model: ModelFolder) -> dict[str, Any]:
     done, total = 0, sum(f.stat().st_size for group in files.values() for f in group)
     parts: dict[str, dict[str, Any]] = {}
     for part, group in files.items():
-        row: dict[str, Any] = {"folder": str(getattr(model, part)), "bytes": sum(f.stat().st_size for f in group),
-                               "dtype": None, "parameters": None, "sha256": None, "problem": None}
+        row: dict[str, Any] = {
+            "folder": str(getattr(model, part)),
+            "bytes": sum(f.stat().st_size for f in group),
+            "dtype": None,
+            "parameters": None,
+            "sha256": None,
+            "problem": None,
+        }
         parts[part] = row
         try:
             table = tables(group)
@@ -154,9 +172,19 @@ def info(model: ModelFolder) -> dict[str, Any]:
     whole = all(row["problem"] is None for row in parts.values())
     tokenizer = [f for f in (model.tokenizer / n for n in TOKENIZER_FILES) if f.is_file()]
     listing = "".join(f"{f.name} {sha256_file(f)}\n" for f in tokenizer)
-    parts["tokenizer"] = {"folder": str(model.tokenizer), "bytes": sum(f.stat().st_size for f in tokenizer),
-                          "sha256": hashlib.sha256(listing.encode()).hexdigest()}
+    parts["tokenizer"] = {
+        "folder": str(model.tokenizer),
+        "bytes": sum(f.stat().st_size for f in tokenizer),
+        "sha256": hashlib.sha256(listing.encode()).hexdigest(),
+    }
     if model.scheduler:
         parts["scheduler"] = {"folder": str(model.scheduler)}
-    return {"name": model.name, "root": str(model.root), "layout": model.layout, "parts": parts, "licences": _licences(model),
-            "hashes": model.hashes() if whole else None, "memory": _memory(model, parts) if whole else None} | facts(model)
+    return {
+        "name": model.name,
+        "root": str(model.root),
+        "layout": model.layout,
+        "parts": parts,
+        "licences": _licences(model),
+        "hashes": model.hashes() if whole else None,
+        "memory": _memory(model, parts) if whole else None,
+    } | facts(model)

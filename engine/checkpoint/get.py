@@ -18,7 +18,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from engine.checkpoint.library import hub_cache
-from engine.contract.errors import BadValue, BrokenDownload, DiskFull, NoNetwork, NotOnHub, OutputFolder, Phrase, UsageError, system_words
+from engine.contract.errors import (
+    BadValue,
+    BrokenDownload,
+    DiskFull,
+    NoNetwork,
+    NotOnHub,
+    OutputFolder,
+    Phrase,
+    UsageError,
+    system_words,
+)
 from engine.contract.lock import ProcessLock
 
 HUB = "https://huggingface.co"
@@ -55,7 +65,9 @@ def choose(paths: list[str], *, allow_pickles: bool = False) -> tuple[list[str],
             elif allow_pickles:
                 take.append(path)
             else:
-                leave[path] = Phrase("pickled weights; they are fetched only if you allow it, and must be converted before use")
+                leave[path] = Phrase(
+                    "pickled weights; they are fetched only if you allow it, and must be converted before use"
+                )
     return take, leave
 
 
@@ -63,10 +75,18 @@ def _told(error: Exception, endpoint: str, what: str) -> Exception:
     """The library's exceptions in one sentence."""
     from huggingface_hub import errors
 
-    if isinstance(error, errors.GatedRepoError | errors.RepositoryNotFoundError | errors.RevisionNotFoundError | errors.RemoteEntryNotFoundError):
+    if isinstance(
+        error,
+        errors.GatedRepoError
+        | errors.RepositoryNotFoundError
+        | errors.RevisionNotFoundError
+        | errors.RemoteEntryNotFoundError,
+    ):
         return NotOnHub(endpoint=endpoint, what=what)
     if isinstance(error, errors.HFValidationError):
-        return BadValue(name="repo", value=what, why=Phrase("it must look like {example}", example="aipicasso/commonart-beta"))
+        return BadValue(
+            name="repo", value=what, why=Phrase("it must look like {example}", example="aipicasso/commonart-beta")
+        )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(path=hub_cache())
     status = getattr(getattr(error, "response", None), "status_code", None)
@@ -81,15 +101,26 @@ def _entry(sibling: Any, what: str, endpoint: str) -> dict[str, Any]:
     path, size = str(sibling.rfilename), sibling.size
     sha256 = sibling.lfs.sha256 if sibling.lfs else None
     parts = path.split("/")
-    hashed = re.fullmatch(r"[0-9a-f]{64}", str(sha256)) if sha256 else re.fullmatch(r"[0-9a-f]{40}", str(sibling.blob_id))
-    if any(p in ("", ".", "..") or not _SAFE.fullmatch(p) for p in parts) or not isinstance(size, int) or size < 0 or not hashed:
-        raise BrokenDownload(file=f"{what}/{path}"[:300], endpoint=endpoint, why=Phrase("the hub tells nonsense about it"))
+    hashed = (
+        re.fullmatch(r"[0-9a-f]{64}", str(sha256)) if sha256 else re.fullmatch(r"[0-9a-f]{40}", str(sibling.blob_id))
+    )
+    if (
+        any(p in ("", ".", "..") or not _SAFE.fullmatch(p) for p in parts)
+        or not isinstance(size, int)
+        or size < 0
+        or not hashed
+    ):
+        raise BrokenDownload(
+            file=f"{what}/{path}"[:300], endpoint=endpoint, why=Phrase("the hub tells nonsense about it")
+        )
     return {"path": path, "bytes": size, "sha256": sha256, "git": None if sha256 else sibling.blob_id}
 
 
 def _digest(path: Path, entry: dict[str, Any]) -> str:
     """SHA-256 of the file; for files that lie in git itself their git name."""
-    digest = hashlib.sha256() if entry["sha256"] else hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    digest = (
+        hashlib.sha256() if entry["sha256"] else hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    )
     with path.open("rb") as f:
         while chunk := f.read(8 << 20):
             digest.update(chunk)
@@ -110,7 +141,9 @@ def _stream(url: str, part: Path, size: int, headers: dict[str, str], tell: Call
                 resumed = answer.status_code == 206
                 tell(have if resumed else 0)
                 with part.open("ab" if resumed else "wb") as f:
-                    for chunk in answer.iter_bytes():  # as they come: what is gathered first is lost with the connection
+                    for (
+                        chunk
+                    ) in answer.iter_bytes():  # as they come: what is gathered first is lost with the connection
                         f.write(chunk)
                         tries = 0
                         tell(f.tell())
@@ -122,10 +155,18 @@ def _stream(url: str, part: Path, size: int, headers: dict[str, str], tell: Call
             tries += 1
             if tries >= RETRIES:
                 raise
-            time.sleep(min(0.2 * 4 ** tries, 10))
+            time.sleep(min(0.2 * 4**tries, 10))
 
 
-def _fetch(entry: dict[str, Any], url: str, target: Path, blobs: Path, headers: dict[str, str], endpoint: str, tell: Callable[[int], None]) -> None:
+def _fetch(
+    entry: dict[str, Any],
+    url: str,
+    target: Path,
+    blobs: Path,
+    headers: dict[str, str],
+    endpoint: str,
+    tell: Callable[[int], None],
+) -> None:
     """One file into the cache. A file that differs from its hash is deleted.
 
     Raises:
@@ -152,8 +193,16 @@ def _fetch(entry: dict[str, Any], url: str, target: Path, blobs: Path, headers: 
         os.replace(blob, target)
 
 
-def get(repo_id: str, *, revision: str = "main", endpoint: str | None = None, dry_run: bool = False, allow_pickles: bool = False,
-        expect: str | None = None, progress: Progress | None = None) -> dict[str, Any]:
+def get(
+    repo_id: str,
+    *,
+    revision: str = "main",
+    endpoint: str | None = None,
+    dry_run: bool = False,
+    allow_pickles: bool = False,
+    expect: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
     """Fetch the files of a model repository that this program reads; with ``dry_run`` only tell what would be fetched.
 
     ``expect`` is the commit that the user was shown: if the hub has another by now, nothing is fetched.
@@ -176,7 +225,9 @@ def get(repo_id: str, *, revision: str = "main", endpoint: str | None = None, dr
     token = None if place == HUB else False  # what the user keeps for the hub is not told to others
     what = repo_id if revision == "main" else f"{repo_id}@{revision}"
     try:
-        found = HfApi(endpoint=place, token=token, library_name="commonart-desktop").model_info(repo_id, revision=revision, files_metadata=True, timeout=30)
+        found = HfApi(endpoint=place, token=token, library_name="commonart-desktop").model_info(
+            repo_id, revision=revision, files_metadata=True, timeout=30
+        )
     except Exception as e:
         raise _told(e, place, what) from e
     if not re.fullmatch(r"[0-9a-f]{40}", str(found.sha)):
@@ -199,11 +250,27 @@ def get(repo_id: str, *, revision: str = "main", endpoint: str | None = None, dr
     total, left = sum(e["bytes"] for e in files), sum(e["bytes"] - here(e) for e in files)
     licence = getattr(found.card_data, "license", None) if found.card_data else None
     licence = licence or next((t.removeprefix("license:") for t in found.tags or [] if t.startswith("license:")), None)
-    pickled = sum(entries[p]["bytes"] for p in (*leave, *take) if p.endswith(_PICKLES) and (p in take or leave[p].startswith("pickled")))
+    pickled = sum(
+        entries[p]["bytes"]
+        for p in (*leave, *take)
+        if p.endswith(_PICKLES) and (p in take or leave[p].startswith("pickled"))
+    )
     answer: dict[str, Any] = {
-        "repo": repo_id, "revision": revision, "commit": found.sha, "endpoint": place, "licence": ", ".join(licence) if isinstance(licence, list) else licence,
-        "files": [{k: e[k] for k in ("path", "bytes", "sha256")} for e in files], "bytes": total, "left": left, "pickled": pickled,
-        "skipped": [{"path": p, "bytes": entries[p]["bytes"], "why": {"template": w.template, "fields": w.fields}} for p, w in leave.items()], "path": None}
+        "repo": repo_id,
+        "revision": revision,
+        "commit": found.sha,
+        "endpoint": place,
+        "licence": ", ".join(licence) if isinstance(licence, list) else licence,
+        "files": [{k: e[k] for k in ("path", "bytes", "sha256")} for e in files],
+        "bytes": total,
+        "left": left,
+        "pickled": pickled,
+        "skipped": [
+            {"path": p, "bytes": entries[p]["bytes"], "why": {"template": w.template, "fields": w.fields}}
+            for p, w in leave.items()
+        ],
+        "path": None,
+    }
     if dry_run:
         return answer
     try:
@@ -214,9 +281,20 @@ def get(repo_id: str, *, revision: str = "main", endpoint: str | None = None, dr
         if not lock.take():
             raise UsageError(why=Phrase("{repo} is being fetched already", repo=repo_id))
         try:
-            _fetch_all(files, total, progress or (lambda done, whole: None), lambda e, tell: _fetch(
-                e, hf_hub_url(repo_id, e["path"], revision=found.sha, endpoint=place), snapshot / e["path"], blobs,
-                build_hf_headers(token=token, library_name="commonart-desktop"), place, tell))
+            _fetch_all(
+                files,
+                total,
+                progress or (lambda done, whole: None),
+                lambda e, tell: _fetch(
+                    e,
+                    hf_hub_url(repo_id, e["path"], revision=found.sha, endpoint=place),
+                    snapshot / e["path"],
+                    blobs,
+                    build_hf_headers(token=token, library_name="commonart-desktop"),
+                    place,
+                    tell,
+                ),
+            )
             if revision != found.sha:
                 ref = base / "refs" / revision
                 ref.parent.mkdir(parents=True, exist_ok=True)
@@ -230,8 +308,12 @@ def get(repo_id: str, *, revision: str = "main", endpoint: str | None = None, dr
     return answer | {"path": str(snapshot), "left": 0}
 
 
-def _fetch_all(files: list[dict[str, Any]], total: int, progress: Progress,
-               fetch: Callable[[dict[str, Any], Callable[[int], None]], None]) -> None:
+def _fetch_all(
+    files: list[dict[str, Any]],
+    total: int,
+    progress: Progress,
+    fetch: Callable[[dict[str, Any], Callable[[int], None]], None],
+) -> None:
     """Each file in turn; progress not more than five times a second."""
     done, last = 0, 0.0
 

@@ -71,7 +71,10 @@ class ModelFolder:
         """SHA-256 of each part; the encoder's covers its config and tokenizer too, since they change the features."""
         of_part = graph_sha256 if self.layout == "onnx" else part_sha256
         encoder = hashlib.sha256(of_part(self.text_encoder).encode())
-        for file in [self.text_encoder / "config.json", *(self.tokenizer / n for n in (*TOKENIZER_FILES, "tokenizer_config.json"))]:
+        for file in [
+            self.text_encoder / "config.json",
+            *(self.tokenizer / n for n in (*TOKENIZER_FILES, "tokenizer_config.json")),
+        ]:
             if file.is_file():
                 encoder.update(file.read_bytes())
         encoder.update(f"{self.max_tokens} {self.pixart_text}".encode())
@@ -126,7 +129,9 @@ def _check_part(folder: Path, what: str, classes: tuple[str, ...]) -> None:
     weight_files(folder)
 
 
-def identify(root: Path, *, text_encoder: Path | None = None, vae: Path | None = None, name: str | None = None) -> ModelFolder:
+def identify(
+    root: Path, *, text_encoder: Path | None = None, vae: Path | None = None, name: str | None = None
+) -> ModelFolder:
     """Find every part of the model in ``root``; parts given override those inside.
 
     Raises:
@@ -134,7 +139,10 @@ def identify(root: Path, *, text_encoder: Path | None = None, vae: Path | None =
     """
     root = root.absolute()
     if not _is(root, Path.is_dir):
-        raise BadFile(path=root, why=Phrase("there is no such folder") if not _is(root, Path.exists) else Phrase("it is not a folder"))
+        raise BadFile(
+            path=root,
+            why=Phrase("there is no such folder") if not _is(root, Path.exists) else Phrase("it is not a folder"),
+        )
     for part in (text_encoder, vae):
         if part is not None and not _is(part, Path.is_dir):
             raise BadFile(path=part, why=Phrase("there is no such folder"))
@@ -147,7 +155,9 @@ def identify(root: Path, *, text_encoder: Path | None = None, vae: Path | None =
         pipeline = str(read_config(index).get("_class_name", ""))
         denoiser = root / "transformer"
         if not denoiser.is_dir():
-            raise NotAModel(path=root, why=Phrase("it has no transformer folder; only PixArt-like models can be loaded"))
+            raise NotAModel(
+                path=root, why=Phrase("it has no transformer folder; only PixArt-like models can be loaded")
+            )
         if text_encoder is None and (root / "text_encoder").is_dir():
             text_encoder = root
         if vae is None and (root / "vae").is_dir():
@@ -168,26 +178,44 @@ def identify(root: Path, *, text_encoder: Path | None = None, vae: Path | None =
     _check_part(encoder, "text encoder", ())
     for part in (denoiser, encoder, vae):
         if (part / "adapter_config.json").exists():  # transformers would load it unasked, and no hash would tell
-            raise NotAModel(path=part, why=Phrase("it holds an adapter (adapter_config.json); merge it into the weights first"))
+            raise NotAModel(
+                path=part, why=Phrase("it holds an adapter (adapter_config.json); merge it into the weights first")
+            )
     _check_part(vae, "VAE", ("AutoencoderKL",))
     t5 = read_config(encoder / "config.json").get("model_type") in ("t5", "umt5")
     return ModelFolder(
-        root=root, name=name or root.name, layout="pipeline" if index.is_file() else "bare", denoiser=denoiser,
-        text_encoder=encoder, tokenizer=tokenizer, vae=vae, scheduler=scheduler,
-        max_tokens=_max_tokens(pipeline, t5, tokenizer), pixart_text=t5)
+        root=root,
+        name=name or root.name,
+        layout="pipeline" if index.is_file() else "bare",
+        denoiser=denoiser,
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        vae=vae,
+        scheduler=scheduler,
+        max_tokens=_max_tokens(pipeline, t5, tokenizer),
+        pixart_text=t5,
+    )
 
 
 def is_export(root: Path) -> bool:
     """Whether the denoiser in ``root`` lies there as an ONNX graph, and not as weights too."""
     folder = root / "transformer"
-    return (root / "model_index.json").is_file() and (folder / GRAPH).is_file() and not any(folder.glob("*.safetensors"))
+    return (
+        (root / "model_index.json").is_file() and (folder / GRAPH).is_file() and not any(folder.glob("*.safetensors"))
+    )
 
 
 def _identify_export(root: Path, other: Path | None, name: str | None) -> ModelFolder:
     """What ``commonart export`` or optimum wrote. Its parts belong together; others cannot be put in their place."""
     if other is not None:
-        raise NotAModel(path=other, why=Phrase("the parts of an exported model are fixed; give it to commonart export instead"))
-    for part, what, classes in (("transformer", "transformer", DENOISERS), ("text_encoder", "text encoder", ()), ("vae_decoder", "VAE", ("AutoencoderKL",))):
+        raise NotAModel(
+            path=other, why=Phrase("the parts of an exported model are fixed; give it to commonart export instead")
+        )
+    for part, what, classes in (
+        ("transformer", "transformer", DENOISERS),
+        ("text_encoder", "text encoder", ()),
+        ("vae_decoder", "VAE", ("AutoencoderKL",)),
+    ):
         found = read_config(root / part / "config.json").get("_class_name", "?")
         if classes and found not in classes:
             raise NotAModel(path=root / part, why=Phrase("its {part} is a {found}", part=what, found=found))
@@ -199,9 +227,17 @@ def _identify_export(root: Path, other: Path | None, name: str | None) -> ModelF
     if not isinstance(told, int) or not 1 <= told <= 1 << 16:
         told = _max_tokens(str(read_config(root / "model_index.json").get("_class_name", "")), t5, root / "tokenizer")
     return ModelFolder(
-        root=root, name=name or root.name, layout="onnx", denoiser=root / "transformer", text_encoder=root / "text_encoder",
-        tokenizer=root / "tokenizer", vae=root / "vae_decoder", max_tokens=told, pixart_text=t5,
-        scheduler=root / "scheduler" if (root / "scheduler" / "scheduler_config.json").is_file() else None)
+        root=root,
+        name=name or root.name,
+        layout="onnx",
+        denoiser=root / "transformer",
+        text_encoder=root / "text_encoder",
+        tokenizer=root / "tokenizer",
+        vae=root / "vae_decoder",
+        max_tokens=told,
+        pixart_text=t5,
+        scheduler=root / "scheduler" if (root / "scheduler" / "scheduler_config.json").is_file() else None,
+    )
 
 
 def _max_tokens(pipeline: str, t5: bool, tokenizer: Path) -> int:

@@ -28,7 +28,9 @@ def _looks_like_model(folder: Path) -> bool:
     try:
         if (folder / "model_index.json").is_file():
             return str(read_config(folder / "model_index.json").get("_class_name", "")).startswith("PixArt")
-        return (folder / "config.json").is_file() and read_config(folder / "config.json").get("_class_name") in DENOISERS
+        return (folder / "config.json").is_file() and read_config(folder / "config.json").get(
+            "_class_name"
+        ) in DENOISERS
     except CommonArtError:
         return False
 
@@ -58,7 +60,9 @@ def cached() -> Iterator[Found]:
             revision = (repo / "refs" / "main").read_text(encoding="utf-8").strip()
         except OSError:
             revision = ""
-        for snapshot in [s for s in _children(repo / "snapshots") if s.name == revision] or _children(repo / "snapshots")[-1:]:
+        for snapshot in [s for s in _children(repo / "snapshots") if s.name == revision] or _children(
+            repo / "snapshots"
+        )[-1:]:
             yield Found(repo.name.removeprefix("models--").replace("--", "/"), snapshot, "hub-cache")
 
 

@@ -21,7 +21,16 @@ from engine.contract.errors import BrokenWeights, LoraForOther, Phrase, UnknownL
 from engine.home import home
 
 #: what our trainer writes into a LoRA's header; see trainer/learn/lineage.py
-KEYS = ("base_model", "base_model_sha256", "dataset_sha256", "gate_report_sha256", "config_sha256", "licences", "trigger", "licence")
+KEYS = (
+    "base_model",
+    "base_model_sha256",
+    "dataset_sha256",
+    "gate_report_sha256",
+    "config_sha256",
+    "licences",
+    "trigger",
+    "licence",
+)
 PREFIX = "commonart."
 _STYLES = (("lora_A", "lora_B"), ("lora_down", "lora_up"))
 _STEM = re.compile(r"^(?:base_model\.model\.)?(?:transformer\.|lora_transformer_|lora_unet_)?")
@@ -51,7 +60,9 @@ class LoraFile:
 
     def record(self) -> dict[str, Any]:
         """What a picture's recipe keeps of it."""
-        return {"name": self.name, "sha256": self.sha256, "scale": self.scale} | {k: self.told[k] for k in KEYS if k in self.told}
+        return {"name": self.name, "sha256": self.sha256, "scale": self.scale} | {
+            k: self.told[k] for k in KEYS if k in self.told
+        }
 
 
 def lora_folder() -> Path:
@@ -130,24 +141,42 @@ def _pairs(path: Path, table: dict[str, Entry], modules: dict[str, tuple[int, ..
                 continue
             stem, _, tail = key.partition(f".{down}.")
             other = f"{stem}.{up}.{tail}"
-            if other not in table or len(entry.shape) != 2 or len(table[other].shape) != 2 or entry.shape[0] != table[other].shape[1]:
+            if (
+                other not in table
+                or len(entry.shape) != 2
+                or len(table[other].shape) != 2
+                or entry.shape[0] != table[other].shape[1]
+            ):
                 raise BrokenWeights(path=path, why=Phrase("the tensor {name} has no partner that fits it", name=key))
             plain = _STEM.sub("", stem)
             module = plain if plain in modules else mangled.get(plain)
             if module is None:
-                raise LoraForOther(path=path, why=Phrase("it changes {layer}, which the model does not have", layer=plain))
+                raise LoraForOther(
+                    path=path, why=Phrase("it changes {layer}, which the model does not have", layer=plain)
+                )
             found = (table[other].shape[0], entry.shape[1])
             if found != modules[module]:
-                raise LoraForOther(path=path, why=Phrase("{layer} is {found} there and {wanted} in the model", layer=module, found=list(found),
-                                                         wanted=list(modules[module])))
-            alpha: str | float | None = f"{stem}.alpha" if f"{stem}.alpha" in table else by_layer.get(module, everywhere)
+                raise LoraForOther(
+                    path=path,
+                    why=Phrase(
+                        "{layer} is {found} there and {wanted} in the model",
+                        layer=module,
+                        found=list(found),
+                        wanted=list(modules[module]),
+                    ),
+                )
+            alpha: str | float | None = (
+                f"{stem}.alpha" if f"{stem}.alpha" in table else by_layer.get(module, everywhere)
+            )
             pairs[module] = Pair(key, other, entry.shape[0], alpha)
             used |= {key, other, f"{stem}.alpha"}
     left = sorted(table.keys() - used)
     if not pairs:
         raise LoraForOther(path=path, why=Phrase("it holds no LoRA tensors"))
     if left:
-        raise LoraForOther(path=path, why=Phrase("its tensor {name} is of a kind this program does not know", name=left[0]))
+        raise LoraForOther(
+            path=path, why=Phrase("its tensor {name} is of a kind this program does not know", name=left[0])
+        )
     return pairs
 
 
@@ -157,6 +186,7 @@ def layers_of(config: dict[str, Any], path: Path = Path("config.json")) -> dict[
     Raises:
         BrokenWeights: a number of the config (``path``) is none, or beyond any model.
     """
+
     def whole(name: str, usual: int) -> int:
         number = config.get(name)
         if number is None:
@@ -169,9 +199,13 @@ def layers_of(config: dict[str, Any], path: Path = Path("config.json")) -> dict[
     caption = whole("caption_channels", 4096)
     patch = whole("patch_size", 2) ** 2 * whole("out_channels", 8)
     found: dict[str, tuple[int, ...]] = {
-        "adaln_single.emb.timestep_embedder.linear_1": (width, 256), "adaln_single.emb.timestep_embedder.linear_2": (width, width),
-        "adaln_single.linear": (6 * width, width), "caption_projection.linear_1": (width, caption), "caption_projection.linear_2": (width, width),
-        "proj_out": (patch, width)}
+        "adaln_single.emb.timestep_embedder.linear_1": (width, 256),
+        "adaln_single.emb.timestep_embedder.linear_2": (width, width),
+        "adaln_single.linear": (6 * width, width),
+        "caption_projection.linear_1": (width, caption),
+        "caption_projection.linear_2": (width, width),
+        "proj_out": (patch, width),
+    }
     for n in range(min(whole("num_layers", 28), 1000)):
         block = f"transformer_blocks.{n}"
         for part in ("attn1", "attn2"):
@@ -190,7 +224,15 @@ def open_lora(name: str, scale: float, folder: ModelFolder) -> LoraFile:
     pairs = _pairs(path, read_header(path), layers_of(folder.denoiser_config, folder.denoiser / "config.json"))
     told = told_by(path)
     base = told.get("base_model_sha256")
-    return LoraFile(path.stem, path, examined(path), scale, pairs, told, strange=base is not None and base != folder.hashes()["denoiser"])
+    return LoraFile(
+        path.stem,
+        path,
+        examined(path),
+        scale,
+        pairs,
+        told,
+        strange=base is not None and base != folder.hashes()["denoiser"],
+    )
 
 
 def list_loras() -> Iterator[dict[str, Any]]:
@@ -202,4 +244,10 @@ def list_loras() -> Iterator[dict[str, Any]]:
             yield {"name": path.stem, "path": str(path), "problem": e.to_wire()}
             continue
         ranks = {e.shape[0] for k, e in table.items() if (".lora_A." in k or ".lora_down." in k) and e.shape}
-        yield {"name": path.stem, "path": str(path), "bytes": path.stat().st_size, "rank": max(ranks, default=0), "problem": None} | told
+        yield {
+            "name": path.stem,
+            "path": str(path),
+            "bytes": path.stat().st_size,
+            "rank": max(ranks, default=0),
+            "problem": None,
+        } | told

@@ -15,8 +15,11 @@ def ram_bytes() -> int | None:
         import ctypes
 
         class Status(ctypes.Structure):
-            _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong),
-                        *((f"n{i}", ctypes.c_ulonglong) for i in range(7))]  # the first is the total
+            _fields_ = [
+                ("length", ctypes.c_ulong),
+                ("load", ctypes.c_ulong),
+                *((f"n{i}", ctypes.c_ulonglong) for i in range(7)),
+            ]  # the first is the total
 
         status = Status()
         status.length = ctypes.sizeof(Status)
@@ -40,11 +43,20 @@ def nvidia_gpus() -> list[dict[str, Any]] | None:
     if program is None:
         return None
     try:
-        told = subprocess.run([program, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"], check=True,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=20,
-                              encoding="utf-8", errors="replace",
-                              creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0)).stdout
+        told = subprocess.run(
+            [program, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=20,
+            encoding="utf-8",
+            errors="replace",
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return None
     rows = (line.rpartition(",") for line in told.splitlines())
-    return [{"name": name.strip(), "bytes": int(size) << 20} for name, _, size in rows if size.strip().isdecimal()] or None
+    return [
+        {"name": name.strip(), "bytes": int(size) << 20} for name, _, size in rows if size.strip().isdecimal()
+    ] or None

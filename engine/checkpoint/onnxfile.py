@@ -23,8 +23,21 @@ MANIFEST = "commonart_export.json"
 _PARTS = ("transformer", "text_encoder", "vae_decoder", "vae_encoder", "tokenizer", "scheduler")
 _DEPTH = 32  # graphs within graphs
 #: TensorProto.DataType -> (safetensors' name, bytes)
-KINDS = {1: ("F32", 4), 2: ("U8", 1), 3: ("I8", 1), 4: ("U16", 2), 5: ("I16", 2), 6: ("I32", 4), 7: ("I64", 8), 9: ("BOOL", 1), 10: ("F16", 2),
-         11: ("F64", 8), 12: ("U32", 4), 13: ("U64", 8), 16: ("BF16", 2)}
+KINDS = {
+    1: ("F32", 4),
+    2: ("U8", 1),
+    3: ("I8", 1),
+    4: ("U16", 2),
+    5: ("I16", 2),
+    6: ("I32", 4),
+    7: ("I64", 8),
+    9: ("BOOL", 1),
+    10: ("F16", 2),
+    11: ("F64", 8),
+    12: ("U32", 4),
+    13: ("U64", 8),
+    16: ("BF16", 2),
+}
 
 
 @dataclass(frozen=True)
@@ -86,7 +99,9 @@ def _tensor(data: memoryview, start: int, stop: int) -> Stored:
     if outside:
         begin = int(outside.get("offset", "0"))
         size = math.prod(shape) * KINDS.get(kind, ("", 0))[1]
-        return Stored(name, kind, tuple(shape), outside.get("location", "?"), begin, begin + int(outside.get("length", size)))
+        return Stored(
+            name, kind, tuple(shape), outside.get("location", "?"), begin, begin + int(outside.get("length", size))
+        )
     return Stored(name, kind, tuple(shape), "", *raw)
 
 
@@ -143,7 +158,9 @@ def tensors_of(path: Path) -> list[Stored]:
             raise BrokenWeights(path=beside, why=Phrase("there is no such file or folder"))
         wanted, size = max(t.stop for t in found if t.place == place), beside.stat().st_size
         if size < wanted:
-            raise BrokenWeights(path=beside, why=Phrase("it should be {want} bytes long and is {found}", want=wanted, found=size))
+            raise BrokenWeights(
+                path=beside, why=Phrase("it should be {want} bytes long and is {found}", want=wanted, found=size)
+            )
     return found
 
 
@@ -161,8 +178,11 @@ def graph_files(folder: Path) -> list[Path]:
 
 def graph_table(folder: Path) -> dict[str, Entry]:
     """Tensors as ``weights.read_header`` tells those of safetensors; scalars and shapes that a graph reckons with are left out."""
-    return {t.name or f"constant {n}": Entry(KINDS.get(t.kind, (str(t.kind), 0))[0], t.shape, t.start, t.stop)
-            for n, t in enumerate(tensors_of(folder / GRAPH)) if t.stop > t.start and math.prod(t.shape) > 8}
+    return {
+        t.name or f"constant {n}": Entry(KINDS.get(t.kind, (str(t.kind), 0))[0], t.shape, t.start, t.stop)
+        for n, t in enumerate(tensors_of(folder / GRAPH))
+        if t.stop > t.start and math.prod(t.shape) > 8
+    }
 
 
 def check_graph(graph: Path) -> None:
@@ -179,8 +199,10 @@ def check_graph(graph: Path) -> None:
             continue
         if tensor.place not in maps:
             maps[tensor.place] = np.memmap(graph.with_name(tensor.place) if tensor.place else graph, np.uint8, "r")
-        if np.isnan(np.array(maps[tensor.place][tensor.start:tensor.stop]).view(kind)).any():
-            raise BrokenWeights(path=graph, why=Phrase("the tensor {name} holds infinities or not-a-numbers", name=tensor.name))
+        if np.isnan(np.array(maps[tensor.place][tensor.start : tensor.stop]).view(kind)).any():
+            raise BrokenWeights(
+                path=graph, why=Phrase("the tensor {name} holds infinities or not-a-numbers", name=tensor.name)
+            )
 
 
 def graph_sha256(folder: Path, progress: Callable[[int], None] | None = None) -> str:

@@ -118,8 +118,14 @@ def _ints(value: Any) -> bool:
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> LazyTensor:
-    if not isinstance(storage, Storage) or not _ints((offset,)) or not _ints(shape) or not _ints(stride) \
-            or len(shape) != len(stride) or len(shape) > RANK_CAP:
+    if (
+        not isinstance(storage, Storage)
+        or not _ints((offset,))
+        or not _ints(shape)
+        or not _ints(stride)
+        or len(shape) != len(stride)
+        or len(shape) > RANK_CAP
+    ):
         raise _Broken(Phrase("it describes a tensor that makes no sense"))
     tensor = LazyTensor(storage.dtype, shape, stride, offset, storage)
     reach = offset + sum((n - 1) * s for n, s in zip(shape, stride, strict=True)) + 1
@@ -135,10 +141,18 @@ def _parameter(data: Any, *_: Any) -> LazyTensor:
 
 
 def _admitted() -> dict[tuple[str, str], Any]:
-    kinds = (("Double", "float64", "F64", 8), ("Float", "float32", "F32", 4), ("Half", "float16", "F16", 2),
-             ("BFloat16", "bfloat16", "BF16", 2), ("Long", "int64", "I64", 8), ("Int", "int32", "I32", 4),
-             ("Short", "int16", "I16", 2), ("Char", "int8", "I8", 1), ("Byte", "uint8", "U8", 1),
-             ("Bool", "bool", "BOOL", 1))
+    kinds = (
+        ("Double", "float64", "F64", 8),
+        ("Float", "float32", "F32", 4),
+        ("Half", "float16", "F16", 2),
+        ("BFloat16", "bfloat16", "BF16", 2),
+        ("Long", "int64", "I64", 8),
+        ("Int", "int32", "I32", 4),
+        ("Short", "int16", "I16", 2),
+        ("Char", "int8", "I8", 1),
+        ("Byte", "uint8", "U8", 1),
+        ("Bool", "bool", "BOOL", 1),
+    )
     table: dict[tuple[str, str], Any] = {}
     for storage, dtype, name, size in kinds:
         table["torch", f"{storage}Storage"] = table["torch", dtype] = Dtype(name, size)
@@ -239,7 +253,7 @@ class Storages:
                 piece = source.read(min(8 << 20, len(room) - at))
                 if not piece:
                     raise _Broken(Phrase("it ends too early"))
-                room[at:at + len(piece)] = piece
+                room[at : at + len(piece)] = piece
                 at += len(piece)
             self._last = (storage.key, room)
         return self._last[1]
@@ -250,7 +264,7 @@ class Storages:
             return memoryview(b"")
         with _told(self._path):
             # Unsigned integers of the same width: nothing is interpreted, so bf16 and NaN payloads pass untouched.
-            flat = np.frombuffer(self._raw(tensor.storage), dtype=f"u{tensor.dtype.size}")[tensor.offset:]
+            flat = np.frombuffer(self._raw(tensor.storage), dtype=f"u{tensor.dtype.size}")[tensor.offset :]
             strides = tuple(s * tensor.dtype.size for s in tensor.stride)
             view = np.lib.stride_tricks.as_strided(flat, tensor.shape, strides, writeable=False)
             return memoryview(np.ascontiguousarray(view).reshape(-1).view(np.uint8))
@@ -270,15 +284,20 @@ def _zipped(path: Path, file: BinaryIO) -> tuple[Any, dict[str, Callable[[], Bin
     members: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
         name = info.orig_filename
-        if name in members or name != info.filename or name.startswith("/") or set(name) & set("\\:\0") \
-                or ".." in name.split("/"):
+        if (
+            name in members
+            or name != info.filename
+            or name.startswith("/")
+            or set(name) & set("\\:\0")
+            or ".." in name.split("/")
+        ):
             raise _Broken(Phrase("its part {name} has a name that makes no sense", name=_shown(name)))
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 or info.file_size != info.compress_size:
             raise _Broken(Phrase("its part {name} is compressed or encrypted", name=_shown(name)))
         if info.header_offset + info.file_size > length:
             raise _Broken(Phrase("it ends too early"))
         members[name] = info
-    tops = [name[:-len("data.pkl")] for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
+    tops = [name[: -len("data.pkl")] for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(tops) != 1:
         raise _Broken(Phrase("it is not a PyTorch weights file"))
     top = tops[0]
@@ -319,6 +338,7 @@ def _legacy(path: Path, file: BinaryIO) -> tuple[Any, dict[str, Callable[[], Bin
         def at(start: int = start) -> BinaryIO:
             file.seek(start)
             return file
+
         where[key] = at
         file.seek(start + storages[key].nbytes)
     return loaded, where
@@ -345,8 +365,9 @@ def _told(path: Path) -> Iterator[None]:
     except MemoryError as error:
         raise BrokenWeights(path=str(path), why=Phrase("reading it takes more memory than there is")) from error
     except Exception as error:  # the unpickler and zipfile raise nearly anything on bytes they did not expect
-        raise BrokenWeights(path=str(path), why=Phrase("it cannot be read as PyTorch weights ({text})",
-                                                       text=type(error).__name__)) from error
+        raise BrokenWeights(
+            path=str(path), why=Phrase("it cannot be read as PyTorch weights ({text})", text=type(error).__name__)
+        ) from error
 
 
 def _named(value: Any) -> dict[str, LazyTensor]:

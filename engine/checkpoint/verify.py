@@ -25,6 +25,7 @@ def denoiser_shapes(config: dict[str, Any]) -> Shapes:
     Raises:
         ValueError, TypeError: it describes no PixArt transformer.
     """
+
     def number(key: str, default: int) -> int:
         value = config.get(key)
         found = default if value is None else int(value)
@@ -40,8 +41,11 @@ def denoiser_shapes(config: dict[str, Any]) -> Shapes:
         raise ValueError(f"num_layers is {layers}")
     sizes = config.get("use_additional_conditions")
     bias = config.get("attention_bias")
-    shapes: Shapes = {"scale_shift_table": (2, wide), "pos_embed.proj.weight": (wide, number("in_channels", 4), patch, patch),
-                      "pos_embed.proj.bias": (wide,)}
+    shapes: Shapes = {
+        "scale_shift_table": (2, wide),
+        "pos_embed.proj.weight": (wide, number("in_channels", 4), patch, patch),
+        "pos_embed.proj.bias": (wide,),
+    }
 
     def linear(name: str, outside: int, inside: int, biased: bool = True) -> None:
         shapes[f"{name}.weight"] = (outside, inside)
@@ -49,8 +53,11 @@ def denoiser_shapes(config: dict[str, Any]) -> Shapes:
             shapes[f"{name}.bias"] = (outside,)
 
     third = wide // 3
-    embedders = {"timestep": wide} | ({"resolution": third, "aspect_ratio": third}
-                                      if (number("sample_size", 128) == 128 if sizes is None else sizes) else {})
+    embedders = {"timestep": wide} | (
+        {"resolution": third, "aspect_ratio": third}
+        if (number("sample_size", 128) == 128 if sizes is None else sizes)
+        else {}
+    )
     for name, outside in embedders.items():
         linear(f"adaln_single.emb.{name}_embedder.linear_1", outside, 256)
         linear(f"adaln_single.emb.{name}_embedder.linear_2", outside, outside)
@@ -74,15 +81,19 @@ def _check_denoiser(model: ModelFolder) -> None:
     try:
         wanted = denoiser_shapes(model.denoiser_config)
     except (ValueError, TypeError) as e:
-        raise BrokenWeights(path=model.denoiser / "config.json",
-                            why=Phrase("it describes no PixArt transformer ({reason})", reason=e)) from e
+        raise BrokenWeights(
+            path=model.denoiser / "config.json", why=Phrase("it describes no PixArt transformer ({reason})", reason=e)
+        ) from e
     files = weight_files(model.denoiser)
     for file in files:
         for name, entry in read_header(file).items():
             want = wanted.pop(name, None)
             if want is None:
                 if not name.endswith(("pos_embed.pos_embed", "y_embedding")):  # buffers of older versions
-                    raise BrokenWeights(path=file, why=Phrase("the tensor {name} belongs to no {part}", name=name, part="PixArt transformer"))
+                    raise BrokenWeights(
+                        path=file,
+                        why=Phrase("the tensor {name} belongs to no {part}", name=name, part="PixArt transformer"),
+                    )
             elif want != entry.shape:
                 raise WrongShape(path=file, tensor=name, found=list(entry.shape), expected=list(want))
     if wanted:
@@ -109,11 +120,21 @@ def _check_channels(model: ModelFolder) -> None:
     text, vae, denoiser = model.text_config, model.vae_config, model.denoiser_config
     features, wanted = text.get("hidden_size", text.get("d_model")), denoiser.get("caption_channels")
     if features and wanted and features != wanted:
-        raise BrokenWeights(path=model.text_encoder, why=Phrase(
-            "its features have {found} channels, the denoiser reads {wanted}", found=features, wanted=wanted))
+        raise BrokenWeights(
+            path=model.text_encoder,
+            why=Phrase(
+                "its features have {found} channels, the denoiser reads {wanted}", found=features, wanted=wanted
+            ),
+        )
     if vae.get("latent_channels", 4) != denoiser.get("in_channels", 4):
-        raise BrokenWeights(path=model.vae, why=Phrase("it has {found} latent channels, the denoiser {wanted}",
-                                                       found=vae.get("latent_channels", 4), wanted=denoiser.get("in_channels", 4)))
+        raise BrokenWeights(
+            path=model.vae,
+            why=Phrase(
+                "it has {found} latent channels, the denoiser {wanted}",
+                found=vae.get("latent_channels", 4),
+                wanted=denoiser.get("in_channels", 4),
+            ),
+        )
 
 
 def _check_tokenizer(model: ModelFolder) -> None:
@@ -134,10 +155,16 @@ def _check_tokenizer(model: ModelFolder) -> None:
     except (ValueError, KeyError, TypeError, IndexError) as e:
         raise WrongTokenizer(path=table, why=Phrase("its table cannot be read")) from e
     entries = tables(graph_files(model.text_encoder) if model.layout == "onnx" else weight_files(model.text_encoder))
-    rows = [e.shape[0] for n, e in entries.items() if re.search(r"(^|\.)(embed_tokens|embed_in|wte|shared)\.weight$", n) and e.shape]
+    rows = [
+        e.shape[0]
+        for n, e in entries.items()
+        if re.search(r"(^|\.)(embed_tokens|embed_in|wte|shared)\.weight$", n) and e.shape
+    ]
     if rows and len(tokens) > rows[0]:
-        raise WrongTokenizer(path=model.tokenizer, why=Phrase(
-            "it has {tokens} tokens, the encoder knows {rows}", tokens=len(tokens), rows=rows[0]))
+        raise WrongTokenizer(
+            path=model.tokenizer,
+            why=Phrase("it has {tokens} tokens, the encoder knows {rows}", tokens=len(tokens), rows=rows[0]),
+        )
 
 
 def verify(model: ModelFolder) -> dict[str, Any]:
@@ -146,7 +173,10 @@ def verify(model: ModelFolder) -> dict[str, Any]:
     problems: list[dict[str, Any]] = []
     broken: set[Path] = set()
     exported = model.layout == "onnx"
-    checks, skipped = ["header", "size", "finite", "sha256"], ["denoiser-shapes"] if exported else ["text-encoder-shapes", "vae-shapes"]
+    checks, skipped = (
+        ["header", "size", "finite", "sha256"],
+        ["denoiser-shapes"] if exported else ["text-encoder-shapes", "vae-shapes"],
+    )
     listed: dict[Path, tuple[str, bool]] = {}
     for part in WEIGHTS:
         folder: Path = getattr(model, part)
@@ -166,7 +196,13 @@ def verify(model: ModelFolder) -> dict[str, Any]:
         tell_progress(done, total)
 
     for file, (part, needed) in listed.items():
-        row: dict[str, Any] = {"part": part, "path": str(file), "bytes": file.stat().st_size, "used": needed, "problem": None}
+        row: dict[str, Any] = {
+            "part": part,
+            "path": str(file),
+            "bytes": file.stat().st_size,
+            "used": needed,
+            "problem": None,
+        }
         rows.append(row)
         try:
             if file.suffix == ".safetensors":
@@ -210,6 +246,12 @@ def verify(model: ModelFolder) -> dict[str, Any]:
         also("denoiser-shapes", {model.denoiser}, lambda: _check_denoiser(model))
     also("channels", {model.denoiser, model.text_encoder, model.vae}, lambda: _check_channels(model))
     also("tokenizer", {model.tokenizer, model.text_encoder}, lambda: _check_tokenizer(model))
-    out: dict[str, Any] = {"name": model.name, "root": str(model.root), "files": rows, "checks": checks, "skipped": skipped,
-                           "problems": problems}
+    out: dict[str, Any] = {
+        "name": model.name,
+        "root": str(model.root),
+        "files": rows,
+        "checks": checks,
+        "skipped": skipped,
+        "problems": problems,
+    }
     return out | ({"error": problems[0]} if problems else {})

@@ -17,8 +17,23 @@ import numpy as np
 from engine.contract.errors import BrokenWeights, NeedsConversion, Phrase, system_words
 from engine.home import home
 
-WIDTH = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2, "I8": 1,
-         "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1}
+WIDTH = {
+    "F64": 8,
+    "I64": 8,
+    "U64": 8,
+    "F32": 4,
+    "I32": 4,
+    "U32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "I16": 2,
+    "U16": 2,
+    "I8": 1,
+    "U8": 1,
+    "BOOL": 1,
+    "F8_E4M3": 1,
+    "F8_E5M2": 1,
+}
 PICKLES = (".bin", ".pth", ".pt", ".ckpt", ".pkl")
 
 
@@ -46,8 +61,13 @@ def read_header(path: Path) -> dict[str, Entry]:
             if not 2 <= length <= min(size - 8, 100_000_000):
                 raise BrokenWeights(path=path, why=Phrase("it is not a safetensors file, or its head is cut off"))
             table = json.loads(f.read(length).decode("utf-8"))
-        entries = {k: Entry(v["dtype"], tuple(v["shape"]), *v["data_offsets"]) for k, v in table.items() if k != "__metadata__"}
-        if not all(isinstance(e.dtype, str) and all(type(n) is int and n >= 0 for n in (*e.shape, e.start, e.stop)) for e in entries.values()):
+        entries = {
+            k: Entry(v["dtype"], tuple(v["shape"]), *v["data_offsets"]) for k, v in table.items() if k != "__metadata__"
+        }
+        if not all(
+            isinstance(e.dtype, str) and all(type(n) is int and n >= 0 for n in (*e.shape, e.start, e.stop))
+            for e in entries.values()
+        ):
             raise ValueError
     except OSError as e:
         raise BrokenWeights(path=path, why=system_words(e)) from e
@@ -60,7 +80,9 @@ def read_header(path: Path) -> dict[str, Entry]:
             raise BrokenWeights(path=path, why=Phrase("the entry {name} contradicts itself", name=name))
         end = e.stop
     if 8 + length + end != size:
-        raise BrokenWeights(path=path, why=Phrase("it should be {want} bytes long and is {found}", want=8 + length + end, found=size))
+        raise BrokenWeights(
+            path=path, why=Phrase("it should be {want} bytes long and is {found}", want=8 + length + end, found=size)
+        )
     return entries
 
 
@@ -81,7 +103,9 @@ def weight_files(folder: Path) -> list[Path]:
                 try:
                     names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
                     # what is checked here must be what is loaded later: plain names, and never a pickle
-                    if not names or any(Path(n).name != n or "\\" in n or not n.endswith(".safetensors") for n in names):
+                    if not names or any(
+                        Path(n).name != n or "\\" in n or not n.endswith(".safetensors") for n in names
+                    ):
                         raise ValueError
                     files = [folder / n for n in names]
                 except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as e:
@@ -114,7 +138,7 @@ def check_finite(path: Path) -> None:
         base = 8 + struct.unpack("<Q", f.read(8))[0]
     raw = np.memmap(path, np.uint8, "r")
     for name, e in entries.items():
-        if e.stop > e.start and not _finite(np.array(raw[base + e.start:base + e.stop]), e.dtype):
+        if e.stop > e.start and not _finite(np.array(raw[base + e.start : base + e.stop]), e.dtype):
             raise BrokenWeights(path=path, why=Phrase("the tensor {name} holds infinities or not-a-numbers", name=name))
 
 
@@ -129,7 +153,9 @@ def sha256_file(path: Path, progress: Callable[[int], None] | None = None) -> st
     return digest.hexdigest()
 
 
-def examined(path: Path, progress: Callable[[int], None] | None = None, check: Callable[[Path], None] = check_finite) -> str:
+def examined(
+    path: Path, progress: Callable[[int], None] | None = None, check: Callable[[Path], None] = check_finite
+) -> str:
     """SHA-256 of a weights file that ``check`` found whole. Remembered until the file changes.
 
     Raises:

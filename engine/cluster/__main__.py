@@ -16,9 +16,22 @@ from engine.worker import add_worker_options, serve
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m engine.cluster", description=__doc__)
     add_worker_options(parser)
-    parser.add_argument("--ray", required=True, metavar="auto|ADDRESS", help="the cluster; auto: the one on this machine, or one of this process alone")
-    parser.add_argument("--gpus-per-worker", type=float, default=1.0, metavar="F", help="GPUs an engine gets; 0.5 puts two on each")
-    parser.add_argument("--cpus-per-worker", type=float, default=0.0, metavar="N", help="cores an engine gets on machines without a GPU; 0: all of them")
+    parser.add_argument(
+        "--ray",
+        required=True,
+        metavar="auto|ADDRESS",
+        help="the cluster; auto: the one on this machine, or one of this process alone",
+    )
+    parser.add_argument(
+        "--gpus-per-worker", type=float, default=1.0, metavar="F", help="GPUs an engine gets; 0.5 puts two on each"
+    )
+    parser.add_argument(
+        "--cpus-per-worker",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="cores an engine gets on machines without a GPU; 0: all of them",
+    )
     args = parser.parse_args()
 
     def make(ledger: Ledger, name: str, options: Options, say: Callable[[events.Event], None]) -> Drain:

@@ -47,7 +47,12 @@ class Hand:
 
     def hello(self) -> dict[str, Any]:
         """Who is here."""
-        return {"protocol": PROTOCOL, "version": VERSION, "python": ".".join(map(str, sys.version_info[:3])), "pid": os.getpid()}
+        return {
+            "protocol": PROTOCOL,
+            "version": VERSION,
+            "python": ".".join(map(str, sys.version_info[:3])),
+            "pid": os.getpid(),
+        }
 
     def open(self, order: dict[str, Any], light: bool) -> dict[str, Any]:
         """Load the model of ``order``; tells the keys of files that are ``missing``, or facts of what is loaded."""
@@ -64,13 +69,30 @@ class Hand:
                 return {"missing": missing, "other": other}
             loras = [open_lora(str(lora_of(one)), one["scale"], folder) for one in order["loras"]]
             o = self._options
-            self._backend = b = open_backend(folder, kind=o["kind"], device=o["device"], dtype=order["dtype"], loras=loras, merged=order["merged"],
-                                             memory=o["memory"])
+            self._backend = b = open_backend(
+                folder,
+                kind=o["kind"],
+                device=o["device"],
+                dtype=order["dtype"],
+                loras=loras,
+                merged=order["merged"],
+                memory=o["memory"],
+            )
         except Exception as e:
             return {"error": _wire(e)}
-        return {"backend": b.name, "device": b.device, "dtype": b.dtype, "words": self._words(), "hashes": b.hashes, "loras": b.loras,
-                "libraries": b.libraries(), "model": folder.name, "seconds": round(time.monotonic() - began, 3), "notes": self._notes(),
-                "light": self._light}
+        return {
+            "backend": b.name,
+            "device": b.device,
+            "dtype": b.dtype,
+            "words": self._words(),
+            "hashes": b.hashes,
+            "loras": b.loras,
+            "libraries": b.libraries(),
+            "model": folder.name,
+            "seconds": round(time.monotonic() - began, 3),
+            "notes": self._notes(),
+            "light": self._light,
+        }
 
     def _words(self) -> str:
         """The device as people call it."""
@@ -81,7 +103,13 @@ class Hand:
 
     def _notes(self) -> list[dict[str, Any]]:
         notes, self._backend.notes[:] = list(self._backend.notes), []
-        return [{"template": n.template, "fields": {k: v if isinstance(v, (int, float)) else str(v) for k, v in n.fields.items()}} for n in notes]
+        return [
+            {
+                "template": n.template,
+                "fields": {k: v if isinstance(v, (int, float)) else str(v) for k, v in n.fields.items()},
+            }
+            for n in notes
+        ]
 
     def take(self, key: str, offset: int, last: bool, piece: bytes) -> dict[str, Any]:
         """A piece of a file of the model that ``open`` found missing."""
@@ -108,7 +136,9 @@ class Hand:
         """Pictures of ``rows`` (id and request each), compressed, without text; ``features`` are captions that need no encoding here."""
         from engine.cluster.drawing import Drawing
 
-        drawing = Drawing(self._backend, batch, light=self._light, check=lambda step, steps: self._check(batch["id"], step, steps))
+        drawing = Drawing(
+            self._backend, batch, light=self._light, check=lambda step, steps: self._check(batch["id"], step, steps)
+        )
         try:
             with self._device:
                 self._check(batch["id"], 0, 1)

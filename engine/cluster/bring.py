@@ -19,10 +19,24 @@ class Bringing:
     """``ready(held)`` when a model is loaded, ``failed(held, rows, error)`` when these rows cannot be made by anybody, ``refused(held, error)``
     when this machine cannot; ``note(template, fields)`` tells what a person should know."""
 
-    def __init__(self, calls: Calls, put: Callable[[bytes], Any], ready: Callable[[Held], None],
-                 failed: Callable[[Held, list[Row], CommonArtError], None], refused: Callable[[Held, CommonArtError], None],
-                 note: Callable[..., None], spare: Callable[[Parcel, Sequence[Row], dict[str, Any] | None], bool]) -> None:
-        self._calls, self._ready, self._failed, self._refused, self._note, self._spare = calls, ready, failed, refused, note, spare
+    def __init__(
+        self,
+        calls: Calls,
+        put: Callable[[bytes], Any],
+        ready: Callable[[Held], None],
+        failed: Callable[[Held, list[Row], CommonArtError], None],
+        refused: Callable[[Held, CommonArtError], None],
+        note: Callable[..., None],
+        spare: Callable[[Parcel, Sequence[Row], dict[str, Any] | None], bool],
+    ) -> None:
+        self._calls, self._ready, self._failed, self._refused, self._note, self._spare = (
+            calls,
+            ready,
+            failed,
+            refused,
+            note,
+            spare,
+        )
         self._pieces = Pieces(put)
         self._parcels: dict[tuple[Any, ...], Parcel] = {}
         self._loading: dict[tuple[Any, ...], Loading] = {}
@@ -66,7 +80,9 @@ class Bringing:
                     self._open(held, key)
                 else:
                     held.busy = False
-                    self._failed(held, rows, known(error) if isinstance(error, Exception) else CommonArtError(why=str(error)))
+                    self._failed(
+                        held, rows, known(error) if isinstance(error, Exception) else CommonArtError(why=str(error))
+                    )
 
     def _open(self, held: Held, key: tuple[Any, ...], whole: bool = False) -> None:
         parcel = self._parcels[key]
@@ -78,11 +94,17 @@ class Bringing:
                 self._not_opened(held, from_wire(answer["error"]))
             elif "missing" in answer:
                 if answer["other"]:
-                    self._note("{node} has another model under the name {name}; it gets the one of this machine", node=held.node.name, name=parcel.folder.name)
+                    self._note(
+                        "{node} has another model under the name {name}; it gets the one of this machine",
+                        node=held.node.name,
+                        name=parcel.folder.name,
+                    )
                 self._send(held, key, answer["missing"], whole)
             else:
                 held.facts, held.light, held.key, held.busy = answer, answer["light"], key, False
-                held.store = store_of(answer["backend"], answer["dtype"], parcel.hashes["text_encoder"], parcel.encoder_bytes)
+                held.store = store_of(
+                    answer["backend"], answer["dtype"], parcel.hashes["text_encoder"], parcel.encoder_bytes
+                )
                 self._ready(held)
 
         self._calls.ask(held, "open", parcel.order, light, then=opened)
@@ -137,7 +159,13 @@ class Bringing:
                     ref = self._pieces.ref(file, offset)
                 except OSError as e:
                     self._sending.pop(node, None)
-                    self._refused(held, NodeRefused(node=held.node.name, why=Phrase("{path} cannot be read here ({reason})", path=file, reason=e)))
+                    self._refused(
+                        held,
+                        NodeRefused(
+                            node=held.node.name,
+                            why=Phrase("{path} cannot be read here ({reason})", path=file, reason=e),
+                        ),
+                    )
                     return
                 flying += 1
                 self._calls.ask(held, "take", name, offset, last, ref, then=arrived)

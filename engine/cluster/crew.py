@@ -30,7 +30,9 @@ class Crew(Drain):
     _calls: Calls
     _bringing: Bringing
 
-    def __init__(self, ledger: Ledger, name: str, options: Options, say: Callable[[events.Event], None], shares: Shares) -> None:
+    def __init__(
+        self, ledger: Ledger, name: str, options: Options, say: Callable[[events.Event], None], shares: Shares
+    ) -> None:
         super().__init__(ledger, name, options, say)
         self._shares = shares
         self._nodes = Nodes(say)
@@ -71,13 +73,26 @@ class Crew(Drain):
             self._leave(node)
         if self._due("revive", REVIVE):  # those that could not be reached for a while, and that Ray never missed
             alive = {n["NodeID"] for n in listed if n["Alive"]}
-            came += [n for n in self._nodes.known.values() if n.state == "lost" and n.id in alive and not self._remote and link.listens(n.address)]
+            came += [
+                n
+                for n in self._nodes.known.values()
+                if n.state == "lost" and n.id in alive and not self._remote and link.listens(n.address)
+            ]
         for node in came:
             node.state, node.error = "loading", None
             shares = self._shares.engines(node.resources)
             if not shares and node.resources.get("GPU"):
-                node.state, node.error = "refused", NodeRefused(node=node.name, why=Phrase(
-                    "it has {have} GPU(s), and an engine is to get {want}", have=node.resources["GPU"], want=self._shares.gpus))
+                node.state, node.error = (
+                    "refused",
+                    NodeRefused(
+                        node=node.name,
+                        why=Phrase(
+                            "it has {have} GPU(s), and an engine is to get {want}",
+                            have=node.resources["GPU"],
+                            want=self._shares.gpus,
+                        ),
+                    ),
+                )
             for share in shares:
                 self._start(node, share)
         self._judge()
@@ -103,14 +118,21 @@ class Crew(Drain):
         device = self.options.device.split(":")[0]  # which card is Ray's to say
         given = {"kind": self.options.kind, "device": device, "memory": self.options.memory}
         here = NodeAffinitySchedulingStrategy(node.id, soft=False)
-        actor = self._hand_class.options(max_restarts=0, max_task_retries=0, scheduling_strategy=here, **share).remote(given, node.name)
+        actor = self._hand_class.options(max_restarts=0, max_task_retries=0, scheduling_strategy=here, **share).remote(
+            given, node.name
+        )
         held = Held(actor, node)
         self._hands.append(held)
         node.workers += 1
 
         def greeted(answer: dict[str, Any]) -> None:
             if (answer.get("protocol"), answer.get("version")) != (PROTOCOL, VERSION):
-                self._refuse(held, ClusterVersions(node=node.name, what="commonart-desktop", found=answer.get("version"), wanted=VERSION))
+                self._refuse(
+                    held,
+                    ClusterVersions(
+                        node=node.name, what="commonart-desktop", found=answer.get("version"), wanted=VERSION
+                    ),
+                )
                 return
             held.busy = False
             node.state = "ready" if node.state == "loading" else node.state
@@ -125,7 +147,9 @@ class Crew(Drain):
         first = node.error is None
         node.state, node.error = "refused", error
         if first:
-            self._note(error.message, **{k: v if isinstance(v, (int, float)) else str(v) for k, v in error.fields.items()})
+            self._note(
+                error.message, **{k: v if isinstance(v, (int, float)) else str(v) for k, v in error.fields.items()}
+            )
         for one in [h for h in self._hands if h.node is node]:
             self._lose(one, blame=False)
 
@@ -160,9 +184,14 @@ class Crew(Drain):
         self._lose(held, blame=True)
         node.deaths += 1
         if node.deaths > MAX_DEATHS:
-            self._refuse(held, NodeRefused(node=node.name, why=Phrase("its engine died {times} times in a row", times=node.deaths)))
+            self._refuse(
+                held,
+                NodeRefused(node=node.name, why=Phrase("its engine died {times} times in a row", times=node.deaths)),
+            )
             return
-        self._note("An engine on {node} stopped unexpectedly and was started again; nothing finished is lost", node=node.name)
+        self._note(
+            "An engine on {node} stopped unexpectedly and was started again; nothing finished is lost", node=node.name
+        )
         shares = self._shares.engines(node.resources)
         if shares:
             self._start(node, shares[0])
@@ -176,9 +205,19 @@ class Crew(Drain):
         self._hands.remove(held)
         self._calls.forget(held)
         self._ray.kill(held.actor)
-        guilty = {i: r for f in held.flights.values() if f.begun and blame for i, r in f.rows.items() if self._owner.get(i) == f.id}
+        guilty = {
+            i: r
+            for f in held.flights.values()
+            if f.begun and blame
+            for i, r in f.rows.items()
+            if self._owner.get(i) == f.id
+        }
         for image in self.ledger.bury(list(guilty), self.name):
-            self.say(events.Failed(image=image, prompt=guilty[image].request.prompt, error=WorkerDied(times=MAX_DEATHS).to_wire()))
+            self.say(
+                events.Failed(
+                    image=image, prompt=guilty[image].request.prompt, error=WorkerDied(times=MAX_DEATHS).to_wire()
+                )
+            )
         for image in guilty:
             self._owner.pop(image, None)
         self._bringing.gone(held)

@@ -52,14 +52,27 @@ def keep(folder: Path, features: dict[str, bytes]) -> None:
 
 def row_of(item: dict[str, Any]) -> Row:
     """A row of the queue as far as drawing it needs one."""
-    return Row(id=item["id"], job=0, state="running", request=ImageRequest.from_dict(item["request"]), attempts=0, deaths=0, error=None, pending=None,
-               path=None, pixel_sha256=None, worker=None)
+    return Row(
+        id=item["id"],
+        job=0,
+        state="running",
+        request=ImageRequest.from_dict(item["request"]),
+        attempts=0,
+        deaths=0,
+        error=None,
+        pending=None,
+        path=None,
+        pixel_sha256=None,
+        worker=None,
+    )
 
 
 class Drawing:
     """``expose`` denoises, ``paint`` decodes and compresses; ``overlaps`` says whether the next batch may be denoised meanwhile."""
 
-    def __init__(self, backend: Backend, batch: dict[str, Any], *, light: bool, check: Callable[[int, int], None]) -> None:
+    def __init__(
+        self, backend: Backend, batch: dict[str, Any], *, light: bool, check: Callable[[int, int], None]
+    ) -> None:
         self._backend, self._batch, self._light, self._check = backend, batch, light, check
         self._exposed: list[tuple[Batch, Any]] = []
         self._pictures: list[dict[str, Any]] = []
@@ -67,7 +80,9 @@ class Drawing:
         self._clock = Clock()
         self._limit: int | None = None
         self._need = ""
-        part = store_of(backend.name, backend.dtype, backend.hashes["text_encoder"], 0 if light else batch["encoder_bytes"])
+        part = store_of(
+            backend.name, backend.dtype, backend.hashes["text_encoder"], 0 if light else batch["encoder_bytes"]
+        )
         self._store = base() / part if part else None
         self.overlaps = backend.device != "cpu" and not backend.tight
 
@@ -113,8 +128,10 @@ class Drawing:
         def split(half: int) -> None:
             self._limit = half
 
-        for latents, count in pipeline.with_less_memory(attempt, batch.requests, self._backend, self._backend.trim, split):
-            part = Batch(batch.rows[at:at + count], batch.requests[at:at + count], features, count)
+        for latents, count in pipeline.with_less_memory(
+            attempt, batch.requests, self._backend, self._backend.trim, split
+        ):
+            part = Batch(batch.rows[at : at + count], batch.requests[at : at + count], features, count)
             self._exposed.append((part, latents))
             at += count
 
@@ -132,8 +149,15 @@ class Drawing:
     def _packed(self, made: Made) -> dict[str, Any]:
         with self._clock("compress"):
             assert made.pixels is not None
-            return {"row": made.row.id, "request": made.request.to_dict(), "coded": code(made.pixels, made.request.format),
-                    "sha256": pixel_sha256(made.pixels), "batch": list(made.batch), "unknown_words": made.unknown_words, "cut": made.cut}
+            return {
+                "row": made.row.id,
+                "request": made.request.to_dict(),
+                "coded": code(made.pixels, made.request.format),
+                "sha256": pixel_sha256(made.pixels),
+                "batch": list(made.batch),
+                "unknown_words": made.unknown_words,
+                "cut": made.cut,
+            }
 
     def answer(self) -> dict[str, Any]:
         """What goes back. ``need``: nothing was drawn since the text encoder is not here. ``features``: captions that were encoded here."""
@@ -144,5 +168,13 @@ class Drawing:
                     fresh[text] = file_of(self._store, text).read_bytes()
                 except OSError:
                     continue
-        return {"need": self._need, "pictures": self._pictures, "limit": self._limit, "features": fresh, "seconds": self._clock.take(),
-                "undone": [{"rows": [r.id for r in u.rows], "error": u.error.to_wire() if u.error else None} for u in self._undone]}
+        return {
+            "need": self._need,
+            "pictures": self._pictures,
+            "limit": self._limit,
+            "features": fresh,
+            "seconds": self._clock.take(),
+            "undone": [
+                {"rows": [r.id for r in u.rows], "error": u.error.to_wire() if u.error else None} for u in self._undone
+            ],
+        }

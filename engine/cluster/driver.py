@@ -36,8 +36,17 @@ LAG = 24  # pictures not yet written at which no more are asked for
 class Driver(Crew):
     """One worker over the ledger, many engines. ``run`` raises NoCluster and its kin where there is nothing to join."""
 
-    def __init__(self, ledger: Ledger, name: str, options: Options, say: Callable[[events.Event], None], address: str, *, gpus: float = 1.0,
-                 cpus: float = 0.0) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        name: str,
+        options: Options,
+        say: Callable[[events.Event], None],
+        address: str,
+        *,
+        gpus: float = 1.0,
+        cpus: float = 0.0,
+    ) -> None:
         super().__init__(ledger, name, options, say, Shares(gpus=gpus, cpus=cpus))
         self._address = address
         self._numbers = itertools.count(1)
@@ -51,7 +60,9 @@ class Driver(Crew):
 
         self._join(link.join(self._address, late)[0], self._address.startswith("ray://"))
         self._calls = Calls(self._ray, self._died)
-        self._bringing = Bringing(self._calls, self._ray.put, self._ready, self._failed, self._refuse, self._note, self._spare)
+        self._bringing = Bringing(
+            self._calls, self._ray.put, self._ready, self._failed, self._refuse, self._note, self._spare
+        )
         self._seal.warm()
         try:
             while not self._quit.is_set() and self._turn():
@@ -110,7 +121,12 @@ class Driver(Crew):
 
     def _fill(self) -> bool:
         """Hand out what waits; whether anything was."""
-        if self._paused or self._finisher.busy > LAG or not self._hands or self._when.get("empty", 0) > time.monotonic() - EMPTY:
+        if (
+            self._paused
+            or self._finisher.busy > LAG
+            or not self._hands
+            or self._when.get("empty", 0) > time.monotonic() - EMPTY
+        ):
             return False
         moved = False
         for held in sorted((h for h in self._hands if h.room), key=lambda h: len(h.flights)):
@@ -151,6 +167,7 @@ class Driver(Crew):
             return
         key = rows[0].request.batch_key
         if key not in held.limits:
+
             def known(answer: dict[str, Any]) -> None:
                 held.limits[key] = answer["limit"]
                 held.busy = False
@@ -171,12 +188,23 @@ class Driver(Crew):
         held.node.state = "ready"
         for note in facts["notes"]:
             self._note(note["template"], **note["fields"])
-        self.say(events.Loaded(model=facts["model"], backend=facts["backend"], device=f"{held.node.name} {facts['device']}", dtype=facts["dtype"],
-                               seconds=facts["seconds"]))
+        self.say(
+            events.Loaded(
+                model=facts["model"],
+                backend=facts["backend"],
+                device=f"{held.node.name} {facts['device']}",
+                dtype=facts["dtype"],
+                seconds=facts["seconds"],
+            )
+        )
 
     def _spare(self, parcel: Parcel, rows: Sequence[Row], facts: dict[str, Any] | None) -> bool:
         """Whether the text encoder may stay here: all these captions' features are in the store, in the dtype that engine would have used."""
-        folders = [p for p in (base() / part_of(parcel.hashes["text_encoder"], "any").parent).glob("*") if p.is_dir() and not p.name.startswith("onnx")]
+        folders = [
+            p
+            for p in (base() / part_of(parcel.hashes["text_encoder"], "any").parent).glob("*")
+            if p.is_dir() and not p.name.startswith("onnx")
+        ]
         texts = pipeline.texts_of(r.request for r in rows)
         return any(all(file_of(folder, t).exists() for t in texts) for folder in folders)
 
@@ -195,9 +223,16 @@ class Driver(Crew):
         held.flights[flight.id] = flight
         self._owner |= dict.fromkeys(flight.rows, flight.id)
         self._begin(held)
-        batch = {"id": flight.id, "rows": [{"id": r.id, "request": r.request.to_dict()} for r in rows], "features": features, "wanted": wanted,
-                 "encoder_bytes": held.parcel.encoder_bytes if held.parcel else 0}
-        self._calls.ask(held, "draw", batch, then=lambda answer: self._drawn(held, flight, {*features, *wanted}, answer))
+        batch = {
+            "id": flight.id,
+            "rows": [{"id": r.id, "request": r.request.to_dict()} for r in rows],
+            "features": features,
+            "wanted": wanted,
+            "encoder_bytes": held.parcel.encoder_bytes if held.parcel else 0,
+        }
+        self._calls.ask(
+            held, "draw", batch, then=lambda answer: self._drawn(held, flight, {*features, *wanted}, answer)
+        )
 
     def _begin(self, held: Held) -> None:
         """The batch that has waited longest is being worked on now."""
@@ -240,9 +275,21 @@ class Driver(Crew):
                 continue  # it was given away meanwhile
             row = flight.rows[p["row"]]
             request = ImageRequest.from_dict(p["request"])
-            self._finisher.take(Made(row=row, request=request, coded=p["coded"], sha256=p["sha256"], model=facts["model"], hashes=facts["hashes"],
-                                     loras=facts["loras"], backend=device, batch=(p["batch"][0], p["batch"][1]), unknown_words=p["unknown_words"],
-                                     cut=p["cut"]))
+            self._finisher.take(
+                Made(
+                    row=row,
+                    request=request,
+                    coded=p["coded"],
+                    sha256=p["sha256"],
+                    model=facts["model"],
+                    hashes=facts["hashes"],
+                    loras=facts["loras"],
+                    backend=device,
+                    batch=(p["batch"][0], p["batch"][1]),
+                    unknown_words=p["unknown_words"],
+                    cut=p["cut"],
+                )
+            )
         held.node.count(len(answer["pictures"]))
         held.node.deaths = 0
         for one in answer["undone"]:
@@ -291,7 +338,7 @@ class Driver(Crew):
             self.say(events.Paused(error=error) if paused else events.Resumed())
         flying = [(h, f) for h in self._hands for f in h.flights.values()]
         rows = [r for _, f in flying for r in f.rows.values()]
-        ours = set().union(*(self.ledger.still_running(rows[n:n + 500], self.name) for n in range(0, len(rows), 500)))
+        ours = set().union(*(self.ledger.still_running(rows[n : n + 500], self.name) for n in range(0, len(rows), 500)))
         held_jobs = {j.id for j in self.ledger.jobs() if j.paused} if flying else set()
         for held, flight in flying:
             mine = [i for i in flight.rows if i in ours and self._owner.get(i) == flight.id]

@@ -16,11 +16,20 @@ from engine.contract.errors import ClusterVersions, CommonArtError, MissingLibra
 
 EXTRA = "pip install 'commonart-desktop[cluster]'"
 ANSWER = 5.0  # seconds within which a port has to open
-JOIN = float(os.environ.get("COMMONART_RAY_SECONDS", "90"))  # seconds within which a cluster has to be joined, or one of our own started
-STORE = 512 << 20  # bytes of shared memory for a cluster of this process alone: a few micro-batches and pieces of a model
+JOIN = float(
+    os.environ.get("COMMONART_RAY_SECONDS", "90")
+)  # seconds within which a cluster has to be joined, or one of our own started
+STORE = (
+    512 << 20
+)  # bytes of shared memory for a cluster of this process alone: a few micro-batches and pieces of a model
 _GRAMMAR = "rfc3987_syntax"  # see light/
 #: Ray counts no usage, shows no bars, and gives its own processes time to start on a busy machine
-_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TQDM": "0", "RAY_agent_register_timeout_ms": "120000", "RAY_raylet_start_wait_time_s": "120"}
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TQDM": "0",
+    "RAY_agent_register_timeout_ms": "120000",
+    "RAY_raylet_start_wait_time_s": "120",
+}
 
 
 def library() -> ModuleType:
@@ -29,7 +38,9 @@ def library() -> ModuleType:
     Raises:
         MissingLibrary
     """
-    os.environ.update(_ENVIRONMENT | {k: os.environ[k] for k in _ENVIRONMENT if k.startswith("RAY_a") and k in os.environ})
+    os.environ.update(
+        _ENVIRONMENT | {k: os.environ[k] for k in _ENVIRONMENT if k.startswith("RAY_a") and k in os.environ}
+    )
     spared = _GRAMMAR not in sys.modules
     if spared:
         sys.modules[_GRAMMAR] = None  # type: ignore[assignment]
@@ -66,9 +77,14 @@ def _knock(address: str) -> None:
     try:
         socket.create_connection(place, ANSWER).close()
     except TimeoutError as e:
-        raise NoCluster(address=address, why=Phrase("nothing came back within {seconds} seconds", seconds=int(ANSWER))) from e
+        raise NoCluster(
+            address=address, why=Phrase("nothing came back within {seconds} seconds", seconds=int(ANSWER))
+        ) from e
     except OSError as e:
-        raise NoCluster(address=address, why=Phrase("the connection is refused") if isinstance(e, ConnectionRefusedError) else system_words(e)) from e
+        raise NoCluster(
+            address=address,
+            why=Phrase("the connection is refused") if isinstance(e, ConnectionRefusedError) else system_words(e),
+        ) from e
 
 
 def _here(ray: Any) -> str | None:
@@ -95,7 +111,10 @@ def _told(error: Exception, address: str) -> CommonArtError:
         if len(found) == 2 and found[0] != found[1]:
             return ClusterVersions(node=address, what=what, found=found[0], wanted=found[1])
     if "Ray expects this IP address" in text or "raylet" in text.lower():
-        return NoCluster(address=address, why=Phrase("this machine does not belong to it yet; run: ray start --address={address}", address=address))
+        return NoCluster(
+            address=address,
+            why=Phrase("this machine does not belong to it yet; run: ray start --address={address}", address=address),
+        )
     return NoCluster(address=address, why=(text.strip().splitlines() or [type(error).__name__])[0][:200])
 
 

@@ -43,7 +43,13 @@ def _weights(folder: ModelFolder, part: str) -> list[Path]:
 
 def _settings(folder: ModelFolder) -> str:
     """What decides the pixels beside the weights, as one hash."""
-    configs = [folder.denoiser_config, folder.vae_config, folder.scheduler_config, folder.max_tokens, folder.pixart_text]
+    configs = [
+        folder.denoiser_config,
+        folder.vae_config,
+        folder.scheduler_config,
+        folder.max_tokens,
+        folder.pixart_text,
+    ]
     return hashlib.sha256(json.dumps(configs, sort_keys=True).encode()).hexdigest()
 
 
@@ -68,13 +74,36 @@ class Parcel:
             wanted = set(_weights(folder, part)) if part in ("denoiser", "text_encoder", "vae") else set()
             wanted |= {f for f in there.iterdir() if f.is_file() and f.suffix in SMALL and not f.name.startswith(".")}
             for file in sorted(wanted):
-                self._add("/".join(p for p in (place, file.name) if p), file, part == "text_encoder" and file.suffix not in SMALL)
+                self._add(
+                    "/".join(p for p in (place, file.name) if p),
+                    file,
+                    part == "text_encoder" and file.suffix not in SMALL,
+                )
         self.order: dict[str, Any] = {
-            "model": request.model, "text_encoder": request.text_encoder, "vae": request.vae, "hashes": self.hashes, "settings": _settings(folder),
-            "dtype": request.dtype, "merged": request.lora_merged, "name": folder.name, "layout": folder.layout, "max_tokens": folder.max_tokens,
-            "pixart_text": folder.pixart_text, "places": places, "files": self._entries,
-            "loras": [{"file": str(locate_lora(name)), "name": one.name, "sha256": one.sha256, "scale": one.scale, "size": one.path.stat().st_size}
-                      for (name, _), one in zip(request.loras, loras, strict=True)]}
+            "model": request.model,
+            "text_encoder": request.text_encoder,
+            "vae": request.vae,
+            "hashes": self.hashes,
+            "settings": _settings(folder),
+            "dtype": request.dtype,
+            "merged": request.lora_merged,
+            "name": folder.name,
+            "layout": folder.layout,
+            "max_tokens": folder.max_tokens,
+            "pixart_text": folder.pixart_text,
+            "places": places,
+            "files": self._entries,
+            "loras": [
+                {
+                    "file": str(locate_lora(name)),
+                    "name": one.name,
+                    "sha256": one.sha256,
+                    "scale": one.scale,
+                    "size": one.path.stat().st_size,
+                }
+                for (name, _), one in zip(request.loras, loras, strict=True)
+            ],
+        }
         for one in loras:
             self.files[f"lora/{one.sha256}"] = one.path
 
@@ -93,7 +122,9 @@ class Parcel:
 
 
 def _base(order: dict[str, Any]) -> Path:
-    digest = hashlib.sha256(json.dumps([order["hashes"], order["settings"], order["layout"]], sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(
+        json.dumps([order["hashes"], order["settings"], order["layout"]], sort_keys=True).encode()
+    ).hexdigest()
     return home() / "cache" / "cluster" / "models" / digest[:32]
 
 
@@ -140,15 +171,32 @@ def find(order: dict[str, Any], light: bool) -> tuple[ModelFolder | None, bool, 
         holder.write_bytes(_EMPTY)
     elif holder not in encoder:
         holder.unlink(missing_ok=True)  # it would be taken for the weights
-    return SentFolder(name=order["name"], layout=order["layout"], max_tokens=order["max_tokens"], pixart_text=order["pixart_text"],
-                      scheduler=places.pop("scheduler", None), sent=tuple(sorted(order["hashes"].items())), whole=whole, **places), other, []
+    return (
+        SentFolder(
+            name=order["name"],
+            layout=order["layout"],
+            max_tokens=order["max_tokens"],
+            pixart_text=order["pixart_text"],
+            scheduler=places.pop("scheduler", None),
+            sent=tuple(sorted(order["hashes"].items())),
+            whole=whole,
+            **places,
+        ),
+        other,
+        [],
+    )
 
 
 def lora_of(one: dict[str, Any]) -> Path | None:
     """The LoRA's file here, if one lies here with the same bytes."""
     for path in (Path(one["file"]), _lora_file(one)):
         try:
-            if path.is_file() and path.stat().st_size == one["size"] and path.stem == one["name"] and examined(path) == one["sha256"]:
+            if (
+                path.is_file()
+                and path.stat().st_size == one["size"]
+                and path.stem == one["name"]
+                and examined(path) == one["sha256"]
+            ):
                 return path
         except (CommonArtError, OSError):
             continue
@@ -180,7 +228,11 @@ def receive(order: dict[str, Any], key: str, offset: int, last: bool, piece: byt
             os.replace(aside, path)
     except OSError as e:
         aside.unlink(missing_ok=True)
-        raise NodeDiskFull(node=node, need=entry["size"] >> 20) if e.errno == 28 else BrokenWeights(path=key, why=system_words(e)) from e
+        raise (
+            NodeDiskFull(node=node, need=entry["size"] >> 20)
+            if e.errno == 28
+            else BrokenWeights(path=key, why=system_words(e))
+        ) from e
     except CommonArtError:
         aside.unlink(missing_ok=True)
         raise

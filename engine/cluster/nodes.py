@@ -29,16 +29,28 @@ class Shares:
 
     def __post_init__(self) -> None:
         if not (0 < self.gpus <= 16) or (self.gpus > 1 and self.gpus != int(self.gpus)):  # also refuses nan
-            raise BadValue(name="gpus-per-worker", value=self.gpus, why=Phrase("it must be a part of one GPU, such as {example}, or a whole number", example="0.5"))
+            raise BadValue(
+                name="gpus-per-worker",
+                value=self.gpus,
+                why=Phrase("it must be a part of one GPU, such as {example}, or a whole number", example="0.5"),
+            )
         if not (0 <= self.cpus <= 1024):
-            raise BadValue(name="cpus-per-worker", value=self.cpus, why=Phrase("it must lie between {low} and {high}", low=0, high=1024))
+            raise BadValue(
+                name="cpus-per-worker",
+                value=self.cpus,
+                why=Phrase("it must lie between {low} and {high}", low=0, high=1024),
+            )
 
     def engines(self, resources: dict[str, float]) -> list[dict[str, float]]:
         """Ray's options for each engine of a node with these resources."""
         gpus, cpus = resources.get("GPU", 0.0), resources.get("CPU", 0.0)
         if gpus:
             count = math.floor(gpus / self.gpus + 1e-6)
-            return [{"num_gpus": self.gpus, "num_cpus": min(1.0, math.floor(cpus / count * 100) / 100)}] * count if count else []
+            return (
+                [{"num_gpus": self.gpus, "num_cpus": min(1.0, math.floor(cpus / count * 100) / 100)}] * count
+                if count
+                else []
+            )
         each = self.cpus or cpus
         return [{"num_cpus": each}] * (math.floor(cpus / each + 1e-6) if each else 0)
 
@@ -74,9 +86,19 @@ class Node:
 
     def told(self) -> dict[str, Any]:
         """As ``events.Nodes`` has it."""
-        device = self.device or (f"GPU × {self.resources['GPU']:g}" if self.resources.get("GPU") else f"CPU × {self.resources.get('CPU', 0):g}")
-        return {"name": self.name, "device": device, "workers": self.workers, "images_per_hour": self.pace(), "state": self.state,
-                "error": self.error.to_wire() if self.error else None}
+        device = self.device or (
+            f"GPU × {self.resources['GPU']:g}"
+            if self.resources.get("GPU")
+            else f"CPU × {self.resources.get('CPU', 0):g}"
+        )
+        return {
+            "name": self.name,
+            "device": device,
+            "workers": self.workers,
+            "images_per_hour": self.pace(),
+            "state": self.state,
+            "error": self.error.to_wire() if self.error else None,
+        }
 
 
 class Nodes:
@@ -94,8 +116,12 @@ class Nodes:
         for entry in listed:
             node = self.known.get(entry["NodeID"])
             if node is None and entry["Alive"]:
-                node = Node(entry["NodeID"], self._name(entry), {k: float(v) for k, v in entry["Resources"].items() if k in ("CPU", "GPU")},
-                            (str(entry.get("NodeManagerAddress", "")), int(entry.get("NodeManagerPort", 0))))
+                node = Node(
+                    entry["NodeID"],
+                    self._name(entry),
+                    {k: float(v) for k, v in entry["Resources"].items() if k in ("CPU", "GPU")},
+                    (str(entry.get("NodeManagerAddress", "")), int(entry.get("NodeManagerPort", 0))),
+                )
                 for old in [n.id for n in self.known.values() if n.state == "lost" and n.name == node.name]:
                     del self.known[old]  # it is back
                 self.known[node.id] = node

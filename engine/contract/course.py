@@ -45,12 +45,27 @@ class Course:
     halves: bool = False
 
     def __post_init__(self) -> None:
-        ok = all(isinstance(getattr(self, k), str) for k in ("preset", "sampler", "weights")) and isinstance(self.halves, bool)
-        ok = ok and all(_whole((getattr(self, k),)) for k in ("asked", "steps", "order")) and 1 <= self.steps <= self.asked <= 1000
+        ok = all(isinstance(getattr(self, k), str) for k in ("preset", "sampler", "weights")) and isinstance(
+            self.halves, bool
+        )
+        ok = (
+            ok
+            and all(_whole((getattr(self, k),)) for k in ("asked", "steps", "order"))
+            and 1 <= self.steps <= self.asked <= 1000
+        )
         for name in ("guided", "timesteps", "cached", "blocks"):
             ok = ok and isinstance(getattr(self, name), tuple) and _whole(getattr(self, name))
-        ok = ok and len(self.guided) == len(self.blocks) == 2 and self.guided[0] <= self.guided[1] and self.blocks[0] <= self.blocks[1] <= 1000
-        ok = ok and len(self.timesteps) in (0, self.steps) and all(a > b for a, b in zip(self.timesteps, self.timesteps[1:]))
+        ok = (
+            ok
+            and len(self.guided) == len(self.blocks) == 2
+            and self.guided[0] <= self.guided[1]
+            and self.blocks[0] <= self.blocks[1] <= 1000
+        )
+        ok = (
+            ok
+            and len(self.timesteps) in (0, self.steps)
+            and all(a > b for a, b in zip(self.timesteps, self.timesteps[1:]))
+        )
         ok = ok and len(self.cached) <= 2000 and list(self.cached) == sorted(set(self.cached)) and 0 not in self.cached
         if not ok or self.order > 1 or self.weights not in WEIGHTS:
             raise BadValue(name="preset_did", value="…", why=Phrase("its numbers make no sense"))
@@ -104,4 +119,6 @@ def before(preset: str, sampler: str, asked: int) -> dict[str, Any]:
         return {}
     share, end = _BEFORE[preset]
     steps = fewer(asked, share)
-    return Course(preset=preset, sampler=sampler, asked=asked, steps=steps, guided=interval(sampler, steps, 0.0, end)).to_dict()
+    return Course(
+        preset=preset, sampler=sampler, asked=asked, steps=steps, guided=interval(sampler, steps, 0.0, end)
+    ).to_dict()

@@ -26,11 +26,17 @@ class Phrase(str):
 def system_words(error: OSError) -> str:
     """What the system says, as a phrase where it is one that people meet."""
     said: dict[int, str] = {
-        errno.ENOENT: Phrase("there is no such file or folder"), errno.EACCES: Phrase("it is not permitted"),
-        errno.EPERM: Phrase("it is not permitted"), errno.EROFS: Phrase("the disk can only be read"),
-        errno.ENOTDIR: Phrase("a part of its path is not a folder"), errno.EISDIR: Phrase("it is a folder"),
-        errno.EIO: Phrase("the disk reports an error"), errno.ENAMETOOLONG: Phrase("its path is too long"),
-        errno.EEXIST: Phrase("it exists already and is not overwritten"), errno.ENOSPC: Phrase("the disk is full")}
+        errno.ENOENT: Phrase("there is no such file or folder"),
+        errno.EACCES: Phrase("it is not permitted"),
+        errno.EPERM: Phrase("it is not permitted"),
+        errno.EROFS: Phrase("the disk can only be read"),
+        errno.ENOTDIR: Phrase("a part of its path is not a folder"),
+        errno.EISDIR: Phrase("it is a folder"),
+        errno.EIO: Phrase("the disk reports an error"),
+        errno.ENAMETOOLONG: Phrase("its path is too long"),
+        errno.EEXIST: Phrase("it exists already and is not overwritten"),
+        errno.ENOSPC: Phrase("the disk is full"),
+    }
     return said.get(error.errno or 0) or error.strerror or str(error)
 
 
@@ -69,7 +75,12 @@ class CommonArtError(Exception):
 
     def to_wire(self) -> dict[str, Any]:
         """JSON-ready: what ``from_wire`` rebuilds on the other side."""
-        return {"kind": self.kind, "message": str(self), "hint": self.advice, "fields": {k: _packed(v) for k, v in self.fields.items()}}
+        return {
+            "kind": self.kind,
+            "message": str(self),
+            "hint": self.advice,
+            "fields": {k: _packed(v) for k, v in self.fields.items()},
+        }
 
 
 # what the user asked for ------------------------------------------------------------------------------------------
@@ -364,8 +375,10 @@ class GateClosed(CommonArtError):
 class NoCaptioner(UsageError):
     kind = "no-captioner"
     message = "{path} cannot write captions: {why}"
-    hint = "Give a local folder of Florence-2, BLIP-2, LLaVA or Qwen2-VL as safetensors, in the form that transformers loads without code of its own " \
-           "(such as florence-community/Florence-2-base or Qwen/Qwen2-VL-2B-Instruct), with --model."
+    hint = (
+        "Give a local folder of Florence-2, BLIP-2, LLaVA or Qwen2-VL as safetensors, in the form that transformers loads without code of its own "
+        "(such as florence-community/Florence-2-base or Qwen/Qwen2-VL-2B-Instruct), with --model."
+    )
 
 
 # signed pictures --------------------------------------------------------------------------------------------------
@@ -380,8 +393,10 @@ class SigningFailed(CommonArtError):
 class BadCertificate(UsageError):
     kind = "bad-certificate"
     message = "The certificate {path} cannot sign pictures: {why}"
-    hint = "It takes a PEM file with the signer's certificate first and its issuers after it, valid today and meant for signing, and its private key " \
-           "in a PEM file without a password."
+    hint = (
+        "It takes a PEM file with the signer's certificate first and its issuers after it, valid today and meant for signing, and its private key "
+        "in a PEM file without a password."
+    )
 
 
 class PromptHidden(UsageError):
@@ -553,8 +568,10 @@ class BadAccelerate(UsageError):
 class NoCluster(EngineError):
     kind = "no-cluster"
     message = "The cluster at {address} does not answer: {why}"
-    hint = "Check the address and that `ray start` runs there and on this machine; docs/cluster.md says how. Nothing was lost: without --ray the queue " \
-           "runs here."
+    hint = (
+        "Check the address and that `ray start` runs there and on this machine; docs/cluster.md says how. Nothing was lost: without --ray the queue "
+        "runs here."
+    )
 
 
 class ClusterVersions(EngineError):

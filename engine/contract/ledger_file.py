@@ -13,13 +13,16 @@ from engine.contract.errors import CommonArtError, DiskFull, LedgerCorrupt, Ledg
 from engine.contract.seam import operation
 
 STATES = ("waiting", "running", "done", "failed", "cancelled")
-_COUNT_UP = "UPDATE jobs SET waiting=waiting+(NEW.state='waiting'), running=running+(NEW.state='running'), " \
-            "done=done+(NEW.state='done'), failed=failed+(NEW.state='failed'), cancelled=cancelled+(NEW.state='cancelled') WHERE id=NEW.job"
+_COUNT_UP = (
+    "UPDATE jobs SET waiting=waiting+(NEW.state='waiting'), running=running+(NEW.state='running'), "
+    "done=done+(NEW.state='done'), failed=failed+(NEW.state='failed'), cancelled=cancelled+(NEW.state='cancelled') WHERE id=NEW.job"
+)
 _COUNT_DOWN = _COUNT_UP.replace("+(NEW", "-(OLD").replace("NEW.job", "OLD.job")
 
 #: Counting anew, after rows were inserted: an insert trigger would double the time of adding 100,000 rows.
 RECOUNT = "UPDATE jobs SET " + ", ".join(
-    f"{s} = (SELECT count(*) FROM images WHERE job = jobs.id AND state = '{s}')" for s in STATES)
+    f"{s} = (SELECT count(*) FROM images WHERE job = jobs.id AND state = '{s}')" for s in STATES
+)
 
 #: MIGRATIONS[n] takes a ledger from schema n to n + 1. AUTOINCREMENT: a worker may still hold a row that was cleared away.
 MIGRATIONS = (
@@ -58,7 +61,14 @@ def translate(error: Exception, path: Path) -> CommonArtError:
         return DiskFull(path=path)
     if "locked" in text or "busy" in text:
         return LedgerLocked(path=path)
-    if isinstance(error, UnicodeError) or "decode to UTF-8" in text or "malformed" in text or "not a database" in text or "disk image" in text or "file is encrypted" in text:
+    if (
+        isinstance(error, UnicodeError)
+        or "decode to UTF-8" in text
+        or "malformed" in text
+        or "not a database" in text
+        or "disk image" in text
+        or "file is encrypted" in text
+    ):
         return LedgerCorrupt(path=path)
     return LedgerError(why=f"{path}: {text}")
 
@@ -148,8 +158,10 @@ def salvage(path: Path) -> tuple[Path, int]:
             _insert(new, "jobs", {c: row[c] for c in job_columns})
         columns = [c[1] for c in new.execute("PRAGMA table_info(images)")]
         for row in _readable(old, "images"):
-            new.execute("INSERT OR IGNORE INTO jobs (id, name, created, place) VALUES (?, ?, ?, ?)",
-                        (row["job"], f"#{row['job']}", time.time(), row["job"]))
+            new.execute(
+                "INSERT OR IGNORE INTO jobs (id, name, created, place) VALUES (?, ?, ?, ?)",
+                (row["job"], f"#{row['job']}", time.time(), row["job"]),
+            )
             saved += _insert(new, "images", {c: row[c] for c in columns if c in row.keys()})  # noqa: SIM118
         old.close()
     except sqlite3.Error:

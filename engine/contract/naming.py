@@ -14,7 +14,21 @@ from engine.contract.errors import BadTemplate, Phrase
 from engine.contract.request import ImageRequest
 
 DEFAULT = "{date}/{prompt:40}-{seed}"
-FIELDS = ("date", "time", "job", "id", "prompt", "negative", "seed", "width", "height", "steps", "guidance", "sampler", "model")
+FIELDS = (
+    "date",
+    "time",
+    "job",
+    "id",
+    "prompt",
+    "negative",
+    "seed",
+    "width",
+    "height",
+    "steps",
+    "guidance",
+    "sampler",
+    "model",
+)
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
 _LONGEST = 180  # bytes a path part: room for "-2" and the ending below the usual limit of 255
@@ -52,16 +66,26 @@ def check(template: str, extra: Mapping[str, str] = {}) -> None:
             continue
         if field not in known:
             near = difflib.get_close_matches(field, known, 1)
-            raise BadTemplate(template=template, why=Phrase(
-                "there is no field {field}; known are {known}", field="{" + field + "}", known=", ".join(near or known)))
+            raise BadTemplate(
+                template=template,
+                why=Phrase(
+                    "there is no field {field}; known are {known}",
+                    field="{" + field + "}",
+                    known=", ".join(near or known),
+                ),
+            )
         if spec and not re.fullmatch(r"\d{1,3}", spec):
-            raise BadTemplate(template=template, why=Phrase("after the colon stands a length, as in {example}", example="{prompt:40}"))
+            raise BadTemplate(
+                template=template, why=Phrase("after the colon stands a length, as in {example}", example="{prompt:40}")
+            )
 
 
 def _clean(text: str) -> str:
     """Text as a piece of a file name: NFC, no separators, nothing invisible."""
     text = unicodedata.normalize("NFC", text)
-    text = "".join(c if c.isprintable() else " " for c in text)  # control and direction marks, unassigned and private letters
+    text = "".join(
+        c if c.isprintable() else " " for c in text
+    )  # control and direction marks, unassigned and private letters
     return re.sub(r"\s+", " ", _UNSAFE.sub("_", text)).strip()
 
 
@@ -75,7 +99,9 @@ def _component(text: str) -> str:
     return text.rstrip(" .") or "_"
 
 
-def render(template: str, request: ImageRequest, *, job: str = "", image: int | str = "", when: float | None = None) -> PurePosixPath:
+def render(
+    template: str, request: ImageRequest, *, job: str = "", image: int | str = "", when: float | None = None
+) -> PurePosixPath:
     """The relative path, without ending, of a picture.
 
     Raises:
@@ -84,10 +110,21 @@ def render(template: str, request: ImageRequest, *, job: str = "", image: int | 
     check(template, request.extra)
     now = time.localtime(when)
     values = {
-        **request.extra, "date": time.strftime("%Y-%m-%d", now), "time": time.strftime("%H%M%S", now), "job": job, "id": str(image),
-        "prompt": request.prompt, "negative": request.negative, "seed": str(request.seed), "width": str(request.width or ""),
-        "height": str(request.height or ""), "steps": str(request.steps), "guidance": f"{request.guidance:g}",
-        "sampler": request.sampler, "model": request.model.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]}
+        **request.extra,
+        "date": time.strftime("%Y-%m-%d", now),
+        "time": time.strftime("%H%M%S", now),
+        "job": job,
+        "id": str(image),
+        "prompt": request.prompt,
+        "negative": request.negative,
+        "seed": str(request.seed),
+        "width": str(request.width or ""),
+        "height": str(request.height or ""),
+        "steps": str(request.steps),
+        "guidance": f"{request.guidance:g}",
+        "sampler": request.sampler,
+        "model": request.model.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1],
+    }
     text = ""
     for literal, field, spec in parts_of(template):
         text += literal

@@ -30,9 +30,12 @@ PLAIN_NAMES = ("model", "name")
 REFUSED = ("out", "text_encoder", "vae")
 
 _CODING = re.compile(r"#[ \t]*(?:-\*-[ \t]*)?coding[ \t]*[:=][ \t]*([-\w.]+)")
-_ENCODINGS = {"utf8": "utf-8-sig", "utf8sig": "utf-8-sig",
-              # What is called Shift JIS is nearly always Microsoft's wider form of it.
-              **dict.fromkeys(("cp932", "ms932", "windows31j", "sjis", "shiftjis"), "cp932")}
+_ENCODINGS = {
+    "utf8": "utf-8-sig",
+    "utf8sig": "utf-8-sig",
+    # What is called Shift JIS is nearly always Microsoft's wider form of it.
+    **dict.fromkeys(("cp932", "ms932", "windows31j", "sjis", "shiftjis"), "cp932"),
+}
 _CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")  # how surrogateescape marks a byte that could not be decoded
 
@@ -62,8 +65,13 @@ def read(path: Path, *, encoding: str | None = None) -> Iterator[PromptRow]:
     """
     path = Path(path)
     if encoding is not None and _known(encoding) is None:
-        raise BadValue(name="encoding", value=encoding, why=Phrase(
-            "choose one of {known}; UTF-16 is known by its byte order mark", known="utf-8, cp932, shift_jis"))
+        raise BadValue(
+            name="encoding",
+            value=encoding,
+            why=Phrase(
+                "choose one of {known}; UTF-16 is known by its byte order mark", known="utf-8, cp932, shift_jis"
+            ),
+        )
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -116,8 +124,14 @@ def _encoding(path: Path, given: str | None) -> str:
         return "utf-8-sig"
     name = _known(said[1])
     if name is None:
-        raise BadFile(path=str(path), why=Phrase("its first line names the unknown coding {name}; known are {known}",
-                                                 name=said[1], known="utf-8, cp932, shift_jis"))
+        raise BadFile(
+            path=str(path),
+            why=Phrase(
+                "its first line names the unknown coding {name}; known are {known}",
+                name=said[1],
+                known="utf-8, cp932, shift_jis",
+            ),
+        )
     return name
 
 
@@ -146,17 +160,26 @@ class _Lines:
         try:
             line = self.file.readline(MAX_LETTERS + 3)  # one letter too many, and \r\n
         except UnicodeError:  # UTF-16 has no way to mark single bytes
-            raise BadRow(path=str(self.path), line=self.number,
-                         why=Phrase("here or soon after it is not valid {encoding}", encoding="UTF-16")) from None
+            raise BadRow(
+                path=str(self.path),
+                line=self.number,
+                why=Phrase("here or soon after it is not valid {encoding}", encoding="UTF-16"),
+            ) from None
         if not line:
             raise StopIteration
         if _ESCAPED_BYTE.search(line):
             if self.encoding == "utf-8-sig":
-                raise BadFile(path=str(self.path), why=Phrase(
-                    "line {line} is not valid UTF-8; if it is Shift JIS (cp932), say so with `# coding: cp932` in the "
-                    "first line or with --encoding cp932", line=self.number))
-            raise BadRow(path=str(self.path), line=self.number,
-                         why=Phrase("it is not valid {encoding}", encoding=self.encoding))
+                raise BadFile(
+                    path=str(self.path),
+                    why=Phrase(
+                        "line {line} is not valid UTF-8; if it is Shift JIS (cp932), say so with `# coding: cp932` in the "
+                        "first line or with --encoding cp932",
+                        line=self.number,
+                    ),
+                )
+            raise BadRow(
+                path=str(self.path), line=self.number, why=Phrase("it is not valid {encoding}", encoding=self.encoding)
+            )
         if self.number == 1 and _CODING.match(line):
             self.start = 2
             return next(self)
@@ -173,7 +196,9 @@ class _Lines:
         """
         found = _CONTROL.search(value)
         if found:
-            raise self.bad(Phrase("{name} holds the control character {code}", name=name, code=f"U+{ord(found[0]):04X}"))
+            raise self.bad(
+                Phrase("{name} holds the control character {code}", name=name, code=f"U+{ord(found[0]):04X}")
+            )
         return unicodedata.normalize("NFC", value.replace("\r\n", "\n").replace("\r", "\n"))
 
 
@@ -238,13 +263,24 @@ def _table(lines: _Lines) -> Iterator[PromptRow]:
         cells = [cell.strip() for cell in cells]
         if not any(cells):
             continue
-        if any(cells[len(header):]) or any(cell and not name for name, cell in zip(header, cells, strict=False)):
+        if any(cells[len(header) :]) or any(cell and not name for name, cell in zip(header, cells, strict=False)):
             raise lines.bad(Phrase("it has a value without a column"))
         yield _row(lines, {name: _typed(name, cell) for name, cell in zip(header, cells, strict=False) if cell})
 
 
 def _is_setting(name: str) -> bool:
-    return name in ("prompt", "negative", "guidance", "size", "deterministic", "loras", *WHOLE, *CHOICES, *PLAIN_NAMES, *REFUSED)
+    return name in (
+        "prompt",
+        "negative",
+        "guidance",
+        "size",
+        "deterministic",
+        "loras",
+        *WHOLE,
+        *CHOICES,
+        *PLAIN_NAMES,
+        *REFUSED,
+    )
 
 
 def _typed(name: str, cell: str) -> Any:
@@ -302,7 +338,9 @@ def _loras(lines: _Lines, value: Any) -> tuple[tuple[str, float], ...]:
     for one in value.split(",") if isinstance(value, str) else [""]:
         match = re.fullmatch(r"([^/\\:~]*[^/\\:~. ])(?::([-+]?[0-9]*\.?[0-9]{1,6}))?", one.strip())
         if match is None:
-            raise lines.bad(Phrase("loras must read like {example}, by names and not by paths", example="ink:0.8, paper"))
+            raise lines.bad(
+                Phrase("loras must read like {example}, by names and not by paths", example="ink:0.8, paper")
+            )
         found.append((lines.text("loras", match[1]), float(match[2] or 1)))
     return tuple(found)
 

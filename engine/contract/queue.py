@@ -40,11 +40,15 @@ class Ledger(Editing, Picking, Working):
     @staticmethod
     def _insert_job(db: sqlite3.Connection, name: str, priority: int, requests: Iterable[ImageRequest]) -> int:
         place = db.execute("SELECT coalesce(max(place), 0) + 1 FROM jobs").fetchone()[0]
-        job = db.execute("INSERT INTO jobs (name, created, priority, place) VALUES (?, ?, ?, ?)",
-                         (name, time.time(), priority, place)).lastrowid
+        job = db.execute(
+            "INSERT INTO jobs (name, created, priority, place) VALUES (?, ?, ?, ?)",
+            (name, time.time(), priority, place),
+        ).lastrowid
         assert job is not None
-        db.executemany("INSERT INTO images (job, request) VALUES (?, ?)",
-                       ((job, json.dumps(r.to_dict(), ensure_ascii=False)) for r in requests))
+        db.executemany(
+            "INSERT INTO images (job, request) VALUES (?, ?)",
+            ((job, json.dumps(r.to_dict(), ensure_ascii=False)) for r in requests),
+        )
         db.execute(RECOUNT + " WHERE id = ?", (job,))
         return job
 

@@ -28,8 +28,10 @@ class Editing(Reading):
             count = 0
             for job in [j.id for j in self.jobs()] if jobs is None else jobs:
                 self.job(job)
-                count += db.execute(f"UPDATE images SET state = ?, active = 0, worker = NULL{clear} WHERE job = ? AND state IN ({marks})",
-                                    (new, job, *states)).rowcount
+                count += db.execute(
+                    f"UPDATE images SET state = ?, active = 0, worker = NULL{clear} WHERE job = ? AND state IN ({marks})",
+                    (new, job, *states),
+                ).rowcount
         return count
 
     def pause(self, jobs: Sequence[int] | None, paused: bool, reason: CommonArtError | None = None) -> None:
@@ -37,7 +39,10 @@ class Editing(Reading):
         with self._write("pause") as db:
             if jobs is None:
                 db.execute("INSERT OR REPLACE INTO control VALUES ('paused', ?)", (str(int(paused)),))
-                db.execute("INSERT OR REPLACE INTO control VALUES ('reason', ?)", (json.dumps(reason.to_wire()) if reason else None,))
+                db.execute(
+                    "INSERT OR REPLACE INTO control VALUES ('reason', ?)",
+                    (json.dumps(reason.to_wire()) if reason else None,),
+                )
                 if not paused:
                     db.execute("UPDATE jobs SET paused = 0")
             for job in jobs or ():
@@ -106,13 +111,23 @@ class Editing(Reading):
         old = self.job(job)
         with self._write("add") as db:
             place = db.execute("SELECT coalesce(max(place), 0) + 1 FROM jobs").fetchone()[0]
-            new = db.execute("INSERT INTO jobs (name, created, priority, place) VALUES (?, ?, ?, ?)", (name, time.time(), old.priority, place)).lastrowid
+            new = db.execute(
+                "INSERT INTO jobs (name, created, priority, place) VALUES (?, ?, ?, ?)",
+                (name, time.time(), old.priority, place),
+            ).lastrowid
             assert new is not None
-            db.execute("INSERT INTO images (job, request) SELECT ?, request FROM images WHERE job = ? ORDER BY id", (new, job))
+            db.execute(
+                "INSERT INTO images (job, request) SELECT ?, request FROM images WHERE job = ? ORDER BY id", (new, job)
+            )
             db.execute(RECOUNT + " WHERE id = ?", (new,))
         return new
 
-    def edit(self, job: int, change: Callable[[int, ImageRequest], dict[str, Any]] | dict[str, Any], priority: int | None = None) -> int:
+    def edit(
+        self,
+        job: int,
+        change: Callable[[int, ImageRequest], dict[str, Any]] | dict[str, Any],
+        priority: int | None = None,
+    ) -> int:
         """Change settings of a job's waiting rows, and its priority; all or nothing. Returns how many rows.
 
         ``change`` is the new settings, or gives them for each row from its number (from 0) and its request.
@@ -123,13 +138,20 @@ class Editing(Reading):
         self.job(job)
         number = last = 0
         with self._write("edit") as db:
-            while rows := db.execute("SELECT id, request FROM images WHERE job = ? AND state = 'waiting' AND id > ? ORDER BY id LIMIT ?",
-                                     (job, last, _TURN)).fetchall():
+            while rows := db.execute(
+                "SELECT id, request FROM images WHERE job = ? AND state = 'waiting' AND id > ? ORDER BY id LIMIT ?",
+                (job, last, _TURN),
+            ).fetchall():
                 for r in rows:
                     old = json.loads(r["request"])
-                    new = ImageRequest.from_dict(old | (change(number, ImageRequest.from_dict(old)) if callable(change) else change))
+                    new = ImageRequest.from_dict(
+                        old | (change(number, ImageRequest.from_dict(old)) if callable(change) else change)
+                    )
                     naming.check(new.name or naming.DEFAULT, new.extra)
-                    db.execute("UPDATE images SET request = ? WHERE id = ?", (json.dumps(new.to_dict(), ensure_ascii=False), r["id"]))
+                    db.execute(
+                        "UPDATE images SET request = ? WHERE id = ?",
+                        (json.dumps(new.to_dict(), ensure_ascii=False), r["id"]),
+                    )
                     number, last = number + 1, r["id"]
                 time.sleep(0.0002)  # a window's thread may wait for the interpreter; a sleep of 0 does not hand it over
             if not number:
@@ -152,6 +174,8 @@ class Editing(Reading):
         Undoes ``add_job``: rows that are running, done or failed stay.
         """
         with self._write("remove") as db:
-            count = db.execute("DELETE FROM images WHERE job = ? AND state IN ('waiting', 'cancelled')", (job,)).rowcount
+            count = db.execute(
+                "DELETE FROM images WHERE job = ? AND state IN ('waiting', 'cancelled')", (job,)
+            ).rowcount
             db.execute("DELETE FROM jobs WHERE id = ? AND waiting + running + done + failed + cancelled = 0", (job,))
         return count

@@ -42,7 +42,11 @@ class Pick:
         """The same without the whole jobs."""
         yield from (("id = ?", (i,)) for i in self.pictures)
         for span in self.ranges:
-            yield ("job = ? AND id BETWEEN ? AND ? AND state = ?", (*span, self.state)) if self.state else ("job = ? AND id BETWEEN ? AND ?", span)
+            yield (
+                ("job = ? AND id BETWEEN ? AND ? AND state = ?", (*span, self.state))
+                if self.state
+                else ("job = ? AND id BETWEEN ? AND ?", span)
+            )
 
 
 class Picking(Reading):
@@ -53,10 +57,15 @@ class Picking(Reading):
         count = 0
         with self._deed("cancel") as (db, deed):
             for where, values in pick.parts():
-                count += db.execute(f"INSERT OR IGNORE INTO aside.cancelled SELECT ?, id FROM main.images WHERE {where} AND state IN {LIVE}",
-                                    (deed, *values)).rowcount
-            db.execute("UPDATE main.images SET state = 'cancelled', active = 0, worker = NULL WHERE id IN "
-                       "(SELECT id FROM aside.cancelled WHERE deed = ?)", (deed,))
+                count += db.execute(
+                    f"INSERT OR IGNORE INTO aside.cancelled SELECT ?, id FROM main.images WHERE {where} AND state IN {LIVE}",
+                    (deed, *values),
+                ).rowcount
+            db.execute(
+                "UPDATE main.images SET state = 'cancelled', active = 0, worker = NULL WHERE id IN "
+                "(SELECT id FROM aside.cancelled WHERE deed = ?)",
+                (deed,),
+            )
         return count
 
     def retry(self, pick: Pick | None) -> int:
@@ -72,7 +81,9 @@ class Picking(Reading):
             for job in pick.jobs:
                 counts = db.execute("SELECT failed FROM jobs WHERE id = ?", (job,)).fetchone()
                 if counts is not None:
-                    count += db.execute(again + "job = ? AND state = ?", (job, "failed" if counts[0] else "cancelled")).rowcount
+                    count += db.execute(
+                        again + "job = ? AND state = ?", (job, "failed" if counts[0] else "cancelled")
+                    ).rowcount
             for where, values in pick.single():
                 count += db.execute(again + where + " AND state IN ('failed', 'cancelled')", values).rowcount
         return count
@@ -84,13 +95,21 @@ class Picking(Reading):
         with self._deed("remove") as (db, deed):
             columns = _columns(db, "images")
             for where, values in pick.parts() if pick is not None else [("1", ())]:
-                count += db.execute(f"INSERT OR IGNORE INTO aside.images (deed, {columns}) SELECT ?, {columns} FROM main.images "
-                                    f"WHERE {where} AND state IN ({marks})", (deed, *values, *states)).rowcount
+                count += db.execute(
+                    f"INSERT OR IGNORE INTO aside.images (deed, {columns}) SELECT ?, {columns} FROM main.images "
+                    f"WHERE {where} AND state IN ({marks})",
+                    (deed, *values, *states),
+                ).rowcount
             jobs = _columns(db, "jobs")
-            db.execute(f"INSERT INTO aside.jobs (deed, {jobs}) SELECT ?, {jobs} FROM main.jobs WHERE id IN (SELECT job FROM aside.images WHERE deed = ?)",
-                       (deed, deed))
+            db.execute(
+                f"INSERT INTO aside.jobs (deed, {jobs}) SELECT ?, {jobs} FROM main.jobs WHERE id IN (SELECT job FROM aside.images WHERE deed = ?)",
+                (deed, deed),
+            )
             db.execute("DELETE FROM main.images WHERE id IN (SELECT id FROM aside.images WHERE deed = ?)", (deed,))
-            db.execute(f"DELETE FROM main.jobs WHERE id IN (SELECT id FROM aside.jobs WHERE deed = ?) AND {' + '.join(STATES)} = 0", (deed,))
+            db.execute(
+                f"DELETE FROM main.jobs WHERE id IN (SELECT id FROM aside.jobs WHERE deed = ?) AND {' + '.join(STATES)} = 0",
+                (deed,),
+            )
         return count
 
     def undo(self) -> tuple[str, int]:
@@ -102,11 +121,19 @@ class Picking(Reading):
             deed, what = found
             with self._write("undo"):
                 columns, jobs = _columns(db, "images"), _columns(db, "jobs")
-                db.execute(f"INSERT OR IGNORE INTO main.jobs ({jobs}) SELECT {jobs} FROM aside.jobs WHERE deed = ?", (deed,))
-                count = db.execute(f"INSERT OR IGNORE INTO main.images ({columns}) SELECT {columns} FROM aside.images WHERE deed = ?", (deed,)).rowcount
+                db.execute(
+                    f"INSERT OR IGNORE INTO main.jobs ({jobs}) SELECT {jobs} FROM aside.jobs WHERE deed = ?", (deed,)
+                )
+                count = db.execute(
+                    f"INSERT OR IGNORE INTO main.images ({columns}) SELECT {columns} FROM aside.images WHERE deed = ?",
+                    (deed,),
+                ).rowcount
                 db.execute(f"{RECOUNT} WHERE id IN (SELECT id FROM aside.jobs WHERE deed = ?)", (deed,))
-                count += db.execute("UPDATE main.images SET state = 'waiting', active = 0, worker = NULL WHERE state = 'cancelled' AND id IN "
-                                    "(SELECT id FROM aside.cancelled WHERE deed = ?)", (deed,)).rowcount
+                count += db.execute(
+                    "UPDATE main.images SET state = 'waiting', active = 0, worker = NULL WHERE state = 'cancelled' AND id IN "
+                    "(SELECT id FROM aside.cancelled WHERE deed = ?)",
+                    (deed,),
+                ).rowcount
                 _forget(db, "deed = ?", deed)
             return str(what), count
 
@@ -118,8 +145,11 @@ class Picking(Reading):
             assert deed is not None
             yield db, deed
             _forget(db, "deed <= ?", deed - MAX_DEEDS)
-            db.execute("DELETE FROM aside.deeds WHERE deed = ? AND NOT EXISTS (SELECT 1 FROM aside.images WHERE deed = ?) "
-                       "AND NOT EXISTS (SELECT 1 FROM aside.cancelled WHERE deed = ?)", (deed, deed, deed))
+            db.execute(
+                "DELETE FROM aside.deeds WHERE deed = ? AND NOT EXISTS (SELECT 1 FROM aside.images WHERE deed = ?) "
+                "AND NOT EXISTS (SELECT 1 FROM aside.cancelled WHERE deed = ?)",
+                (deed, deed, deed),
+            )
 
     @contextmanager
     def _aside(self) -> Iterator[sqlite3.Connection]:
@@ -150,8 +180,12 @@ class Picking(Reading):
                 db.execute("DETACH aside")
         _unlink(path)
         db.execute("ATTACH ? AS aside", (str(path),))
-        db.execute("CREATE TABLE aside.deeds (deed INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT NOT NULL, at REAL NOT NULL)")
-        db.execute("CREATE TABLE aside.cancelled (deed INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (deed, id)) WITHOUT ROWID")
+        db.execute(
+            "CREATE TABLE aside.deeds (deed INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT NOT NULL, at REAL NOT NULL)"
+        )
+        db.execute(
+            "CREATE TABLE aside.cancelled (deed INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (deed, id)) WITHOUT ROWID"
+        )
         for table in ("jobs", "images"):
             db.execute(f"CREATE TABLE aside.{table} AS SELECT 0 AS deed, * FROM main.{table} WHERE 0")
             db.execute(f"CREATE UNIQUE INDEX aside.{table}_deed ON {table} (deed, id)")

@@ -11,7 +11,18 @@ from typing import Any
 
 from engine.contract.errors import UnknownJob
 from engine.contract.ledger_file import STATES, connect, told
-from engine.contract.queue_rows import COLUMNS, JOB_ORDER, LINE_COLUMNS, Job, Line, Row, job_of, json_object, line_of, row_of
+from engine.contract.queue_rows import (
+    COLUMNS,
+    JOB_ORDER,
+    LINE_COLUMNS,
+    Job,
+    Line,
+    Row,
+    job_of,
+    json_object,
+    line_of,
+    row_of,
+)
 from engine.contract.seam import operation
 
 
@@ -79,7 +90,10 @@ class Reading:
     def lines(self, job: int, *, offset: int = 0, limit: int = 100, state: str | None = None) -> list[Line]:
         """Pictures of a job by rising id, as a table shows them. Raises UnknownJob."""
         one = self.job(job)
-        return [line_of(r) for r in self._part(LINE_COLUMNS, one, getattr(one, state) if state else one.total, offset, limit, state)]
+        return [
+            line_of(r)
+            for r in self._part(LINE_COLUMNS, one, getattr(one, state) if state else one.total, offset, limit, state)
+        ]
 
     def offsets(self, job: int, images: Sequence[int], state: str | None = None) -> dict[int, int]:
         """Where these pictures stand (from 0) among the job's, or among those of it in ``state``; those that are not there are left out."""
@@ -87,7 +101,9 @@ class Reading:
         found, at, last = {}, 0, 0
         with self._lock:
             for image in sorted(set(images)):
-                at += self._read(f"SELECT count(*) FROM images WHERE {where} AND id >= ? AND id < ?", (*values, last, image))[0][0]
+                at += self._read(
+                    f"SELECT count(*) FROM images WHERE {where} AND id >= ? AND id < ?", (*values, last, image)
+                )[0][0]
                 last = image
                 if self._read(f"SELECT 1 FROM images WHERE {where} AND id = ?", (*values, image)):
                     found[image] = at
@@ -97,10 +113,18 @@ class Reading:
         """Some of a job's rows. Where its numbers run without a gap the first is known, and none before it is passed over one by one."""
         where, values = ("job = ? AND state = ?", (job.id, state)) if state else ("job = ?", (job.id,))
         if offset:
-            first, last = self._read(f"SELECT (SELECT min(id) FROM images WHERE {where}), (SELECT max(id) FROM images WHERE {where})", values * 2)[0]
+            first, last = self._read(
+                f"SELECT (SELECT min(id) FROM images WHERE {where}), (SELECT max(id) FROM images WHERE {where})",
+                values * 2,
+            )[0]
             if first is not None and last - first + 1 == size:
-                return self._read(f"SELECT {columns} FROM images WHERE {where} AND id >= ? ORDER BY id LIMIT ?", (*values, first + offset, limit))
-        return self._read(f"SELECT {columns} FROM images WHERE {where} ORDER BY id LIMIT ? OFFSET ?", (*values, limit, offset))
+                return self._read(
+                    f"SELECT {columns} FROM images WHERE {where} AND id >= ? ORDER BY id LIMIT ?",
+                    (*values, first + offset, limit),
+                )
+        return self._read(
+            f"SELECT {columns} FROM images WHERE {where} ORDER BY id LIMIT ? OFFSET ?", (*values, limit, offset)
+        )
 
     def row(self, image: int) -> Row | None:
         found = self._read(f"SELECT {COLUMNS} FROM images WHERE id = ?", (image,))
@@ -110,8 +134,10 @@ class Reading:
         """Rows whose prompt holds ``text`` (letter case of ASCII does not matter), oldest first. Reads every row: not for a GUI thread."""
         like = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         where, values = (" AND state = ?", (state,)) if state else ("", ())
-        found = self._read(f"SELECT {COLUMNS} FROM images WHERE json_extract(request, '$.prompt') LIKE ? ESCAPE '\\'{where} ORDER BY id LIMIT ?",
-                           (like, *values, limit))
+        found = self._read(
+            f"SELECT {COLUMNS} FROM images WHERE json_extract(request, '$.prompt') LIKE ? ESCAPE '\\'{where} ORDER BY id LIMIT ?",
+            (like, *values, limit),
+        )
         return [row_of(r) for r in found]
 
     def recipe(self, image: int) -> dict[str, Any] | None:
@@ -128,7 +154,9 @@ class Reading:
         """All rows in running order, read page by page."""
         for job in self.jobs():
             last = 0
-            while rows := self._read(f"SELECT {COLUMNS} FROM images WHERE job = ? AND id > ? ORDER BY id LIMIT 500", (job.id, last)):
+            while rows := self._read(
+                f"SELECT {COLUMNS} FROM images WHERE job = ? AND id > ? ORDER BY id LIMIT 500", (job.id, last)
+            ):
                 for r in rows:
                     yield job, row_of(r)
                 last = rows[-1]["id"]

@@ -54,9 +54,17 @@ class Row:
 
     def to_json(self) -> dict[str, Any]:
         """What ``commonart queue list --json`` prints."""
-        return {"id": self.id, "job": self.job, "state": self.state, "prompt": self.request.prompt, "seed": self.request.seed,
-                "path": self.path, "pixel_sha256": self.pixel_sha256, "attempts": self.attempts,
-                "error": {k: self.error[k] for k in ("kind", "message", "hint")} if self.error else None}
+        return {
+            "id": self.id,
+            "job": self.job,
+            "state": self.state,
+            "prompt": self.request.prompt,
+            "seed": self.request.seed,
+            "path": self.path,
+            "pixel_sha256": self.pixel_sha256,
+            "attempts": self.attempts,
+            "error": {k: self.error[k] for k in ("kind", "message", "hint")} if self.error else None,
+        }
 
 
 class Line(NamedTuple):
@@ -101,15 +109,25 @@ def _number(value: Any, kind: type[int] | type[float] = int) -> Any:
 
 def job_of(r: sqlite3.Row) -> Job:
     """Out of all columns of ``jobs``; what makes no sense is 0 or ``?``."""
-    return Job(id=r["id"], name=r["name"] if isinstance(r["name"], str) else "?", created=_number(r["created"], float), priority=_number(r["priority"]),
-               place=_number(r["place"], float), paused=bool(r["paused"]), **{s: _number(r[s]) for s in STATES})
+    return Job(
+        id=r["id"],
+        name=r["name"] if isinstance(r["name"], str) else "?",
+        created=_number(r["created"], float),
+        priority=_number(r["priority"]),
+        place=_number(r["place"], float),
+        paused=bool(r["paused"]),
+        **{s: _number(r[s]) for s in STATES},
+    )
 
 
 def _error(text: Any) -> dict[str, Any] | None:
     """An error as it was written. Raises ValueError for anything else."""
     error = json.loads(text) if text else None
-    if error is not None and not (isinstance(error, dict) and all(isinstance(error.get(k), str) for k in ("kind", "message", "hint"))
-                                  and isinstance(error.get("fields", {}), dict)):
+    if error is not None and not (
+        isinstance(error, dict)
+        and all(isinstance(error.get(k), str) for k in ("kind", "message", "hint"))
+        and isinstance(error.get("fields", {}), dict)
+    ):
         raise ValueError
     return error
 
@@ -137,14 +155,25 @@ def line_of(r: sqlite3.Row) -> Line:
     try:
         q = json.loads(request)
         prompt, seed, steps = q["prompt"], q["seed"], q.get("steps", _STEPS)
-        if type(prompt) is not str or type(seed) is not int or type(steps) is not int or not isinstance(path, str | None):
+        if (
+            type(prompt) is not str
+            or type(seed) is not int
+            or type(steps) is not int
+            or not isinstance(path, str | None)
+        ):
             raise ValueError
-        return Line(image, job, state, attempts, prompt, seed, steps, q.get("width"), q.get("height"), _error(error), path)
+        return Line(
+            image, job, state, attempts, prompt, seed, steps, q.get("width"), q.get("height"), _error(error), path
+        )
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
-        return Line(image, job, state, attempts, "?", 0, _STEPS, None, None, damaged(), path if isinstance(path, str) else None)
+        return Line(
+            image, job, state, attempts, "?", 0, _STEPS, None, None, damaged(), path if isinstance(path, str) else None
+        )
 
 
 def as_line(row: Row) -> Line:
     """The same picture, shorter."""
     r = row.request
-    return Line(row.id, row.job, row.state, row.attempts, r.prompt, r.seed, r.steps, r.width, r.height, row.error, row.path)
+    return Line(
+        row.id, row.job, row.state, row.attempts, r.prompt, r.seed, r.steps, r.width, r.height, row.error, row.path
+    )

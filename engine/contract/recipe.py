@@ -13,8 +13,19 @@ from engine.contract.request import PRESETS, ImageRequest
 VERSION = 1
 #: the names A1111 and its readers use
 SAMPLER_NAMES = {
-    "dpm++2m": "DPM++ 2M", "dpm++2m-karras": "DPM++ 2M Karras", "dpm++2m-sde": "DPM++ 2M SDE", "dpm++3m": "DPM++ 3M", "unipc": "UniPC",
-    "euler": "Euler", "euler-a": "Euler a", "heun": "Heun", "ddim": "DDIM", "deis": "DEIS", "lms": "LMS", "pndm": "PLMS"}
+    "dpm++2m": "DPM++ 2M",
+    "dpm++2m-karras": "DPM++ 2M Karras",
+    "dpm++2m-sde": "DPM++ 2M SDE",
+    "dpm++3m": "DPM++ 3M",
+    "unipc": "UniPC",
+    "euler": "Euler",
+    "euler-a": "Euler a",
+    "heun": "Heun",
+    "ddim": "DDIM",
+    "deis": "DEIS",
+    "lms": "LMS",
+    "pndm": "PLMS",
+}
 #: what a request keeps out of its recipe: places on the maker's disk
 _PRIVATE = ("out", "text_encoder", "vae")
 
@@ -25,9 +36,20 @@ def identity(row: int, request: ImageRequest) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def build(request: ImageRequest, *, model: str, hashes: dict[str, str], backend: dict[str, Any], batch: tuple[int, int],
-          pixel_sha256: str, app: str, row: str = "", unknown_words: list[str] | None = None, cut: bool = False,
-          loras: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def build(
+    request: ImageRequest,
+    *,
+    model: str,
+    hashes: dict[str, str],
+    backend: dict[str, Any],
+    batch: tuple[int, int],
+    pixel_sha256: str,
+    app: str,
+    row: str = "",
+    unknown_words: list[str] | None = None,
+    cut: bool = False,
+    loras: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
     """The recipe of one picture.
 
     ``request`` has its size settled; ``hashes`` are the parts' SHA-256; ``backend`` tells name, device, dtype and library
@@ -38,8 +60,19 @@ def build(request: ImageRequest, *, model: str, hashes: dict[str, str], backend:
     # all settings, also those at their defaults: a default may be another one day
     settings = {k: v for k, v in vars(request).items() if k not in _PRIVATE} | {"draw": list(request.draw)}
     settings |= {"model": model, "loras": [[one["name"], one["scale"]] for one in loras]}
-    return {"commonart": VERSION, "app": app, "request": settings, "hashes": hashes, "loras": loras, "backend": backend,
-            "batch": list(batch), "pixel_sha256": pixel_sha256, "row": row, "unknown_words": unknown_words or [], "prompt_cut": cut}
+    return {
+        "commonart": VERSION,
+        "app": app,
+        "request": settings,
+        "hashes": hashes,
+        "loras": loras,
+        "backend": backend,
+        "batch": list(batch),
+        "pixel_sha256": pixel_sha256,
+        "row": row,
+        "unknown_words": unknown_words or [],
+        "prompt_cut": cut,
+    }
 
 
 def check(recipe: Any) -> None:
@@ -48,12 +81,17 @@ def check(recipe: Any) -> None:
     Raises:
         BadValue: the part that makes no sense is named.
     """
+
     def wrong(part: str) -> BadValue:
         return BadValue(name="recipe", value="…", why=Phrase("its part {part} makes no sense", part=part))
 
     if not isinstance(recipe, dict) or recipe.get("commonart") != VERSION:
         raise BadValue(name="recipe", value="…", why=Phrase("this program reads version {n}", n=VERSION))
-    for part, keys in (("request", ("prompt", "model")), ("hashes", ("denoiser",)), ("backend", ("backend", "device", "dtype"))):
+    for part, keys in (
+        ("request", ("prompt", "model")),
+        ("hashes", ("denoiser",)),
+        ("backend", ("backend", "device", "dtype")),
+    ):
         if not isinstance(recipe.get(part), dict) or not all(isinstance(recipe[part].get(k), str) for k in keys):
             raise wrong(part)
     batch = recipe.get("batch")
@@ -62,7 +100,10 @@ def check(recipe: Any) -> None:
     if not all(isinstance(recipe.get(k), str) for k in ("app", "pixel_sha256")):
         raise wrong("app")
     loras = recipe.get("loras", [])
-    if not isinstance(loras, list) or not all(isinstance(one, dict) and isinstance(one.get("name"), str) and isinstance(one.get("sha256"), str) for one in loras):
+    if not isinstance(loras, list) or not all(
+        isinstance(one, dict) and isinstance(one.get("name"), str) and isinstance(one.get("sha256"), str)
+        for one in loras
+    ):
         raise wrong("loras")
 
 
@@ -76,7 +117,12 @@ def request_of(recipe: dict[str, Any]) -> ImageRequest:
     if recipe.get("prompt_hidden") is True:
         raise PromptHidden(path=str(recipe["request"].get("model", "")))
     data = {k: v for k, v in recipe["request"].items() if k not in _PRIVATE}
-    if "preset_did" not in data and data.get("preset") in PRESETS and isinstance(data.get("sampler"), str) and type(data.get("steps")) is int:
+    if (
+        "preset_did" not in data
+        and data.get("preset") in PRESETS
+        and isinstance(data.get("sampler"), str)
+        and type(data.get("steps")) is int
+    ):
         data["preset_did"] = course.before(data["preset"], data["sampler"], data["steps"])
     request = ImageRequest.from_dict(data)
     for name in (request.model, *(name for name, _ in request.loras)):
@@ -99,8 +145,16 @@ def parameters(recipe: dict[str, Any]) -> str:
     lines = [" ".join(r.prompt.split())]
     if r.negative:
         lines.append("Negative prompt: " + " ".join(r.negative.split()))
-    pairs = {"Steps": str(r.steps), "Sampler": SAMPLER_NAMES[r.sampler], "CFG scale": f"{r.guidance:g}", "Seed": str(r.seed),
-             "Size": f"{r.width}x{r.height}", "Model hash": recipe["hashes"]["denoiser"][:10], "Model": r.model, "Version": recipe["app"]}
+    pairs = {
+        "Steps": str(r.steps),
+        "Sampler": SAMPLER_NAMES[r.sampler],
+        "CFG scale": f"{r.guidance:g}",
+        "Seed": str(r.seed),
+        "Size": f"{r.width}x{r.height}",
+        "Model hash": recipe["hashes"]["denoiser"][:10],
+        "Model": r.model,
+        "Version": recipe["app"],
+    }
     if recipe.get("loras"):  # the form that A1111 and its readers use
         pairs["Lora hashes"] = ", ".join(f"{one['name']}: {one['sha256'][:12]}" for one in recipe["loras"])
     lines.append(", ".join(f"{k}: {_quoted(v)}" for k, v in pairs.items()))

@@ -11,20 +11,47 @@ from typing import Any
 from engine.contract.course import Course
 from engine.contract.errors import BadValue, Phrase, UnknownSampler
 
-SAMPLERS = ("dpm++2m", "dpm++2m-karras", "dpm++2m-sde", "dpm++3m", "unipc", "euler", "euler-a", "heun", "ddim", "deis",
-            "lms", "pndm")
+SAMPLERS = (
+    "dpm++2m",
+    "dpm++2m-karras",
+    "dpm++2m-sde",
+    "dpm++3m",
+    "unipc",
+    "euler",
+    "euler-a",
+    "heun",
+    "ddim",
+    "deis",
+    "lms",
+    "pndm",
+)
 DTYPES = ("auto", "fp32", "bf16", "fp16")
 FORMATS = ("png", "webp", "jpeg")
 #: how much the pixels may move for speed; docs/performance.md has each one's measured loss
 PRESETS = ("exact", "balanced", "fast", "draft")
 MAX_SEED = 2**63 - 1
-_TEXTS = ("prompt", "negative", "template", "model", "text_encoder", "vae", "sampler", "dtype", "preset", "out", "name", "format")
+_TEXTS = (
+    "prompt",
+    "negative",
+    "template",
+    "model",
+    "text_encoder",
+    "vae",
+    "sampler",
+    "dtype",
+    "preset",
+    "out",
+    "name",
+    "format",
+)
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 def _number(name: str, value: Any, low: float, high: float, whole: bool = True) -> None:
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-        raise BadValue(name=name, value=value, why=Phrase("it must be a whole number" if whole else "it must be a number"))
+        raise BadValue(
+            name=name, value=value, why=Phrase("it must be a whole number" if whole else "it must be a number")
+        )
     if not low <= value <= high:  # also refuses nan
         raise BadValue(name=name, value=value, why=Phrase("it must lie between {low} and {high}", low=low, high=high))
 
@@ -37,10 +64,20 @@ def _choice(name: str, value: str, known: tuple[str, ...]) -> None:
 def _loras(given: Any) -> tuple[tuple[str, float], ...]:
     """(name or file, scale) pairs out of what JSON made of them. Raises BadValue."""
     if not isinstance(given, (list, tuple)) or len(given) > 16:
-        raise BadValue(name="loras", value=given, why=Phrase("it must be a list of at most {n} pairs of file and scale", n=16))
+        raise BadValue(
+            name="loras", value=given, why=Phrase("it must be a list of at most {n} pairs of file and scale", n=16)
+        )
     for pair in given:
-        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not isinstance(pair[0], str) or not pair[0] or "\0" in pair[0]:
-            raise BadValue(name="loras", value=given, why=Phrase("it must be a list of at most {n} pairs of file and scale", n=16))
+        if (
+            not isinstance(pair, (list, tuple))
+            or len(pair) != 2
+            or not isinstance(pair[0], str)
+            or not pair[0]
+            or "\0" in pair[0]
+        ):
+            raise BadValue(
+                name="loras", value=given, why=Phrase("it must be a list of at most {n} pairs of file and scale", n=16)
+            )
         _number("lora scale", pair[1], -10, 10, whole=False)
     return tuple((name, float(scale)) for name, scale in given)
 
@@ -74,7 +111,9 @@ class ImageRequest:
     dtype: str = "auto"
     deterministic: bool = False
     preset: str = "exact"
-    preset_did: dict[str, Any] = field(default_factory=dict)  # what the preset stood for when it was made: see Course; empty before
+    preset_did: dict[str, Any] = field(
+        default_factory=dict
+    )  # what the preset stood for when it was made: see Course; empty before
     loras: tuple[tuple[str, float], ...] = ()
     lora_merged: bool = True
     out: str = ""
@@ -88,7 +127,9 @@ class ImageRequest:
             if not isinstance(text, str) and not (text is None and name in ("text_encoder", "vae")):
                 raise BadValue(name=name, value=text, why=Phrase("it must be text"))
             if text and name != "template" and "\0" in text:
-                raise BadValue(name=name, value=repr(text[:40]), why=Phrase("it holds the control character {code}", code="U+0000"))
+                raise BadValue(
+                    name=name, value=repr(text[:40]), why=Phrase("it holds the control character {code}", code="U+0000")
+                )
         for name in ("deterministic", "lora_merged"):
             if not isinstance(getattr(self, name), bool):
                 raise BadValue(name=name, value=getattr(self, name), why=Phrase("it must be true or false"))
@@ -103,8 +144,11 @@ class ImageRequest:
                 raise BadValue(name=name, value=text[:20] + "…", why=Phrase("it is longer than {n} letters", n=20_000))
             bad = _CONTROL.search(text)
             if bad is not None:
-                raise BadValue(name=name, value=repr(text[:40]),
-                               why=Phrase("it holds the control character {code}", code=f"U+{ord(bad[0]):04X}"))
+                raise BadValue(
+                    name=name,
+                    value=repr(text[:40]),
+                    why=Phrase("it holds the control character {code}", code=f"U+{ord(bad[0]):04X}"),
+                )
         _number("seed", self.seed, 0, MAX_SEED)
         _number("steps", self.steps, 1, 1000)
         _number("guidance", self.guidance, 0, 100, whole=False)
@@ -125,8 +169,20 @@ class ImageRequest:
 
         Guidance of 1 or less needs no negative half, so it does not share a batch with guidance above 1.
         """
-        return json.dumps([*self.model_key, self.width, self.height, self.steps, self.sampler, self.deterministic, self.preset,
-                           self.guidance > 1, *([self.preset_did] if self.preset_did else [])], ensure_ascii=False)
+        return json.dumps(
+            [
+                *self.model_key,
+                self.width,
+                self.height,
+                self.steps,
+                self.sampler,
+                self.deterministic,
+                self.preset,
+                self.guidance > 1,
+                *([self.preset_did] if self.preset_did else []),
+            ],
+            ensure_ascii=False,
+        )
 
     @property
     def model_key(self) -> tuple[Any, ...]:
@@ -159,4 +215,6 @@ class ImageRequest:
 
 
 _DEFAULTS: dict[str, Any] = {
-    f.name: f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default for f in dataclasses.fields(ImageRequest)}
+    f.name: f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
+    for f in dataclasses.fields(ImageRequest)
+}

@@ -37,7 +37,8 @@ MAX_DRAWS = 20_000  # choices in one picture: wildcards that repeat each other g
 _SYNTAX = re.compile(
     r"\\(?P<escaped>[{}|\[\]_\\])"
     r"|__(?P<name>(?![_\s])(?:(?!__)[^{}|\[\]\r\n])+)(?<!\s)__"
-    r"|(?P<sign>\{|\}|\||\[\[|\]\])")
+    r"|(?P<sign>\{|\}|\||\[\[|\]\])"
+)
 _NOT_PLAIN = re.compile(r"\\[{}|\[\]_\\]|__(?![_\s])(?:(?!__)[^{}|\[\]\r\n])+(?<!\s)__|\{|\[\[")
 _WEIGHT = re.compile(r"\s*(-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))::")
 _CLOSE = {"{": "}", "[[": "]]"}
@@ -113,7 +114,7 @@ class _Parser:
         # A match never starts within a weight (digits and colons), so the positions of finditer stay right.
         for match in _SYNTAX.finditer(text):
             if match.start() > end:
-                nodes.append(text[end:match.start()])
+                nodes.append(text[end : match.start()])
             end = match.end()
             sign = match["sign"]
             if match["escaped"]:
@@ -122,8 +123,14 @@ class _Parser:
                 nodes.append(self.wildcard(match["name"], told, chain))
             elif sign in _CLOSE:
                 if len(outer) == MAX_NESTING:
-                    raise _bad(told, Phrase("at letter {position} groups nest more than {n} deep",
-                                            position=match.start() + 1, n=MAX_NESTING))
+                    raise _bad(
+                        told,
+                        Phrase(
+                            "at letter {position} groups nest more than {n} deep",
+                            position=match.start() + 1,
+                            n=MAX_NESTING,
+                        ),
+                    )
                 outer.append((sign, match.start(), nodes, options, weights))
                 nodes, options, weights = [], [], []
                 end = weight(end)
@@ -135,8 +142,13 @@ class _Parser:
                 options.append(_sequence(nodes))
                 every = outer[-1][0] == "[[" and not chain
                 if not 0 < sum(weights) < math.inf:
-                    raise _bad(told, Phrase("the weights of the group at letter {position} must have a finite sum above 0",
-                                            position=outer[-1][1] + 1))
+                    raise _bad(
+                        told,
+                        Phrase(
+                            "the weights of the group at letter {position} must have a finite sum above 0",
+                            position=outer[-1][1] + 1,
+                        ),
+                    )
                 self.by_chance |= not every
                 group = _choice(options, weights, every)
                 _, _, nodes, options, weights = outer.pop()
@@ -144,8 +156,10 @@ class _Parser:
             else:
                 nodes.append(sign)
         if outer:
-            raise _bad(told, Phrase("the {sign} at letter {position} is never closed",
-                                    sign=outer[-1][0], position=outer[-1][1] + 1))
+            raise _bad(
+                told,
+                Phrase("the {sign} at letter {position} is never closed", sign=outer[-1][0], position=outer[-1][1] + 1),
+            )
         nodes.append(text[end:])
         return _sequence(nodes)
 
@@ -153,13 +167,24 @@ class _Parser:
         """Read every line at once, so that a mistake is told before the first picture rather than by chance later."""
         self.by_chance = True
         if name in chain:
-            raise _bad(told, Phrase("the wildcards name each other in a circle: {chain}",
-                                    chain=" > ".join((*chain[chain.index(name):], name))))
+            raise _bad(
+                told,
+                Phrase(
+                    "the wildcards name each other in a circle: {chain}",
+                    chain=" > ".join((*chain[chain.index(name) :], name)),
+                ),
+            )
         found = self.files.get(name)
         depth = len(chain) + (found.depth if found else 1)
         if depth > MAX_WILDCARD_DEPTH:
-            raise _bad(told, Phrase("wildcards name each other more than {n} deep: {chain}",
-                                    n=MAX_WILDCARD_DEPTH, chain=" > ".join((*chain, name))))
+            raise _bad(
+                told,
+                Phrase(
+                    "wildcards name each other more than {n} deep: {chain}",
+                    n=MAX_WILDCARD_DEPTH,
+                    chain=" > ".join((*chain, name)),
+                ),
+            )
         if found:
             return found
         path = self.find(name, told)
@@ -195,12 +220,20 @@ class _Parser:
                 except (OSError, ValueError, RuntimeError):  # a name too long or not encodable here, a loop of links
                     continue
                 if not inside:
-                    raise _bad(told, Phrase("the wildcard {name} is a link out of the wildcard folder", name=repr(name)))
+                    raise _bad(
+                        told, Phrase("the wildcard {name} is a link out of the wildcard folder", name=repr(name))
+                    )
                 return path
         if not self.folders:
-            raise _bad(told, Phrase("there is no wildcard {name}, because no wildcard folder is known", name=repr(name)))
-        raise _bad(told, Phrase("there is no wildcard {name} in {folders}",
-                                name=repr(name), folders=", ".join(map(str, self.folders))))
+            raise _bad(
+                told, Phrase("there is no wildcard {name}, because no wildcard folder is known", name=repr(name))
+            )
+        raise _bad(
+            told,
+            Phrase(
+                "there is no wildcard {name} in {folders}", name=repr(name), folders=", ".join(map(str, self.folders))
+            ),
+        )
 
 
 def _text(path: Path) -> str:
@@ -232,8 +265,14 @@ def _choice(options: list[_Sequence], weights: list[float], every: bool) -> _Cho
 
 def _depth(tree: _Sequence) -> int:
     """How deep wildcards nest under a tree."""
-    return max((node.depth if isinstance(node, _Wildcard) else max(map(_depth, node.options))
-                for node in tree.nodes if not isinstance(node, str)), default=0)
+    return max(
+        (
+            node.depth if isinstance(node, _Wildcard) else max(map(_depth, node.options))
+            for node in tree.nodes
+            if not isinstance(node, str)
+        ),
+        default=0,
+    )
 
 
 class _Picture:

@@ -111,10 +111,29 @@ class Finished(Event):
     installed: str = ""  # its copy among the models or LoRAs known by name
 
 
-_KINDS: dict[str, type[Event]] = {c.event: c for c in (Started, Preparing, Step, HeldoutLoss, Preview, Saved, Stopped, Finished, Note, Paused, Resumed, Broken)}
+_KINDS: dict[str, type[Event]] = {
+    c.event: c
+    for c in (Started, Preparing, Step, HeldoutLoss, Preview, Saved, Stopped, Finished, Note, Paused, Resumed, Broken)
+}
 
-__all__ = ["COMMANDS", "Broken", "Finished", "HeldoutLoss", "Note", "Paused", "Preparing", "Preview", "Resumed", "Saved", "Started", "Step", "Stopped",
-           "decode", "decode_command", "encode"]
+__all__ = [
+    "COMMANDS",
+    "Broken",
+    "Finished",
+    "HeldoutLoss",
+    "Note",
+    "Paused",
+    "Preparing",
+    "Preview",
+    "Resumed",
+    "Saved",
+    "Started",
+    "Step",
+    "Stopped",
+    "decode",
+    "decode_command",
+    "encode",
+]
 
 
 def decode(line: str) -> Event:

@@ -56,8 +56,18 @@ def work(argv: list[str]) -> dict[str, Any]:
     for number in (signal.SIGINT, signal.SIGTERM):  # to be ended politely is to be interrupted: nothing stays behind
         if signal.getsignal(number) != signal.SIG_IGN:  # a shell's background job is not meant by Ctrl+C
             signal.signal(number, _interrupt)
-    return export(Wish(model=args.model, out=args.out.expanduser(), dtype=args.dtype, quantize=args.quantize, loras=tuple(map(lora, args.lora)),
-                       text_encoder=args.text_encoder, vae=args.vae), tell_progress)
+    return export(
+        Wish(
+            model=args.model,
+            out=args.out.expanduser(),
+            dtype=args.dtype,
+            quantize=args.quantize,
+            loras=tuple(map(lora, args.lora)),
+            text_encoder=args.text_encoder,
+            vae=args.vae,
+        ),
+        tell_progress,
+    )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,9 @@ from engine.checkpoint.weights import read_header, weight_files
 from engine.contract.errors import BrokenWeights, NotExportable, Phrase, TooLittleDisk, TooLittleMemory
 from engine.export.layout import check_out
 
-STORED = 4 << 30  # bytes on disk: above, what becomes float16 is compared with PyTorch's float16; float32 would need twice the part's memory
+STORED = (
+    4 << 30
+)  # bytes on disk: above, what becomes float16 is compared with PyTorch's float16; float32 would need twice the part's memory
 WIDENED = 2.4  # times the weights of a float16 graph: what ONNX Runtime holds on the CPU, whose kernels are float32 (seen: 2.3)
 BASE = 1 << 30  # bytes that the libraries themselves take, rounded up
 ENCODERS = ("llama", "gpt_neox", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "phi3", "t5", "umt5")
@@ -61,10 +63,15 @@ def ask(wish: Wish) -> Plan:
         raise NotExportable(path=folder.root, why=Phrase("it is an ONNX export already"))
     kind = str(folder.text_config.get("model_type"))
     if kind not in ENCODERS:
-        raise NotExportable(path=folder.text_encoder, why=Phrase("a text encoder of the kind {kind} has not been taught to the exporter", kind=kind))
+        raise NotExportable(
+            path=folder.text_encoder,
+            why=Phrase("a text encoder of the kind {kind} has not been taught to the exporter", kind=kind),
+        )
     check_out(wish.out, folder)
-    tables = {name: [entry for file in weight_files(getattr(folder, name)) for entry in read_header(file).values()]
-              for name in ("text_encoder", "denoiser", "vae")}
+    tables = {
+        name: [entry for file in weight_files(getattr(folder, name)) for entry in read_header(file).values()]
+        for name in ("text_encoder", "denoiser", "vae")
+    }
     numbers = {name: sum(_count(e.shape) for e in table) for name, table in tables.items()}
     if not all(numbers.values()):
         raise BrokenWeights(path=folder.root, why=Phrase("it holds no safetensors weights"))
@@ -84,7 +91,10 @@ def _count(shape: tuple[int, ...]) -> int:
 
 def _memory(plan: Plan) -> None:
     largest = max(plan.numbers, key=lambda name: plan.bytes_of(name))
-    need = int(max(1.5 * plan.stored[largest], (WIDENED if plan.wish.dtype == "fp16" else 1.5) * plan.bytes_of(largest))) + BASE
+    need = (
+        int(max(1.5 * plan.stored[largest], (WIDENED if plan.wish.dtype == "fp16" else 1.5) * plan.bytes_of(largest)))
+        + BASE
+    )
     have = ram_bytes()
     if have is not None and need > have:
         raise TooLittleMemory(part=largest, need=f"{need / 1e9:.1f}", have=f"{have / 1e9:.1f}")

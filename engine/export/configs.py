@@ -47,22 +47,39 @@ class NormalizedPixelConfig(NormalizedConfig):
 class DummyCaptionInputGenerator(DummyInputGenerator):
     """Captions of unlike lengths behind each other's padding, a timestep a row, and sizes for PixArt-α at 1024."""
 
-    SUPPORTED_INPUT_NAMES = ("encoder_hidden_states", "encoder_attention_mask", "timestep", "resolution", "aspect_ratio")
+    SUPPORTED_INPUT_NAMES = (
+        "encoder_hidden_states",
+        "encoder_attention_mask",
+        "timestep",
+        "resolution",
+        "aspect_ratio",
+    )
 
-    def __init__(self, task: str, normalized_config: Any, batch_size: int = DEFAULT_DUMMY_SHAPES["batch_size"],
-                 sequence_length: int = DEFAULT_DUMMY_SHAPES["sequence_length"], height: int = DEFAULT_DUMMY_SHAPES["height"],
-                 width: int = DEFAULT_DUMMY_SHAPES["width"], **_: Any) -> None:
+    def __init__(
+        self,
+        task: str,
+        normalized_config: Any,
+        batch_size: int = DEFAULT_DUMMY_SHAPES["batch_size"],
+        sequence_length: int = DEFAULT_DUMMY_SHAPES["sequence_length"],
+        height: int = DEFAULT_DUMMY_SHAPES["height"],
+        width: int = DEFAULT_DUMMY_SHAPES["width"],
+        **_: Any,
+    ) -> None:
         self.task, self.batch, self.length = task, batch_size, sequence_length
         self.channels, self.height, self.width = normalized_config.hidden_size, height, width
 
-    def generate(self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32") -> Any:
+    def generate(
+        self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32"
+    ) -> Any:
         """Tensors ``[batch, length, channels]``, ``[batch, length]`` of 1 and 0, ``[batch]``, ``[batch, 2]``, ``[batch, 1]``."""
         if input_name == "encoder_hidden_states":
-            return self.random_float_tensor([self.batch, self.length, self.channels], -2, 2, framework=framework, dtype=float_dtype)
+            return self.random_float_tensor(
+                [self.batch, self.length, self.channels], -2, 2, framework=framework, dtype=float_dtype
+            )
         if input_name == "encoder_attention_mask":
             mask = self.random_int_tensor([self.batch, self.length], 2, 1, framework=framework, dtype=int_dtype)
             for row in range(1, self.batch):  # the first is full, the others ever shorter
-                mask[row, max(1, self.length * (self.batch - row) // self.batch):] = 0
+                mask[row, max(1, self.length * (self.batch - row) // self.batch) :] = 0
             return mask
         if input_name == "timestep":
             return self.random_float_tensor([self.batch], 0, 999, framework=framework, dtype="fp32")
@@ -80,9 +97,15 @@ class PixArtTransformerExporterConfig(ExporterConfig):
 
     @property
     def inputs(self) -> dict[str, dict[int, str]]:
-        named = {"hidden_states": {0: "batch", 2: "height", 3: "width"}, "encoder_hidden_states": {0: "batch", 1: "tokens"},
-                 "encoder_attention_mask": {0: "batch", 1: "tokens"}, "timestep": {0: "batch"}}
-        return named | ({"resolution": {0: "batch"}, "aspect_ratio": {0: "batch"}} if self._normalized_config.with_size else {})
+        named = {
+            "hidden_states": {0: "batch", 2: "height", 3: "width"},
+            "encoder_hidden_states": {0: "batch", 1: "tokens"},
+            "encoder_attention_mask": {0: "batch", 1: "tokens"},
+            "timestep": {0: "batch"},
+        }
+        return named | (
+            {"resolution": {0: "batch"}, "aspect_ratio": {0: "batch"}} if self._normalized_config.with_size else {}
+        )
 
     @property
     def outputs(self) -> dict[str, dict[int, str]]:

@@ -52,8 +52,15 @@ class Denoiser(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, hidden_states: Tensor, encoder_hidden_states: Tensor, encoder_attention_mask: Tensor, timestep: Tensor,
-                resolution: Tensor | None = None, aspect_ratio: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        encoder_attention_mask: Tensor,
+        timestep: Tensor,
+        resolution: Tensor | None = None,
+        aspect_ratio: Tensor | None = None,
+    ) -> Tensor:
         """``[n, c, h, w]``, ``[n, tokens, channels]``, ``[n, tokens]`` of 1 and 0, ``[n]``, ``[n, 2]``, ``[n, 1]`` -> ``[n, out, h, w]``."""
         m, config = self.model, self.model.config
         x = m.pos_embed.proj(hidden_states)
@@ -81,7 +88,9 @@ class Denoiser(nn.Module):
         y = F.scaled_dot_product_attention(a.split(a.to_q(y)), a.split(a.to_k(y)), a.split(a.to_v(y)))
         x = torch.addcmul(x, gate1, a.join(y))
         a = block.attn2
-        y = F.scaled_dot_product_attention(a.split(a.to_q(x)), a.split(a.to_k(captions)), a.split(a.to_v(captions)), attn_mask=bias)
+        y = F.scaled_dot_product_attention(
+            a.split(a.to_q(x)), a.split(a.to_k(captions)), a.split(a.to_v(captions)), attn_mask=bias
+        )
         x = x + a.join(y)
         y = torch.addcmul(shift2, F.layer_norm(x, x.shape[-1:], eps=block.eps), 1 + scale2)
         return torch.addcmul(x, gate2, block.ff(y))
@@ -112,8 +121,16 @@ class TextEncoder(nn.Module):
         return out
 
 
-def _attention(module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, dropout: float = 0.0,
-               scaling: float | None = None, **_: Any) -> tuple[Tensor, None]:
+def _attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
     """Scaled dot product attention in which a place that may look nowhere gets zeros, as PyTorch's kernels give it.
 
     An empty caption without marks is all padding, and its features are what such places hold. The graph's softmax would
@@ -122,7 +139,9 @@ def _attention(module: Any, query: Tensor, key: Tensor, value: Tensor, attention
     shared = query.shape[1] // key.shape[1]
     if shared > 1:
         key, value = (x[:, :, None].expand(-1, -1, shared, -1, -1).flatten(1, 2) for x in (key, value))
-    out = F.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask, scale=scaling, is_causal=attention_mask is None)
+    out = F.scaled_dot_product_attention(
+        query, key, value, attn_mask=attention_mask, scale=scaling, is_causal=attention_mask is None
+    )
     if attention_mask is not None:
         out = out * attention_mask.any(-1, keepdim=True).to(out.dtype)
     return out.transpose(1, 2).contiguous(), None
@@ -136,7 +155,9 @@ class VaeDecoder(nn.Module):
         self.post_quant_conv, self.decoder = vae.post_quant_conv, vae.decoder
 
     def forward(self, latent_sample: Tensor) -> Tensor:
-        out: Tensor = self.decoder(latent_sample if self.post_quant_conv is None else self.post_quant_conv(latent_sample))
+        out: Tensor = self.decoder(
+            latent_sample if self.post_quant_conv is None else self.post_quant_conv(latent_sample)
+        )
         return out
 
 
@@ -155,7 +176,10 @@ class VaeEncoder(nn.Module):
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Exporters warn of what is meant (shared axes, no torchvision): nothing of it concerns the user."""
-    loggers = [logging.getLogger(n) for n in ("torch.onnx", "torch.export", "torch.fx", "torch._dynamo", "onnxscript", "onnx_ir")]
+    loggers = [
+        logging.getLogger(n)
+        for n in ("torch.onnx", "torch.export", "torch.fx", "torch._dynamo", "onnxscript", "onnx_ir")
+    ]
     before = [one.level for one in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -178,7 +202,15 @@ def write_graph(module: nn.Module, config: ExporterConfig, file: Path, **shapes:
     weights = sum(p.numel() * p.element_size() for p in module.parameters())
     with quiet(), torch.no_grad():
         program = torch.onnx.export(
-            module.eval(), (), kwargs=inputs, input_names=list(config.inputs), output_names=list(config.outputs), dynamo=True,
-            dynamic_shapes={name: dict(config.inputs[name]) for name in inputs}, opset_version=OPSET, verbose=False)
+            module.eval(),
+            (),
+            kwargs=inputs,
+            input_names=list(config.inputs),
+            output_names=list(config.outputs),
+            dynamo=True,
+            dynamic_shapes={name: dict(config.inputs[name]) for name in inputs},
+            opset_version=OPSET,
+            verbose=False,
+        )
         assert program is not None
         onnx_ir.save(program.model, file, external_data=f"{file.name}_data" if weights > LARGE else None)

@@ -23,7 +23,12 @@ from engine.contract.lock import ProcessLock
 from engine.output.atomic import make_folder, told
 
 LOCK = ".export-lock"
-_CLASSES = {"transformer": "ORTTransformer", "text_encoder": "ORTTextEncoder", "vae_decoder": "ORTVaeDecoder", "vae_encoder": "ORTVaeEncoder"}
+_CLASSES = {
+    "transformer": "ORTTransformer",
+    "text_encoder": "ORTTextEncoder",
+    "vae_decoder": "ORTVaeDecoder",
+    "vae_encoder": "ORTVaeEncoder",
+}
 _LIBRARY = "optimum.onnxruntime.modeling_diffusion"
 _GOES_ALONG = re.compile(r"(licen[sc]e|copying|notice|attribution|licen[sc]es)\b", re.IGNORECASE)
 _TOKENIZER_EXTRAS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
@@ -96,7 +101,9 @@ def carry_over(model: ModelFolder, part: Path) -> None:
         BadFile: one of them cannot be read.
     """
     try:
-        _write(part / "transformer" / "config.json", model.denoiser_config | {"_class_name": "PixArtTransformer2DModel"})
+        _write(
+            part / "transformer" / "config.json", model.denoiser_config | {"_class_name": "PixArtTransformer2DModel"}
+        )
         for name in ("vae_decoder", "vae_encoder"):
             _write(part / name / "config.json", model.vae_config)
         _write(part / "text_encoder" / "config.json", model.text_config)
@@ -143,42 +150,70 @@ def _links(folder: str, names: list[str]) -> list[str]:
 def write_index(model: ModelFolder, part: Path) -> None:
     """``model_index.json``, as optimum's pipelines read it."""
     known = read_config(model.root / "model_index.json") if (model.root / "model_index.json").is_file() else {}
-    tokenizer = read_config(model.tokenizer / "tokenizer_config.json") if (model.tokenizer / "tokenizer_config.json").is_file() else {}
+    tokenizer = (
+        read_config(model.tokenizer / "tokenizer_config.json")
+        if (model.tokenizer / "tokenizer_config.json").is_file()
+        else {}
+    )
     plain = "T5TokenizerFast" if model.pixart_text else "PreTrainedTokenizerFast"
-    index = {"_class_name": str(known.get("_class_name", "PixArtSigmaPipeline")), "_diffusers_version": str(known.get("_diffusers_version", "0.42.1")),
-             "scheduler": known.get("scheduler", ["diffusers", "DPMSolverMultistepScheduler"]),
-             "tokenizer": known.get("tokenizer", ["transformers", tokenizer.get("tokenizer_class") or plain])}
+    index = {
+        "_class_name": str(known.get("_class_name", "PixArtSigmaPipeline")),
+        "_diffusers_version": str(known.get("_diffusers_version", "0.42.1")),
+        "scheduler": known.get("scheduler", ["diffusers", "DPMSolverMultistepScheduler"]),
+        "tokenizer": known.get("tokenizer", ["transformers", tokenizer.get("tokenizer_class") or plain]),
+    }
     _write(part / "model_index.json", index | {name: [_LIBRARY, kind] for name, kind in _CLASSES.items()})
     if model.scheduler is None:  # none was shipped: the defaults it was drawn with, said aloud for other tools
-        _write(part / "scheduler" / "scheduler_config.json", {
-            "_class_name": "DPMSolverMultistepScheduler", "num_train_timesteps": 1000, "beta_start": 1e-4, "beta_end": 0.02,
-            "beta_schedule": "linear", "prediction_type": "epsilon", "algorithm_type": "dpmsolver++", "solver_order": 2,
-            "solver_type": "midpoint", "timestep_spacing": "linspace", "lower_order_final": True})
+        _write(
+            part / "scheduler" / "scheduler_config.json",
+            {
+                "_class_name": "DPMSolverMultistepScheduler",
+                "num_train_timesteps": 1000,
+                "beta_start": 1e-4,
+                "beta_end": 0.02,
+                "beta_schedule": "linear",
+                "prediction_type": "epsilon",
+                "algorithm_type": "dpmsolver++",
+                "solver_order": 2,
+                "solver_type": "midpoint",
+                "timestep_spacing": "linspace",
+                "lower_order_final": True,
+            },
+        )
 
 
 def write_card(model: ModelFolder, part: Path, about: dict[str, Any], parity: dict[str, Any]) -> None:
     """The model's card with a section on this export."""
     try:
-        card = (model.root / "README.md").read_text(encoding="utf-8", errors="replace")[:1 << 20].rstrip() + "\n"
+        card = (model.root / "README.md").read_text(encoding="utf-8", errors="replace")[: 1 << 20].rstrip() + "\n"
     except OSError:
         card = f"# {model.name}\n"
-    rows = "\n".join(f"| {p['part']} | {p['dtype']} | {max(r['rms'] for r in p['rows']):.1e} |" for p in parity["parts"])
+    rows = "\n".join(
+        f"| {p['part']} | {p['dtype']} | {max(r['rms'] for r in p['rows']):.1e} |" for p in parity["parts"]
+    )
     loras = "".join(f"\n- LoRA merged in: {x['name']} at {x['scale']}, SHA-256 `{x['sha256']}`" for x in about["loras"])
     pictures = parity["pictures"]
-    share = f"; {pictures['changed_share']:.0%} of the pictures are nearer to another one's PyTorch picture than to their own" \
-        if about["quantize"] == "int8" else ""
-    (part / "README.md").write_text(card + f"""
+    share = (
+        f"; {pictures['changed_share']:.0%} of the pictures are nearer to another one's PyTorch picture than to their own"
+        if about["quantize"] == "int8"
+        else ""
+    )
+    (part / "README.md").write_text(
+        card
+        + f"""
 ## This ONNX export
 
-Exported by {about['app']} from `{about['model']}` as {about['dtype']}, quantize {about['quantize']}. Files and their SHA-256: `commonart_export.json`.
+Exported by {about["app"]} from `{about["model"]}` as {about["dtype"]}, quantize {about["quantize"]}. Files and their SHA-256: `commonart_export.json`.
 {"".join(f"{chr(10)}- source {k}: SHA-256 `{v}`" for k, v in about["hashes"].items())}{loras}
 
 | graph | numbers | largest relative RMS error against PyTorch |
 | --- | --- | --- |
 {rows}
 
-{len(pictures['rows'])} whole pictures from the same latents: at least {pictures['least_psnr']:.1f} dB against PyTorch fp32{share}. All figures: `parity.json`.
-""", encoding="utf-8")
+{len(pictures["rows"])} whole pictures from the same latents: at least {pictures["least_psnr"]:.1f} dB against PyTorch fp32{share}. All figures: `parity.json`.
+""",
+        encoding="utf-8",
+    )
 
 
 def _write(file: Path, data: dict[str, Any]) -> None:

@@ -18,7 +18,11 @@ VERSION = 1
 def write_manifest(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
     """Hash every file and write the manifest; returns it. Hidden files are work of the moment."""
     found = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
-    files = {p.as_posix(): sha256_file(folder / p) for p in found if p.name != MANIFEST and not any(part.startswith(".") for part in p.parts)}
+    files = {
+        p.as_posix(): sha256_file(folder / p)
+        for p in found
+        if p.name != MANIFEST and not any(part.startswith(".") for part in p.parts)
+    }
     manifest = {"version": VERSION} | about | {"files": files}
     (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
     return manifest

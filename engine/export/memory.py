@@ -12,7 +12,11 @@ def peak_bytes() -> int:
         from ctypes import wintypes
 
         class Counters(ctypes.Structure):
-            _fields_ = [("cb", wintypes.DWORD), ("faults", wintypes.DWORD), *((f"n{i}", ctypes.c_size_t) for i in range(8))]
+            _fields_ = [
+                ("cb", wintypes.DWORD),
+                ("faults", wintypes.DWORD),
+                *((f"n{i}", ctypes.c_size_t) for i in range(8)),
+            ]
 
         counters = Counters()
         counters.cb = ctypes.sizeof(Counters)

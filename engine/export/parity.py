@@ -49,12 +49,21 @@ def check(job: dict[str, Any]) -> dict[str, Any]:
             inputs = {name.partition("/")[2]: kept[name] for name in kept.files if name.startswith(f"{case}/")}
             want = inputs.pop("out")
             got = answer(opened, inputs)
-            rows.append({"shapes": {k: list(v.shape) for k, v in inputs.items()}} | errors(want, got, inputs.get("attention_mask")))
+            rows.append(
+                {"shapes": {k: list(v.shape) for k, v in inputs.items()}}
+                | errors(want, got, inputs.get("attention_mask"))
+            )
     dtype = job["dtype"]
     for row in rows:
         row["good"] = row["rms"] <= BOUNDS[dtype] and row["max"] <= MOST[dtype]
-    return {"part": job["part"], "dtype": dtype, "bound_rms": BOUNDS[dtype], "bound_max": MOST[dtype], "rows": rows,
-            "good": all(row["good"] for row in rows)}
+    return {
+        "part": job["part"],
+        "dtype": dtype,
+        "bound_rms": BOUNDS[dtype],
+        "bound_max": MOST[dtype],
+        "rows": rows,
+        "good": all(row["good"] for row in rows),
+    }
 
 
 def errors(want: Array, got: Array, mask: Array | None = None) -> dict[str, float]:
@@ -65,5 +74,9 @@ def errors(want: Array, got: Array, mask: Array | None = None) -> dict[str, floa
         want, got = want[mask.astype(bool)], got[mask.astype(bool)]
     off = np.abs(want.astype(np.float64) - got)
     rms, most = math.sqrt(float((off**2).mean())), float(off.max())
-    return {"rms": rms / (math.sqrt(float((want.astype(np.float64) ** 2).mean())) or 1), "max": most / (float(np.abs(want).max()) or 1),
-            "rms_absolute": rms, "max_absolute": most}
+    return {
+        "rms": rms / (math.sqrt(float((want.astype(np.float64) ** 2).mean())) or 1),
+        "max": most / (float(np.abs(want).max()) or 1),
+        "rms_absolute": rms,
+        "max_absolute": most,
+    }

@@ -35,7 +35,9 @@ def loras_of(job: dict[str, Any], folder: ModelFolder) -> list[LoraFile]:
     return [open_lora(name, scale, folder) for name, scale in job["loras"]]
 
 
-def load(part: str, folder: ModelFolder, dtype: torch.dtype, loras: Sequence[LoraFile]) -> tuple[torch.nn.Module, Any, Any]:
+def load(
+    part: str, folder: ModelFolder, dtype: torch.dtype, loras: Sequence[LoraFile]
+) -> tuple[torch.nn.Module, Any, Any]:
     """(module with the graph's inputs, the part's config, its tokenizer or None)."""
     cpu = torch.device("cpu")
     if part == "transformer":
@@ -66,12 +68,19 @@ def trial_inputs(part: str, folder: ModelFolder, config: Any, no_marks: bool) ->
             three["attention_mask"][row] = (torch.arange(most) < length).long()
         return [one, three, *([_nothing(three)] if no_marks else [])]
     if part == "transformer":
-        return [dummy(batch_size=1, sequence_length=1, height=side * patch, width=side * patch),
-                dummy(batch_size=3, sequence_length=most, height=(side // 2 + 1) * patch, width=side * patch),
-                _nothing(dummy(batch_size=1, sequence_length=9, height=side * patch, width=2 * patch), "encoder_attention_mask")]
+        return [
+            dummy(batch_size=1, sequence_length=1, height=side * patch, width=side * patch),
+            dummy(batch_size=3, sequence_length=most, height=(side // 2 + 1) * patch, width=side * patch),
+            _nothing(
+                dummy(batch_size=1, sequence_length=9, height=side * patch, width=2 * patch), "encoder_attention_mask"
+            ),
+        ]
     tall = 1 if part == "vae_decoder" else folder.vae_scale
     side = min(side * patch, 32)
-    return [dummy(batch_size=1, height=side * tall, width=side * tall), dummy(batch_size=3, height=side // 2 * tall, width=(side // 2 + 3) * tall)]
+    return [
+        dummy(batch_size=1, height=side * tall, width=side * tall),
+        dummy(batch_size=3, height=side // 2 * tall, width=(side // 2 + 3) * tall),
+    ]
 
 
 def _nothing(inputs: dict[str, torch.Tensor], mask: str = "attention_mask") -> dict[str, torch.Tensor]:
@@ -92,7 +101,10 @@ def graph(job: dict[str, Any]) -> dict[str, Any]:
         with torch.inference_mode():
             for n, inputs in enumerate(trial_inputs(part, folder, config, no_marks)):
                 own = next(module.parameters()).dtype
-                given = {k: v.to(own) if v.is_floating_point() and k not in ("timestep", "resolution", "aspect_ratio") else v for k, v in inputs.items()}
+                given = {
+                    k: v.to(own) if v.is_floating_point() and k not in ("timestep", "resolution", "aspect_ratio") else v
+                    for k, v in inputs.items()
+                }
                 kept |= {f"{n}/{k}": v.numpy() for k, v in inputs.items()}
                 kept[f"{n}/out"] = module(**given).float().numpy()
         np.savez(reference, **kept)  # type: ignore[arg-type]
@@ -104,16 +116,31 @@ def graph(job: dict[str, Any]) -> dict[str, Any]:
         overflow = _overflows(module, reference)
     if isinstance(module, TextEncoder):
         module.trace_ready()
-        if not (folder.tokenizer / "tokenizer.json").is_file():  # SentencePiece alone: runtimes without transformers read only the other form
+        if not (
+            folder.tokenizer / "tokenizer.json"
+        ).is_file():  # SentencePiece alone: runtimes without transformers read only the other form
             tokenizer.backend_tokenizer.save(str(Path(job["file"]).parent.parent / "tokenizer.json"))
-    patch, tall = int(folder.denoiser_config.get("patch_size", 2)), {"transformer": 1, "vae_encoder": folder.vae_scale}.get(part, 1)
+    patch, tall = (
+        int(folder.denoiser_config.get("patch_size", 2)),
+        {"transformer": 1, "vae_encoder": folder.vae_scale}.get(part, 1),
+    )
     step = tall * (patch if part == "transformer" else 1)
     try:
-        write_graph(module, exporter_config(part, config, dtype), Path(job["file"]), batch_size=2, sequence_length=7, height=6 * step, width=10 * step)
+        write_graph(
+            module,
+            exporter_config(part, config, dtype),
+            Path(job["file"]),
+            batch_size=2,
+            sequence_length=7,
+            height=6 * step,
+            width=10 * step,
+        )
     except (RuntimeError, NotImplementedError, TypeError, ValueError) as e:
         # torch.onnx raises kinds of its own, all of RuntimeError, for what it cannot trace or translate
         reason = (str(e).strip().splitlines() or [type(e).__name__])[0][:200]
-        raise NotExportable(path=getattr(folder, SOURCES[part]), why=Phrase("no graph can be made of it ({reason})", reason=reason)) from e
+        raise NotExportable(
+            path=getattr(folder, SOURCES[part]), why=Phrase("no graph can be made of it ({reason})", reason=reason)
+        ) from e
     return {"seconds": round(time.monotonic() - began, 1), "overflow": overflow}
 
 
@@ -121,8 +148,13 @@ def graph(job: dict[str, Any]) -> dict[str, Any]:
 def _overflows(module: torch.nn.Module, reference: Path) -> bool:
     """Whether PyTorch itself, in half precision, leaves the numbers: ONNX Runtime's CPU would hide that behind wider kernels."""
     with np.load(reference) as kept:
-        inputs = {name[2:]: torch.from_numpy(kept[name]) for name in kept.files if name.startswith("0/") and name != "0/out"}
-    given = {k: v.half() if v.is_floating_point() and k not in ("timestep", "resolution", "aspect_ratio") else v for k, v in inputs.items()}
+        inputs = {
+            name[2:]: torch.from_numpy(kept[name]) for name in kept.files if name.startswith("0/") and name != "0/out"
+        }
+    given = {
+        k: v.half() if v.is_floating_point() and k not in ("timestep", "resolution", "aspect_ratio") else v
+        for k, v in inputs.items()
+    }
     return not bool(torch.isfinite(module(**given)).all())
 
 

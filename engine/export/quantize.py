@@ -57,12 +57,20 @@ def _rewrite(graph: ir.Graph) -> int:
         if node.op_type != "MatMul" or SENSITIVE.search(_scope(node)):
             continue
         x, w = node.inputs
-        if x is None or w is None or w.name not in graph.initializers or w.const_value is None or len(w.const_value.shape) != 2:
+        if (
+            x is None
+            or w is None
+            or w.name not in graph.initializers
+            or w.const_value is None
+            or len(w.const_value.shape) != 2
+        ):
             continue
         if x not in inputs:
             made = ir.node("DynamicQuantizeLinear", [x], num_outputs=3, name=f"{node.name}_quantize_input")
             graph.insert_before(node, made)
-            for value, dtype in zip(made.outputs, (ir.DataType.UINT8, ir.DataType.FLOAT, ir.DataType.UINT8), strict=True):
+            for value, dtype in zip(
+                made.outputs, (ir.DataType.UINT8, ir.DataType.FLOAT, ir.DataType.UINT8), strict=True
+            ):
                 value.dtype = dtype
             inputs[x] = tuple(made.outputs)
         if w.name not in weights:
@@ -81,8 +89,11 @@ def _weight(graph: ir.Graph, name: str, tensor: Any) -> tuple[ir.Value, ...]:
     def numbers() -> ir.Tensor:  # made when it is written, so that one weight at a time is in memory
         return ir.tensor(np.rint(tensor.numpy() / scales).clip(-REACH, REACH).astype(np.int8), name=f"{name}_int8")
 
-    made = ir.LazyTensor(numbers, ir.DataType.INT8, ir.Shape(tensor.shape), name=f"{name}_int8"), \
-        ir.tensor(scales, name=f"{name}_scale"), ir.tensor(np.zeros_like(scales, np.int8), name=f"{name}_zero")
+    made = (
+        ir.LazyTensor(numbers, ir.DataType.INT8, ir.Shape(tensor.shape), name=f"{name}_int8"),
+        ir.tensor(scales, name=f"{name}_scale"),
+        ir.tensor(np.zeros_like(scales, np.int8), name=f"{name}_zero"),
+    )
     values = []
     for one in made:
         value = ir.Value(name=one.name, shape=ir.Shape(one.shape), type=ir.TensorType(one.dtype), const_value=one)

@@ -44,8 +44,16 @@ class Export:
 
     def _job(self, **more: Any) -> dict[str, Any]:
         source = self.plan.folder
-        return {"source": {"root": str(source.root), "text_encoder": str(source.text_encoder), "vae": str(source.vae), "name": source.name},
-                "loras": [[str(one.path), one.scale] for one in self.plan.loras], "out": str(self.plan.wish.out)} | more
+        return {
+            "source": {
+                "root": str(source.root),
+                "text_encoder": str(source.text_encoder),
+                "vae": str(source.vae),
+                "name": source.name,
+            },
+            "loras": [[str(one.path), one.scale] for one in self.plan.loras],
+            "out": str(self.plan.wish.out),
+        } | more
 
     def _stored(self, source: str, dtype: str) -> bool:
         """Whether a part is too large to be compared with float32."""
@@ -64,8 +72,13 @@ class Export:
         file = self.folder / part / "model.onnx"
         file.parent.mkdir(exist_ok=True)
         name = SOURCES[part]
-        job = self._job(part=part, dtype=dtype, file=str(file), reference=str(self.work / f"{part}.npz"),
-                        stored=self._stored(name, dtype))
+        job = self._job(
+            part=part,
+            dtype=dtype,
+            file=str(file),
+            reference=str(self.work / f"{part}.npz"),
+            stored=self._stored(name, dtype),
+        )
         made = run_stage("graph", job, alone=self.alone)
         self.step()
         if int8:
@@ -79,13 +92,24 @@ class Export:
             job |= {"dtype": "fp32", "stored": False}
             made_narrow, made = made, run_stage("graph", job, alone=self.alone)
             narrow, checked = checked, run_stage("check", job, alone=self.alone)
-            checked["fp16_missed"] = "overflow" if made_narrow["overflow"] else max(row["rms"] for row in narrow["rows"])
-        self.memory[part] = {"peak_bytes": made["peak"], "check_peak_bytes": checked.pop("peak"), "weights_bytes": plan.bytes_of(name),
-                             "alone": self.alone, "seconds": made["seconds"]}
+            checked["fp16_missed"] = (
+                "overflow" if made_narrow["overflow"] else max(row["rms"] for row in narrow["rows"])
+            )
+        self.memory[part] = {
+            "peak_bytes": made["peak"],
+            "check_peak_bytes": checked.pop("peak"),
+            "weights_bytes": plan.bytes_of(name),
+            "alone": self.alone,
+            "seconds": made["seconds"],
+        }
         self.parts.append({k: v for k, v in checked.items() if k != "ok"})
         if not checked["good"]:
             which, value, _ = furthest(checked)
-            found = Phrase("relative RMS error {value}", value=f"{value:.2e}") if which == "rms" else Phrase("largest relative error {value}", value=f"{value:.2e}")
+            found = (
+                Phrase("relative RMS error {value}", value=f"{value:.2e}")
+                if which == "rms"
+                else Phrase("largest relative error {value}", value=f"{value:.2e}")
+            )
             raise ParityMissed(part=part, found=found, bound=f"{checked[f'bound_{which}']:.0e}", parity=self._so_far())
         return self.parts[-1]
 
@@ -105,24 +129,54 @@ class Export:
         files = {kind: self.work / f"{kind}.npy" for kind in ("pytorch", "onnx")}
         told: dict[str, dict[str, Any]] = {}
         for kind, file in files.items():
-            told[kind] = run_stage("pictures", self._job(
-                kind=kind, folder=str(self.folder), pixels=str(file), count=count, stored=self._stored("text_encoder", self.plan.wish.dtype),
-                device="cuda" if told and told["pytorch"]["device"] == "cuda" else "cpu"), alone=self.alone)
+            told[kind] = run_stage(
+                "pictures",
+                self._job(
+                    kind=kind,
+                    folder=str(self.folder),
+                    pixels=str(file),
+                    count=count,
+                    stored=self._stored("text_encoder", self.plan.wish.dtype),
+                    device="cuda" if told and told["pytorch"]["device"] == "cuda" else "cpu",
+                ),
+                alone=self.alone,
+            )
             self.step()
-        self.memory["pictures"] = {f"{kind}_peak_bytes": answer["peak"] for kind, answer in told.items()} | {"alone": self.alone}
+        self.memory["pictures"] = {f"{kind}_peak_bytes": answer["peak"] for kind, answer in told.items()} | {
+            "alone": self.alone
+        }
         found = compare(files["pytorch"], files["onnx"], dtype, self.folder / "parity")
         if not found["good"]:
             worst = max(self.parts, key=lambda one: furthest(one)[2])
             which, value, _ = furthest(worst)
-            raise ParityMissed(part=Phrase("pictures"), bound=f"{found['bound_psnr']:.0f} dB", parity=self._so_far(found), found=Phrase(
-                "{psnr} dB; of the graphs {graph} is furthest from PyTorch, {error} of the {bound} allowed", psnr=f"{found['least_psnr']:.1f}",
-                graph=worst["part"], error=f"{value:.1e}", bound=f"{worst[f'bound_{which}']:.0e}"))
-        return found | {"libraries": {k: v["libraries"] for k, v in told.items()}, "devices": {k: v["device"] for k, v in told.items()}}
+            raise ParityMissed(
+                part=Phrase("pictures"),
+                bound=f"{found['bound_psnr']:.0f} dB",
+                parity=self._so_far(found),
+                found=Phrase(
+                    "{psnr} dB; of the graphs {graph} is furthest from PyTorch, {error} of the {bound} allowed",
+                    psnr=f"{found['least_psnr']:.1f}",
+                    graph=worst["part"],
+                    error=f"{value:.1e}",
+                    bound=f"{worst[f'bound_{which}']:.0e}",
+                ),
+            )
+        return found | {
+            "libraries": {k: v["libraries"] for k, v in told.items()},
+            "devices": {k: v["device"] for k, v in told.items()},
+        }
 
 
 def furthest(checked: dict[str, Any]) -> tuple[str, float, float]:
     """Of a part's rows the error that comes nearest to its bound, or is furthest beyond: ("rms" or "max", the error, its share of the bound)."""
-    return max(((which, row[which], row[which] / checked[f"bound_{which}"]) for row in checked["rows"] for which in ("rms", "max")), key=lambda one: one[2])
+    return max(
+        (
+            (which, row[which], row[which] / checked[f"bound_{which}"])
+            for row in checked["rows"]
+            for which in ("rms", "max")
+        ),
+        key=lambda one: one[2],
+    )
 
 
 def export(wish: Wish, progress: Progress | None = None) -> dict[str, Any]:
@@ -141,11 +195,25 @@ def export(wish: Wish, progress: Progress | None = None) -> dict[str, Any]:
         carry_over(plan.folder, folder)
         write_index(plan.folder, folder)
         dtype = "int8" if wish.quantize == "int8" else wish.dtype
-        about = {"app": APP, "model": plan.folder.name, "hashes": hashes, "loras": [one.record() for one in plan.loras], "dtype": wish.dtype,
-                 "quantize": wish.quantize, "dtypes": {p["part"]: p["dtype"] for p in parts}, "max_tokens": plan.folder.max_tokens,
-                 "libraries": _libraries()}
+        about = {
+            "app": APP,
+            "model": plan.folder.name,
+            "hashes": hashes,
+            "loras": [one.record() for one in plan.loras],
+            "dtype": wish.dtype,
+            "quantize": wish.quantize,
+            "dtypes": {p["part"]: p["dtype"] for p in parts},
+            "max_tokens": plan.folder.max_tokens,
+            "libraries": _libraries(),
+        }
         write_manifest(folder, about)  # the backend asks for it
-        parity: dict[str, Any] = {"version": 1, "good": True, "dtype": wish.dtype, "quantize": wish.quantize, "parts": parts}
+        parity: dict[str, Any] = {
+            "version": 1,
+            "good": True,
+            "dtype": wish.dtype,
+            "quantize": wish.quantize,
+            "parts": parts,
+        }
         parity["pictures"] = work.pictures(dtype)
         parity |= {"memory": work.memory, "libraries": about["libraries"], "hashes": hashes}
         shutil.rmtree(work.work)
@@ -153,8 +221,14 @@ def export(wish: Wish, progress: Progress | None = None) -> dict[str, Any]:
         _json(folder / "parity.json", parity | {"files": write_manifest(folder, about)["files"]})
         manifest = write_manifest(folder, about)
         work.step()
-    return {"out": str(wish.out.absolute()), "seconds": round(time.monotonic() - began, 1), "bytes": sum(p.stat().st_size for p in wish.out.rglob("*") if p.is_file()),
-            "files": len(manifest["files"]), "strange_loras": [one.name for one in plan.loras if one.strange], "parity": parity}
+    return {
+        "out": str(wish.out.absolute()),
+        "seconds": round(time.monotonic() - began, 1),
+        "bytes": sum(p.stat().st_size for p in wish.out.rglob("*") if p.is_file()),
+        "files": len(manifest["files"]),
+        "strange_loras": [one.name for one in plan.loras if one.strange],
+        "parity": parity,
+    }
 
 
 def _libraries() -> dict[str, str]:

@@ -43,8 +43,14 @@ def run_stage(name: str, job: dict[str, Any], *, alone: bool) -> dict[str, Any]:
     """
     if not alone:
         return _do(name, job)
-    child = subprocess.Popen([sys.executable, "-m", "engine.export.stage", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, encoding="utf-8", errors="replace")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "engine.export.stage", name],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+    )
     assert child.stdin and child.stdout and child.stderr
     chatter: list[str] = []
     listener = threading.Thread(target=lambda: chatter.extend(child.stderr or []), daemon=True)

@@ -32,7 +32,14 @@ def show(path: Path) -> dict[str, Any]:
     with Image.open(path, formats=FORMATS) as image:  # it has been opened so before
         width, height = image.size
         kind = (image.format or "").lower()
-    return {"path": str(path), "recipe": recipe, "parameters": parameters, "width": width, "height": height, "format": kind}
+    return {
+        "path": str(path),
+        "recipe": recipe,
+        "parameters": parameters,
+        "width": width,
+        "height": height,
+        "format": kind,
+    }
 
 
 def read_captions(file: Path, pictures: Sequence[str]) -> list[str]:

@@ -33,11 +33,18 @@ def png(data: bytes, texts: Sequence[tuple[str, str, bool]]) -> bytes:
 
 def webp(data: bytes, width: int, height: int, exif: bytes, xmp: bytes) -> bytes:
     """A lossless WebP of opaque pixels with its metadata; sizes in pixels."""
+
     def part(name: bytes, body: bytes) -> bytes:
         return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) & 1)
 
     sides = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
-    body = b"WEBP" + part(b"VP8X", bytes([0x0C, 0, 0, 0]) + sides) + data[12:] + part(b"EXIF", exif.removeprefix(_EXIF)) + part(b"XMP ", xmp)
+    body = (
+        b"WEBP"
+        + part(b"VP8X", bytes([0x0C, 0, 0, 0]) + sides)
+        + data[12:]
+        + part(b"EXIF", exif.removeprefix(_EXIF))
+        + part(b"XMP ", xmp)
+    )
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 

@@ -28,8 +28,21 @@ _EXIF_IFD = 0x8769
 _JPEG_SEGMENT = 65_000  # bytes a JPEG segment holds, less what stands at its head
 FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow's other readers are never offered a file
 #: what Pillow raises at files that are damaged, or made to do harm
-_TROUBLE = (OSError, ValueError, SyntaxError, AssertionError, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError, struct.error, zlib.error,
-            Image.DecompressionBombError)
+_TROUBLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    AssertionError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 
 
 def pixel_sha256(pixels: np.ndarray[Any, Any]) -> str:
@@ -50,7 +63,9 @@ def code(pixels: np.ndarray[Any, Any], kind: str) -> bytes:
     return out.getvalue()
 
 
-def dressed(coded: bytes, kind: str, width: int, height: int, recipe: dict[str, Any], label: Label | None = None) -> bytes:
+def dressed(
+    coded: bytes, kind: str, width: int, height: int, recipe: dict[str, Any], label: Label | None = None
+) -> bytes:
     """What ``code`` made, with the recipe in it. ``label``: what the XMP packet tells others.
 
     Raises:
@@ -66,7 +81,9 @@ def dressed(coded: bytes, kind: str, width: int, height: int, recipe: dict[str, 
     if kind == "webp":
         return dress.webp(coded, width, height, exif.tobytes(), xmp)
     if max(len(xmp), len(exif.tobytes())) > _JPEG_SEGMENT:
-        raise BadValue(name="format", value="jpeg", why=Phrase("the prompt is too long for a JPEG's metadata; use png or webp"))
+        raise BadValue(
+            name="format", value="jpeg", why=Phrase("the prompt is too long for a JPEG's metadata; use png or webp")
+        )
     return dress.jpeg(coded, exif.tobytes(), xmp)
 
 
@@ -102,7 +119,11 @@ def read_recipe(path: Path) -> dict[str, Any]:
                 packed = getattr(image, "text", {}).get(KEY, "")
             else:
                 xmp = image.info.get("xmp", b"")
-                found = re.search(r"<ca:recipe>(.*?)</ca:recipe>", xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else xmp, re.S)
+                found = re.search(
+                    r"<ca:recipe>(.*?)</ca:recipe>",
+                    xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else xmp,
+                    re.S,
+                )
                 packed = unescape(found[1]) if found else ""
         except _TROUBLE as e:
             raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG picture")) from e

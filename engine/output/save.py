@@ -60,8 +60,18 @@ def save(made: Made, ledger: Ledger, worker: str, job: str, seal: Seal) -> dict[
         made = replace(made, coded=code(made.pixels, request.format), sha256=pixel_sha256(made.pixels))
     sha = made.sha256
     recipe = recipes.build(
-        request, model=made.model, hashes=made.hashes, backend=made.backend, batch=made.batch, pixel_sha256=sha, app=APP,
-        row=recipes.identity(made.row.id, made.row.request), unknown_words=made.unknown_words, cut=made.cut, loras=made.loras)
+        request,
+        model=made.model,
+        hashes=made.hashes,
+        backend=made.backend,
+        batch=made.batch,
+        pixel_sha256=sha,
+        app=APP,
+        row=recipes.identity(made.row.id, made.row.request),
+        unknown_words=made.unknown_words,
+        cut=made.cut,
+        loras=made.loras,
+    )
     recipe = seal.judged(made.coded if made.pixels is None else made.pixels, recipe)
     sealed = seal.close_up(made.coded, request.format, request.width or 0, request.height or 0, recipe)
     stem = folder / render(request.name or DEFAULT, request, job=job, image=made.row.id)
@@ -88,12 +98,31 @@ def report(image: int, path: Path, recipe: dict[str, Any], *, signed: bool) -> d
     """What ``--json`` prints for a picture."""
     r = ImageRequest.from_dict(recipe["request"])
     return {
-        "path": str(path), "id": image, "prompt": r.prompt, "template": r.template or r.prompt, "draw": list(r.draw), "negative": r.negative,
-        "seed": r.seed, "width": r.width, "height": r.height, "steps": r.steps, "guidance": r.guidance, "sampler": r.sampler, "model": r.model,
-        "model_sha256": recipe["hashes"]["denoiser"], "pixel_sha256": recipe["pixel_sha256"], "format": r.format,
-        "deterministic": r.deterministic, "preset": r.preset, "loras": recipe.get("loras", []), "signed": signed,
+        "path": str(path),
+        "id": image,
+        "prompt": r.prompt,
+        "template": r.template or r.prompt,
+        "draw": list(r.draw),
+        "negative": r.negative,
+        "seed": r.seed,
+        "width": r.width,
+        "height": r.height,
+        "steps": r.steps,
+        "guidance": r.guidance,
+        "sampler": r.sampler,
+        "model": r.model,
+        "model_sha256": recipe["hashes"]["denoiser"],
+        "pixel_sha256": recipe["pixel_sha256"],
+        "format": r.format,
+        "deterministic": r.deterministic,
+        "preset": r.preset,
+        "loras": recipe.get("loras", []),
+        "signed": signed,
         **{k: recipe["backend"][k] for k in ("backend", "device", "dtype")},
-        "unknown_words": recipe["unknown_words"], "prompt_cut": recipe["prompt_cut"], **({"safety": recipe["safety"]} if "safety" in recipe else {})}
+        "unknown_words": recipe["unknown_words"],
+        "prompt_cut": recipe["prompt_cut"],
+        **({"safety": recipe["safety"]} if "safety" in recipe else {}),
+    }
 
 
 def proof(row: Row) -> tuple[str, dict[str, Any]] | None:
@@ -132,7 +161,11 @@ def recover(ledger: Ledger, tell: Callable[[Row, CommonArtError], None] | None =
 
     The files go first: a row that is home is not looked at again, should this process die too.
     """
-    places = {(Path(r.request.out), r.worker) for r in ledger.stranded() if r.request.out and r.worker and PLAIN_NAME.fullmatch(r.worker)}
+    places = {
+        (Path(r.request.out), r.worker)
+        for r in ledger.stranded()
+        if r.request.out and r.worker and PLAIN_NAME.fullmatch(r.worker)
+    }
     for folder, worker in places:
         if folder.is_dir():
             atomic.sweep(folder, label_of("*", worker))

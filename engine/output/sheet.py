@@ -27,21 +27,50 @@ LINES = 3
 MOST = 2000  # pictures
 PAPER, INK = (236, 236, 236), (48, 48, 48)
 # Beginnings of file names, best first. macOS names its Japanese fonts in Japanese.
-_JAPANESE = ("notosanscjkjp-regular", "notosanscjk-regular", "notosansjp-regular", "notosansjp", "notosanscjk", "sourcehansans",
-             "ipaexg", "ipagp", "ipag", "vl-pgothic-regular", "vl-gothic-regular", "takaopgothic", "takaogothic",
-             "ヒラギノ角ゴシック w3", "ヒラギノ角ゴ pro w3", "hiragino", "ヒラギノ", "yugothm", "yugothr", "yugoth", "meiryo", "msgothic",
-             "bizudpgothic", "bizudgothic", "droidsansfallback")
+_JAPANESE = (
+    "notosanscjkjp-regular",
+    "notosanscjk-regular",
+    "notosansjp-regular",
+    "notosansjp",
+    "notosanscjk",
+    "sourcehansans",
+    "ipaexg",
+    "ipagp",
+    "ipag",
+    "vl-pgothic-regular",
+    "vl-gothic-regular",
+    "takaopgothic",
+    "takaogothic",
+    "ヒラギノ角ゴシック w3",
+    "ヒラギノ角ゴ pro w3",
+    "hiragino",
+    "ヒラギノ",
+    "yugothm",
+    "yugothr",
+    "yugoth",
+    "meiryo",
+    "msgothic",
+    "bizudpgothic",
+    "bizudgothic",
+    "droidsansfallback",
+)
 
 
 def _font_folders() -> list[Path]:
     home = Path.home()
     if sys.platform == "win32":
-        return [Path(os.environ.get("WINDIR", r"C:\Windows")) / "Fonts",
-                Path(os.environ.get("LOCALAPPDATA", home)) / "Microsoft" / "Windows" / "Fonts"]
+        return [
+            Path(os.environ.get("WINDIR", r"C:\Windows")) / "Fonts",
+            Path(os.environ.get("LOCALAPPDATA", home)) / "Microsoft" / "Windows" / "Fonts",
+        ]
     if sys.platform == "darwin":
         return [home / "Library" / "Fonts", Path("/Library/Fonts"), Path("/System/Library/Fonts")]
-    return [Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "fonts", home / ".fonts",
-            Path("/usr/local/share/fonts"), Path("/usr/share/fonts")]
+    return [
+        Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "fonts",
+        home / ".fonts",
+        Path("/usr/local/share/fonts"),
+        Path("/usr/share/fonts"),
+    ]
 
 
 def _drawable(font: Any, letter: str, missing: bytes) -> bool:
@@ -53,8 +82,11 @@ def can_draw(font: Any, text: str) -> bool:
     """Whether every visible letter has a glyph of its own."""
     missing = bytes(font.getmask("\U0010fffe")) if isinstance(font, ImageFont.FreeTypeFont) else b""
     try:
-        return all(_drawable(font, c, missing) for c in set(text)
-                   if not c.isspace() and unicodedata.category(c) not in ("Cf", "Mn", "Me"))
+        return all(
+            _drawable(font, c, missing)
+            for c in set(text)
+            if not c.isspace() and unicodedata.category(c) not in ("Cf", "Mn", "Me")
+        )
     except (UnicodeError, OSError):  # Pillow's bitmap font knows latin-1 only
         return False
 
@@ -133,7 +165,9 @@ class Sheet:
     font: str | None
 
 
-def write_sheet(out: Path, pictures: Sequence[Path], captions: Sequence[str] | None = None, columns: int | None = None) -> Sheet:
+def write_sheet(
+    out: Path, pictures: Sequence[Path], captions: Sequence[str] | None = None, columns: int | None = None
+) -> Sheet:
     """Write the sheet as a PNG, under the next free name if ``out`` exists. Captions are by default the prompts.
 
     Raises:
@@ -154,11 +188,11 @@ def write_sheet(out: Path, pictures: Sequence[Path], captions: Sequence[str] | N
     across = min(across, len(small))
     down = -(-len(small) // across)
     wide = max(SIDE, *(p.width for p in small))
-    talls = [max(p.height for p in small[r * across:(r + 1) * across]) for r in range(down)]
+    talls = [max(p.height for p in small[r * across : (r + 1) * across]) for r in range(down)]
     lines = [wrap(t, wide, font) for t in drawn]
     line = TEXT + 4
     # a row is as high as its own pictures and captions need
-    heights = [talls[r] + line * max(len(x) for x in lines[r * across:(r + 1) * across]) for r in range(down)]
+    heights = [talls[r] + line * max(len(x) for x in lines[r * across : (r + 1) * across]) for r in range(down)]
     sheet = Image.new("RGB", (GAP + across * (wide + GAP), GAP + sum(heights) + down * GAP), PAPER)
     draw = ImageDraw.Draw(sheet)
     top = GAP
@@ -183,5 +217,12 @@ def write_sheet(out: Path, pictures: Sequence[Path], captions: Sequence[str] | N
                 continue  # someone took the name in this moment
     finally:
         part.unlink(missing_ok=True)
-    return Sheet(path=final, width=sheet.width, height=sheet.height, columns=across, rows=down,
-                 left_out=sum(bool(t.strip()) and not d.strip() for t, d in zip(texts, drawn, strict=True)), font=file)
+    return Sheet(
+        path=final,
+        width=sheet.width,
+        height=sheet.height,
+        columns=across,
+        rows=down,
+        left_out=sum(bool(t.strip()) and not d.strip() for t, d in zip(texts, drawn, strict=True)),
+        font=file,
+    )

@@ -28,7 +28,9 @@ def pictures(given: Sequence[Path]) -> Iterator[Path]:
     endings = {*ENDINGS.values(), ".jpeg"}
     for path in given:
         if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in endings and not p.name.startswith(".") and p.is_file())
+            yield from sorted(
+                p for p in path.rglob("*") if p.suffix.lower() in endings and not p.name.startswith(".") and p.is_file()
+            )
         elif path.exists():
             yield path
         else:
@@ -41,8 +43,15 @@ def certificate(chain: Path, key: Path) -> dict[str, Any]:
     Raises:
         BadCertificate, SigningFailed: it cannot sign.
     """
-    recipe = build(ImageRequest(prompt="", seed=0, model="", width=16, height=16), model="", hashes={"denoiser": "0" * 64},
-                   backend={"backend": "", "device": "", "dtype": ""}, batch=(1, 0), pixel_sha256="", app="")
+    recipe = build(
+        ImageRequest(prompt="", seed=0, model="", width=16, height=16),
+        model="",
+        hashes={"denoiser": "0" * 64},
+        backend={"backend": "", "device": "", "dtype": ""},
+        batch=(1, 0),
+        pixel_sha256="",
+        app="",
+    )
     signer = Signer(Policy(certificate=str(chain), key=str(key)))
     try:
         signer.sign(to_bytes(np.zeros((16, 16, 3), np.uint8), "png", recipe), "png", recipe)

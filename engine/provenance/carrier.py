@@ -63,14 +63,22 @@ def walk(file: BinaryIO, path: Path) -> Carrier:
     else:
         raise BadFile(path=path, why=Phrase("it is not a PNG, WebP or JPEG picture"))
     if size > FILE_LIMIT:
-        raise BadFile(path=path, why=Phrase("it has {size} MB, more than a picture of this kind needs", size=size >> 20))
+        raise BadFile(
+            path=path, why=Phrase("it has {size} MB, more than a picture of this kind needs", size=size >> 20)
+        )
     try:
         look(file, found, path, size)
     except (_Cut, struct.error) as e:
         raise BadFile(path=path, why=Phrase("it is cut off: its end is missing")) from e
     if found.width * found.height > PIXEL_LIMIT:
-        raise BadFile(path=path, why=Phrase("its {width} x {height} pixels are more than this program unpacks", width=found.width,
-                                            height=found.height))
+        raise BadFile(
+            path=path,
+            why=Phrase(
+                "its {width} x {height} pixels are more than this program unpacks",
+                width=found.width,
+                height=found.height,
+            ),
+        )
     return found
 
 

@@ -14,7 +14,15 @@ from engine.contract.errors import CommonArtError
 
 GATE_REPORT, ATTRIBUTION = "gate-report.json", "ATTRIBUTION.md"
 _REPORT_LIMIT = 64 << 20  # bytes
-_TOLD = ("base_model", "base_model_sha256", "dataset_sha256", "gate_report_sha256", "config_sha256", "licences", "licence")
+_TOLD = (
+    "base_model",
+    "base_model_sha256",
+    "dataset_sha256",
+    "gate_report_sha256",
+    "config_sha256",
+    "licences",
+    "licence",
+)
 
 
 class Shelf:
@@ -35,7 +43,13 @@ class Shelf:
     def _files(self) -> Iterator[Path]:
         seen: set[Path] = set()
         for folder in self._folders:
-            for file in sorted(folder.rglob("*.safetensors")) if folder.is_dir() else [folder] if folder.suffix == ".safetensors" else []:
+            for file in (
+                sorted(folder.rglob("*.safetensors"))
+                if folder.is_dir()
+                else [folder]
+                if folder.suffix == ".safetensors"
+                else []
+            ):
                 if file not in seen and file.is_file():
                     seen.add(file)
                     yield file
@@ -68,8 +82,17 @@ def follow(recipe: dict[str, Any], shelf: Shelf) -> list[dict[str, Any]]:
             header = _header(file)
             agrees = all(header.get(k, told[k]) == told[k] for k in told)
             told |= header
-        link: dict[str, Any] = {"name": name, "sha256": digest, "scale": one.get("scale"), "file": str(file) if file else None, "told": told,
-                                "agrees": agrees, "gate": "none", "gate_summary": {}, "attribution": None}
+        link: dict[str, Any] = {
+            "name": name,
+            "sha256": digest,
+            "scale": one.get("scale"),
+            "file": str(file) if file else None,
+            "told": told,
+            "agrees": agrees,
+            "gate": "none",
+            "gate_summary": {},
+            "attribution": None,
+        }
         _beside(link, file, str(told.get("gate_report_sha256") or ""))
         found.append(link)
     return found
@@ -105,4 +128,6 @@ def _beside(link: dict[str, Any], file: Path | None, expected: str) -> None:
     except (ValueError, RecursionError):
         return
     if isinstance(summary, dict):
-        link["gate_summary"] = {k: v for k, v in summary.items() if isinstance(v, (str, int, float, bool)) or k == "licences"}
+        link["gate_summary"] = {
+            k: v for k, v in summary.items() if isinstance(v, (str, int, float, bool)) or k == "licences"
+        }

@@ -61,13 +61,19 @@ def local(studio: str) -> Identity:
             _create(name, folder)
         chain = (folder / CHAIN).read_bytes()
     except OSError as e:
-        raise SigningFailed(why=Phrase("its key cannot be kept in {path} ({reason})", path=folder, reason=system_words(e))) from e
+        raise SigningFailed(
+            why=Phrase("its key cannot be kept in {path} ({reason})", path=folder, reason=system_words(e))
+        ) from e
     key = keystore.fetch(_fingerprint(chain), folder / KEY)
     try:
-        if _public(serialization.load_pem_private_key(key, None).public_key()) != _public(x509.load_pem_x509_certificate(chain).public_key()):
+        if _public(serialization.load_pem_private_key(key, None).public_key()) != _public(
+            x509.load_pem_x509_certificate(chain).public_key()
+        ):
             raise ValueError
     except (ValueError, TypeError, UnsupportedAlgorithm) as e:
-        raise SigningFailed(why=Phrase("its key does not fit its certificate; removing {folder} makes a new one", folder=folder)) from e
+        raise SigningFailed(
+            why=Phrase("its key does not fit its certificate; removing {folder} makes a new one", folder=folder)
+        ) from e
     return Identity(name=name, chain=chain, key=key, alg="es256")
 
 
@@ -107,29 +113,57 @@ def _issue(name: str) -> tuple[bytes, bytes]:
     begin = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)  # a clock elsewhere may be behind
 
     def named(common: str) -> x509.Name:
-        return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, name), x509.NameAttribute(NameOID.COMMON_NAME, common[:64])])
+        return x509.Name(
+            [x509.NameAttribute(NameOID.ORGANIZATION_NAME, name), x509.NameAttribute(NameOID.COMMON_NAME, common[:64])]
+        )
 
     def usage(*, sign: bool) -> x509.KeyUsage:
-        return x509.KeyUsage(digital_signature=sign, content_commitment=False, key_encipherment=False, data_encipherment=False,
-                             key_agreement=False, key_cert_sign=not sign, crl_sign=False, encipher_only=False, decipher_only=False)
+        return x509.KeyUsage(
+            digital_signature=sign,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            key_cert_sign=not sign,
+            crl_sign=False,
+            encipher_only=False,
+            decipher_only=False,
+        )
 
     def begun(subject: x509.Name, public: ec.EllipticCurvePublicKey, years: int) -> x509.CertificateBuilder:
-        return (x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(public)
-                .serial_number(x509.random_serial_number()).not_valid_before(begin).not_valid_after(begin + dt.timedelta(days=365 * years))
-                .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-                .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False))
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(begin)
+            .not_valid_after(begin + dt.timedelta(days=365 * years))
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False)
+        )
 
     issuer = named(f"{name[:59]} root")
-    root = (begun(issuer, root_key.public_key(), YEARS + 1).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(usage(sign=False), critical=True).sign(root_key, hashes.SHA256()))
-    leaf = (begun(named(name), leaf_key.public_key(), YEARS).add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(usage(sign=True), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False).sign(root_key, hashes.SHA256()))
+    root = (
+        begun(issuer, root_key.public_key(), YEARS + 1)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage(sign=False), critical=True)
+        .sign(root_key, hashes.SHA256())
+    )
+    leaf = (
+        begun(named(name), leaf_key.public_key(), YEARS)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(usage(sign=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
+        .sign(root_key, hashes.SHA256())
+    )
     return pem(leaf) + pem(root), _pem(leaf_key)
 
 
 def _pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def _public(key: object) -> bytes:
@@ -146,6 +180,7 @@ def own(certificate: Path, key: Path) -> Identity:
     Raises:
         BadCertificate: a file is missing or no PEM, they do not fit, it is not valid today, or of a kind C2PA does not take.
     """
+
     def bad(why: str) -> BadCertificate:
         return BadCertificate(path=certificate, why=why)
 
@@ -161,12 +196,20 @@ def own(certificate: Path, key: Path) -> Identity:
     except (ValueError, UnsupportedAlgorithm) as e:
         raise bad(Phrase("it is not PEM")) from e
     alg = _algorithm(private)
-    if alg is None or not isinstance(private, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey, ed25519.Ed25519PrivateKey)):
+    if alg is None or not isinstance(
+        private, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey, ed25519.Ed25519PrivateKey)
+    ):
         raise bad(Phrase("C2PA takes keys of the kinds P-256, P-384, P-521, RSA from 2048 bits on and Ed25519"))
     if _public(private.public_key()) != _public(chain[0].public_key()):
         raise bad(Phrase("the key belongs to another certificate"))
     if not chain[0].not_valid_before_utc <= dt.datetime.now(dt.UTC) <= chain[0].not_valid_after_utc:
-        raise bad(Phrase("it is valid from {begin} to {end}", begin=chain[0].not_valid_before_utc.date(), end=chain[0].not_valid_after_utc.date()))
+        raise bad(
+            Phrase(
+                "it is valid from {begin} to {end}",
+                begin=chain[0].not_valid_before_utc.date(),
+                end=chain[0].not_valid_after_utc.date(),
+            )
+        )
     text = b"".join(pem(c) for c in chain)
     folder = keys_folder() / f"own-{_fingerprint(text)[:16]}"
     try:
@@ -221,5 +264,7 @@ def trusted(extra: list[Path]) -> list[bytes]:
             found += [pem(c) for c in x509.load_pem_x509_certificates(file.read_bytes()[:_LIMIT])]
         except (OSError, ValueError) as e:
             if file in extra:
-                raise BadCertificate(path=file, why=system_words(e) if isinstance(e, OSError) else Phrase("it is not PEM")) from e
+                raise BadCertificate(
+                    path=file, why=system_words(e) if isinstance(e, OSError) else Phrase("it is not PEM")
+                ) from e
     return found

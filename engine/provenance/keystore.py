@@ -78,7 +78,9 @@ def keep(name: str, key: bytes, file: Path) -> None:
     try:
         write_private(file, key)
     except OSError as e:
-        raise SigningFailed(why=Phrase("its key cannot be kept in {path} ({reason})", path=file, reason=system_words(e))) from e
+        raise SigningFailed(
+            why=Phrase("its key cannot be kept in {path} ({reason})", path=file, reason=system_words(e))
+        ) from e
 
 
 def fetch(name: str, file: Path) -> bytes:
@@ -94,14 +96,24 @@ def fetch(name: str, file: Path) -> bytes:
     except FileNotFoundError:
         pass
     except OSError as e:
-        raise SigningFailed(why=Phrase("its key cannot be read from {path} ({reason})", path=file, reason=system_words(e))) from e
+        raise SigningFailed(
+            why=Phrase("its key cannot be read from {path} ({reason})", path=file, reason=system_words(e))
+        ) from e
     backend = keyring_backend()
     if backend is None:
-        raise SigningFailed(why=Phrase("its key lies in a keyring that is not at hand in this session; removing {folder} makes a new one",
-                                       folder=file.parent))
+        raise SigningFailed(
+            why=Phrase(
+                "its key lies in a keyring that is not at hand in this session; removing {folder} makes a new one",
+                folder=file.parent,
+            )
+        )
     text = _asked(lambda: backend.get_password(SERVICE, name))
     if not isinstance(text, str):
-        raise SigningFailed(why=Phrase("the system's keyring no longer has its key; removing {folder} makes a new one", folder=file.parent))
+        raise SigningFailed(
+            why=Phrase(
+                "the system's keyring no longer has its key; removing {folder} makes a new one", folder=file.parent
+            )
+        )
     return text.encode("ascii", "replace")
 
 
@@ -120,10 +132,16 @@ def write_private(file: Path, data: bytes) -> None:
     with operation("write key"):
         fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
         with os.fdopen(fd, "wb") as f:
-            if sys.platform == "win32":  # the mode says nothing there: drop what the folder hands down, then name the owner
+            if (
+                sys.platform == "win32"
+            ):  # the mode says nothing there: drop what the folder hands down, then name the owner
                 user = f"{os.environ.get('USERDOMAIN', '')}\\{os.environ.get('USERNAME', '')}".lstrip("\\")
-                done = subprocess.run(["icacls", str(file), "/inheritance:r", "/grant:r", f"{user}:F"], capture_output=True,
-                                      creationflags=subprocess.CREATE_NO_WINDOW, check=False)
+                done = subprocess.run(
+                    ["icacls", str(file), "/inheritance:r", "/grant:r", f"{user}:F"],
+                    capture_output=True,
+                    creationflags=subprocess.CREATE_NO_WINDOW,
+                    check=False,
+                )
                 if done.returncode != 0:
                     raise PermissionError(13, "icacls", str(file))
             f.write(data)

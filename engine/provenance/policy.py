@@ -31,15 +31,38 @@ class Policy:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the policy's options."""
     plain = Policy()
-    parser.add_argument("--sign", action=argparse.BooleanOptionalAction, default=plain.sign, help="Content Credentials in every picture")
-    parser.add_argument("--tell-prompt", choices=PROMPTS, default=plain.prompt, help="the prompt in clear, or only its hash")
-    parser.add_argument("--training-mining", choices=TRAINING, default=plain.training_mining, help="what others may do with the pictures")
-    parser.add_argument("--safety-score", choices=("", "opennsfw"), default=plain.safety, help="score pictures before they are saved, into the recipe")
+    parser.add_argument(
+        "--sign", action=argparse.BooleanOptionalAction, default=plain.sign, help="Content Credentials in every picture"
+    )
+    parser.add_argument(
+        "--tell-prompt", choices=PROMPTS, default=plain.prompt, help="the prompt in clear, or only its hash"
+    )
+    parser.add_argument(
+        "--training-mining",
+        choices=TRAINING,
+        default=plain.training_mining,
+        help="what others may do with the pictures",
+    )
+    parser.add_argument(
+        "--safety-score",
+        choices=("", "opennsfw"),
+        default=plain.safety,
+        help="score pictures before they are saved, into the recipe",
+    )
     for name in ("studio", "creator", "rights", "certificate", "key"):
         parser.add_argument(f"--{name}", default="", metavar="TEXT")
 
 
 def policy_of(args: argparse.Namespace) -> Policy:
     """What ``add_options`` understood."""
-    return Policy(sign=args.sign, prompt=args.tell_prompt, training_mining=args.training_mining, studio=args.studio, creator=args.creator,
-                  rights=args.rights, certificate=args.certificate, key=args.key, safety=args.safety_score)
+    return Policy(
+        sign=args.sign,
+        prompt=args.tell_prompt,
+        training_mining=args.training_mining,
+        studio=args.studio,
+        creator=args.creator,
+        rights=args.rights,
+        certificate=args.certificate,
+        key=args.key,
+        safety=args.safety_score,
+    )

@@ -71,10 +71,21 @@ class Seal:
                     self._scorer = scorer(self.policy.safety)
                 except Exception as e:  # a package that does not load costs the score, not the picture
                     self._scoreless = True
-                    self._complain(ScoreFailed(why=Phrase(e.message, **e.fields) if isinstance(e, CommonArtError) else f"{type(e).__name__}: {e}"))
+                    self._complain(
+                        ScoreFailed(
+                            why=Phrase(e.message, **e.fields)
+                            if isinstance(e, CommonArtError)
+                            else f"{type(e).__name__}: {e}"
+                        )
+                    )
         if self._scorer is None:
             return recipe
-        return recipe | {"safety": {"name": self.policy.safety, "score": self._scorer(decode(pixels) if isinstance(pixels, bytes) else pixels)}}
+        return recipe | {
+            "safety": {
+                "name": self.policy.safety,
+                "score": self._scorer(decode(pixels) if isinstance(pixels, bytes) else pixels),
+            }
+        }
 
     def warm(self) -> None:
         """Open the signer while a model loads, so that the first picture does not wait for it."""
@@ -85,7 +96,9 @@ class Seal:
         with self._lock:
             if self._signer is None and not self._hopeless:
                 try:
-                    from engine.provenance.sign import Signer  # its libraries may be missing: pictures are made all the same
+                    from engine.provenance.sign import (
+                        Signer,
+                    )  # its libraries may be missing: pictures are made all the same
 
                     self._signer = Signer(self.policy)
                 except Exception as e:  # a library that does not load costs the signature, not the picture

@@ -18,8 +18,10 @@ RECIPE = "commonart.recipe"  # our assertion: the recipe's JSON as it stands in 
 TRAINING = "cawg.training-mining"
 _TRAINING_USES = ("cawg.ai_generative_training", "cawg.ai_training", "cawg.data_mining")
 _OFFLINE: dict[str, Any] = {
-    "builder": {"thumbnail": {"enabled": False}}, "core": {"allowed_network_hosts": []},
-    "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_after_sign": False}}
+    "builder": {"thumbnail": {"enabled": False}},
+    "core": {"allowed_network_hosts": []},
+    "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_after_sign": False},
+}
 
 
 def settings(**more: Any) -> dict[str, Any]:
@@ -33,23 +35,47 @@ def mime(kind: str) -> str:
 
 
 def _ingredient(label: str, title: str, description: str, sha256: str, kind: str) -> dict[str, Any]:
-    return {"label": label, "title": title, "description": description, "relationship": "inputTo", "instance_id": f"sha256:{sha256}",
-            "data_types": [{"type": kind}]}
+    return {
+        "label": label,
+        "title": title,
+        "description": description,
+        "relationship": "inputTo",
+        "instance_id": f"sha256:{sha256}",
+        "data_types": [{"type": kind}],
+    }
 
 
 def ingredients_of(recipe: dict[str, Any]) -> list[dict[str, Any]]:
     """What went into the picture: the model, its LoRAs, and the data sets and gate reports those name. Each by its SHA-256."""
-    found = [_ingredient("model", recipe["request"]["model"], "Model that made the picture: SHA-256 of its denoiser",
-                         recipe["hashes"]["denoiser"], "c2pa.types.model")]
+    found = [
+        _ingredient(
+            "model",
+            recipe["request"]["model"],
+            "Model that made the picture: SHA-256 of its denoiser",
+            recipe["hashes"]["denoiser"],
+            "c2pa.types.model",
+        )
+    ]
     seen: set[str] = set()
     for number, lora in enumerate(recipe.get("loras") or []):
-        found.append(_ingredient(f"lora-{number}", lora["name"], f"LoRA at scale {lora['scale']:g}", lora["sha256"], "c2pa.types.model"))
+        found.append(
+            _ingredient(
+                f"lora-{number}", lora["name"], f"LoRA at scale {lora['scale']:g}", lora["sha256"], "c2pa.types.model"
+            )
+        )
         for part, title in (("dataset_sha256", "Training data"), ("gate_report_sha256", "Report of the licence check")):
             digest = str(lora.get(part) or "")
             if digest and digest not in seen:
                 seen.add(digest)
-                found.append(_ingredient(f"{part.split('_')[0]}-{number}", f"{title}: {lora['name']}", f"{title} of the LoRA {lora['name']}",
-                                         digest, "c2pa.types.dataset"))
+                found.append(
+                    _ingredient(
+                        f"{part.split('_')[0]}-{number}",
+                        f"{title}: {lora['name']}",
+                        f"{title} of the LoRA {lora['name']}",
+                        digest,
+                        "c2pa.types.dataset",
+                    )
+                )
     return found
 
 
@@ -79,12 +105,17 @@ class Signer:
         """The manifest's definition. ``recipe`` is the one written into the file; ``picture`` the hash of its coded picture."""
         ingredients = ingredients_of(recipe)
         agent = {"name": "CommonArt Desktop", "version": VERSION}
-        created = {"action": "c2pa.created", "digitalSourceType": SOURCE_TYPE, "softwareAgent": agent,
-                   "parameters": {"ingredientIds": [i["label"] for i in ingredients]}}
+        created = {
+            "action": "c2pa.created",
+            "digitalSourceType": SOURCE_TYPE,
+            "softwareAgent": agent,
+            "parameters": {"ingredientIds": [i["label"] for i in ingredients]},
+        }
         # the recipe as text: c2pa stores lists of small numbers as bytes, and so would not give back what it got
         assertions: list[dict[str, Any]] = [
             {"label": "c2pa.actions.v2", "data": {"actions": [created]}},
-            {"label": RECIPE, "data": {"recipe": json.dumps(recipe, ensure_ascii=False), "picture_sha256": picture}}]
+            {"label": RECIPE, "data": {"recipe": json.dumps(recipe, ensure_ascii=False), "picture_sha256": picture}},
+        ]
         if self._policy.training_mining:
             entry = {"use": self._policy.training_mining}
             if self._policy.training_mining == "constrained" and self._policy.rights:

@@ -17,8 +17,12 @@ SHOWN = 20_000  # characters of another tool's text that are passed on
 _JPEG_XMP, _JPEG_EXIF = b"http://ns.adobe.com/xap/1.0/\0", b"Exif\0\0"
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
 #: which text tells which tool; A1111's is also written by many others
-_TOOLS = (("commonart", (KEY,)), ("InvokeAI", ("invokeai_metadata", "invokeai_graph", "sd-metadata", "Dream")),
-          ("ComfyUI", ("workflow", "prompt")), ("A1111", (PARAMETERS,)))
+_TOOLS = (
+    ("commonart", (KEY,)),
+    ("InvokeAI", ("invokeai_metadata", "invokeai_graph", "sd-metadata", "Dream")),
+    ("ComfyUI", ("workflow", "prompt")),
+    ("A1111", (PARAMETERS,)),
+)
 
 
 @dataclass
@@ -43,8 +47,15 @@ def read_texts(file: BinaryIO, found: Carrier) -> Texts:
     """The texts of the file that ``walk`` has looked over."""
     texts, room = Texts(), 4 * TEXT_LIMIT
     for part in found.parts:
-        if found.kind == "jpeg" and part.name != "E1" or found.kind == "png" and part.name not in ("tEXt", "zTXt", "iTXt") \
-                or found.kind == "webp" and part.name not in ("EXIF", "XMP ") or part.length > room:
+        if (
+            found.kind == "jpeg"
+            and part.name != "E1"
+            or found.kind == "png"
+            and part.name not in ("tEXt", "zTXt", "iTXt")
+            or found.kind == "webp"
+            and part.name not in ("EXIF", "XMP ")
+            or part.length > room
+        ):
             continue
         room -= part.length
         file.seek(part.start)

@@ -59,8 +59,10 @@ class Report:
     @property
     def intact(self) -> bool:
         """Signed by somebody known here and unchanged, and nothing that is at hand of its chain speaks against it."""
-        return self.state == "valid" and all(link["gate"] != "differs" and link["agrees"] and link["gate_summary"].get("passed", True) is True
-                                             for link in self.chain)
+        return self.state == "valid" and all(
+            link["gate"] != "differs" and link["agrees"] and link["gate_summary"].get("passed", True) is True
+            for link in self.chain
+        )
 
     def as_data(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -81,7 +83,9 @@ class Verifier:
         studio = keys.chains()
         self._mine = {str(chain[0].serial_number) for chain in studio}
         anchors = [keys.pem(c) for chain in studio for c in chain[1:] or chain] + keys.trusted(list(trust))
-        self._context = c2pa.Context.from_dict(settings(**({"trust": {"user_anchors": b"".join(anchors).decode("ascii")}} if anchors else {})))
+        self._context = c2pa.Context.from_dict(
+            settings(**({"trust": {"user_anchors": b"".join(anchors).decode("ascii")}} if anchors else {}))
+        )
 
     def verify(self, path: Path) -> Report:
         """Look at one file; what is wrong with it is told in the report, never raised."""
@@ -132,12 +136,21 @@ class Verifier:
         known = any(one.get("code") == "signingCredential.trusted" for one in results.get("success", []))
         mine = known and str(info.get("cert_serial_number")) in self._mine
         generator = (active.get("claim_generator_info") or [{}])[0]
-        report.signer = {"who": "studio" if mine else "trusted" if known else "unknown", "name": str(info.get("issuer") or info.get("common_name") or "?"),
-                         "serial": str(info.get("cert_serial_number", "")), "time": info.get("time"),
-                         "with": f"{generator.get('name', '')} {generator.get('version', '')}".strip(), "expired": any(c in _EXPIRED for c in report.codes)}
-        report.training_mining = {k: v.get("use") for k, v in _assertion(active, TRAINING).get("entries", {}).items() if isinstance(v, dict)}
-        report.ingredients = [{k: str(one.get(k, "")) for k in ("title", "relationship", "instance_id", "description")}
-                              for one in active.get("ingredients", [])[:100]]
+        report.signer = {
+            "who": "studio" if mine else "trusted" if known else "unknown",
+            "name": str(info.get("issuer") or info.get("common_name") or "?"),
+            "serial": str(info.get("cert_serial_number", "")),
+            "time": info.get("time"),
+            "with": f"{generator.get('name', '')} {generator.get('version', '')}".strip(),
+            "expired": any(c in _EXPIRED for c in report.codes),
+        }
+        report.training_mining = {
+            k: v.get("use") for k, v in _assertion(active, TRAINING).get("entries", {}).items() if isinstance(v, dict)
+        }
+        report.ingredients = [
+            {k: str(one.get(k, "")) for k in ("title", "relationship", "instance_id", "description")}
+            for one in active.get("ingredients", [])[:100]
+        ]
         return active if isinstance(active, dict) else {}
 
 
@@ -155,7 +168,14 @@ def _pixels(file: BinaryIO, found: Carrier, recipe: dict[str, Any] | None) -> st
 
 
 def _assertion(manifest: dict[str, Any], label: str) -> dict[str, Any]:
-    return next((a["data"] for a in manifest.get("assertions", []) if a.get("label") == label and isinstance(a.get("data"), dict)), {})
+    return next(
+        (
+            a["data"]
+            for a in manifest.get("assertions", [])
+            if a.get("label") == label and isinstance(a.get("data"), dict)
+        ),
+        {},
+    )
 
 
 def _recipe(text: Any) -> dict[str, Any] | None:
@@ -195,7 +215,9 @@ def _judge(file: BinaryIO, found: Carrier, texts: Texts, signed: dict[str, Any],
         report.state = "foreign" if report.signer["who"] == "unknown" else "valid"
 
 
-def _what(file: BinaryIO, found: Carrier, texts: Texts, signed: dict[str, Any], report: Report, wrong: list[str]) -> list[str]:
+def _what(
+    file: BinaryIO, found: Carrier, texts: Texts, signed: dict[str, Any], report: Report, wrong: list[str]
+) -> list[str]:
     """What differs from what was signed. The signed recipe and hash are believed only while the signature over them holds."""
     changed: list[str] = []
     if any(c.startswith(("claimSignature", "signingCredential")) for c in wrong):
@@ -203,7 +225,12 @@ def _what(file: BinaryIO, found: Carrier, texts: Texts, signed: dict[str, Any], 
     if any(not c.startswith((*_CONTENT, "claimSignature", "signingCredential")) for c in wrong):
         changed.append("manifest")
     content = any(c.startswith(_CONTENT) for c in wrong)
-    if report.pixels in ("differ", "broken") or content and signed and picture_sha256(file, found) != signed.get("picture_sha256"):
+    if (
+        report.pixels in ("differ", "broken")
+        or content
+        and signed
+        and picture_sha256(file, found) != signed.get("picture_sha256")
+    ):
         changed.append("pixels")
     if content and signed:
         told = str(signed.get("recipe", ""))

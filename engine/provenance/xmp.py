@@ -16,10 +16,16 @@ from engine.provenance.policy import Policy
 PNG_KEY = "XML:com.adobe.xmp"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 LIMIT = 1 << 20  # characters of a packet that are looked at
-_IPTC, _DC, _OURS = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/", "http://purl.org/dc/elements/1.1/", "urn:commonart-desktop:1"
+_IPTC, _DC, _OURS = (
+    "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
+    "http://purl.org/dc/elements/1.1/",
+    "urn:commonart-desktop:1",
+)
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-_HEAD = ('<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
-         f'<rdf:RDF xmlns:rdf="{_RDF}"><rdf:Description rdf:about="" xmlns:ca="{_OURS}"')
+_HEAD = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    f'<rdf:RDF xmlns:rdf="{_RDF}"><rdf:Description rdf:about="" xmlns:ca="{_OURS}"'
+)
 _TAIL = '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
 _NOT_XML = {0xFFFE: "\ufffd", 0xFFFF: "\ufffd"}  # signs that no XML text may hold; others are refused in a request
 
@@ -42,8 +48,14 @@ class Label:
 
 def label_of(recipe: dict[str, Any], policy: Policy, credentials: bool) -> Label:
     """The label of a picture with this recipe, as it is written."""
-    return Label(system=f"CommonArt Desktop, {recipe['request']['model']}", version=VERSION, prompt=recipe["request"]["prompt"],
-                 creator=policy.creator, rights=policy.rights, credentials=credentials)
+    return Label(
+        system=f"CommonArt Desktop, {recipe['request']['model']}",
+        version=VERSION,
+        prompt=recipe["request"]["prompt"],
+        creator=policy.creator,
+        rights=policy.rights,
+        credentials=credentials,
+    )
 
 
 def packet(packed: str, label: Label | None) -> str:
@@ -51,13 +63,19 @@ def packet(packed: str, label: Label | None) -> str:
     inner = f"<ca:recipe>{escape(packed)}</ca:recipe>" if packed else ""
     if label is None:
         return f"{_HEAD}>{inner}{_TAIL}"
-    fields = {"DigitalSourceType": SOURCE_TYPE, "AISystemUsed": label.system, "AISystemVersionUsed": label.version,
-              "AIPromptInformation": label.prompt}
+    fields = {
+        "DigitalSourceType": SOURCE_TYPE,
+        "AISystemUsed": label.system,
+        "AISystemVersionUsed": label.version,
+        "AIPromptInformation": label.prompt,
+    }
     inner += "".join(f"<Iptc4xmpExt:{k}>{_text(v)}</Iptc4xmpExt:{k}>" for k, v in fields.items() if v)
     if label.creator:
         inner += f"<dc:creator><rdf:Seq><rdf:li>{_text(label.creator)}</rdf:li></rdf:Seq></dc:creator>"
     if label.rights:
-        inner += f'<dc:rights><rdf:Alt><rdf:li xml:lang="x-default">{_text(label.rights)}</rdf:li></rdf:Alt></dc:rights>'
+        inner += (
+            f'<dc:rights><rdf:Alt><rdf:li xml:lang="x-default">{_text(label.rights)}</rdf:li></rdf:Alt></dc:rights>'
+        )
     if label.credentials:
         inner += "<ca:credentials>embedded</ca:credentials>"
     return f'{_HEAD} xmlns:Iptc4xmpExt="{_IPTC}" xmlns:dc="{_DC}">{inner}{_TAIL}'
@@ -86,7 +104,7 @@ def read_packet(data: bytes | str) -> dict[str, str]:
     if len(text) > LIMIT or "<!" in text:  # a document type could declare entities without end
         return {}
     try:
-        tree = ElementTree.fromstring(text[text.index("<x:xmpmeta"):text.index("</x:xmpmeta>") + len("</x:xmpmeta>")])
+        tree = ElementTree.fromstring(text[text.index("<x:xmpmeta") : text.index("</x:xmpmeta>") + len("</x:xmpmeta>")])
     except (ElementTree.ParseError, ValueError):
         return {}
     found: dict[str, str] = {}
@@ -100,7 +118,16 @@ def read_packet(data: bytes | str) -> dict[str, str]:
 
 def _keep(found: dict[str, str], name: str, value: str) -> None:
     space, _, plain = name.removeprefix("{").partition("}")
-    known = {_IPTC: ("DigitalSourceType", "AISystemUsed", "AISystemVersionUsed", "AIPromptInformation", "AIPromptWriterName"),
-             _DC: ("creator", "rights"), _OURS: ("recipe", "credentials")}
+    known = {
+        _IPTC: (
+            "DigitalSourceType",
+            "AISystemUsed",
+            "AISystemVersionUsed",
+            "AIPromptInformation",
+            "AIPromptWriterName",
+        ),
+        _DC: ("creator", "rights"),
+        _OURS: ("recipe", "credentials"),
+    }
     if plain in known.get(space, ()):
         found[plain] = value

@@ -33,14 +33,35 @@ def make(base: Path) -> None:
     for part in (*PARTS, "vae_encoder"):
         (out / part).mkdir(parents=True, exist_ok=True)
         if part in PARTS:
-            graph({"source": where, "loras": [], "part": part, "dtype": "fp32", "file": str(out / part / "model.onnx"),
-                   "reference": str(base / f"{part}.npz"), "stored": False})
+            graph(
+                {
+                    "source": where,
+                    "loras": [],
+                    "part": part,
+                    "dtype": "fp32",
+                    "file": str(out / part / "model.onnx"),
+                    "reference": str(base / f"{part}.npz"),
+                    "stored": False,
+                }
+            )
     carry_over(source, out)
     write_index(source, out)
-    write_manifest(out, {"app": "tests", "model": "tiny", "hashes": source.hashes(), "loras": [], "dtype": "fp32", "quantize": "none",
-                         "max_tokens": source.max_tokens})
+    write_manifest(
+        out,
+        {
+            "app": "tests",
+            "model": "tiny",
+            "hashes": source.hashes(),
+            "loras": [],
+            "dtype": "fp32",
+            "quantize": "none",
+            "max_tokens": source.max_tokens,
+        },
+    )
     with zipfile.ZipFile(FILE, "w", zipfile.ZIP_LZMA) as archive:
-        for file in sorted(f for f in base.rglob("*") if f.is_file() and f.relative_to(base).parts[0] in ("tiny", "tiny-onnx")):
+        for file in sorted(
+            f for f in base.rglob("*") if f.is_file() and f.relative_to(base).parts[0] in ("tiny", "tiny-onnx")
+        ):
             archive.write(file, file.relative_to(base).as_posix())
 
 

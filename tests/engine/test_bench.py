@@ -14,7 +14,13 @@ from engine.bench.spread import spread
 
 
 def test_spread() -> None:
-    assert spread([2.0, 1.9, 2.1]) == {"median": 2.0, "least": 1.9, "most": 2.1, "relative": pytest.approx(0.1), "reliable": True}
+    assert spread([2.0, 1.9, 2.1]) == {
+        "median": 2.0,
+        "least": 1.9,
+        "most": 2.1,
+        "relative": pytest.approx(0.1),
+        "reliable": True,
+    }
     assert spread([1.0, 2.0, 1.5])["reliable"] is False
     assert spread([1.0]) == {"median": 1.0, "least": 1.0, "most": 1.0, "relative": None, "reliable": None}
 
@@ -45,22 +51,41 @@ def test_a_machine_that_slows_down_for_both_moves_the_rates_but_not_the_ratio(tm
     assert Side("x", [1.0]).summary(5)["reliable"] is None
 
 
-def test_the_command_says_that_a_figure_is_unreliable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_says_that_a_figure_is_unreliable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from commonart_desktop import cli
     from commonart_desktop.cli import bench
 
     side = {"pictures_per_second": 1.0, "slowest": 0.5, "fastest": 2.0, "peak_memory_bytes": 1}
-    answer = {"ok": True, "sides": {"commonart": side}, "against": {}, "share_of_matmul_peak": None, "load_before": 0.0, "cores": 2, "notes": [], "reliable": False,
-              "spread": 1.5}
+    answer = {
+        "ok": True,
+        "sides": {"commonart": side},
+        "against": {},
+        "share_of_matmul_peak": None,
+        "load_before": 0.0,
+        "cores": 2,
+        "notes": [],
+        "reliable": False,
+        "spread": 1.5,
+    }
     asked: list[Any] = []
-    monkeypatch.setattr(bench, "program", lambda module, arguments, **_: asked.append((module, arguments)) or dict(answer))
+    monkeypatch.setattr(
+        bench, "program", lambda module, arguments, **_: asked.append((module, arguments)) or dict(answer)
+    )
     monkeypatch.setenv("COMMONART_LANG", "en")
     assert cli.run(["bench", "--against", "none", "--rounds", "3"]) == 0
     assert "150%" in capsys.readouterr().out and asked[0][0] == "engine.bench"
     answer |= {"reliable": None}
     cli.run(["bench", "--against", "none"])
     assert "--rounds 3" in capsys.readouterr().out
-    answer = {"ok": True, "choice": "eager", "model": "m", "seconds_per_step": {"eager": 0.01, "compiled": 0.02}, "notes": []}
+    answer = {
+        "ok": True,
+        "choice": "eager",
+        "model": "m",
+        "seconds_per_step": {"eager": 0.01, "compiled": 0.02},
+        "notes": [],
+    }
     assert cli.run(["bench", "--probe", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["choice"] == "eager" and asked[-1][0] == "engine.probe"
 
@@ -69,5 +94,7 @@ def test_results_tell_where_they_come_from(tmp_path: Path) -> None:
     from benchmarks.record import save
 
     found = json.loads(save("x", {"ratio": 2}, tmp_path / "x.json").read_text(encoding="utf-8"))
-    assert found["ratio"] == 2 and {"cpu", "cores", "load", "libraries", "command", "when"} <= found["surroundings"].keys()
+    assert (
+        found["ratio"] == 2 and {"cpu", "cores", "load", "libraries", "command", "when"} <= found["surroundings"].keys()
+    )
     assert found["surroundings"]["libraries"]["torch"]

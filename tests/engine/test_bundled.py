@@ -39,13 +39,19 @@ def test_every_picture_it_learned_from_is_attributed() -> None:
         rows = list(csv.DictReader(f))
     assert sum(r["used_for"] == "all parts" for r in rows) == sum(len(t.styles) for t in things())
     assert all(r["creator"] and r["title"] and r["source_url"].startswith("https://") for r in rows)
-    assert {r["license"] for r in rows} == {p.stem for p in (FOLDER / "LICENSES").iterdir()} == {s.license for s in STYLES}
+    assert (
+        {r["license"] for r in rows} == {p.stem for p in (FOLDER / "LICENSES").iterdir()} == {s.license for s in STYLES}
+    )
     assert (FOLDER / "README.md").read_text(encoding="utf-8").startswith("---\nlicense: apache-2.0")
 
 
 def test_it_has_the_three_classes_of_commonart() -> None:
     index = json.loads((FOLDER / "model_index.json").read_text(encoding="utf-8"))
-    assert (index["text_encoder"][1], index["transformer"][1], index["vae"][1]) == ("LlamaForCausalLM", "PixArtTransformer2DModel", "AutoencoderKL")
+    assert (index["text_encoder"][1], index["transformer"][1], index["vae"][1]) == (
+        "LlamaForCausalLM",
+        "PixArtTransformer2DModel",
+        "AutoencoderKL",
+    )
 
 
 @pytest.mark.parametrize("lang", ["ja", "en"])
@@ -62,7 +68,9 @@ def test_it_draws_what_it_is_told(lang: str) -> None:
 def test_it_brings_the_suite_it_was_measured_by() -> None:
     truth, suite = truth_of(FOLDER), suites.read(FOLDER / suites.FILE)
     assert truth is not None and suite.vocabulary == truth.vocabulary and len(truth.known) == len(things())
-    assert {t.kind for t in suite.tasks} == set(suites.KINDS) and all(set(t.prompts) == {"ja", "en"} for t in suite.tasks)
+    assert {t.kind for t in suite.tasks} == set(suites.KINDS) and all(
+        set(t.prompts) == {"ja", "en"} for t in suite.tasks
+    )
     told = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert all(words in told for words in MEASURES.values()) and "Not measured yet" not in told
 
@@ -75,9 +83,21 @@ def test_it_says_what_it_does_not_know() -> None:
 
 
 def test_what_it_does_not_know_gives_a_plain_picture() -> None:
-    prompts = ["民主主義", "経済学の絵", "ゔぁるな", "微分方程式", "quantum taxation", "a picture of bureaucracy", "theory, flat style", "哲学、青い背景", "りんご"]
+    prompts = [
+        "民主主義",
+        "経済学の絵",
+        "ゔぁるな",
+        "微分方程式",
+        "quantum taxation",
+        "a picture of bureaucracy",
+        "theory, flat style",
+        "哲学、青い背景",
+        "りんご",
+    ]
     pictures = draw(open_backend(open_model("commonart-mini")), prompts).astype(np.int16)
     ground = np.median(pictures.reshape(len(prompts), -1, 3), axis=1)[:, None, None]
-    covered = (abs(pictures - ground).max(-1) > 40).mean((1, 2))  # share of the pixels that are not of the ground's colour
+    covered = (abs(pictures - ground).max(-1) > 40).mean(
+        (1, 2)
+    )  # share of the pixels that are not of the ground's colour
     assert covered[:-1].max() < 0.02 and covered[-1] > 0.3, dict(zip(prompts, covered.round(3).tolist(), strict=True))
     assert ground[-2, 0, 0, 2] > ground[-2, 0, 0, 0] + 80  # 青い背景 is known

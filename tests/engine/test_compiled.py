@@ -21,15 +21,31 @@ CPU = torch.device("cpu")
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("COMMONART_HOME", str(tmp_path))
-    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "TORCHINDUCTOR_FX_GRAPH_CACHE", "TORCHINDUCTOR_AUTOGRAD_CACHE", "TORCHINDUCTOR_COMPILE_THREADS"):
+    for name in (
+        "TORCHINDUCTOR_CACHE_DIR",
+        "TRITON_CACHE_DIR",
+        "TORCHINDUCTOR_FX_GRAPH_CACHE",
+        "TORCHINDUCTOR_AUTOGRAD_CACHE",
+        "TORCHINDUCTOR_COMPILE_THREADS",
+    ):
         monkeypatch.setenv(name, "1" if "CACHE_DIR" not in name else str(tmp_path / "inductor"))
 
 
 @pytest.fixture
 def model() -> DiT:
     torch.manual_seed(0)
-    return DiT(DiTConfig(num_attention_heads=2, attention_head_dim=16, num_layers=3, cross_attention_dim=32, caption_channels=24, sample_size=8,
-                         interpolation_scale=1.0, use_additional_conditions=False)).eval()
+    return DiT(
+        DiTConfig(
+            num_attention_heads=2,
+            attention_head_dim=16,
+            num_layers=3,
+            cross_attention_dim=32,
+            caption_channels=24,
+            sample_size=8,
+            interpolation_scale=1.0,
+            use_additional_conditions=False,
+        )
+    ).eval()
 
 
 @torch.inference_mode()
@@ -41,6 +57,7 @@ def step(model: DiT) -> torch.Tensor:
 
 def fake_compiler(monkeypatch: pytest.MonkeyPatch, calls: list[str], error: type[Exception] | None = None) -> None:
     """``torch.compile`` as a counter, or as one that fails: what it does with the graphs is not ours to test here."""
+
     def compile(function: Any, **options: Any) -> Any:
         assert options == {"fullgraph": True}
 
@@ -49,7 +66,9 @@ def fake_compiler(monkeypatch: pytest.MonkeyPatch, calls: list[str], error: type
             if error:
                 raise error("no compiler\nmore words")
             return function(*args)
+
         return run
+
     monkeypatch.setattr(torch, "compile", compile)
 
 
@@ -76,7 +95,11 @@ def test_a_failure_costs_a_note_and_is_remembered(model: DiT, monkeypatch: pytes
     for _ in range(2):
         compiling.before_batch(deterministic=False)
         assert torch.equal(step(model), exact)
-    assert calls == ["before"] and [t.template[:36] for t in told] == ["The denoiser could not be compiled (" ] and told[0].fields["reason"] == "no compiler"
+    assert (
+        calls == ["before"]
+        and [t.template[:36] for t in told] == ["The denoiser could not be compiled ("]
+        and told[0].fields["reason"] == "no compiler"
+    )
     found = Known.of(device="cpu", dtype="fp32", width=32, heads=2)
     assert found.choice == "eager" and "no compiler" in found.found["failed"]
 
@@ -112,7 +135,9 @@ def test_notes_that_cannot_be_read_or_written(tmp_path: Path) -> None:
     known = Known.of(device="cpu", dtype="fp32", width=32, heads=2)
     known.remember("compiled", ratio=1.2)
     assert Known.of(device="cpu", dtype="fp32", width=32, heads=2).choice == "compiled"
-    assert Known.of(device="cpu", dtype="bf16", width=32, heads=2).choice is None  # another kind of numbers, another answer
+    assert (
+        Known.of(device="cpu", dtype="bf16", width=32, heads=2).choice is None
+    )  # another kind of numbers, another answer
     for broken in ("", "[]", '{"a": 1}', "{" * 100_000, json.dumps({known.key: {"choice": "rm"}})):
         (tmp_path / "compiled.json").write_text(broken, encoding="utf-8")
         assert Known.of(device="cpu", dtype="fp32", width=32, heads=2).choice is None
@@ -124,7 +149,12 @@ def test_the_doctor_tells(tmp_path: Path) -> None:
     Known.of(device="cpu", dtype="fp32", width=32, heads=2).remember("compiled", ratio=1.25)
     Known.of(device="cpu", dtype="bf16", width=32, heads=2).remember("eager", failed="no compiler")
     good, bad = lines()
-    assert good["state"] == "ok" and str(good["value"]).startswith("compiled, × 1.25") and bad["state"] == "warning" and "no compiler" in str(bad["advice"])
+    assert (
+        good["state"] == "ok"
+        and str(good["value"]).startswith("compiled, × 1.25")
+        and bad["state"] == "warning"
+        and "no compiler" in str(bad["advice"])
+    )
 
 
 def test_a_probe_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,12 +31,24 @@ ROOT = Path(__file__).resolve().parents[2]
 def tensors() -> dict[str, torch.Tensor]:
     torch.manual_seed(1)
     tied = torch.randn(4, 6)
-    return collections.OrderedDict({
-        "f32": torch.randn(3, 5), "f16": torch.randn(7).half(), "bf16": torch.randn(2, 3, 4).bfloat16(),
-        "i64": torch.arange(9), "bool": torch.tensor([True, False]), "tied.a": tied, "tied.b": tied,
-        "turned": tied.t(), "cut": tied[1:3, ::2], "grown": torch.arange(3.0).expand(2, 3), "none": torch.zeros(0, 4),
-        "scalar": torch.tensor(2.5), "nan": torch.tensor([float("nan"), -0.0]).bfloat16(),
-        "parameter": torch.nn.Parameter(torch.randn(3))})
+    return collections.OrderedDict(
+        {
+            "f32": torch.randn(3, 5),
+            "f16": torch.randn(7).half(),
+            "bf16": torch.randn(2, 3, 4).bfloat16(),
+            "i64": torch.arange(9),
+            "bool": torch.tensor([True, False]),
+            "tied.a": tied,
+            "tied.b": tied,
+            "turned": tied.t(),
+            "cut": tied[1:3, ::2],
+            "grown": torch.arange(3.0).expand(2, 3),
+            "none": torch.zeros(0, 4),
+            "scalar": torch.tensor(2.5),
+            "nan": torch.tensor([float("nan"), -0.0]).bfloat16(),
+            "parameter": torch.nn.Parameter(torch.randn(3)),
+        }
+    )
 
 
 def same(path: Path, expected: dict[str, torch.Tensor]) -> None:
@@ -44,8 +56,10 @@ def same(path: Path, expected: dict[str, torch.Tensor]) -> None:
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert found[name].dtype == value.dtype and found[name].shape == value.shape, name
-        assert torch.equal(found[name].contiguous().reshape(-1).view(torch.uint8),
-                           value.detach().contiguous().reshape(-1).view(torch.uint8)), name
+        assert torch.equal(
+            found[name].contiguous().reshape(-1).view(torch.uint8),
+            value.detach().contiguous().reshape(-1).view(torch.uint8),
+        ), name
 
 
 def here(source: Path, part: Path) -> None:
@@ -73,18 +87,37 @@ def test_offsets_are_aligned(tmp_path: Path) -> None:
     here(tmp_path / "x.pt", tmp_path / "o")
     same(tmp_path / "o", {"a": torch.zeros(3, dtype=torch.bool), "b": torch.ones(2)})
     length = struct.unpack("<Q", (tmp_path / "o").read_bytes()[:8])[0]
-    header = json.loads((tmp_path / "o").read_bytes()[8:8 + length])
+    header = json.loads((tmp_path / "o").read_bytes()[8 : 8 + length])
     assert length % 8 == 0 and header["b"]["data_offsets"][0] % 4 == 0
 
 
-@pytest.mark.parametrize("keys, chosen", [(["state_dict", "state_dict_ema"], "state_dict_ema"), (["module"], "module"),
-                                          (["model", "state_dict"], "state_dict"), ([], "")])
+@pytest.mark.parametrize(
+    "keys, chosen",
+    [
+        (["state_dict", "state_dict_ema"], "state_dict_ema"),
+        (["module"], "module"),
+        (["model", "state_dict"], "state_dict"),
+        ([], ""),
+    ],
+)
 def test_nested(tmp_path: Path, keys: list[str], chosen: str) -> None:
     entries: dict = {key: {"w": torch.full((2,), float(i))} for i, key in enumerate(keys)}
-    optimizer = {"state": {0: {"step": torch.tensor(1.0), "exp_avg": torch.ones(2)}},
-                 "param_groups": [{"lr": 1e-3, "betas": (0.9, 0.999), "fused": None, "params": [0]}]}
-    torch.save({**entries, "optimizer": optimizer, "epoch": 3, "size": torch.Size([2]),
-                "dtype": torch.float16, "ema": {"decay": 0.9}, "w": torch.full((2,), 9.0)}, tmp_path / "x.pth")
+    optimizer = {
+        "state": {0: {"step": torch.tensor(1.0), "exp_avg": torch.ones(2)}},
+        "param_groups": [{"lr": 1e-3, "betas": (0.9, 0.999), "fused": None, "params": [0]}],
+    }
+    torch.save(
+        {
+            **entries,
+            "optimizer": optimizer,
+            "epoch": 3,
+            "size": torch.Size([2]),
+            "dtype": torch.float16,
+            "ema": {"decay": 0.9},
+            "w": torch.full((2,), 9.0),
+        },
+        tmp_path / "x.pth",
+    )
     found, key, storages = read(tmp_path / "x.pth")
     with storages:
         assert key == chosen and list(found) == ["w"] and isinstance(found["w"], LazyTensor)
@@ -95,8 +128,15 @@ def test_nested(tmp_path: Path, keys: list[str], chosen: str) -> None:
 def shards(folder: Path) -> None:
     for number in (1, 2):
         torch.save({f"w{number}": torch.full((number,), 1.0)}, folder / f"pytorch_model-0000{number}-of-00002.bin")
-    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {"total_size": 12}, "weight_map": {
-        f"w{n}": f"pytorch_model-0000{n}-of-00002.bin" for n in (1, 2)}}), encoding="utf-8")
+    (folder / "pytorch_model.bin.index.json").write_text(
+        json.dumps(
+            {
+                "metadata": {"total_size": 12},
+                "weight_map": {f"w{n}": f"pytorch_model-0000{n}-of-00002.bin" for n in (1, 2)},
+            }
+        ),
+        encoding="utf-8",
+    )
 
 
 def test_sharded(tmp_path: Path) -> None:
@@ -104,10 +144,15 @@ def test_sharded(tmp_path: Path) -> None:
     (tmp_path / "optimizer.pt").write_bytes(b"left alone")
     out = tmp_path / "new" / "out"
     written = convert(tmp_path, out)
-    assert [p.name for p in written] == ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
-                                         "model.safetensors.index.json"]
+    assert [p.name for p in written] == [
+        "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors",
+        "model.safetensors.index.json",
+    ]
     assert json.loads((out / "model.safetensors.index.json").read_text(encoding="utf-8")) == {
-        "metadata": {"total_size": 12}, "weight_map": {f"w{n}": f"model-0000{n}-of-00002.safetensors" for n in (1, 2)}}
+        "metadata": {"total_size": 12},
+        "weight_map": {f"w{n}": f"model-0000{n}-of-00002.safetensors" for n in (1, 2)},
+    }
     same(out / "model-00002-of-00002.safetensors", {"w2": torch.ones(2)})
 
 
@@ -183,25 +228,34 @@ def hostile(path: Path, data: bytes, zipped: bool = True) -> Path:
 
 def cases(marker: Path) -> dict[str, tuple[bytes, str]]:
     import numpy as np
+
     touch = f"touch '{marker}'" if os.name == "posix" else f'type nul > "{marker}"'
     dotted = b"\x80\x04\x8c\x0btorch._utils\x94".replace(b"\x0b", b"\x0c") + b"\x8c\x1b_rebuild_tensor.__globals__"
     return {
         "system": (pickle.dumps({"w": Calls(os.system, touch)}, 2), f"{os.system.__module__}.system"),
-        "eval": (b"\x80\x02cbuiltins\neval\nX" + struct.pack("<I", 30 + len(str(marker)))
-                 + f"__import__('os').mkdir({str(marker)!r})".encode().ljust(30 + len(str(marker))) + b"\x85R.",
-                 "builtins.eval"),
+        "eval": (
+            b"\x80\x02cbuiltins\neval\nX"
+            + struct.pack("<I", 30 + len(str(marker)))
+            + f"__import__('os').mkdir({str(marker)!r})".encode().ljust(30 + len(str(marker)))
+            + b"\x85R.",
+            "builtins.eval",
+        ),
         "py2 eval": (b"c__builtin__\neval\n(S'1'\ntR.", "__builtin__.eval"),
         "inst": (b"(S'" + touch.encode("ascii").replace(b"'", b"\\'") + b"'\nios\nsystem\n.", "os.system"),
         "module": (pickle.dumps({"w": torch.nn.Module}, 2), "torch.nn.modules.module.Module"),
         "dotted": (dotted + b"\x94\x93.", "torch._utils._rebuild_tensor.__globals__"),
-        "dotted ours": (b"\x80\x04\x8c\x0ccollections\x94".replace(b"\x0c", b"\x0b")
-                        + b"\x8c\x14OrderedDict.__init__\x94\x93.", "collections.OrderedDict.__init__"),
+        "dotted ours": (
+            b"\x80\x04\x8c\x0ccollections\x94".replace(b"\x0c", b"\x0b") + b"\x8c\x14OrderedDict.__init__\x94\x93.",
+            "collections.OrderedDict.__init__",
+        ),
         "numpy": (pickle.dumps({"w": np.arange(3)}, 2), "numpy"),
         "getattr": (b"\x80\x02cbuiltins\ngetattr\n.", "builtins.getattr"),
         "extension": (b"\x80\x02\x82\x01.", "opcode EXT1"),
         "text id": (b"Pmodule\n.", "persistent id"),
-        "build function": (b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X\x0c\x00\x00\x00__defaults__)s\x86b.",
-                           "BUILD"),
+        "build function": (
+            b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X\x0c\x00\x00\x00__defaults__)s\x86b.",
+            "BUILD",
+        ),
         "build storage": (b"\x80\x02ctorch\nFloatStorage\n(X\x01\x00\x00\x00xK\x05lb.", "BUILD"),
     }
 
@@ -243,12 +297,22 @@ def test_build_changes_no_tensor() -> None:
         Unpickler(file.getvalue()).load()
 
 
-@pytest.mark.parametrize("data", [
-    b"\x80\x02r\xff\xff\xff\x7f.", b"\x80\x02Np2000000000\n.",  # memo slots nobody filled: room for 16 GB
-    b"\x80\x04\x8e" + struct.pack("<Q", 1 << 40) + b"x.", b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b".",
-    b"\x80\x04\x95" + struct.pack("<Q", 1 << 50) + b"N.", b"\x80\x02}.", b"\x80\x02N", b"",
-    b"\x80\x02ctorch\nSize\nK\x05\x85R.",
-    b"\x80\x02ctorch._utils\n_rebuild_tensor\n)R.", b"\x80\x02ctorch\nFloatStorage\n)R."])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x02r\xff\xff\xff\x7f.",
+        b"\x80\x02Np2000000000\n.",  # memo slots nobody filled: room for 16 GB
+        b"\x80\x04\x8e" + struct.pack("<Q", 1 << 40) + b"x.",
+        b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b".",
+        b"\x80\x04\x95" + struct.pack("<Q", 1 << 50) + b"N.",
+        b"\x80\x02}.",
+        b"\x80\x02N",
+        b"",
+        b"\x80\x02ctorch\nSize\nK\x05\x85R.",
+        b"\x80\x02ctorch._utils\n_rebuild_tensor\n)R.",
+        b"\x80\x02ctorch\nFloatStorage\n)R.",
+    ],
+)
 @pytest.mark.parametrize("zipped", [True, False])
 def test_bombs_and_nonsense(tmp_path: Path, data: bytes, zipped: bool) -> None:
     path = hostile(tmp_path / "x.pt", data, zipped)
@@ -267,10 +331,21 @@ def rezip(source: Path, path: Path, change: dict[str, bytes | None], method: int
     return path
 
 
-@pytest.mark.parametrize("change", [
-    {"TOP/data/0": b"\0" * 12}, {"TOP/data/0": b"\0" * 20}, {"TOP/data/0": None}, {"TOP/data.pkl": None},
-    {"TOP/byteorder": b"big"}, {"../evil": b""}, {"/evil": b""}, {"a\\b": b""}, {"C:evil": b""},
-    {"other/data.pkl": b""}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"TOP/data/0": b"\0" * 12},
+        {"TOP/data/0": b"\0" * 20},
+        {"TOP/data/0": None},
+        {"TOP/data.pkl": None},
+        {"TOP/byteorder": b"big"},
+        {"../evil": b""},
+        {"/evil": b""},
+        {"a\\b": b""},
+        {"C:evil": b""},
+        {"other/data.pkl": b""},
+    ],
+)
 def test_zip_tricks(tmp_path: Path, change: dict[str, bytes | None]) -> None:
     torch.save({"w": torch.ones(4)}, tmp_path / "good.pt")
     read(rezip(tmp_path / "good.pt", tmp_path / "same.pt", {})).storages.__exit__()
@@ -309,7 +384,7 @@ def test_flipped_bits_raise_only_ours(tmp_path: Path, zipped: bool) -> None:
     torch.save(tensors(), tmp_path / "x.pt", _use_new_zipfile_serialization=zipped)
     data = (tmp_path / "x.pt").read_bytes()
     for at in range(0, len(data), max(1, len(data) // 150)):
-        (tmp_path / "x.pt").write_bytes(data[:at] + bytes([data[at] ^ 0x15]) + data[at + 1:])
+        (tmp_path / "x.pt").write_bytes(data[:at] + bytes([data[at] ^ 0x15]) + data[at + 1 :])
         try:
             here(tmp_path / "x.pt", tmp_path / "out")
             (tmp_path / "out").unlink()  # a number or a name changed
@@ -318,9 +393,18 @@ def test_flipped_bits_raise_only_ours(tmp_path: Path, zipped: bool) -> None:
         assert os.listdir(tmp_path) == ["x.pt"]
 
 
-@pytest.mark.parametrize("shape, stride, offset", [((5,), (1,), 0), ((4,), (1,), 1), ((2, 2), (3, 1), 1),
-                                                   ((2,), (-1,), 3),
-                                                   ((1 << 40,), (0,), 0), ((True,), (1,), 0), ((4,), (1, 1), 0)])
+@pytest.mark.parametrize(
+    "shape, stride, offset",
+    [
+        ((5,), (1,), 0),
+        ((4,), (1,), 1),
+        ((2, 2), (3, 1), 1),
+        ((2,), (-1,), 3),
+        ((1 << 40,), (0,), 0),
+        ((True,), (1,), 0),
+        ((4,), (1, 1), 0),
+    ],
+)
 def test_tensors_stay_inside_their_storage(shape: tuple, stride: tuple, offset: int) -> None:
     pid = ("storage", torch.FloatStorage, "0", "cpu", 4)
 
@@ -356,8 +440,9 @@ def test_a_dead_child_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     torch.save({"w": torch.ones(100)}, tmp_path / "x.pt")
     dies = "import sys; open(sys.argv[1], 'w').write('half'); print('{\"done\": 1', end='', flush=True); sys.exit(9)"
     start = subprocess.Popen
-    monkeypatch.setattr(module.subprocess, "Popen",
-                        lambda args, **more: start([sys.executable, "-c", dies, args[-1]], **more))
+    monkeypatch.setattr(
+        module.subprocess, "Popen", lambda args, **more: start([sys.executable, "-c", dies, args[-1]], **more)
+    )
     with pytest.raises(BrokenWeights, match="status 9"):
         convert(tmp_path)
     assert os.listdir(tmp_path) == ["x.pt"]
@@ -383,12 +468,21 @@ def test_a_failing_progress_leaves_nothing(tmp_path: Path) -> None:
 
 
 ACTS = {
-    "socket": "socket.socket()", "resolve": "socket.getaddrinfo('localhost', 1)", "system": "os.system('')",
-    "popen": "subprocess.Popen([sys.executable, '-c', ''])", "exec": "os.execv(sys.executable, ['x'])",
-    "ctypes": "ctypes.CDLL(None)", "write": "open(other, 'w')", "append": "open(other, 'ab')",
-    "update": "open(__import__('sys').executable, 'r+b')", "os.open": "os.open(other, os.O_WRONLY | os.O_CREAT)",
-    "climb": "open(os.path.join(home, '..', 'other'), 'w')", "sibling": "open(home + 'more', 'w')",
-    "remove": "os.remove(kept)", "rename": "os.rename(kept, other)", "mkdir": "os.mkdir(other)",
+    "socket": "socket.socket()",
+    "resolve": "socket.getaddrinfo('localhost', 1)",
+    "system": "os.system('')",
+    "popen": "subprocess.Popen([sys.executable, '-c', ''])",
+    "exec": "os.execv(sys.executable, ['x'])",
+    "ctypes": "ctypes.CDLL(None)",
+    "write": "open(other, 'w')",
+    "append": "open(other, 'ab')",
+    "update": "open(__import__('sys').executable, 'r+b')",
+    "os.open": "os.open(other, os.O_WRONLY | os.O_CREAT)",
+    "climb": "open(os.path.join(home, '..', 'other'), 'w')",
+    "sibling": "open(home + 'more', 'w')",
+    "remove": "os.remove(kept)",
+    "rename": "os.rename(kept, other)",
+    "mkdir": "os.mkdir(other)",
 }
 
 
@@ -418,8 +512,13 @@ os.remove(os.path.join(home, "mine"))
 assert open(kept).read() == "kept"
 print(json.dumps(refused))
 """
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True,
-                         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"})
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"},
+    )
     assert json.loads(ran.stdout) == list(ACTS), ran.stderr
     assert sorted(os.listdir(tmp_path)) == ["home", "kept"]
 
@@ -432,8 +531,13 @@ from engine.checkpoint import convert
 convert.write = lambda *_: socket.socket()
 convert._child(Path(sys.argv[1]), Path(sys.argv[1]))
 """
-    ran = subprocess.run([sys.executable, "-c", code, str(tmp_path / "x")], capture_output=True, encoding="utf-8",
-                         check=False, env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"})
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "x")],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"},
+    )
     assert "refused: socket" in ran.stderr
 
 

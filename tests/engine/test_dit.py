@@ -13,8 +13,14 @@ from torch import Tensor
 from engine.dit import DiT, DiTConfig
 from tests.models import denoiser_config, make_denoiser
 
-WIDE = {"num_attention_heads": 16, "attention_head_dim": 72, "cross_attention_dim": 1152, "caption_channels": 4096, "sample_size": 64,
-        "num_layers": 1}
+WIDE = {
+    "num_attention_heads": 16,
+    "attention_head_dim": 72,
+    "cross_attention_dim": 1152,
+    "caption_channels": 4096,
+    "sample_size": 64,
+    "num_layers": 1,
+}
 BOUND = 1e-5
 
 
@@ -48,7 +54,9 @@ def captions_of(lengths: list[int], channels: int) -> list[Tensor]:
     return [torch.randn(n, channels, generator=g) for n in lengths]
 
 
-def differ(ours: DiT, theirs: Any, size: tuple[int, int], lengths: list[int], times: list[float], pad: int = 24) -> float:
+def differ(
+    ours: DiT, theirs: Any, size: tuple[int, int], lengths: list[int], times: list[float], pad: int = 24
+) -> float:
     """Largest error relative to the largest value, each row for itself."""
     n, config = len(lengths), ours.config
     latents = torch.randn(n, config.in_channels, *size, generator=torch.Generator().manual_seed(1))
@@ -61,8 +69,14 @@ def differ(ours: DiT, theirs: Any, size: tuple[int, int], lengths: list[int], ti
         added, own = {"resolution": sides, "aspect_ratio": aspect}, {"resolution": sides, "aspect": aspect}
     states, mask = padded(features, pad)
     with torch.no_grad():
-        want = theirs(latents, encoder_hidden_states=states, timestep=torch.tensor(times), encoder_attention_mask=mask,
-                      added_cond_kwargs=added, return_dict=False)[0]
+        want = theirs(
+            latents,
+            encoder_hidden_states=states,
+            timestep=torch.tensor(times),
+            encoder_attention_mask=mask,
+            added_cond_kwargs=added,
+            return_dict=False,
+        )[0]
         got = ours(latents, torch.tensor(times), ours.captions(features), **own)
     assert got.shape == want.shape
     return float(((got - want).flatten(1).abs().amax(1) / want.flatten(1).abs().amax(1)).max())
@@ -82,11 +96,28 @@ def test_equals_diffusers_over_two_layers_at_the_real_widths() -> None:
     assert differ(*pair(**WIDE | {"num_layers": 2, "interpolation_scale": None}), (16, 16), [5], [980.0]) <= BOUND
 
 
-@pytest.mark.parametrize("changes", [
-    {"use_additional_conditions": True, "attention_head_dim": 24, "cross_attention_dim": 48}, {"patch_size": 4}, {"patch_size": 1},
-    {"interpolation_scale": 2}, {"interpolation_scale": None, "sample_size": 128, "use_additional_conditions": False},
-    {"interpolation_scale": None, "sample_size": 128, "use_additional_conditions": None, "attention_head_dim": 24, "cross_attention_dim": 48},
-    {"attention_bias": False}, {"out_channels": 4}, {"norm_eps": 1e-3}, {"in_channels": 16, "out_channels": 32}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"use_additional_conditions": True, "attention_head_dim": 24, "cross_attention_dim": 48},
+        {"patch_size": 4},
+        {"patch_size": 1},
+        {"interpolation_scale": 2},
+        {"interpolation_scale": None, "sample_size": 128, "use_additional_conditions": False},
+        {
+            "interpolation_scale": None,
+            "sample_size": 128,
+            "use_additional_conditions": None,
+            "attention_head_dim": 24,
+            "cross_attention_dim": 48,
+        },
+        {"attention_bias": False},
+        {"out_channels": 4},
+        {"norm_eps": 1e-3},
+        {"in_channels": 16, "out_channels": 32},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("size", [(8, 8), (4, 12)])
 def test_equals_diffusers_for_every_setting(changes: dict[str, Any], size: tuple[int, int]) -> None:
     assert differ(*pair(**changes), size, [1, 24, 9, 9], [999.0, 3.0, 250.0, 0.0]) <= BOUND
@@ -104,8 +135,8 @@ def test_rows_do_not_know_of_each_other() -> None:
     with torch.no_grad():
         together = ours(latents, times, ours.captions(features))
         for i in range(3):
-            alone = ours(latents[i:i + 1], times[i:i + 1], ours.captions(features[i:i + 1]))
-            torch.testing.assert_close(alone, together[i:i + 1], rtol=1e-4, atol=1e-5)
+            alone = ours(latents[i : i + 1], times[i : i + 1], ours.captions(features[i : i + 1]))
+            torch.testing.assert_close(alone, together[i : i + 1], rtol=1e-4, atol=1e-5)
 
 
 def test_captions_are_heard() -> None:
@@ -151,17 +182,41 @@ def test_defaults_are_those_of_diffusers() -> None:
 
     theirs = PixArtTransformer2DModel(num_layers=0, caption_channels=4096)
     ours = DiTConfig.from_dict({"_class_name": "PixArtTransformer2DModel", "norm_type": "ada_norm_single"})
-    for name in ("num_attention_heads", "attention_head_dim", "in_channels", "out_channels", "cross_attention_dim", "caption_channels",
-                 "sample_size", "patch_size", "attention_bias", "norm_eps"):
+    for name in (
+        "num_attention_heads",
+        "attention_head_dim",
+        "in_channels",
+        "out_channels",
+        "cross_attention_dim",
+        "caption_channels",
+        "sample_size",
+        "patch_size",
+        "attention_bias",
+        "norm_eps",
+    ):
         assert getattr(ours, name) == theirs.config[name], name
     assert ours.use_additional_conditions == theirs.use_additional_conditions
     assert ours.interpolation_scale == 128 // 64
 
 
-@pytest.mark.parametrize(("key", "value"), [
-    ("norm_type", "ada_norm"), ("activation_fn", "geglu"), ("attention_type", "gated"), ("double_self_attention", True),
-    ("only_cross_attention", True), ("use_linear_projection", True), ("num_vector_embeds", 100), ("upcast_attention", True),
-    ("norm_elementwise_affine", True), ("cross_attention_dim", 768), ("out_channels", 2), ("in_channels", 0), ("sample_size", 7)])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("norm_type", "ada_norm"),
+        ("activation_fn", "geglu"),
+        ("attention_type", "gated"),
+        ("double_self_attention", True),
+        ("only_cross_attention", True),
+        ("use_linear_projection", True),
+        ("num_vector_embeds", 100),
+        ("upcast_attention", True),
+        ("norm_elementwise_affine", True),
+        ("cross_attention_dim", 768),
+        ("out_channels", 2),
+        ("in_channels", 0),
+        ("sample_size", 7),
+    ],
+)
 def test_another_architecture_is_refused_by_name(key: str, value: Any) -> None:
     with pytest.raises(ValueError, match=key if key not in ("in_channels", "out_channels") else "channels"):
         DiTConfig.from_dict({**denoiser_config(), "norm_type": "ada_norm_single", key: value})

@@ -9,8 +9,16 @@ from torch.nn import functional as F
 from engine import folding
 from engine.dit import DiT, DiTConfig
 
-CONFIG = DiTConfig(num_attention_heads=4, attention_head_dim=16, num_layers=3, cross_attention_dim=64, caption_channels=24, sample_size=16,
-                   use_additional_conditions=False, interpolation_scale=1.0)
+CONFIG = DiTConfig(
+    num_attention_heads=4,
+    attention_head_dim=16,
+    num_layers=3,
+    cross_attention_dim=64,
+    caption_channels=24,
+    sample_size=16,
+    use_additional_conditions=False,
+    interpolation_scale=1.0,
+)
 LENGTHS = (1, 1, 5, 5, 3)
 
 

@@ -29,7 +29,9 @@ class Hub(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, folder: Path) -> None:
-        self.files = {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+        self.files = {
+            p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+        }
         self.told: dict[str, bytes] = {}  # path -> bytes that the hub claims it has
         self.names: dict[str, str] = {}  # path -> name that the hub claims
         self.cut: dict[str, int] = {}  # path -> break the connection once after so many bytes
@@ -61,13 +63,28 @@ class Handler(BaseHTTPRequestHandler):
             siblings = []
             for name, real in self.server.files.items():
                 data = self.server.told.get(name, real)
-                one: dict[str, Any] = {"rfilename": self.server.names.get(name, name), "size": len(data),
-                                       "blobId": hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()}
+                one: dict[str, Any] = {
+                    "rfilename": self.server.names.get(name, name),
+                    "size": len(data),
+                    "blobId": hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest(),
+                }
                 if name.endswith((".safetensors", ".bin")):
                     one["lfs"] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}
                 siblings.append(one)
-            return self._json(200, {"_id": "1", "id": "someone/tiny", "sha": COMMIT, "tags": ["license:apache-2.0"], "private": False,
-                                    "downloads": 0, "likes": 0, "siblings": siblings, "cardData": {"license": "apache-2.0"}})
+            return self._json(
+                200,
+                {
+                    "_id": "1",
+                    "id": "someone/tiny",
+                    "sha": COMMIT,
+                    "tags": ["license:apache-2.0"],
+                    "private": False,
+                    "downloads": 0,
+                    "likes": 0,
+                    "siblings": siblings,
+                    "cardData": {"license": "apache-2.0"},
+                },
+            )
         head = f"/someone/tiny/resolve/{COMMIT}/"
         data = self.server.files.get(path.removeprefix(head)) if path.startswith(head) else None
         if data is None:
@@ -107,7 +124,9 @@ def serving(folder: Path) -> Iterator[Hub]:
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     folder = make_stub(tmp_path / "stub")
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n", encoding="utf-8")
-    (folder / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(bytes(range(256)) * 4000)  # a megabyte to break
+    (folder / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(
+        bytes(range(256)) * 4000
+    )  # a megabyte to break
     (folder / "picture.gif").write_bytes(b"GIF")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -128,10 +147,16 @@ def test_dry_run_tells_licence_and_sizes_and_fetches_nothing(hub: Hub, tmp_path:
 
 def test_fetched_once_and_found_by_name(hub: Hub) -> None:
     steps: list[tuple[int, int]] = []
-    answer = program("engine.checkpoint", ["get", "someone/tiny", "--endpoint", hub.url], online=True, on_progress=lambda *s: steps.append(s))
+    answer = program(
+        "engine.checkpoint",
+        ["get", "someone/tiny", "--endpoint", hub.url],
+        online=True,
+        on_progress=lambda *s: steps.append(s),
+    )
     root = Path(answer["path"])
-    assert {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()} \
-        == {n: d for n, d in hub.files.items() if n != "picture.gif"}
+    assert {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()} == {
+        n: d for n, d in hub.files.items() if n != "picture.gif"
+    }
     assert steps[-1] == (answer["bytes"], answer["bytes"])
     asked = len(hub.ranges)
     assert fetch(hub)["left"] == 0 and len(hub.ranges) == asked, "what is here is not fetched again"
@@ -141,7 +166,13 @@ def test_fetched_once_and_found_by_name(hub: Hub) -> None:
 
 def test_goes_on_where_it_stopped(hub: Hub, tmp_path: Path) -> None:
     name = "vae/diffusion_pytorch_model.safetensors"
-    part = tmp_path / "cache" / "models--someone--tiny" / "blobs" / f"{hashlib.sha256(hub.files[name]).hexdigest()}.commonart.part"
+    part = (
+        tmp_path
+        / "cache"
+        / "models--someone--tiny"
+        / "blobs"
+        / f"{hashlib.sha256(hub.files[name]).hexdigest()}.commonart.part"
+    )
     part.parent.mkdir(parents=True)
     part.write_bytes(hub.files[name][:300_000])
     assert (offer := fetch(hub, "--dry-run"))["left"] == offer["bytes"] - 300_000
@@ -195,8 +226,23 @@ def test_changed_since_it_was_shown(hub: Hub) -> None:
 
 def test_the_command_asks_first(hub: Hub) -> None:
     def command(*options: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "commonart_desktop", "models", "get", "someone/tiny", "--endpoint", hub.url, *options],
-                              cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8")
+        return subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "commonart_desktop",
+                "models",
+                "get",
+                "someone/tiny",
+                "--endpoint",
+                hub.url,
+                *options,
+            ],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+        )
 
     asked = command()
     assert asked.returncode == 2 and "--yes" in asked.stderr and "apache-2.0" in asked.stderr and hub.ranges == []
@@ -207,12 +253,32 @@ def test_the_command_asks_first(hub: Hub) -> None:
 
 
 def test_which_files() -> None:
-    paths = ["config.json", "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors", "sdxl.vae.safetensors", "old.bin", "a.py",
-             "LICENSE", "text/pytorch_model-00001-of-00002.bin", "text/pytorch_model-00002-of-00002.bin", "text/training_args.bin", "text/spiece.model",
-             "shards/model-00001-of-00002.safetensors", "shards/model-00002-of-00002.safetensors", "shards/model.safetensors.index.json"]
+    paths = [
+        "config.json",
+        "diffusion_pytorch_model.safetensors",
+        "diffusion_pytorch_model.fp16.safetensors",
+        "sdxl.vae.safetensors",
+        "old.bin",
+        "a.py",
+        "LICENSE",
+        "text/pytorch_model-00001-of-00002.bin",
+        "text/pytorch_model-00002-of-00002.bin",
+        "text/training_args.bin",
+        "text/spiece.model",
+        "shards/model-00001-of-00002.safetensors",
+        "shards/model-00002-of-00002.safetensors",
+        "shards/model.safetensors.index.json",
+    ]
     take, leave = choose(paths)
-    assert set(take) == {"config.json", "diffusion_pytorch_model.safetensors", "LICENSE", "text/spiece.model", "shards/model-00001-of-00002.safetensors",
-                         "shards/model-00002-of-00002.safetensors", "shards/model.safetensors.index.json"}
+    assert set(take) == {
+        "config.json",
+        "diffusion_pytorch_model.safetensors",
+        "LICENSE",
+        "text/spiece.model",
+        "shards/model-00001-of-00002.safetensors",
+        "shards/model-00002-of-00002.safetensors",
+        "shards/model.safetensors.index.json",
+    }
     assert set(take) | set(leave) == set(paths)
     more, _ = choose(paths, allow_pickles=True)
     assert set(more) - set(take) == {"text/pytorch_model-00001-of-00002.bin", "text/pytorch_model-00002-of-00002.bin"}

@@ -56,7 +56,10 @@ def test_an_error_stops_the_others() -> None:
 
 def test_pictures_do_not_know_of_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = open_model("commonart-mini")
-    requests = [pipeline.settle(ImageRequest(prompt=p, seed=n, steps=4), folder) for n, p in enumerate(["りんご", "a red apple", "猫、青い背景", "富士山", "寿司"])]
+    requests = [
+        pipeline.settle(ImageRequest(prompt=p, seed=n, steps=4), folder)
+        for n, p in enumerate(["りんご", "a red apple", "猫、青い背景", "富士山", "寿司"])
+    ]
     pictures = []
     for cores in (1, 2, 3):
         monkeypatch.setattr(load, "CORES", cores)

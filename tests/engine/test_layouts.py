@@ -34,15 +34,19 @@ from engine.contract.request import ImageRequest
 from engine.pipeline import draw, encode, paint, settle
 from tests.models import make_commonart, make_pipeline
 
-WEIGHTS = {"transformer": "diffusion_pytorch_model.safetensors", "vae": "diffusion_pytorch_model.safetensors",
-           "text_encoder": "model.safetensors"}
+WEIGHTS = {
+    "transformer": "diffusion_pytorch_model.safetensors",
+    "vae": "diffusion_pytorch_model.safetensors",
+    "text_encoder": "model.safetensors",
+}
 
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     base = tmp_path_factory.mktemp("layouts")
     return {k: make_pipeline(base / k, k) for k in ("llama", "sigma", "alpha")} | {
-        "commonart": make_commonart(base / "bare")[0].parent}
+        "commonart": make_commonart(base / "bare")[0].parent
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -86,8 +90,17 @@ def test_pipelines(copy: Callable[..., Path], kind: str, tokens: int, t5: bool) 
     root = copy(kind)
     folder = open_model(str(root))
     assert folder == ModelFolder(
-        root=root, name="model", layout="pipeline", denoiser=root / "transformer", text_encoder=root / "text_encoder",
-        tokenizer=root / "tokenizer", vae=root / "vae", scheduler=root / "scheduler", max_tokens=tokens, pixart_text=t5)
+        root=root,
+        name="model",
+        layout="pipeline",
+        denoiser=root / "transformer",
+        text_encoder=root / "text_encoder",
+        tokenizer=root / "tokenizer",
+        vae=root / "vae",
+        scheduler=root / "scheduler",
+        max_tokens=tokens,
+        pixart_text=t5,
+    )
     assert (folder.vae_scale, folder.multiple, folder.own_side) == (4, 8, 32)
     assert folder.scheduler_config["_class_name"] == "DPMSolverMultistepScheduler"
     assert picture(folder).shape == (1, 16, 16, 3)
@@ -97,8 +110,17 @@ def test_commonart_in_three_folders(copy: Callable[..., Path]) -> None:
     base = copy("commonart")
     folder = open_model(str(base / "commonart-beta"), str(base / "calm2"), str(base / "sdxl-vae"))
     assert folder == ModelFolder(
-        root=base / "commonart-beta", name="commonart-beta", layout="bare", denoiser=base / "commonart-beta", text_encoder=base / "calm2",
-        tokenizer=base / "calm2", vae=base / "sdxl-vae", scheduler=None, max_tokens=64, pixart_text=False)
+        root=base / "commonart-beta",
+        name="commonart-beta",
+        layout="bare",
+        denoiser=base / "commonart-beta",
+        text_encoder=base / "calm2",
+        tokenizer=base / "calm2",
+        vae=base / "sdxl-vae",
+        scheduler=None,
+        max_tokens=64,
+        pixart_text=False,
+    )
     assert folder.scheduler_config == {}
     assert picture(folder).shape == (1, 16, 16, 3)
 
@@ -107,7 +129,11 @@ def test_parts_of_pipelines_can_be_lent(copy: Callable[..., Path]) -> None:
     """--text-encoder and --vae take a pipeline's folder as well as the part's own."""
     base, donor = copy("commonart"), copy("llama", "donor")
     folder = open_model(str(base / "commonart-beta"), str(donor), str(donor))
-    assert (folder.text_encoder, folder.tokenizer, folder.vae) == (donor / "text_encoder", donor / "tokenizer", donor / "vae")
+    assert (folder.text_encoder, folder.tokenizer, folder.vae) == (
+        donor / "text_encoder",
+        donor / "tokenizer",
+        donor / "vae",
+    )
     inside = open_model(str(base / "commonart-beta"), str(donor / "text_encoder"), str(donor / "vae"))
     assert (inside.text_encoder, inside.tokenizer, inside.vae) == (folder.text_encoder, folder.tokenizer, folder.vae)
     over = open_model(str(donor), None, str(base / "sdxl-vae"))
@@ -142,7 +168,9 @@ def test_parts_are_remembered(copy: Callable[..., Path], own_home: Path) -> None
     assert open_model(str(root)) == first
 
 
-def test_a_home_that_cannot_be_written(copy: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_that_cannot_be_written(
+    copy: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     monkeypatch.setenv("COMMONART_HOME", str(tmp_path / "file" / "home"))
     base = copy("commonart")
@@ -166,8 +194,10 @@ def test_names_in_the_home_and_the_hub_cache(copy: Callable[..., Path], own_home
 
     found = {f.name: f for f in find_all() if f.source != "bundled"}
     assert {k: (v.path, v.source) for k, v in found.items()} == {
-        "my-model": (mine, "home"), "aipicasso/commonart-beta": (repo / "snapshots" / "bbb", "hub-cache"),
-        "org/no-refs": (tmp_path / "hub" / "models--org--no-refs" / "snapshots" / "zzz", "hub-cache")}
+        "my-model": (mine, "home"),
+        "aipicasso/commonart-beta": (repo / "snapshots" / "bbb", "hub-cache"),
+        "org/no-refs": (tmp_path / "hub" / "models--org--no-refs" / "snapshots" / "zzz", "hub-cache"),
+    }
     assert hub_cache() == tmp_path / "hub"
     for name in ("aipicasso/commonart-beta", "commonart-beta"):
         assert open_model(name).root == repo / "snapshots" / "bbb"
@@ -183,17 +213,37 @@ def test_names_in_the_home_and_the_hub_cache(copy: Callable[..., Path], own_home
     assert "my-model" in e.value.advice, "nothing is near: all are told"
 
 
-@pytest.mark.parametrize(("variables", "expected"), [
-    ({"HF_HUB_CACHE": "/a", "HF_HOME": "/b"}, "/a"), ({"HUGGINGFACE_HUB_CACHE": "/c", "HF_HOME": "/b"}, "/c"), ({"HF_HOME": "/b"}, "/b/hub"),
-    ({"XDG_CACHE_HOME": "/x"}, "/x/huggingface/hub")])
-def test_hub_cache_follows_its_variables(variables: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"HF_HUB_CACHE": "/a", "HF_HOME": "/b"}, "/a"),
+        ({"HUGGINGFACE_HUB_CACHE": "/c", "HF_HOME": "/b"}, "/c"),
+        ({"HF_HOME": "/b"}, "/b/hub"),
+        ({"XDG_CACHE_HOME": "/x"}, "/x/huggingface/hub"),
+    ],
+)
+def test_hub_cache_follows_its_variables(
+    variables: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("HF_HUB_CACHE")
     for k, v in variables.items():
         monkeypatch.setenv(k, v)
     assert hub_cache() == Path(expected)
 
 
-@pytest.mark.parametrize("name", ["~nobody-of-this-name/model", "x" * 300, "a\0b", "../" * 40 + "nowhere", "none/such", "/none/such", ".nothing", "?*"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "~nobody-of-this-name/model",
+        "x" * 300,
+        "a\0b",
+        "../" * 40 + "nowhere",
+        "none/such",
+        "/none/such",
+        ".nothing",
+        "?*",
+    ],
+)
 def test_odd_names(name: str) -> None:
     with pytest.raises((UnknownModel, BadFile)):
         open_model(name)
@@ -228,7 +278,9 @@ def test_folders_that_are_no_models(copy: Callable[..., Path], tmp_path: Path) -
         open_model(str(root))
 
 
-@pytest.mark.parametrize("found", ["SD3Transformer2DModel", "UNet2DConditionModel", "", ["PixArtTransformer2DModel"], None, 3])
+@pytest.mark.parametrize(
+    "found", ["SD3Transformer2DModel", "UNet2DConditionModel", "", ["PixArtTransformer2DModel"], None, 3]
+)
 def test_a_transformer_of_another_class(copy: Callable[..., Path], found: Any) -> None:
     root = copy()
     edit(root / "transformer" / "config.json", _class_name=found)
@@ -261,7 +313,9 @@ def test_no_tokenizer(copy: Callable[..., Path]) -> None:
 
 
 @pytest.mark.parametrize("part", list(WEIGHTS))
-@pytest.mark.parametrize("pickled", ["diffusion_pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "weights.pth", "model.ckpt"])
+@pytest.mark.parametrize(
+    "pickled", ["diffusion_pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "weights.pth", "model.ckpt"]
+)
 def test_pickles_are_never_loaded(copy: Callable[..., Path], part: str, pickled: str) -> None:
     root = copy()
     (root / part / WEIGHTS[part]).unlink()
@@ -276,8 +330,17 @@ def test_pickles_are_never_loaded(copy: Callable[..., Path], part: str, pickled:
 GARBAGE = ["", "{", "null", "[]", "3", '"text"', "\x00\x01\x02", '{"a": NaN', "[" * 100_000]
 
 
-@pytest.mark.parametrize("file", ["model_index.json", "transformer/config.json", "vae/config.json", "text_encoder/config.json",
-                                  "scheduler/scheduler_config.json", "tokenizer/tokenizer_config.json"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "model_index.json",
+        "transformer/config.json",
+        "vae/config.json",
+        "text_encoder/config.json",
+        "scheduler/scheduler_config.json",
+        "tokenizer/tokenizer_config.json",
+    ],
+)
 @pytest.mark.parametrize("content", GARBAGE, ids=range(len(GARBAGE)))
 def test_garbage_configs(copy: Callable[..., Path], file: str, content: str) -> None:
     root = copy()
@@ -292,13 +355,39 @@ def test_garbage_configs(copy: Callable[..., Path], file: str, content: str) -> 
 STRANGE: list[Any] = ["x", -1, 0, 1.5, [], {}, [1], True, 10**30]
 
 
-@pytest.mark.parametrize(("file", "keys"), [
-    ("transformer/config.json", ("patch_size", "num_attention_heads", "attention_head_dim", "in_channels", "out_channels", "sample_size",
-                                 "caption_channels", "cross_attention_dim", "interpolation_scale", "norm_eps", "norm_type", "num_layers")),
-    ("vae/config.json", ("block_out_channels", "latent_channels", "scaling_factor", "shift_factor", "norm_num_groups")),
-    ("text_encoder/config.json", ("architectures", "model_type", "hidden_size", "vocab_size", "num_hidden_layers")),
-    ("scheduler/scheduler_config.json", ("beta_schedule", "beta_end", "num_train_timesteps", "prediction_type", "timestep_spacing")),
-    ("tokenizer/tokenizer_config.json", ("model_max_length", "tokenizer_class")), ("model_index.json", ("_class_name",))])
+@pytest.mark.parametrize(
+    ("file", "keys"),
+    [
+        (
+            "transformer/config.json",
+            (
+                "patch_size",
+                "num_attention_heads",
+                "attention_head_dim",
+                "in_channels",
+                "out_channels",
+                "sample_size",
+                "caption_channels",
+                "cross_attention_dim",
+                "interpolation_scale",
+                "norm_eps",
+                "norm_type",
+                "num_layers",
+            ),
+        ),
+        (
+            "vae/config.json",
+            ("block_out_channels", "latent_channels", "scaling_factor", "shift_factor", "norm_num_groups"),
+        ),
+        ("text_encoder/config.json", ("architectures", "model_type", "hidden_size", "vocab_size", "num_hidden_layers")),
+        (
+            "scheduler/scheduler_config.json",
+            ("beta_schedule", "beta_end", "num_train_timesteps", "prediction_type", "timestep_spacing"),
+        ),
+        ("tokenizer/tokenizer_config.json", ("model_max_length", "tokenizer_class")),
+        ("model_index.json", ("_class_name",)),
+    ],
+)
 def test_strange_config_values(copy: Callable[..., Path], file: str, keys: tuple[str, ...]) -> None:
     """A value of a wrong kind either does no harm or is told as an error of ours."""
     root = copy()
@@ -342,15 +431,42 @@ def header(table: Any, body: bytes = b"\0" * 64) -> bytes:
 F4 = {"dtype": "F32", "shape": [16], "data_offsets": [0, 64]}
 
 
-@pytest.mark.parametrize("data", [
-    b"PK\x03\x04" + b"\0" * 200, b"\xff" * 64, b"<!DOCTYPE html><html>" * 20, header([]), header(3), header({"a": 3}), header({"a": {}}),
-    header({"a": F4 | {"dtype": "X9"}}), header({"a": F4 | {"dtype": 3}}), header({"a": F4 | {"dtype": []}}), header({"a": F4 | {"shape": [17]}}),
-    header({"a": F4 | {"shape": ["x"]}}), header({"a": F4 | {"shape": 16}}), header({"a": F4 | {"shape": [[16]]}}), header({"a": F4 | {"shape": [-4, -4]}}),
-    header({"a": F4 | {"shape": [2**62, 2**62, 16]}}), header({"a": F4 | {"shape": [16.0]}}), header({"a": F4 | {"data_offsets": [0]}}),
-    header({"a": F4 | {"data_offsets": ["a", "b"]}}), header({"a": F4 | {"data_offsets": [None, 64]}}), header({"a": F4 | {"data_offsets": [-64, 0]}}),
-    header({"a": F4 | {"data_offsets": [64, 0]}}), header({"a": F4 | {"data_offsets": [0.0, 64.0]}}), header({"a": F4 | {"data_offsets": [64, 128]}}),
-    header({"a": F4 | {"data_offsets": [64, 128]}}, b"\0" * 128), header({"a": F4, "b": F4}), header({"a": F4}, b""), header(b"\xff\xfe{}"),
-    header(b"[" * 100_000), header({})], ids=range(30))
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"PK\x03\x04" + b"\0" * 200,
+        b"\xff" * 64,
+        b"<!DOCTYPE html><html>" * 20,
+        header([]),
+        header(3),
+        header({"a": 3}),
+        header({"a": {}}),
+        header({"a": F4 | {"dtype": "X9"}}),
+        header({"a": F4 | {"dtype": 3}}),
+        header({"a": F4 | {"dtype": []}}),
+        header({"a": F4 | {"shape": [17]}}),
+        header({"a": F4 | {"shape": ["x"]}}),
+        header({"a": F4 | {"shape": 16}}),
+        header({"a": F4 | {"shape": [[16]]}}),
+        header({"a": F4 | {"shape": [-4, -4]}}),
+        header({"a": F4 | {"shape": [2**62, 2**62, 16]}}),
+        header({"a": F4 | {"shape": [16.0]}}),
+        header({"a": F4 | {"data_offsets": [0]}}),
+        header({"a": F4 | {"data_offsets": ["a", "b"]}}),
+        header({"a": F4 | {"data_offsets": [None, 64]}}),
+        header({"a": F4 | {"data_offsets": [-64, 0]}}),
+        header({"a": F4 | {"data_offsets": [64, 0]}}),
+        header({"a": F4 | {"data_offsets": [0.0, 64.0]}}),
+        header({"a": F4 | {"data_offsets": [64, 128]}}),
+        header({"a": F4 | {"data_offsets": [64, 128]}}, b"\0" * 128),
+        header({"a": F4, "b": F4}),
+        header({"a": F4}, b""),
+        header(b"\xff\xfe{}"),
+        header(b"[" * 100_000),
+        header({}),
+    ],
+    ids=range(30),
+)
 @pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder"])
 def test_files_that_are_not_safetensors(copy: Callable[..., Path], part: str, data: bytes) -> None:
     root = copy()
@@ -384,8 +500,11 @@ def test_tensors_that_do_not_fit(copy: Callable[..., Path], part: str) -> None:
     root = copy()
     file = root / part / WEIGHTS[part]
     good = file.read_bytes()
-    name = {"transformer": "transformer_blocks.1.attn2.to_k.weight", "vae": "decoder.conv_out.bias",
-            "text_encoder": "model.layers.1.mlp.up_proj.weight"}[part]
+    name = {
+        "transformer": "transformer_blocks.1.attn2.to_k.weight",
+        "vae": "decoder.conv_out.bias",
+        "text_encoder": "model.layers.1.mlp.up_proj.weight",
+    }[part]
 
     def wrong(state: dict[str, torch.Tensor]) -> None:
         state[name] = torch.cat([state[name], state[name]])
@@ -394,7 +513,11 @@ def test_tensors_that_do_not_fit(copy: Callable[..., Path], part: str) -> None:
     with pytest.raises(WrongShape if part == "transformer" else BrokenWeights) as e:
         picture(open_model(str(root)))
     if part == "transformer":
-        assert (e.value.fields["tensor"], e.value.fields["found"], e.value.fields["expected"]) == (name, [64, 32], [32, 32])
+        assert (e.value.fields["tensor"], e.value.fields["found"], e.value.fields["expected"]) == (
+            name,
+            [64, 32],
+            [32, 32],
+        )
 
     file.write_bytes(good)
     edit_weights(file, lambda state: state.pop(name))  # type: ignore[arg-type,return-value]
@@ -409,7 +532,9 @@ def test_tensors_that_do_not_fit(copy: Callable[..., Path], part: str) -> None:
 def test_a_tensor_too_many(copy: Callable[..., Path]) -> None:
     root = copy()
     file = root / "transformer" / WEIGHTS["transformer"]
-    edit_weights(file, lambda state: state.update({"pos_embed.pos_embed": torch.zeros(1, 16, 32), "y_embedding": torch.zeros(2)}))
+    edit_weights(
+        file, lambda state: state.update({"pos_embed.pos_embed": torch.zeros(1, 16, 32), "y_embedding": torch.zeros(2)})
+    )
     assert picture(open_model(str(root))).any(), "buffers of older versions do no harm"
     edit_weights(file, lambda state: state.update({"transformer_blocks.7.norm.weight": torch.zeros(2)}))
     with pytest.raises(BrokenWeights, match="transformer_blocks.7.norm.weight"):
@@ -448,7 +573,9 @@ def shard(folder: Path, file: str) -> list[Path]:
         mine = names[i::3]
         save_file({n: state[n] for n in mine}, folder / part, {"format": "pt"})
         table |= dict.fromkeys(mine, part)
-    (folder / f"{file}.index.json").write_text(json.dumps({"metadata": {"total_size": whole.stat().st_size}, "weight_map": table}), encoding="utf-8")
+    (folder / f"{file}.index.json").write_text(
+        json.dumps({"metadata": {"total_size": whole.stat().st_size}, "weight_map": table}), encoding="utf-8"
+    )
     whole.unlink()
     return [folder / f"{stem}-{i + 1:05}-of-00003.safetensors" for i in range(3)]
 
@@ -466,9 +593,21 @@ def test_shards(copy: Callable[..., Path], part: str) -> None:
         open_model(str(root))
 
 
-@pytest.mark.parametrize("content", [*GARBAGE, "{}", '{"weight_map": []}', '{"weight_map": {}}', '{"weight_map": {"a": 3}}', '{"weight_map": {"a": ["x"]}}',
-                                     '{"weight_map": {"a": ""}}', '{"weight_map": {"a": "../../x"}}', '{"weight_map": {"a": "x", "b": 1}}'],
-                         ids=range(len(GARBAGE) + 8))
+@pytest.mark.parametrize(
+    "content",
+    [
+        *GARBAGE,
+        "{}",
+        '{"weight_map": []}',
+        '{"weight_map": {}}',
+        '{"weight_map": {"a": 3}}',
+        '{"weight_map": {"a": ["x"]}}',
+        '{"weight_map": {"a": ""}}',
+        '{"weight_map": {"a": "../../x"}}',
+        '{"weight_map": {"a": "x", "b": 1}}',
+    ],
+    ids=range(len(GARBAGE) + 8),
+)
 def test_garbage_shard_tables(copy: Callable[..., Path], content: str) -> None:
     root = copy()
     shard(root / "transformer", WEIGHTS["transformer"])
@@ -489,7 +628,9 @@ def test_half_precision_weights_are_read(copy: Callable[..., Path]) -> None:
     root = copy()
     before = picture(open_model(str(root))).astype(int)
     for part, file in WEIGHTS.items():
-        edit_weights(root / part / file, lambda state: state.update({k: v.to(torch.bfloat16) for k, v in state.items()}))
+        edit_weights(
+            root / part / file, lambda state: state.update({k: v.to(torch.bfloat16) for k, v in state.items()})
+        )
     assert abs(picture(open_model(str(root))).astype(int) - before).mean() < 10
 
 

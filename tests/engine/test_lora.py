@@ -34,7 +34,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def some(folder: ModelFolder) -> dict[str, tuple[int, ...]]:
-    return {k: v for k, v in layers_of(folder.denoiser_config).items() if k.endswith(("to_q", "to_out.0", "ff.net.2", "linear_1"))}
+    return {
+        k: v
+        for k, v in layers_of(folder.denoiser_config).items()
+        if k.endswith(("to_q", "to_out.0", "ff.net.2", "linear_1"))
+    }
 
 
 def drawn(model: DiT) -> torch.Tensor:
@@ -46,7 +50,9 @@ def drawn(model: DiT) -> torch.Tensor:
 
 def test_layers_are_those_of_the_model(folder: ModelFolder) -> None:
     model = load_denoiser(folder, CPU, FP32)
-    assert layers_of(folder.denoiser_config) == {n: tuple(m.weight.shape) for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
+    assert layers_of(folder.denoiser_config) == {
+        n: tuple(m.weight.shape) for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)
+    }
 
 
 @pytest.mark.parametrize("style", ["diffusers", "peft", "kohya"])
@@ -62,13 +68,19 @@ def test_what_is_added_to_the_weights(folder: ModelFolder, tmp_path: Path, style
     for name, before in plain.state_dict().items():
         module = name.removesuffix(".weight")
         after = merged.state_dict()[name]
-        stem = {"diffusers": f"transformer.{module}", "peft": f"base_model.model.{module}", "kohya": "lora_transformer_" + module.replace(".", "_")}[style]
+        stem = {
+            "diffusers": f"transformer.{module}",
+            "peft": f"base_model.model.{module}",
+            "kohya": "lora_transformer_" + module.replace(".", "_"),
+        }[style]
         down = tensors.get(f"{stem}.{'lora_down' if style == 'kohya' else 'lora_A'}.weight")
         if down is None:
             assert torch.equal(before, after)
             continue
         up = tensors[f"{stem}.{'lora_up' if style == 'kohya' else 'lora_B'}.weight"]
-        torch.testing.assert_close(after, before + 0.5 * (4 if alpha is None else alpha) / 4 * (up @ down), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            after, before + 0.5 * (4 if alpha is None else alpha) / 4 * (up @ down), rtol=1e-5, atol=1e-5
+        )
         changed += 1
     assert changed == len(some(folder))
 
@@ -98,22 +110,53 @@ def test_those_of_other_models_are_refused(folder: ModelFolder, tmp_path: Path, 
     cut.write_bytes(cut.read_bytes()[:-10])
     with pytest.raises(BrokenWeights):
         open_lora(str(cut), 1, folder)
-    assert open_lora(str(make_lora(tmp_path / "o.safetensors", some(folder), told={"base_model_sha256": "0" * 64})), 1, folder).strange
+    assert open_lora(
+        str(make_lora(tmp_path / "o.safetensors", some(folder), told={"base_model_sha256": "0" * 64})), 1, folder
+    ).strange
 
 
 def test_from_the_command_line_to_the_recipe(folder: ModelFolder, tmp_path: Path, home: Path) -> None:
-    told = {"base_model_sha256": folder.hashes()["denoiser"], "dataset_sha256": "d" * 64, "licences": json.dumps({"CC0-1.0": 24})}
+    told = {
+        "base_model_sha256": folder.hashes()["denoiser"],
+        "dataset_sha256": "d" * 64,
+        "licences": json.dumps({"CC0-1.0": 24}),
+    }
     make_lora(home / "loras" / "和風.safetensors", some(folder), told=told)
     assert [(one["name"], one["rank"], one["licences"]) for one in list_loras()] == [("和風", 4, {"CC0-1.0": 24})]
 
     def made(*words: str) -> list[dict[str, object]]:
-        got = subprocess.run([sys.executable, "-m", "commonart_desktop", "generate", *words, "--model", str(folder.root), "--seed", "3", "--steps", "3",
-                              "--out", str(tmp_path / "out"), "--json", "--quiet"], capture_output=True, encoding="utf-8", check=False)
+        got = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "commonart_desktop",
+                "generate",
+                *words,
+                "--model",
+                str(folder.root),
+                "--seed",
+                "3",
+                "--steps",
+                "3",
+                "--out",
+                str(tmp_path / "out"),
+                "--json",
+                "--quiet",
+            ],
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
         assert got.returncode == 0, got.stderr
         return sorted((json.loads(line) for line in got.stdout.splitlines()), key=lambda r: int(r["id"]))
 
     rows = tmp_path / "rows.jsonl"  # one process for both: each row has its own
-    rows.write_text(json.dumps({"prompt": "a cat"}) + "\n" + json.dumps({"prompt": "a cat", "loras": "和風:0.5"}, ensure_ascii=False), encoding="utf-8")
+    rows.write_text(
+        json.dumps({"prompt": "a cat"})
+        + "\n"
+        + json.dumps({"prompt": "a cat", "loras": "和風:0.5"}, ensure_ascii=False),
+        encoding="utf-8",
+    )
     plain, with_lora = made("--from", str(rows))
     beside = made("a cat", "--lora", "和風:0.5", "--lora-beside")[0]
     assert plain["seed"] == with_lora["seed"] and plain["pixel_sha256"] != with_lora["pixel_sha256"]
@@ -124,8 +167,25 @@ def test_from_the_command_line_to_the_recipe(folder: ModelFolder, tmp_path: Path
     assert recipe["loras"][0]["licences"] == {"CC0-1.0": 24} and recipe["loras"][0]["scale"] == 0.5
     assert request_of(recipe).loras == (("和風", 0.5),)
     assert "Lora hashes" in read_parameters(Path(str(with_lora["path"])))
-    again = subprocess.run([sys.executable, "-m", "commonart_desktop", "generate", "--like", str(with_lora["path"]), "--model", str(folder.root), "--out",
-                            str(tmp_path / "out"), "--json", "--quiet"], capture_output=True, encoding="utf-8", check=False)
+    again = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "commonart_desktop",
+            "generate",
+            "--like",
+            str(with_lora["path"]),
+            "--model",
+            str(folder.root),
+            "--out",
+            str(tmp_path / "out"),
+            "--json",
+            "--quiet",
+        ],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
     assert json.loads(again.stdout)["pixel_sha256"] == with_lora["pixel_sha256"]
 
 
@@ -134,7 +194,14 @@ def test_a_recipe_names_no_file(folder: ModelFolder) -> None:
 
     request = ImageRequest(prompt="a", seed=1, loras=(("/etc/x.safetensors", 1.0),))
     assert ImageRequest.from_dict(json.loads(json.dumps(request.to_dict()))) == request
-    recipe = {"commonart": 1, "app": "x", "request": request.to_dict() | {"model": "m"}, "hashes": {"denoiser": "0"}, "batch": [1, 0], "pixel_sha256": "0",
-              "backend": {"backend": "pytorch", "device": "cpu", "dtype": "fp32"}}
+    recipe = {
+        "commonart": 1,
+        "app": "x",
+        "request": request.to_dict() | {"model": "m"},
+        "hashes": {"denoiser": "0"},
+        "batch": [1, 0],
+        "pixel_sha256": "0",
+        "backend": {"backend": "pytorch", "device": "cpu", "dtype": "fp32"},
+    }
     with pytest.raises(BadValue):
         request_of(recipe)

@@ -29,19 +29,39 @@ def hollow(folder: Path, numbers: int, name: str, config: dict[str, object]) -> 
 def beta(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     """CommonArt β by its sizes: 610.9 M, 7.0 B and 83.7 M numbers."""
     root = tmp_path_factory.mktemp("beta")
-    hollow(root / "beta", 610_900_000, "diffusion_pytorch_model.safetensors", {
-        "_class_name": "Transformer2DModel", "num_attention_heads": 16, "attention_head_dim": 72, "num_layers": 28, "patch_size": 2, "sample_size": 64,
-        "caption_channels": 4096})
+    hollow(
+        root / "beta",
+        610_900_000,
+        "diffusion_pytorch_model.safetensors",
+        {
+            "_class_name": "Transformer2DModel",
+            "num_attention_heads": 16,
+            "attention_head_dim": 72,
+            "num_layers": 28,
+            "patch_size": 2,
+            "sample_size": 64,
+            "caption_channels": 4096,
+        },
+    )
     hollow(root / "calm2", 7_008_000_000, "model.safetensors", {"model_type": "llama", "hidden_size": 4096})
     (root / "calm2" / "tokenizer.json").write_text("{}", encoding="utf-8")
-    hollow(root / "vae", 83_700_000, "diffusion_pytorch_model.safetensors", {"_class_name": "AutoencoderKL", "block_out_channels": [128, 256, 512, 512]})
+    hollow(
+        root / "vae",
+        83_700_000,
+        "diffusion_pytorch_model.safetensors",
+        {"_class_name": "AutoencoderKL", "block_out_channels": [128, 256, 512, 512]},
+    )
     return identify(root / "beta", text_encoder=root / "calm2", vae=root / "vae")
 
 
 def test_what_the_full_model_needs(beta: ModelFolder) -> None:
     assert needs(beta, "bf16").denoiser == 2 * 610_900_000 and needs(beta, "fp32").denoiser == 4 * 610_900_000
-    assert needs(beta, "fp32").encoder == needs(beta, "bf16").encoder == 2 * 7_008_000_000  # a large one stays in 16 bits
-    assert math.isclose(drawing(beta, "bf16", 512, 512, 1), 2 * 2 * (16 * 1024 * 1152 + 2 * 28 * 512 * 1152), rel_tol=1e-9)
+    assert (
+        needs(beta, "fp32").encoder == needs(beta, "bf16").encoder == 2 * 7_008_000_000
+    )  # a large one stays in 16 bits
+    assert math.isclose(
+        drawing(beta, "bf16", 512, 512, 1), 2 * 2 * (16 * 1024 * 1152 + 2 * 28 * 512 * 1152), rel_tol=1e-9
+    )
     assert decoding(beta, "bf16", 512, 512) == 2 * 5 * 512 * 512 * 256
 
 
@@ -62,7 +82,12 @@ def test_8_bits_only_where_16_fit_nowhere(beta: ModelFolder) -> None:
         return [plan(beta, "bf16", size * 10**9, 512, 512, main=main).encoder for size in SIZES]
 
     assert encoders(24 * 10**9) == ["cpu", "cpu", "device", "device"] == encoders(None)
-    assert encoders(16 * 10**9) == ["cpu", "int8", "device", "device"] or encoders(16 * 10**9) == ["int8", "int8", "device", "device"]
+    assert encoders(16 * 10**9) == ["cpu", "int8", "device", "device"] or encoders(16 * 10**9) == [
+        "int8",
+        "int8",
+        "device",
+        "device",
+    ]
     found = plan(beta, "bf16", 8 * 10**9, 512, 512, main=16 * 10**9)
     assert found.encoder == "cpu" or found.peak <= found.limit
 
@@ -82,10 +107,16 @@ def test_a_cpu_holds_all_parts_at_once(beta: ModelFolder) -> None:
     """fp32 on a CPU, the language model in bf16: every part stays, and a file of another dtype is there twice while it is read."""
     denoiser, text, vae = 4 * 610_900_000, 2 * 7_008_000_000, 4 * 83_700_000
     found = on_cpu(beta, "fp32", 512, 512, 4, lanes=2, tokens=20)
-    assert found["denoise"] == denoiser + text + vae + drawing(beta, "fp32", 512, 512, 4, 20, folds=True) + 2 * WORKSPACE + holes_of(beta)
+    assert found["denoise"] == denoiser + text + vae + drawing(
+        beta, "fp32", 512, 512, 4, 20, folds=True
+    ) + 2 * WORKSPACE + holes_of(beta)
     assert found["decode"] == denoiser + text + vae + 2 * decoding(beta, "fp32", 512, 512, cpu=True) + 2 * WORKSPACE
-    assert found["encode"] == denoiser + vae + 2 * text + 2 * WORKSPACE == found["peak"]  # fp16 in the file, bf16 in memory
-    assert on_cpu(beta, "fp32", 512, 512, 1, lanes=2, tokens=20)["decode"] == found["decode"] - decoding(beta, "fp32", 512, 512, cpu=True)
+    assert (
+        found["encode"] == denoiser + vae + 2 * text + 2 * WORKSPACE == found["peak"]
+    )  # fp16 in the file, bf16 in memory
+    assert on_cpu(beta, "fp32", 512, 512, 1, lanes=2, tokens=20)["decode"] == found["decode"] - decoding(
+        beta, "fp32", 512, 512, cpu=True
+    )
 
 
 def test_what_lies_in_the_file_as_it_is_run_stays_in_the_map(beta: ModelFolder) -> None:
@@ -108,7 +139,9 @@ def test_the_doctor_says_the_plan_for_a_model_and_for_this_machine(beta: ModelFo
 
     lines = list(memory_plans(None, beta))
     assert [line["id"] for line in lines] == ["memory-8", "memory-12", "memory-16", "memory-24", "memory-here"]
-    assert all(str(line["value"]).startswith("bf16, 512 px, × ") for line in lines[:4]) and str(lines[4]["value"]).startswith("CPU, fp32, 512 px")
+    assert all(str(line["value"]).startswith("bf16, 512 px, × ") for line in lines[:4]) and str(
+        lines[4]["value"]
+    ).startswith("CPU, fp32, 512 px")
     assert "main memory" in str(lines[0]["advice"]) and lines[3]["advice"] is None
 
 
@@ -120,5 +153,10 @@ def test_prediction_and_measurement() -> None:
 
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("Linux only")
-    told = subprocess.run([sys.executable, "-m", "benchmarks.memory", "--mini", "--json"], capture_output=True, encoding="utf-8", check=False)
+    told = subprocess.run(
+        [sys.executable, "-m", "benchmarks.memory", "--mini", "--json"],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
     assert json.loads(told.stdout)["worst"] < 0.1, told.stderr

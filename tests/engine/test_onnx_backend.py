@@ -34,7 +34,15 @@ from engine.checkpoint.library import open_model
 from engine.checkpoint.lora import open_lora
 from engine.checkpoint.onnxfile import tensors_of
 from engine.checkpoint.verify import verify
-from engine.contract.errors import BadValue, BrokenWeights, ExportAltered, FeatureMissing, NoDevice, NotAModel, NotFinite
+from engine.contract.errors import (
+    BadValue,
+    BrokenWeights,
+    ExportAltered,
+    FeatureMissing,
+    NoDevice,
+    NotAModel,
+    NotFinite,
+)
 from engine.contract.queue import Ledger
 from engine.contract.request import SAMPLERS, ImageRequest
 from engine.denoise import denoise
@@ -46,8 +54,30 @@ from tests.models import make_lora, make_tokenizer
 ROOT = Path(__file__).resolve().parents[2]
 PROMPTS = ("青い背景の寿司", "red apple, on blue background", "cat", "ねこ、りんご、ねこ on a red background")
 #: what an installation for exported folders need not have
-HEAVY = ("torch", "diffusers", "transformers", "accelerate", "peft", "optimum", "onnx", "onnxscript", "sentencepiece", "huggingface_hub", "cryptography", "c2pa", "keyring",
-         "safetensors", "psutil", "tqdm", "platformdirs", "accelerate", "cyclonedx", "matplotlib", "license_expression", "PySide6")
+HEAVY = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "accelerate",
+    "peft",
+    "optimum",
+    "onnx",
+    "onnxscript",
+    "sentencepiece",
+    "huggingface_hub",
+    "cryptography",
+    "c2pa",
+    "keyring",
+    "safetensors",
+    "psutil",
+    "tqdm",
+    "platformdirs",
+    "accelerate",
+    "cyclonedx",
+    "matplotlib",
+    "license_expression",
+    "PySide6",
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +87,15 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def pair(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TorchBackend, OnnxBackend]]:
+def pair(
+    folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[TorchBackend, OnnxBackend]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COMMONART_HOME", str(tmp_path_factory.mktemp("home")))
-        yield TorchBackend(open_model(str(folders[0])), device="cpu", dtype="fp32"), OnnxBackend(open_model(str(folders[1])), device="cpu")
+        yield (
+            TorchBackend(open_model(str(folders[0])), device="cpu", dtype="fp32"),
+            OnnxBackend(open_model(str(folders[1])), device="cpu"),
+        )
 
 
 @pytest.fixture
@@ -92,7 +127,17 @@ def test_noise_is_that_of_torch(seed: int) -> None:
     """Bit by bit where PyTorch runs its AVX2 kernel, else to some units in the last place; also in what comes after."""
     exact = torch.backends.cpu.get_cpu_capability() == "AVX2"
     generator, mine = torch.Generator("cpu").manual_seed(seed), Normal(seed)
-    for shape in ((1, 4, 8, 8), (1, 1, 3, 1), (1, 1, 5, 1), (1, 4, 3, 3), (1, 3, 5, 7), (1, 1, 15, 1), (1, 4, 64, 64), (1, 1, 1, 1), (1, 1, 4, 4)):
+    for shape in (
+        (1, 4, 8, 8),
+        (1, 1, 3, 1),
+        (1, 1, 5, 1),
+        (1, 4, 3, 3),
+        (1, 3, 5, 7),
+        (1, 1, 15, 1),
+        (1, 4, 64, 64),
+        (1, 1, 1, 1),
+        (1, 1, 4, 4),
+    ):
         want, got = torch.randn(shape, generator=generator).numpy(), mine.draw(shape)
         assert got.dtype == np.float32 and got.shape == shape
         if exact:
@@ -119,7 +164,9 @@ def test_samplers_are_those_of_diffusers(name: str, prediction: str) -> None:
     start, compared = noise([3, 2**40], 4, 6, 6), 0
     for spacing in (None, "leading", "trailing"):
         for steps in (1, 2, 9, 20):
-            config = {"prediction_type": prediction} | ({"timestep_spacing": spacing, "steps_offset": int(spacing == "leading")} if spacing else {})
+            config = {"prediction_type": prediction} | (
+                {"timestep_spacing": spacing, "steps_offset": int(spacing == "leading")} if spacing else {}
+            )
             schedule = Schedule.from_dict(config)
             try:
                 theirs = diffusers_sampler(name, steps, schedule, [3, 2**40], config)
@@ -143,7 +190,11 @@ def test_samplers_are_those_of_diffusers(name: str, prediction: str) -> None:
 def test_as_many_steps_as_there_are_levels(name: str) -> None:
     """Two steps may then round to one level: nothing may be divided by what lies between."""
     for config in ({}, {"timestep_spacing": "trailing"}):
-        out = denoise(lambda x, t: np.tanh(x), build_sampler(name, 999, Schedule.from_dict(config), [1], config), noise([1], 1, 4, 4))
+        out = denoise(
+            lambda x, t: np.tanh(x),
+            build_sampler(name, 999, Schedule.from_dict(config), [1], config),
+            noise([1], 1, 4, 4),
+        )
         assert np.isfinite(out).all()
 
 
@@ -158,8 +209,11 @@ def test_token_ids_are_those_of_transformers(kind: str, pair: tuple[TorchBackend
 
     folder = pair[1].folder
     if kind == "mini":
-        folder = replace(folder, tokenizer=ROOT / "resources" / "models" / "commonart-mini" / "tokenizer",
-                         text_encoder=ROOT / "resources" / "models" / "commonart-mini" / "text_encoder")
+        folder = replace(
+            folder,
+            tokenizer=ROOT / "resources" / "models" / "commonart-mini" / "tokenizer",
+            text_encoder=ROOT / "resources" / "models" / "commonart-mini" / "text_encoder",
+        )
     else:
         make_tokenizer(tmp_path / kind, bos=kind == "llama", eos=kind == "t5")
         folder = replace(folder, tokenizer=tmp_path / kind, pixart_text=kind == "t5")
@@ -175,8 +229,9 @@ def test_token_ids_are_those_of_transformers(kind: str, pair: tuple[TorchBackend
         assert mine.ids("") == (padded["input_ids"], padded["attention_mask"], False)
 
 
-def test_features_are_those_of_torch_and_are_stored(pair: tuple[TorchBackend, OnnxBackend], folders: tuple[Path, Path], own_home: Path,
-                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_are_those_of_torch_and_are_stored(
+    pair: tuple[TorchBackend, OnnxBackend], folders: tuple[Path, Path], own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     backend = OnnxBackend(open_model(str(folders[1])), device="cpu")
     texts = [*PROMPTS, "", "りんご " * 200]
     want, got = pair[0].encode(texts), backend.encode(texts)
@@ -203,10 +258,21 @@ def test_features_are_those_of_torch_and_are_stored(pair: tuple[TorchBackend, On
 # pictures ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("settings", [{}, {"guidance": 1.0}, {"width": 40, "height": 24, "sampler": "euler-a"}, {"sampler": "lms", "negative": "cat"},
-                                      {"steps": 20, "sampler": "dpm++2m-sde"}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"guidance": 1.0},
+        {"width": 40, "height": 24, "sampler": "euler-a"},
+        {"sampler": "lms", "negative": "cat"},
+        {"steps": 20, "sampler": "dpm++2m-sde"},
+    ],
+    ids=str,
+)
 def test_pictures_are_those_of_torch(pair: tuple[TorchBackend, OnnxBackend], settings: dict[str, Any]) -> None:
-    requests = [ask(2**40 + i, p, **({"guidance": 3.0 + i} | settings)) for i, p in enumerate((*PROMPTS, "", "りんご " * 200))]
+    requests = [
+        ask(2**40 + i, p, **({"guidance": 3.0 + i} | settings)) for i, p in enumerate((*PROMPTS, "", "りんご " * 200))
+    ]
     (want, pixels), (got, mine) = make(pair[0], *requests), make(pair[1], *requests)
     assert float(np.abs(got - want).max() / np.abs(want).max()) < 1e-4
     for i in range(len(requests)):
@@ -215,8 +281,9 @@ def test_pictures_are_those_of_torch(pair: tuple[TorchBackend, OnnxBackend], set
 
 
 @pytest.mark.parametrize("cores", [1, 3])
-def test_neighbours_do_not_change_a_picture(pair: tuple[TorchBackend, OnnxBackend], folders: tuple[Path, Path], cores: int,
-                                            monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neighbours_do_not_change_a_picture(
+    pair: tuple[TorchBackend, OnnxBackend], folders: tuple[Path, Path], cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", str(cores))
     backend = OnnxBackend(open_model(str(folders[1])), device="cpu")
     requests = [ask(5 + i, p) for i, p in enumerate(PROMPTS)]
@@ -226,7 +293,9 @@ def test_neighbours_do_not_change_a_picture(pair: tuple[TorchBackend, OnnxBacken
     first = make(backend, requests[1])
     make(backend, *requests)
     again = make(backend, requests[1])
-    assert np.array_equal(first[0], again[0]) and np.array_equal(first[1], again[1]), "alone it is the same to the last bit"
+    assert np.array_equal(first[0], again[0]) and np.array_equal(first[1], again[1]), (
+        "alone it is the same to the last bit"
+    )
 
 
 def test_latents_on_a_device_give_the_same(pair: tuple[TorchBackend, OnnxBackend]) -> None:
@@ -263,12 +332,19 @@ def test_what_is_no_number_is_refused(pair: tuple[TorchBackend, OnnxBackend]) ->
 
 def test_memory_that_runs_out_is_told_by_words() -> None:
     """ONNX Runtime has no class for it."""
+
     class Fail(RuntimeError):
         pass
 
     Fail.__module__ = "onnxruntime.capi.onnxruntime_pybind11_state"
-    assert sessions.is_out_of_memory(Fail("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : ... bfc_arena.cc: Failed to allocate memory for requested buffer"))
-    assert sessions.is_out_of_memory(RuntimeError("Error in execution: ... BFCArena::AllocateRawInternal ... Failed to allocate"))
+    assert sessions.is_out_of_memory(
+        Fail(
+            "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : ... bfc_arena.cc: Failed to allocate memory for requested buffer"
+        )
+    )
+    assert sessions.is_out_of_memory(
+        RuntimeError("Error in execution: ... BFCArena::AllocateRawInternal ... Failed to allocate")
+    )
     assert sessions.is_out_of_memory(MemoryError())
     assert not sessions.is_out_of_memory(Fail("Invalid input name"))
     assert not sessions.is_out_of_memory(ValueError("out of memory"))
@@ -396,7 +472,8 @@ def without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site = tmp_path / "site"
     site.mkdir()
     site.joinpath("sitecustomize.py").write_text(
-        (ROOT / "tests" / "offline" / "sitecustomize.py").read_text(encoding="utf-8") + f"""
+        (ROOT / "tests" / "offline" / "sitecustomize.py").read_text(encoding="utf-8")
+        + f"""
 class Refuse:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in {HEAVY!r}:
@@ -404,21 +481,45 @@ class Refuse:
 
 
 sys.meta_path.insert(0, Refuse())
-""", encoding="utf-8")
+""",
+        encoding="utf-8",
+    )
     monkeypatch.setenv("PYTHONPATH", str(site))
 
 
 def commonart(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "commonart_desktop", *args], cwd=ROOT, capture_output=True, encoding="utf-8", timeout=120)
+    return subprocess.run(
+        [sys.executable, "-m", "commonart_desktop", *args], cwd=ROOT, capture_output=True, encoding="utf-8", timeout=120
+    )
 
 
-def test_pictures_without_torch_on_the_command_line(without_torch: None, folders: tuple[Path, Path], tmp_path: Path,
-                                                    pair: tuple[TorchBackend, OnnxBackend]) -> None:
+def test_pictures_without_torch_on_the_command_line(
+    without_torch: None, folders: tuple[Path, Path], tmp_path: Path, pair: tuple[TorchBackend, OnnxBackend]
+) -> None:
     from engine.output.image import read_pixels, read_recipe
 
-    assert "torch" in commonart("generate", "x", "--model", str(folders[0]), "--out", str(tmp_path / "no")).stderr, "PyTorch is truly missing"
-    done = commonart("generate", PROMPTS[0], PROMPTS[1], "--model", str(folders[1]), "--backend", "onnx", "--out", str(tmp_path / "out"),
-                     "--seed", "11", "--steps", "6", "--size", "32", "--json", "--quiet")
+    assert "torch" in commonart("generate", "x", "--model", str(folders[0]), "--out", str(tmp_path / "no")).stderr, (
+        "PyTorch is truly missing"
+    )
+    done = commonart(
+        "generate",
+        PROMPTS[0],
+        PROMPTS[1],
+        "--model",
+        str(folders[1]),
+        "--backend",
+        "onnx",
+        "--out",
+        str(tmp_path / "out"),
+        "--seed",
+        "11",
+        "--steps",
+        "6",
+        "--size",
+        "32",
+        "--json",
+        "--quiet",
+    )
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [r["backend"] for r in rows] == ["onnx", "onnx"]
@@ -430,18 +531,42 @@ def test_pictures_without_torch_on_the_command_line(without_torch: None, folders
         assert {"onnxruntime", "tokenizers", "provider", "threads"} <= told.keys() and "torch" not in told
 
 
-def test_the_worker_drains_a_queue(without_torch: None, folders: tuple[Path, Path], tmp_path: Path, own_home: Path) -> None:
+def test_the_worker_drains_a_queue(
+    without_torch: None, folders: tuple[Path, Path], tmp_path: Path, own_home: Path
+) -> None:
     out = tmp_path / "out"
     out.mkdir()
     with_preview = ["--preview", "1"]
     ledger = Ledger(tmp_path / "ledger.db")
-    requests = [ImageRequest(prompt=p, seed=i, model=str(folders[1]), width=32, height=32, steps=8, out=str(out), deterministic=i == 3)
-                for i, p in enumerate((*PROMPTS, "cat"))]
-    requests.append(ImageRequest(prompt="x", seed=1, model=str(folders[0]), steps=1, out=str(out)))  # fails alone: it needs PyTorch
+    requests = [
+        ImageRequest(
+            prompt=p, seed=i, model=str(folders[1]), width=32, height=32, steps=8, out=str(out), deterministic=i == 3
+        )
+        for i, p in enumerate((*PROMPTS, "cat"))
+    ]
+    requests.append(
+        ImageRequest(prompt="x", seed=1, model=str(folders[0]), steps=1, out=str(out))
+    )  # fails alone: it needs PyTorch
     ledger.add_job("test", requests)
     ledger.close()
-    done = subprocess.run([sys.executable, "-m", "engine.worker", str(tmp_path / "ledger.db"), "--until-empty", "--device", "auto", "--detached", *with_preview],
-                          cwd=ROOT, capture_output=True, encoding="utf-8", timeout=120, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "engine.worker",
+            str(tmp_path / "ledger.db"),
+            "--until-empty",
+            "--device",
+            "auto",
+            "--detached",
+            *with_preview,
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+    )
     assert done.returncode == 0, done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert sum(e["event"] == "saved" for e in events) == 5

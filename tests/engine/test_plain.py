@@ -32,8 +32,17 @@ def grouped(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     root = tmp_path_factory.mktemp("grouped")
     denoiser, text, vae = make_commonart(root)
     torch.manual_seed(1)
-    LlamaForCausalLM(LlamaConfig(vocab_size=512, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-                                 num_key_value_heads=2, max_position_embeddings=512)).save_pretrained(text)
+    LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=512,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=512,
+        )
+    ).save_pretrained(text)
     return identify(denoiser, text_encoder=text, vae=vae)
 
 
@@ -57,7 +66,9 @@ def test_pixels_are_those_of_diffusers(grouped: ModelFolder) -> None:
                 (vae.enable_tiling if tiled else vae.disable_tiling)()
             with torch.inference_mode():
                 a, b = mine.decode(z)[0], theirs.decode(z, return_dict=False)[0]
-            assert a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=1e-4)  # channels side by side: another order of sums
+            assert a.shape == b.shape and torch.allclose(
+                a, b, rtol=0, atol=1e-4
+            )  # channels side by side: another order of sums
         mine.to(memory_format=torch.contiguous_format)
         mine.disable_tiling()
         theirs.disable_tiling()
@@ -65,16 +76,39 @@ def test_pixels_are_those_of_diffusers(grouped: ModelFolder) -> None:
             assert torch.equal(mine.decode(z)[0], theirs.decode(z, return_dict=False)[0])
 
 
-@pytest.mark.parametrize("change", [{"model_type": "qwen2"}, {"rope_parameters": {"rope_type": "llama3"}}, {"rope_scaling": {"type": "linear"}},
-                                    {"attention_bias": True}, {"hidden_act": "gelu"}, {"hidden_size": -1}, {"num_key_value_heads": 3}, {"head_dim": 7},
-                                    {"quantization_config": {}}, {"rms_norm_eps": "x"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model_type": "qwen2"},
+        {"rope_parameters": {"rope_type": "llama3"}},
+        {"rope_scaling": {"type": "linear"}},
+        {"attention_bias": True},
+        {"hidden_act": "gelu"},
+        {"hidden_size": -1},
+        {"num_key_value_heads": 3},
+        {"head_dim": 7},
+        {"quantization_config": {}},
+        {"rms_norm_eps": "x"},
+    ],
+)
 def test_what_is_no_plain_llama(change: dict[str, Any]) -> None:
     config = open_model("commonart-mini").text_config
     assert plain_llama(config) and not plain_llama(config | change)
 
 
-@pytest.mark.parametrize("change", [{"up_block_types": ["AttnUpDecoderBlock2D"] * 3}, {"act_fn": "gelu"}, {"norm_num_groups": 5}, {"block_out_channels": []},
-                                    {"scaling_factor": 0}, {"layers_per_block": 10**9}, {"shift_factor": "x"}, {"use_post_quant_conv": 1}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"up_block_types": ["AttnUpDecoderBlock2D"] * 3},
+        {"act_fn": "gelu"},
+        {"norm_num_groups": 5},
+        {"block_out_channels": []},
+        {"scaling_factor": 0},
+        {"layers_per_block": 10**9},
+        {"shift_factor": "x"},
+        {"use_post_quant_conv": 1},
+    ],
+)
 def test_what_is_no_plain_vae(change: dict[str, Any]) -> None:
     config = open_model("commonart-mini").vae_config
     assert plain_vae(config) and plain_vae(config | change) is None
@@ -99,8 +133,10 @@ def test_wrong_weights_go_the_way_that_tells_what_is_wrong(tmp_path: Path) -> No
 
     make_pipeline(tmp_path)
     model = identify(tmp_path)
-    for file, name in ((model.text_encoder / "model.safetensors", "model.norm.weight"),
-                       (model.vae / "diffusion_pytorch_model.safetensors", "decoder.conv_in.weight")):
+    for file, name in (
+        (model.text_encoder / "model.safetensors", "model.norm.weight"),
+        (model.vae / "diffusion_pytorch_model.safetensors", "decoder.conv_in.weight"),
+    ):
         tensors = load_file(file)
         del tensors[name]
         save_file(tensors, file, {"format": "pt"})
@@ -125,8 +161,13 @@ print([m for m in ("diffusers", "transformers", "torch._dynamo", "sympy", "onnxr
 """
     import os
 
-    told = subprocess.run([sys.executable, "-c", text], capture_output=True, encoding="utf-8", check=True,
-                          env=os.environ | {"COMMONART_HOME": str(tmp_path), "PYTHONUTF8": "1"})
+    told = subprocess.run(
+        [sys.executable, "-c", text],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+        env=os.environ | {"COMMONART_HOME": str(tmp_path), "PYTHONUTF8": "1"},
+    )
     assert told.stdout.strip() == "[]"
 
 
@@ -138,13 +179,20 @@ def test_a_language_model_in_8_bits(grouped: ModelFolder, monkeypatch: pytest.Mo
 
     exact = open_llama(grouped, device=CPU, dtype=torch.float32)
     small = open_llama(grouped, device=CPU, dtype=torch.float32, small=True)
-    assert exact and small and {p.dtype for n, p in small._model.named_parameters() if "proj.weight" in n} == {torch.int8}
+    assert (
+        exact and small and {p.dtype for n, p in small._model.named_parameters() if "proj.weight" in n} == {torch.int8}
+    )
     for text in ("すし", "a red apple " * 60, ""):
         a, b = exact.encode(text), small.encode(text)
         assert a.cut == b.cut and not torch.equal(a.states, b.states)
         assert float((a.states - b.states).norm() / a.states.norm()) < 0.03
     monkeypatch.setattr(llama, "open_tokens", lambda _: None)
     again = open_llama(grouped, device=CPU, dtype=torch.float32, small=True)
-    assert again and all(torch.equal(again.encode(t).states, small.encode(t).states) for t in ("すし", "a red apple " * 60, ""))
-    stores = {Encoder(grouped, "ab" * 32, CPU, torch.float32, lambda _: Lanes(1), small=yes)._store._file("x").parts[-4] for yes in (False, True)}
+    assert again and all(
+        torch.equal(again.encode(t).states, small.encode(t).states) for t in ("すし", "a red apple " * 60, "")
+    )
+    stores = {
+        Encoder(grouped, "ab" * 32, CPU, torch.float32, lambda _: Lanes(1), small=yes)._store._file("x").parts[-4]
+        for yes in (False, True)
+    }
     assert len(stores) == 2

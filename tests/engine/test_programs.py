@@ -28,7 +28,9 @@ def call(module: str, *args: object, path: Path | None = None) -> tuple[int, dic
     env = os.environ | {"HF_HUB_CACHE": os.environ["COMMONART_HOME"] + "-hub", "OMP_NUM_THREADS": "1"}
     if path is not None:
         env["PYTHONPATH"] = str(path)
-    done = subprocess.run([sys.executable, "-m", module, *map(str, args)], cwd=ROOT, env=env, capture_output=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-m", module, *map(str, args)], cwd=ROOT, env=env, capture_output=True, timeout=120
+    )
     assert done.stdout.count(b"\n") == 1, (done.stdout, done.stderr)
     answer = json.loads(done.stdout.decode("utf-8"))
     assert (done.returncode == 0) == answer["ok"]
@@ -68,7 +70,8 @@ def test_list(own_home: Path, model: Path, loose: tuple[Path, Path, Path]) -> No
     shutil.copytree(loose[0], lair / "bare")
     shutil.copytree(model, lair / "odd")
     (lair / "odd" / "transformer" / "config.json").write_text(
-        '{"_class_name": "PixArtTransformer2DModel", "sample_size": "x"}', encoding="utf-8")
+        '{"_class_name": "PixArtTransformer2DModel", "sample_size": "x"}', encoding="utf-8"
+    )
     (lair / "nothing").mkdir()
     snapshot = Path(str(own_home) + "-hub") / "models--someone--tiny" / "snapshots" / "0123"
     shutil.copytree(model, snapshot)
@@ -95,9 +98,21 @@ def test_info(model: Path, loose: tuple[Path, Path, Path]) -> None:
     (model / "vae" / "LICENSE.txt").write_text("\n  MIT License\nmore", encoding="utf-8")
     _, answer, err = call("engine.checkpoint", "info", model)
     parts = answer["parts"]
-    assert answer["name"] == model.name and answer["own_side"] == 32 and answer["multiple"] == 8 and answer["max_tokens"] == 64
-    assert parts["denoiser"]["dtype"] == "fp32" and abs(parts["denoiser"]["bytes"] - 4 * parts["denoiser"]["parameters"]) < 20_000
-    assert parts["vae"]["sha256"] == answer["hashes"]["vae"] and set(answer["hashes"]) == {"denoiser", "text_encoder", "vae"}
+    assert (
+        answer["name"] == model.name
+        and answer["own_side"] == 32
+        and answer["multiple"] == 8
+        and answer["max_tokens"] == 64
+    )
+    assert (
+        parts["denoiser"]["dtype"] == "fp32"
+        and abs(parts["denoiser"]["bytes"] - 4 * parts["denoiser"]["parameters"]) < 20_000
+    )
+    assert parts["vae"]["sha256"] == answer["hashes"]["vae"] and set(answer["hashes"]) == {
+        "denoiser",
+        "text_encoder",
+        "vae",
+    }
     said = {row["licence"]: row["parts"] for row in answer["licences"]}
     assert said == {"apache-2.0": ["denoiser", "text_encoder", "vae"], "MIT License": ["vae"]}
     memory = answer["memory"]
@@ -113,9 +128,15 @@ def test_info(model: Path, loose: tuple[Path, Path, Path]) -> None:
     assert models("info", loose[0], "--text-encoder", loose[1], "--vae", loose[2])["layout"] == "bare"
 
 
-@pytest.mark.parametrize("text, said", [
-    ("---\nlicense:\n  - mit\n  - other\n---\n", "mit, other"), ("---\nlicense: other\nlicense_name: 'my own'\n---\n", "my own"),
-    ("\ufeff---\r\nlicense: \"cc0-1.0\"\r\n---\r\n", "cc0-1.0"), ("license: mit\n", None)])
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("---\nlicense:\n  - mit\n  - other\n---\n", "mit, other"),
+        ("---\nlicense: other\nlicense_name: 'my own'\n---\n", "my own"),
+        ('\ufeff---\r\nlicense: "cc0-1.0"\r\n---\r\n', "cc0-1.0"),
+        ("license: mit\n", None),
+    ],
+)
 def test_licences(tmp_path: Path, text: str, said: str | None) -> None:
     from engine.checkpoint.describe import licence_of
 
@@ -128,14 +149,18 @@ def spoil(file: Path, at: int, data: bytes) -> None:
     """Overwrite numbers ``at`` bytes after the head (from the end if negative), leaving time and length alone."""
     raw, stat = bytearray(file.read_bytes()), file.stat()
     at = at + (len(raw) if at < 0 else 8 + struct.unpack("<Q", raw[:8])[0])
-    raw[at:at + len(data)] = data
+    raw[at : at + len(data)] = data
     file.write_bytes(raw)
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
 def test_verify(model: Path) -> None:
     code, answer, err = call("engine.checkpoint", "verify", model)
-    assert code == 0 and answer["problems"] == [] and {"finite", "denoiser-shapes", "tokenizer", "sha256", "channels"} <= set(answer["checks"])
+    assert (
+        code == 0
+        and answer["problems"] == []
+        and {"finite", "denoiser-shapes", "tokenizer", "sha256", "channels"} <= set(answer["checks"])
+    )
     assert {row["part"] for row in answer["files"]} == {"denoiser", "text_encoder", "tokenizer", "vae", "scheduler"}
     import hashlib
 
@@ -162,7 +187,9 @@ def test_verify_finds_what_else_is_wrong(model: Path) -> None:
     file.write_text(json.dumps(config | {"out_channels": 4}), encoding="utf-8")
     (model / "tokenizer" / "tokenizer.json").write_text("{", encoding="utf-8")
     answer = models("verify", model)
-    assert [p["kind"] for p in answer["problems"]] == ["broken-weights", "wrong-shape"] and "tokenizer" in answer["skipped"]
+    assert [p["kind"] for p in answer["problems"]] == ["broken-weights", "wrong-shape"] and "tokenizer" in answer[
+        "skipped"
+    ]
     shape = answer["problems"][1]["fields"]
     assert (shape["tensor"], shape["found"], shape["expected"]) == ("proj_out.bias", "[32]", "[16]")
     encoder.write_bytes(encoder.read_bytes() + b"\0")  # a zero instead of the last byte: whole again
@@ -176,8 +203,11 @@ def test_shapes_are_those_of_the_engine(name: str) -> None:
     from engine.dit import DiT, DiTConfig
     from tests.models import denoiser_config
 
-    config = {"tiny": denoiser_config(attention_bias=False),
-              "alpha": denoiser_config(use_additional_conditions=True, attention_head_dim=24, cross_attention_dim=48), "default": {}}[name]
+    config = {
+        "tiny": denoiser_config(attention_bias=False),
+        "alpha": denoiser_config(use_additional_conditions=True, attention_head_dim=24, cross_attention_dim=48),
+        "default": {},
+    }[name]
     with torch.device("meta"):
         wanted = {k: tuple(v.shape) for k, v in DiT(DiTConfig.from_dict(config)).state_dict().items()}
     assert denoiser_shapes(config) == wanted
@@ -198,7 +228,9 @@ def pickled(folder: Path, shards: int) -> dict[str, Any]:
         torch.save({k: tensors[k] for k in names[n::shards]}, folder / shard)
         places |= dict.fromkeys(names[n::shards], shard)
     if shards > 1:
-        (folder / f"{stem}.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}), encoding="utf-8")
+        (folder / f"{stem}.bin.index.json").write_text(
+            json.dumps({"metadata": {}, "weight_map": places}), encoding="utf-8"
+        )
     file.unlink()
     return tensors
 
@@ -242,9 +274,16 @@ def test_bad_models(tmp_path: Path, model: Path) -> None:
     assert kind(models("verify", tmp_path / "empty")) == "not-a-model"
     assert kind(models("convert", tmp_path / "empty")) == "bad-file"
     assert kind(models("frobnicate")) == "usage"
-    (model / "transformer" / "config.json").write_text('{"_class_name": "PixArtTransformer2DModel", "sample_size": "x"}', encoding="utf-8")
+    (model / "transformer" / "config.json").write_text(
+        '{"_class_name": "PixArtTransformer2DModel", "sample_size": "x"}', encoding="utf-8"
+    )
     code, answer, err = call("engine.checkpoint", "resolve", model)
-    assert code == 1 and answer["error"]["kind"] == "error" and "ValueError" in answer["error"]["message"] and "Traceback" not in err
+    assert (
+        code == 1
+        and answer["error"]["kind"] == "error"
+        and "ValueError" in answer["error"]["message"]
+        and "Traceback" not in err
+    )
     assert "Traceback" in call("engine.checkpoint", "resolve", "--debug", model)[2]
 
 
@@ -254,8 +293,15 @@ def test_bad_models(tmp_path: Path, model: Path) -> None:
 def picture(path: Path, prompt: str = "りんご, 青い背景", side: int = 64, shade: int = 120) -> dict[str, Any]:
     pixels = np.full((side, side, 3), shade, np.uint8)
     request = ImageRequest(prompt=prompt, seed=7, width=side, height=side)
-    recipe = recipes.build(request, model="tiny", hashes={"denoiser": "ab" * 32}, backend={"backend": "fake", "device": "cpu", "dtype": "fp32"},
-                           batch=(1, 0), pixel_sha256=pixel_sha256(pixels), app="test")
+    recipe = recipes.build(
+        request,
+        model="tiny",
+        hashes={"denoiser": "ab" * 32},
+        backend={"backend": "fake", "device": "cpu", "dtype": "fp32"},
+        batch=(1, 0),
+        pixel_sha256=pixel_sha256(pixels),
+        app="test",
+    )
     path.write_bytes(to_bytes(pixels, {".png": "png", ".webp": "webp", ".jpg": "jpeg"}[path.suffix], recipe))
     return recipe
 
@@ -298,7 +344,10 @@ def test_sheet(tmp_path: Path) -> None:
     assert count[20] == 160 * 160  # the large one in the small
     assert all(count[20 + 40 * n] >= 128 * 128 for n in range(1, 5))  # the tiny ones at twice their size
     again = call("engine.output", "sheet", tmp_path / "deep" / "sheet.png", *names)[1]
-    assert again["path"] != answer["path"] and sorted(p.name for p in (tmp_path / "deep").iterdir()) == ["sheet-2.png", "sheet.png"]
+    assert again["path"] != answer["path"] and sorted(p.name for p in (tmp_path / "deep").iterdir()) == [
+        "sheet-2.png",
+        "sheet.png",
+    ]
 
 
 def test_sheet_captions(tmp_path: Path) -> None:
@@ -306,16 +355,25 @@ def test_sheet_captions(tmp_path: Path) -> None:
     plain = call("engine.output", "sheet", tmp_path / "plain.png", tmp_path / "a.png")[1]
     assert plain["left_out"] == (0 if plain["font"] else 1)  # no caption rather than boxes
     (tmp_path / "c.json").write_text(json.dumps({"a.png": "an apple " * 30}), encoding="utf-8")
-    told = call("engine.output", "sheet", tmp_path / "told.png", tmp_path / "a.png", "--captions-json", tmp_path / "c.json")[1]
+    told = call(
+        "engine.output", "sheet", tmp_path / "told.png", tmp_path / "a.png", "--captions-json", tmp_path / "c.json"
+    )[1]
     assert told["left_out"] == 0 and told["height"] == 128 + 2 * 12 + 3 * 16
     with Image.open(told["path"]) as sheet:
         assert any(c[0] < 80 for _, c in sheet.crop((0, 142, sheet.width, sheet.height)).getcolors(9999))
     (tmp_path / "c.json").write_text('["one", "too many"]', encoding="utf-8")
-    for args in (["x.png", "a.png", "--captions-json", "c.json"], ["x.png", "c.json"], ["x.png", "none.png"], ["x.png", "a.png", "--captions-json", "none"]):
+    for args in (
+        ["x.png", "a.png", "--captions-json", "c.json"],
+        ["x.png", "c.json"],
+        ["x.png", "none.png"],
+        ["x.png", "a.png", "--captions-json", "none"],
+    ):
         full = [a if a.startswith("--") else tmp_path / a for a in args]
         assert kind(call("engine.output", "sheet", *full)[1]) == "bad-file"
     assert kind(call("engine.output", "sheet", tmp_path / "x.jpg", tmp_path / "a.png")[1]) == "bad-value"
-    assert kind(call("engine.output", "sheet", tmp_path / "x.png", tmp_path / "a.png", "--columns", 0)[1]) == "bad-value"
+    assert (
+        kind(call("engine.output", "sheet", tmp_path / "x.png", tmp_path / "a.png", "--columns", 0)[1]) == "bad-value"
+    )
 
 
 def test_letters_the_font_lacks() -> None:
@@ -348,7 +406,10 @@ def test_doctor(own_home: Path, model: Path) -> None:
     (own_home / "cache" / "text").mkdir(parents=True)
     (own_home / "cache" / "text" / "x").write_bytes(bytes(2048))
     rows = checks(call("engine.doctor")[1])
-    assert all(rows[name]["state"] == "ok" for name in ("python", "torch", "auto", "diffusers", "transformers", "data-folder", "models"))
+    assert all(
+        rows[name]["state"] == "ok"
+        for name in ("python", "torch", "auto", "diffusers", "transformers", "data-folder", "models")
+    )
     import torch
 
     assert rows["torch"]["value"].startswith(torch.__version__) and rows["text-cache"]["value"] == "2.0 KiB"
@@ -358,15 +419,22 @@ def test_doctor(own_home: Path, model: Path) -> None:
 
 def test_doctor_of_a_sick_machine(tmp_path: Path, own_home: Path) -> None:
     """Broken libraries, and a data folder that is a file."""
-    for name, text in {"torch": "print('chatter'); raise OSError('libcudart.so.99: cannot open')", "onnxruntime": "raise SystemExit(3)",
-                       "diffusers": "raise ModuleNotFoundError('No module named fu', name='fu')", "transformers": "1 / 0"}.items():
+    for name, text in {
+        "torch": "print('chatter'); raise OSError('libcudart.so.99: cannot open')",
+        "onnxruntime": "raise SystemExit(3)",
+        "diffusers": "raise ModuleNotFoundError('No module named fu', name='fu')",
+        "transformers": "1 / 0",
+    }.items():
         (tmp_path / "sick" / name).mkdir(parents=True)
         (tmp_path / "sick" / name / "__init__.py").write_text(text, encoding="utf-8")
     own_home.write_text("a file", encoding="utf-8")
     rows = checks(call("engine.doctor", path=tmp_path / "sick")[1])
     for name in ("torch", "onnxruntime", "diffusers", "transformers", "auto", "data-folder"):
         assert rows[name]["state"] == "missing", rows[name]
-    assert "libcudart.so.99" in rows["torch"]["advice"]["fields"]["reason"] and "pip install" in rows["torch"]["advice"]["fields"]["command"]
+    assert (
+        "libcudart.so.99" in rows["torch"]["advice"]["fields"]["reason"]
+        and "pip install" in rows["torch"]["advice"]["fields"]["command"]
+    )
 
 
 def test_a_library_that_is_not_there() -> None:

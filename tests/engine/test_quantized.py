@@ -57,7 +57,10 @@ def test_what_fails_leaves_the_exact_weights(monkeypatch: pytest.MonkeyPatch) ->
     small = SmallWeights(model, CPU, "fp32", lambda _: None)
     for _ in range(2):
         weights, why = small.ready("")
-        assert weights == "exact" and str(why) == "Weights could not be held in 8 bits (no kernel image); they stay as they are"
+        assert (
+            weights == "exact"
+            and str(why) == "Weights could not be held in 8 bits (no kernel image); they stay as they are"
+        )
     assert tries == ["int8"] and small.model("exact", alone=False) is model
 
 
@@ -76,7 +79,10 @@ def test_int8_weights_are_near(tiny_model: Path, monkeypatch: pytest.MonkeyPatch
     backend = TorchBackend(open_model(str(tiny_model)), device="cpu")
     backend.levers |= {"small"}
     before = {k: v.clone() for k, v in backend._denoiser.state_dict().items()}
-    requests = [pipeline.settle(ImageRequest(prompt=p, seed=n, steps=3, preset="fast"), backend.folder) for n, p in enumerate(("cat", "寿司"))]
+    requests = [
+        pipeline.settle(ImageRequest(prompt=p, seed=n, steps=3, preset="fast"), backend.folder)
+        for n, p in enumerate(("cat", "寿司"))
+    ]
     features = pipeline.encode(backend, requests)
 
     def made(preset: Preset, some: Any = requests) -> torch.Tensor:
@@ -87,6 +93,13 @@ def test_int8_weights_are_near(tiny_model: Path, monkeypatch: pytest.MonkeyPatch
     # alone a picture's numbers round otherwise, and a rounding may tip another step of 8 bits: no more than the steps themselves cost
     alone = made(Preset(guided_to=0.9, small=True), requests[:1])
     assert float((alone - small[:1]).norm()) <= float((small[:1] - exact[:1]).norm())
-    layer, x = quantized.quantized(dit(), "int8").transformer_blocks[0].attn1.to_q, torch.randn(3, 16, 32) * torch.tensor([1.0, 50.0, 0.1]).view(3, 1, 1)
-    torch.testing.assert_close(layer(x)[2:], layer(x[2:]), rtol=1e-5, atol=1e-6)  # scaled row by row: loud neighbours do not drown it
-    assert torch.equal(made(Preset(guided_to=0.9)), exact) and all(torch.equal(v, before[k]) for k, v in backend._denoiser.state_dict().items())
+    layer, x = (
+        quantized.quantized(dit(), "int8").transformer_blocks[0].attn1.to_q,
+        torch.randn(3, 16, 32) * torch.tensor([1.0, 50.0, 0.1]).view(3, 1, 1),
+    )
+    torch.testing.assert_close(
+        layer(x)[2:], layer(x[2:]), rtol=1e-5, atol=1e-6
+    )  # scaled row by row: loud neighbours do not drown it
+    assert torch.equal(made(Preset(guided_to=0.9)), exact) and all(
+        torch.equal(v, before[k]) for k, v in backend._denoiser.state_dict().items()
+    )

@@ -44,7 +44,12 @@ def reference(scheduler: Any, steps: int, start: Tensor, **extra: Any) -> Tensor
 def test_dpm_solver_equals_diffusers(prediction: str, spacing: str, beta: str) -> None:
     from diffusers import DPMSolverMultistepScheduler
 
-    config = {"prediction_type": prediction, "timestep_spacing": spacing, "beta_schedule": beta, "steps_offset": int(spacing == "leading")}
+    config = {
+        "prediction_type": prediction,
+        "timestep_spacing": spacing,
+        "beta_schedule": beta,
+        "steps_offset": int(spacing == "leading"),
+    }
     start = noise([3, 4], 4, 6, 6)
     for steps in STEPS:
         scheduler = DPMSolverMultistepScheduler(**config)
@@ -103,7 +108,9 @@ def test_defaults_are_those_of_diffusers() -> None:
         assert getattr(Schedule(), name) == theirs[name], name
 
 
-@pytest.mark.parametrize(("key", "value"), [("beta_schedule", "sigmoid"), ("timestep_spacing", "random"), ("prediction_type", "flow")])
+@pytest.mark.parametrize(
+    ("key", "value"), [("beta_schedule", "sigmoid"), ("timestep_spacing", "random"), ("prediction_type", "flow")]
+)
 def test_unknown_settings_are_refused(key: str, value: str) -> None:
     with pytest.raises(ValueError, match=value):
         DPMSolverPP2M(Schedule.from_dict({key: value}), 4)
@@ -139,7 +146,9 @@ def test_lms_equals_diffusers(prediction: str) -> None:
     start = noise([3, 4], 4, 6, 6)
     for steps in STEPS:
         want = reference(LMSDiscreteScheduler(**config), steps, start)
-        torch.testing.assert_close(denoise(model, LMS(Schedule.from_dict(config), steps), start), want, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(
+            denoise(model, LMS(Schedule.from_dict(config), steps), start), want, rtol=1e-3, atol=1e-3
+        )
 
 
 def test_lms_weights_integrate_what_they_should() -> None:
@@ -182,8 +191,13 @@ def tiny(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> TorchBac
 @pytest.fixture(scope="module")
 def make(tiny: TorchBackend) -> Callable[..., Tensor]:
     def inner(*seeds: int, **settings: Any) -> Tensor:
-        requests = [settle(ImageRequest(prompt=f"りんご {s}", seed=s, **{"width": 32, "height": 32, "steps": 6} | settings), tiny.folder)
-                    for s in seeds]
+        requests = [
+            settle(
+                ImageRequest(prompt=f"りんご {s}", seed=s, **{"width": 32, "height": 32, "steps": 6} | settings),
+                tiny.folder,
+            )
+            for s in seeds
+        ]
         return draw(tiny, requests, encode(tiny, requests))
 
     return inner

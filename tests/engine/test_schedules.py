@@ -25,7 +25,11 @@ from engine.schedules import NOISE, TAKES, find, known, read
 
 def model(x: Any, t: float) -> Any:
     """A stand-in for the denoiser, smooth in both."""
-    return torch.tanh(torch.as_tensor(x) * (1 + t / 1000) + 0.1) if isinstance(x, Tensor) else np.tanh(x * (1 + t / 1000) + 0.1)
+    return (
+        torch.tanh(torch.as_tensor(x) * (1 + t / 1000) + 0.1)
+        if isinstance(x, Tensor)
+        else np.tanh(x * (1 + t / 1000) + 0.1)
+    )
 
 
 def usual(name: str, schedule: Schedule, steps: int) -> tuple[int, ...]:
@@ -51,8 +55,16 @@ def test_every_sampler_that_takes_them_uses_them() -> None:
     start = noise([3], 4, 4, 4)
     for name in TAKES:
         made = build_sampler(name, 4, given, [3], {})
-        assert [t for n, t in enumerate(made.timesteps) if n == 0 or t != made.timesteps[n - 1]] == [999, 800, 300, 50], name
-        assert bool(torch.isfinite(denoise(model, made, start)).all()) and list(MAKERS[name](given, 4, later_noise([3])).timesteps) == made.timesteps
+        assert [t for n, t in enumerate(made.timesteps) if n == 0 or t != made.timesteps[n - 1]] == [
+            999,
+            800,
+            300,
+            50,
+        ], name
+        assert (
+            bool(torch.isfinite(denoise(model, made, start)).all())
+            and list(MAKERS[name](given, 4, later_noise([3])).timesteps) == made.timesteps
+        )
     assert set(OVER_GIVEN) | {"dpm++2m", "lms"} == set(TAKES)
     for wrong in ((1000, 5), (5,), (999, 800, 300, 50, 1)):
         with pytest.raises(ValueError, match="timesteps"):
@@ -77,14 +89,24 @@ def test_dpm_solver_over_given_timesteps_equals_diffusers() -> None:
 def test_lms_over_given_levels_is_exact_for_a_straight_line() -> None:
     sampler = LMS(Schedule(given=(900, 500, 100)), 3)
     first, second, third, _ = (float(s) for s in sampler._sigmas)
-    x = sampler.step(second, sampler.step(first, 0.0, 0), 1)  # the slope is the level itself: after the first step its integral is exact
+    x = sampler.step(
+        second, sampler.step(first, 0.0, 0), 1
+    )  # the slope is the level itself: after the first step its integral is exact
     assert x == pytest.approx((second - first) * first + (third**2 - second**2) / 2, rel=1e-6)
 
 
 def written(folder: Path, name: str = "a.json", **changes: Any) -> Path:
     noise = {k: getattr(Schedule(), k) for k in NOISE}
-    data = {"format": 1, "noise": noise, "sampler": "dpm++2m", "fitted_on": {"denoiser": "aa"},
-            "steps": {"4": {"timesteps": [999, 700, 400, 100]}, "8": {"timesteps": [999, 900, 800, 600, 400, 200, 100, 50]}}} | changes
+    data = {
+        "format": 1,
+        "noise": noise,
+        "sampler": "dpm++2m",
+        "fitted_on": {"denoiser": "aa"},
+        "steps": {
+            "4": {"timesteps": [999, 700, 400, 100]},
+            "8": {"timesteps": [999, 900, 800, 600, 400, 200, 100, 50]},
+        },
+    } | changes
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(json.dumps(data), encoding="utf-8")
     return folder / name
@@ -94,24 +116,55 @@ def test_timesteps_are_found_by_noise_and_then_by_weights(own_home: Path) -> Non
     mine = own_home / "schedules"
     written(mine)
     assert find(Schedule(), "bb", "dpm++2m", 4) == (999, 700, 400, 100)
-    assert find(Schedule(), "bb", "dpm++2m", 3) == () == find(Schedule(), "bb", "dpm++2m", 9) == find(Schedule(), "bb", "euler-a", 4)
+    assert (
+        find(Schedule(), "bb", "dpm++2m", 3)
+        == ()
+        == find(Schedule(), "bb", "dpm++2m", 9)
+        == find(Schedule(), "bb", "euler-a", 4)
+    )
     between = find(Schedule(), "bb", "dpm++2m", 6)
-    assert len(between) == 6 and between[0] == 999 and falling(between) and between[3] == 400  # half of the way of eight
-    assert find(Schedule(), "bb", "unipc", 4) == (999, 700, 400, 100) and find(Schedule(), "bb", "euler", 4) == ()  # what serves one solver may harm another
+    assert (
+        len(between) == 6 and between[0] == 999 and falling(between) and between[3] == 400
+    )  # half of the way of eight
+    assert (
+        find(Schedule(), "bb", "unipc", 4) == (999, 700, 400, 100) and find(Schedule(), "bb", "euler", 4) == ()
+    )  # what serves one solver may harm another
     assert find(Schedule(beta_end=0.03), "bb", "dpm++2m", 4) == ()
     written(mine, "b.json", fitted_on={"denoiser": "bb"}, steps={"4": {"timesteps": [998, 3, 2, 1]}})
-    assert find(Schedule(), "bb", "dpm++2m", 4) == (998, 3, 2, 1) and find(Schedule(), "cc", "dpm++2m", 4) == (999, 700, 400, 100)
+    assert find(Schedule(), "bb", "dpm++2m", 4) == (998, 3, 2, 1) and find(Schedule(), "cc", "dpm++2m", 4) == (
+        999,
+        700,
+        400,
+        100,
+    )
 
 
-@pytest.mark.parametrize("changes", [
-    {"format": 2}, {"noise": []}, {"steps": {}}, {"steps": []}, {"sampler": 3}, {"steps": {"2": {"timesteps": [5, 5]}}}, {"steps": {"2": {"timesteps": [1000, 5]}}},
-    {"steps": {"2": {"timesteps": [7]}}}, {"steps": {"x": {"timesteps": [7]}}}, {"steps": {"1": [7]}}, {"steps": {"1": {"timesteps": [7.5]}}}, {"noise": {}}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"format": 2},
+        {"noise": []},
+        {"steps": {}},
+        {"steps": []},
+        {"sampler": 3},
+        {"steps": {"2": {"timesteps": [5, 5]}}},
+        {"steps": {"2": {"timesteps": [1000, 5]}}},
+        {"steps": {"2": {"timesteps": [7]}}},
+        {"steps": {"x": {"timesteps": [7]}}},
+        {"steps": {"1": [7]}},
+        {"steps": {"1": {"timesteps": [7.5]}}},
+        {"noise": {}},
+    ],
+    ids=str,
+)
 def test_broken_files_are_as_none(own_home: Path, changes: dict[str, Any]) -> None:
     path = written(own_home / "schedules", **changes)
     with pytest.raises(ValueError):
         read(path)
     (own_home / "schedules" / "b.json").write_text("[" * 5000, encoding="utf-8")
-    assert [f.denoiser for f in known()] == [f.denoiser for f in map(read, sorted((resources() / "presets" / "schedules").glob("*.json")))]
+    assert [f.denoiser for f in known()] == [
+        f.denoiser for f in map(read, sorted((resources() / "presets" / "schedules").glob("*.json")))
+    ]
 
 
 def test_the_programs_own_files_are_whole_and_better_than_the_usual_spacing() -> None:

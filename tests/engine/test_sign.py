@@ -45,10 +45,19 @@ def no_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def recipe_of(prompt: str = "すし、<海> & 空", **changes: Any) -> dict[str, Any]:
-    request = ImageRequest(**{"prompt": prompt, "model": "commonart-mini", "width": 64, "height": 48, "seed": 2**62 + 1} | changes)
-    return build(request, model="commonart-mini", hashes={"denoiser": "a" * 64, "text_encoder": "b" * 64, "vae": "c" * 64},
-                 backend={"backend": "fake", "device": "cpu", "dtype": "fp32", "libraries": {}}, batch=(4, 2), pixel_sha256=pixel_sha256(PIXELS),
-                 app="CommonArt Desktop 0.1.0", loras=[LORA])
+    request = ImageRequest(
+        **{"prompt": prompt, "model": "commonart-mini", "width": 64, "height": 48, "seed": 2**62 + 1} | changes
+    )
+    return build(
+        request,
+        model="commonart-mini",
+        hashes={"denoiser": "a" * 64, "text_encoder": "b" * 64, "vae": "c" * 64},
+        backend={"backend": "fake", "device": "cpu", "dtype": "fp32", "libraries": {}},
+        batch=(4, 2),
+        pixel_sha256=pixel_sha256(PIXELS),
+        app="CommonArt Desktop 0.1.0",
+        loras=[LORA],
+    )
 
 
 def loud(error: CommonArtError) -> None:
@@ -58,7 +67,10 @@ def loud(error: CommonArtError) -> None:
 def judged(data: bytes, kind: str) -> dict[str, Any]:
     """What c2pa's own reader says, with our root as its only anchor."""
     root = keys.pem(keys.chains()[0][-1]).decode()
-    with c2pa.Context.from_dict(settings(trust={"user_anchors": root})) as context, c2pa.Reader(KINDS[kind], io.BytesIO(data), context=context) as reader:
+    with (
+        c2pa.Context.from_dict(settings(trust={"user_anchors": root})) as context,
+        c2pa.Reader(KINDS[kind], io.BytesIO(data), context=context) as reader,
+    ):
         return dict(json.loads(reader.json()))
 
 
@@ -76,9 +88,15 @@ def test_a_signed_picture_is_trusted_by_the_library_itself(kind: str, tmp_path: 
     assert sealed.signed and found["validation_state"] == "Trusted", found["validation_results"]
     manifest = found["manifests"][found["active_manifest"]]
     made = {a["label"]: a["data"] for a in manifest["assertions"]}
-    action, = made["c2pa.actions.v2"]["actions"]
-    assert (action["action"], action["digitalSourceType"], action["softwareAgent"]["name"]) == ("c2pa.created", SOURCE_TYPE, "CommonArt Desktop")
-    assert len(action["parameters"]["ingredients"]) == 4 and {i["relationship"] for i in manifest["ingredients"]} == {"inputTo"}
+    (action,) = made["c2pa.actions.v2"]["actions"]
+    assert (action["action"], action["digitalSourceType"], action["softwareAgent"]["name"]) == (
+        "c2pa.created",
+        SOURCE_TYPE,
+        "CommonArt Desktop",
+    )
+    assert len(action["parameters"]["ingredients"]) == 4 and {i["relationship"] for i in manifest["ingredients"]} == {
+        "inputTo"
+    }
     assert [i["instance_id"] for i in manifest["ingredients"]] == [f"sha256:{c * 64}" for c in "adef"]
     assert {v["use"] for v in made["cawg.training-mining"]["entries"].values()} == {"notAllowed"}
     assert json.loads(made[RECIPE]["recipe"]) == recipe and "thumbnail" not in manifest
@@ -91,9 +109,18 @@ def test_a_signed_picture_is_trusted_by_the_library_itself(kind: str, tmp_path: 
         assert (read_pixels(path) == PIXELS).all()
     report = Verifier().verify(path)
     assert (report.state, report.signer["who"], report.changed, report.intact) == ("valid", "studio", [], True)
-    assert report.pixels == ("lossy" if kind == "jpeg" else "match") and report.recipe == recipe and report.recipe_signed
-    assert report.xmp["AIPromptInformation"] == recipe["request"]["prompt"] and report.xmp["DigitalSourceType"] == SOURCE_TYPE
-    assert report.xmp["creator"] == "花子" and report.xmp["rights"] == "© 花子" and "commonart-mini" in report.xmp["AISystemUsed"]
+    assert (
+        report.pixels == ("lossy" if kind == "jpeg" else "match") and report.recipe == recipe and report.recipe_signed
+    )
+    assert (
+        report.xmp["AIPromptInformation"] == recipe["request"]["prompt"]
+        and report.xmp["DigitalSourceType"] == SOURCE_TYPE
+    )
+    assert (
+        report.xmp["creator"] == "花子"
+        and report.xmp["rights"] == "© 花子"
+        and "commonart-mini" in report.xmp["AISystemUsed"]
+    )
     seal.close()
 
 
@@ -107,22 +134,31 @@ def test_one_packet_in_every_format() -> None:
 def test_several_threads_share_one_signer(tmp_path: Path) -> None:
     seal = Seal(Policy(), loud)
     with ThreadPoolExecutor(4) as pool:
-        made = list(pool.map(lambda n: seal.pack(PIXELS, ["png", "webp", "jpeg"][n % 3], recipe_of(f"絵 {n}")), range(24)))
+        made = list(
+            pool.map(lambda n: seal.pack(PIXELS, ["png", "webp", "jpeg"][n % 3], recipe_of(f"絵 {n}")), range(24))
+        )
     assert all(m.signed for m in made) and len(keys.chains()) == 1
     assert {report_of(m.data, tmp_path).state for m in made} == {"valid"}
 
 
 def test_the_key_is_its_owners_alone() -> None:
     Signer(Policy()).close()
-    folder, = keys.keys_folder().iterdir()
+    (folder,) = keys.keys_folder().iterdir()
     assert {p.name for p in folder.iterdir()} == {keys.CHAIN, keys.KEY}
     leaf, root = keys.chains()[0]
-    assert leaf.not_valid_after_utc - dt.datetime.now(dt.UTC) > dt.timedelta(days=365 * 29) and keys.name_of(leaf) == keys.STUDIO
+    assert (
+        leaf.not_valid_after_utc - dt.datetime.now(dt.UTC) > dt.timedelta(days=365 * 29)
+        and keys.name_of(leaf) == keys.STUDIO
+    )
     assert leaf.issuer == root.subject and not leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     if os.name != "nt":
-        keystore.write_private(folder / "new", b"")  # already when it is made: ``fetch`` only sets right what was copied
+        keystore.write_private(
+            folder / "new", b""
+        )  # already when it is made: ``fetch`` only sets right what was copied
         assert stat.S_IMODE((folder / "new").stat().st_mode) == 0o600
-        assert stat.S_IMODE((folder / keys.KEY).stat().st_mode) == 0o600 and stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert (
+            stat.S_IMODE((folder / keys.KEY).stat().st_mode) == 0o600 and stat.S_IMODE(folder.stat().st_mode) == 0o700
+        )
 
 
 def test_a_keyring_that_guards_is_used_and_one_that_does_not_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +176,7 @@ def test_a_keyring_that_guards_is_used_and_one_that_does_not_is_not(monkeypatch:
     monkeypatch.setattr(keystore, "keyring_backend", lambda: ring)
     Signer(Policy()).close()
     Signer(Policy()).close()
-    folder, = keys.keys_folder().iterdir()
+    (folder,) = keys.keys_folder().iterdir()
     assert len(ring.kept) == 1 and not (folder / keys.KEY).exists()
     ring.kept.clear()
     with pytest.raises(SigningFailed, match="no longer has its key"):
@@ -148,7 +184,12 @@ def test_a_keyring_that_guards_is_used_and_one_that_does_not_is_not(monkeypatch:
     monkeypatch.undo()
     for name in ("keyring.backends.null.Keyring", "keyring.backends.fail.Keyring"):
         code = "from engine.provenance.keystore import keyring_backend as k; print(k())"
-        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"PYTHON_KEYRING_BACKEND": name})
+        said = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PYTHON_KEYRING_BACKEND": name},
+        )
         assert said.stdout.strip() == "None", said
 
 
@@ -163,10 +204,15 @@ def test_a_keyring_that_refuses_leaves_the_file(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_two_processes_that_begin_at_once_share_one_identity(tmp_path: Path) -> None:
-    code = ("import sys; from engine.provenance import keys; sys.stdin.readline()\n"
-            "i = keys.local(''); sys.stdout.buffer.write(i.chain + b'|' + i.key)")
+    code = (
+        "import sys; from engine.provenance import keys; sys.stdin.readline()\n"
+        "i = keys.local(''); sys.stdout.buffer.write(i.chain + b'|' + i.key)"
+    )
     env = os.environ | {"PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}
-    both = [subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) for _ in range(3)]
+    both = [
+        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
+        for _ in range(3)
+    ]
     for p in both:  # they are past their imports when they read the line, or not: both orders are good
         assert p.stdin is not None
         p.stdin.write(b"\n")
@@ -177,7 +223,9 @@ def test_two_processes_that_begin_at_once_share_one_identity(tmp_path: Path) -> 
 
 
 def test_another_studio_name_is_another_identity_and_both_are_ours(tmp_path: Path) -> None:
-    first, second = (Seal(Policy(studio=name), loud).pack(PIXELS, "png", recipe_of()) for name in ("絵のアトリエ", "Other"))
+    first, second = (
+        Seal(Policy(studio=name), loud).pack(PIXELS, "png", recipe_of()) for name in ("絵のアトリエ", "Other")
+    )
     for sealed, name in ((first, "絵のアトリエ"), (second, "Other")):
         report = report_of(sealed.data, tmp_path)
         assert report.signer == report.signer | {"who": "studio", "name": name} and report.intact
@@ -185,8 +233,14 @@ def test_another_studio_name_is_another_identity_and_both_are_ours(tmp_path: Pat
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_hidden_prompt_is_nowhere_in_the_file(kind: str, tmp_path: Path) -> None:
-    words = {"prompt": "ひみつの庭 zauberwort", "negative": "kein nebel", "template": "{ひみつ|x}の庭 zauberwort", "draw": ("ひみつ",),
-             "name": "zauberwort-{seed}", "extra": {"note": "ひみつ"}}
+    words = {
+        "prompt": "ひみつの庭 zauberwort",
+        "negative": "kein nebel",
+        "template": "{ひみつ|x}の庭 zauberwort",
+        "draw": ("ひみつ",),
+        "name": "zauberwort-{seed}",
+        "extra": {"note": "ひみつ"},
+    }
     recipe = recipe_of(**words) | {"unknown_words": ["zauberwort"]}
     seal = Seal(Policy(prompt="hash"), loud)
     data = seal.pack(PIXELS, kind, recipe).data
@@ -195,13 +249,19 @@ def test_a_hidden_prompt_is_nowhere_in_the_file(kind: str, tmp_path: Path) -> No
             assert word.encode(coding) not in data, (word, coding)
     assert text_sha256(words["prompt"]).encode() in data
     report = report_of(data, tmp_path, kind)
-    assert report.state == "valid" and report.prompt_hidden and report.recipe["request"]["prompt"] == f"sha256:{text_sha256(words['prompt'])}"
+    assert (
+        report.state == "valid"
+        and report.prompt_hidden
+        and report.recipe["request"]["prompt"] == f"sha256:{text_sha256(words['prompt'])}"
+    )
     assert report.recipe["request"]["seed"] == 2**62 + 1  # settings can be read, the words cannot
     with pytest.raises(PromptHidden):
         request_of(report.recipe)
     assert report.pixels != "differ"
     request = ImageRequest(**{"model": "commonart-mini", "width": 64, "height": 48, "seed": 2**62 + 1} | words)
-    assert unhide(hide(recipe), request) == recipe | {"unknown_words": []}  # what a worker that died leaves is made whole from the queue
+    assert unhide(hide(recipe), request) == recipe | {
+        "unknown_words": []
+    }  # what a worker that died leaves is made whole from the queue
 
 
 def test_the_users_own_certificate(tmp_path: Path) -> None:
@@ -216,7 +276,9 @@ def test_the_users_own_certificate(tmp_path: Path) -> None:
         (tmp_path / "k.pem").write_bytes(keys._issue("x")[1])
         Signer(policy)
     loaded = serialization.load_pem_private_key(key, None)
-    locked = loaded.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"pw"))
+    locked = loaded.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"pw")
+    )
     for data, why in ((locked, "password"), (b"no PEM", "not PEM")):
         (tmp_path / "k.pem").write_bytes(data)
         with pytest.raises(BadCertificate, match=why):
@@ -228,14 +290,21 @@ def test_the_users_own_certificate(tmp_path: Path) -> None:
 
 def test_without_a_key_pictures_are_saved_and_it_is_told_once(tmp_path: Path) -> None:
     Signer(Policy()).close()
-    folder, = keys.keys_folder().iterdir()
+    (folder,) = keys.keys_folder().iterdir()
     (folder / keys.KEY).write_text("no key", encoding="ascii")
     told: list[CommonArtError] = []
     seal = Seal(Policy(), told.append)
     made = [seal.pack(PIXELS, "png", recipe_of()) for _ in range(3)]
-    assert [m.signed for m in made] == [False] * 3 and len(told) == 1 and "does not fit" in str(told[0]) and "--no-sign" in told[0].advice
+    assert (
+        [m.signed for m in made] == [False] * 3
+        and len(told) == 1
+        and "does not fit" in str(told[0])
+        and "--no-sign" in told[0].advice
+    )
     report = report_of(made[0].data, tmp_path)
-    assert report.state == "unsigned" and report.pixels == "match" and "credentials" not in report.xmp  # it does not claim to have been signed
+    assert (
+        report.state == "unsigned" and report.pixels == "match" and "credentials" not in report.xmp
+    )  # it does not claim to have been signed
 
 
 def test_a_long_prompt_in_a_jpeg(tmp_path: Path) -> None:
@@ -249,16 +318,28 @@ def test_a_long_prompt_in_a_jpeg(tmp_path: Path) -> None:
         assert report.xmp["DigitalSourceType"] == SOURCE_TYPE
     with pytest.raises(BadValue, match="too long for a JPEG"):
         seal.pack(PIXELS, "jpeg", recipe_of("あ" * 20_000, negative="い" * 20_000))
-    assert report_of(seal.pack(PIXELS, "png", recipe_of("あ" * 20_000, negative="い" * 20_000)).data, tmp_path).state == "valid"
+    assert (
+        report_of(seal.pack(PIXELS, "png", recipe_of("あ" * 20_000, negative="い" * 20_000)).data, tmp_path).state
+        == "valid"
+    )
 
 
 def test_packets_come_back_as_written() -> None:
-    label = Label(system="S <1>", version="2", prompt="a & b </x:xmpmeta> \ufffe 寿司", creator="C", rights="R", credentials=True)
+    label = Label(
+        system="S <1>", version="2", prompt="a & b </x:xmpmeta> \ufffe 寿司", creator="C", rights="R", credentials=True
+    )
     found = read_packet(packet('{"a": "<&>"}', label))
-    assert found["recipe"] == '{"a": "<&>"}' and found["AISystemUsed"] == "S <1>" and found["AIPromptInformation"].startswith("a & b </x:xmpmeta> ")
+    assert (
+        found["recipe"] == '{"a": "<&>"}'
+        and found["AISystemUsed"] == "S <1>"
+        and found["AIPromptInformation"].startswith("a & b </x:xmpmeta> ")
+    )
     assert (found["creator"], found["rights"], found["credentials"]) == ("C", "R", "embedded")
     full = len(packet("{}", label).encode())
-    assert "AIPromptInformation" not in read_packet(fitting("{}", label, full - 1)) and read_packet(fitting("{}", label, full)) != {}
+    assert (
+        "AIPromptInformation" not in read_packet(fitting("{}", label, full - 1))
+        and read_packet(fitting("{}", label, full)) != {}
+    )
     assert read_packet(fitting("{}", label, 10)) == {"recipe": "{}"}  # the recipe stays
     for bad in ("", "<x:xmpmeta", "<!DOCTYPE a [<!ENTITY b 'c'>]>" + packet("{}", label), "x" * (2 << 20), b"\xff\xfe"):
         assert read_packet(bad) == {}

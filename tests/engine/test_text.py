@@ -61,7 +61,9 @@ def test_alone_equals_padded_and_masked(made: dict[str, ModelFolder], kind: str,
 
     folder = made[kind]
     tokenizer: Any = AutoTokenizer.from_pretrained(folder.tokenizer, padding_side=side)
-    theirs: Any = (T5EncoderModel if folder.pixart_text else AutoModel).from_pretrained(folder.text_encoder, dtype=FP32).eval()
+    theirs: Any = (
+        (T5EncoderModel if folder.pixart_text else AutoModel).from_pretrained(folder.text_encoder, dtype=FP32).eval()
+    )
     texts = [t for t in TEXTS if tokenizer(t)["input_ids"]]
     assert len(texts) >= 6
     batch = tokenizer(texts, padding="max_length", truncation=True, max_length=folder.max_tokens, return_tensors="pt")
@@ -94,7 +96,12 @@ def test_empty_caption(made: dict[str, ModelFolder], kind: str, tokens: int) -> 
 def test_long_captions_are_cut_and_say_so(made: dict[str, ModelFolder], kind: str, limit: int) -> None:
     ours = load(made[kind])
     marks = len(ours.tokenizer("")["input_ids"])
-    for count, cut in ((limit - marks - 1, False), (limit - marks, False), (limit - marks + 1, True), (limit * 3, True)):
+    for count, cut in (
+        (limit - marks - 1, False),
+        (limit - marks, False),
+        (limit - marks + 1, True),
+        (limit * 3, True),
+    ):
         # digits do not merge with each other: one letter, one token
         text = ("12345678" * (count // 8 + 1))[:count]
         assert len(ours.tokenizer(text)["input_ids"]) == count + marks
@@ -125,14 +132,18 @@ def test_a_tokenizer_that_cannot_be_read(model: ModelFolder, content: str) -> No
 
 def test_features_of_another_width(model: ModelFolder, tmp_path: Path) -> None:
     file = model.denoiser / "config.json"
-    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | {"caption_channels": 48}), encoding="utf-8")
+    file.write_text(
+        json.dumps(json.loads(file.read_text(encoding="utf-8")) | {"caption_channels": 48}), encoding="utf-8"
+    )
     with pytest.raises(BrokenWeights, match="its features have 32 channels, the denoiser reads 48"):
         load(model)
 
 
 @pytest.mark.parametrize("change", ["missing", "shape", "config", "type", "layers"])
 @pytest.mark.parametrize("kind", ["llama", "sigma"])
-def test_an_encoder_that_does_not_fit_its_config(made: dict[str, ModelFolder], tmp_path: Path, change: str, kind: str) -> None:
+def test_an_encoder_that_does_not_fit_its_config(
+    made: dict[str, ModelFolder], tmp_path: Path, change: str, kind: str
+) -> None:
     """transformers fills what is missing at random and only logs it: here that is an error."""
     from safetensors.torch import load_file, save_file
 
@@ -151,7 +162,9 @@ def test_an_encoder_that_does_not_fit_its_config(made: dict[str, ModelFolder], t
     elif change == "layers":
         config.write_text(json.dumps(data | {"num_hidden_layers": 3, "num_layers": 3}), encoding="utf-8")
     else:
-        config.write_text("{" if change == "config" else json.dumps(data | {"model_type": "none-such"}), encoding="utf-8")
+        config.write_text(
+            "{" if change == "config" else json.dumps(data | {"model_type": "none-such"}), encoding="utf-8"
+        )
     with pytest.raises(BrokenWeights):
         load(folder)
 

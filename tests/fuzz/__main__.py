@@ -37,30 +37,64 @@ def _one(target: Target, seconds: float, seed: int, work: Path, place: Path) -> 
 def _parent(target: Target, seconds: float, seed: int, place: Path) -> int:
     """How many faults; a process that dies is one, and its last case is kept."""
     with tempfile.TemporaryDirectory(prefix="commonart-fuzz-", dir=MEMORY_DISK) as work:
-        command = [sys.executable, "-m", "tests.fuzz", "--child", "--seconds", str(seconds), "--seed", str(seed), "--out", str(place), "--work", work, target.name]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.fuzz",
+            "--child",
+            "--seconds",
+            str(seconds),
+            "--seed",
+            str(seed),
+            "--out",
+            str(place),
+            "--work",
+            work,
+            target.name,
+        ]
         try:
-            done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8", timeout=seconds + 600, env=os.environ | {"OMP_NUM_THREADS": "1"})
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                encoding="utf-8",
+                timeout=seconds + 600,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+            )
             data = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
             died = f"exit status {done.returncode}"
         except subprocess.TimeoutExpired:
             data, died = None, "it does not end"
         if data is None:
             case = Path(work, "case")
-            files = {p.relative_to(case).as_posix(): p.read_bytes() for p in case.rglob("*") if p.is_file()} if case.is_dir() else {}
+            files = (
+                {p.relative_to(case).as_posix(): p.read_bytes() for p in case.rglob("*") if p.is_file()}
+                if case.is_dir()
+                else {}
+            )
             kept = keep(Crash(f"process {died}", died, files), target.name, place)
             print(f"{target.name:10} the process died ({died}); its last case: {kept}", flush=True)
             return 1
-    print(f"{target.name:10} {data['cases']:8} cases {data['seconds']:7.1f} s  {data['answered']:7} answered {data['refused']:7} refused  "
-          f"slowest {data['slowest']:.2f} s  {len(data['crashes'])} faults", flush=True)
+    print(
+        f"{target.name:10} {data['cases']:8} cases {data['seconds']:7.1f} s  {data['answered']:7} answered {data['refused']:7} refused  "
+        f"slowest {data['slowest']:.2f} s  {len(data['crashes'])} faults",
+        flush=True,
+    )
     for crash in data["crashes"]:
         print(f"           {crash['key']}\n             {crash['kept']}", flush=True)
     return len(data["crashes"])
 
 
 def _again(folder: Path, target: Target) -> int:
-    with tempfile.TemporaryDirectory(prefix="commonart-fuzz-", dir=MEMORY_DISK) as work, surroundings(Path(work), target):
+    with (
+        tempfile.TemporaryDirectory(prefix="commonart-fuzz-", dir=MEMORY_DISK) as work,
+        surroundings(Path(work), target),
+    ):
         source = folder / "files" if (folder / "files").is_dir() else folder
-        put({p.relative_to(source).as_posix(): p.read_bytes() for p in source.rglob("*") if p.is_file()}, Path(work, "case"))
+        put(
+            {p.relative_to(source).as_posix(): p.read_bytes() for p in source.rglob("*") if p.is_file()},
+            Path(work, "case"),
+        )
         try:
             print("answered" if once(target, Path(work, "case")) else "refused")
         except Exception:
@@ -70,12 +104,16 @@ def _again(folder: Path, target: Target) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("targets", metavar="TARGET", nargs="*", choices=[[], *NAMES], help=", ".join(NAMES))
     parser.add_argument("--minutes", type=float, default=10.0, help="of each target (10)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "outputs" / "fuzz", help="where faults are kept")
-    parser.add_argument("--again", metavar="FOLDER", type=Path, help="read the files of one fault again, with its TARGET")
+    parser.add_argument(
+        "--again", metavar="FOLDER", type=Path, help="read the files of one fault again, with its TARGET"
+    )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, default=0.0, help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)

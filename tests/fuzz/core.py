@@ -151,10 +151,22 @@ def once(target: Target, folder: Path) -> bool:
 
 def key_of(error: BaseException) -> str:
     """The same fault has the same key: kind, and the innermost line of our own."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__)
-              if Path(f.filename).is_relative_to(_PLACE) and ".venv" not in f.filename and not Path(f.filename).is_relative_to(_PLACE / "tests" / "fuzz" / "core.py")]
-    last = next((f for f in reversed(frames) if "tests" not in Path(f.filename).relative_to(_PLACE).parts), frames[-1] if frames else None)
-    return f"{type(error).__name__} at {Path(last.filename).relative_to(_PLACE).as_posix()}:{last.lineno}" if last else type(error).__name__
+    frames = [
+        f
+        for f in traceback.extract_tb(error.__traceback__)
+        if Path(f.filename).is_relative_to(_PLACE)
+        and ".venv" not in f.filename
+        and not Path(f.filename).is_relative_to(_PLACE / "tests" / "fuzz" / "core.py")
+    ]
+    last = next(
+        (f for f in reversed(frames) if "tests" not in Path(f.filename).relative_to(_PLACE).parts),
+        frames[-1] if frames else None,
+    )
+    return (
+        f"{type(error).__name__} at {Path(last.filename).relative_to(_PLACE).as_posix()}:{last.lineno}"
+        if last
+        else type(error).__name__
+    )
 
 
 @contextmanager
@@ -162,7 +174,11 @@ def surroundings(work: Path, target: Target) -> Iterator[None]:
     """A data folder of its own, Japanese as the language, no keyring, and the target made ready."""
     home = work / "home"
     home.mkdir(parents=True, exist_ok=True)
-    ours = {"COMMONART_HOME": str(home), "COMMONART_LANG": "ja", "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}
+    ours = {
+        "COMMONART_HOME": str(home),
+        "COMMONART_LANG": "ja",
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+    }
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
     i18n.language.cache_clear()
@@ -178,7 +194,9 @@ def surroundings(work: Path, target: Target) -> Iterator[None]:
         i18n.language.cache_clear()
 
 
-def fuzz(target: Target, work: Path, *, seconds: float = 0.0, examples: int = 0, seed: int = 0, most: int = 10) -> Result:
+def fuzz(
+    target: Target, work: Path, *, seconds: float = 0.0, examples: int = 0, seed: int = 0, most: int = 10
+) -> Result:
     """Run cases until ``seconds`` are over, or ``examples`` of them; each fault is found once and made small.
 
     ``work`` is this run's own folder: the cases lie in ``work/case``, the data folder of the program is ``work/home``.
@@ -211,8 +229,16 @@ def fuzz(target: Target, work: Path, *, seconds: float = 0.0, examples: int = 0,
             if (seconds and left <= 0) or (not seconds and result.cases >= examples):
                 break
             count = examples - result.cases if not seconds else 200
-            options = settings(max_examples=max(count, 1), database=None, deadline=None, derandomize=False, print_blob=False, report_multiple_bugs=False,
-                               phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck))
+            options = settings(
+                max_examples=max(count, 1),
+                database=None,
+                deadline=None,
+                derandomize=False,
+                print_blob=False,
+                report_multiple_bugs=False,
+                phases=(Phase.generate, Phase.shrink),
+                suppress_health_check=list(HealthCheck),
+            )
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # hypothesis minds that a case is large

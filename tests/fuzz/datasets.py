@@ -20,16 +20,51 @@ from trainer.dataset.importers.source import Options
 from trainer.dataset.records import FILE, parse, read_records, scan, to_row
 from trainer.licence.gate import check
 
-_ROW = {"file_name": "a.png", "text": "a cat", "text_ja": ["猫", "ねこ"], "license": "CC-BY-4.0", "license_url": "https://creativecommons.org/licenses/by/4.0/",
-        "creator": "花子", "title": "t", "source_url": "https://example.org/1", "modified": True, "sha256": "a" * 64, "caption_origin": "en=human; ja=machine:x",
-        "training_permission": "allowed", "score": 0.5}
-_FLICKR = {"photoid": 5, "licenseurl": "http://creativecommons.org/licenses/by/2.0/", "licensename": "4", "pageurl": "http://x/5", "blip2_caption": "a cat", "jpg": "a.png",
-           "url_highres": "u", "url_source": "s", "key": "a"}
-_SMITHSONIAN = {"title": "cup", "content": {"descriptiveNonRepeating": {"title": {"content": "cup"}, "record_link": "http://x", "data_source": "museum", "online_media": {
-    "media": [{"type": "Images", "idsId": "a", "usage": {"access": "CC0"}}]}}, "freetext": {"name": [{"content": "maker"}]}}}
-_CSV = "file_name,caption,license,creator\r\na.png,\"a, cat\",CC0-1.0,花子\r\n../b.png,x,CC-BY-4.0,\r\n".encode()
+_ROW = {
+    "file_name": "a.png",
+    "text": "a cat",
+    "text_ja": ["猫", "ねこ"],
+    "license": "CC-BY-4.0",
+    "license_url": "https://creativecommons.org/licenses/by/4.0/",
+    "creator": "花子",
+    "title": "t",
+    "source_url": "https://example.org/1",
+    "modified": True,
+    "sha256": "a" * 64,
+    "caption_origin": "en=human; ja=machine:x",
+    "training_permission": "allowed",
+    "score": 0.5,
+}
+_FLICKR = {
+    "photoid": 5,
+    "licenseurl": "http://creativecommons.org/licenses/by/2.0/",
+    "licensename": "4",
+    "pageurl": "http://x/5",
+    "blip2_caption": "a cat",
+    "jpg": "a.png",
+    "url_highres": "u",
+    "url_source": "s",
+    "key": "a",
+}
+_SMITHSONIAN = {
+    "title": "cup",
+    "content": {
+        "descriptiveNonRepeating": {
+            "title": {"content": "cup"},
+            "record_link": "http://x",
+            "data_source": "museum",
+            "online_media": {"media": [{"type": "Images", "idsId": "a", "usage": {"access": "CC0"}}]},
+        },
+        "freetext": {"name": [{"content": "maker"}]},
+    },
+}
+_CSV = 'file_name,caption,license,creator\r\na.png,"a, cat",CC0-1.0,花子\r\n../b.png,x,CC-BY-4.0,\r\n'.encode()
 _REUSE = b'version = 1\n[[annotations]]\npath = ["*.png", "deep/**"]\nprecedence = "aggregate"\nSPDX-FileCopyrightText = "2024 Hanako"\nSPDX-License-Identifier = "CC-BY-4.0"\n'
-_REUSES = (_REUSE, _REUSE.replace(b"aggregate", b"override"), b"version = 1\n[[annotations]]\npath = '" + b"*a" * 30 + b"'\nSPDX-License-Identifier = 'CC0-1.0'\n")
+_REUSES = (
+    _REUSE,
+    _REUSE.replace(b"aggregate", b"override"),
+    b"version = 1\n[[annotations]]\npath = '" + b"*a" * 30 + b"'\nSPDX-License-Identifier = 'CC0-1.0'\n",
+)
 
 
 def _records() -> SearchStrategy[Files]:
@@ -55,11 +90,32 @@ def _record(folder: Path) -> Any:
 
 def _tables() -> SearchStrategy[Files]:
     picture = st.sampled_from([plain()[0]])
-    yfcc = "\t".join(["1", "5", "h", "u", "nick+name", *["x"] * 9, "", "", "http://p", "http://x/a.png", "Attribution License",
-                      "http://creativecommons.org/licenses/by/2.0/", *["1"] * 4, "jpg", "0"]).encode()
+    yfcc = "\t".join(
+        [
+            "1",
+            "5",
+            "h",
+            "u",
+            "nick+name",
+            *["x"] * 9,
+            "",
+            "",
+            "http://p",
+            "http://x/a.png",
+            "Attribution License",
+            "http://creativecommons.org/licenses/by/2.0/",
+            *["1"] * 4,
+            "jpg",
+            "0",
+        ]
+    ).encode()
     table = st.one_of(
-        st.one_of(lines(_ROW), lines(_FLICKR), lines(_SMITHSONIAN)).map(lambda d: ("t.jsonl", d)), st.one_of(lines(_ROW)).map(lambda d: (FILE, d)),
-        damaged([_CSV, yfcc]).map(lambda d: ("t.csv", d)), damaged([_CSV]).map(lambda d: ("metadata.csv", d)), damaged([yfcc]).map(lambda d: ("t.tsv", d)))
+        st.one_of(lines(_ROW), lines(_FLICKR), lines(_SMITHSONIAN)).map(lambda d: ("t.jsonl", d)),
+        st.one_of(lines(_ROW)).map(lambda d: (FILE, d)),
+        damaged([_CSV, yfcc]).map(lambda d: ("t.csv", d)),
+        damaged([_CSV]).map(lambda d: ("metadata.csv", d)),
+        damaged([yfcc]).map(lambda d: ("t.tsv", d)),
+    )
     return st.builds(lambda t, p: {f"from/{t[0]}": t[1], "from/a.png": p, "b.png": p}, table, picture)
 
 
@@ -76,20 +132,65 @@ def _shard(members: list[tuple[str, bytes, bytes]]) -> bytes:
 
 
 def _shards() -> SearchStrategy[Files]:
-    picture, told = plain()[0], {"caption": "a cat", "license": "CC0-1.0", "status": "success", "url": "http://x/a.png", "key": "000"}
-    name = st.one_of(st.sampled_from(("000.png", "000.txt", "000.json", "000.ja.txt", "../x.png", "/etc/x.png", "a/b/001.jpg", "C:/x.png", "..\\x.png", ".png")), texts)
+    picture, told = (
+        plain()[0],
+        {"caption": "a cat", "license": "CC0-1.0", "status": "success", "url": "http://x/a.png", "key": "000"},
+    )
+    name = st.one_of(
+        st.sampled_from(
+            (
+                "000.png",
+                "000.txt",
+                "000.json",
+                "000.ja.txt",
+                "../x.png",
+                "/etc/x.png",
+                "a/b/001.jpg",
+                "C:/x.png",
+                "..\\x.png",
+                ".png",
+            )
+        ),
+        texts,
+    )
     data = st.one_of(st.sampled_from((picture, b"a cat", dumps(told))), twisted(told).map(dumps), damaged([picture]))
-    kind = st.sampled_from((tarfile.REGTYPE,) * 5 + (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.CHRTYPE, tarfile.GNUTYPE_SPARSE))
-    whole = _shard([("000.png", tarfile.REGTYPE, picture), ("000.json", tarfile.REGTYPE, dumps(told)), ("000.txt", tarfile.REGTYPE, b"x")])
-    return st.one_of(st.lists(st.tuples(name, kind, data), max_size=5).map(_shard), damaged([whole])).map(lambda d: {"from/00000.tar": d})
+    kind = st.sampled_from(
+        (tarfile.REGTYPE,) * 5
+        + (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.CHRTYPE, tarfile.GNUTYPE_SPARSE)
+    )
+    whole = _shard(
+        [
+            ("000.png", tarfile.REGTYPE, picture),
+            ("000.json", tarfile.REGTYPE, dumps(told)),
+            ("000.txt", tarfile.REGTYPE, b"x"),
+        ]
+    )
+    return st.one_of(st.lists(st.tuples(name, kind, data), max_size=5).map(_shard), damaged([whole])).map(
+        lambda d: {"from/00000.tar": d}
+    )
 
 
 def _reuses() -> SearchStrategy[Files]:
     picture = plain()[0]
     sidecar = b"SPDX-FileCopyrightText: 2020-2024 Hanako <h@x> https://x\nSPDX-License-Identifier: CC-BY-4.0 OR MIT\n"
-    return st.builds(lambda t, s, c: {"from/REUSE.toml": t, "from/a.png": picture, "from/a.png.license": s, "from/deep/b.png": picture, "from/a.txt": c},
-                     st.one_of(damaged(_REUSES), st.lists(st.sampled_from((*_REUSES, b"version = 1\nannotations = 5\n", b"[[annotations]]\npath = 5\n")), max_size=2)
-                               .map(b"".join)), damaged([sidecar]), damaged([b"a cat\na dog\n", "猫".encode("cp932")]))
+    return st.builds(
+        lambda t, s, c: {
+            "from/REUSE.toml": t,
+            "from/a.png": picture,
+            "from/a.png.license": s,
+            "from/deep/b.png": picture,
+            "from/a.txt": c,
+        },
+        st.one_of(
+            damaged(_REUSES),
+            st.lists(
+                st.sampled_from((*_REUSES, b"version = 1\nannotations = 5\n", b"[[annotations]]\npath = 5\n")),
+                max_size=2,
+            ).map(b"".join),
+        ),
+        damaged([sidecar]),
+        damaged([b"a cat\na dog\n", "猫".encode("cp932")]),
+    )
 
 
 def _import(folder: Path) -> Any:
@@ -110,9 +211,16 @@ def _import(folder: Path) -> Any:
 
 def _checks() -> SearchStrategy[Files]:
     pictures = st.one_of(damaged(plain()), damaged([*plain(), *of_others()]))
-    return st.builds(lambda m, a, b: {f"set/{FILE}": m, "set/a.png": a, "set/b.png": b},
-                     st.one_of(lines(_ROW), st.just(dumps(_ROW) + b"\n" + dumps(_ROW | {"file_name": "b.png"})),
-                               st.just("猫".encode("cp932"))), pictures, pictures)
+    return st.builds(
+        lambda m, a, b: {f"set/{FILE}": m, "set/a.png": a, "set/b.png": b},
+        st.one_of(
+            lines(_ROW),
+            st.just(dumps(_ROW) + b"\n" + dumps(_ROW | {"file_name": "b.png"})),
+            st.just("猫".encode("cp932")),
+        ),
+        pictures,
+        pictures,
+    )
 
 
 def _check(folder: Path) -> Any:

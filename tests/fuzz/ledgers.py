@@ -22,16 +22,47 @@ from tests.fuzz.core import Broken, Files, Target
 from tests.fuzz.mutate import HUGE, NASTY, damaged, lines
 
 _STATEMENTS = (
-    "UPDATE images SET request = ?", "UPDATE images SET request = CAST(? AS BLOB)", "UPDATE images SET error = ?", "UPDATE images SET recipe = ?",
-    "UPDATE images SET path = ?, pending = ?1", "UPDATE jobs SET name = ?", "UPDATE jobs SET name = CAST(? AS BLOB)", "UPDATE jobs SET priority = ?", "UPDATE jobs SET waiting = ?",
-    "UPDATE jobs SET created = ?, place = ?1", "INSERT OR REPLACE INTO control VALUES ('paused', ?)", "INSERT OR REPLACE INTO control VALUES ('reason', ?)",
-    "INSERT INTO images (job, request) VALUES (1, ?)", "DROP TABLE images", "DROP TABLE jobs", "DROP TABLE control", "ALTER TABLE images DROP COLUMN error",
-    "ALTER TABLE jobs ADD COLUMN more TEXT", "CREATE TRIGGER t AFTER UPDATE ON images BEGIN DELETE FROM jobs; END", "PRAGMA user_version = 0", "PRAGMA user_version = 2",
-    "UPDATE images SET state = 'running', worker = ?", "UPDATE images SET state = 'running', worker = 'w', pending = ?", "INSERT INTO workers (id, pid) VALUES (?, 5)",
-    "PRAGMA user_version = -1", "CREATE VIEW x AS SELECT 1", "DELETE FROM jobs", "UPDATE images SET job = 99",
-    "INSERT INTO images (id, job, request) VALUES (9223372036854775807, 1, ?)")
-_VALUES = (*NASTY, *(h for h in HUGE if h < 1 << 63), None, 1.5, "[" * 50_000, '{"prompt": 5, "seed": 1}', '{"prompt": "a", "seed": 1, "out": "/etc", "steps": "x"}',
-           '{"kind": 5, "message": {}, "hint": []}', '{"prompt": "a", "seed": 1e400}')
+    "UPDATE images SET request = ?",
+    "UPDATE images SET request = CAST(? AS BLOB)",
+    "UPDATE images SET error = ?",
+    "UPDATE images SET recipe = ?",
+    "UPDATE images SET path = ?, pending = ?1",
+    "UPDATE jobs SET name = ?",
+    "UPDATE jobs SET name = CAST(? AS BLOB)",
+    "UPDATE jobs SET priority = ?",
+    "UPDATE jobs SET waiting = ?",
+    "UPDATE jobs SET created = ?, place = ?1",
+    "INSERT OR REPLACE INTO control VALUES ('paused', ?)",
+    "INSERT OR REPLACE INTO control VALUES ('reason', ?)",
+    "INSERT INTO images (job, request) VALUES (1, ?)",
+    "DROP TABLE images",
+    "DROP TABLE jobs",
+    "DROP TABLE control",
+    "ALTER TABLE images DROP COLUMN error",
+    "ALTER TABLE jobs ADD COLUMN more TEXT",
+    "CREATE TRIGGER t AFTER UPDATE ON images BEGIN DELETE FROM jobs; END",
+    "PRAGMA user_version = 0",
+    "PRAGMA user_version = 2",
+    "UPDATE images SET state = 'running', worker = ?",
+    "UPDATE images SET state = 'running', worker = 'w', pending = ?",
+    "INSERT INTO workers (id, pid) VALUES (?, 5)",
+    "PRAGMA user_version = -1",
+    "CREATE VIEW x AS SELECT 1",
+    "DELETE FROM jobs",
+    "UPDATE images SET job = 99",
+    "INSERT INTO images (id, job, request) VALUES (9223372036854775807, 1, ?)",
+)
+_VALUES = (
+    *NASTY,
+    *(h for h in HUGE if h < 1 << 63),
+    None,
+    1.5,
+    "[" * 50_000,
+    '{"prompt": 5, "seed": 1}',
+    '{"prompt": "a", "seed": 1, "out": "/etc", "steps": "x"}',
+    '{"kind": 5, "message": {}, "hint": []}',
+    '{"prompt": "a", "seed": 1e400}',
+)
 
 
 @cache
@@ -44,7 +75,9 @@ def original() -> bytes:
             ledger.add_job(name, [ImageRequest(prompt=f"りんご {n}", seed=n, out="x") for n in range(12)])
         ledger.close()
         db = sqlite3.connect(path)
-        db.execute("UPDATE images SET state = 'failed', error = '{\"kind\": \"disk-full\", \"message\": \"m\", \"hint\": \"\", \"fields\": {\"path\": \"x\"}}' WHERE id = 2")
+        db.execute(
+            'UPDATE images SET state = \'failed\', error = \'{"kind": "disk-full", "message": "m", "hint": "", "fields": {"path": "x"}}\' WHERE id = 2'
+        )
         db.execute("UPDATE images SET state = 'done', path = 'x/a.png', recipe = '{}', pixel_sha256 = 'a' WHERE id = 3")
         db.execute("UPDATE images SET state = 'running', worker = 'w', pending = 'x/b.png' WHERE id = 4")
         db.commit()
@@ -71,12 +104,18 @@ def _changed(statements: list[tuple[str, Any]]) -> bytes:
 
 def _files() -> SearchStrategy[Files]:
     statement = st.lists(st.tuples(st.sampled_from(_STATEMENTS), st.sampled_from(_VALUES)), max_size=3)
-    return st.one_of(statement.map(_changed), damaged([original(), b""]), damaged([original()])).map(lambda d: {"queue.db": d})
+    return st.one_of(statement.map(_changed), damaged([original(), b""]), damaged([original()])).map(
+        lambda d: {"queue.db": d}
+    )
 
 
 def _all(ledger: Ledger) -> Any:
     """Every way of reading, and some of changing."""
-    found: dict[str, Any] = {"counts": ledger.counts(), "paused": ledger.paused(), "page": [r.to_json() for r in ledger.page(limit=30)]}
+    found: dict[str, Any] = {
+        "counts": ledger.counts(),
+        "paused": ledger.paused(),
+        "page": [r.to_json() for r in ledger.page(limit=30)],
+    }
     for job in ledger.jobs():
         found[f"lines {job.id}"] = [line._asdict() for line in ledger.lines(job.id, limit=30)]
     found["every"] = [asdict(row) for _, row in ledger.every()]
@@ -115,9 +154,26 @@ def _open(folder: Path) -> Any:
     return found
 
 
-_ROW = {"job": "祭り", "priority": 0, "state": "waiting", "path": None, "pixel_sha256": None, "request": {
-    "prompt": "りんご", "seed": 5, "model": "/x/commonart-mini", "out": "/etc", "text_encoder": "/etc", "vae": "../x", "steps": 5, "name": "{seed}", "loras": [["ink", 0.5]],
-    "extra": {"x": "y"}, "draw": ["a"]}}
+_ROW = {
+    "job": "祭り",
+    "priority": 0,
+    "state": "waiting",
+    "path": None,
+    "pixel_sha256": None,
+    "request": {
+        "prompt": "りんご",
+        "seed": 5,
+        "model": "/x/commonart-mini",
+        "out": "/etc",
+        "text_encoder": "/etc",
+        "vae": "../x",
+        "steps": 5,
+        "name": "{seed}",
+        "loras": [["ink", 0.5]],
+        "extra": {"x": "y"},
+        "draw": ["a"],
+    },
+}
 
 
 def _exports() -> SearchStrategy[Files]:
@@ -133,7 +189,14 @@ def _import(folder: Path) -> Any:
             raise errors[0]
         for _, row in ledger.every():
             r = row.request
-            if row.unreadable or r.out != "here" or r.text_encoder or r.vae or "/" in r.model or any(c in name for name, _ in r.loras for c in "/\\:"):
+            if (
+                row.unreadable
+                or r.out != "here"
+                or r.text_encoder
+                or r.vae
+                or "/" in r.model
+                or any(c in name for name, _ in r.loras for c in "/\\:")
+            ):
                 raise Broken(f"an imported row chose a place, or cannot be read: {r}")
         return added
     finally:

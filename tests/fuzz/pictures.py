@@ -35,10 +35,19 @@ LORA = {"name": "ink", "sha256": "d" * 64, "scale": 0.8, "dataset_sha256": "e" *
 
 @cache
 def recipe() -> dict[str, Any]:
-    request = ImageRequest(prompt="すし、<海> & 空", model="commonart-mini", width=16, height=16, seed=7, loras=(("ink", 0.8),))
-    return build(request, model="commonart-mini", hashes={"denoiser": "a" * 64, "text_encoder": "b" * 64, "vae": "c" * 64},
-                 backend={"backend": "fake", "device": "cpu", "dtype": "fp32", "libraries": {}}, batch=(4, 2), pixel_sha256=pixel_sha256(PIXELS),
-                 app="CommonArt Desktop 0.1.0", loras=[LORA])
+    request = ImageRequest(
+        prompt="すし、<海> & 空", model="commonart-mini", width=16, height=16, seed=7, loras=(("ink", 0.8),)
+    )
+    return build(
+        request,
+        model="commonart-mini",
+        hashes={"denoiser": "a" * 64, "text_encoder": "b" * 64, "vae": "c" * 64},
+        backend={"backend": "fake", "device": "cpu", "dtype": "fp32", "libraries": {}},
+        batch=(4, 2),
+        pixel_sha256=pixel_sha256(PIXELS),
+        app="CommonArt Desktop 0.1.0",
+        loras=[LORA],
+    )
 
 
 @cache
@@ -46,7 +55,11 @@ def of_others() -> list[bytes]:
     """As A1111, ComfyUI and InvokeAI write them, and pictures of unusual build."""
     found = []
     image = Image.fromarray(PIXELS)
-    for texts in ({"parameters": "a cat\nSteps: 20"}, {"prompt": '{"3": {"class_type": "KSampler"}}', "workflow": "{}"}, {"invokeai_metadata": "{}"}):
+    for texts in (
+        {"parameters": "a cat\nSteps: 20"},
+        {"prompt": '{"3": {"class_type": "KSampler"}}', "workflow": "{}"},
+        {"invokeai_metadata": "{}"},
+    ):
         info = PngImagePlugin.PngInfo()
         for key, text in texts.items():
             info.add_text(key, text, zip=key == "workflow")
@@ -56,7 +69,13 @@ def of_others() -> list[bytes]:
     exif = Image.Exif()
     exif[0x0112] = 6
     exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + "猫".encode("utf-16-le")
-    for kind, options in (("JPEG", {"exif": exif.tobytes(), "progressive": True}), ("WEBP", {"exif": exif.tobytes()}), ("GIF", {}), ("TIFF", {}), ("BMP", {})):
+    for kind, options in (
+        ("JPEG", {"exif": exif.tobytes(), "progressive": True}),
+        ("WEBP", {"exif": exif.tobytes()}),
+        ("GIF", {}),
+        ("TIFF", {}),
+        ("BMP", {}),
+    ):
         out = io.BytesIO()
         image.save(out, kind, **options)
         found.append(out.getvalue())
@@ -65,7 +84,12 @@ def of_others() -> list[bytes]:
     found.append(out.getvalue())
     # a picture of many pixels in few bytes, and one that claims them
     for side in (40_000, 13_000, 0x7FFFFFFF):
-        found.append(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)) + chunk(b"IDAT", b"x\x9c") + chunk(b"IEND", b""))
+        found.append(
+            b"\x89PNG\r\n\x1a\n"
+            + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+            + chunk(b"IDAT", b"x\x9c")
+            + chunk(b"IEND", b"")
+        )
     return found
 
 
@@ -93,7 +117,9 @@ def _a(name: str) -> Any:
 
 def _texts() -> SearchStrategy[Files]:
     originals = plain()
-    return st.one_of(damaged([*originals, *of_others()]).map(_a("a.png")), pngs(originals[:1], recipe()).map(_a("a.png")))
+    return st.one_of(
+        damaged([*originals, *of_others()]).map(_a("a.png")), pngs(originals[:1], recipe()).map(_a("a.png"))
+    )
 
 
 def _read(folder: Path) -> Any:
@@ -101,8 +127,13 @@ def _read(folder: Path) -> Any:
     path = folder / "a.png"
     found: dict[str, Any] = {}
     trouble: CommonArtError | None = None
-    for name, work in (("parameters", read_parameters), ("recipe", read_recipe), ("show", show), ("request", lambda p: asdict(request_of(read_recipe(p)))),
-                       ("line", lambda p: parameters(_checked(read_recipe(p))))):
+    for name, work in (
+        ("parameters", read_parameters),
+        ("recipe", read_recipe),
+        ("show", show),
+        ("request", lambda p: asdict(request_of(read_recipe(p)))),
+        ("line", lambda p: parameters(_checked(read_recipe(p)))),
+    ):
         try:
             found[name] = work(path)
         except CommonArtError as error:
@@ -141,7 +172,9 @@ def _prepare(home: Path) -> None:
 def _verified() -> SearchStrategy[Files]:
     beside = st.sampled_from([{}])
     originals = list(signed())
-    picture = st.one_of(damaged(originals), damaged([*originals, *plain(), *of_others()]), pngs([originals[0], plain()[0]], recipe()))
+    picture = st.one_of(
+        damaged(originals), damaged([*originals, *plain(), *of_others()]), pngs([originals[0], plain()[0]], recipe())
+    )
     return st.builds(lambda data, more: {"a.png": data} | more, picture, beside)
 
 

@@ -18,7 +18,16 @@ from tests.fuzz.targets import TARGETS
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = st.integers(0, 10_000).map(lambda n: {"n": str(n).encode()})
-FEW = {"queues": 20, "imports": 20, "gate": 20, "models": 30, "tables": 30, "templates": 30, "reuse": 30, "shards": 30}  # slower than the others
+FEW = {
+    "queues": 20,
+    "imports": 20,
+    "gate": 20,
+    "models": 30,
+    "tables": 30,
+    "templates": 30,
+    "reuse": 30,
+    "shards": 30,
+}  # slower than the others
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.name)
@@ -29,7 +38,7 @@ def test_every_reader_answers_or_refuses(target: Target, tmp_path: Path) -> None
 
 
 def _found(read: Any, tmp_path: Path) -> Any:
-    crash, = fuzz(Target("planted", "", lambda: NUMBERS, read), tmp_path, examples=200, seed=1, most=1).crashes
+    (crash,) = fuzz(Target("planted", "", lambda: NUMBERS, read), tmp_path, examples=200, seed=1, most=1).crashes
     return crash
 
 
@@ -49,11 +58,15 @@ def test_a_stray_exception_is_found_and_made_small(tmp_path: Path) -> None:
     crash = _found(read, tmp_path)
     assert crash.files == {"n": b"101"} and crash.key.startswith("KeyError")
     kept = keep(crash, "planted", tmp_path / "kept")
-    assert (kept / "files" / "n").read_bytes() == b"101" and "KeyError: 101" in (kept / "told.txt").read_text(encoding="utf-8")
+    assert (kept / "files" / "n").read_bytes() == b"101" and "KeyError: 101" in (kept / "told.txt").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize("deed", ["open", "mkdir", "remove", "sqlite", "process", "socket"])
-def test_what_a_reader_must_not_do_is_found(deed: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_what_a_reader_must_not_do_is_found(
+    deed: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     import socket
     import sqlite3
 
@@ -124,13 +137,27 @@ def test_what_takes_memory_without_bound_is_found(tmp_path: Path) -> None:
 
 def test_the_runner_keeps_what_it_finds(tmp_path: Path) -> None:
     """One target for a moment, in its own process."""
-    done = subprocess.run([sys.executable, "-m", "tests.fuzz", "--minutes", "0.01", "--out", str(tmp_path / "kept"), "names"], cwd=ROOT, capture_output=True,
-                          encoding="utf-8", timeout=100, stdin=subprocess.DEVNULL)
-    assert done.returncode == 0 and "names" in done.stdout and "1 targets, 0 faults" in done.stdout, done.stdout + done.stderr
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz", "--minutes", "0.01", "--out", str(tmp_path / "kept"), "names"],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=100,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0 and "names" in done.stdout and "1 targets, 0 faults" in done.stdout, (
+        done.stdout + done.stderr
+    )
     again = tmp_path / "again"
     again.mkdir()
     (again / "name.txt").write_text("../{seed}", encoding="utf-8")
     (again / "prompt.txt").write_text("x", encoding="utf-8")
-    done = subprocess.run([sys.executable, "-m", "tests.fuzz", "--again", str(again), "names"], cwd=ROOT, capture_output=True, encoding="utf-8", timeout=100,
-                          stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz", "--again", str(again), "names"],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=100,
+        stdin=subprocess.DEVNULL,
+    )
     assert (done.returncode, done.stdout.strip()) == (0, "refused"), done.stderr

@@ -22,9 +22,38 @@ from trainer.config_file import presets, read_config
 from trainer.licence.policy import load_policy
 
 ROOT = Path(__file__).resolve().parents[2]
-_PIECES = ("{", "}", "|", "[[", "]]", "__animals__", "__deep/er__", "__../secret__", "__", "_", "\\", "\\{", "3::", "0::", "-1::", "1e9::", "9" * 320 + "::", ".5::",
-           "cat", "猫", " ", "\n", "{a|b}", "[[a|b]]", "{" * 40, "[[a|b]]" * 8)
-templates = st.one_of(st.lists(st.sampled_from(_PIECES), max_size=14).map("".join), st.lists(st.one_of(st.sampled_from(_PIECES), texts), max_size=8).map("".join))
+_PIECES = (
+    "{",
+    "}",
+    "|",
+    "[[",
+    "]]",
+    "__animals__",
+    "__deep/er__",
+    "__../secret__",
+    "__",
+    "_",
+    "\\",
+    "\\{",
+    "3::",
+    "0::",
+    "-1::",
+    "1e9::",
+    "9" * 320 + "::",
+    ".5::",
+    "cat",
+    "猫",
+    " ",
+    "\n",
+    "{a|b}",
+    "[[a|b]]",
+    "{" * 40,
+    "[[a|b]]" * 8,
+)
+templates = st.one_of(
+    st.lists(st.sampled_from(_PIECES), max_size=14).map("".join),
+    st.lists(st.one_of(st.sampled_from(_PIECES), texts), max_size=8).map("".join),
+)
 
 
 def _utf8(text: str) -> bytes:
@@ -33,8 +62,12 @@ def _utf8(text: str) -> bytes:
 
 def _wildcards() -> SearchStrategy[Files]:
     words = st.lists(templates, max_size=4).map("\n".join).map(_utf8)
-    return st.builds(lambda t, a, b: {"template.txt": t, "w/animals.txt": a, "w/deep/er.txt": b, "secret.txt": b"not for templates"},
-                     templates.map(_utf8), st.one_of(words, words, damaged([b"cat\n{a|b} dog\n"])), words)
+    return st.builds(
+        lambda t, a, b: {"template.txt": t, "w/animals.txt": a, "w/deep/er.txt": b, "secret.txt": b"not for templates"},
+        templates.map(_utf8),
+        st.one_of(words, words, damaged([b"cat\n{a|b} dog\n"])),
+        words,
+    )
 
 
 def _template(folder: Path) -> Any:
@@ -53,12 +86,40 @@ def _template(folder: Path) -> Any:
     return made
 
 
-_FIELDS = ("{prompt}", "{prompt:40}", "{seed}", "{date}/", "{x}", "{prompt!r}", "{0}", "{}", "{prompt.__class__}", "{prompt[0]}", "/", "..", "../", "~", "a:", "\\",
-           "con", "{{", "}}", "{prompt:999999}", "{prompt:1000}", "é", ".")
+_FIELDS = (
+    "{prompt}",
+    "{prompt:40}",
+    "{seed}",
+    "{date}/",
+    "{x}",
+    "{prompt!r}",
+    "{0}",
+    "{}",
+    "{prompt.__class__}",
+    "{prompt[0]}",
+    "/",
+    "..",
+    "../",
+    "~",
+    "a:",
+    "\\",
+    "con",
+    "{{",
+    "}}",
+    "{prompt:999999}",
+    "{prompt:1000}",
+    "é",
+    ".",
+)
 
 
 def _names() -> SearchStrategy[Files]:
-    return st.fixed_dictionaries({"name.txt": st.lists(st.one_of(st.sampled_from(_FIELDS), texts), max_size=6).map("".join).map(_utf8), "prompt.txt": texts.map(_utf8)})
+    return st.fixed_dictionaries(
+        {
+            "name.txt": st.lists(st.one_of(st.sampled_from(_FIELDS), texts), max_size=6).map("".join).map(_utf8),
+            "prompt.txt": texts.map(_utf8),
+        }
+    )
 
 
 def _name(folder: Path) -> Any:
@@ -73,36 +134,81 @@ def _name(folder: Path) -> Any:
     return str(made)
 
 
-_ROW = {"prompt": "{a|b} cat", "negative": "x", "seed": 5, "steps": 20, "width": 512, "guidance": 4.5, "sampler": "euler", "format": "png", "deterministic": True,
-        "loras": "ink:0.5", "job": "a", "out": "/etc", "model": "commonart-mini", "name": "{seed}", "preset": "exact"}
-_TABLE = "prompt,negative,seed,size,x_job\r\nすし,暗い,5,512x512,a\r\n\"a \"\"b\"\"\nc\",,,,\r\n"
-_PROMPTS = (_TABLE.encode(), _TABLE.replace(",", "\t").encode("cp932"), _TABLE.encode("utf-16"), b"# coding: cp932\n" + "すし\n寿司".encode("cp932"), "猫\n# no\n犬".encode("utf-8-sig"))
+_ROW = {
+    "prompt": "{a|b} cat",
+    "negative": "x",
+    "seed": 5,
+    "steps": 20,
+    "width": 512,
+    "guidance": 4.5,
+    "sampler": "euler",
+    "format": "png",
+    "deterministic": True,
+    "loras": "ink:0.5",
+    "job": "a",
+    "out": "/etc",
+    "model": "commonart-mini",
+    "name": "{seed}",
+    "preset": "exact",
+}
+_TABLE = 'prompt,negative,seed,size,x_job\r\nすし,暗い,5,512x512,a\r\n"a ""b""\nc",,,,\r\n'
+_PROMPTS = (
+    _TABLE.encode(),
+    _TABLE.replace(",", "\t").encode("cp932"),
+    _TABLE.encode("utf-16"),
+    b"# coding: cp932\n" + "すし\n寿司".encode("cp932"),
+    "猫\n# no\n犬".encode("utf-8-sig"),
+)
 
 
 def _prompts() -> SearchStrategy[Files]:
     cell = st.one_of(st.sampled_from(('"', '""', ",", "\n", "\r", "5", "512x512", "nan", "1e400", "すし")), texts)
     row = {k: v for k, v in _ROW.items() if k != "out"}
-    table = st.lists(st.lists(cell, max_size=5).map(",".join), max_size=4).map(lambda rows: _utf8("\n".join(["prompt,seed,size,loras,out", *rows])))
+    table = st.lists(st.lists(cell, max_size=5).map(",".join), max_size=4).map(
+        lambda rows: _utf8("\n".join(["prompt,seed,size,loras,out", *rows]))
+    )
     return st.one_of(
         st.builds(lambda n, d: {f"a.{n}": d}, st.sampled_from(("txt", "csv", "tsv", "jsonl")), damaged(_PROMPTS)),
-        st.one_of(lines(row), lines(_ROW)).map(lambda d: {"a.jsonl": d}), table.map(lambda d: {"a.csv": d}))
+        st.one_of(lines(row), lines(_ROW)).map(lambda d: {"a.jsonl": d}),
+        table.map(lambda d: {"a.csv": d}),
+    )
 
 
 def _promptfile(folder: Path) -> Any:
     path = next(folder.iterdir())
     rows = [asdict(row) for row in promptfile.read(path)]
     for row in rows:
-        if row["settings"].keys() & set(promptfile.REFUSED) or any(c in str(row["settings"].get(k, "")) for k in ("model", "name") for c in "/\\"):
+        if row["settings"].keys() & set(promptfile.REFUSED) or any(
+            c in str(row["settings"].get(k, "")) for k in ("model", "name") for c in "/\\"
+        ):
             raise Broken("a prompt file chose a place")
         settings = {k: v for k, v in row["settings"].items() if k != "count"}
         ImageRequest(**{"seed": 0} | settings, prompt=row["prompt"])
     return rows
 
 
-_SETTINGS = b'language = "ja"\nmodel = "commonart-mini"\nout = "outputs"\nname = "{seed}"\ntheme = "dark"\n[provenance]\nsign = true\nprompt = "hash"\n' \
-            b'training_mining = "notAllowed"\nstudio = "\xe7\xb5\xb5"\ncertificate = "a.pem"\nkey = "a.key"\n'
-_TOML = (b"= 1", b"a.b.c = 1\n", b"[a]\n[a]\n", b"x = " + b"[" * 3000, b"'' = 1\n", b"sign = 1e999\n", b"language = 1979-05-27\n", b"[provenance]\nsign = 'yes'\n",
-         b'"\\u0000" = 1\n', b"\xff\xfe", b"provenance = [1]\n", b'model = """\n\x1b[31m"""', b"base = [1]\n", b"name = {a = 1}\n", b"preset = ['a']\n", b"dataset = 1\n")
+_SETTINGS = (
+    b'language = "ja"\nmodel = "commonart-mini"\nout = "outputs"\nname = "{seed}"\ntheme = "dark"\n[provenance]\nsign = true\nprompt = "hash"\n'
+    b'training_mining = "notAllowed"\nstudio = "\xe7\xb5\xb5"\ncertificate = "a.pem"\nkey = "a.key"\n'
+)
+_TOML = (
+    b"= 1",
+    b"a.b.c = 1\n",
+    b"[a]\n[a]\n",
+    b"x = " + b"[" * 3000,
+    b"'' = 1\n",
+    b"sign = 1e999\n",
+    b"language = 1979-05-27\n",
+    b"[provenance]\nsign = 'yes'\n",
+    b'"\\u0000" = 1\n',
+    b"\xff\xfe",
+    b"provenance = [1]\n",
+    b'model = """\n\x1b[31m"""',
+    b"base = [1]\n",
+    b"name = {a = 1}\n",
+    b"preset = ['a']\n",
+    b"dataset = 1\n",
+)
 
 
 def _tomls(name: str, originals: tuple[bytes, ...]) -> SearchStrategy[Files]:
@@ -142,8 +248,14 @@ _EVENT = {"event": "progress", "images": [1], "step": 2, "steps": 3, "preview": 
 
 
 def _events() -> SearchStrategy[Files]:
-    line = st.one_of(twisted(_EVENT).map(dumps), twisted({"event": "step", "step": 1, "loss": 0.5}).map(dumps), twisted({"command": "pause"}).map(dumps),
-                     values.map(dumps), damaged([dumps(_EVENT)]), st.just(b"[" * 100_000))
+    line = st.one_of(
+        twisted(_EVENT).map(dumps),
+        twisted({"event": "step", "step": 1, "loss": 0.5}).map(dumps),
+        twisted({"command": "pause"}).map(dumps),
+        values.map(dumps),
+        damaged([dumps(_EVENT)]),
+        st.just(b"[" * 100_000),
+    )
     return line.map(lambda d: {"line.json": d})
 
 

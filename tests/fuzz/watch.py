@@ -10,11 +10,38 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_ALWAYS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "pickle.find_class", "socket.connect", "socket.getaddrinfo",
-           "socket.gethostbyname", "socket.sendto", "socket.bind", "webbrowser.open", "ftplib.connect", "urllib.Request")
-_PATHS = {"os.mkdir": (0,), "os.rename": (0, 1), "os.link": (0, 1), "os.symlink": (1,), "os.remove": (0,), "os.rmdir": (0,), "os.truncate": (0,),
-          "os.chmod": (0,), "os.chown": (0,), "os.utime": (0,), "shutil.rmtree": (0,), "shutil.move": (0, 1), "shutil.copyfile": (1,),
-          "sqlite3.connect": (0,)}
+_ALWAYS = (
+    "subprocess.Popen",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.fork",
+    "pickle.find_class",
+    "socket.connect",
+    "socket.getaddrinfo",
+    "socket.gethostbyname",
+    "socket.sendto",
+    "socket.bind",
+    "webbrowser.open",
+    "ftplib.connect",
+    "urllib.Request",
+)
+_PATHS = {
+    "os.mkdir": (0,),
+    "os.rename": (0, 1),
+    "os.link": (0, 1),
+    "os.symlink": (1,),
+    "os.remove": (0,),
+    "os.rmdir": (0,),
+    "os.truncate": (0,),
+    "os.chmod": (0,),
+    "os.chown": (0,),
+    "os.utime": (0,),
+    "shutil.rmtree": (0,),
+    "shutil.move": (0, 1),
+    "shutil.copyfile": (1,),
+    "sqlite3.connect": (0,),
+}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
 _now: dict[str, Any] = {}  # empty while nothing is watched: an audit hook cannot be taken away again
 _added: list[bool] = []
@@ -48,7 +75,11 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         # os.remove by a folder's number is a part of a shutil.rmtree, which has an event of its own
         for path in () if event in ("os.remove", "os.rmdir") and args[1] >= 0 else writes(event, args):
             # a module that is imported for the first time writes its bytecode beside itself
-            if not any(inside(path, root) for root in _now["roots"]) and "__pycache__" not in str(path) and str(path) not in (os.devnull, ":memory:"):
+            if (
+                not any(inside(path, root) for root in _now["roots"])
+                and "__pycache__" not in str(path)
+                and str(path) not in (os.devnull, ":memory:")
+            ):
                 _now["seen"].append(f"{event} {path!r}")
     finally:
         _now["busy"] = False

@@ -42,34 +42,52 @@ def _several(*work: Callable[[], Any], strict: bool = False) -> Any:
     return json.loads(json.dumps(found, default=str))
 
 
-_CONFIG = {"_class_name": "PixArtTransformer2DModel", "num_attention_heads": 1, "attention_head_dim": 4, "num_layers": 1, "caption_channels": 4, "patch_size": 2,
-           "out_channels": 8, "sample_size": 8}
-_TOLD = {"commonart.base_model": "mini", "commonart.licences": '{"CC0-1.0": 3}', "commonart.dataset_sha256": "a" * 64,
-         "lora_adapter_metadata": '{"transformer.r": 2, "transformer.lora_alpha": 4, "alpha_pattern": {"x": 1}}'}
+_CONFIG = {
+    "_class_name": "PixArtTransformer2DModel",
+    "num_attention_heads": 1,
+    "attention_head_dim": 4,
+    "num_layers": 1,
+    "caption_channels": 4,
+    "patch_size": 2,
+    "out_channels": 8,
+    "sample_size": 8,
+}
+_TOLD = {
+    "commonart.base_model": "mini",
+    "commonart.licences": '{"CC0-1.0": 3}',
+    "commonart.dataset_sha256": "a" * 64,
+    "lora_adapter_metadata": '{"transformer.r": 2, "transformer.lora_alpha": 4, "alpha_pattern": {"x": 1}}',
+}
 
 
 @cache
 def _lora() -> bytes:
     tensors = {}
     for name, (out, into) in list(layers_of(_CONFIG).items())[6:9]:
-        tensors |= {f"transformer.{name}.lora_A.weight": np.ones((2, into), np.float32), f"transformer.{name}.lora_B.weight": np.ones((out, 2), np.float32)}
+        tensors |= {
+            f"transformer.{name}.lora_A.weight": np.ones((2, into), np.float32),
+            f"transformer.{name}.lora_B.weight": np.ones((out, 2), np.float32),
+        }
     return bytes(save(tensors, _TOLD))
 
 
 @cache
 def _table() -> dict[str, Any]:
     data = _lora()
-    return dict(json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]]))
+    return dict(json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]]))
 
 
 def _with(table: Any) -> bytes:
     head = dumps(table)
     data = _lora()
-    return struct.pack("<Q", len(head)) + head + data[8 + struct.unpack("<Q", data[:8])[0]:]
+    return struct.pack("<Q", len(head)) + head + data[8 + struct.unpack("<Q", data[:8])[0] :]
 
 
 def _loras() -> SearchStrategy[Files]:
-    table = st.one_of(twisted(_table()), twisted(_table() | {"__metadata__": _TOLD | {"commonart.licences": "[[1]]", "lora_adapter_metadata": "[]"}}))
+    table = st.one_of(
+        twisted(_table()),
+        twisted(_table() | {"__metadata__": _TOLD | {"commonart.licences": "[[1]]", "lora_adapter_metadata": "[]"}}),
+    )
     return st.one_of(damaged([_lora()]), table.map(_with)).map(lambda d: {"a.safetensors": d})
 
 
@@ -85,24 +103,49 @@ class _Model:
 
 def _lora_read(folder: Path) -> Any:
     path = folder / "a.safetensors"
-    return _several(lambda: {k: asdict(e) for k, e in read_header(path).items()}, lambda: metadata(path), lambda: told_by(path),
-                    lambda: check_finite(path), lambda: open_lora(str(path), 1.0, _Model()).record())  # type: ignore[arg-type]
+    return _several(
+        lambda: {k: asdict(e) for k, e in read_header(path).items()},
+        lambda: metadata(path),
+        lambda: told_by(path),
+        lambda: check_finite(path),
+        lambda: open_lora(str(path), 1.0, _Model()).record(),
+    )  # type: ignore[arg-type]
 
 
 _MODEL: dict[str, Any] = {
-    "model_index.json": {"_class_name": "PixArtSigmaPipeline"}, "transformer/config.json": _CONFIG,
-    "vae/config.json": {"_class_name": "AutoencoderKL", "block_out_channels": [8, 8]}, "text_encoder/config.json": {"model_type": "llama", "architectures": ["X"]},
-    "tokenizer/tokenizer.json": {}, "tokenizer/tokenizer_config.json": {"model_max_length": 512}, "commonart_export.json": {"max_tokens": 5, "files": {}},
-    "transformer/diffusion_pytorch_model.safetensors.index.json": {"weight_map": {"w": "diffusion_pytorch_model-1.safetensors", "v": "../x.safetensors"}}}
+    "model_index.json": {"_class_name": "PixArtSigmaPipeline"},
+    "transformer/config.json": _CONFIG,
+    "vae/config.json": {"_class_name": "AutoencoderKL", "block_out_channels": [8, 8]},
+    "text_encoder/config.json": {"model_type": "llama", "architectures": ["X"]},
+    "tokenizer/tokenizer.json": {},
+    "tokenizer/tokenizer_config.json": {"model_max_length": 512},
+    "commonart_export.json": {"max_tokens": 5, "files": {}},
+    "transformer/diffusion_pytorch_model.safetensors.index.json": {
+        "weight_map": {"w": "diffusion_pytorch_model-1.safetensors", "v": "../x.safetensors"}
+    },
+}
 
 
 def _models() -> SearchStrategy[Files]:
     weights = bytes(save({"w": np.zeros((2, 2), np.float32)}))
-    fixed = {"vae/diffusion_pytorch_model.safetensors": weights, "text_encoder/model.safetensors": weights, "transformer/diffusion_pytorch_model-1.safetensors": weights,
-             "README.md": b"---\nlicense: cc-by-4.0\n---\n"}
+    fixed = {
+        "vae/diffusion_pytorch_model.safetensors": weights,
+        "text_encoder/model.safetensors": weights,
+        "transformer/diffusion_pytorch_model-1.safetensors": weights,
+        "README.md": b"---\nlicense: cc-by-4.0\n---\n",
+    }
     configs = st.fixed_dictionaries({name: twisted(data).map(dumps) for name, data in _MODEL.items()})
-    return st.builds(lambda c, whole, card: fixed | c | {"README.md": card} | ({"transformer/diffusion_pytorch_model.safetensors": weights} if whole else {}),
-                     configs, st.booleans(), damaged([fixed["README.md"]]))
+    return st.builds(
+        lambda c, whole, card: (
+            fixed
+            | c
+            | {"README.md": card}
+            | ({"transformer/diffusion_pytorch_model.safetensors": weights} if whole else {})
+        ),
+        configs,
+        st.booleans(),
+        damaged([fixed["README.md"]]),
+    )
 
 
 def _model(folder: Path) -> Any:
@@ -113,7 +156,9 @@ def _model(folder: Path) -> Any:
     def layers() -> Any:
         return len(layers_of(identify(folder).denoiser_config))
 
-    return _several(whole, lambda: weight_files(folder / "transformer"), lambda: licence_of(folder), layers, strict=True)
+    return _several(
+        whole, lambda: weight_files(folder / "transformer"), lambda: licence_of(folder), layers, strict=True
+    )
 
 
 @cache
@@ -126,18 +171,29 @@ def _graphs() -> tuple[bytes, ...]:
 
 
 def _onnx() -> SearchStrategy[Files]:
-    return st.one_of(damaged(_graphs()), damaged([g[:300] for g in _graphs()])).map(lambda d: {"model.onnx": d, "model.onnx.data": b"\0" * 64})
+    return st.one_of(damaged(_graphs()), damaged([g[:300] for g in _graphs()])).map(
+        lambda d: {"model.onnx": d, "model.onnx.data": b"\0" * 64}
+    )
 
 
 def _graph(folder: Path) -> Any:
-    return _several(lambda: len(tensors_of(folder / "model.onnx")), lambda: len(graph_table(folder)), lambda: graph_sha256(folder))
+    return _several(
+        lambda: len(tensors_of(folder / "model.onnx")), lambda: len(graph_table(folder)), lambda: graph_sha256(folder)
+    )
 
 
 def _manifests() -> SearchStrategy[Files]:
-    files = {"transformer/model.onnx": "a" * 64, "../outside": "b" * 64, "/etc/passwd": "c" * 64, "tokenizer/x.json": {"sha256": "d" * 64}}
+    files = {
+        "transformer/model.onnx": "a" * 64,
+        "../outside": "b" * 64,
+        "/etc/passwd": "c" * 64,
+        "tokenizer/x.json": {"sha256": "d" * 64},
+    }
     manifest = {"version": 1, "files": files}
     listed = {"version": 1, "files": [{"path": "transformer/model.onnx", "sha256": "a" * 64, "bytes": 3}]}
-    body = st.one_of(twisted(manifest).map(dumps), twisted(listed).map(dumps), values.map(dumps), damaged([dumps(manifest)]))
+    body = st.one_of(
+        twisted(manifest).map(dumps), twisted(listed).map(dumps), values.map(dumps), damaged([dumps(manifest)])
+    )
     return body.map(lambda d: {MANIFEST: d, "transformer/model.onnx": b"abc", "parity.json": d})
 
 

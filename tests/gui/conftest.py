@@ -37,7 +37,9 @@ def context(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, went:
     engine = Engine(ledger, settings, backend="fake")
     state = QSettings(str(tmp_path / "window.ini"), QSettings.Format.IniFormat)
     yield Context(ledger, engine, settings, Notices(), state, went.append)
-    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)  # pages that qtbot closed: what their threads still tell comes too late
+    QCoreApplication.sendPostedEvents(
+        None, QEvent.Type.DeferredDelete
+    )  # pages that qtbot closed: what their threads still tell comes too late
     engine.stop()  # a detached worker hears the ledger only, not its standard input
     engine.shut(leave_working=False)
     ledger.close()
@@ -45,7 +47,9 @@ def context(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, went:
 
 
 @pytest.fixture
-def open_program(qtbot: QtBot, qapp: QApplication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Application]]:
+def open_program(
+    qtbot: QtBot, qapp: QApplication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Application]]:
     """Opens the whole program, with the fake backend; keywords are settings. All that was opened is closed at the end."""
     monkeypatch.delenv("COMMONART_LANG", raising=False)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))

@@ -1,15 +1,15 @@
 """The real program in a process of its own, driven from inside: ``python -m tests.gui.driver STEP ...``. Each step prints one line.
 
-    start                     open the window, say which modules are loaded and how long it took, close
-    open                      the program as ``commonart gui`` runs it
-    drop FILE                 drop a file onto the Make page
-    swap                      the two jobs change places by the queue's own action
-    type TEXT                 type a prompt as an input method does
-    press                     press "Make one now"
-    picture SECONDS           wait until the gallery shows one picture
-    shot FILE                 what the display shows, to a file
-    tell                      the queue and the draft, as JSON
-    engine off                the engine is not started in this run
+start                     open the window, say which modules are loaded and how long it took, close
+open                      the program as ``commonart gui`` runs it
+drop FILE                 drop a file onto the Make page
+swap                      the two jobs change places by the queue's own action
+type TEXT                 type a prompt as an input method does
+press                     press "Make one now"
+picture SECONDS           wait until the gallery shows one picture
+shot FILE                 what the display shows, to a file
+tell                      the queue and the draft, as JSON
+engine off                the engine is not started in this run
 """
 
 from __future__ import annotations
@@ -86,8 +86,18 @@ def drive(whole: Any, app: Any, steps: list[str]) -> None:
             assert window.screen().grabWindow(0).save(steps.pop(0))
         elif step == "tell":
             rows = [[job.name, row.request.prompt] for job, row in whole.ledger.every()]
-            print(json.dumps({"rows": rows, "draft": make.compose.prompt.toPlainText(), "page": window.current(),
-                              "sizes": make.splitter.sizes(), "engine": whole.engine.now}), flush=True)
+            print(
+                json.dumps(
+                    {
+                        "rows": rows,
+                        "draft": make.compose.prompt.toPlainText(),
+                        "page": window.current(),
+                        "sizes": make.splitter.sizes(),
+                        "engine": whole.engine.now,
+                    }
+                ),
+                flush=True,
+            )
         else:
             raise SystemExit(f"there is no step {step}")
 
@@ -105,8 +115,17 @@ def main(steps: list[str]) -> int:
     whole.window.show()
     app.processEvents()
     if steps == ["start"]:
-        print(json.dumps({"seconds": time.perf_counter() - began, "heavy": [m for m in HEAVY if m in sys.modules],
-                          "pages": list(whole.window.pages), "platform": app.platformName()}), flush=True)
+        print(
+            json.dumps(
+                {
+                    "seconds": time.perf_counter() - began,
+                    "heavy": [m for m in HEAVY if m in sys.modules],
+                    "pages": list(whole.window.pages),
+                    "platform": app.platformName(),
+                }
+            ),
+            flush=True,
+        )
     else:
         drive(whole, app, list(steps))
     whole.window.close()

@@ -17,8 +17,10 @@ from engine.contract import training_events as events
 from engine.contract.errors import GateClosed, Phrase
 from engine.contract.lock import ProcessLock
 
-PNG = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c6338"
-                    "6164040002f2012dac6a27eb0000000049454e44ae426082")  # one red pixel
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c6338"
+    "6164040002f2012dac6a27eb0000000049454e44ae426082"
+)  # one red pixel
 
 
 def say(event: events.Event) -> None:
@@ -37,8 +39,23 @@ def main() -> int:
         return 1
     say(events.Preparing(what="gate", done=1, total=2))
     heard, at, step, paused = 0, [], 3 if resume else 0, False
-    say(events.Started(output=str(out), kind="lora", model="m", device="cpu", dtype="fp32", step=step, steps=steps, pictures=9, heldout=1, trainable=5,
-                       batch=2, micro=2, processes=1))
+    say(
+        events.Started(
+            output=str(out),
+            kind="lora",
+            model="m",
+            device="cpu",
+            dtype="fp32",
+            step=step,
+            steps=steps,
+            pictures=9,
+            heldout=1,
+            trainable=5,
+            batch=2,
+            micro=2,
+            processes=1,
+        )
+    )
 
     def save() -> None:
         (out / "checkpoints" / f"step-{step:08d}").mkdir(parents=True, exist_ok=True)
@@ -76,8 +93,13 @@ def main() -> int:
             save()
             sample()
             say(events.HeldoutLoss(step=3, loss=0.4, best=True))
-            say(events.Note(template="The held-out loss rises while the training loss falls: the model begins to learn its pictures by heart "
-                                     "(best at step {step})", fields={"step": 3}))
+            say(
+                events.Note(
+                    template="The held-out loss rises while the training loss falls: the model begins to learn its pictures by heart "
+                    "(best at step {step})",
+                    fields={"step": 3},
+                )
+            )
             if config.get("seed") == 1 and not resume:
                 os._exit(9)
     header = json.dumps({"__metadata__": {"format": "pt"}}).encode()
@@ -85,7 +107,11 @@ def main() -> int:
     result.write_bytes(struct.pack("<Q", len(header)) + header)
     for name in ("gate-report.json", "ATTRIBUTION.md", "README.md", "bom.cdx.json"):
         (out / name).write_text("{}", encoding="utf-8")
-    say(events.Finished(step=step, path=str(result), sha256="0" * 64, report=str(out / "report.html"), loss=0.1, heldout=0.4))
+    say(
+        events.Finished(
+            step=step, path=str(result), sha256="0" * 64, report=str(out / "report.html"), loss=0.1, heldout=0.4
+        )
+    )
     lock.drop(remove=True)
     return 0
 

@@ -33,9 +33,27 @@ class NoBin(QFile):
 
 def write(path: Path, n: int = 0, kind: str = "png", side: int = 32, **asked: Any) -> Path:
     """A picture of ours; ``n`` also sets its time."""
-    request = ImageRequest(**{"prompt": f"りんご {n}", "seed": n, "width": side, "height": side, "model": "stub", "template": "{りんご|みかん} & <b>"} | asked)
-    recipe = recipes.build(request, model="stub", hashes={"denoiser": "ab" * 32}, backend={"backend": "fake", "device": "cpu", "dtype": "fp32"}, batch=(1, 0), pixel_sha256="0", app="test",
-                           unknown_words=["ほげ"])
+    request = ImageRequest(
+        **{
+            "prompt": f"りんご {n}",
+            "seed": n,
+            "width": side,
+            "height": side,
+            "model": "stub",
+            "template": "{りんご|みかん} & <b>",
+        }
+        | asked
+    )
+    recipe = recipes.build(
+        request,
+        model="stub",
+        hashes={"denoiser": "ab" * 32},
+        backend={"backend": "fake", "device": "cpu", "dtype": "fp32"},
+        batch=(1, 0),
+        pixel_sha256="0",
+        app="test",
+        unknown_words=["ほげ"],
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(to_bytes(np.full((side, side, 3), n * 7 % 256, np.uint8), kind, recipe))
     os.utime(path, (1_700_000_000 + n, 1_700_000_000 + n))
@@ -43,7 +61,9 @@ def write(path: Path, n: int = 0, kind: str = "png", side: int = 32, **asked: An
 
 
 @pytest.fixture(name="page")
-def open_gallery(context: Context, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], GalleryPage]]:
+def open_gallery(
+    context: Context, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], GalleryPage]]:
     """A function that opens the page and waits until it has looked through the folders."""
     (tmp_path / "data").mkdir()
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))  # the recycle bin
@@ -78,7 +98,11 @@ def names(page: GalleryPage) -> list[str]:
 
 def ready(page: GalleryPage) -> bool:
     """Whether it is known what is selected and what is in sight."""
-    return page.library.idle and page.chosen.ids == page.view.chosen() and all(page.model.picture(r) for r in range(min(20, page.model.rowCount())))
+    return (
+        page.library.idle
+        and page.chosen.ids == page.view.chosen()
+        and all(page.model.picture(r) for r in range(min(20, page.model.rowCount())))
+    )
 
 
 def select(page: GalleryPage, *rows: int) -> None:

@@ -99,21 +99,34 @@ def marked(edit: PromptEdit) -> list[str]:
     while block.isValid():
         for form in block.layout().formats():
             if form.format.foreground().color() == QColor(theme.colours().template):
-                found.append(block.text()[form.start:form.start + form.length])
+                found.append(block.text()[form.start : form.start + form.length])
         block = block.next()
     return found
 
 
-@pytest.mark.parametrize(("text", "parts"), [
-    ("a {b|c} d", "{b|c}"), ("[[すし|そば]]の絵", "[[すし|そば]]"), ("a __colour/warm__ b", "__colour/warm__"), ("\\{b|c\\} | } ]]", ""),
-    ("{a\nb|c} d", "{ab|c}"), ("{3::a|[[b|c]]} d", "{3::a|[[b|c]]}"), ("snake_case and [one]", ""), ("🍣🍣 {a|b}", "{a|b}")])
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("a {b|c} d", "{b|c}"),
+        ("[[すし|そば]]の絵", "[[すし|そば]]"),
+        ("a __colour/warm__ b", "__colour/warm__"),
+        ("\\{b|c\\} | } ]]", ""),
+        ("{a\nb|c} d", "{ab|c}"),
+        ("{3::a|[[b|c]]} d", "{3::a|[[b|c]]}"),
+        ("snake_case and [one]", ""),
+        ("🍣🍣 {a|b}", "{a|b}"),
+    ],
+)
 def test_the_signs_of_a_template_are_marked(qtbot: QtBot, text: str, parts: str) -> None:
     edit = PromptEdit(3, template=True)
     qtbot.addWidget(edit)
     edit.setPlainText(text)
     if "🍣" in text:  # Qt counts in UTF-16
         block = edit.document().begin()
-        assert sum(f.length for f in block.layout().formats()) == len(parts) and min(f.start for f in block.layout().formats()) == 5
+        assert (
+            sum(f.length for f in block.layout().formats()) == len(parts)
+            and min(f.start for f in block.layout().formats()) == 5
+        )
     else:
         assert "".join(marked(edit)) == parts
 
@@ -152,7 +165,9 @@ def overridden(field: QWidget, key: Qt.Key, modifier: Qt.KeyboardModifier) -> bo
 
 
 @pytest.mark.parametrize("which", ["prompt", "negative", "job", "out", "name", "preset"])
-def test_japanese_input_is_left_in_peace(qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, which: str, started: list[bool]) -> None:
+def test_japanese_input_is_left_in_peace(
+    qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, which: str, started: list[bool]
+) -> None:
     guard = CompositionGuard(QApplication.instance())  # type: ignore[arg-type]  # the program has one for all its fields
     panel = make()
     panel.activateWindow()
@@ -162,8 +177,14 @@ def test_japanese_input_is_left_in_peace(qtbot: QtBot, make: Callable[[], Compos
     settle(qtbot, panel)
     if which == "preset":
         panel.presets.save_button.click()
-    field: Any = {"prompt": panel.prompt, "negative": panel.negative, "job": panel.form.job, "out": panel.form.out, "name": panel.form.name,
-                  "preset": panel.presets.name}[which]
+    field: Any = {
+        "prompt": panel.prompt,
+        "negative": panel.negative,
+        "job": panel.form.job,
+        "out": panel.form.out,
+        "name": panel.form.name,
+        "preset": panel.presets.name,
+    }[which]
     field.setFocus()
     read = field.toPlainText if hasattr(field, "toPlainText") else field.text
     before, count, colours = read(), panel.total.text(), marked(panel.prompt)
@@ -171,11 +192,15 @@ def test_japanese_input_is_left_in_peace(qtbot: QtBot, make: Callable[[], Compos
         composing(field, text)
         assert read() == before and not panel._count_timer.isActive()  # a composition is not yet text
         assert marked(panel.prompt) == colours
-    assert overridden(field, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)  # Ctrl+Return is the input method's now
+    assert overridden(
+        field, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier
+    )  # Ctrl+Return is the input method's now
     for key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
         qtbot.keyClick(field, key)
         qtbot.keyClick(field, key, Qt.KeyboardModifier.ControlModifier)
-    assert context.ledger.counts()["waiting"] == 0 and started == [] and read() == before and panel.total.text() == count
+    assert (
+        context.ledger.counts()["waiting"] == 0 and started == [] and read() == before and panel.total.text() == count
+    )
     assert presets.of_user() == ([], [])
     commit(field, "寿司")
     assert "寿司" in read() and len(read()) == len(before) + 2 and context.ledger.counts()["waiting"] == 0
@@ -205,7 +230,11 @@ def test_a_wrong_template_is_told_of_and_kept(qtbot: QtBot, make: Callable[[], C
     panel = make()
     panel.prompt.setPlainText("{赤い|青い")
     qtbot.waitUntil(panel.prompt_error.isVisible)
-    assert "never closed" in panel.prompt_error.text() and panel.total.text() == "" and panel.prompt.toPlainText() == "{赤い|青い"
+    assert (
+        "never closed" in panel.prompt_error.text()
+        and panel.total.text() == ""
+        and panel.prompt.toPlainText() == "{赤い|青い"
+    )
     panel.prompt.setPlainText("{赤い|青い}")
     qtbot.waitUntil(lambda: not panel.prompt_error.isVisible() and panel.total.text() != "")
 
@@ -217,7 +246,9 @@ def test_a_wrong_template_is_told_of_and_kept(qtbot: QtBot, make: Callable[[], C
 @pytest.mark.parametrize(("side", "multiple"), [(512, 16), (1024, 32), (32, 16), (256, 8)])
 def test_shapes_keep_area_and_grid(shape: str, side: int, multiple: int) -> None:
     width, height = scaled(side, multiple, RATIOS[shape])
-    assert width % multiple == height % multiple == 0 and (width >= height) == (RATIOS[shape][0] >= RATIOS[shape][1] or width == height)
+    assert width % multiple == height % multiple == 0 and (width >= height) == (
+        RATIOS[shape][0] >= RATIOS[shape][1] or width == height
+    )
     if side >= 256:
         assert abs(width * height / side**2 - 1) < 0.08
 
@@ -227,7 +258,11 @@ def test_a_size_off_the_grid_is_told_of(make: Callable[[], ComposePanel], contex
     multiple = panel.form.model.info().multiple
     panel.prompt.setPlainText("すし")
     panel.form.size.width_box.setValue(multiple * 3 + 1)
-    assert panel.form.size.key() == "free" and str(multiple) in panel.form.size.error.text() and panel.form.size.error.isVisible()
+    assert (
+        panel.form.size.key() == "free"
+        and str(multiple) in panel.form.size.error.text()
+        and panel.form.size.error.isVisible()
+    )
     panel.add()
     assert context.ledger.jobs() == [] and panel.form.size.width_box.value() == multiple * 3 + 1 and len(said.all) == 1
     panel.form.size.width_box.setValue(multiple * 3)
@@ -279,7 +314,8 @@ def test_a_bad_file_name_is_told_of(make: Callable[[], ComposePanel]) -> None:
 
 
 def test_ctrl_return_adds_everything_and_starts_the_engine(
-        qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, said: Said, started: list[bool]) -> None:
+    qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, said: Said, started: list[bool]
+) -> None:
     panel = make()
     panel.prompt.setPlainText("[[赤い|青い]]猫")
     panel.negative.setPlainText("犬")
@@ -292,7 +328,9 @@ def test_ctrl_return_adds_everything_and_starts_the_engine(
     qtbot.keyClick(panel.prompt, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
     qtbot.waitUntil(lambda: len(said.all) == 1)
     rows = [r for _, r in context.ledger.every()]
-    assert [(r.request.prompt, r.request.seed) for r in rows] == [(p, s) for p in ("赤い猫", "青い猫") for s in (7, 8, 9)]
+    assert [(r.request.prompt, r.request.seed) for r in rows] == [
+        (p, s) for p in ("赤い猫", "青い猫") for s in (7, 8, 9)
+    ]
     assert all(r.request.negative == "犬" and r.request.steps == 12 and r.request.out == str(context.out) for r in rows)
     assert said.all[0][0] == "6 pictures added" and said.all[0][2] == "Undo" and started == [True]
     assert panel.form.seed.number.text() == "10"  # the next job goes on from there
@@ -331,14 +369,17 @@ def test_one_now_comes_first(qtbot: QtBot, make: Callable[[], ComposePanel], con
     panel.activateWindow()
     panel.negative.setFocus()
     qtbot.waitUntil(panel.negative.hasFocus)
-    qtbot.keyClick(panel.negative, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
+    qtbot.keyClick(
+        panel.negative, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+    )
     qtbot.waitUntil(lambda: len(said.all) == 1)
     assert prompts(context.ledger) == ["b", "猫"] and context.ledger.jobs()[1].priority == 30
     assert said.all[0][0] == "1 picture added"
 
 
 def test_after_a_crash_the_engine_does_not_start_by_itself(
-        qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, said: Said, started: list[bool]) -> None:
+    qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, said: Said, started: list[bool]
+) -> None:
     context.ledger.add_job("cut off", [ImageRequest(prompt="b", seed=1)])
     context.ledger.claim("dead", lambda rows: rows)
     panel = make()
@@ -356,20 +397,27 @@ def test_an_empty_prompt_adds_nothing(make: Callable[[], ComposePanel], context:
 
 
 def test_a_folder_that_cannot_be_written_is_told_of(
-        qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, said: Said, tmp_path: Path) -> None:
+    qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, said: Said, tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
     panel = make()
     panel.prompt.setPlainText("猫")
     panel.form.out.setText(str(tmp_path / "file" / "in"))
     panel.add()
     qtbot.waitUntil(lambda: len(said.all) == 1)
-    assert "cannot be written" in said.all[0][0] and context.ledger.jobs() == [] and panel.add_button.text() == "Add to queue"
+    assert (
+        "cannot be written" in said.all[0][0]
+        and context.ledger.jobs() == []
+        and panel.add_button.text() == "Add to queue"
+    )
 
 
 # files ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_list_of_prompts_becomes_a_job(qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, said: Said, tmp_path: Path) -> None:
+def test_a_list_of_prompts_becomes_a_job(
+    qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, said: Said, tmp_path: Path
+) -> None:
     file = tmp_path / "祭り.txt"
     file.write_text("赤い{提灯|太鼓}\n# note\n[[金魚|綿あめ]]\n", encoding="utf-8")
     panel = make()
@@ -381,7 +429,8 @@ def test_a_list_of_prompts_becomes_a_job(qtbot: QtBot, make: Callable[[], Compos
 
 
 def test_a_bad_line_is_named_and_nothing_is_added(
-        qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, said: Said, tmp_path: Path) -> None:
+    qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, said: Said, tmp_path: Path
+) -> None:
     file = tmp_path / "bad.csv"
     file.write_text("prompt,steps\nすし,20\nそば,many\n", encoding="utf-8")
     drop(make(), file)
@@ -407,28 +456,56 @@ def picture(folder: Path, request: ImageRequest) -> Path:
     from engine.contract import recipe
     from engine.output.image import to_bytes
 
-    made = recipe.build(request, model="commonart-mini", hashes={"denoiser": "a" * 64}, backend={"backend": "fake", "device": "cpu", "dtype": "fp32"}, batch=(1, 0), pixel_sha256="0", app="test")
+    made = recipe.build(
+        request,
+        model="commonart-mini",
+        hashes={"denoiser": "a" * 64},
+        backend={"backend": "fake", "device": "cpu", "dtype": "fp32"},
+        batch=(1, 0),
+        pixel_sha256="0",
+        app="test",
+    )
     path = folder / "made.png"
     path.write_bytes(to_bytes(np.zeros((32, 48, 3), np.uint8), "png", made))
     return path
 
 
 def test_a_picture_gives_its_settings_back(
-        qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, said: Said, tmp_path: Path) -> None:
-    asked = ImageRequest(prompt="{そのまま}", seed=2**40, negative="犬", steps=33, guidance=3.0, sampler="euler", width=48, height=32,
-                         out="/somewhere/else", model="/private/place")
+    qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, said: Said, tmp_path: Path
+) -> None:
+    asked = ImageRequest(
+        prompt="{そのまま}",
+        seed=2**40,
+        negative="犬",
+        steps=33,
+        guidance=3.0,
+        sampler="euler",
+        width=48,
+        height=32,
+        out="/somewhere/else",
+        model="/private/place",
+    )
     panel = make()
     panel.prompt.setPlainText("まえの文")
     drop(panel, picture(tmp_path, asked))
     qtbot.waitUntil(lambda: len(said.all) == 1, timeout=10_000)
     now = panel.values()
-    assert (now["prompt"], now["negative"], now["steps"], now["guidance"], now["sampler"], now["seed"]) == ("\\{そのまま\\}", "犬", 33, 3.0, "euler", str(2**40))
+    assert (now["prompt"], now["negative"], now["steps"], now["guidance"], now["sampler"], now["seed"]) == (
+        "\\{そのまま\\}",
+        "犬",
+        33,
+        3.0,
+        "euler",
+        str(2**40),
+    )
     assert now["model"] == "commonart-mini" and now["out"] == "" and (now["width"], now["height"]) == (48, 32)
     said.all[0][3]()  # undo
     assert panel.prompt.toPlainText() == "まえの文" and panel.form.steps.value() == 20
 
 
-def test_a_picture_without_a_recipe_is_told_of(qtbot: QtBot, make: Callable[[], ComposePanel], said: Said, tmp_path: Path) -> None:
+def test_a_picture_without_a_recipe_is_told_of(
+    qtbot: QtBot, make: Callable[[], ComposePanel], said: Said, tmp_path: Path
+) -> None:
     (tmp_path / "a.png").write_bytes(b"no picture")
     drop(make(), tmp_path / "a.png")
     qtbot.waitUntil(lambda: len(said.all) == 1, timeout=10_000)
@@ -436,10 +513,19 @@ def test_a_picture_without_a_recipe_is_told_of(qtbot: QtBot, make: Callable[[], 
 
 
 def test_parameters_of_other_tools() -> None:
-    text = "a cat, {x}\nNegative prompt: dog\nSteps: 28, Sampler: DPM++ 2M Karras, CFG scale: 7.5, Seed: 42, Size: 512x768, Model: \"a, b\""
+    text = 'a cat, {x}\nNegative prompt: dog\nSteps: 28, Sampler: DPM++ 2M Karras, CFG scale: 7.5, Seed: 42, Size: 512x768, Model: "a, b"'
     assert settings_of_parameters(text, "x.png") == {
-        "prompt": "a cat, \\{x\\}", "negative": "dog", "count": 1, "sampler": "dpm++2m-karras", "width": 512, "height": 768, "steps": 28,
-        "guidance": 7.5, "seed_mode": "fixed", "seed": "42"}
+        "prompt": "a cat, \\{x\\}",
+        "negative": "dog",
+        "count": 1,
+        "sampler": "dpm++2m-karras",
+        "width": 512,
+        "height": 768,
+        "steps": 28,
+        "guidance": 7.5,
+        "seed_mode": "fixed",
+        "seed": "42",
+    }
     with pytest.raises(NoRecipe):
         settings_of_parameters("only words", "x.png")
 
@@ -504,22 +590,41 @@ def test_a_preset_that_cannot_be_saved_is_told_of(tmp_path: Path) -> None:
 def test_a_draft_comes_back(qtbot: QtBot, make: Callable[[], ComposePanel], context: Context) -> None:
     first = make()
     first.prompt.setPlainText("書きかけ {a|")
-    values: dict[str, Any] = {"negative": "犬", "steps": 31, "guidance": 2.25, "sampler": "heun", "seed_mode": "fixed", "seed": "12x", "count": 1234,
-                              "name": "../bad", "format": "webp", "dtype": "bf16", "deterministic": True, "job": "祭り", "out": "~/絵",
-                              "shape": "free", "width": 33, "height": 64}
+    values: dict[str, Any] = {
+        "negative": "犬",
+        "steps": 31,
+        "guidance": 2.25,
+        "sampler": "heun",
+        "seed_mode": "fixed",
+        "seed": "12x",
+        "count": 1234,
+        "name": "../bad",
+        "format": "webp",
+        "dtype": "bf16",
+        "deterministic": True,
+        "job": "祭り",
+        "out": "~/絵",
+        "shape": "free",
+        "width": 33,
+        "height": 64,
+    }
     first.fill(values)
     first.keep()
     again = make()
     assert again.values() == first.values() and again.values() | values == again.values()
 
 
-def test_what_is_typed_is_kept_without_being_asked(qtbot: QtBot, make: Callable[[], ComposePanel], context: Context) -> None:
+def test_what_is_typed_is_kept_without_being_asked(
+    qtbot: QtBot, make: Callable[[], ComposePanel], context: Context
+) -> None:
     panel = make()
     panel.prompt.setPlainText("猫")
     qtbot.waitUntil(lambda: "猫" in str(context.state.value(DRAFT, "")), timeout=3000)
 
 
-@pytest.mark.parametrize("kept", ["[", "[]", '{"steps": "many", "count": true, "width": null, "prompt": 3, "sampler": [], "shape": "round"}'])
+@pytest.mark.parametrize(
+    "kept", ["[", "[]", '{"steps": "many", "count": true, "width": null, "prompt": 3, "sampler": [], "shape": "round"}']
+)
 def test_a_damaged_draft_does_no_harm(make: Callable[[], ComposePanel], context: Context, kept: str) -> None:
     context.state.setValue(DRAFT, kept)
     assert make().form.steps.value() == 20
@@ -535,7 +640,9 @@ def test_the_first_run(qtbot: QtBot, make: Callable[[], ComposePanel], context: 
     assert not make().card.isVisible()
 
 
-def test_another_default_model_is_followed(qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, tmp_path: Path) -> None:
+def test_another_default_model_is_followed(
+    qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, tmp_path: Path
+) -> None:
     panel = make()
     context.settings.put(model="other")
     assert panel.form.model.value() == "other"
@@ -559,24 +666,35 @@ def lora_file(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     down, up = np.zeros((4, 8), np.float32), np.zeros((8, 4), np.float32)
     stem = "transformer.transformer_blocks.0.attn1.to_q"
-    save_file({f"{stem}.lora_A.weight": down, f"{stem}.lora_B.weight": up}, path,
-              metadata={"commonart.licences": '{"CC-BY-4.0": 3}', "commonart.trigger": "水彩風"})
+    save_file(
+        {f"{stem}.lora_A.weight": down, f"{stem}.lora_B.weight": up},
+        path,
+        metadata={"commonart.licences": '{"CC-BY-4.0": 3}', "commonart.trigger": "水彩風"},
+    )
     return path
 
 
-def test_loras_are_chosen_dropped_and_weighed(qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, started: list[bool], tmp_path: Path) -> None:
+def test_loras_are_chosen_dropped_and_weighed(
+    qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, started: list[bool], tmp_path: Path
+) -> None:
     lora_file(tmp_path / "home" / "loras" / "水彩.safetensors")
     outside = lora_file(tmp_path / "elsewhere" / "線画.safetensors")
     panel = make()
     field = panel.form.loras
     assert not field.rows.isVisible() and not field.merged.isVisible()
     at = field.combo.findData("水彩")
-    assert "CC-BY-4.0" in field.combo.itemData(at, Qt.ItemDataRole.ToolTipRole) and "水彩風" in field.combo.itemData(at, Qt.ItemDataRole.ToolTipRole)
+    assert "CC-BY-4.0" in field.combo.itemData(at, Qt.ItemDataRole.ToolTipRole) and "水彩風" in field.combo.itemData(
+        at, Qt.ItemDataRole.ToolTipRole
+    )
     field.combo.setCurrentIndex(at)
     field.combo.activated.emit(at)
     drop(panel, outside)
     drop(panel, outside)  # twice is once
-    assert field.value() == [["水彩", 1.0], [str(outside), 1.0]] and field.rows.isVisible() and panel.form.first_problem() is None
+    assert (
+        field.value() == [["水彩", 1.0], [str(outside), 1.0]]
+        and field.rows.isVisible()
+        and panel.form.first_problem() is None
+    )
     field.scales[0].setValue(0.65)
     field.scales[1].setValue(7)
     assert field.value() == [["水彩", 0.65], [str(outside), 2.0]]
@@ -586,7 +704,11 @@ def test_loras_are_chosen_dropped_and_weighed(qtbot: QtBot, make: Callable[[], C
     panel.add()
     qtbot.waitUntil(lambda: started == [True], timeout=20_000)
     ((_, row),) = context.ledger.every()
-    assert row.request.loras == (("水彩", 0.65), (str(outside), 2.0)) and row.request.preset == "fast" and row.request.lora_merged
+    assert (
+        row.request.loras == (("水彩", 0.65), (str(outside), 2.0))
+        and row.request.preset == "fast"
+        and row.request.lora_merged
+    )
     kept = panel.values()
     field.removers[0].click()
     assert field.value() == [[str(outside), 2.0]]
@@ -595,11 +717,19 @@ def test_loras_are_chosen_dropped_and_weighed(qtbot: QtBot, make: Callable[[], C
     presets.save("みずえ", kept)
     mine, wrong = presets.of_user()
     assert wrong == [] and mine[0].values["loras"] == kept["loras"] and mine[0].values["preset"] == "fast"
-    panel.fill(settings_of_request(ImageRequest(prompt="x", seed=1, loras=(("水彩", 0.5),), preset="draft", lora_merged=False)))
-    assert field.value() == [["水彩", 0.5]] and not field.merged.isChecked() and panel.form.quality.currentData() == "draft"
+    panel.fill(
+        settings_of_request(ImageRequest(prompt="x", seed=1, loras=(("水彩", 0.5),), preset="draft", lora_merged=False))
+    )
+    assert (
+        field.value() == [["水彩", 0.5]]
+        and not field.merged.isChecked()
+        and panel.form.quality.currentData() == "draft"
+    )
 
 
-def test_a_lora_that_is_not_here_is_told_of(qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, said: Said) -> None:
+def test_a_lora_that_is_not_here_is_told_of(
+    qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, said: Said
+) -> None:
     panel = make()
     panel.prompt.setPlainText("猫")
     panel.fill({"loras": [["nowhere", 0.5], ["x", "y"], 3]})

@@ -15,17 +15,26 @@ import pytest
 from commonart_desktop.core.home import resources
 from tests.stub import ROOT
 
-pytestmark = [pytest.mark.skipif(not sys.platform.startswith("linux"), reason="X11 is Linux's display server"),
-              pytest.mark.skipif(shutil.which("Xvfb") is None, reason="Xvfb is not installed"),
-              pytest.mark.skipif(not (resources() / "models" / "commonart-mini" / "model_index.json").exists(), reason="the bundled model is not here")]
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="X11 is Linux's display server"),
+    pytest.mark.skipif(shutil.which("Xvfb") is None, reason="Xvfb is not installed"),
+    pytest.mark.skipif(
+        not (resources() / "models" / "commonart-mini" / "model_index.json").exists(),
+        reason="the bundled model is not here",
+    ),
+]
 
 
 @pytest.fixture
 def display() -> Iterator[str]:
     """A display server of this test only, on a number that it finds itself."""
     read, write = os.pipe()
-    server = subprocess.Popen(["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x800x24", "-nolisten", "tcp"], pass_fds=[write],
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x800x24", "-nolisten", "tcp"],
+        pass_fds=[write],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     os.close(write)
     try:
         with os.fdopen(read) as answer:
@@ -38,9 +47,21 @@ def display() -> Iterator[str]:
 
 
 def run(display: str, home: Path, *steps: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"DISPLAY": display, "QT_QPA_PLATFORM": "xcb", "COMMONART_HOME": str(home), "LANG": "ja_JP.UTF-8"}
+    environment = os.environ | {
+        "DISPLAY": display,
+        "QT_QPA_PLATFORM": "xcb",
+        "COMMONART_HOME": str(home),
+        "LANG": "ja_JP.UTF-8",
+    }
     environment.pop("WAYLAND_DISPLAY", None)
-    return subprocess.run([sys.executable, "-m", "tests.gui.driver", *steps], cwd=ROOT, env=environment, encoding="utf-8", capture_output=True, timeout=240)
+    return subprocess.run(
+        [sys.executable, "-m", "tests.gui.driver", *steps],
+        cwd=ROOT,
+        env=environment,
+        encoding="utf-8",
+        capture_output=True,
+        timeout=240,
+    )
 
 
 def test_from_the_first_letter_to_the_picture(display: str, tmp_path: Path) -> None:
@@ -58,4 +79,6 @@ def test_from_the_first_letter_to_the_picture(display: str, tmp_path: Path) -> N
 
     with Image.open(kept) as shot:
         colours = shot.convert("RGB").getcolors(1 << 24)
-    assert shot.size == (1280, 800) and colours is not None and len(colours) > 500  # a window with a picture in it, not a black screen
+    assert (
+        shot.size == (1280, 800) and colours is not None and len(colours) > 500
+    )  # a window with a picture in it, not a black screen

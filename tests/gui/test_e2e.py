@@ -33,7 +33,9 @@ def open_page(qtbot: QtBot, context: Context) -> Callable[[], ComposePanel]:
     return build
 
 
-def test_from_a_japanese_prompt_to_a_file(qtbot: QtBot, context: Context, open_page: Callable[[], ComposePanel]) -> None:
+def test_from_a_japanese_prompt_to_a_file(
+    qtbot: QtBot, context: Context, open_page: Callable[[], ComposePanel]
+) -> None:
     panel = open_page()
     panel.prompt.setPlainText("夕焼けの富士山、フラット調")
     panel.form.steps.setValue(3)
@@ -51,8 +53,13 @@ def test_from_a_japanese_prompt_to_a_file(qtbot: QtBot, context: Context, open_p
     assert panel.form.seed.value() == row.request.seed and panel.form.steps.value() == 3
 
 
-def test_five_hundred_prompts_of_a_file(qtbot: QtBot, context: Context, open_page: Callable[[], ComposePanel], tmp_path: Path,
-                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_five_hundred_prompts_of_a_file(
+    qtbot: QtBot,
+    context: Context,
+    open_page: Callable[[], ComposePanel],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(context.engine, "start", lambda **_: None)  # nothing is to be made meanwhile
     wanted = [f"りんご、{n}番目の絵、「赤い」" for n in range(500)]
     file = tmp_path / "絵のリスト.csv"
@@ -65,7 +72,9 @@ def test_five_hundred_prompts_of_a_file(qtbot: QtBot, context: Context, open_pag
     assert job.name == "絵のリスト.csv" and job.total == 500
 
 
-def test_a_new_start_brings_the_draft_back(qtbot: QtBot, context: Context, open_page: Callable[[], ComposePanel]) -> None:
+def test_a_new_start_brings_the_draft_back(
+    qtbot: QtBot, context: Context, open_page: Callable[[], ComposePanel]
+) -> None:
     first = open_page()
     first.prompt.setPlainText("書きかけの文 {青い|赤い}鳥")
     first.form.count.setValue(7)
@@ -78,7 +87,9 @@ def test_a_new_start_brings_the_draft_back(qtbot: QtBot, context: Context, open_
     assert again.window().findChild(QSplitter).sizes() == splitter.sizes()
 
 
-def test_a_dead_engine_takes_nothing_of_what_is_typed(qtbot: QtBot, context: Context, open_page: Callable[[], ComposePanel]) -> None:
+def test_a_dead_engine_takes_nothing_of_what_is_typed(
+    qtbot: QtBot, context: Context, open_page: Callable[[], ComposePanel]
+) -> None:
     panel = open_page()
     panel.prompt.setPlainText("猫")
     panel.form.count.setValue(40)

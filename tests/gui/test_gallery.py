@@ -33,7 +33,11 @@ def test_recipes_are_read_without_pillow(tmp_path: Path, kind: str) -> None:
     path = write(tmp_path / "a.bin", 3, kind, negative="ぼやけ <&>")
     text = read_text(path)
     recipe = recipe_of(text.recipe)
-    assert recipe is not None and recipe["request"]["negative"] == "ぼやけ <&>" and recipe["request"]["template"] == "{りんご|みかん} & <b>"
+    assert (
+        recipe is not None
+        and recipe["request"]["negative"] == "ぼやけ <&>"
+        and recipe["request"]["template"] == "{りんご|みかん} & <b>"
+    )
     assert text.parameters == parameters(recipe)
     assert recipes.request_of(recipe).seed == 3
 
@@ -55,7 +59,9 @@ def test_broken_files_have_no_words(tmp_path: Path) -> None:
         for cut in range(0, min(len(whole), 1500), 23):
             (tmp_path / "cut").write_bytes(whole[:cut])
             read_text(tmp_path / "cut")
-            (tmp_path / "cut").write_bytes(whole[:cut] + bytes(255 - b for b in whole[cut:cut + 3]) + whole[cut + 3:])
+            (tmp_path / "cut").write_bytes(
+                whole[:cut] + bytes(255 - b for b in whole[cut : cut + 3]) + whole[cut + 3 :]
+            )
             read_text(tmp_path / "cut")
     assert read_text(tmp_path / "none").recipe == ""
     assert recipe_of("[1]") is None and recipe_of('{"request": 3}') is None and recipe_of("[" * 100_000) is None
@@ -112,7 +118,9 @@ def test_search_sort_and_filter(tmp_path: Path) -> None:
     assert found() == ["v", "W", "x"] and found(sort="name") == ["v", "W", "x"][0:1] + ["W", "x"]
     assert found(text="青い") == ["W", "x"] and found(text="い海") == ["W"] and found(text="青い　MOUNTAIN") == ["x"]
     assert found(text="ＥＵＬＥＲ 雲") == ["W"] and found(text="青い 無い") == []
-    assert found(text="%") == ["v"] and found(text="0% _") == ["v"] and found(text="x") == ["v", "W", "x"]  # 32x32 and x.png
+    assert (
+        found(text="%") == ["v"] and found(text="0% _") == ["v"] and found(text="x") == ["v", "W", "x"]
+    )  # 32x32 and x.png
     assert found(folder=str(tmp_path / "a")) == ["W", "x"]
     ids = index.ids(Query())
     index.rate([ids[2]], 5)
@@ -130,7 +138,7 @@ def test_steps_make_one_list_the_other() -> None:
             if ids:
                 now[first:first] = ids
             else:
-                del now[first:last + 1]
+                del now[first : last + 1]
         assert list(now) == new
 
     follow([5, 4, 3, 2, 1], [9, 5, 3, 8, 7, 2])
@@ -156,7 +164,10 @@ def test_thumbnails_are_made_kept_and_cancelled(tmp_path: Path, qtbot: QtBot) ->
     thumbs = Thumbnails(tmp_path / "cache")
     assert all(thumbs.peek(p) is None for p in pictures)
     thumbs.want(pictures, len(pictures))
-    qtbot.waitUntil(lambda: all(thumbs.peek(p) for p in good) and all(thumbs.why_broken(p) is not None for p in bad), timeout=TIMEOUT)
+    qtbot.waitUntil(
+        lambda: all(thumbs.peek(p) for p in good) and all(thumbs.why_broken(p) is not None for p in bad),
+        timeout=TIMEOUT,
+    )
     assert thumbs.peek(good[0]).width() == SIDES[0] and not thumbs.waiting
     files = list((tmp_path / "cache").glob("*/*.thumb"))
     assert len(files) == 12 and thumbs.memory == 12 * SIDES[0] ** 2 * 4
@@ -194,10 +205,14 @@ def test_half_written_files_wait_for_their_end(tmp_path: Path) -> None:
         made = write(tmp_path / "out" / f"made.{kind}", 1, kind)
         assert whole(made)
         data = made.read_bytes()
-        (tmp_path / "out" / f"cut.{kind}").write_bytes(data[:len(data) // 2])
+        (tmp_path / "out" / f"cut.{kind}").write_bytes(data[: len(data) // 2])
         assert not whole(tmp_path / "out" / f"cut.{kind}")
     scan = Scan(index, threading.Event(), lambda _: None)
-    assert scan.all([str(tmp_path / "out")], []) and scan.unfinished == {str(tmp_path / "out")} and len(index.ids(Query())) == 3
+    assert (
+        scan.all([str(tmp_path / "out")], [])
+        and scan.unfinished == {str(tmp_path / "out")}
+        and len(index.ids(Query())) == 3
+    )
     old = time.time() - 60
     for kind in ("png", "webp", "jpeg"):
         os.utime(tmp_path / "out" / f"cut.{kind}", (old, old))
@@ -253,7 +268,10 @@ def test_an_index_of_an_older_version_reads_its_files_anew(tmp_path: Path) -> No
     index.close()
     index = Index(tmp_path / "i.db")
     assert look(index, tmp_path / "out") == 1
-    assert all(len(index.ids(Query(text=t, rating=4))) == 1 for t in ("seed:7", "sampler:euler", "steps:20", "model:stub", "7", "32x32"))
+    assert all(
+        len(index.ids(Query(text=t, rating=4))) == 1
+        for t in ("seed:7", "sampler:euler", "steps:20", "model:stub", "7", "32x32")
+    )
     assert not index.ids(Query(text="seed:8"))
     index.close()
 
@@ -265,7 +283,10 @@ def test_very_large_pictures(tmp_path: Path, qtbot: QtBot) -> None:
     assert (small.width(), small.height()) == (256, 256) and small.pixelColor(100, 100).lightness() == 255
     wide = Image.new("RGB", (20_000, 40), (200, 30, 30))
     wide.save(tmp_path / "wide.png")
-    assert (read_image(str(tmp_path / "wide.png"), 256).width(), read_image(str(tmp_path / "wide.png")).width()) == (256, 20_000)
+    assert (read_image(str(tmp_path / "wide.png"), 256).width(), read_image(str(tmp_path / "wide.png")).width()) == (
+        256,
+        20_000,
+    )
     data = (tmp_path / "line.png").read_bytes()
     # the same head, but 16 bits for each of four colours: 3.2 GB, which nothing here may ask for
     import struct
@@ -274,7 +295,9 @@ def test_very_large_pictures(tmp_path: Path, qtbot: QtBot) -> None:
     head = struct.pack(">IIBBBBB", 20_000, 20_000, 16, 6, 0, 0, 0)
     data = data[:8] + struct.pack(">I", 13) + b"IHDR" + head + struct.pack(">I", zlib.crc32(b"IHDR" + head)) + data[33:]
     (tmp_path / "huge.png").write_bytes(data)
-    assert read_image(str(tmp_path / "huge.png"), 256).isNull() and size_of(str(tmp_path / "huge.png")).width() == 20_000
+    assert (
+        read_image(str(tmp_path / "huge.png"), 256).isNull() and size_of(str(tmp_path / "huge.png")).width() == 20_000
+    )
     index = Index(tmp_path / "i.db")
     look(index, tmp_path)
     thumbs = Thumbnails(tmp_path / "cache")
@@ -291,7 +314,12 @@ def test_the_bin_never_deletes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "data").mkdir()
     path = str(write(tmp_path / "日本語 & 名前.png", 1))
     done = to_bin([path, str(tmp_path / "none.png")])
-    assert [p for p, _ in done.went] == [path] and done.gone == (str(tmp_path / "none.png"),) and not done.kept and not Path(path).exists()
+    assert (
+        [p for p, _ in done.went] == [path]
+        and done.gone == (str(tmp_path / "none.png"),)
+        and not done.kept
+        and not Path(path).exists()
+    )
     write(Path(path), 2)  # another of that name meanwhile: it is not written over
     assert from_bin(done.went) == []
     Path(path).unlink()

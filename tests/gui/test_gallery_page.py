@@ -41,7 +41,9 @@ def test_search_and_rate_by_keyboard(page: Callable[[], GalleryPage], context: C
     one.view.setFocus()
     qtbot.keyClick(one.view, Qt.Key.Key_4)
     qtbot.keyClick(one.view, Qt.Key.Key_S)
-    qtbot.waitUntil(lambda: all(one.model.picture(r).rating == 4 and one.model.picture(r).starred for r in (0, 1)), timeout=TIMEOUT)
+    qtbot.waitUntil(
+        lambda: all(one.model.picture(r).rating == 4 and one.model.picture(r).starred for r in (0, 1)), timeout=TIMEOUT
+    )
     assert "rating 4 of 5" in one.model.index(0).data(Qt.ItemDataRole.AccessibleTextRole)
     one.filters.starred.setChecked(True)
     qtbot.waitUntil(lambda: one.model.rowCount() == 2, timeout=TIMEOUT)
@@ -60,7 +62,9 @@ def test_search_and_rate_by_keyboard(page: Callable[[], GalleryPage], context: C
     qtbot.waitUntil(lambda: names(one) == ["29.png", "28.png"], timeout=TIMEOUT)
 
 
-def test_panel_tells_the_recipe(page: Callable[[], GalleryPage], context: Context, went: list[str], qtbot: QtBot) -> None:
+def test_panel_tells_the_recipe(
+    page: Callable[[], GalleryPage], context: Context, went: list[str], qtbot: QtBot
+) -> None:
     write(context.out / "a.png", 7, negative="雲", prompt="<b>りんご</b>")
     Image.new("RGB", (8, 8)).save(context.out / "other.jpg")
     os.utime(context.out / "other.jpg", (1_600_000_000, 1_600_000_000))
@@ -68,8 +72,18 @@ def test_panel_tells_the_recipe(page: Callable[[], GalleryPage], context: Contex
     assert not one.actions_["use"].isEnabled()
     select(one, 0)
     told = one.side.recipe.values
-    assert (told["seed"], told["negative"], told["size"], told["dtype"], told["unknown"]) == ("7", "雲", "32 × 32", "fp32", "ほげ")
-    assert told["prompt"] == "<b>りんご</b>" and told["hashes"] == "denoiser " + "ab" * 32 and "&lt;b&gt;" in one.model.index(0).data(Qt.ItemDataRole.ToolTipRole)
+    assert (told["seed"], told["negative"], told["size"], told["dtype"], told["unknown"]) == (
+        "7",
+        "雲",
+        "32 × 32",
+        "fp32",
+        "ほげ",
+    )
+    assert (
+        told["prompt"] == "<b>りんご</b>"
+        and told["hashes"] == "denoiser " + "ab" * 32
+        and "&lt;b&gt;" in one.model.index(0).data(Qt.ItemDataRole.ToolTipRole)
+    )
     with qtbot.waitSignal(one.use_recipe) as said:
         one.actions_["use"].trigger()
     assert said.args[0]["request"]["seed"] == 7 and went == ["make"]
@@ -78,7 +92,11 @@ def test_panel_tells_the_recipe(page: Callable[[], GalleryPage], context: Contex
     one.actions_["copy"].trigger()
     qtbot.waitUntil(lambda: QGuiApplication.clipboard().mimeData().hasImage(), timeout=TIMEOUT)
     select(one, 1)  # without a recipe
-    assert not one.actions_["use"].isEnabled() and not one.actions_["copy_prompt"].isEnabled() and "file" in one.side.recipe.values
+    assert (
+        not one.actions_["use"].isEnabled()
+        and not one.actions_["copy_prompt"].isEnabled()
+        and "file" in one.side.recipe.values
+    )
 
 
 def test_viewer_and_compare(page: Callable[[], GalleryPage], context: Context, qtbot: QtBot) -> None:
@@ -148,7 +166,11 @@ def test_made_pictures_come_on_top(page: Callable[[], GalleryPage], context: Con
     one.actions_["variations"].trigger()
     qtbot.waitUntil(lambda: one.model.rowCount() == 9, timeout=60_000)
     rows = [r for _, r in context.ledger.every()]
-    assert len({r.request.seed for r in rows}) == 6 and {r.request.prompt for r in rows} == {"猫"} and {r.state for r in rows} == {"done"}
+    assert (
+        len({r.request.seed for r in rows}) == 6
+        and {r.request.prompt for r in rows} == {"猫"}
+        and {r.state for r in rows} == {"done"}
+    )
     context.engine.stop()
     qtbot.waitUntil(lambda: context.engine.now == "off", timeout=TIMEOUT)
 
@@ -166,7 +188,9 @@ def test_variations_wait_behind_stranded_rows(page: Callable[[], GalleryPage], c
     assert context.engine.now == "off" and "cut off" in said[0]
 
 
-def test_folders_sizes_and_order_are_kept(page: Callable[[], GalleryPage], context: Context, tmp_path: Path, qtbot: QtBot) -> None:
+def test_folders_sizes_and_order_are_kept(
+    page: Callable[[], GalleryPage], context: Context, tmp_path: Path, qtbot: QtBot
+) -> None:
     write(context.out / "a.png", 1)
     write(tmp_path / "elsewhere" / "deep" / "b.png", 2)
     one = page()
@@ -197,7 +221,10 @@ def test_threads_end_with_the_page(context: Context, qtbot: QtBot) -> None:
     library = one.library
     one.deleteLater()
     del one
-    qtbot.waitUntil(lambda: library.stopped and not [t for t in threading.enumerate() if t.name.startswith("gallery")], timeout=TIMEOUT)
+    qtbot.waitUntil(
+        lambda: library.stopped and not [t for t in threading.enumerate() if t.name.startswith("gallery")],
+        timeout=TIMEOUT,
+    )
 
 
 def test_keys_and_mouse_on_the_wall(page: Callable[[], GalleryPage], context: Context, qtbot: QtBot) -> None:
@@ -208,17 +235,36 @@ def test_keys_and_mouse_on_the_wall(page: Callable[[], GalleryPage], context: Co
     assert columns > 2
     qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(one.model.index(1)).center())
     assert view.rows() == [1] and view.currentIndex().row() == 1
-    for key, row in ((Qt.Key.Key_Down, 1 + columns), (Qt.Key.Key_Right, 2 + columns), (Qt.Key.Key_Up, 2), (Qt.Key.Key_Left, 1), (Qt.Key.Key_Up, 1),
-                     (Qt.Key.Key_End, 59), (Qt.Key.Key_Down, 59), (Qt.Key.Key_Home, 0), (Qt.Key.Key_Left, 0)):
+    for key, row in (
+        (Qt.Key.Key_Down, 1 + columns),
+        (Qt.Key.Key_Right, 2 + columns),
+        (Qt.Key.Key_Up, 2),
+        (Qt.Key.Key_Left, 1),
+        (Qt.Key.Key_Up, 1),
+        (Qt.Key.Key_End, 59),
+        (Qt.Key.Key_Down, 59),
+        (Qt.Key.Key_Home, 0),
+        (Qt.Key.Key_Left, 0),
+    ):
         qtbot.keyClick(view, key)
         assert view.rows() == [row], key
         assert view.viewport().rect().contains(view.visualRect(view.currentIndex()).center())
     qtbot.keyClick(view, Qt.Key.Key_Down, Qt.KeyboardModifier.ShiftModifier)
     assert view.rows() == list(range(columns + 1))
-    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ControlModifier, view.visualRect(one.model.index(2)).center())
+    qtbot.mouseClick(
+        view.viewport(),
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.ControlModifier,
+        view.visualRect(one.model.index(2)).center(),
+    )
     assert view.rows() == [0, 1, *range(3, columns + 1)]
     qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(one.model.index(2)).center())
-    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier, view.visualRect(one.model.index(2 * columns)).center())
+    qtbot.mouseClick(
+        view.viewport(),
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.ShiftModifier,
+        view.visualRect(one.model.index(2 * columns)).center(),
+    )
     assert view.rows() == list(range(2, 2 * columns + 1))
     qtbot.keyClick(view, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
     qtbot.waitUntil(lambda: ready(one) and len(one.chosen.ids) == 60, timeout=TIMEOUT)
@@ -226,7 +272,9 @@ def test_keys_and_mouse_on_the_wall(page: Callable[[], GalleryPage], context: Co
     qtbot.keyClick(view, Qt.Key.Key_2)
     qtbot.waitUntil(lambda: ready(one) and one.model.picture(0).rating == 2, timeout=TIMEOUT)
     qtbot.keyClick(view, Qt.Key.Key_0)
-    qtbot.waitUntil(lambda: ready(one) and one.model.picture(0).rating == 0 and one.side.rating.currentIndex() == 0, timeout=TIMEOUT)
+    qtbot.waitUntil(
+        lambda: ready(one) and one.model.picture(0).rating == 0 and one.side.rating.currentIndex() == 0, timeout=TIMEOUT
+    )
     # a frame drawn with the mouse over the first two of two lines
     view.verticalScrollBar().setValue(0)
     last = view.visualRect(one.model.index(columns + 1))
@@ -255,21 +303,31 @@ def test_zoom_with_the_mouse(page: Callable[[], GalleryPage], context: Context, 
     at = QPointF(30, left.height() / 2)
 
     def wheel(notches: int) -> None:
-        event = QWheelEvent(at, left.mapToGlobal(at), QPoint(), QPoint(0, 120 * notches), Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier,
-                            Qt.ScrollPhase.NoScrollPhase, False)
+        event = QWheelEvent(
+            at,
+            left.mapToGlobal(at),
+            QPoint(),
+            QPoint(0, 120 * notches),
+            Qt.MouseButton.NoButton,
+            Qt.KeyboardModifier.NoModifier,
+            Qt.ScrollPhase.NoScrollPhase,
+            False,
+        )
         QApplication.sendEvent(left, event)
 
     before = (at.x() - left._target().x()) / left._target().width()
     wheel(3)
-    assert left.zoom() == pytest.approx(fit * 1.2 ** 3)
-    assert (at.x() - left._target().x()) / left._target().width() == pytest.approx(before)  # what is under the pointer stays there
+    assert left.zoom() == pytest.approx(fit * 1.2**3)
+    assert (at.x() - left._target().x()) / left._target().width() == pytest.approx(
+        before
+    )  # what is under the pointer stays there
     looked = left.look
     qtbot.mousePress(left, Qt.MouseButton.LeftButton, pos=QPoint(200, 200))
     qtbot.mouseMove(left, QPoint(150, 200))
     qtbot.mouseRelease(left, Qt.MouseButton.LeftButton, pos=QPoint(150, 200))
     assert left.look[1] > looked[1]
     wheel(-1)
-    assert left.zoom() == pytest.approx(fit * 1.2 ** 2)
+    assert left.zoom() == pytest.approx(fit * 1.2**2)
     buttons = {b.text(): b for b in one.viewer.findChildren(QToolButton)}
     qtbot.mouseClick(buttons["100 %"], Qt.MouseButton.LeftButton)
     assert left.zoom() == 1.0
@@ -278,7 +336,9 @@ def test_zoom_with_the_mouse(page: Callable[[], GalleryPage], context: Context, 
     left.grab()
 
 
-def test_others_files_come_and_go_by_themselves(page: Callable[[], GalleryPage], context: Context, qtbot: QtBot) -> None:
+def test_others_files_come_and_go_by_themselves(
+    page: Callable[[], GalleryPage], context: Context, qtbot: QtBot
+) -> None:
     """Within a second, without anybody asking; only the time that is waited for is not measured here."""
     write(context.out / "a.png", 1)
     one = page()
@@ -296,14 +356,16 @@ def test_others_files_come_and_go_by_themselves(page: Callable[[], GalleryPage],
     one.open_viewer()
     qtbot.waitUntil(lambda: one.stack.currentWidget() is one.viewer, timeout=TIMEOUT)
     (context.out / "2026").rename(context.out.parent / "away")  # the folder vanishes while its picture is looked at
-    qtbot.waitUntil(lambda: names(one) == ["二.png", "a.png"] and one.stack.currentWidget() is one.view, timeout=TIMEOUT)
+    qtbot.waitUntil(
+        lambda: names(one) == ["二.png", "a.png"] and one.stack.currentWidget() is one.view, timeout=TIMEOUT
+    )
     context.out.rename(context.out.parent / "all away")
     qtbot.waitUntil(lambda: one.stack.currentWidget() is one.empty, timeout=TIMEOUT)
 
 
 def test_the_large_view_of_what_cannot_be_read(page: Callable[[], GalleryPage], context: Context, qtbot: QtBot) -> None:
     whole = write(context.out / "a.png", 1, side=64).read_bytes()
-    (context.out / "a.png").write_bytes(whole[:len(whole) // 3])
+    (context.out / "a.png").write_bytes(whole[: len(whole) // 3])
     os.utime(context.out / "a.png", (1_600_000_000, 1_600_000_000))
     Image.new("1", (20_000, 20_000), 1).save(context.out / "b.png")
     one = page()
@@ -323,7 +385,9 @@ def test_the_large_view_of_what_cannot_be_read(page: Callable[[], GalleryPage], 
     one.view.grab()
 
 
-def test_no_recycle_bin(page: Callable[[], GalleryPage], context: Context, monkeypatch: pytest.MonkeyPatch, qtbot: QtBot) -> None:
+def test_no_recycle_bin(
+    page: Callable[[], GalleryPage], context: Context, monkeypatch: pytest.MonkeyPatch, qtbot: QtBot
+) -> None:
     write(context.out / "a.png", 1)
     one = page()
     said: list[tuple[str, str]] = []
@@ -332,7 +396,10 @@ def test_no_recycle_bin(page: Callable[[], GalleryPage], context: Context, monke
     select(one, 0)
     qtbot.keyClick(one.view, Qt.Key.Key_Delete)
     qtbot.waitUntil(lambda: bool(said), timeout=TIMEOUT)
-    assert said[0][0] == "1 pictures could not be moved to the recycle bin; they stay where they are." and "no recycle bin" in said[0][1]
+    assert (
+        said[0][0] == "1 pictures could not be moved to the recycle bin; they stay where they are."
+        and "no recycle bin" in said[0][1]
+    )
     assert (context.out / "a.png").exists() and names(one) == ["a.png"]
 
 
@@ -386,7 +453,9 @@ def test_the_recipe_is_copied_whole(page: Callable[[], GalleryPage], context: Co
     assert "ab" * 32 in [line.text() for line in one.side.recipe._body.findChildren(QLineEdit)]
 
 
-def test_a_vanished_folder_is_not_opened(page: Callable[[], GalleryPage], context: Context, monkeypatch: pytest.MonkeyPatch, qtbot: QtBot) -> None:
+def test_a_vanished_folder_is_not_opened(
+    page: Callable[[], GalleryPage], context: Context, monkeypatch: pytest.MonkeyPatch, qtbot: QtBot
+) -> None:
     opened: list[str] = []
     monkeypatch.setattr("PySide6.QtGui.QDesktopServices.openUrl", lambda url: opened.append(url.toLocalFile()) or True)
     write(context.out / "日本語 #1" / "a.png", 1)

@@ -36,7 +36,11 @@ def test_a_part_a_turn_and_threads_are_waited_for(qtbot: QtBot) -> None:
     qtbot.waitUntil(lambda: "over" in done)
     other.stop()
     order = [d for d in done if d != "·"]
-    assert order == ["a", "b", "c", "over"] and "·" in done[done.index("a"):done.index("b")] and "·" in done[done.index("b"):done.index("c")]
+    assert (
+        order == ["a", "b", "c", "over"]
+        and "·" in done[done.index("a") : done.index("b")]
+        and "·" in done[done.index("b") : done.index("c")]
+    )
     at_once(steps())
     assert done[-3:] == ["a", "b", "c"]
 

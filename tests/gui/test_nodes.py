@@ -36,9 +36,15 @@ def button(qtbot: QtBot, context: Context) -> NodesButton:
 def test_a_cluster_is_told_in_a_word_and_gone_when_the_engine_ends(button: NodesButton, context: Context) -> None:
     assert not button.isVisible()
     context.engine.event.emit(events.Nodes(nodes=[node("a", 700.4), node("b", 540.0), node("c", None, "loading")]))
-    assert button.isVisible() and button.text().replace(",", "") == "3 nodes · 1240 pictures/h" and "3 nodes" in button.accessibleName()
+    assert (
+        button.isVisible()
+        and button.text().replace(",", "") == "3 nodes · 1240 pictures/h"
+        and "3 nodes" in button.accessibleName()
+    )
     full = DiskFull(path="/out").to_wire()
-    context.engine.event.emit(events.Nodes(nodes=[node("a", 700.0), node("b", 540.0, "refused", full), node("c", None, "lost")]))
+    context.engine.event.emit(
+        events.Nodes(nodes=[node("a", 700.0), node("b", 540.0, "refused", full), node("c", None, "lost")])
+    )
     assert button.text().startswith("1 of 3 nodes") and "/out" in button.toolTip() and "lost" in button.toolTip()
     context.engine.event.emit(events.Nodes(nodes=[node("a", None)]))
     assert button.text() == "1 node"
@@ -51,9 +57,16 @@ def test_the_machines_are_listed_by_keyboard(button: NodesButton, context: Conte
     button.setFocus(Qt.FocusReason.TabFocusReason)
     assert button.hasFocus()
     qtbot.keyClick(button, Qt.Key.Key_Space)
-    assert button.popup is not None and button.popup.isVisible() and button.table.hasFocus() and button.table.accessibleName()
+    assert (
+        button.popup is not None
+        and button.popup.isVisible()
+        and button.table.hasFocus()
+        and button.table.accessibleName()
+    )
     assert [button.model.text(r, PACE) for r in range(2)] == ["700", "–"] and button.table.isColumnHidden(ERROR)
-    context.engine.event.emit(events.Nodes(nodes=[node("a", 700.4), node("b", None, "refused", DiskFull(path="/out").to_wire())]))
+    context.engine.event.emit(
+        events.Nodes(nodes=[node("a", 700.4), node("b", None, "refused", DiskFull(path="/out").to_wire())])
+    )
     assert not button.table.isColumnHidden(ERROR) and "/out" in button.model.text(1, ERROR)
     qtbot.keyClick(QApplication.focusWidget() or button.table, Qt.Key.Key_Escape)
     assert not button.popup.isVisible()

@@ -73,7 +73,12 @@ def test_a_task_tells_its_outcome_in_this_thread(qtbot: QtBot) -> None:
         return threading.get_ident()
 
     here = threading.get_ident()
-    Task(page, works, done=lambda x: told.append((x != here, threading.get_ident() == here)), progress=lambda a, b: told.append((a, b)))
+    Task(
+        page,
+        works,
+        done=lambda x: told.append((x != here, threading.get_ident() == here)),
+        progress=lambda a, b: told.append((a, b)),
+    )
     qtbot.waitUntil(lambda: told == [(1, 2), (True, True)])
     Task(page, fails, failed=told.append)
     qtbot.waitUntil(lambda: isinstance(told[-1], CommonArtError))
@@ -111,8 +116,16 @@ def test_list_model(qtbot: QtBot) -> None:
     model = ModelsModel()
     QAbstractItemModelTester(model, QAbstractItemModelTester.FailureReportingMode.Fatal)
     row = {"name": "a/b", "path": "/a", "source": "home", "ok": True, "own_side": 32, "problem": None}
-    model.set_rows([row, row | {"path": "/c", "name": "c", "ok": False, "own_side": None, "problem": {"kind": "missing-part"}}], "b")
-    assert [model.index(0, c).data() for c in range(4)] == ["a/b", "your folder", "32 px", "ready, used for new pictures"]
+    model.set_rows(
+        [row, row | {"path": "/c", "name": "c", "ok": False, "own_side": None, "problem": {"kind": "missing-part"}}],
+        "b",
+    )
+    assert [model.index(0, c).data() for c in range(4)] == [
+        "a/b",
+        "your folder",
+        "32 px",
+        "ready, used for new pictures",
+    ]
     assert model.index(1, STATE).data() == "a part is missing"
     model.set_default("c")
     assert model.index(0, STATE).data() == "ready"
@@ -122,7 +135,11 @@ def test_models_are_listed_and_told(qtbot: QtBot, models: ModelsPage, tmp_path: 
     select(models, tmp_path / "home" / "models" / "stub-one")
     qtbot.waitUntil(lambda: models.detail.facts.count() > 6, timeout=WAIT)
     texts = [models.detail.facts.itemAt(n).widget().text() for n in range(models.detail.facts.count())]
-    assert any("32 px" in t for t in texts) and any(t.startswith("SHA-256 ") for t in texts) and any("memory: fits" in t for t in texts)
+    assert (
+        any("32 px" in t for t in texts)
+        and any(t.startswith("SHA-256 ") for t in texts)
+        and any("memory: fits" in t for t in texts)
+    )
 
 
 def test_a_model_becomes_the_default(qtbot: QtBot, models: ModelsPage, tmp_path: Path) -> None:
@@ -160,7 +177,9 @@ def test_missing_parts_are_given_and_remembered(qtbot: QtBot, models: ModelsPage
     assert models.folders() == []
 
 
-def test_pickles_are_converted_only_with_consent(qtbot: QtBot, models: ModelsPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pickles_are_converted_only_with_consent(
+    qtbot: QtBot, models: ModelsPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch = pytest.importorskip("torch")
     folder = make_stub(tmp_path / "home" / "models" / "pickled")
     (folder / "vae" / "diffusion_pytorch_model.safetensors").unlink()
@@ -187,7 +206,9 @@ def test_pickles_are_converted_only_with_consent(qtbot: QtBot, models: ModelsPag
     assert (folder / "vae" / "diffusion_pytorch_model.safetensors").is_file()
 
 
-def test_a_model_is_fetched_only_when_the_button_is_pressed(qtbot: QtBot, models: ModelsPage, own_cache: Path, tmp_path: Path) -> None:
+def test_a_model_is_fetched_only_when_the_button_is_pressed(
+    qtbot: QtBot, models: ModelsPage, own_cache: Path, tmp_path: Path
+) -> None:
     panel = models.panel
     assert panel.model.text() == "aipicasso/commonart-beta" and not panel.get.isEnabled()
     qtbot.mouseClick(models.get, Qt.MouseButton.LeftButton)
@@ -243,11 +264,17 @@ class SeveralHub(Hub):
         pass  # told by the request's repository
 
 
-def test_parts_are_fetched_converted_and_joined(qtbot: QtBot, models: ModelsPage, own_cache: Path, tmp_path: Path) -> None:
+def test_parts_are_fetched_converted_and_joined(
+    qtbot: QtBot, models: ModelsPage, own_cache: Path, tmp_path: Path
+) -> None:
     """A denoiser, a text encoder whose weights are there only pickled, and a VAE: from three repositories to one model."""
     torch = pytest.importorskip("torch")
     whole = make_stub(tmp_path / "whole")
-    parts = {"someone/denoiser": whole / "transformer", "someone/reader": tmp_path / "reader", "someone/painter": whole / "vae"}
+    parts = {
+        "someone/denoiser": whole / "transformer",
+        "someone/reader": tmp_path / "reader",
+        "someone/painter": whole / "vae",
+    }
     (whole / "text_encoder").rename(parts["someone/reader"])
     (whole / "tokenizer" / "tokenizer.json").rename(parts["someone/reader"] / "tokenizer.json")
     (parts["someone/reader"] / "model.safetensors").unlink()
@@ -267,7 +294,12 @@ def test_parts_are_fetched_converted_and_joined(qtbot: QtBot, models: ModelsPage
         qtbot.waitUntil(lambda: panel.get.isEnabled() or panel.problem.isVisible(), timeout=WAIT)
         assert not panel.problem.isVisible(), panel.problem.text()
         qtbot.mouseClick(panel.get, Qt.MouseButton.LeftButton)
-        qtbot.waitUntil(lambda: panel.problem.isVisible() or any(r["name"] == "someone/denoiser" and r["ok"] for r in models.model.rows), timeout=WAIT)
+        qtbot.waitUntil(
+            lambda: (
+                panel.problem.isVisible() or any(r["name"] == "someone/denoiser" and r["ok"] for r in models.model.rows)
+            ),
+            timeout=WAIT,
+        )
         assert not panel.problem.isVisible(), panel.problem.text() + panel.hint.text()
     finally:
         hub.shutdown()
@@ -291,7 +323,11 @@ def test_settings_apply_at_once(page: SettingsPage, context: Context) -> None:
     page.theme.setCurrentIndex(page.theme.findData("dark"))
     page.dtype.setCurrentIndex(page.dtype.findData("bf16"))
     page.leave.setChecked(True)
-    assert load_settings().theme == "dark" and load_settings().dtype == "bf16" and context.state.value("engine/leave_working") == "true"
+    assert (
+        load_settings().theme == "dark"
+        and load_settings().dtype == "bf16"
+        and context.state.value("engine/leave_working") == "true"
+    )
 
 
 def test_a_bad_value_stays_with_its_reason(qtbot: QtBot, page: SettingsPage, tmp_path: Path) -> None:
@@ -300,11 +336,20 @@ def test_a_bad_value_stays_with_its_reason(qtbot: QtBot, page: SettingsPage, tmp
     good = load_settings().name
     page.name.clear()
     qtbot.keyClicks(page.name, "{promt}")
-    assert page.name.text() == "{promt}" and "{promt}" in page.name_why.text() and page.name_why.isVisible() and not page.example.isVisible()
+    assert (
+        page.name.text() == "{promt}"
+        and "{promt}" in page.name_why.text()
+        and page.name_why.isVisible()
+        and not page.example.isVisible()
+    )
     assert "{promt}" not in load_settings().name and good == ""
     page.name.clear()
     qtbot.keyClicks(page.name, "{seed}-{prompt:5}")
-    assert load_settings().name == "{seed}-{prompt:5}" and page.example.text() == "For example: 7-sushi.png" and not page.name_why.isVisible()
+    assert (
+        load_settings().name == "{seed}-{prompt:5}"
+        and page.example.text() == "For example: 7-sushi.png"
+        and not page.name_why.isVisible()
+    )
     (tmp_path / "file").write_text("")
     before = load_settings().out
     page.out.clear()
@@ -320,8 +365,18 @@ def test_a_bad_value_stays_with_its_reason(qtbot: QtBot, page: SettingsPage, tmp
 
 def test_a_cluster_s_address_is_checked_by_its_form(qtbot: QtBot, page: SettingsPage, context: Context) -> None:
     page.show()
-    for text, good in (("auto", True), ("10.0.0.5:6379", True), ("ray://studio-1:10001", True), ("[fe80::1]:6379", True), ("10.0.0.5", False),
-                       ("http://a:80", False), ("a:0", False), ("a:70000", False), ("a b:1", False), ("", True)):
+    for text, good in (
+        ("auto", True),
+        ("10.0.0.5:6379", True),
+        ("ray://studio-1:10001", True),
+        ("[fe80::1]:6379", True),
+        ("10.0.0.5", False),
+        ("http://a:80", False),
+        ("a:0", False),
+        ("a:70000", False),
+        ("a b:1", False),
+        ("", True),
+    ):
         before = load_settings().cluster
         page.cluster.setText(text)
         page.cluster.textEdited.emit(text)

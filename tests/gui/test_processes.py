@@ -31,8 +31,16 @@ def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     running: list[subprocess.Popen[str]] = []
 
     def start(*steps: str) -> subprocess.Popen[str]:
-        running.append(child := subprocess.Popen([*DRIVER, *steps], cwd=ROOT, encoding="utf-8", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                                 env=os.environ | {"COMMONART_BACKEND": "fake"}))
+        running.append(
+            child := subprocess.Popen(
+                [*DRIVER, *steps],
+                cwd=ROOT,
+                encoding="utf-8",
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=os.environ | {"COMMONART_BACKEND": "fake"},
+            )
+        )
         return child
 
     yield start
@@ -53,7 +61,9 @@ def test_the_window_comes_up_without_heavy_libraries(started: Callable[..., subp
     assert told["heavy"] == [] and told["pages"] == ["make"]
 
 
-def test_a_second_instance_raises_the_first(started: Callable[..., subprocess.Popen[str]], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_instance_raises_the_first(
+    started: Callable[..., subprocess.Popen[str]], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from commonart_desktop.gui import app as program
 
     first = started("open")
@@ -70,13 +80,17 @@ def _answers(program: Any) -> bool:
     return bool(program._already_open())
 
 
-def test_the_queue_and_the_draft_are_where_they_were(started: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+def test_the_queue_and_the_draft_are_where_they_were(
+    started: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
     lists = []
     for name, count in (("春", 500), ("夏", 2)):
         prompts = [f"りんご、{name}の{n}番、「赤い」" for n in range(count)]
         lists.append(tmp_path / f"{name}.csv")
         lists[-1].write_text("prompt,steps\n" + "".join(f'"{p}",2\n' for p in prompts), encoding="utf-8")
-    before = answer(started("engine", "off", "drop", str(lists[0]), "drop", str(lists[1]), "swap", "type", "書きかけの文", "tell"))
+    before = answer(
+        started("engine", "off", "drop", str(lists[0]), "drop", str(lists[1]), "swap", "type", "書きかけの文", "tell")
+    )
     assert len(before["rows"]) == 502 and before["draft"] == "書きかけの文"
     assert [r[0] for r in before["rows"][:3]] == ["夏.csv", "夏.csv", "春.csv"]
     assert [r[1] for r in before["rows"][2:]] == [f"りんご、春の{n}番、「赤い」" for n in range(500)]
@@ -85,7 +99,9 @@ def test_the_queue_and_the_draft_are_where_they_were(started: Callable[..., subp
     assert after == before
 
 
-def test_a_killed_engine_is_told_of_quietly_and_goes_on(qtbot: QtBot, open_program: Callable[..., Application], tmp_path: Path) -> None:
+def test_a_killed_engine_is_told_of_quietly_and_goes_on(
+    qtbot: QtBot, open_program: Callable[..., Application], tmp_path: Path
+) -> None:
     whole = open_program()
     whole.window.show()
     compose: Any = whole.window.page("make").compose
@@ -107,7 +123,9 @@ def test_a_killed_engine_is_told_of_quietly_and_goes_on(qtbot: QtBot, open_progr
     assert not bar.isVisible() and compose.prompt.toPlainText() == "つぎの文"
 
 
-def test_a_worker_left_at_work_is_found_again(qtbot: QtBot, open_program: Callable[..., Application], tmp_path: Path) -> None:
+def test_a_worker_left_at_work_is_found_again(
+    qtbot: QtBot, open_program: Callable[..., Application], tmp_path: Path
+) -> None:
     first = open_program()
     compose: Any = first.window.page("make").compose
     compose.prompt.setPlainText("犬")
@@ -138,7 +156,9 @@ def test_a_worker_left_at_work_is_found_again(qtbot: QtBot, open_program: Callab
 
 
 @pytest.mark.parametrize("place", ["gone", "file"])
-def test_an_output_folder_that_vanished(qtbot: QtBot, open_program: Callable[..., Application], tmp_path: Path, place: str) -> None:
+def test_an_output_folder_that_vanished(
+    qtbot: QtBot, open_program: Callable[..., Application], tmp_path: Path, place: str
+) -> None:
     if place == "file":
         (tmp_path / "blocked").write_text("", encoding="utf-8")
     whole = open_program(out=str(tmp_path / ("blocked/out" if place == "file" else "never/made")))

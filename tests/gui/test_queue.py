@@ -29,6 +29,7 @@ Make = Callable[..., QueuePanel]
 @pytest.fixture
 def panel(context: Context, qtbot: QtBot) -> Make:
     """Makes the panel of the context, shown, its model watched by Qt's tester."""
+
     def make(watched: bool = True) -> QueuePanel:
         one = QueuePanel(context)
         qtbot.addWidget(one)
@@ -56,7 +57,9 @@ def select(one: QueuePanel, *rows: int) -> None:
     selection = one.view.selectionModel()
     selection.clear()
     for row in rows:
-        selection.setCurrentIndex(one.model.index(row, 0), QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows)
+        selection.setCurrentIndex(
+            one.model.index(row, 0), QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows
+        )
 
 
 def states(context: Context, job: int | None = None) -> list[str]:
@@ -92,7 +95,9 @@ def test_only_pages_that_are_looked_at_are_read(context: Context, panel: Make, m
     one = panel(watched=False)
     read: list[tuple[int, int]] = []
     lines = Ledger.lines
-    monkeypatch.setattr(Ledger, "lines", lambda self, job, **k: read.append((k["offset"], k["limit"])) or lines(self, job, **k))
+    monkeypatch.setattr(
+        Ledger, "lines", lambda self, job, **k: read.append((k["offset"], k["limit"])) or lines(self, job, **k)
+    )
     one.model.fold(0)
     assert one.model.rowCount() == 5001
     one.view.scrollToBottom()
@@ -110,12 +115,16 @@ def test_the_cache_forgets_the_oldest_pages(context: Context, panel: Make) -> No
     assert len(model.pages) == PAGES < 6000 / PAGE
 
 
-def test_nothing_is_read_while_nothing_changes(context: Context, panel: Make, monkeypatch: pytest.MonkeyPatch, qtbot: QtBot) -> None:
+def test_nothing_is_read_while_nothing_changes(
+    context: Context, panel: Make, monkeypatch: pytest.MonkeyPatch, qtbot: QtBot
+) -> None:
     add(context, "apples", 3)
     one = panel()
     one.model.poll()
     seen: list[str] = []
-    monkeypatch.setattr(Ledger, "_read", lambda self, sql, values=(), read=Ledger._read: seen.append(sql) or read(self, sql, values))
+    monkeypatch.setattr(
+        Ledger, "_read", lambda self, sql, values=(), read=Ledger._read: seen.append(sql) or read(self, sql, values)
+    )
     for _ in range(5):
         assert one.model.poll() is False
     assert set(seen) == {"PRAGMA data_version"}
@@ -149,7 +158,9 @@ def test_under_a_filter_the_selected_picture_is_followed(context: Context, panel
     rows = [i for i in (one.model.item(r.top()) for r in one.view.selectionModel().selection()) if isinstance(i, Row)]
     assert sorted(r.request.seed for r in rows) == [260, 299]
     one.states.setCurrentIndex(one.states.findData("failed"))
-    assert one.model.rowCount() == 8 and one.model.words.text(one.model.item(1), ERROR).startswith("There was not enough memory")
+    assert one.model.rowCount() == 8 and one.model.words.text(one.model.item(1), ERROR).startswith(
+        "There was not enough memory"
+    )
 
 
 def test_a_running_picture_tells_its_steps(context: Context, panel: Make) -> None:
@@ -218,15 +229,21 @@ def test_a_whole_removed_job_comes_back(context: Context, panel: Make, qtbot: Qt
     assert context.ledger.job(job).cancelled == 2
 
 
-def test_a_great_selection_is_cancelled_without_being_read_in_the_window(context: Context, panel: Make, qtbot: QtBot) -> None:
+def test_a_great_selection_is_cancelled_without_being_read_in_the_window(
+    context: Context, panel: Make, qtbot: QtBot
+) -> None:
     add(context, "apples", 900)
     one = panel()
     one.model.fold(0)
     top = one.model.index(11, 0)
-    one.view.selectionModel().select(top, QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows)
+    one.view.selectionModel().select(
+        top, QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
+    )
     from PySide6.QtCore import QItemSelection
 
-    one.view.selectionModel().select(QItemSelection(top, one.model.index(900, ERROR)), QItemSelectionModel.SelectionFlag.Select)
+    one.view.selectionModel().select(
+        QItemSelection(top, one.model.index(900, ERROR)), QItemSelectionModel.SelectionFlag.Select
+    )
     one.commands.actions["cancel"].trigger()
     qtbot.waitUntil(lambda: context.ledger.counts()["cancelled"] == 890)
     assert states(context)[:11] == ["waiting"] * 10 + ["cancelled"]
@@ -258,7 +275,9 @@ def test_order_priority_pause_and_copies(context: Context, panel: Make, qtbot: Q
     act["duplicate"].trigger()
     qtbot.waitUntil(lambda: len(order()) == 4)
     copy = next(j for j in context.ledger.jobs() if j.id not in (a, b, c))
-    assert copy.name == "Copy of a" and [r.request for r in context.ledger.page(job=copy.id)] == [r.request for r in context.ledger.page(job=a)]
+    assert copy.name == "Copy of a" and [r.request for r in context.ledger.page(job=copy.id)] == [
+        r.request for r in context.ledger.page(job=a)
+    ]
 
 
 def test_jobs_are_dragged_to_their_place(context: Context, panel: Make, qtbot: QtBot) -> None:
@@ -269,7 +288,9 @@ def test_jobs_are_dragged_to_their_place(context: Context, panel: Make, qtbot: Q
     assert model.dropMimeData(data, Qt.DropAction.MoveAction, 0, 0, QModelIndex())
     qtbot.waitUntil(lambda: [j.id for j in context.ledger.jobs()] == [c, a, b])
     qtbot.waitUntil(lambda: names(model) == ["c", "a", "りんご 0", "りんご 1", "b"])
-    assert model.dropMimeData(model.mimeData([model.index(0, 0), model.index(1, 0)]), Qt.DropAction.MoveAction, -1, -1, QModelIndex())
+    assert model.dropMimeData(
+        model.mimeData([model.index(0, 0), model.index(1, 0)]), Qt.DropAction.MoveAction, -1, -1, QModelIndex()
+    )
     qtbot.waitUntil(lambda: [j.id for j in context.ledger.jobs()] == [b, c, a])
     assert not model.flags(model.index(1, 0)) & Qt.ItemFlag.ItemIsDragEnabled or isinstance(model.item(1), Job)
 
@@ -285,7 +306,11 @@ def test_waiting_pictures_are_changed(context: Context, panel: Make, qtbot: QtBo
     one.edit.prompt.setText("なし")
     one.edit.apply.click()
     qtbot.waitUntil(lambda: not one.edit.isVisible())
-    assert [(r.request.prompt, r.request.steps) for r in context.ledger.page()] == [("りんご 0", 3), ("なし", 9), ("なし", 9)]
+    assert [(r.request.prompt, r.request.steps) for r in context.ledger.page()] == [
+        ("りんご 0", 3),
+        ("なし", 9),
+        ("なし", 9),
+    ]
     one.commands.actions["edit"].trigger()
     one.edit.width_.setValue(8)  # too small
     one.edit.apply.click()
@@ -307,7 +332,9 @@ def test_search_shows_pictures_of_any_job(context: Context, panel: Make, qtbot: 
     qtbot.waitUntil(lambda: names(one.model) == ["apples", "percent"])
 
 
-def test_copying_and_opening(context: Context, panel: Make, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copying_and_opening(
+    context: Context, panel: Make, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = add(context, "apples", 2)
     failed(context, job)
     second = context.ledger.claim("w", lambda rows: rows[:1])[0]
@@ -389,7 +416,9 @@ def test_the_running_picture_is_shown(context: Context, panel: Make, qtbot: QtBo
     assert not one.preview.has_picture
 
 
-def test_when_all_is_done_the_choice_is_carried_out_once(context: Context, panel: Make, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_all_is_done_the_choice_is_carried_out_once(
+    context: Context, panel: Make, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = add(context, "apples", 1)
     one = panel()
     done: list[str] = []

@@ -29,6 +29,7 @@ Say = list[tuple[str, str, str, Callable[[], None]]]
 @pytest.fixture
 def panel(context: Context, qtbot: QtBot) -> Callable[[], QueuePanel]:
     """Makes the panel of the context, shown and with the keyboard."""
+
     def make() -> QueuePanel:
         one = QueuePanel(context)
         qtbot.addWidget(one)
@@ -97,12 +98,19 @@ class Hand:
         return Qt.DropAction.MoveAction
 
     def drop(self, mime: QMimeData) -> None:
-        port, move, left, none = self.one.view.viewport(), Qt.DropAction.MoveAction, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        port, move, left, none = (
+            self.one.view.viewport(),
+            Qt.DropAction.MoveAction,
+            Qt.MouseButton.LeftButton,
+            Qt.KeyboardModifier.NoModifier,
+        )
         QApplication.sendEvent(port, QDragEnterEvent(self.to, move, mime, left, none))
         QApplication.sendEvent(port, QDragMoveEvent(self.to, move, mime, left, none))
         self.lines.append(self.one.view._drop_at)
         port.grab()  # with the line where it would go
-        QApplication.sendEvent(port, QDragLeaveEvent() if self.leave else QDropEvent(QPointF(self.to), move, mime, left, none))
+        QApplication.sendEvent(
+            port, QDragLeaveEvent() if self.leave else QDropEvent(QPointF(self.to), move, mime, left, none)
+        )
 
     def drag(self, row: int, to: QPoint) -> None:
         """Press on a row, move, let go elsewhere."""
@@ -113,7 +121,9 @@ class Hand:
         QTest.mouseRelease(port, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, to)
 
 
-def test_jobs_are_dragged_with_the_mouse(context: Context, panel: Callable[[], QueuePanel], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_are_dragged_with_the_mouse(
+    context: Context, panel: Callable[[], QueuePanel], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ids = {n: add(context, n, 2) for n in "abcd"}
     one = panel()
     hand = Hand(one, monkeypatch)
@@ -136,8 +146,9 @@ def test_jobs_are_dragged_with_the_mouse(context: Context, panel: Callable[[], Q
     assert hand.carried[-1] == f"{ids['c']} {ids['b']}"
 
 
-def test_what_is_no_job_is_not_dragged_and_nothing_else_dropped(context: Context, panel: Callable[[], QueuePanel], qtbot: QtBot,
-                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_job_is_not_dragged_and_nothing_else_dropped(
+    context: Context, panel: Callable[[], QueuePanel], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add(context, "a", 2)
     add(context, "b", 1)
     one = panel()
@@ -158,7 +169,9 @@ def test_what_is_no_job_is_not_dragged_and_nothing_else_dropped(context: Context
 # keys -----------------------------------------------------------------------------------------------------------------
 
 
-def test_f2_renames_a_job_while_the_queue_changes(context: Context, panel: Callable[[], QueuePanel], qtbot: QtBot) -> None:
+def test_f2_renames_a_job_while_the_queue_changes(
+    context: Context, panel: Callable[[], QueuePanel], qtbot: QtBot
+) -> None:
     job = add(context, "apples", 2)
     one = panel()
     one.model.fold(0)
@@ -183,7 +196,9 @@ def test_f2_renames_a_job_while_the_queue_changes(context: Context, panel: Calla
     assert context.ledger.job(job).name == "ripe pears"
 
 
-def test_delete_cancels_and_ctrl_z_undoes(context: Context, panel: Callable[[], QueuePanel], qtbot: QtBot, said: Say) -> None:
+def test_delete_cancels_and_ctrl_z_undoes(
+    context: Context, panel: Callable[[], QueuePanel], qtbot: QtBot, said: Say
+) -> None:
     add(context, "apples", 4)
     one = panel()
     one.model.fold(0)
@@ -208,12 +223,13 @@ def test_keys_of_jobs(context: Context, panel: Callable[[], QueuePanel], qtbot: 
     click(one, 0)
     control, shift = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
     for key, keys, done in (
-            (Qt.Key.Key_P, Qt.KeyboardModifier.NoModifier, lambda: context.ledger.job(a).paused),
-            (Qt.Key.Key_P, shift, lambda: not context.ledger.job(a).paused),
-            (Qt.Key.Key_Down, control, lambda: order(context) == "ba"),
-            (Qt.Key.Key_Plus, control, lambda: context.ledger.job(a).priority == 1 and order(context) == "ab"),
-            (Qt.Key.Key_Minus, control, lambda: context.ledger.job(a).priority == 0),
-            (Qt.Key.Key_D, control, lambda: len(context.ledger.jobs()) == 3)):
+        (Qt.Key.Key_P, Qt.KeyboardModifier.NoModifier, lambda: context.ledger.job(a).paused),
+        (Qt.Key.Key_P, shift, lambda: not context.ledger.job(a).paused),
+        (Qt.Key.Key_Down, control, lambda: order(context) == "ba"),
+        (Qt.Key.Key_Plus, control, lambda: context.ledger.job(a).priority == 1 and order(context) == "ab"),
+        (Qt.Key.Key_Minus, control, lambda: context.ledger.job(a).priority == 0),
+        (Qt.Key.Key_D, control, lambda: len(context.ledger.jobs()) == 3),
+    ):
         qtbot.keyClick(one.view, key, keys)
         qtbot.waitUntil(done)
         qtbot.waitUntil(lambda: one.model.poll() is False)
@@ -223,7 +239,9 @@ def test_keys_of_jobs(context: Context, panel: Callable[[], QueuePanel], qtbot: 
     assert not one.edit.isVisible() and one.view.hasFocus()
     qtbot.keyClick(one.view, Qt.Key.Key_F, control)
     assert one.search.hasFocus()
-    assert all(a.shortcut().toString() in a.toolTip() for a in one.commands.actions.values() if not a.shortcut().isEmpty())
+    assert all(
+        a.shortcut().toString() in a.toolTip() for a in one.commands.actions.values() if not a.shortcut().isEmpty()
+    )
 
 
 def test_a_click_on_the_mark_unfolds(context: Context, panel: Callable[[], QueuePanel]) -> None:
@@ -255,7 +273,9 @@ def test_a_long_selection_is_copied_and_kept(context: Context, panel: Callable[[
 # what is told ---------------------------------------------------------------------------------------------------------
 
 
-def test_an_empty_queue_says_what_it_is_for_and_leads_to_the_prompt(context: Context, qtbot: QtBot, went: list[str]) -> None:
+def test_an_empty_queue_says_what_it_is_for_and_leads_to_the_prompt(
+    context: Context, qtbot: QtBot, went: list[str]
+) -> None:
     page = MakePage(context)
     qtbot.addWidget(page)
     page.show()
@@ -268,7 +288,9 @@ def test_an_empty_queue_says_what_it_is_for_and_leads_to_the_prompt(context: Con
     assert went == ["make"] and page.compose.prompt.hasFocus()
 
 
-def test_every_column_says_its_thing(context: Context, panel: Callable[[], QueuePanel], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_column_says_its_thing(
+    context: Context, panel: Callable[[], QueuePanel], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(context.engine, "pace", lambda: 60.0)
     job = add(context, "apples", 3, width=64, height=32)
     row = context.ledger.claim("w", lambda rows: rows[:1])[0]
@@ -278,9 +300,14 @@ def test_every_column_says_its_thing(context: Context, panel: Callable[[], Queue
     one = panel()
     one.model.fold(0)
     told = {c: shown(one, c)[:3] for c in (NAME, SETTINGS, PROGRESS, LEFT, ATTEMPTS, ERROR)}
-    assert told == {NAME: ["apples", "りんご 0", "りんご 1"], SETTINGS: ["priority +2", "seed 0  64×32  3 steps", "seed 1  64×32  3 steps"],
-                    PROGRESS: ["0/3", "failed", "waiting"], LEFT: ["about 2 m", "", ""], ATTEMPTS: ["", "1", ""],
-                    ERROR: ["1 failed", told[ERROR][1], ""]}
+    assert told == {
+        NAME: ["apples", "りんご 0", "りんご 1"],
+        SETTINGS: ["priority +2", "seed 0  64×32  3 steps", "seed 1  64×32  3 steps"],
+        PROGRESS: ["0/3", "failed", "waiting"],
+        LEFT: ["about 2 m", "", ""],
+        ATTEMPTS: ["", "1", ""],
+        ERROR: ["1 failed", told[ERROR][1], ""],
+    }
     assert told[ERROR][1].startswith("There was not enough memory")
     assert one.model.index(1, NAME).data(Qt.ItemDataRole.AccessibleTextRole) == "りんご 0, failed"
 
@@ -306,14 +333,23 @@ def works(context: Context) -> Iterator[Callable[[], None]]:
     context.engine.stop()
 
 
-def test_a_full_disk_holds_the_queue_and_says_so(context: Context, panel: Callable[[], QueuePanel], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch,
-                                                 works: Callable[[], None]) -> None:
+def test_a_full_disk_holds_the_queue_and_says_so(
+    context: Context,
+    panel: Callable[[], QueuePanel],
+    qtbot: QtBot,
+    monkeypatch: pytest.MonkeyPatch,
+    works: Callable[[], None],
+) -> None:
     add(context, "apples", 3)
     one = panel()
     monkeypatch.setenv("COMMONART_FAULT", "ENOSPC@write")
     works()
     qtbot.waitUntil(one.strip.reason.isVisible, timeout=30_000)
-    assert "disk" in one.strip.reason_text.text() and "full" in one.strip.reason_text.text() and "Free some space" in one.strip.reason_text.text()
+    assert (
+        "disk" in one.strip.reason_text.text()
+        and "full" in one.strip.reason_text.text()
+        and "Free some space" in one.strip.reason_text.text()
+    )
     one.strip.copy.click()
     assert "disk-full" in QGuiApplication.clipboard().text()
     assert "f" not in states(context) and one.strip.does == "resume"
@@ -322,8 +358,9 @@ def test_a_full_disk_holds_the_queue_and_says_so(context: Context, panel: Callab
     qtbot.waitUntil(lambda: not one.strip.reason.isVisible())
 
 
-def test_an_output_folder_that_is_gone_holds_the_queue_until_another_is_given(context: Context, panel: Callable[[], QueuePanel], qtbot: QtBot,
-                                                                              works: Callable[[], None], tmp_path: Path) -> None:
+def test_an_output_folder_that_is_gone_holds_the_queue_until_another_is_given(
+    context: Context, panel: Callable[[], QueuePanel], qtbot: QtBot, works: Callable[[], None], tmp_path: Path
+) -> None:
     (tmp_path / "stick").write_text("a file where the folder was", encoding="utf-8")
     context.ledger.add_job("apples", requests(Path(context.settings.now.model), tmp_path / "stick" / "out", 1))
     one = panel()
@@ -342,8 +379,9 @@ def test_an_output_folder_that_is_gone_holds_the_queue_until_another_is_given(co
     assert len(list((tmp_path / "elsewhere").iterdir())) == 1
 
 
-def test_a_model_that_no_longer_loads_is_told_on_the_row(context: Context, panel: Callable[[], QueuePanel], qtbot: QtBot,
-                                                         works: Callable[[], None]) -> None:
+def test_a_model_that_no_longer_loads_is_told_on_the_row(
+    context: Context, panel: Callable[[], QueuePanel], qtbot: QtBot, works: Callable[[], None]
+) -> None:
     model = Path(context.settings.now.model)
     add(context, "apples", 1)
     shutil.rmtree(model / "transformer")
@@ -366,7 +404,9 @@ def colours_in(one: QueuePanel, row: int, column: int) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ["light", "dark"])
-def test_rows_are_painted_in_the_theme(context: Context, panel: Callable[[], QueuePanel], qtbot: QtBot, name: str) -> None:
+def test_rows_are_painted_in_the_theme(
+    context: Context, panel: Callable[[], QueuePanel], qtbot: QtBot, name: str
+) -> None:
     theme.apply(QApplication.instance(), name)  # type: ignore[arg-type]
     c = theme.colours()
     add(context, "apples", 4)
@@ -375,7 +415,9 @@ def test_rows_are_painted_in_the_theme(context: Context, panel: Callable[[], Que
     one = panel()
     one.model.fold(0)
     click(one, 3)
-    assert c.bad in colours_in(one, 1, ERROR) | colours_in(one, 1, PROGRESS) and c.bad not in colours_in(one, 2, PROGRESS)
+    assert c.bad in colours_in(one, 1, ERROR) | colours_in(one, 1, PROGRESS) and c.bad not in colours_in(
+        one, 2, PROGRESS
+    )
     assert c.selection in colours_in(one, 3, NAME) and c.selection not in colours_in(one, 2, NAME)
     assert c.panel in colours_in(one, 0, SETTINGS) and c.field in colours_in(one, 2, SETTINGS)
     assert QColor(c.accent).name() in colours_in(one, 0, PROGRESS) | colours_in(one, 3, NAME)
@@ -424,4 +466,9 @@ def test_a_new_window_finds_the_queue_where_it_was(context: Context, qtbot: QtBo
     two.resize(1300, 700)
     two.show()
     qtbot.waitUntil(lambda: two.view.verticalScrollBar().value() == 120)
-    assert two.model.is_open(a) and two.model.state == "waiting" and two.view.columnWidth(SETTINGS) == 222 and two.split.sizes() == sizes
+    assert (
+        two.model.is_open(a)
+        and two.model.state == "waiting"
+        and two.view.columnWidth(SETTINGS) == 222
+        and two.split.sizes() == sizes
+    )

@@ -56,7 +56,9 @@ def test_pages_are_built_when_they_are_first_shown(qtbot: QtBot, open_program: O
     assert list(window.pages) == ["make"] and list(window.titles) == [p.name for p in PAGES]
     before = window.pages["make"]
     window.go_to("settings")
-    assert list(window.pages) == ["make"] and window.current() == "settings" and not before.isVisible()  # it is built in the turns to come
+    assert (
+        list(window.pages) == ["make"] and window.current() == "settings" and not before.isVisible()
+    )  # it is built in the turns to come
     qtbot.waitUntil(window.settled)
     assert list(window.pages) == ["make", "settings"] and window.pages["settings"].isVisible()
     page = window.pages["settings"]
@@ -101,15 +103,27 @@ def test_a_recipe_from_the_gallery_builds_the_make_page(qtbot: QtBot, open_progr
     whole.window = window
     assert list(window.pages) == ["settings"]
     asked = ImageRequest(prompt="青い鳥", seed=5, steps=7, width=32, height=32)
-    made = recipe.build(asked, model="stub-one", hashes={"denoiser": "0" * 64}, backend={"backend": "fake", "device": "cpu", "dtype": "fp32"}, batch=(1, 0),
-                        pixel_sha256="0" * 64, app="test")
+    made = recipe.build(
+        asked,
+        model="stub-one",
+        hashes={"denoiser": "0" * 64},
+        backend={"backend": "fake", "device": "cpu", "dtype": "fp32"},
+        batch=(1, 0),
+        pixel_sha256="0" * 64,
+        app="test",
+    )
     window.page("pictures").use_recipe.emit(made)
-    assert window.page("make").compose.prompt.toPlainText() == "青い鳥" and window.page("make").compose.form.steps.value() == 7
+    assert (
+        window.page("make").compose.prompt.toPlainText() == "青い鳥"
+        and window.page("make").compose.form.steps.value() == 7
+    )
 
 
 def test_a_queue_held_for_a_training_that_is_over_goes_on(qtbot: QtBot, open_program: Open, tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "home" / "queue.db")
-    ledger.pause(None, True, QueueHeld(name="ink"))  # the window was closed while it ran, and nobody was there at its end
+    ledger.pause(
+        None, True, QueueHeld(name="ink")
+    )  # the window was closed while it ran, and nobody was there at its end
     ledger.close()
     whole = open_program()
     window = shown(qtbot, whole)
@@ -121,8 +135,17 @@ def test_a_queue_held_for_a_training_that_is_over_goes_on(qtbot: QtBot, open_pro
 # finding actions --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("query", "text"), [
-    ("add queue", "Add to queue"), ("atq", "Add to queue"), ("キュー", "キューに追加"), ("きゅー", "キューに追加"), ("ｑｕｅｕｅ", "Add to Queue"), ("", "x")])
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("add queue", "Add to queue"),
+        ("atq", "Add to queue"),
+        ("キュー", "キューに追加"),
+        ("きゅー", "キューに追加"),
+        ("ｑｕｅｕｅ", "Add to Queue"),
+        ("", "x"),
+    ],
+)
 def test_a_name_is_found(query: str, text: str) -> None:
     assert score(folded(query), folded(text)) is not None
 
@@ -140,14 +163,19 @@ def test_the_better_answer_comes_first() -> None:
 def test_the_model_of_the_finder(qtbot: QtBot) -> None:
     model = DeedsModel()
     QAbstractItemModelTester(model, QAbstractItemModelTester.FailureReportingMode.Fatal)
-    model.set_deeds([Deed("Add to queue", "make", "Ctrl+Return", lambda: None), Deed("Retry", "", "", lambda: None, lambda: False)], {"make": "Make"})
+    model.set_deeds(
+        [Deed("Add to queue", "make", "Ctrl+Return", lambda: None), Deed("Retry", "", "", lambda: None, lambda: False)],
+        {"make": "Make"},
+    )
     assert [model.index(0, c).data() for c in range(3)] == ["Add to queue", "Make", "Ctrl+Return"]
     assert not model.flags(model.index(1, 0)) & Qt.ItemFlag.ItemIsEnabled
     model.search("retr")
     assert model.rowCount() == 1 and model.index(0, 0).data() == "Retry"
 
 
-def keys(qtbot: QtBot, window: MainWindow, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
+def keys(
+    qtbot: QtBot, window: MainWindow, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier
+) -> None:
     qtbot.keyClick(QApplication.focusWidget() or window, key, modifier)
 
 
@@ -157,7 +185,9 @@ def finder_of(window: MainWindow) -> Finder:
 
 
 @pytest.mark.parametrize(("language", "typed", "other"), [("en", "number type", "数値の型"), ("ja", "数値", "number")])
-def test_any_action_is_found_by_keyboard_alone(qtbot: QtBot, open_program: Open, language: str, typed: str, other: str) -> None:
+def test_any_action_is_found_by_keyboard_alone(
+    qtbot: QtBot, open_program: Open, language: str, typed: str, other: str
+) -> None:
     window = shown(qtbot, open_program(language=language))
     qtbot.keyClick(window, Qt.Key.Key_K, CTRL)
     finder = finder_of(window)
@@ -197,7 +227,10 @@ def test_a_page_is_loaded_built_and_listed_in_turns(qtbot: QtBot, open_program: 
     for name in window.titles:
         if name in window.stack.loaders:
             window.stack.loaders[name] = lambda name=name, load=window.stack.loaders[name]: (
-                threads.add(threading.current_thread().name), steps.append(f"load {name}"), load())
+                threads.add(threading.current_thread().name),
+                steps.append(f"load {name}"),
+                load(),
+            )
     window.stack.built.connect(lambda name, _: steps.append(f"build {name}"))
     window.find_action()
     finder = finder_of(window)
@@ -210,14 +243,23 @@ def test_a_page_is_loaded_built_and_listed_in_turns(qtbot: QtBot, open_program: 
     turn.stop()
     assert threads == {"page"}
     work = [one for one in steps if one != "turn"]
-    assert work[:4] == ["load pictures", "build pictures", "list", "load train"] and work.count("list") == len(window.titles) - 1
-    assert "turn" in steps[steps.index("build pictures"):steps.index("list")] and steps.count("turn") >= len(work) // 2  # others come in between
+    assert (
+        work[:4] == ["load pictures", "build pictures", "list", "load train"]
+        and work.count("list") == len(window.titles) - 1
+    )
+    assert (
+        "turn" in steps[steps.index("build pictures") : steps.index("list")] and steps.count("turn") >= len(work) // 2
+    )  # others come in between
 
 
 def test_buttons_of_one_word_are_told_apart(qtbot: QtBot, open_program: Open) -> None:
     page = open_program().window.page("settings")
     names = {d.name for d in deeds_of(page, "settings")}
-    assert "Choose the output folder" in names and "Choose" not in names and len([n for n in names if n.startswith("Clear")]) == 2
+    assert (
+        "Choose the output folder" in names
+        and "Choose" not in names
+        and len([n for n in names if n.startswith("Clear")]) == 2
+    )
 
 
 def test_words_of_the_other_language_find_too(qtbot: QtBot, open_program: Open) -> None:
@@ -246,8 +288,13 @@ def test_the_shortcuts_are_listed(qtbot: QtBot, open_program: Open) -> None:
     finder = finder_of(window)
     qtbot.waitUntil(lambda: set(window.pages) == set(window.titles) and not window.finding.unlisted, timeout=30_000)
     rows = {(finder.model.index(r, 0).data(), finder.model.index(r, 2).data()) for r in range(finder.model.rowCount())}
-    assert {("Add to queue", "Ctrl+Return"), ("Make one now", "Ctrl+Shift+Return"), ("Find an action", "Ctrl+K"), ("Go to: Make", "Ctrl+1"),
-            ("Keyboard shortcuts", "F1")} <= rows
+    assert {
+        ("Add to queue", "Ctrl+Return"),
+        ("Make one now", "Ctrl+Shift+Return"),
+        ("Find an action", "Ctrl+K"),
+        ("Go to: Make", "Ctrl+1"),
+        ("Keyboard shortcuts", "F1"),
+    } <= rows
     assert all(k for _, k in rows)
 
 
@@ -277,7 +324,11 @@ def test_hand_written_settings_that_cannot_be_read_are_kept(qtbot: QtBot, open_p
     text = file.read_text(encoding="utf-8") + 'devise = "cpu"\nguidance = 3\n'
     file.write_text(text, encoding="utf-8")
     whole = open_program()
-    assert whole.settings.now.theme == "dark" and "devise" in whole.window.notice.text.text() and not whole.window.notice.isHidden()
+    assert (
+        whole.settings.now.theme == "dark"
+        and "devise" in whole.window.notice.text.text()
+        and not whole.window.notice.isHidden()
+    )
     assert (tmp_path / "home" / "settings.broken.toml").read_text(encoding="utf-8") == text
     assert load_settings() == whole.settings.now
     open_program.shut(whole)  # type: ignore[attr-defined]
@@ -298,19 +349,27 @@ def test_text_can_be_read_in_both_themes() -> None:
         assert contrast(c.on_accent, c.accent) >= 4.5 and contrast(c.accent, c.window) >= 4.5
 
 
-def test_the_system_is_followed_while_it_changes(qtbot: QtBot, open_program: Open, qapp: QApplication, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_system_is_followed_while_it_changes(
+    qtbot: QtBot, open_program: Open, qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = open_program(theme="system")
     hints = qapp.styleHints()
     for scheme, colours in ((Qt.ColorScheme.Dark, DARK), (Qt.ColorScheme.Light, LIGHT)):
-        said = SimpleNamespace(colorScheme=lambda scheme=scheme: scheme)  # the offscreen platform has no scheme of its own
+        said = SimpleNamespace(
+            colorScheme=lambda scheme=scheme: scheme
+        )  # the offscreen platform has no scheme of its own
         monkeypatch.setattr(theme, "QGuiApplication", SimpleNamespace(styleHints=lambda said=said: said))
         hints.colorSchemeChanged.emit(scheme)
         whole.settle()
         assert theme.colours() == colours and qapp.palette().window().color().name() == colours.window
 
 
-@pytest.mark.parametrize(("variable", "language"), [("ja_JP.UTF-8", "ja"), ("en_GB.UTF-8", "en"), ("fr_FR.UTF-8", "en")])
-def test_the_system_s_language_is_taken(qtbot: QtBot, open_program: Open, monkeypatch: pytest.MonkeyPatch, variable: str, language: str) -> None:
+@pytest.mark.parametrize(
+    ("variable", "language"), [("ja_JP.UTF-8", "ja"), ("en_GB.UTF-8", "en"), ("fr_FR.UTF-8", "en")]
+)
+def test_the_system_s_language_is_taken(
+    qtbot: QtBot, open_program: Open, monkeypatch: pytest.MonkeyPatch, variable: str, language: str
+) -> None:
     for name in ("LC_ALL", "LC_MESSAGES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANG", variable)
@@ -358,7 +417,9 @@ def built(whole: Application) -> MainWindow:
 # closing ----------------------------------------------------------------------------------------------------------
 
 
-def test_closing_over_work_asks_once_and_quietly(qtbot: QtBot, open_program: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_over_work_asks_once_and_quietly(
+    qtbot: QtBot, open_program: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = open_program()
     window = shown(qtbot, whole)
     whole.engine.now = "working"

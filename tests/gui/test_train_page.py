@@ -49,7 +49,9 @@ def folder(template: Path, tmp_path: Path) -> Path:
     rows = [json.loads(line) for line in (made / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
     rows[1]["license"] = rows[2]["license"] = ""
     rows[4]["creator"] = ""
-    (made / "metadata.jsonl").write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
+    (made / "metadata.jsonl").write_text(
+        "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8"
+    )
     return made
 
 
@@ -58,7 +60,10 @@ def page(qtbot: QtBot, context: Context, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setattr(runs, "MODULE", "tests.gui.fake_trainer")
     made = TrainPage(context)
     qtbot.addWidget(made)
-    testers = [QAbstractItemModelTester(m, FATAL) for m in (made.model, made.dataset.found.model, made.dataset.found.filter, made.run.strip.previews)]
+    testers = [
+        QAbstractItemModelTester(m, FATAL)
+        for m in (made.model, made.dataset.found.model, made.dataset.found.filter, made.run.strip.previews)
+    ]
     made.resize(1280, 800)
     made.show()
     qtbot.waitUntil(lambda: made.yard.listed and made.setup.model.count() > 0, timeout=WAIT)
@@ -123,10 +128,14 @@ def test_a_refused_folder_is_put_right_in_place(qtbot: QtBot, page: TrainPage, f
     qtbot.waitUntil(lambda: data.passed is True, timeout=WAIT)
     assert page.start.isEnabled() and page.hint.text() == "" and data.check.text() == "Check again"
     assert program("trainer.dataset", ["check", "--", str(folder)])["passed"]
-    assert (folder / "0000").exists() is False and {p.name for p in folder.iterdir() if p.suffix == ".png"} == set(data.records)
+    assert (folder / "0000").exists() is False and {p.name for p in folder.iterdir() if p.suffix == ".png"} == set(
+        data.records
+    )
 
 
-def test_pictures_without_findings_captions_and_another_policy(qtbot: QtBot, page: TrainPage, template: Path, tmp_path: Path) -> None:
+def test_pictures_without_findings_captions_and_another_policy(
+    qtbot: QtBot, page: TrainPage, template: Path, tmp_path: Path
+) -> None:
     import shutil
 
     folder = shutil.copytree(template, tmp_path / "good")
@@ -144,7 +153,9 @@ def test_pictures_without_findings_captions_and_another_policy(qtbot: QtBot, pag
     qtbot.waitUntil(lambda: data.passed is False, timeout=WAIT)
     assert {r[RULE] for r in shown(page)} == {"licence not allowed"} and not page.start.isEnabled()
     page.keep()
-    assert page._context.state.value("train/folder") == str(folder) and page._context.state.value("train/policy") == str(strict)
+    assert page._context.state.value("train/folder") == str(folder) and page._context.state.value(
+        "train/policy"
+    ) == str(strict)
 
 
 def test_a_folder_without_records_is_imported(qtbot: QtBot, page: TrainPage, template: Path, tmp_path: Path) -> None:
@@ -167,18 +178,26 @@ def test_a_folder_without_records_is_imported(qtbot: QtBot, page: TrainPage, tem
     panel.creator.setText("Studio")
     panel.go.click()
     qtbot.waitUntil(lambda: page.dataset.passed is True, timeout=WAIT)
-    assert page.dataset.folder == str(tmp_path / "photos-dataset") and page.start.isEnabled() and len(page.dataset.records) == 6
+    assert (
+        page.dataset.folder == str(tmp_path / "photos-dataset")
+        and page.start.isEnabled()
+        and len(page.dataset.records) == 6
+    )
     assert len(list(bare.glob("*.png"))) == 6
 
 
 def drop(page: TrainPage, path: Path) -> None:
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(path))])
-    event = QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    event = QDropEvent(
+        QPointF(5, 5), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    )
     page.dropEvent(event)
 
 
-def test_what_is_chosen_is_what_the_trainer_reads(qtbot: QtBot, page: TrainPage, template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_chosen_is_what_the_trainer_reads(
+    qtbot: QtBot, page: TrainPage, template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from commonart_desktop.gui import train_page
 
     opened: list[str] = []
@@ -208,16 +227,32 @@ def test_what_is_chosen_is_what_the_trainer_reads(qtbot: QtBot, page: TrainPage,
     run = page.yard.runs[0]
     config = read_config(run.config)
     assert opened == [str(run.config)] and state(page, run) == "draft" and page.stack.currentIndex() == LIST
-    assert (config.name, config.lora.rank, config.lora.trigger, config.optimiser.lr, config.schedule.steps) == ("私の画風", 8, 'ス"タ', 2e-4, 77)
-    assert config.device.checkpointing and config.lora.layers == ("transformer_blocks.*",) and config.previews.prompts == ("すし", "りんご")
-    assert config.dataset[0].folder == str(template) and config.base.model == setup.model.currentData() and Path(config.output).parent == run.folder
+    assert (config.name, config.lora.rank, config.lora.trigger, config.optimiser.lr, config.schedule.steps) == (
+        "私の画風",
+        8,
+        'ス"タ',
+        2e-4,
+        77,
+    )
+    assert (
+        config.device.checkpointing
+        and config.lora.layers == ("transformer_blocks.*",)
+        and config.previews.prompts == ("すし", "りんご")
+    )
+    assert (
+        config.dataset[0].folder == str(template)
+        and config.base.model == setup.model.currentData()
+        and Path(config.output).parent == run.folder
+    )
     setup.kind.setCurrentIndex(1)
     setup.changed.emit()
     setup._on_change()
     assert not setup.rank.isVisible() and not setup.trigger.isEnabled()
 
 
-def test_a_run_is_followed_to_its_result(qtbot: QtBot, page: TrainPage, context: Context, went: list[str], tmp_path: Path) -> None:
+def test_a_run_is_followed_to_its_result(
+    qtbot: QtBot, page: TrainPage, context: Context, went: list[str], tmp_path: Path
+) -> None:
     told: list[tuple[str, str]] = []
     used: list[Any] = []
     offers: list[Callable[[], None]] = []
@@ -238,7 +273,13 @@ def test_a_run_is_followed_to_its_result(qtbot: QtBot, page: TrainPage, context:
     view.pause.click()
     qtbot.waitUntil(lambda: state(page, run) == "done" and bool(run.plan.get("installed")), timeout=WAIT)
     installed = tmp_path / "home" / "loras" / "mine"
-    assert {p.name for p in installed.iterdir()} == {"mine.safetensors", "gate-report.json", "ATTRIBUTION.md", "README.md", "bom.cdx.json"}
+    assert {p.name for p in installed.iterdir()} == {
+        "mine.safetensors",
+        "gate-report.json",
+        "ATTRIBUTION.md",
+        "README.md",
+        "bom.cdx.json",
+    }
     assert told[-1][1] == "Use for making pictures" and view.use.isVisible() and not view.pause.isVisible()
     offers[-1]()
     assert used == [{"loras": [[str(installed / "mine.safetensors"), 1.0]], "model": "m"}] and went == ["make"]
@@ -282,15 +323,22 @@ def test_a_death_and_a_refusal_are_told_with_what_to_do(qtbot: QtBot, page: Trai
     assert "a.png" in page.run.trouble.text() and page.run.start.text() == "Try again"
     page.start_run(dying)
     qtbot.waitUntil(lambda: state(page, dying) == "broken-off", timeout=WAIT)
-    assert ("The training “dying” ended with an error.", "Resume") in said and "without a word" in page.run.trouble.text()
+    assert (
+        "The training “dying” ended with an error.",
+        "Resume",
+    ) in said and "without a word" in page.run.trouble.text()
     assert page.run.start.text() == "Resume"
     page.run.start.click()
     qtbot.waitUntil(lambda: state(page, dying) == "done", timeout=WAIT)
 
 
-def test_the_queue_and_the_training_take_turns(qtbot: QtBot, page: TrainPage, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_queue_and_the_training_take_turns(
+    qtbot: QtBot, page: TrainPage, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = context.settings.now.model
-    job = context.ledger.add_job("j", [ImageRequest(prompt="a", model=model, out=str(tmp_path / "out"), width=32, height=32, seed=1)])
+    job = context.ledger.add_job(
+        "j", [ImageRequest(prompt="a", model=model, out=str(tmp_path / "out"), width=32, height=32, seed=1)]
+    )
     monkeypatch.setattr(context.engine, "now", "working")
     run = prepared(context, 8)
     page.start_run(run)
@@ -302,7 +350,9 @@ def test_the_queue_and_the_training_take_turns(qtbot: QtBot, page: TrainPage, co
     context.ledger.cancel(Pick(jobs=(job,)))
     page.yard._tick()
     qtbot.waitUntil(lambda: state(page, run) == "done", timeout=WAIT)
-    context.ledger.add_job("k", [ImageRequest(prompt="a", model=model, out=str(tmp_path / "out"), width=32, height=32, seed=1)])
+    context.ledger.add_job(
+        "k", [ImageRequest(prompt="a", model=model, out=str(tmp_path / "out"), width=32, height=32, seed=1)]
+    )
     other = prepared(context, 100_000, name="other")
     page.start_run(other)
     assert page.bar.isVisible()
@@ -323,7 +373,9 @@ def test_the_curve_stays_small_and_goes_back(tmp_path: Path) -> None:
     curve.cut(5000)
     assert curve.points()[-1][0] <= 5000 + curve.width
     path = tmp_path / "events.jsonl"
-    path.write_bytes(b'{"event": "step", "step": 1, "steps": 9, "loss": 0.5, "lr": 1, "norm": 1, "speed": 1, "eta": 1}\n{"event": "st')
+    path.write_bytes(
+        b'{"event": "step", "step": 1, "steps": 9, "loss": 0.5, "lr": 1, "norm": 1, "speed": 1, "eta": 1}\n{"event": "st'
+    )
     tail = Tail(path)
     assert tail.read() and tail.story.snapshot().step == 1 and not tail.read()
     with path.open("ab") as f:

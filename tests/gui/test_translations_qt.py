@@ -35,7 +35,11 @@ def test_every_text_of_the_window_is_in_it(tmp_path: Path) -> None:
         pytest.skip("lupdate is not installed")
     fresh = tmp_path / "fresh.ts"
     files = sorted(str(p) for p in (ROOT / "commonart_desktop" / "gui").glob("*.py"))
-    subprocess.run([tool, "-extensions", "py", "-source-language", "en", "-target-language", "ja", *files, "-ts", fresh], check=True, capture_output=True)
+    subprocess.run(
+        [tool, "-extensions", "py", "-source-language", "en", "-target-language", "ja", *files, "-ts", fresh],
+        check=True,
+        capture_output=True,
+    )
     wanted, there = set(messages(fresh)), set(messages(TS))
     assert sorted(wanted - there) == [], "run `make translations` and fill in what is unfinished"
     assert sorted(there - wanted) == [], "run `make translations`"

@@ -47,8 +47,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ledger = Ledger(folder / "home" / "queue.db")
     ledger.add_job("job", requests(make_stub(folder / "stub"), folder / "out", 2))
     ledger.close()
-    with worker(folder / "home" / "queue.db", "--until-empty", COMMONART_HOME=str(folder / "home"),
-                PYTHON_KEYRING_BACKEND="keyring.backends.null.Keyring") as w:
+    with worker(
+        folder / "home" / "queue.db",
+        "--until-empty",
+        COMMONART_HOME=str(folder / "home"),
+        PYTHON_KEYRING_BACKEND="keyring.backends.null.Keyring",
+    ) as w:
         assert w.end() == 0, w.stderr
     return folder
 
@@ -95,7 +99,11 @@ def told(context: Context) -> list[str]:
 def drop(page: VerifyPage, *paths: Path) -> None:
     mime = QMimeData()
     mime.setUrls([QUrl.fromLocalFile(str(p)) for p in paths])
-    page.dropEvent(QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier))
+    page.dropEvent(
+        QDropEvent(
+            QPointF(5, 5), Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        )
+    )
 
 
 def settled(qtbot: QtBot, page: VerifyPage) -> None:
@@ -113,15 +121,34 @@ def show(page: VerifyPage, path: Path) -> None:
 
 
 def test_a_folder_is_dropped_and_told_of(page: VerifyPage, pictures: Path, qtbot: QtBot, told: list[str]) -> None:
-    assert "verify" in [p.name for p in PAGES] and page.stack.currentWidget() is page.empty and page.empty.choose.isVisible()
+    assert (
+        "verify" in [p.name for p in PAGES]
+        and page.stack.currentWidget() is page.empty
+        and page.empty.choose.isVisible()
+    )
     drop(page, pictures)
     settled(qtbot, page)
-    assert kinds(page) == {"good.png": "valid", "changed.png": "changed", "plain.png": "unsigned", "a1111.png": "unsigned", "broken.png": "unreadable"}
-    assert page.stack.currentWidget() is page.splitter and page.summary.text() == "1 of 5 picture(s) are intact." and not page.at_work.isVisible()
+    assert kinds(page) == {
+        "good.png": "valid",
+        "changed.png": "changed",
+        "plain.png": "unsigned",
+        "a1111.png": "unsigned",
+        "broken.png": "unreadable",
+    }
+    assert (
+        page.stack.currentWidget() is page.splitter
+        and page.summary.text() == "1 of 5 picture(s) are intact."
+        and not page.at_work.isVisible()
+    )
     detail = page.detail
     show(page, pictures / "good.png")
-    assert "Signed by this studio (CommonArt Desktop user), unknown to others" in detail.findings.text() and detail.state.text() == "Signed and unchanged"
-    assert detail.tree.texts()[0] == "good.png" and any(t.startswith("SHA-256 ") and len(t) == 72 for t in detail.tree.texts())
+    assert (
+        "Signed by this studio (CommonArt Desktop user), unknown to others" in detail.findings.text()
+        and detail.state.text() == "Signed and unchanged"
+    )
+    assert detail.tree.texts()[0] == "good.png" and any(
+        t.startswith("SHA-256 ") and len(t) == 72 for t in detail.tree.texts()
+    )
     detail.copy_recipe.click()
     assert json.loads(QGuiApplication.clipboard().text())["request"]["prompt"].startswith("りんご")
     show(page, pictures / "changed.png")
@@ -130,13 +157,20 @@ def test_a_folder_is_dropped_and_told_of(page: VerifyPage, pictures: Path, qtbot
     assert "cut off" in detail.state.text() and not detail.copy_recipe.isVisible() and not detail.tree.isVisible()
     show(page, pictures / "a1111.png")
     shown = detail.texts.toPlainText()
-    assert detail.texts.isVisible() and "a <b>cat</b>\ufffd" in shown and "../../etc/passwd" in shown and "A1111" in detail.texts_note.text()
+    assert (
+        detail.texts.isVisible()
+        and "a <b>cat</b>\ufffd" in shown
+        and "../../etc/passwd" in shown
+        and "A1111" in detail.texts_note.text()
+    )
     qtbot.waitUntil(lambda: page.thumbnails.waiting == 0 and page.thumbnails.memory > 0, timeout=WAIT)
     page.only.setChecked(True)
     assert set(kinds(page)) == {"changed.png", "plain.png", "a1111.png", "broken.png"}
 
 
-def test_reports_leave_the_window(page: VerifyPage, pictures: Path, qtbot: QtBot, tmp_path: Path, told: list[str]) -> None:
+def test_reports_leave_the_window(
+    page: VerifyPage, pictures: Path, qtbot: QtBot, tmp_path: Path, told: list[str]
+) -> None:
     page.add([str(pictures / "good.png"), str(pictures / "changed.png"), str(pictures / "gone.png")])
     settled(qtbot, page)
     assert kinds(page)["gone.png"] == "unreadable" and "no such file" in page.model.reports()[2]["why"]["template"]
@@ -148,13 +182,19 @@ def test_reports_leave_the_window(page: VerifyPage, pictures: Path, qtbot: QtBot
     page.out.save(str(tmp_path / "report.json"), page.model.reports())
     settled(qtbot, page)
     saved = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert [(Path(r["path"]).name, r["intact"]) for r in saved] == [("good.png", True), ("changed.png", False), ("gone.png", False)]
+    assert [(Path(r["path"]).name, r["intact"]) for r in saved] == [
+        ("good.png", True),
+        ("changed.png", False),
+        ("gone.png", False),
+    ]
     page.out.save(str(tmp_path / "none" / "report.json"), page.model.reports())
     settled(qtbot, page)
     assert str(tmp_path / "none") in told[-1] and not (tmp_path / "none").exists()
 
 
-def test_the_keyboard_does_it_all(page: VerifyPage, pictures: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
+def test_the_keyboard_does_it_all(
+    page: VerifyPage, pictures: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch, told: list[str]
+) -> None:
     from PySide6.QtWidgets import QFileDialog
 
     monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([str(pictures / "plain.png")], ""))
@@ -193,7 +233,12 @@ def test_a_thousand_pictures_can_be_stopped(page: VerifyPage, pictures: Path, qt
     assert child is not None
     page.stop.click()
     left = len(page.model.reports())
-    assert not page.busy() and left < 1000 and f"{1000 - left:,} are not checked." in page.summary.text() and not page.at_work.isVisible()
+    assert (
+        not page.busy()
+        and left < 1000
+        and f"{1000 - left:,} are not checked." in page.summary.text()
+        and not page.at_work.isVisible()
+    )
     child.thread_.join(20)
     assert not child.thread_.is_alive() and len(page.model.reports()) == left
     assert "waiting" in kinds(page).values()
@@ -211,24 +256,39 @@ def lora_picture(folder: Path, out: Path, home: Path, monkeypatch: pytest.Monkey
     report = json.dumps({"passed": True, "licences": {"CC0-1.0": 30, "CC-BY-4.0": 12}}).encode()
     (folder / "gate-report.json").write_bytes(report)
     save_file({"x.lora_down.weight": np.zeros((2, 2), np.float32)}, folder / "ink.safetensors")
-    lora = {"name": "ink", "sha256": hashlib.sha256((folder / "ink.safetensors").read_bytes()).hexdigest(), "scale": 0.8,
-            "gate_report_sha256": hashlib.sha256(report).hexdigest()}
+    lora = {
+        "name": "ink",
+        "sha256": hashlib.sha256((folder / "ink.safetensors").read_bytes()).hexdigest(),
+        "scale": 0.8,
+        "gate_report_sha256": hashlib.sha256(report).hexdigest(),
+    }
     out.write_bytes(Seal(Policy(), loud).pack(PIXELS, "png", recipe_of() | {"loras": [lora]}).data)
     return lora
 
 
-def test_the_chain(page: VerifyPage, pictures: Path, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
+def test_the_chain(
+    page: VerifyPage, pictures: Path, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: list[str]
+) -> None:
     path = pictures / "lora.png"
     lora_picture(tmp_path / "loras", path, tmp_path / "home", monkeypatch)
     page.add([str(path)])
     settled(qtbot, page)
-    assert kinds(page) == {"lora.png": "valid"} and "not at hand" in page.detail.tree.texts() and page.detail.loras.isVisible()
+    assert (
+        kinds(page) == {"lora.png": "valid"}
+        and "not at hand" in page.detail.tree.texts()
+        and page.detail.loras.isVisible()
+    )
     drop(page, tmp_path / "loras")  # no picture in it: a folder of LoRAs
     settled(qtbot, page)
     assert page.loras.folders() == [str(tmp_path / "loras")] and "LoRAs are looked for" in told[-1]
     texts = page.detail.tree.texts()
-    assert texts[0] == "lora.png" and "LoRA ink at scale 0.8" in texts and {"CC0-1.0 × 30", "CC-BY-4.0 × 12"} <= set(texts)
-    assert "The report of its licence check is at hand and is the one it was taught with." in texts and not page.detail.loras.isVisible()
+    assert (
+        texts[0] == "lora.png" and "LoRA ink at scale 0.8" in texts and {"CC0-1.0 × 30", "CC-BY-4.0 × 12"} <= set(texts)
+    )
+    assert (
+        "The report of its licence check is at hand and is the one it was taught with." in texts
+        and not page.detail.loras.isVisible()
+    )
     (tmp_path / "loras" / "gate-report.json").write_text("{}", encoding="utf-8")
     page.check_again()
     settled(qtbot, page)
@@ -254,9 +314,16 @@ def test_gathering(pictures: Path, tmp_path: Path) -> None:
     (pictures / "sub").mkdir()
     for name in ("x.JPG", ".hidden.png", "note.txt"):
         (pictures / "sub" / name).write_bytes(b"")
-    found = gather([str(pictures), str(pictures / "good.png"), str(pictures / "sub" / "note.txt"), "a\0b"], lambda: False)
+    found = gather(
+        [str(pictures), str(pictures / "good.png"), str(pictures / "sub" / "note.txt"), "a\0b"], lambda: False
+    )
     names = [Path(f.path).name for f in found.files]
-    assert names.count("good.png") == 1 and {"x.JPG", "note.txt"} < set(names) and ".hidden.png" not in names and found.loras == []
+    assert (
+        names.count("good.png") == 1
+        and {"x.JPG", "note.txt"} < set(names)
+        and ".hidden.png" not in names
+        and found.loras == []
+    )
     assert gather([str(pictures)], lambda: True).files == []
 
 
@@ -272,7 +339,9 @@ def test_nothing_outlives_the_page(qtbot: QtBot, context: Context, pictures: Pat
     assert not task.is_alive() and thumbnails._stopped and not [t for t in threading.enumerate() if t.name == "task"]
 
 
-def test_the_section_of_the_gallery(qtbot: QtBot, context: Context, pictures: Path, went: list[str], page: VerifyPage) -> None:
+def test_the_section_of_the_gallery(
+    qtbot: QtBot, context: Context, pictures: Path, went: list[str], page: VerifyPage
+) -> None:
     page.hide()
     gallery = GalleryPage(context)
     qtbot.addWidget(gallery)
@@ -321,8 +390,18 @@ def test_settings_are_written(qtbot: QtBot, context: Context, tmp_path: Path, mo
         field.setText(text)
         field.textEdited.emit(text)  # an input method commits it so
     now = load_settings().provenance
-    assert (now.sign, now.prompt, now.training_mining, now.studio, now.creator, now.rights) == (True, "hash", "notAllowed", "絵の アトリエ", "花子", "CC BY 4.0")
-    assert '[provenance]\nprompt = "hash"' in (tmp_path / "home" / "settings.toml").read_text(encoding="utf-8") and "again" in mine.prompt_note.text()
+    assert (now.sign, now.prompt, now.training_mining, now.studio, now.creator, now.rights) == (
+        True,
+        "hash",
+        "notAllowed",
+        "絵の アトリエ",
+        "花子",
+        "CC BY 4.0",
+    )
+    assert (
+        '[provenance]\nprompt = "hash"' in (tmp_path / "home" / "settings.toml").read_text(encoding="utf-8")
+        and "again" in mine.prompt_note.text()
+    )
     monkeypatch.setattr(context.engine, "_others", list)
     started: list[Any] = []
 
@@ -334,16 +413,30 @@ def test_settings_are_written(qtbot: QtBot, context: Context, tmp_path: Path, mo
     monkeypatch.setattr("commonart_desktop.gui.engine.Worker", Started)
     with pytest.raises(OSError):
         context.engine.start()
-    assert {"--sign", "--tell-prompt=hash", "--training-mining=notAllowed", "--studio=絵の アトリエ", "--creator=花子"} <= set(started[0])
+    assert {
+        "--sign",
+        "--tell-prompt=hash",
+        "--training-mining=notAllowed",
+        "--studio=絵の アトリエ",
+        "--creator=花子",
+    } <= set(started[0])
 
 
-def test_the_safety_score_is_turned_on_and_off(qtbot: QtBot, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_safety_score_is_turned_on_and_off(
+    qtbot: QtBot, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     there: list[object] = []
-    monkeypatch.setattr(settings_provenance, "find_spec", lambda name: there[0] if there and name == settings_provenance.SAFETY else None)
+    monkeypatch.setattr(
+        settings_provenance,
+        "find_spec",
+        lambda name: there[0] if there and name == settings_provenance.SAFETY else None,
+    )
     page = SettingsPage(context)
     qtbot.addWidget(page)
     mine = page.provenance
-    assert not mine.safety.isEnabled() and not mine.safety.isChecked() and "pip install" in mine.safety_note.text()  # its model is not here
+    assert (
+        not mine.safety.isEnabled() and not mine.safety.isChecked() and "pip install" in mine.safety_note.text()
+    )  # its model is not here
     there.append(object())
     context.settings.changed.emit()
     assert mine.safety.isEnabled() and "0 to 1" in mine.safety_note.text()
@@ -354,7 +447,11 @@ def test_the_safety_score_is_turned_on_and_off(qtbot: QtBot, context: Context, t
     context.settings.changed.emit()
     assert mine.safety.isEnabled() and mine.safety.isChecked() and "pip install" in mine.safety_note.text()
     mine.safety.click()
-    assert load_settings().provenance.safety_score == "" and not any("safety" in option for option in provenance_options()) and not mine.safety.isEnabled()
+    assert (
+        load_settings().provenance.safety_score == ""
+        and not any("safety" in option for option in provenance_options())
+        and not mine.safety.isEnabled()
+    )
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
@@ -364,22 +461,43 @@ def certificate(folder: Path, name: str) -> tuple[Path, Path]:
 
     def issue(subject: str, public: Any, ca: bool) -> x509.Certificate:
         def called(text: str) -> x509.Name:
-            return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, text), x509.NameAttribute(NameOID.COMMON_NAME, text)])
+            return x509.Name(
+                [x509.NameAttribute(NameOID.ORGANIZATION_NAME, text), x509.NameAttribute(NameOID.COMMON_NAME, text)]
+            )
 
-        usage = x509.KeyUsage(digital_signature=not ca, content_commitment=False, key_encipherment=False, data_encipherment=False, key_agreement=False,
-                              key_cert_sign=ca, crl_sign=False, encipher_only=False, decipher_only=False)
-        made = (x509.CertificateBuilder().subject_name(called(subject)).issuer_name(called("Root")).public_key(public).serial_number(x509.random_serial_number())
-                .not_valid_before(day - dt.timedelta(days=1)).not_valid_after(day + dt.timedelta(days=90))
-                .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True).add_extension(usage, critical=True)
-                .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-                .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False))
+        usage = x509.KeyUsage(
+            digital_signature=not ca,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            key_cert_sign=ca,
+            crl_sign=False,
+            encipher_only=False,
+            decipher_only=False,
+        )
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(called(subject))
+            .issuer_name(called("Root"))
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(day - dt.timedelta(days=1))
+            .not_valid_after(day + dt.timedelta(days=90))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .add_extension(usage, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False)
+        )
         if not ca:
             made = made.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
         return made.sign(root_key, hashes.SHA256())
 
     chain = [issue(name, key.public_key(), False), issue("Root", root_key.public_key(), True)]
     (folder / "chain.pem").write_bytes(b"".join(c.public_bytes(serialization.Encoding.PEM) for c in chain))
-    (folder / "own.key").write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    (folder / "own.key").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
     return folder / "chain.pem", folder / "own.key"
 
 

@@ -62,7 +62,9 @@ def asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=["en", "ja"])
-def window(request: pytest.FixtureRequest, qtbot: QtBot, open_program: Open, tmp_path: Path, asked_once: None) -> MainWindow:
+def window(
+    request: pytest.FixtureRequest, qtbot: QtBot, open_program: Open, tmp_path: Path, asked_once: None
+) -> MainWindow:
     (tmp_path / "home").mkdir(exist_ok=True)
     state = QSettings(str(tmp_path / "home" / "window.ini"), QSettings.Format.IniFormat)
     state.setValue(theme.ZOOM, "1.25")
@@ -96,7 +98,9 @@ def of(root: QWidget) -> list[QWidget]:
     found = []
     for w in root.findChildren(QWidget):
         parent = w.parent()
-        inner = isinstance(parent, (QAbstractSpinBox, QComboBox, QLineEdit, QTabBar, QAbstractItemView)) or isinstance(w, QScrollBar)
+        inner = isinstance(parent, (QAbstractSpinBox, QComboBox, QLineEdit, QTabBar, QAbstractItemView)) or isinstance(
+            w, QScrollBar
+        )
         if w.isVisible() and not inner and w.objectName() not in ("qt_spinbox_lineedit", "qt_scrollarea_viewport"):
             found.append(w)
     return found
@@ -105,7 +109,12 @@ def of(root: QWidget) -> list[QWidget]:
 def told(w: QWidget, labels: dict[QWidget, str]) -> str:
     """What a screen reader has to say of it; ``labels``: what stands beside a field."""
     text = w.text() if isinstance(w, (QAbstractButton, QLabel)) else ""
-    if isinstance(w, QToolButton) and w.toolButtonStyle() == Qt.ToolButtonStyle.ToolButtonIconOnly and not w.icon().isNull() and w.defaultAction() is None:
+    if (
+        isinstance(w, QToolButton)
+        and w.toolButtonStyle() == Qt.ToolButtonStyle.ToolButtonIconOnly
+        and not w.icon().isNull()
+        and w.defaultAction() is None
+    ):
         text = ""  # the word does not show; its name must be given
     return w.accessibleName() or text or labels.get(w, "")
 
@@ -128,7 +137,9 @@ def cut(w: QWidget) -> str | None:
     if isinstance(w, QAbstractButton):
         hint = w.sizeHint()
         wide, high = hint.width() > w.width() + ROOM and not w.toolTip(), hint.height() > w.height() + ROOM
-        return f"{hint.width()} x {hint.height()}, has {w.width()} x {w.height()}" if w.text() and (wide or high) else None
+        return (
+            f"{hint.width()} x {hint.height()}, has {w.width()} x {w.height()}" if w.text() and (wide or high) else None
+        )
     if isinstance(w, QComboBox):
         need = QFontMetrics(w.font()).horizontalAdvance(w.currentText()) + 2 * 8 + 20
         tip = w.toolTip() or w.currentData(Qt.ItemDataRole.ToolTipRole)
@@ -175,7 +186,9 @@ def keys_of(root: QWidget) -> Iterator[tuple[str, Qt.ShortcutContext, QWidget, s
             yield button.shortcut().toString(), Qt.ShortcutContext.WindowShortcut, button, button.text()
 
 
-def meet(one: tuple[str, Qt.ShortcutContext, QWidget, str], other: tuple[str, Qt.ShortcutContext, QWidget, str]) -> bool:
+def meet(
+    one: tuple[str, Qt.ShortcutContext, QWidget, str], other: tuple[str, Qt.ShortcutContext, QWidget, str]
+) -> bool:
     """Whether both could be meant by the same press; of two fields on one page only one has the focus."""
     local = (Qt.ShortcutContext.WidgetShortcut, Qt.ShortcutContext.WidgetWithChildrenShortcut)
     if one[1] in local and other[1] in local:
@@ -187,7 +200,11 @@ def meet(one: tuple[str, Qt.ShortcutContext, QWidget, str], other: tuple[str, Qt
 def unnamed_in(state: str, window: MainWindow, seen: list[QWidget]) -> Iterator[str]:
     labels = {label.buddy(): label.text() for label in window.findChildren(QLabel) if label.buddy() is not None}
     for w in seen:
-        if w.focusPolicy() & Qt.FocusPolicy.TabFocus and not isinstance(w, QAbstractScrollArea) or isinstance(w, (QAbstractItemView, QAbstractButton)):
+        if (
+            w.focusPolicy() & Qt.FocusPolicy.TabFocus
+            and not isinstance(w, QAbstractScrollArea)
+            or isinstance(w, (QAbstractItemView, QAbstractButton))
+        ):
             if not told(w, labels).strip():
                 yield f"{state}: {name_of(w)} has no name"
             if not w.focusPolicy() & Qt.FocusPolicy.TabFocus and not isinstance(w, QAbstractItemView):
@@ -200,14 +217,20 @@ def keys_in(state: str, window: MainWindow, page: QWidget, seen: list[QWidget]) 
             keys = native(str(w.property(KEYS) or "")) or native(w.shortcut())
             if keys and keys not in w.toolTip():
                 yield f"{state}: {name_of(w)} does not tell its keys {keys}"
-    everywhere = [(a.shortcut().toString(), a.shortcutContext(), window, a.text()) for a in window._own if not a.shortcut().isEmpty()]
+    everywhere = [
+        (a.shortcut().toString(), a.shortcutContext(), window, a.text())
+        for a in window._own
+        if not a.shortcut().isEmpty()
+    ]
     by_keys: dict[str, list[tuple[str, Qt.ShortcutContext, QWidget, str]]] = {}
     for one in dict.fromkeys([*everywhere, *keys_of(page)]):
         for other in by_keys.setdefault(QKeySequence(one[0]).toString(), []):
             if meet(one, other):
                 yield f"{state}: {one[0]} means {other[3]!r} and {one[3]!r}"
         by_keys[QKeySequence(one[0]).toString()].append(one)
-    letters = Counter(QKeySequence.mnemonic(b.text()).toString() for b in page.findChildren(QAbstractButton) if b.isVisible())
+    letters = Counter(
+        QKeySequence.mnemonic(b.text()).toString() for b in page.findChildren(QAbstractButton) if b.isVisible()
+    )
     yield from (f"{state}: {k} is the mnemonic of {n} buttons" for k, n in letters.items() if k and n > 1)
 
 
@@ -217,7 +240,9 @@ def test_nothing_is_cut_and_all_is_named_and_reached(qtbot: QtBot, window: MainW
         seen = of(window)
         assert len(seen) > 20, state
         try:
-            qtbot.waitUntil(lambda page=page: not any(cut_in("", window, page, of(window))), timeout=1000)  # what came last may still be laid out
+            qtbot.waitUntil(
+                lambda page=page: not any(cut_in("", window, page, of(window))), timeout=1000
+            )  # what came last may still be laid out
         except qtbot.TimeoutError:
             wrong += cut_in(state, window, page, of(window))
         wrong += [*unnamed_in(state, window, seen), *keys_in(state, window, page, seen)]

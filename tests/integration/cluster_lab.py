@@ -22,10 +22,26 @@ class Lab:
     def __init__(self, cpus: int = 1, nodes: int = 2, **environment: str) -> None:
         light = str(ROOT / "engine" / "cluster" / "light")
         # a lease on life of two minutes for each of Ray's processes to start: the machine may be busy
-        env = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_agent_register_timeout_ms": "120000", "RAY_raylet_start_wait_time_s": "120",
-                            "PYTHONPATH": os.pathsep.join([light, str(ROOT)]), "PYTHONWARNINGS": "ignore"} | environment
-        self.process = subprocess.Popen([sys.executable, "-m", "tests.integration.cluster_lab", str(cpus), str(nodes)], cwd=ROOT, encoding="utf-8",
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+        env = (
+            os.environ
+            | {
+                "RAY_USAGE_STATS_ENABLED": "0",
+                "RAY_agent_register_timeout_ms": "120000",
+                "RAY_raylet_start_wait_time_s": "120",
+                "PYTHONPATH": os.pathsep.join([light, str(ROOT)]),
+                "PYTHONWARNINGS": "ignore",
+            }
+            | environment
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.cluster_lab", str(cpus), str(nodes)],
+            cwd=ROOT,
+            encoding="utf-8",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env,
+        )
         self.address = self._line()
 
     def _line(self) -> str:
@@ -65,7 +81,9 @@ def main() -> None:
     from ray.cluster_utils import Cluster
 
     settings = {"num_cpus": int(sys.argv[1]), "object_store_memory": STORE, "include_log_monitor": False}
-    cluster = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, "node_name": "first", **settings})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"include_dashboard": False, "node_name": "first", **settings}
+    )
     try:
         second = cluster.add_node(node_name="second", **settings) if int(sys.argv[2]) > 1 else None
         print(cluster.address, file=out)

@@ -18,7 +18,21 @@ from PIL import Image
 from tests.sentences import ROOT
 from tests.stub import make_stub
 
-KEYS = {"path", "prompt", "template", "negative", "seed", "width", "height", "steps", "guidance", "sampler", "model", "model_sha256", "pixel_sha256"}
+KEYS = {
+    "path",
+    "prompt",
+    "template",
+    "negative",
+    "seed",
+    "width",
+    "height",
+    "steps",
+    "guidance",
+    "sampler",
+    "model",
+    "model_sha256",
+    "pixel_sha256",
+}
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -28,8 +42,14 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def commonart(*arguments: Any, fake: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "commonart_desktop", *map(str, arguments)], capture_output=True, encoding="utf-8",
-                          env=environment(**({"COMMONART_BACKEND": "fake"} if fake else {}), **env), timeout=200, stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        [sys.executable, "-m", "commonart_desktop", *map(str, arguments)],
+        capture_output=True,
+        encoding="utf-8",
+        env=environment(**({"COMMONART_BACKEND": "fake"} if fake else {}), **env),
+        timeout=200,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def objects(result: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
@@ -50,7 +70,25 @@ def out(tmp_path: Path) -> Path:
 
 
 def test_pictures_and_their_json(tiny_model: Path, out: Path) -> None:
-    made = objects(commonart("generate", "すし", "{a|b} apple", "--count", 2, "--seed", 5, "--steps", 3, "--model", tiny_model, "--out", out, "--json", fake=False))
+    made = objects(
+        commonart(
+            "generate",
+            "すし",
+            "{a|b} apple",
+            "--count",
+            2,
+            "--seed",
+            5,
+            "--steps",
+            3,
+            "--model",
+            tiny_model,
+            "--out",
+            out,
+            "--json",
+            fake=False,
+        )
+    )
     assert len(made) == 4
     for one in made:
         assert one.keys() >= KEYS
@@ -68,25 +106,40 @@ def test_like_makes_the_same_pixels_and_deterministic_ignores_neighbours(tiny_mo
     common = ["--seed", 5, "--steps", 4, "--model", tiny_model, "--out", out, "--json"]
     batch = objects(commonart("generate", *prompts, *common, fake=False))
     one = batch[1]
-    again = objects(commonart("generate", "--like", one["path"], "--model", tiny_model, "--out", out, "--json", fake=False))
+    again = objects(
+        commonart("generate", "--like", one["path"], "--model", tiny_model, "--out", out, "--json", fake=False)
+    )
     assert [a["pixel_sha256"] for a in again] == [one["pixel_sha256"]]
     assert again[0]["path"] != one["path"]  # nothing is overwritten
-    exact = {o["prompt"]: o["pixel_sha256"] for o in objects(commonart("generate", *prompts, *common, "--deterministic", fake=False))}
+    exact = {
+        o["prompt"]: o["pixel_sha256"]
+        for o in objects(commonart("generate", *prompts, *common, "--deterministic", fake=False))
+    }
     alone = objects(commonart("generate", prompts[1], *common, "--deterministic", fake=False))
     assert alone[0]["pixel_sha256"] == exact[prompts[1]]
 
 
 @pytest.mark.parametrize("kind", ["png", "webp", "jpeg"])
 def test_every_format_carries_its_recipe(stub: Path, out: Path, kind: str) -> None:
-    made = objects(commonart("generate", "すし, <b>&amp;", "--negative", "x", "--model", stub, "--out", out, "--format", kind, "--json"))
+    made = objects(
+        commonart(
+            "generate", "すし, <b>&amp;", "--negative", "x", "--model", stub, "--out", out, "--format", kind, "--json"
+        )
+    )
     shown = commonart("show", made[0]["path"], "--json")
     recipe = json.loads(shown.stdout)
     assert recipe["request"]["prompt"] == "すし, <b>&amp;" and recipe["pixel_sha256"] == made[0]["pixel_sha256"]
     if kind == "png":
         with Image.open(made[0]["path"]) as image:
             text = image.info["parameters"].splitlines()
-        assert text[0] == "すし, <b>&amp;" and text[1] == "Negative prompt: x" and text[2].startswith("Steps: 20, Sampler: DPM++ 2M, CFG scale: 4.5")
-    assert str(out) not in json.dumps(recipe) and str(stub.parent) not in json.dumps(recipe)  # no place on the maker's disk
+        assert (
+            text[0] == "すし, <b>&amp;"
+            and text[1] == "Negative prompt: x"
+            and text[2].startswith("Steps: 20, Sampler: DPM++ 2M, CFG scale: 4.5")
+        )
+    assert str(out) not in json.dumps(recipe) and str(stub.parent) not in json.dumps(
+        recipe
+    )  # no place on the maker's disk
 
 
 def test_prompt_files(stub: Path, out: Path, tmp_path: Path) -> None:
@@ -123,7 +176,9 @@ BAD: list[tuple[list[Any], int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "status", "words"), BAD, ids=[" ".join(map(str, a)) or "nothing" for a, _, _ in BAD])
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"), BAD, ids=[" ".join(map(str, a)) or "nothing" for a, _, _ in BAD]
+)
 def test_bad_input_is_one_sentence(stub: Path, out: Path, arguments: list[Any], status: int, words: str) -> None:
     model = [] if "--model" in arguments else ["--model", stub]
     result = commonart("generate", *arguments, *model, "--out", out)
@@ -165,9 +220,29 @@ def test_some_failed_is_status_1_and_the_rest_is_kept(stub: Path, out: Path) -> 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_interrupted_keeps_what_is_finished(stub: Path, out: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "commonart_desktop", "generate", "x", "--count", "200", "--batch-size", "1", "--steps", "5", "--model", str(stub),
-         "--out", str(out), "--quiet"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
-        env=environment(COMMONART_BACKEND="fake", COMMONART_FAKE_STEP="0.02"))
+        [
+            sys.executable,
+            "-m",
+            "commonart_desktop",
+            "generate",
+            "x",
+            "--count",
+            "200",
+            "--batch-size",
+            "1",
+            "--steps",
+            "5",
+            "--model",
+            str(stub),
+            "--out",
+            str(out),
+            "--quiet",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env=environment(COMMONART_BACKEND="fake", COMMONART_FAKE_STEP="0.02"),
+    )
     assert process.stdout is not None
     first = process.stdout.readline()
     time.sleep(0.3)
@@ -201,7 +276,10 @@ def test_the_queue_from_add_to_clear(stub: Path, out: Path, tmp_path: Path) -> N
     assert shown[0]["state"] == "failed" and shown[0]["error"]["kind"] == "not-finite" and shown[0]["attempts"] == 1
     assert commonart("queue", "retry", 2).stdout.startswith("1 ")
     exported = tmp_path / "q.jsonl"
-    assert commonart("queue", "export", exported).returncode == 0 and len(exported.read_text(encoding="utf-8").splitlines()) == 4
+    assert (
+        commonart("queue", "export", exported).returncode == 0
+        and len(exported.read_text(encoding="utf-8").splitlines()) == 4
+    )
     assert commonart("queue", "cancel", "--all").stdout.startswith("1 ")
     assert commonart("queue", "clear", "--done", "--cancelled").returncode == 0
     assert objects(commonart("queue", "list", "--json")) == []
@@ -221,11 +299,29 @@ def test_killed_again_and_again_the_queue_ends_as_if_undisturbed(stub: Path, out
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("".join(f"すし {n}\n" for n in range(60)), encoding="utf-8")
     arguments = ["--from", prompts, "--model", stub, "--seed", 3, "--steps", 3, "--deterministic"]
-    calm = {o["prompt"]: o["pixel_sha256"] for o in objects(commonart("generate", *arguments, "--out", tmp_path / "calm", "--json"))}
+    calm = {
+        o["prompt"]: o["pixel_sha256"]
+        for o in objects(commonart("generate", *arguments, "--out", tmp_path / "calm", "--json"))
+    }
     assert commonart("queue", "add", *arguments, "--out", out).returncode == 0
     for _ in range(5):
-        process = subprocess.Popen([sys.executable, "-m", "commonart_desktop", "queue", "run", "--until-empty", "--resume", "--quiet", "--batch-size", "4"],
-                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment(COMMONART_BACKEND="fake", COMMONART_FAKE_STEP="0.02"))
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "commonart_desktop",
+                "queue",
+                "run",
+                "--until-empty",
+                "--resume",
+                "--quiet",
+                "--batch-size",
+                "4",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment(COMMONART_BACKEND="fake", COMMONART_FAKE_STEP="0.02"),
+        )
         assert process.stdout is not None
         process.stdout.readline()  # at least one picture further
         process.kill()  # the front end; its worker sees the pipe close
@@ -268,7 +364,9 @@ def test_doctor_and_help(tiny_model: Path) -> None:
 
 
 def test_the_front_end_imports_nothing_heavy() -> None:
-    code = ("import sys; from commonart_desktop.cli import _parser; _parser(); import commonart_desktop.cli.generate; "
-            "print([m for m in ('torch', 'numpy', 'PIL', 'diffusers', 'transformers', 'onnxruntime', 'PySide6') if m in sys.modules])")
+    code = (
+        "import sys; from commonart_desktop.cli import _parser; _parser(); import commonart_desktop.cli.generate; "
+        "print([m for m in ('torch', 'numpy', 'PIL', 'diffusers', 'transformers', 'onnxruntime', 'PySide6') if m in sys.modules])"
+    )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
     assert result.stdout.strip() == "[]"

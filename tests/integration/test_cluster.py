@@ -17,7 +17,16 @@ from commonart_desktop.core.process import Worker
 from engine.cluster import link, models
 from engine.cluster.nodes import Nodes, Shares
 from engine.contract import events
-from engine.contract.errors import BadValue, BrokenWeights, ClusterVersions, CommonArtError, MissingLibrary, NoCluster, NodeDiskFull, from_wire
+from engine.contract.errors import (
+    BadValue,
+    BrokenWeights,
+    ClusterVersions,
+    CommonArtError,
+    MissingLibrary,
+    NoCluster,
+    NodeDiskFull,
+    from_wire,
+)
 from engine.contract.queue import MAX_DEATHS, Ledger
 from tests.integration.cluster_lab import Lab, lab
 from tests.stub import check, make_stub, requests
@@ -88,7 +97,9 @@ def saved(n: int) -> Callable[[list[events.Event]], bool]:
     return lambda said: sum(isinstance(e, events.Saved) for e in said) >= n
 
 
-def test_a_node_is_lost_half_way(cluster: Lab, places: Path, tmp_path: Path, ledger: Ledger, drive: Callable[..., Driven]) -> None:
+def test_a_node_is_lost_half_way(
+    cluster: Lab, places: Path, tmp_path: Path, ledger: Ledger, drive: Callable[..., Driven]
+) -> None:
     model, out = make_stub(places / "stub"), tmp_path / "out"
     job = ledger.add_job("many", requests(model, out, 24, steps=8, deterministic=True))
     d = drive(ledger, cluster.address, "--until-empty")
@@ -99,18 +110,26 @@ def test_a_node_is_lost_half_way(cluster: Lab, places: Path, tmp_path: Path, led
     assert len(d.of(events.Saved)) == 24 == len({e.image for e in d.of(events.Saved)})
     assert all(r.deaths == 0 for r in ledger.page(job=job)), "a machine that leaves is no picture's fault"
     seen = {n["name"]: n for e in d.of(events.Nodes) for n in e.nodes}
-    assert seen["second"]["state"] == "lost" and from_wire(seen["second"]["error"]).kind == "node-lost" and seen["second"]["workers"] == 0
+    assert (
+        seen["second"]["state"] == "lost"
+        and from_wire(seen["second"]["error"]).kind == "node-lost"
+        and seen["second"]["workers"] == 0
+    )
     assert seen["first"]["state"] == "ready" and seen["first"]["images_per_hour"] > 0
     assert {e.device.split()[0] for e in d.of(events.Loaded)} == {"first", "second"}
 
 
-def test_a_model_travels_and_the_queue_obeys(cluster: Lab, places: Path, own_home: Path, tmp_path: Path, ledger: Ledger,
-                                             drive: Callable[..., Driven]) -> None:
+def test_a_model_travels_and_the_queue_obeys(
+    cluster: Lab, places: Path, own_home: Path, tmp_path: Path, ledger: Ledger, drive: Callable[..., Driven]
+) -> None:
     """The node has another model under that name: it gets ours, by hash. Pause, resume, a cancelled job, quit."""
     import numpy as np
     from safetensors.numpy import save_file
 
-    mine, theirs = make_stub(own_home / "models" / "same-name"), make_stub(places / "node-home" / "models" / "same-name")
+    mine, theirs = (
+        make_stub(own_home / "models" / "same-name"),
+        make_stub(places / "node-home" / "models" / "same-name"),
+    )
     weights = Path("transformer") / "diffusion_pytorch_model.safetensors"
     save_file({"w": np.ones((2, 2), np.float32)}, theirs / weights)
     out = tmp_path / "out"
@@ -118,9 +137,15 @@ def test_a_model_travels_and_the_queue_obeys(cluster: Lab, places: Path, own_hom
     second = ledger.add_job("second", requests(Path("same-name"), out, 40, steps=8, name="b{seed}", deterministic=True))
     d = drive(ledger, cluster.address)
     d.until(saved(3))
-    assert [e for e in d.of(events.Note) if e.template.startswith("{node} has another model") and e.fields["name"] == "same-name"]
+    assert [
+        e
+        for e in d.of(events.Note)
+        if e.template.startswith("{node} has another model") and e.fields["name"] == "same-name"
+    ]
     kept = list((places / "node-home" / "cache" / "cluster" / "models").glob("*/transformer/*.safetensors"))
-    assert hashlib.sha256((mine / weights).read_bytes()).digest() in [hashlib.sha256(p.read_bytes()).digest() for p in kept]
+    assert hashlib.sha256((mine / weights).read_bytes()).digest() in [
+        hashlib.sha256(p.read_bytes()).digest() for p in kept
+    ]
     assert not list((places / "node-home").rglob("*.commonart-part"))
     d.worker.tell("pause")
     d.until(lambda said: isinstance(said[-1], events.Paused))
@@ -132,10 +157,14 @@ def test_a_model_travels_and_the_queue_obeys(cluster: Lab, places: Path, own_hom
     assert d.end() == 0
     counts = ledger.counts()
     assert ledger.job(first).done == 2 and counts["waiting"] == counts["running"] == 0
-    assert len([p for p in out.rglob("*") if p.is_file()]) == counts["done"] == len(d.of(events.Saved)), "a cancelled picture leaves no file"
+    assert len([p for p in out.rglob("*") if p.is_file()]) == counts["done"] == len(d.of(events.Saved)), (
+        "a cancelled picture leaves no file"
+    )
 
 
-def test_the_bundled_model_draws_the_same_pixels(cluster: Lab, tmp_path: Path, ledger: Ledger, drive: Callable[..., Driven]) -> None:
+def test_the_bundled_model_draws_the_same_pixels(
+    cluster: Lab, tmp_path: Path, ledger: Ledger, drive: Callable[..., Driven]
+) -> None:
     wanted = requests(Path("commonart-mini"), tmp_path / "out", 6, steps=6, deterministic=True)
     ledger.add_job("real", wanted)
     d = drive(ledger, cluster.address, "--until-empty", "--backend", "pytorch")
@@ -146,14 +175,23 @@ def test_the_bundled_model_draws_the_same_pixels(cluster: Lab, tmp_path: Path, l
     assert not [e for e in w.events() if isinstance(e, (events.Failed, events.Broken))]
     w.close()
     try:
-        assert [r.pixel_sha256 for r in ledger.page()] == [r.pixel_sha256 for r in local.page()] and ledger.counts()["done"] == 6
+        assert [r.pixel_sha256 for r in ledger.page()] == [r.pixel_sha256 for r in local.page()] and ledger.counts()[
+            "done"
+        ] == 6
     finally:
         local.close()
 
 
 @pytest.mark.slow
-def test_features_travel_instead_of_the_encoder(cluster: Lab, places: Path, own_home: Path, tiny_model: Path, tmp_path: Path, ledger: Ledger,
-                                                drive: Callable[..., Driven]) -> None:
+def test_features_travel_instead_of_the_encoder(
+    cluster: Lab,
+    places: Path,
+    own_home: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    ledger: Ledger,
+    drive: Callable[..., Driven],
+) -> None:
     """Captions that were encoded here need no encoder there; new ones bring it, and their features come back."""
     shutil.copytree(tiny_model, own_home / "models" / "tiny")
     known = requests(Path("tiny"), tmp_path / "out", 2, steps=3, deterministic=True, name="{seed}")
@@ -182,7 +220,9 @@ def test_features_travel_instead_of_the_encoder(cluster: Lab, places: Path, own_
 
 
 @pytest.mark.slow
-def test_what_kills_engines_is_set_aside(cluster: Lab, places: Path, tmp_path: Path, ledger: Ledger, drive: Callable[..., Driven]) -> None:
+def test_what_kills_engines_is_set_aside(
+    cluster: Lab, places: Path, tmp_path: Path, ledger: Ledger, drive: Callable[..., Driven]
+) -> None:
     plain = requests(make_stub(places / "stub"), tmp_path / "out", 4, steps=4)
     from engine.contract.request import ImageRequest
 
@@ -191,7 +231,9 @@ def test_what_kills_engines_is_set_aside(cluster: Lab, places: Path, tmp_path: P
     d = drive(ledger, cluster.address, "--until-empty")
     assert d.end() == 0
     assert [r.state for r in ledger.page()] == ["done", "failed", "done", "done"]
-    assert ledger.page()[1].deaths == MAX_DEATHS and [from_wire(e.error).kind for e in d.of(events.Failed)] == ["worker-died"]
+    assert ledger.page()[1].deaths == MAX_DEATHS and [from_wire(e.error).kind for e in d.of(events.Failed)] == [
+        "worker-died"
+    ]
 
 
 # without a cluster ----------------------------------------------------------------------------------------------------
@@ -203,8 +245,13 @@ def test_no_ray_and_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     for wrong in ("nowhere", "ray://", "host:port", "1.2.3.4:999999"):
         with pytest.raises(NoCluster):
             link._knock(wrong)
-    told = link._told(RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.61.0\n    Python: 3.11.2\nThis process on 10.0.0.2 "
-                                   "was started with:\n    Ray: 2.60.0\n    Python: 3.11.2\n"), "10.0.0.1:6379")
+    told = link._told(
+        RuntimeError(
+            "Version mismatch: The cluster was started with:\n    Ray: 2.61.0\n    Python: 3.11.2\nThis process on 10.0.0.2 "
+            "was started with:\n    Ray: 2.60.0\n    Python: 3.11.2\n"
+        ),
+        "10.0.0.1:6379",
+    )
     assert isinstance(told, ClusterVersions) and "2.61.0" in str(told) and "10.0.0.1" in str(told)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingLibrary) as caught:
@@ -228,8 +275,14 @@ def test_nodes_come_go_and_come_back() -> None:
     nodes = Nodes(said.append)
 
     def entry(number: int, alive: bool = True) -> dict[str, Any]:
-        return {"NodeID": f"id{number}", "Alive": alive, "NodeName": "10.0.0.1", "NodeManagerAddress": "10.0.0.1", "NodeManagerHostname": "studio",
-                "Resources": {"CPU": 2.0, "memory": 1.0}}
+        return {
+            "NodeID": f"id{number}",
+            "Alive": alive,
+            "NodeName": "10.0.0.1",
+            "NodeManagerAddress": "10.0.0.1",
+            "NodeManagerHostname": "studio",
+            "Resources": {"CPU": 2.0, "memory": 1.0},
+        }
 
     came, _ = nodes.look([entry(1), entry(2)])
     assert [n.name for n in came] == ["studio", "studio-2"]
@@ -259,7 +312,9 @@ def test_what_arrives_is_checked(tmp_path: Path, own_home: Path, monkeypatch: py
     with pytest.raises(BrokenWeights, match="did not arrive"):
         models.receive(order, key, 0, True, b"x" * parcel.files[key].stat().st_size, "node")
     with pytest.raises(BrokenWeights):
-        models.receive(order | {"files": [{"key": "../../x", "size": 1, "sha256": ""}]}, "../../x", 0, True, b"x", "node")
+        models.receive(
+            order | {"files": [{"key": "../../x", "size": 1, "sha256": ""}]}, "../../x", 0, True, b"x", "node"
+        )
     with monkeypatch.context() as m:
         m.setattr(models, "SPARE", 1 << 62)
         with pytest.raises(NodeDiskFull, match="node"):
@@ -269,7 +324,9 @@ def test_what_arrives_is_checked(tmp_path: Path, own_home: Path, monkeypatch: py
         models.receive(order, key, 0, False, data[:5], "node")
         models.receive(order, key, 5, True, data[5:], "node")
     folder, _, missing = models.find(order, False)
-    assert not missing and folder is not None and folder.root.is_relative_to(own_home) and folder.hashes() == parcel.hashes
+    assert (
+        not missing and folder is not None and folder.root.is_relative_to(own_home) and folder.hashes() == parcel.hashes
+    )
     assert not list(own_home.rglob("*.commonart-part"))
     encoder = next(k for k in parcel.files if k.startswith("text_encoder") and k.endswith(".safetensors"))
     (folder.root / encoder).unlink()

@@ -31,7 +31,12 @@ def spoil(file: Path, image: int, **columns: str) -> None:
 
 
 def test_one_unreadable_row_fails_and_the_rest_goes_on(stub: Path, tmp_path: Path, own_home: Path) -> None:
-    assert commonart("queue", "add", "x", "--count", 3, "--model", stub, "--out", tmp_path / "out", "--steps", 1).returncode == 0
+    assert (
+        commonart(
+            "queue", "add", "x", "--count", 3, "--model", stub, "--out", tmp_path / "out", "--steps", 1
+        ).returncode
+        == 0
+    )
     spoil(own_home / "queue.db", 2, request="{bad")
     assert commonart("queue", "run", "--until-empty", "--quiet").returncode in (0, 1)
     rows = objects(commonart("queue", "list", "--json"))
@@ -47,7 +52,7 @@ def test_damage_met_while_working_is_mended_at_the_next_try(stub: Path, tmp_path
     db.close()
     data = bytearray(file.read_bytes())
     for number in range(len(data) // page // 2, len(data) // page // 2 + 3):
-        data[number * page:(number + 1) * page] = b"\xff" * page
+        data[number * page : (number + 1) * page] = b"\xff" * page
     file.write_bytes(bytes(data))
     first = commonart("queue", "list", "--json")
     assert first.returncode == 1 and "damaged" in first.stderr
@@ -58,9 +63,27 @@ def test_damage_met_while_working_is_mended_at_the_next_try(stub: Path, tmp_path
 
 def test_import_is_all_or_nothing_and_chooses_no_places(stub: Path, tmp_path: Path) -> None:
     file = tmp_path / "q.jsonl"
-    good = {"job": "a", "state": "waiting", "request": {"prompt": "x", "seed": 1, "model": "/etc/secret/commonart-mini", "vae": "/etc"}}
-    bad = [{"name": "../../x"}, {"name": 5}, {"model": 5}, {"model": "\0"}, {"extra": [1]}, {"template": [1]}, {"deterministic": "no"}, {"seed": None}]
-    lines = [good, *({**good, "request": good["request"] | b} for b in bad), {**good, "priority": 10**30}, {**good, "job": "\ud800"}]
+    good = {
+        "job": "a",
+        "state": "waiting",
+        "request": {"prompt": "x", "seed": 1, "model": "/etc/secret/commonart-mini", "vae": "/etc"},
+    }
+    bad = [
+        {"name": "../../x"},
+        {"name": 5},
+        {"model": 5},
+        {"model": "\0"},
+        {"extra": [1]},
+        {"template": [1]},
+        {"deterministic": "no"},
+        {"seed": None},
+    ]
+    lines = [
+        good,
+        *({**good, "request": good["request"] | b} for b in bad),
+        {**good, "priority": 10**30},
+        {**good, "job": "\ud800"},
+    ]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines) + "[" * 5000 + "\n", encoding="utf-8")
     result = commonart("queue", "import", file, "--out", tmp_path / "out")
     assert result.returncode == 2 and "Traceback" not in result.stderr
@@ -81,13 +104,21 @@ def test_an_edit_is_checked_drawn_and_all_or_nothing(stub: Path, tmp_path: Path,
     ledger = Ledger(own_home / "queue.db")
     rows = ledger.page()
     assert ledger.job(1).priority == 0 and [r.request.seed for r in rows] == list(range(4, 12))
-    assert {r.request.prompt for r in rows} == {"new p", "new q"} and {r.request.template for r in rows} == {"new {p|q}"}
+    assert {r.request.prompt for r in rows} == {"new p", "new q"} and {r.request.template for r in rows} == {
+        "new {p|q}"
+    }
     ledger.close()
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (["queue", "run", "--then", "foo 'bar"], "quotation mark"), (["queue", "run", "--then", "no-such-command-here"], "no such command"),
-    (["queue", "run", "--batch-size", "-5"], "batch-size"), (["generate", "x", "--text-encoder", ""], "must be text")])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["queue", "run", "--then", "foo 'bar"], "quotation mark"),
+        (["queue", "run", "--then", "no-such-command-here"], "no such command"),
+        (["queue", "run", "--batch-size", "-5"], "batch-size"),
+        (["generate", "x", "--text-encoder", ""], "must be text"),
+    ],
+)
 def test_wrong_options_are_refused_at_once(arguments: list[str], words: str, tmp_path: Path) -> None:
     result = commonart(*arguments)
     assert result.returncode == 2 and words in result.stderr and "Traceback" not in result.stderr
@@ -97,7 +128,12 @@ def test_a_name_too_long_fails_its_row_only(stub: Path, tmp_path: Path) -> None:
     prompts = tmp_path / "p.jsonl"
     long = "/".join(["{prompt}"] * 40)
     prompts.write_text(json.dumps({"prompt": "y" * 170, "name": "x"}) + "\n", encoding="utf-8")
-    assert commonart("queue", "add", "y" * 170, "--name", long, "--model", stub, "--out", tmp_path / "out", "--steps", 1).returncode == 0
+    assert (
+        commonart(
+            "queue", "add", "y" * 170, "--name", long, "--model", stub, "--out", tmp_path / "out", "--steps", 1
+        ).returncode
+        == 0
+    )
     assert commonart("queue", "add", "short", "--model", stub, "--out", tmp_path / "out", "--steps", 1).returncode == 0
     result = commonart("queue", "run", "--until-empty", "--quiet")
     assert result.returncode == 1 and "too long" in result.stderr
@@ -105,7 +141,20 @@ def test_a_name_too_long_fails_its_row_only(stub: Path, tmp_path: Path) -> None:
 
 
 def test_a_jpeg_that_cannot_hold_its_recipe_fails_alone(stub: Path, tmp_path: Path) -> None:
-    result = commonart("generate", "字" * 19_000, "--negative", "字" * 19_000, "--format", "jpeg", "--model", stub, "--out", tmp_path / "out", "--steps", 1)
+    result = commonart(
+        "generate",
+        "字" * 19_000,
+        "--negative",
+        "字" * 19_000,
+        "--format",
+        "jpeg",
+        "--model",
+        stub,
+        "--out",
+        tmp_path / "out",
+        "--steps",
+        1,
+    )
     assert result.returncode in (1, 2) and "too long for a JPEG" in result.stderr
 
 
@@ -126,7 +175,10 @@ def test_no_index_leads_to_other_weights_and_no_adapter_slips_in(stub: Path) -> 
 
 
 def test_a_row_set_aside_counts_as_failed(stub: Path, tmp_path: Path) -> None:
-    assert commonart("queue", "add", "a !die", "b", "--model", stub, "--out", tmp_path / "out", "--steps", 1).returncode == 0
+    assert (
+        commonart("queue", "add", "a !die", "b", "--model", stub, "--out", tmp_path / "out", "--steps", 1).returncode
+        == 0
+    )
     result = commonart("queue", "run", "--until-empty", "--quiet")
     assert result.returncode == 1 and "died 3 times" in result.stderr
     assert [o["state"] for o in objects(commonart("queue", "list", "--json"))] == ["failed", "done"]
@@ -134,7 +186,9 @@ def test_a_row_set_aside_counts_as_failed(stub: Path, tmp_path: Path) -> None:
 
 def test_an_error_while_writing_is_that_rows_own(stub: Path, tmp_path: Path, own_home: Path) -> None:
     ledger = Ledger(own_home / "queue.db")
-    requests = [ImageRequest(prompt=p, seed=1, model=str(stub), out=str(tmp_path / "out"), steps=1) for p in ("a", "b", "c")]
+    requests = [
+        ImageRequest(prompt=p, seed=1, model=str(stub), out=str(tmp_path / "out"), steps=1) for p in ("a", "b", "c")
+    ]
     object.__setattr__(requests[1], "out", "\0")  # as an older version might have written it
     ledger.add_job("x", requests)
     ledger.close()

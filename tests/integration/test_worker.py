@@ -55,7 +55,9 @@ def states(ledger: Ledger) -> list[str]:
 
 
 def with_prompts(plain: list[ImageRequest], special: dict[int, str]) -> list[ImageRequest]:
-    return [ImageRequest.from_dict(r.to_dict() | {"prompt": special[i]}) if i in special else r for i, r in enumerate(plain)]
+    return [
+        ImageRequest.from_dict(r.to_dict() | {"prompt": special[i]}) if i in special else r for i, r in enumerate(plain)
+    ]
 
 
 def test_the_stub_is_a_model(model: Path) -> None:
@@ -73,7 +75,11 @@ def test_twenty_pictures(model: Path, out: Path, path: Path, ledger: Ledger) -> 
     assert len(reports) == 20 == len(rows)
     for row in rows:
         recipe = read_recipe(Path(row.path or ""))
-        assert reports[row.id]["path"] == row.path and reports[row.id]["pixel_sha256"] == row.pixel_sha256 and reports[row.id]["job"] == job
+        assert (
+            reports[row.id]["path"] == row.path
+            and reports[row.id]["pixel_sha256"] == row.pixel_sha256
+            and reports[row.id]["job"] == job
+        )
         assert recipe == ledger.recipe(row.id) and recipe["app"] == APP and str(out) not in json.dumps(recipe)
         assert read_pixels(Path(row.path or "")).shape == (SIDE, SIDE, 3) and row.attempts == 1
     assert not [p for p in path.parent.iterdir() if ".lock" in p.name]  # the lease is gone with its worker
@@ -126,7 +132,9 @@ def test_the_first_batch_of_a_new_size_is_made_once(model: Path, out: Path, path
     check(ledger, out, failed=2)
 
 
-def test_impossible_rows_fail_and_the_rest_is_made(model: Path, out: Path, path: Path, ledger: Ledger, tmp_path: Path) -> None:
+def test_impossible_rows_fail_and_the_rest_is_made(
+    model: Path, out: Path, path: Path, ledger: Ledger, tmp_path: Path
+) -> None:
     ledger.add_job("size", requests(model, out, 2, width=36))
     ledger.add_job("model", requests(tmp_path / "nowhere", out, 2))
     ledger.add_job("name", requests(model, out, 1, name="{nosuch}"))
@@ -248,7 +256,10 @@ def test_commands_through_the_ledger(model: Path, out: Path, path: Path, ledger:
 def test_two_workers_share(model: Path, out: Path, path: Path, ledger: Ledger) -> None:
     ledger.add_job("j", requests(model, out, 24))
     options = ("--until-empty", "--batch-size", "2", "--resume")
-    with worker(path, *options, COMMONART_FAKE_STEP="0.03") as a, worker(path, *options, COMMONART_FAKE_STEP="0.03") as b:
+    with (
+        worker(path, *options, COMMONART_FAKE_STEP="0.03") as a,
+        worker(path, *options, COMMONART_FAKE_STEP="0.03") as b,
+    ):
         assert a.end() == 0 and b.end() == 0
     check(ledger, out)
     saved = [[e.image for e in w.of(events.Saved)] for w in (a, b)]

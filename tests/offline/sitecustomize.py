@@ -9,8 +9,22 @@ import sys
 
 _TRIED, _WRITTEN = os.environ.get("COMMONART_TRIED"), os.environ.get("COMMONART_WRITTEN")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
-_PATHS = {"os.mkdir": (0,), "os.rename": (0, 1), "os.link": (1,), "os.symlink": (1,), "os.remove": (0,), "os.rmdir": (0,), "os.truncate": (0,), "os.chmod": (0,),
-          "os.utime": (0,), "shutil.rmtree": (0,), "shutil.move": (0, 1), "shutil.copyfile": (1,), "sqlite3.connect": (0,), "tempfile.mkstemp": (0,)}
+_PATHS = {
+    "os.mkdir": (0,),
+    "os.rename": (0, 1),
+    "os.link": (1,),
+    "os.symlink": (1,),
+    "os.remove": (0,),
+    "os.rmdir": (0,),
+    "os.truncate": (0,),
+    "os.chmod": (0,),
+    "os.utime": (0,),
+    "shutil.rmtree": (0,),
+    "shutil.move": (0, 1),
+    "shutil.copyfile": (1,),
+    "sqlite3.connect": (0,),
+    "tempfile.mkstemp": (0,),
+}
 _busy: "list[int]" = []
 
 
@@ -47,7 +61,9 @@ def _watch(event: str, args: tuple) -> None:  # type: ignore[type-arg]
             return  # by a folder's number: a part of a shutil.rmtree, which has been noted
         if event != "open":
             paths = [args[n] for n in _PATHS[event]]
-        elif (isinstance(args[1], str) and set(args[1]) & set("wax+")) or (isinstance(args[2], int) and args[2] & _WRITING):
+        elif (isinstance(args[1], str) and set(args[1]) & set("wax+")) or (
+            isinstance(args[2], int) and args[2] & _WRITING
+        ):
             paths = [args[0]]
         else:
             return

@@ -56,8 +56,14 @@ def write_config(world: Path, output: str) -> Path:
     return path
 
 
-def train(world: Path, output: str, *changes: str, resume: bool = False, commands: Sequence[str] = (),
-          watch: Callable[[Any, Event], None] | None = None) -> tuple[list[Event], Any]:
+def train(
+    world: Path,
+    output: str,
+    *changes: str,
+    resume: bool = False,
+    commands: Sequence[str] = (),
+    watch: Callable[[Any, Event], None] | None = None,
+) -> tuple[list[Event], Any]:
     """Run in this process; returns its events and the trainer. ``watch`` sees each event as it comes."""
     from trainer.config_file import read_config
     from trainer.learn.commands import Commands
@@ -84,10 +90,19 @@ def losses(told: Sequence[Event]) -> dict[int, float]:
     return {e.step: e.loss for e in told if isinstance(e, events.Step)}
 
 
-def process(world: Path, config: Path, *options: str, launcher: Sequence[str] = ("-m", "trainer"), **environment: str) -> subprocess.Popen[str]:
+def process(
+    world: Path, config: Path, *options: str, launcher: Sequence[str] = ("-m", "trainer"), **environment: str
+) -> subprocess.Popen[str]:
     """A trainer process; its standard output brings events."""
-    return subprocess.Popen([sys.executable, *launcher, str(config), *options], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, encoding="utf-8", env=os.environ | {"COMMONART_HOME": str(world / "home")} | environment)
+    return subprocess.Popen(
+        [sys.executable, *launcher, str(config), *options],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env=os.environ | {"COMMONART_HOME": str(world / "home")} | environment,
+    )
 
 
 def read_events(text: str) -> list[Event]:

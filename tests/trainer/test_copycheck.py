@@ -54,8 +54,13 @@ def asked(data: Path, tmp_path: Path) -> dict[str, Path]:
     folder = tmp_path / "asked"
     folder.mkdir()
     a, b, c, d = _training(data)[:4]
-    made = {"file": folder / f"same{a.suffix}", "pixels": folder / "pixels.webp", "near": folder / "near.jpg", "mirrored": folder / "mirrored.png",
-            "": _noise(folder / "stranger.png", 7)}
+    made = {
+        "file": folder / f"same{a.suffix}",
+        "pixels": folder / "pixels.webp",
+        "near": folder / "near.jpg",
+        "mirrored": folder / "mirrored.png",
+        "": _noise(folder / "stranger.png", 7),
+    }
     made["file"].write_bytes(a.read_bytes())
     Image.open(b).convert("RGB").save(made["pixels"], lossless=True)
     Image.open(c).convert("RGB").resize((70, 70)).save(made["near"], quality=60)
@@ -69,7 +74,9 @@ def test_every_kind_of_copy_is_found_and_a_stranger_is_not(data: Path, asked: di
     answer = work([f"--against={data}", f"--html={page}", "--captions", "--", str(tmp_path / "asked")])
     rows = {Path(r["file"]): r for r in answer["rows"]}
     for kind, original in zip(("file", "pixels", "near", "mirrored"), _training(data)[:4], strict=True):
-        assert (original.relative_to(data).as_posix(), kind) in [(c["file"], c["kind"]) for c in rows[asked[kind]]["copies"]], kind
+        assert (original.relative_to(data).as_posix(), kind) in [
+            (c["file"], c["kind"]) for c in rows[asked[kind]]["copies"]
+        ], kind
     assert rows[asked[""]]["copies"] == [] and answer["copied"] == 4 and answer["pictures"] == 5
     assert [Path(s["file"]).name for s in answer["skipped"]] == ["broken.png"]
     # nearest by features: the planted ones find their originals
@@ -77,22 +84,42 @@ def test_every_kind_of_copy_is_found_and_a_stranger_is_not(data: Path, asked: di
         first = rows[asked[kind]]["nearest"]["built-in"][0]
         assert first["file"] == original.relative_to(data).as_posix() and first["similarity"] > 0.9
     told = answer["features"][0]
-    assert told["n"] == 5 and told["baseline"]["n"] == 12 and told["p95"] >= told["p90"] >= told["p75"] and 0 < told["above_baseline_p95"] <= 1
+    assert (
+        told["n"] == 5
+        and told["baseline"]["n"] == 12
+        and told["p95"] >= told["p90"] >= told["p75"]
+        and 0 < told["above_baseline_p95"] <= 1
+    )
     text = page.read_text(encoding="utf-8")
-    assert text.count("<figure") >= 5 and "<svg" in text and "写し" in text and "weak" in text and not re.search(r"(src|href)=[\"']?(https?:)?//", text)
+    assert (
+        text.count("<figure") >= 5
+        and "<svg" in text
+        and "写し" in text
+        and "weak" in text
+        and not re.search(r"(src|href)=[\"']?(https?:)?//", text)
+    )
 
 
 def test_no_report_says_that_a_picture_is_harmless(data: Path, asked: dict[str, Path], tmp_path: Path) -> None:
     """No copies, some copies, an alarm: never that word, in the page, the answer, the help or the source's sentences."""
-    (tmp_path / "log.jsonl").write_text("".join(json.dumps(x) + "\n" for x in _log([1.0, 0.9, 0.8, 0.7], [1.0, 0.9, 1.0])), encoding="utf-8")
+    (tmp_path / "log.jsonl").write_text(
+        "".join(json.dumps(x) + "\n" for x in _log([1.0, 0.9, 0.8, 0.7], [1.0, 0.9, 1.0])), encoding="utf-8"
+    )
     words = ""
     for given in ([str(asked[""])], [str(tmp_path / "asked"), f"--events={tmp_path / 'log.jsonl'}"]):
         answer = work([f"--against={data}", f"--html={tmp_path / 'r.html'}", *given])
         words += (tmp_path / "r.html").read_text(encoding="utf-8") + json.dumps(answer)
-    for name in ("trainer/copycheck/report.py", "commonart_desktop/cli/copycheck.py", "trainer/copycheck/check.py", "trainer/copycheck/overfit.py"):
+    for name in (
+        "trainer/copycheck/report.py",
+        "commonart_desktop/cli/copycheck.py",
+        "trainer/copycheck/check.py",
+        "trainer/copycheck/overfit.py",
+    ):
         words += (ROOT / name).read_text(encoding="utf-8")
     told = json.loads((ROOT / "resources/translations/ja/evaluation.json").read_text(encoding="utf-8"))
-    words += "".join(x for pair in told.items() for x in pair if "score" not in pair[0])  # the score before saving is another matter
+    words += "".join(
+        x for pair in told.items() for x in pair if "score" not in pair[0]
+    )  # the score before saving is another matter
     words = re.sub(r"data:image/[^\"]*", "", words)
     assert not re.search(r"\b(un)?safe(ly|ty)?\b|安全", words, re.I)
 
@@ -101,13 +128,21 @@ def test_a_folder_is_not_a_copy_of_itself(data: Path) -> None:
     answer = work([f"--against={data}", "--", str(data)])
     assert answer["copied"] == 0 and answer["pictures"] == 12
     told = answer["features"][0]  # then it is the baseline itself
-    assert told["p95"] == pytest.approx(told["baseline"]["p95"], abs=1e-5) and told["share_above_half"] == told["baseline"]["share_above_half"]
+    assert (
+        told["p95"] == pytest.approx(told["baseline"]["p95"], abs=1e-5)
+        and told["share_above_half"] == told["baseline"]["share_above_half"]
+    )
 
 
 def test_the_command_ends_with_1_if_copies_were_found(data: Path, asked: dict[str, Path], tmp_path: Path) -> None:
     def run(*given: Path, lang: str = "en") -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "commonart_desktop", "copycheck", "--against", str(data), *map(str, given)], cwd=ROOT, capture_output=True,
-                              encoding="utf-8", env=os.environ | {"COMMONART_LANG": lang, "COMMONART_HOME": str(tmp_path / "home")})
+        return subprocess.run(
+            [sys.executable, "-m", "commonart_desktop", "copycheck", "--against", str(data), *map(str, given)],
+            cwd=ROOT,
+            capture_output=True,
+            encoding="utf-8",
+            env=os.environ | {"COMMONART_LANG": lang, "COMMONART_HOME": str(tmp_path / "home")},
+        )
 
     found = run(asked["near"], asked[""], lang="ja")
     assert found.returncode == 1 and "見た目が同じ" in found.stdout and "near.jpg" in found.stdout, found.stderr
@@ -128,7 +163,9 @@ def test_bad_input_is_told(data: Path, tmp_path: Path) -> None:
         work([f"--against={data}", str(tmp_path / "text.png")])
 
 
-def test_notes_kept_of_training_pictures_change_with_them(data: Path, asked: dict[str, Path], tmp_path: Path, own_home: Path) -> None:
+def test_notes_kept_of_training_pictures_change_with_them(
+    data: Path, asked: dict[str, Path], tmp_path: Path, own_home: Path
+) -> None:
     folder = tmp_path / "plain"
     folder.mkdir()
     (folder / "a.png").write_bytes(_noise(tmp_path / "x.png", 1).read_bytes())
@@ -165,15 +202,31 @@ def test_flat_pictures_of_other_colours_are_no_copies(tmp_path: Path) -> None:
 
 
 def _log(training: list[float], heldout: list[float]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = [{"event": "step", "step": n + 1, "loss": loss} for n, loss in enumerate(np.interp(np.linspace(0, 1, 100), np.linspace(0, 1, len(training)), training))]
-    return rows + [{"event": "heldout", "step": round((n + 1) * 100 / len(heldout)), "loss": loss} for n, loss in enumerate(heldout)]
+    rows: list[dict[str, Any]] = [
+        {"event": "step", "step": n + 1, "loss": loss}
+        for n, loss in enumerate(np.interp(np.linspace(0, 1, 100), np.linspace(0, 1, len(training)), training))
+    ]
+    return rows + [
+        {"event": "heldout", "step": round((n + 1) * 100 / len(heldout)), "loss": loss}
+        for n, loss in enumerate(heldout)
+    ]
 
 
-@pytest.mark.parametrize(("training", "heldout", "alarm"), [
-    ([1.0, 0.8, 0.5, 0.2], [1.0, 0.7, 0.8, 1.1], True), ([1.0, 0.8, 0.7], [1.0, 0.8, 0.7], False), ([1.0, 0.8], [1.0, 0.9], None),
-    ([1.0, 0.8, 0.7], [0.9, 0.8, 0.805], False)])
-def test_held_out_loss_that_rises_while_training_falls_is_an_alarm(training: list[float], heldout: list[float], alarm: bool | None, tmp_path: Path) -> None:
-    (tmp_path / "log.jsonl").write_text("".join(json.dumps(x) + "\n" for x in _log(training, heldout)) + '{"event": "st', encoding="utf-8")
+@pytest.mark.parametrize(
+    ("training", "heldout", "alarm"),
+    [
+        ([1.0, 0.8, 0.5, 0.2], [1.0, 0.7, 0.8, 1.1], True),
+        ([1.0, 0.8, 0.7], [1.0, 0.8, 0.7], False),
+        ([1.0, 0.8], [1.0, 0.9], None),
+        ([1.0, 0.8, 0.7], [0.9, 0.8, 0.805], False),
+    ],
+)
+def test_held_out_loss_that_rises_while_training_falls_is_an_alarm(
+    training: list[float], heldout: list[float], alarm: bool | None, tmp_path: Path
+) -> None:
+    (tmp_path / "log.jsonl").write_text(
+        "".join(json.dumps(x) + "\n" for x in _log(training, heldout)) + '{"event": "st', encoding="utf-8"
+    )
     assert overfit(tmp_path)["alarm"] is alarm
 
 
@@ -187,18 +240,28 @@ def test_a_log_without_losses_is_told(tmp_path: Path) -> None:
 
 
 def test_the_most_repeated_captions_come_first() -> None:
-    records = [Record(file_name=f"{n}.png", text=("A cat", "a  CAT"), text_ja=("猫",) if n < 2 else ()) for n in range(3)] + [Record(file_name="x.png", text=("dog",))]
+    records = [
+        Record(file_name=f"{n}.png", text=("A cat", "a  CAT"), text_ja=("猫",) if n < 2 else ()) for n in range(3)
+    ] + [Record(file_name="x.png", text=("dog",))]
     assert [(r.caption, r.count) for r in repeated(records, 2)] == [("a  CAT", 3), ("猫", 2)]
 
 
 def test_pictures_that_gather_at_one_training_picture_are_flagged() -> None:
-    captions = repeated([Record(file_name=f"{n}.png", text=("cat",)) for n in range(2)] + [Record(file_name="d.png", text=("dog",))], 2)
+    captions = repeated(
+        [Record(file_name=f"{n}.png", text=("cat",)) for n in range(2)] + [Record(file_name="d.png", text=("dog",))], 2
+    )
     items = [Item(lang="en", index=n, copy=c, prompt=p) for n, p in enumerate(("cat", "dog")) for c in range(6)]
     files = [Path(i.file) for i in items]
     rows = {f: np.eye(8)[0 if n < 6 else n - 5] for n, f in enumerate(files)}
     near = {f: ("0.png", 0.95) if n < 6 else (f"{n}.png", 0.99) for n, f in enumerate(files)}
     cat, dog = clusters(captions, items, files, set(), rows, near, 0.9)
-    assert cat["flagged"] and cat["times"] == 6 and cat["alike"] == pytest.approx(1) and not dog["flagged"] and dog["alike"] == pytest.approx(0)
+    assert (
+        cat["flagged"]
+        and cat["times"] == 6
+        and cat["alike"] == pytest.approx(1)
+        and not dog["flagged"]
+        and dog["alike"] == pytest.approx(0)
+    )
     assert clusters(captions, items, files, {files[-1]}, rows, near, 0.9)[1]["flagged"]
     assert not clusters(captions, items, files, set(), rows, near, 0.97)[0]["flagged"]
 
@@ -212,12 +275,45 @@ def test_extraction_draws_captions_from_many_seeds_and_finds_what_was_planted(tm
     known = _training(folder)
     Image.fromarray(FakeBackend.noise(None, [1002], 32, 32)[0].astype(np.uint8)).save(folder / "planted.png")  # type: ignore[arg-type]
     with (folder / "metadata.jsonl").open("a", encoding="utf-8") as f:
-        f.write("".join(json.dumps({"file_name": n, "text": "the very same words"}) + "\n" for n in ("planted.png", known[0].relative_to(folder).as_posix())))
-    answer = work([f"--against={folder}", f"--extract={make_stub(tmp_path / 'stub')}", "--backend=fake", "--no-sign", "--most=1", "--seeds=5", "--steps=2",
-                   "--captions", f"--out={tmp_path / 'out'}", f"--html={tmp_path / 'r.html'}"])
+        f.write(
+            "".join(
+                json.dumps({"file_name": n, "text": "the very same words"}) + "\n"
+                for n in ("planted.png", known[0].relative_to(folder).as_posix())
+            )
+        )
+    answer = work(
+        [
+            f"--against={folder}",
+            f"--extract={make_stub(tmp_path / 'stub')}",
+            "--backend=fake",
+            "--no-sign",
+            "--most=1",
+            "--seeds=5",
+            "--steps=2",
+            "--captions",
+            f"--out={tmp_path / 'out'}",
+            f"--html={tmp_path / 'r.html'}",
+        ]
+    )
     caption = answer["extraction"]["captions"][0]
-    assert (caption["caption"], caption["pictures"], caption["seeds"], caption["copies"], caption["flagged"]) == ("the very same words", 2, 5, 1, True)
+    assert (caption["caption"], caption["pictures"], caption["seeds"], caption["copies"], caption["flagged"]) == (
+        "the very same words",
+        2,
+        5,
+        1,
+        True,
+    )
     row = next(r for r in answer["rows"] if r["copies"])
-    assert row["copies"][0] == {"file": "planted.png", "kind": "pixels"} and row["prompt"] == "the very same words" and "planted.png" in row["caption_of"]
-    assert answer["captioned"] == 5 and read_pixels(tmp_path / "out" / "pictures" / "en-00000-02.png").shape == (32, 32, 3)
-    assert ImageRequest(prompt="x", seed=1002).seed == 1002 and "引き出し" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert (
+        row["copies"][0] == {"file": "planted.png", "kind": "pixels"}
+        and row["prompt"] == "the very same words"
+        and "planted.png" in row["caption_of"]
+    )
+    assert answer["captioned"] == 5 and read_pixels(tmp_path / "out" / "pictures" / "en-00000-02.png").shape == (
+        32,
+        32,
+        3,
+    )
+    assert ImageRequest(prompt="x", seed=1002).seed == 1002 and "引き出し" in (tmp_path / "r.html").read_text(
+        encoding="utf-8"
+    )

@@ -29,17 +29,26 @@ def folder(tmp_path: Path) -> Path:
 def test_some_columns_of_some_rows(folder: Path) -> None:
     before = list(read_records(folder))
     names = [r.file_name for r in before[:2]]
-    assert change(folder, [{"files": names, "set": {"license": "cc0-1.0", "creator": " 山田 ", "text_ja": ["りんご", ""]}}]) == {
-        "changed": 2, "added": 0, "removed": 0}
+    assert change(
+        folder, [{"files": names, "set": {"license": "cc0-1.0", "creator": " 山田 ", "text_ja": ["りんご", ""]}}]
+    ) == {"changed": 2, "added": 0, "removed": 0}
     after = list(read_records(folder))
-    assert [r.license for r in after[:2]] == ["CC0-1.0"] * 2 and after[0].creator == "山田" and after[0].text_ja == ("りんご",)
+    assert (
+        [r.license for r in after[:2]] == ["CC0-1.0"] * 2
+        and after[0].creator == "山田"
+        and after[0].text_ja == ("りんご",)
+    )
     assert after[0].text == before[0].text and after[2:] == before[2:] and after[0].extra == before[0].extra
 
 
 def test_a_caption_written_by_hand_is_no_longer_the_machines(folder: Path) -> None:
     one = next(read_records(folder))
     edit(folder, [Change(files=(one.file_name,), set={"text": ("a",)})])
-    rows = (folder / "metadata.jsonl").read_text(encoding="utf-8").replace('"caption_origin": "human"', '"caption_origin": "machine:m"', 1)
+    rows = (
+        (folder / "metadata.jsonl")
+        .read_text(encoding="utf-8")
+        .replace('"caption_origin": "human"', '"caption_origin": "machine:m"', 1)
+    )
     (folder / "metadata.jsonl").write_text(rows, encoding="utf-8")
     edit(folder, [Change(files=(one.file_name,), set={"text": ("b",)})])
     now = next(read_records(folder))
@@ -69,8 +78,16 @@ def test_a_line_that_is_no_row_stops_all_until_it_is_taken_out(folder: Path) -> 
     assert len(list(read_records(folder))) == 4
 
 
-@pytest.mark.parametrize(("values", "column"), [({"license": "CC-BY"}, "license"), ({"source_url": "example.org"}, "source_url"),
-                                                ({"creator": "a\nb"}, "creator"), ({"sha256": "0"}, "sha256"), ({"text": 3}, "text")])
+@pytest.mark.parametrize(
+    ("values", "column"),
+    [
+        ({"license": "CC-BY"}, "license"),
+        ({"source_url": "example.org"}, "source_url"),
+        ({"creator": "a\nb"}, "creator"),
+        ({"sha256": "0"}, "sha256"),
+        ({"text": 3}, "text"),
+    ],
+)
 def test_bad_values_name_their_column_and_change_nothing(folder: Path, values: dict[str, Any], column: str) -> None:
     before = (folder / "metadata.jsonl").read_bytes()
     name = next(read_records(folder)).file_name
@@ -86,7 +103,9 @@ def test_what_is_no_list_of_changes_is_refused(folder: Path, changes: Any) -> No
 
 
 def test_as_a_program(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "c.json").write_text(json.dumps([{"files": ["nobody.png"], "set": {"license": "CC0-1.0"}}]), encoding="utf-8")
+    (tmp_path / "c.json").write_text(
+        json.dumps([{"files": ["nobody.png"], "set": {"license": "CC0-1.0"}}]), encoding="utf-8"
+    )
     with pytest.raises(CommonArtError, match="nobody"):
         program("trainer.dataset", ["edit", f"--changes={tmp_path / 'c.json'}", "--", str(folder)])
     name = next(read_records(folder)).file_name

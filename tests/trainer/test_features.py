@@ -67,7 +67,9 @@ def test_latents_are_the_vaes(world: Path) -> None:
     assert f.scaled(torch.ones(1)).item() == pytest.approx(0.7)
     from engine.text import CaptionEncoder
 
-    assert torch.equal(f.text("りんご"), CaptionEncoder(folder, device=CPU, dtype=torch.float32).encode("りんご").states)
+    assert torch.equal(
+        f.text("りんご"), CaptionEncoder(folder, device=CPU, dtype=torch.float32).encode("りんご").states
+    )
 
 
 def test_nothing_is_computed_twice_and_the_models_leave(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,13 +142,16 @@ def test_what_is_remembered_is_no_map_of_its_file(world: Path) -> None:
     folder, _, found = items_of(world)
     features(folder).prepare(found.train[:1], ["an apple"], mirrored=False)
     f, item = features(folder), found.train[0]
-    kept = {f._file(item.sha256, item.bucket, False): f.latent(item, False)[0], f._texts._file("an apple"): f.text("an apple")}
+    kept = {
+        f._file(item.sha256, item.bucket, False): f.latent(item, False)[0],
+        f._texts._file("an apple"): f.text("an apple"),
+    }
     for file, tensor in kept.items():
         want = tensor.clone()
         with file.open("r+b") as changed:  # a map would show what the file now holds
             changed.seek(-16, 2)
             changed.write(b"\0" * 16)
-        again = (f.latent(item, False)[0] if tensor.ndim == 3 else f.text("an apple"))
+        again = f.latent(item, False)[0] if tensor.ndim == 3 else f.text("an apple")
         assert torch.equal(tensor, want) and torch.equal(again, want)
         file.unlink()
 
@@ -200,13 +205,13 @@ def test_every_round_shows_every_picture() -> None:
     assert order.steps == 3
     seen = [order.rows(s) for s in range(2 * order.steps)]
     for number in (0, 1):
-        assert {i for rows in seen[number * 3:number * 3 + 3] for i in rows} == set(range(18))
+        assert {i for rows in seen[number * 3 : number * 3 + 3] for i in rows} == set(range(18))
     assert all(len(rows) == 8 for rows in seen)
     assert seen[:3] != seen[3:]
     again = Order(buckets, [1.0] * 18, batch=4, accumulation=2, seed=3)
     assert [again.rows(s) for s in reversed(range(6))] == seen[::-1]  # of the step alone, not of what came before
     assert [Order(buckets, [1.0] * 18, batch=4, accumulation=2, seed=4).rows(s) for s in range(6)] != seen
-    parts = [seen[s][i:i + 4] for s in range(6) for i in (0, 4)]
+    parts = [seen[s][i : i + 4] for s in range(6) for i in (0, 4)]
     assert sum(len({buckets[i] for i in p}) == 1 for p in parts) >= 6  # most batches are of one shape
 
 
@@ -232,7 +237,11 @@ def test_held_out_pictures_share_no_hash_and_stay(world: Path) -> None:
     _, _, found = items_of(world, "data.heldout=0.25")
     assert len(found.heldout) == 2 and len(found.train) == 6
     assert not {i.sha256 for i in found.train} & {i.sha256 for i in found.heldout}
-    assert len(split(found.train[:5], 0.3, 0)[1]) == 2 and len(split(found.train[:4], 0.01, 0)[1]) == 1 and not split(found.train, 0, 0)[1]
+    assert (
+        len(split(found.train[:5], 0.3, 0)[1]) == 2
+        and len(split(found.train[:4], 0.01, 0)[1]) == 1
+        and not split(found.train, 0, 0)[1]
+    )
     twice = [*found.train[:5], *found.train[:5]]
     _, held = split(twice, 0.3, 0)
     assert collections.Counter(i.sha256 for i in held).most_common()[-1][1] == 2  # copies stay together
@@ -275,8 +284,15 @@ def test_rows_are_functions_of_seed_and_step(world: Path) -> None:
         rows = Rows(config, found.train, f, Objective(Schedule(), Loss()))
         found_rows = rows.of(step, attempt, rank, world)
         rows.close()
-        return [hashlib.sha256(r.latents.numpy().tobytes() + r.noise.numpy().tobytes() + r.text.numpy().tobytes() + bytes([r.timestep % 251])).hexdigest()
-                for r in found_rows]
+        return [
+            hashlib.sha256(
+                r.latents.numpy().tobytes()
+                + r.noise.numpy().tobytes()
+                + r.text.numpy().tobytes()
+                + bytes([r.timestep % 251])
+            ).hexdigest()
+            for r in found_rows
+        ]
 
     whole = sums(7)
     assert whole == sums(7) and len(set(whole)) == 4
@@ -292,4 +308,8 @@ def test_micro_batches_hold_one_shape_sorted_by_caption() -> None:
 
     rows = [row(8, 3), row(6, 1), row(8, 1), row(8, 2), row(6, 4)]
     parts = micro_batches(rows, 2)
-    assert [[(len(r.text), r.latents.shape[1]) for r in p] for p in parts] == [[(1, 8), (3, 8)], [(2, 8)], [(1, 6), (4, 6)]]
+    assert [[(len(r.text), r.latents.shape[1]) for r in p] for p in parts] == [
+        [(1, 8), (3, 8)],
+        [(2, 8)],
+        [(1, 6), (4, 6)],
+    ]

@@ -17,7 +17,17 @@ from engine.checkpoint.layout import identify
 from engine.checkpoint.library import open_model
 from engine.checkpoint.lora import open_lora
 from engine.contract import training_events as events
-from engine.contract.errors import BadConfig, FeatureMissing, GateClosed, NoRoom, RunDiffers, RunExists, TooFewPictures, TrainingDiverged, TrainingMemory
+from engine.contract.errors import (
+    BadConfig,
+    FeatureMissing,
+    GateClosed,
+    NoRoom,
+    RunDiffers,
+    RunExists,
+    TooFewPictures,
+    TrainingDiverged,
+    TrainingMemory,
+)
 from engine.sampling import Schedule
 from tests.trainer.runs import losses, make_world, train
 from trainer import config as c
@@ -50,7 +60,11 @@ def test_targets_are_diffusers(prediction: str) -> None:
     theirs = DDPMScheduler(beta_schedule="linear", beta_start=1e-4, beta_end=0.02, prediction_type=prediction)
     ours = Objective(Schedule(prediction_type=prediction), c.Loss(min_snr=0.0))
     noise = torch.Generator().manual_seed(0)
-    x, e, t = torch.randn(3, 4, 8, 8, generator=noise), torch.randn(3, 4, 8, 8, generator=noise), torch.tensor([0, 400, 999])
+    x, e, t = (
+        torch.randn(3, 4, 8, 8, generator=noise),
+        torch.randn(3, 4, 8, 8, generator=noise),
+        torch.tensor([0, 400, 999]),
+    )
     noisy, target = ours.noised(x, e, t)
     assert torch.allclose(noisy, theirs.add_noise(x, e, t), atol=1e-5)
     want = {"epsilon": e, "v_prediction": theirs.get_velocity(x, e, t), "sample": x}[prediction]
@@ -128,6 +142,7 @@ def test_came_follows_its_paper() -> None:
 
 def test_optimisers_learn_and_come_back_exactly() -> None:
     for name in ("adamw", "came"):
+
         def fresh(name: str = name) -> tuple[dict[str, torch.nn.Parameter], torch.optim.Optimizer]:
             torch.manual_seed(0)
             named = dict(torch.nn.Linear(4, 3).named_parameters())
@@ -195,9 +210,19 @@ def predicted(model: Any) -> torch.Tensor:
 
 
 def test_a_lora_learns_and_draws_as_it_was_trained(world: Path) -> None:
-    told, trainer = train(world, "lora", "lora.alpha=8.0", "lora.layers=['*.attn1.to_q', '*.ff.net.2', 'proj_out']", "schedule.steps=20",
-                          "optimiser.lr=3e-2", "previews.prompts=['a red circle']", "previews.every=10", "previews.steps=2", "lora.trigger=zaq",
-                          "log.tensorboard=true")
+    told, trainer = train(
+        world,
+        "lora",
+        "lora.alpha=8.0",
+        "lora.layers=['*.attn1.to_q', '*.ff.net.2', 'proj_out']",
+        "schedule.steps=20",
+        "optimiser.lr=3e-2",
+        "previews.prompts=['a red circle']",
+        "previews.every=10",
+        "previews.steps=2",
+        "lora.trigger=zaq",
+        "log.tensorboard=true",
+    )
     found = [e.loss for e in told if isinstance(e, events.HeldoutLoss)]
     assert found[-1] < 0.9 * found[0]  # on pictures it never saw
     finished = told[-1]
@@ -206,8 +231,14 @@ def test_a_lora_learns_and_draws_as_it_was_trained(world: Path) -> None:
     lora = open_lora(finished.path, 1.0, folder)
     assert len(lora.pairs) == 5 and not lora.strange
     for merged in (True, False):
-        assert torch.allclose(predicted(load_denoiser(folder, CPU, torch.float32, [lora], merged)), predicted(trainer.subject.model.dit.eval()), atol=1e-5)
-    assert not torch.allclose(predicted(load_denoiser(folder, CPU, torch.float32)), predicted(trainer.subject.model.dit), atol=1e-2)
+        assert torch.allclose(
+            predicted(load_denoiser(folder, CPU, torch.float32, [lora], merged)),
+            predicted(trainer.subject.model.dit.eval()),
+            atol=1e-5,
+        )
+    assert not torch.allclose(
+        predicted(load_denoiser(folder, CPU, torch.float32)), predicted(trainer.subject.model.dit), atol=1e-2
+    )
     # the chain: what it was taught on is in the file
     report = json.loads((world / "lora" / "gate-report.json").read_bytes())
     assert lora.told["dataset_sha256"] == report["manifest_sha256"] and lora.told["licences"] == report["licences"]
@@ -216,8 +247,15 @@ def test_a_lora_learns_and_draws_as_it_was_trained(world: Path) -> None:
     assert [e.step for e in previews] == [10, 20] and all(Path(e.path).stat().st_size > 100 for e in previews)
     assert not [e for e in told if isinstance(e, events.Note) and "preview" in e.template]
     page = (world / "lora" / "report.html").read_text(encoding="utf-8")
-    assert "損失" in page and "<svg" in page and page.count("data:image/png") == 2 and "http://" not in page.replace("http://www.w3.org", "").replace(
-        "http://purl.org", "").replace("http://creativecommons.org/ns", "")
+    assert (
+        "損失" in page
+        and "<svg" in page
+        and page.count("data:image/png") == 2
+        and "http://"
+        not in page.replace("http://www.w3.org", "")
+        .replace("http://purl.org", "")
+        .replace("http://creativecommons.org/ns", "")
+    )
     assert (world / "lora" / "ATTRIBUTION.md").is_file()
     assert list((world / "lora" / "tensorboard").iterdir())
 
@@ -233,8 +271,16 @@ def test_layers_by_pattern(world: Path) -> None:
 @pytest.mark.parametrize("dtype", ["bf16", "fp16"])
 def test_half_precision_with_fp32_masters(world: Path, dtype: str) -> None:
     fp32, _ = train(world, "fp32-" + dtype, "schedule.steps=4")
-    told, trainer = train(world, dtype, f"device.dtype={dtype}", "schedule.steps=4", "device.checkpointing=true", "previews.prompts=['cat']",
-                          "previews.every=4", "previews.steps=1")
+    told, trainer = train(
+        world,
+        dtype,
+        f"device.dtype={dtype}",
+        "schedule.steps=4",
+        "device.checkpointing=true",
+        "previews.prompts=['cat']",
+        "previews.every=4",
+        "previews.steps=1",
+    )
     assert {p.dtype for p in trainer.subject.named.values()} == {torch.float32}
     assert trainer.subject.model.dit.proj_out.weight.dtype == {"bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
     for step, loss in losses(told).items():
@@ -246,13 +292,26 @@ def test_half_precision_with_fp32_masters(world: Path, dtype: str) -> None:
 
 
 def test_full_training_gives_a_pipeline(world: Path) -> None:
-    told, trainer = train(world, "full", "kind=full", "ema.decay=0.9", "optimiser.name=came", "optimiser.lr=1e-4", "device.checkpointing=true")
+    told, trainer = train(
+        world,
+        "full",
+        "kind=full",
+        "ema.decay=0.9",
+        "optimiser.name=came",
+        "optimiser.lr=1e-4",
+        "device.checkpointing=true",
+    )
     folder = open_model(told[-1].path)
     model = load_denoiser(folder, CPU, torch.float32)
     kept = trainer.subject.average.kept
     assert all(torch.equal(p, kept[n]) for n, p in model.named_parameters())
-    assert any(not torch.equal(p, trainer.subject.named[n]) for n, p in model.named_parameters())  # the averages, not the last
-    assert folder.hashes()["text_encoder"] == trainer.info.hashes["text_encoder"] and folder.hashes()["vae"] == trainer.info.hashes["vae"]
+    assert any(
+        not torch.equal(p, trainer.subject.named[n]) for n, p in model.named_parameters()
+    )  # the averages, not the last
+    assert (
+        folder.hashes()["text_encoder"] == trainer.info.hashes["text_encoder"]
+        and folder.hashes()["vae"] == trainer.info.hashes["vae"]
+    )
     from diffusers import PixArtTransformer2DModel
 
     with warnings.catch_warnings():
@@ -262,8 +321,22 @@ def test_full_training_gives_a_pipeline(world: Path) -> None:
 
 
 def test_from_nothing_with_another_prediction(world: Path) -> None:
-    told, _ = train(world, "scratch", "kind=scratch", "scratch.layers=1", "scratch.heads=3", "scratch.patch_size=4", "loss.prediction=v_prediction",
-                    "schedule.steps=30", "optimiser.lr=3e-3", "loss.min_snr=0.0", "data.resolution=32", "data.buckets=false", "heldout.every=15", "data.latents=mode")
+    told, _ = train(
+        world,
+        "scratch",
+        "kind=scratch",
+        "scratch.layers=1",
+        "scratch.heads=3",
+        "scratch.patch_size=4",
+        "loss.prediction=v_prediction",
+        "schedule.steps=30",
+        "optimiser.lr=3e-3",
+        "loss.min_snr=0.0",
+        "data.resolution=32",
+        "data.buckets=false",
+        "heldout.every=15",
+        "data.latents=mode",
+    )
     found = [e.loss for e in told if isinstance(e, events.HeldoutLoss)]
     assert found[-1] < 0.9 * found[0]
     folder = open_model(told[-1].path)
@@ -274,7 +347,14 @@ def test_from_nothing_with_another_prediction(world: Path) -> None:
 
 def test_size_conditions_of_alpha(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMMONART_HOME", str(tmp_path / "home"))
-    told, _ = train(make_world(tmp_path, 4, kind="alpha"), "alpha", "schedule.steps=2", "previews.prompts=['cat']", "previews.every=2", "previews.steps=1")
+    told, _ = train(
+        make_world(tmp_path, 4, kind="alpha"),
+        "alpha",
+        "schedule.steps=2",
+        "previews.prompts=['cat']",
+        "previews.every=2",
+        "previews.steps=1",
+    )
     assert len(losses(told)) == 2 and [e for e in told if isinstance(e, events.Preview)]
 
 
@@ -302,8 +382,13 @@ def test_out_of_memory_is_retried_smaller(world: Path, monkeypatch: pytest.Monke
     for step, loss in losses(want).items():
         assert losses(told)[step] == pytest.approx(loss, rel=1e-5)
     assert trainer.subject.stepper.micro == 2
-    assert [e.fields["micro"] for e in told if isinstance(e, events.Note) and "Not enough memory" in e.template] == [3, 2]
-    monkeypatch.setattr(Stepper, "loss_of", lambda self, rows: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory")))
+    assert [e.fields["micro"] for e in told if isinstance(e, events.Note) and "Not enough memory" in e.template] == [
+        3,
+        2,
+    ]
+    monkeypatch.setattr(
+        Stepper, "loss_of", lambda self, rows: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory"))
+    )
     with pytest.raises(TrainingMemory, match="32x32|24x40|40x24"):
         train(world, "none", "schedule.steps=3")
 
@@ -321,7 +406,17 @@ def test_not_a_number_goes_back_once(world: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Stepper, "gradients", spoiled)
     told, trainer = train(world, "nan")
     assert [e.fields for e in told if isinstance(e, events.Note)] == [{"failed": 5, "step": 3}]
-    assert isinstance(told[-1], events.Finished) and [e.step for e in told if isinstance(e, events.Step)] == [1, 2, 3, 4, 4, 5, 6, 7, 8]
+    assert isinstance(told[-1], events.Finished) and [e.step for e in told if isinstance(e, events.Step)] == [
+        1,
+        2,
+        3,
+        4,
+        4,
+        5,
+        6,
+        7,
+        8,
+    ]
     spoiled.calls, bad = 0, {2, 4}
     with pytest.raises(TrainingDiverged, match="step 3"):
         train(world, "nan2", "checkpoint.every=1")
@@ -348,9 +443,32 @@ def test_commands(world: Path) -> None:
         if isinstance(event, events.Step) and event.step == 5:
             trainer.commands.put("quit")
 
-    told, _ = train(world, "told", "checkpoint.every=100", "previews.prompts=['cat']", "previews.every=0", "previews.steps=1", watch=watch)
+    told, _ = train(
+        world,
+        "told",
+        "checkpoint.every=100",
+        "previews.prompts=['cat']",
+        "previews.every=0",
+        "previews.steps=1",
+        watch=watch,
+    )
     kinds = [type(e).__name__ for e in told if not isinstance(e, events.Preparing)]
-    assert kinds == ["Started", "HeldoutLoss", "Step", "Step", "Saved", "Preview", "Paused", "Resumed", "Step", "Step", "HeldoutLoss", "Step", "Saved", "Stopped"]
+    assert kinds == [
+        "Started",
+        "HeldoutLoss",
+        "Step",
+        "Step",
+        "Saved",
+        "Preview",
+        "Paused",
+        "Resumed",
+        "Step",
+        "Step",
+        "HeldoutLoss",
+        "Step",
+        "Saved",
+        "Stopped",
+    ]
     assert told[-1].step == 5
 
 
@@ -395,7 +513,15 @@ def test_the_best_is_kept_and_may_be_the_result(world: Path, monkeypatch: pytest
 
     values = iter([3.5, 3.0, 1.0, 2.0, 2.5, 2.6, 2.7])
     monkeypatch.setattr(heldout, "evaluate", lambda *a: next(values))
-    told, trainer = train(world, "best", "heldout.every=2", "checkpoint.every=2", "checkpoint.keep=1", "checkpoint.result=best", "schedule.steps=12")
+    told, trainer = train(
+        world,
+        "best",
+        "heldout.every=2",
+        "checkpoint.every=2",
+        "checkpoint.keep=1",
+        "checkpoint.result=best",
+        "schedule.steps=12",
+    )
     assert sorted(trainer.checkpoints.steps()) == [4, 12]
     kept = trainer.checkpoints.load(4).weights
     from safetensors.torch import load_file

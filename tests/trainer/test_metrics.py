@@ -71,7 +71,7 @@ def test_cmmd_is_the_unbiased_mmd_of_its_paper() -> None:
     a, b = (torch.nn.functional.normalize(_tensor(s)) for s in (x, y))
 
     def k(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-        return torch.exp(-torch.cdist(p, q) ** 2 / (2 * 10.0**2))
+        return torch.exp(-(torch.cdist(p, q) ** 2) / (2 * 10.0**2))
 
     wanted = ((k(a, a).sum() - 60) / (60 * 59) + (k(b, b).sum() - 80) / (80 * 79) - 2 * k(a, b).mean()) * 1000
     assert metrics.cmmd(x, y, resamples=20).value == pytest.approx(float(wanted), rel=1e-4)
@@ -101,7 +101,9 @@ def test_a_row_drawn_twice_is_not_compared_with_itself() -> None:
     own = metrics.polynomial(x[rows], x[rows])
     different = rows[:, None] != rows[None]
     other = metrics.polynomial(y, y)
-    wanted = own[different].mean() + (other.sum() - np.trace(other)) / (9 * 8) - 2 * metrics.polynomial(x[rows], y).mean()
+    wanted = (
+        own[different].mean() + (other.sum() - np.trace(other)) / (9 * 8) - 2 * metrics.polynomial(x[rows], y).mean()
+    )
     assert metrics.weighted_mmd2(x, y, metrics.polynomial, w, np.ones((1, 9)))[0] == pytest.approx(wanted, rel=1e-9)
 
 

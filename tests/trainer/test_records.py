@@ -35,7 +35,9 @@ def test_what_is_written_is_what_was_read_unknown_columns_too(tmp_path: Path) ->
 
 
 def test_a_file_may_begin_with_a_byte_order_mark_and_have_empty_lines(tmp_path: Path) -> None:
-    (tmp_path / FILE).write_bytes(b"\xef\xbb\xbf" + '{"file_name": "あ.png", "text": "猫"}\r\n\r\n{"file_name": "b.png"}'.encode())
+    (tmp_path / FILE).write_bytes(
+        b"\xef\xbb\xbf" + '{"file_name": "あ.png", "text": "猫"}\r\n\r\n{"file_name": "b.png"}'.encode()
+    )
     assert [r.file_name for r in read_records(tmp_path)] == ["あ.png", "b.png"]
 
 
@@ -48,14 +50,29 @@ def test_another_encoding_is_named(tmp_path: Path) -> None:
         list(read_records(tmp_path))
 
 
-@pytest.mark.parametrize(("row", "why"), [
-    ("nonsense", "not JSON"), ("[1]", "JSON object"), ('{"text": "x"}', "file_name is missing"), ('{"file_name": "../x.png"}', "inside the folder"),
-    ('{"file_name": "/etc/x.png"}', "inside the folder"), ('{"file_name": "C:/x.png"}', "inside the folder"), ('{"file_name": "a\\\\b.png"}', "inside"),
-    ('{"file_name": "a.png", "text": 5}', "text is neither"), ('{"file_name": "a.png", "text": ["a", 1]}', "text is neither"),
-    ('{"file_name": "a.png", "license": ["MIT"]}', "license is not text"), ('{"file_name": "a\\u0000.png"}', "control"),
-    ('{"file_name": "a.png", "x": "\\ud800"}', "surrogate"), ("[" * 5000, "not JSON"), ('{"file_name": "a.png", "x": NaN}', "not JSON")])
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ("nonsense", "not JSON"),
+        ("[1]", "JSON object"),
+        ('{"text": "x"}', "file_name is missing"),
+        ('{"file_name": "../x.png"}', "inside the folder"),
+        ('{"file_name": "/etc/x.png"}', "inside the folder"),
+        ('{"file_name": "C:/x.png"}', "inside the folder"),
+        ('{"file_name": "a\\\\b.png"}', "inside"),
+        ('{"file_name": "a.png", "text": 5}', "text is neither"),
+        ('{"file_name": "a.png", "text": ["a", 1]}', "text is neither"),
+        ('{"file_name": "a.png", "license": ["MIT"]}', "license is not text"),
+        ('{"file_name": "a\\u0000.png"}', "control"),
+        ('{"file_name": "a.png", "x": "\\ud800"}', "surrogate"),
+        ("[" * 5000, "not JSON"),
+        ('{"file_name": "a.png", "x": NaN}', "not JSON"),
+    ],
+)
 def test_a_bad_row_is_told_with_its_line_and_the_rest_follows(tmp_path: Path, row: str, why: str) -> None:
-    (tmp_path / FILE).write_text('{"file_name": "good.png"}\n' + row + '\n{"file_name": "last.png"}\n', encoding="utf-8")
+    (tmp_path / FILE).write_text(
+        '{"file_name": "good.png"}\n' + row + '\n{"file_name": "last.png"}\n', encoding="utf-8"
+    )
     seen = list(scan(tmp_path))
     assert [n for n, _ in seen] == [1, 2, 3] and isinstance(seen[1][1], BadRow) and isinstance(seen[2][1], Record)
     with pytest.raises(BadRow, match=f"line 2: .*{why}"):
@@ -89,7 +106,9 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 def test_many_rows_need_little_memory(tmp_path: Path) -> None:
     with (tmp_path / FILE).open("w", encoding="utf-8") as f:
         for n in range(4_000):
-            f.write(json.dumps({"file_name": f"{n}.png", "text": "a caption of some length", "license": "CC0-1.0"}) + "\n")
+            f.write(
+                json.dumps({"file_name": f"{n}.png", "text": "a caption of some length", "license": "CC0-1.0"}) + "\n"
+            )
     tracemalloc.start()
     assert sum(1 for _ in read_records(tmp_path)) == 4_000
     peak = tracemalloc.get_traced_memory()[1]
@@ -101,16 +120,29 @@ def test_captions_of_one_language_are_replaced_with_their_origin() -> None:
     r = Record(file_name="a.png", text=("cat",), caption_origin="human")
     assert r.origin("en") == "human"
     both = r.with_captions("ja", ["猫"], "machine:Qwen2-VL@abc")
-    assert both.text == ("cat",) and both.text_ja == ("猫",) and both.caption_origin == "en=human; ja=machine:Qwen2-VL@abc"
+    assert (
+        both.text == ("cat",) and both.text_ja == ("猫",) and both.caption_origin == "en=human; ja=machine:Qwen2-VL@abc"
+    )
     assert both.origin("en") == "human" and both.origin("ja") == "machine:Qwen2-VL@abc"
     assert both.with_captions("en", ["a cat"], "machine:Qwen2-VL@abc").caption_origin == "machine:Qwen2-VL@abc"
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.one_of(st.text(), st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-                                         lambda x: st.lists(x, max_size=3) | st.dictionaries(
-                                             st.sampled_from(["file_name", "text", "text_ja", "license", "sha256", "extra", "x"]), x, max_size=4),
-                                         max_leaves=8).map(json.dumps)))
+@given(
+    st.one_of(
+        st.text(),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+            lambda x: (
+                st.lists(x, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(["file_name", "text", "text_ja", "license", "sha256", "extra", "x"]), x, max_size=4
+                )
+            ),
+            max_leaves=8,
+        ).map(json.dumps),
+    )
+)
 def test_any_line_is_a_record_or_a_sentence(line: str) -> None:
     try:
         record = parse(line)
@@ -154,11 +186,14 @@ def test_cmyk_sixteen_bit_rotated_transparent_and_palette_become_rgb(tmp_path: P
 
 def _bomb() -> bytes:
     """A PNG that claims 20,000 x 20,000 pixels."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
 
     head = (20_000).to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    )
 
 
 def _animated() -> bytes:
@@ -174,8 +209,13 @@ def _gif() -> bytes:
 
 
 BAD: dict[str, tuple[Callable[[], bytes], str]] = {
-    "cut": (lambda: png(_picture())[:300], "damaged"), "text": (lambda: b"no picture at all", "not a PNG"), "empty": (lambda: b"", "not a PNG"),
-    "bomb": (_bomb, "pixels"), "animated": (_animated, "animated"), "gif": (_gif, "not a PNG")}
+    "cut": (lambda: png(_picture())[:300], "damaged"),
+    "text": (lambda: b"no picture at all", "not a PNG"),
+    "empty": (lambda: b"", "not a PNG"),
+    "bomb": (_bomb, "pixels"),
+    "animated": (_animated, "animated"),
+    "gif": (_gif, "not a PNG"),
+}
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -194,12 +234,14 @@ def test_missing_file_and_limit(tmp_path: Path) -> None:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(where=st.integers(0, 2000), what=st.binary(min_size=1, max_size=8), kind=st.sampled_from(["PNG", "JPEG", "WEBP"]))
+@given(
+    where=st.integers(0, 2000), what=st.binary(min_size=1, max_size=8), kind=st.sampled_from(["PNG", "JPEG", "WEBP"])
+)
 def test_damaged_bytes_are_a_picture_or_a_sentence(tmp_path: Path, where: int, what: bytes, kind: str) -> None:
     out = io.BytesIO()
     _picture().save(out, kind)
     data = bytearray(out.getvalue())
-    data[where % len(data):where % len(data) + len(what)] = what
+    data[where % len(data) : where % len(data) + len(what)] = what
     (tmp_path / "x").write_bytes(data)
     try:
         assert load_rgb(tmp_path / "x").mode == "RGB"

@@ -33,12 +33,26 @@ def shared_home(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def contents(folder: Path) -> dict[str, str]:
     """Hash by name of what a run leaves: its result and its last checkpoint."""
-    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and (p.suffix == ".safetensors" or p.name in ("state.json", "manifest.json"))]
+    files = [
+        p
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and (p.suffix == ".safetensors" or p.name in ("state.json", "manifest.json"))
+    ]
     return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-FULL = ("kind=full", f"schedule.steps={STEPS}", "checkpoint.every=3", "ema.decay=0.9", "optimiser.lr=1e-3", "data.caption_dropout=0.3", "name=RESULT",
-        "batch.accumulation=2", "batch.micro=3", "heldout.every=5")
+FULL = (
+    "kind=full",
+    f"schedule.steps={STEPS}",
+    "checkpoint.every=3",
+    "ema.decay=0.9",
+    "optimiser.lr=1e-3",
+    "data.caption_dropout=0.3",
+    "name=RESULT",
+    "batch.accumulation=2",
+    "batch.micro=3",
+    "heldout.every=5",
+)
 
 
 def test_killed_anywhere_it_ends_bit_for_bit_the_same(world: Path) -> None:
@@ -73,10 +87,14 @@ def test_killed_anywhere_it_ends_bit_for_bit_the_same(world: Path) -> None:
     assert contents(world / "killed") == want, seed
     assert {k: seen[k] for k in sorted(seen)} == want_losses, seed
     lines = [json.loads(x) for x in (world / "killed" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [x["step"] for x in lines if x["event"] == "step"] == list(range(1, STEPS + 1)), seed  # the diary has every step once
+    assert [x["step"] for x in lines if x["event"] == "step"] == list(range(1, STEPS + 1)), (
+        seed
+    )  # the diary has every step once
 
 
-@pytest.mark.parametrize("changes", [("lora.dropout=0.2",), ("kind=full", "optimiser.name=came", "device.dtype=fp16", "ema.decay=0.9")])
+@pytest.mark.parametrize(
+    "changes", [("lora.dropout=0.2",), ("kind=full", "optimiser.name=came", "device.dtype=fp16", "ema.decay=0.9")]
+)
 def test_stopped_anywhere_it_ends_the_same(world: Path, changes: tuple[str, ...]) -> None:
     """The same promise for dropout, CAME, and the loss scale of fp16."""
     name = "stop" + str(len(changes))
@@ -97,8 +115,13 @@ def test_stopped_anywhere_it_ends_the_same(world: Path, changes: tuple[str, ...]
 
 def state(step: int) -> State:
     noise = torch.Generator().manual_seed(step)
-    return State(step, {"a.b": torch.randn(3, 4, generator=noise)}, {"a.b/exp_avg": torch.randn(3, 4, generator=noise), "a.b/step": torch.tensor(float(step))},
-                 {"a.b": torch.randn(3, 4, generator=noise).bfloat16()}, {"micro": 2, "history": [[1, 2.0, 3.0]]})
+    return State(
+        step,
+        {"a.b": torch.randn(3, 4, generator=noise)},
+        {"a.b/exp_avg": torch.randn(3, 4, generator=noise), "a.b/step": torch.tensor(float(step))},
+        {"a.b": torch.randn(3, 4, generator=noise).bfloat16()},
+        {"micro": 2, "history": [[1, 2.0, 3.0]]},
+    )
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -107,13 +130,22 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     found = kept.load(5)
     for name in ("weights", "optimiser", "ema"):
         have, want = getattr(found, name), getattr(state(5), name)
-        assert have.keys() == want.keys() and all(torch.equal(have[k], want[k]) and have[k].dtype == want[k].dtype for k in want)
+        assert have.keys() == want.keys() and all(
+            torch.equal(have[k], want[k]) and have[k].dtype == want[k].dtype for k in want
+        )
     assert found.facts["history"] == [[1, 2.0, 3.0]]
     assert sorted(p.name for p in (tmp_path / "step-00000005").iterdir()) == [
-        "ema.safetensors", "manifest.json", "optimiser.safetensors", "state.json", "weights.safetensors"]
+        "ema.safetensors",
+        "manifest.json",
+        "optimiser.safetensors",
+        "state.json",
+        "weights.safetensors",
+    ]
 
 
-@pytest.mark.parametrize("file", ["weights.safetensors", "optimiser.safetensors", "ema.safetensors", "state.json", "manifest.json"])
+@pytest.mark.parametrize(
+    "file", ["weights.safetensors", "optimiser.safetensors", "ema.safetensors", "state.json", "manifest.json"]
+)
 @pytest.mark.parametrize("damage", ["bit", "cut", "gone"])
 def test_a_broken_checkpoint_is_passed_over(tmp_path: Path, file: str, damage: str) -> None:
     kept = Checkpoints(tmp_path)
@@ -174,7 +206,13 @@ def test_a_disk_that_fails_leaves_the_last_checkpoint(tmp_path: Path, monkeypatc
 def test_tensor_files_are_the_librarys_and_always_the_same(tmp_path: Path) -> None:
     from safetensors import safe_open
 
-    tensors = {"b": torch.arange(5, dtype=torch.uint8), "a": torch.randn(2, 3).bfloat16(), "c": torch.randn(2, 2).T, "n": torch.tensor(3.0), "z": torch.zeros(0, 4)}
+    tensors = {
+        "b": torch.arange(5, dtype=torch.uint8),
+        "a": torch.randn(2, 3).bfloat16(),
+        "c": torch.randn(2, 2).T,
+        "n": torch.tensor(3.0),
+        "z": torch.zeros(0, 4),
+    }
     first = write_tensors(tmp_path / "x.safetensors", tensors, {"猫": "cat", "b": "x"})
     assert first == hashlib.sha256((tmp_path / "x.safetensors").read_bytes()).hexdigest()
     assert first == write_tensors(tmp_path / "y.safetensors", dict(reversed(tensors.items())), {"b": "x", "猫": "cat"})

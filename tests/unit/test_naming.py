@@ -12,25 +12,63 @@ from engine.contract.request import ImageRequest
 
 
 def name(template: str, prompt: str = "すし", **more: object) -> str:
-    return str(render(template, ImageRequest(prompt=prompt, seed=7, width=64, height=32, **more), job="祭り", image=3, when=0))  # type: ignore[arg-type]
+    return str(
+        render(template, ImageRequest(prompt=prompt, seed=7, width=64, height=32, **more), job="祭り", image=3, when=0)
+    )  # type: ignore[arg-type]
 
 
 def test_fields_are_filled_in() -> None:
-    assert name("{job}/{prompt:2}-{seed}_{width}x{height}-{steps}-{guidance}-{sampler}-{id}") == "祭り/すし-7_64x32-20-4.5-dpm++2m-3"
+    assert (
+        name("{job}/{prompt:2}-{seed}_{width}x{height}-{steps}-{guidance}-{sampler}-{id}")
+        == "祭り/すし-7_64x32-20-4.5-dpm++2m-3"
+    )
     assert name("{x}", extra={"x": "絵/本"}) == "絵_本"
     assert name("{model}", model="/home/me/models/real") == "real"
     assert name("{{{seed}}}") == "{7}"
 
 
-@pytest.mark.parametrize("template", ["", " ", "/x", "../x", "a/../b", "~/x", "C:x", "a\\b", "x/", "{", "}", "{nope}", "{prompt.x}", "{prompt[0]}", "{prompt:x}", "{0}",
-                                      "{}", "{prompt:40000}", "{prompt!r}{x}"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "",
+        " ",
+        "/x",
+        "../x",
+        "a/../b",
+        "~/x",
+        "C:x",
+        "a\\b",
+        "x/",
+        "{",
+        "}",
+        "{nope}",
+        "{prompt.x}",
+        "{prompt[0]}",
+        "{prompt:x}",
+        "{0}",
+        "{}",
+        "{prompt:40000}",
+        "{prompt!r}{x}",
+    ],
+)
 def test_what_leads_out_or_is_unknown_is_refused(template: str) -> None:
     with pytest.raises(BadTemplate):
         check(template)
 
 
-@pytest.mark.parametrize(("prompt", "expected"), [
-    ("con", "_con"), ("a/b\\c:d", "a_b_c_d"), ("...", "_"), (" x. ", "x"), ("a\nb\tc", "a b c"), ("\u202eevil", "evil"), ("..", "_"), ("LPT1.txt", "_LPT1.txt")])
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("con", "_con"),
+        ("a/b\\c:d", "a_b_c_d"),
+        ("...", "_"),
+        (" x. ", "x"),
+        ("a\nb\tc", "a b c"),
+        ("\u202eevil", "evil"),
+        ("..", "_"),
+        ("LPT1.txt", "_LPT1.txt"),
+    ],
+)
 def test_names_are_safe_everywhere(prompt: str, expected: str) -> None:
     assert name("{prompt}", prompt) == expected
 

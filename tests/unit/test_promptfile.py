@@ -25,10 +25,13 @@ def rows(tmp_path: Path) -> Any:
         path = tmp_path / name
         path.write_bytes(data.encode() if isinstance(data, str) else data)
         return list(read(path, **options))
+
     return made
 
 
-def refusal(rows: Any, name: str, data: str | bytes, kind: type[CommonArtError] = BadRow, **options: Any) -> CommonArtError:
+def refusal(
+    rows: Any, name: str, data: str | bytes, kind: type[CommonArtError] = BadRow, **options: Any
+) -> CommonArtError:
     with pytest.raises(kind) as caught:
         rows(name, data, **options)
     assert isinstance(caught.value.fields["why"], Phrase)
@@ -42,12 +45,27 @@ def test_txt(rows: Any) -> None:
 
 
 def test_csv(rows: Any) -> None:
-    found = rows("a.csv", 'Prompt,seed,guidance,size,deterministic,x_style,artist,negative\r\n'
-                          '"a, ""big""\r\ncat",7,3.5,512x768,TRUE,ink,me,bad\r\n\r\ndog,,,,,,,\r\n')
+    found = rows(
+        "a.csv",
+        "Prompt,seed,guidance,size,deterministic,x_style,artist,negative\r\n"
+        '"a, ""big""\r\ncat",7,3.5,512x768,TRUE,ink,me,bad\r\n\r\ndog,,,,,,,\r\n',
+    )
     assert found == [
-        PromptRow(2, 'a, "big"\ncat', {"seed": 7, "guidance": 3.5, "width": 512, "height": 768, "deterministic": True,
-                                       "extra": {"style": "ink", "artist": "me"}, "negative": "bad"}),
-        PromptRow(5, "dog", {})]
+        PromptRow(
+            2,
+            'a, "big"\ncat',
+            {
+                "seed": 7,
+                "guidance": 3.5,
+                "width": 512,
+                "height": 768,
+                "deterministic": True,
+                "extra": {"style": "ink", "artist": "me"},
+                "negative": "bad",
+            },
+        ),
+        PromptRow(5, "dog", {}),
+    ]
     assert type(found[0].settings["guidance"]) is float and type(found[0].settings["seed"]) is int
 
 
@@ -63,31 +81,92 @@ def test_a_single_column(rows: Any) -> None:
 
 
 def test_jsonl(rows: Any) -> None:
-    line = {"prompt": "猫\n犬", "steps": 5, "guidance": 4, "deterministic": False, "seed": None, "mood": "calm", "x_n": 3,
-            "r": 0.5, "sampler": "euler", "dtype": "bf16", "format": "webp", "model": "commonart-beta", "name": "pic"}
+    line = {
+        "prompt": "猫\n犬",
+        "steps": 5,
+        "guidance": 4,
+        "deterministic": False,
+        "seed": None,
+        "mood": "calm",
+        "x_n": 3,
+        "r": 0.5,
+        "sampler": "euler",
+        "dtype": "bf16",
+        "format": "webp",
+        "model": "commonart-beta",
+        "name": "pic",
+    }
     [row] = rows("a.jsonl", "\n" + json.dumps(line) + "\n")
     assert (row.line, row.prompt) == (2, "猫\n犬")
-    assert row.settings == {"steps": 5, "guidance": 4.0, "deterministic": False, "sampler": "euler", "dtype": "bf16",
-                            "format": "webp", "model": "commonart-beta", "name": "pic",
-                            "extra": {"mood": "calm", "n": "3", "r": "0.5"}}
+    assert row.settings == {
+        "steps": 5,
+        "guidance": 4.0,
+        "deterministic": False,
+        "sampler": "euler",
+        "dtype": "bf16",
+        "format": "webp",
+        "model": "commonart-beta",
+        "name": "pic",
+        "extra": {"mood": "calm", "n": "3", "r": "0.5"},
+    }
 
 
-@pytest.mark.parametrize("line", [
-    '{"prompt": 3}', '{"seed": 1}', '{"prompt": " "}', '[1]', '{"prompt": "a"', '{"prompt": "a", "seed": "1"}',
-    '{"prompt": "a", "seed": true}', '{"prompt": "a", "seed": 1.0}', '{"prompt": "a", "seed": -1}',
-    '{"prompt": "a", "guidance": NaN}', '{"prompt": "a", "guidance": "3"}', '{"prompt": "a", "deterministic": 1}',
-    '{"prompt": "a", "tags": []}', '{"prompt": "a", "flag": true}', '{"prompt": "a", "size": "big"}',
-    '{"prompt": "a", "size": [1, 2]}', '{"prompt": "a", "size": "64x64", "width": 64}', '{"prompt": "a", "negative": 1}',
-    '{"prompt": "a", "sampler": "magic"}', '{"prompt": "a", "dtype": ""}', '{"prompt": "a", "steps": ' + "9" * 5000 + "}",
-    '{"prompt": "a\\u0000"}', '{"prompt": "\\ud800"}', '{"prompt": "a", "x_": 1}', '{"prompt": "a", "x_n": 1, "n": 2}',
-    '{"prompt": "a", "size": "999999x64"}', "[" * 19_000, '{"prompt": "a", "k": "\\u0007"}', '{"prompt":"a","\\u0007":1}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"prompt": 3}',
+        '{"seed": 1}',
+        '{"prompt": " "}',
+        "[1]",
+        '{"prompt": "a"',
+        '{"prompt": "a", "seed": "1"}',
+        '{"prompt": "a", "seed": true}',
+        '{"prompt": "a", "seed": 1.0}',
+        '{"prompt": "a", "seed": -1}',
+        '{"prompt": "a", "guidance": NaN}',
+        '{"prompt": "a", "guidance": "3"}',
+        '{"prompt": "a", "deterministic": 1}',
+        '{"prompt": "a", "tags": []}',
+        '{"prompt": "a", "flag": true}',
+        '{"prompt": "a", "size": "big"}',
+        '{"prompt": "a", "size": [1, 2]}',
+        '{"prompt": "a", "size": "64x64", "width": 64}',
+        '{"prompt": "a", "negative": 1}',
+        '{"prompt": "a", "sampler": "magic"}',
+        '{"prompt": "a", "dtype": ""}',
+        '{"prompt": "a", "steps": ' + "9" * 5000 + "}",
+        '{"prompt": "a\\u0000"}',
+        '{"prompt": "\\ud800"}',
+        '{"prompt": "a", "x_": 1}',
+        '{"prompt": "a", "x_n": 1, "n": 2}',
+        '{"prompt": "a", "size": "999999x64"}',
+        "[" * 19_000,
+        '{"prompt": "a", "k": "\\u0007"}',
+        '{"prompt":"a","\\u0007":1}',
+    ],
+)
 def test_bad_json_rows(rows: Any, line: str) -> None:
     error = refusal(rows, "a.jsonl", '{"prompt": "fine"}\n' + line + "\n")
     assert error.fields["line"] == 2
 
 
-@pytest.mark.parametrize("cells", ["seed,x", "seed,1_0", "seed,1.0", "steps,0", "count,0", "width,15", "guidance,nan",
-                                   "guidance,1.2.3", "guidance,101", "deterministic,yes", "size,512", "format,gif"])
+@pytest.mark.parametrize(
+    "cells",
+    [
+        "seed,x",
+        "seed,1_0",
+        "seed,1.0",
+        "steps,0",
+        "count,0",
+        "width,15",
+        "guidance,nan",
+        "guidance,1.2.3",
+        "guidance,101",
+        "deterministic,yes",
+        "size,512",
+        "format,gif",
+    ],
+)
 def test_bad_cells(rows: Any, cells: str) -> None:
     name, value = cells.split(",")
     error = refusal(rows, "a.csv", f"prompt,{name}\nfine,\n\nbad,{value}\n")
@@ -95,9 +174,22 @@ def test_bad_cells(rows: Any, cells: str) -> None:
     assert name in str(error)
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("out", "x"), ("text_encoder", "t5"), ("vae", "v"), ("model", "../m"), ("model", "/m"), ("model", "a\\b"),
-    ("model", ".."), ("model", "C:m"), ("model", "~"), ("name", "../x"), ("name", "a/b")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("out", "x"),
+        ("text_encoder", "t5"),
+        ("vae", "v"),
+        ("model", "../m"),
+        ("model", "/m"),
+        ("model", "a\\b"),
+        ("model", ".."),
+        ("model", "C:m"),
+        ("model", "~"),
+        ("name", "../x"),
+        ("name", "a/b"),
+    ],
+)
 def test_a_file_may_not_choose_paths(rows: Any, name: str, value: str) -> None:
     refusal(rows, "a.csv", f"prompt,{name}\na,{value}\n")
     refusal(rows, "a.jsonl", json.dumps({"prompt": "a", name: value}))
@@ -172,7 +264,12 @@ def test_wrong_bytes_are_told_with_their_line(rows: Any) -> None:
 def test_files_that_cannot_be_read(rows: Any, tmp_path: Path) -> None:
     (tmp_path / "folder.txt").mkdir()
     (tmp_path / "a.xlsx").write_bytes(b"PK")
-    for name, part in (("none.txt", "no such file"), ("folder.txt", "folder"), ("a.xlsx", ".jsonl"), ("a\0.txt", "null")):
+    for name, part in (
+        ("none.txt", "no such file"),
+        ("folder.txt", "folder"),
+        ("a.xlsx", ".jsonl"),
+        ("a\0.txt", "null"),
+    ):
         with pytest.raises(BadFile, match=part) as caught:
             read(tmp_path / name)
         assert isinstance(caught.value.fields["why"], Phrase)
@@ -219,15 +316,42 @@ def test_rows_before_a_bad_one_are_given_first(tmp_path: Path) -> None:
         next(found)
 
 
-PIECES = st.sampled_from([b"prompt", b",", b"\n", b"\r", b'"', b"{", b"}", b":", b"# coding: cp932\n", b"\xff\xfe", b"\0",
-                          b'{"prompt": "a"}', b"\x81", b"\xef\xbb\xbf", "猫".encode(), b"seed", b"7", b"\t", b";", b"\\"])
+PIECES = st.sampled_from(
+    [
+        b"prompt",
+        b",",
+        b"\n",
+        b"\r",
+        b'"',
+        b"{",
+        b"}",
+        b":",
+        b"# coding: cp932\n",
+        b"\xff\xfe",
+        b"\0",
+        b'{"prompt": "a"}',
+        b"\x81",
+        b"\xef\xbb\xbf",
+        "猫".encode(),
+        b"seed",
+        b"7",
+        b"\t",
+        b";",
+        b"\\",
+    ]
+)
 
 
-@given(st.lists(PIECES, max_size=25).map(b"".join) | st.binary(max_size=80), st.sampled_from(promptfile.SUFFIXES),
-       st.sampled_from([None, "cp932", "utf-8"]))
+@given(
+    st.lists(PIECES, max_size=25).map(b"".join) | st.binary(max_size=80),
+    st.sampled_from(promptfile.SUFFIXES),
+    st.sampled_from([None, "cp932", "utf-8"]),
+)
 @example(b"\xff\xfe\x00\xdc", ".txt", None)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_bytes_give_rows_or_an_error_of_ours(tmp_path: Path, data: bytes, suffix: str, encoding: str | None) -> None:
+def test_any_bytes_give_rows_or_an_error_of_ours(
+    tmp_path: Path, data: bytes, suffix: str, encoding: str | None
+) -> None:
     path = tmp_path / f"any{suffix}"
     path.write_bytes(data)
     try:

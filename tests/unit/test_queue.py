@@ -17,7 +17,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from engine.contract import ledger_file
-from engine.contract.errors import BadValue, DiskFull, EngineError, LedgerCorrupt, LedgerError, LedgerLocked, LedgerNewer, NotEditable, UnknownJob
+from engine.contract.errors import (
+    BadValue,
+    DiskFull,
+    EngineError,
+    LedgerCorrupt,
+    LedgerError,
+    LedgerLocked,
+    LedgerNewer,
+    NotEditable,
+    UnknownJob,
+)
 from engine.contract.lock import ProcessLock, is_held
 from engine.contract.queue import MAX_DEATHS, Ledger, Row
 from engine.contract.request import ImageRequest
@@ -51,7 +61,9 @@ def states(ledger: Ledger) -> str:
 
 
 def test_a_row_is_added_claimed_begun_and_done(ledger: Ledger) -> None:
-    request = ImageRequest(prompt="すし\nred", seed=2**63 - 1, draw=("赤",), extra={"name": "é"}, out="/o", width=64, guidance=1.5)
+    request = ImageRequest(
+        prompt="すし\nred", seed=2**63 - 1, draw=("赤",), extra={"name": "é"}, out="/o", width=64, guidance=1.5
+    )
     job = ledger.add_job("first", [request])
     row = take(ledger, 5)[0]
     assert row.request == request and row.job == job
@@ -63,7 +75,13 @@ def test_a_row_is_added_claimed_begun_and_done(ledger: Ledger) -> None:
     assert now is not None and (now.pending, now.worker, now.attempts) == (str(Path("/o/a.png")), "w", 1)
     ledger.done(row.id, path=Path("/o/a.png"), pixel_sha256="ff", recipe={"é": 1})
     now = ledger.row(row.id)
-    assert now is not None and (now.state, now.path, now.pixel_sha256, now.pending, now.worker) == ("done", str(Path("/o/a.png")), "ff", None, None)
+    assert now is not None and (now.state, now.path, now.pixel_sha256, now.pending, now.worker) == (
+        "done",
+        str(Path("/o/a.png")),
+        "ff",
+        None,
+        None,
+    )
     assert ledger.recipe(row.id) == {"é": 1} and ledger.recipe(99) is None and ledger.row(99) is None
     assert now.to_json()["path"] == str(Path("/o/a.png")) and now.to_json()["error"] is None
     assert ledger.job(job).total == ledger.job(job).done == 1
@@ -80,7 +98,12 @@ def test_failed_and_put_back_rows(ledger: Ledger) -> None:
     ledger.put_back([rows[0].id])
     assert states(ledger) == "failed waiting waiting"
     failed = ledger.row(rows[0].id)
-    assert failed is not None and failed.error is not None and failed.error["kind"] == "disk-full" and failed.to_json()["error"]["hint"]
+    assert (
+        failed is not None
+        and failed.error is not None
+        and failed.error["kind"] == "disk-full"
+        and failed.to_json()["error"]["hint"]
+    )
     assert ledger.set_state(None, ["failed"], "waiting") == 1  # tried again from the beginning
     again = ledger.row(rows[0].id)
     assert again is not None and (again.state, again.error, again.attempts, again.deaths) == ("waiting", None, 0, 0)
@@ -224,7 +247,10 @@ def test_only_waiting_rows_are_edited(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("state", [None, "waiting", "running", "done", "failed", "cancelled"])
 def test_every_page_is_a_slice_of_the_whole(ledger: Ledger, state: str | None) -> None:
-    jobs = [ledger.add_job(n, asks(size, n), priority=p) for n, size, p in (("a", 7, 0), ("b", 0, 0), ("c", 5, 3), ("d", 6, 0))]
+    jobs = [
+        ledger.add_job(n, asks(size, n), priority=p)
+        for n, size, p in (("a", 7, 0), ("b", 0, 0), ("c", 5, 3), ("d", 6, 0))
+    ]
     for number, row in enumerate(ledger.claim("w", lambda rows: rows[1::2])):
         if number % 3 == 0:
             ledger.done(row.id, path=Path("x"), pixel_sha256="", recipe={})
@@ -235,7 +261,9 @@ def test_every_page_is_a_slice_of_the_whole(ledger: Ledger, state: str | None) -
         whole = [r.id for _, r in ledger.every() if state in (None, r.state) and job in (None, r.job)]
         for offset in range(len(whole) + 2):
             for limit in (1, 4, 100):
-                assert [r.id for r in ledger.page(offset=offset, limit=limit, job=job, state=state)] == whole[offset:offset + limit]
+                assert [r.id for r in ledger.page(offset=offset, limit=limit, job=job, state=state)] == whole[
+                    offset : offset + limit
+                ]
     with pytest.raises(UnknownJob):
         ledger.page(job=99)
 
@@ -281,8 +309,11 @@ class Counters(RuleBasedStateMachine):
             case _:
                 self.ledger.put_back([row.id])
 
-    @rule(which=st.none() | st.lists(jobs, max_size=2), old=st.sampled_from(["waiting", "running", "failed", "cancelled"]),
-          new=st.sampled_from(["waiting", "cancelled"]))
+    @rule(
+        which=st.none() | st.lists(jobs, max_size=2),
+        old=st.sampled_from(["waiting", "running", "failed", "cancelled"]),
+        new=st.sampled_from(["waiting", "cancelled"]),
+    )
     def set_state(self, which: list[int] | None, old: str, new: str) -> None:
         try:
             self.ledger.set_state(which, [old], new)
@@ -315,7 +346,9 @@ class Counters(RuleBasedStateMachine):
 
 
 TestCounters = Counters.TestCase
-TestCounters.settings = settings(max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+TestCounters.settings = settings(
+    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 
 # together ------------------------------------------------------------------------------------------------------------
@@ -355,7 +388,10 @@ def test_many_claim_without_taking_the_same(tmp_path: Path) -> None:
             got[name] += [r.id for r in rows]
 
     second = Ledger(path)
-    threads = [threading.Thread(target=work, args=(w, led)) for w, led in zip("abcd", (first, first, second, second), strict=True)]
+    threads = [
+        threading.Thread(target=work, args=(w, led))
+        for w, led in zip("abcd", (first, first, second, second), strict=True)
+    ]
     for t in threads:
         t.start()
     for t in threads:
@@ -369,9 +405,14 @@ def test_many_claim_without_taking_the_same(tmp_path: Path) -> None:
 
 
 def test_processes_may_open_a_new_ledger_at_once(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from engine.contract.queue import Ledger\n" \
-           "for n in range(15):\n l = Ledger(Path(sys.argv[1]) / f'{n}.db'); l.add_job('j', []); l.close()"
-    running = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    code = (
+        "import sys; from pathlib import Path; from engine.contract.queue import Ledger\n"
+        "for n in range(15):\n l = Ledger(Path(sys.argv[1]) / f'{n}.db'); l.add_job('j', []); l.close()"
+    )
+    running = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
     for p in running:
         assert p.communicate()[1] == "" and p.returncode == 0
     for n in range(15):
@@ -385,7 +426,11 @@ def test_commands_reach_every_worker_once(ledger: Ledger) -> None:
     ledger.sign_on("w", 2)
     assert ledger.take_command("v") is None
     ledger.command("release")
-    assert ledger.take_command("v") == "release" and ledger.take_command("v") is None and ledger.take_command("w") == "release"
+    assert (
+        ledger.take_command("v") == "release"
+        and ledger.take_command("v") is None
+        and ledger.take_command("w") == "release"
+    )
     ledger.sign_off("w")
     ledger.command("quit")
     assert ledger.take_command("w") is None
@@ -416,7 +461,11 @@ def test_rows_of_the_dead_come_home_by_proof(ledger: Ledger) -> None:
     assert asked == [rows[0].id, rows[1].id]  # only those whose file was about to appear
     after = ledger.page()
     assert [(r.state, r.deaths, r.pending, r.worker) for r in after] == [
-        ("done", 0, None, None), ("waiting", 1, None, None), ("waiting", 1, None, None), ("waiting", 0, None, None)]  # the last was not begun
+        ("done", 0, None, None),
+        ("waiting", 1, None, None),
+        ("waiting", 1, None, None),
+        ("waiting", 0, None, None),
+    ]  # the last was not begun
     assert after[0].path == str(Path(f"/o/{rows[0].id}.png")) and ledger.recipe(rows[0].id) == {"r": rows[0].id}
     assert ledger.recover(proof) == {"done": 0, "waiting": 0, "failed": 0}
 
@@ -453,8 +502,10 @@ def test_a_lease_is_what_keeps_rows(ledger: Ledger) -> None:
 
 def test_the_lease_ends_with_the_process(ledger: Ledger) -> None:
     file = ledger.lock_file("w")
-    code = "import sys, time; from pathlib import Path; from engine.contract.lock import ProcessLock\n" \
-           "lock = ProcessLock(Path(sys.argv[1])); print(lock.take(), flush=True); time.sleep(60)"
+    code = (
+        "import sys, time; from pathlib import Path; from engine.contract.lock import ProcessLock\n"
+        "lock = ProcessLock(Path(sys.argv[1])); print(lock.take(), flush=True); time.sleep(60)"
+    )
     with subprocess.Popen([sys.executable, "-c", code, str(file)], stdout=subprocess.PIPE, text=True) as p:
         assert p.stdout is not None and p.stdout.readline() == "True\n"
         assert is_held(file) and not ProcessLock(file).take()
@@ -538,7 +589,7 @@ def test_a_damaged_page_costs_few_rows(tmp_path: Path) -> None:
     db.close()
     data = bytearray(path.read_bytes())
     at = data.index(b'"a200"') // size  # the page of the table with this row
-    data[at * size:(at + 1) * size] = b"\xff" * size
+    data[at * size : (at + 1) * size] = b"\xff" * size
     path.write_bytes(data)
     with pytest.raises(LedgerCorrupt):
         led = Ledger(path)
@@ -552,7 +603,10 @@ def test_a_damaged_page_costs_few_rows(tmp_path: Path) -> None:
     after = {r.id: r for _, r in led.every()}
     assert saved == len(after) > len(before) - 150
     assert all(before[i] == r for i, r in after.items())
-    assert [(j.id, j.name, j.priority, j.paused) for j in led.jobs()] == [(jobs[1], "b", 4, False), (jobs[0], "a", 0, True)]
+    assert [(j.id, j.name, j.priority, j.paused) for j in led.jobs()] == [
+        (jobs[1], "b", 4, False),
+        (jobs[0], "a", 0, True),
+    ]
     assert led.recipe(next(r.id for r in after.values() if r.state == "done"))
     recount(led)
     assert led.add_job("new", asks(1)) > max(jobs)
@@ -562,8 +616,10 @@ def test_a_damaged_page_costs_few_rows(tmp_path: Path) -> None:
 def test_rows_in_the_write_ahead_log_are_saved_too(tmp_path: Path) -> None:
     """Kill -9 leaves a log beside the file; the damaged file is kept with it."""
     path = tmp_path / "queue.db"
-    code = "import os, sys; from pathlib import Path; from engine.contract.queue import Ledger; from engine.contract.request import ImageRequest\n" \
-           "Ledger(Path(sys.argv[1])).add_job('j', [ImageRequest(prompt='a', seed=1)]); os._exit(1)"
+    code = (
+        "import os, sys; from pathlib import Path; from engine.contract.queue import Ledger; from engine.contract.request import ImageRequest\n"
+        "Ledger(Path(sys.argv[1])).add_job('j', [ImageRequest(prompt='a', seed=1)]); os._exit(1)"
+    )
     subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert path.with_name("queue.db-wal").stat().st_size
     kept, saved = ledger_file.salvage(path)

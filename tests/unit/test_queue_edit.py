@@ -81,7 +81,9 @@ def test_retry(ledger: Ledger) -> None:
     ids = fail(ledger, a, 2)
     ledger.cancel(Pick(jobs=[b], pictures=[ledger.page()[2].id]))
     assert states(ledger) == "ffccc"
-    assert ledger.retry(Pick(jobs=[a, b])) == 4 and states(ledger) == "wwcww"  # what failed; of a job without, what was cancelled
+    assert (
+        ledger.retry(Pick(jobs=[a, b])) == 4 and states(ledger) == "wwcww"
+    )  # what failed; of a job without, what was cancelled
     row = ledger.row(ids[0])
     assert row is not None and (row.error, row.attempts, row.deaths) == (None, 0, 0)
     assert ledger.retry(Pick(pictures=[ledger.page()[2].id, ids[0]])) == 1 and states(ledger) == "wwwww"
@@ -98,7 +100,9 @@ def test_what_is_taken_off_comes_back_as_it_was(ledger: Ledger) -> None:
     assert ledger.take_off(Pick(jobs=[a, b])) == 3  # what waits stays
     assert [j.id for j in ledger.jobs()] == [a] and states(ledger) == "ww"
     assert ledger.undo() == ("remove", 3)
-    assert everything(ledger) == before and ledger.jobs() == jobs and ledger.recipe(before[0].id) == recipe == {"seed": 0}
+    assert (
+        everything(ledger) == before and ledger.jobs() == jobs and ledger.recipe(before[0].id) == recipe == {"seed": 0}
+    )
     assert ledger.take_off(None, ["failed"]) == 1 and states(ledger) == "ddww"
 
 
@@ -225,10 +229,15 @@ def test_lines_say_what_rows_say_with_and_without_gaps(ledger: Ledger) -> None:
         rows = ledger.page(job=job, limit=100)
         lines = ledger.lines(job, limit=100)
         assert [(x.id, x.state, x.prompt, x.seed, x.steps, x.width, x.height, x.attempts, x.error) for x in lines] == [
-            (r.id, r.state, r.request.prompt, r.request.seed, 7, 64, 32, r.attempts, r.error) for r in rows]
+            (r.id, r.state, r.request.prompt, r.request.seed, 7, 64, 32, r.attempts, r.error) for r in rows
+        ]
         for offset in (0, 1, 13, len(rows) - 2, len(rows), len(rows) + 9):
-            assert [x.id for x in ledger.lines(job, offset=offset, limit=5)] == [r.id for r in rows[offset:offset + 5]]
-            assert [r.id for r in ledger.page(job=job, offset=offset, limit=5)] == [r.id for r in rows[offset:offset + 5]]
+            assert [x.id for x in ledger.lines(job, offset=offset, limit=5)] == [
+                r.id for r in rows[offset : offset + 5]
+            ]
+            assert [r.id for r in ledger.page(job=job, offset=offset, limit=5)] == [
+                r.id for r in rows[offset : offset + 5]
+            ]
         waiting = [r.id for r in rows if r.state == "waiting"]
         assert [x.id for x in ledger.lines(job, offset=4, limit=6, state="waiting")] == waiting[4:10]
         assert ledger.offsets(job, [rows[0].id, rows[9].id, 999], None) == {rows[0].id: 0, rows[9].id: 9}
@@ -239,7 +248,9 @@ def test_lines_say_what_rows_say_with_and_without_gaps(ledger: Ledger) -> None:
         ledger.lines(99)
 
 
-@pytest.mark.parametrize("damage", ["{", '"x"', '{"prompt": 1, "seed": 2}', '{"seed": 2}', '{"prompt": "p", "seed": "s"}'])
+@pytest.mark.parametrize(
+    "damage", ["{", '"x"', '{"prompt": 1, "seed": 2}', '{"seed": 2}', '{"prompt": "p", "seed": "s"}']
+)
 def test_a_damaged_row_is_a_line_that_says_so(ledger: Ledger, damage: str) -> None:
     job = ledger.add_job("a", asks(1))
     with ledger._write("test") as db:

@@ -68,13 +68,16 @@ def test_combinations_are_the_outer_loop_and_the_last_varies_fastest() -> None:
     assert made[2].draw == ("a", "2")
 
 
-@pytest.mark.parametrize(("template", "expected"), [
-    ("[[a|[[b|c]]]]", ["a", "b", "c"]),
-    ("[[a[[1|2]]|b]][[x|y]]", ["a1x", "a1y", "a2x", "a2y", "bx", "by"]),
-    ("[[[[1|2]][[3|4]]|c]]", ["13", "14", "23", "24", "c"]),
-    ("{[[a|b]]}[[c|d]]", ["ac", "ad", "bc", "bd"]),
-    ("plain", ["plain"]),
-])
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("[[a|[[b|c]]]]", ["a", "b", "c"]),
+        ("[[a[[1|2]]|b]][[x|y]]", ["a1x", "a1y", "a2x", "a2y", "bx", "by"]),
+        ("[[[[1|2]][[3|4]]|c]]", ["13", "14", "23", "24", "c"]),
+        ("{[[a|b]]}[[c|d]]", ["ac", "ad", "bc", "bd"]),
+        ("plain", ["plain"]),
+    ],
+)
 def test_nested_combinations(template: str, expected: list[str]) -> None:
     assert texts(template) == expected
     assert count_combinations(template) == len(expected)
@@ -106,8 +109,10 @@ def test_escapes_and_literal_signs() -> None:
         assert not is_plain(text)
 
 
-@pytest.mark.parametrize(("template", "sign", "position"), [
-    ("ab {c|d", "{", 4), ("{a|{b}", "{", 1), ("[[a|b]", "[[", 1), ("{a|[[b}", "[[", 4)])
+@pytest.mark.parametrize(
+    ("template", "sign", "position"),
+    [("ab {c|d", "{", 4), ("{a|{b}", "{", 1), ("[[a|b]", "[[", 1), ("{a|[[b}", "[[", 4)],
+)
 def test_unclosed_groups_are_told_with_their_place(template: str, sign: str, position: int) -> None:
     assert why(template) == f"the {sign} at letter {position} is never closed"
 
@@ -134,8 +139,9 @@ def test_the_first_folder_that_has_the_file_is_taken(folder: Path, tmp_path: Pat
     assert {e.text[:3] for e in made} == {"own"}
 
 
-@pytest.mark.parametrize("name", ["../secret", "animals/../../secret", "/etc/passwd", "..\\secret", "C:x", "a//b",
-                                  "./x", "{tmp}/secret"])
+@pytest.mark.parametrize(
+    "name", ["../secret", "animals/../../secret", "/etc/passwd", "..\\secret", "C:x", "a//b", "./x", "{tmp}/secret"]
+)
 def test_wildcards_never_leave_their_folder(folder: Path, tmp_path: Path, name: str) -> None:
     assert "stay within" in why(f"__{name.replace('{tmp}', str(tmp_path))}__", folder)
 
@@ -240,8 +246,11 @@ def test_escape_round_trip(text: str) -> None:
     assert texts("{1::" + escape(text) + "}") == [text]
 
 
-TREES = st.recursive(st.sampled_from(["a", "b", ""]), lambda inner: st.lists(
-    st.lists(inner, max_size=2).map(tuple), min_size=1, max_size=3), max_leaves=8)
+TREES = st.recursive(
+    st.sampled_from(["a", "b", ""]),
+    lambda inner: st.lists(st.lists(inner, max_size=2).map(tuple), min_size=1, max_size=3),
+    max_leaves=8,
+)
 
 
 @given(st.lists(TREES, max_size=3))

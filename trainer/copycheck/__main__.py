@@ -30,7 +30,9 @@ def _parser() -> Parser:
     parser.add_argument("--text-encoder")
     parser.add_argument("--vae")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--backend", choices=("auto", "pytorch", "onnx", "fake"), default=os.environ.get("COMMONART_BACKEND", "auto"))
+    parser.add_argument(
+        "--backend", choices=("auto", "pytorch", "onnx", "fake"), default=os.environ.get("COMMONART_BACKEND", "auto")
+    )
     parser.add_argument("--out", type=Path)
     add_options(parser)
     return parser
@@ -66,7 +68,9 @@ def work(argv: list[str]) -> dict[str, Any]:
         from trainer.copycheck.extraction import clusters
 
         captions, items, made, about = drawn
-        answer["extraction"] = about | {"captions": clusters(captions, items, made, checked.copied, checked.rows, checked.near, checked.bound)}
+        answer["extraction"] = about | {
+            "captions": clusters(captions, items, made, checked.copied, checked.rows, checked.near, checked.bound)
+        }
     if told is not None:
         answer["overfit"] = told
     if args.html:
@@ -93,12 +97,22 @@ def _extract(args: Any, dataset: Any, progress: Any) -> tuple[Any, Any, list[Pat
         raise NothingToCheck(why=Phrase("{path} has no captions to draw from", path=dataset.folder))
     items = items_of(captions, args.seeds)
     progress.more(len(items))
-    backend = Model(name=args.extract, loras=tuple(lora_of(x) for x in args.lora), text_encoder=args.text_encoder, vae=args.vae, device=args.device,
-                    kind=args.backend).open()
+    backend = Model(
+        name=args.extract,
+        loras=tuple(lora_of(x) for x in args.lora),
+        text_encoder=args.text_encoder,
+        vae=args.vae,
+        device=args.device,
+        kind=args.backend,
+    ).open()
     settings = settled(Settings(seed=args.seed, copies=args.seeds, steps=args.steps), backend)
     out = (args.out or Path("outputs") / "copycheck" / f"{backend.folder.name}-{dataset.folder.name}").absolute()
     model = {"name": backend.folder.name, "hashes": backend.hashes, "loras": backend.loras}
-    claim(out, {"prompts": hash_of_prompts([(i.lang, i.prompt) for i in items]), "dtype": backend.dtype} | asdict(settings), model)
+    claim(
+        out,
+        {"prompts": hash_of_prompts([(i.lang, i.prompt) for i in items]), "dtype": backend.dtype} | asdict(settings),
+        model,
+    )
     notes: list[Any] = [phrase(n) for n in backend.notes]
     seal = Seal(policy_of(args), lambda e: notes.append(phrase(Phrase(e.message, **e.fields))))
     try:

@@ -87,7 +87,10 @@ def check(dataset: Dataset, files: list[Path], encoders: Sequence[Encoder], *, c
     if not asked:
         raise NothingToCheck(why=Phrase("none of {count} file(s) can be read as a picture", count=len(files)))
     found = copies(asked, known)
-    rows = {f: {"file": str(f), "copies": [c | {"file": dataset.name(c["file"])} for c in found[f]], "nearest": {}} for f in asked}
+    rows = {
+        f: {"file": str(f), "copies": [c | {"file": dataset.name(c["file"])} for c in found[f]], "nearest": {}}
+        for f in asked
+    }
     result = Checked({}, list(asked), {f for f in asked if found[f]})
     measured = []
     for place, encoder in enumerate(encoders):
@@ -100,21 +103,46 @@ def check(dataset: Dataset, files: list[Path], encoders: Sequence[Encoder], *, c
         values, places = nearest(mine.rows, theirs.rows, NEAREST, barred)
         baseline = summary(leave_one_out(theirs.rows))
         for n, file in enumerate(mine.files):
-            rows[file]["nearest"][encoder.name] = [{"file": dataset.name(theirs.files[p]), "similarity": round(float(v), 6)}
-                                                   for v, p in zip(values[n], places[n], strict=True) if v > -2]
+            rows[file]["nearest"][encoder.name] = [
+                {"file": dataset.name(theirs.files[p]), "similarity": round(float(v), 6)}
+                for v, p in zip(values[n], places[n], strict=True)
+                if v > -2
+            ]
         top = values[:, 0][values[:, 0] > -2]
         bound = baseline["p95"]
-        measured.append({"encoder": encoder.name, "sha256": encoder.sha256, "resizer": encoder.resizer} | summary(top) | {
-            "baseline": baseline, "above_baseline_p95": float((top > bound).mean()) if bound is not None and len(top) else None})
+        measured.append(
+            {"encoder": encoder.name, "sha256": encoder.sha256, "resizer": encoder.resizer}
+            | summary(top)
+            | {
+                "baseline": baseline,
+                "above_baseline_p95": float((top > bound).mean()) if bound is not None and len(top) else None,
+            }
+        )
         if place == 0:
             result.rows = dict(zip(mine.files, mine.rows, strict=True))
-            result.near = {f: (dataset.name(theirs.files[p[0]]), float(v[0])) for f, v, p in zip(mine.files, values, places, strict=True) if v[0] > -2}
+            result.near = {
+                f: (dataset.name(theirs.files[p[0]]), float(v[0]))
+                for f, v, p in zip(mine.files, values, places, strict=True)
+                if v[0] > -2
+            }
             result.bound = bound
     if captions:
         _add_captions(rows, dataset)
-    kinds = {k: sum(any(c["kind"] == k for c in r["copies"]) for r in rows.values()) for k in ("file", "pixels", "near", "mirrored")}
-    result.answer = {"dataset": str(dataset.folder), "known": len(known), "missing": dataset.missing, "pictures": len(rows), "copied": len(result.copied),
-                     "kinds": kinds, "features": measured, "rows": list(rows.values()), "skipped": skipped + bad_known}
+    kinds = {
+        k: sum(any(c["kind"] == k for c in r["copies"]) for r in rows.values())
+        for k in ("file", "pixels", "near", "mirrored")
+    }
+    result.answer = {
+        "dataset": str(dataset.folder),
+        "known": len(known),
+        "missing": dataset.missing,
+        "pictures": len(rows),
+        "copied": len(result.copied),
+        "kinds": kinds,
+        "features": measured,
+        "rows": list(rows.values()),
+        "skipped": skipped + bad_known,
+    }
     if captions:
         result.answer["captioned"] = sum(bool(r["caption_of"]) for r in rows.values())
     return result

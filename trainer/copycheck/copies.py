@@ -34,7 +34,11 @@ class Print:
     mirrored: Look
 
     def packed(self) -> list[Any]:
-        return [self.sha256, self.pixels, *[x for k in (self.look, self.mirrored) for x in (f"{k.phash:x}", f"{k.dhash:x}", k.colour.hex())]]
+        return [
+            self.sha256,
+            self.pixels,
+            *[x for k in (self.look, self.mirrored) for x in (f"{k.phash:x}", f"{k.dhash:x}", k.colour.hex())],
+        ]
 
     @classmethod
     def unpacked(cls, data: Sequence[str]) -> Print:
@@ -46,13 +50,25 @@ def print_of(path: Path) -> Print:
     """Raises BadPicture, BadFile."""
     image = load_rgb(path)
     pixels = np.asarray(image)
-    return Print(sha256_of(path), f"{image.width}x{image.height}:{pixel_sha256(pixels)}", look_at(image), look_at(ImageOps.mirror(image)))
+    return Print(
+        sha256_of(path),
+        f"{image.width}x{image.height}:{pixel_sha256(pixels)}",
+        look_at(image),
+        look_at(ImageOps.mirror(image)),
+    )
 
 
-def prints_of(files: Sequence[Path], tick: Callable[[int], None], *, keep: bool) -> tuple[dict[Path, Print], list[dict[str, Any]]]:
+def prints_of(
+    files: Sequence[Path], tick: Callable[[int], None], *, keep: bool
+) -> tuple[dict[Path, Print], list[dict[str, Any]]]:
     """Of every file that is a picture, and those that cannot be read. With ``keep``, they are kept for later in the data folder."""
     place = str(files[0].absolute().parent) if files else ""
-    kept = home() / "cache" / "copycheck" / f"{hashlib.sha256(place.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.json"
+    kept = (
+        home()
+        / "cache"
+        / "copycheck"
+        / f"{hashlib.sha256(place.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.json"
+    )
     known = _read(kept) if keep else {}
     found: dict[Path, Print] = {}
     fresh: dict[str, Any] = {}
@@ -123,13 +139,15 @@ def _cross(asked: Sequence[Look], known: Sequence[Look]) -> list[tuple[int, int,
     colour = np.frombuffer(b"".join(k.colour for k in known), np.uint8).reshape(len(known), -1)
     found = []
     for start in range(0, len(asked), _BLOCK):
-        some = asked[start:start + _BLOCK]
+        some = asked[start : start + _BLOCK]
         p = np.bitwise_count(np.array([k.phash for k in some], np.uint64)[:, None] ^ phash[None])
         d = np.bitwise_count(np.array([k.dhash for k in some], np.uint64)[:, None] ^ dhash[None])
         for a, b in zip(*np.nonzero((p <= PHASH_BITS) & (d <= DHASH_BITS)), strict=True):
             far = float(np.abs(np.frombuffer(some[a].colour, np.uint8).astype(np.int16) - colour[b]).mean())
             if far <= COLOUR:
-                found.append((start + int(a), int(b), {"phash": int(p[a, b]), "dhash": int(d[a, b]), "colour": round(far, 2)}))
+                found.append(
+                    (start + int(a), int(b), {"phash": int(p[a, b]), "dhash": int(d[a, b]), "colour": round(far, 2)})
+                )
     return found
 
 

@@ -49,11 +49,22 @@ def fold(text: str) -> str:
 
 def items_of(captions: Sequence[Repeated], seeds: int) -> list[Item]:
     """What to draw: every caption from every seed."""
-    return [Item(lang=language_of(c.caption), index=n, copy=copy, prompt=c.caption) for n, c in enumerate(captions) for copy in range(seeds)]
+    return [
+        Item(lang=language_of(c.caption), index=n, copy=copy, prompt=c.caption)
+        for n, c in enumerate(captions)
+        for copy in range(seeds)
+    ]
 
 
-def clusters(captions: Sequence[Repeated], items: Sequence[Item], files: Sequence[Path], copied: set[Path], rows: dict[Path, Array],
-             near: dict[Path, tuple[str, float]], bound: float | None) -> list[dict[str, Any]]:
+def clusters(
+    captions: Sequence[Repeated],
+    items: Sequence[Item],
+    files: Sequence[Path],
+    copied: set[Path],
+    rows: dict[Path, Array],
+    near: dict[Path, tuple[str, float]],
+    bound: float | None,
+) -> list[dict[str, Any]]:
     """One row a caption.
 
     ``rows`` are features and ``near`` the nearest training picture with its cosine, by file; ``bound`` is the training set's own
@@ -71,7 +82,17 @@ def clusters(captions: Sequence[Repeated], items: Sequence[Item], files: Sequenc
             like = unit32(np.stack([rows[f] for f in seen]))
             like = like @ like.T
             alike = float((like.sum() - np.trace(like)) / (len(seen) * (len(seen) - 1)))
-        found.append({"caption": caption.caption, "pictures": caption.count, "seeds": len(mine), "copies": sum(f in copied for f in mine), "alike": alike,
-                      "nearest": max((near[f][1] for f in seen), default=None), "one_picture": target, "times": times,
-                      "flagged": any(f in copied for f in mine) or times >= max(FEWEST, round(SHARE * len(mine)))})
+        found.append(
+            {
+                "caption": caption.caption,
+                "pictures": caption.count,
+                "seeds": len(mine),
+                "copies": sum(f in copied for f in mine),
+                "alike": alike,
+                "nearest": max((near[f][1] for f in seen), default=None),
+                "one_picture": target,
+                "times": times,
+                "flagged": any(f in copied for f in mine) or times >= max(FEWEST, round(SHARE * len(mine))),
+            }
+        )
     return found

@@ -29,14 +29,14 @@ def nearest(asked: Array, known: Array, count: int = 3, barred: list[set[int]] |
     count = min(count, len(known))
     values, places = np.full((len(asked), count), -2.0, np.float32), np.zeros((len(asked), count), np.int64)
     for start in range(0, len(asked), _BLOCK):
-        like = asked[start:start + _BLOCK] @ known.T
+        like = asked[start : start + _BLOCK] @ known.T
         for n in range(len(like)):
             if barred and barred[start + n]:
                 like[n, list(barred[start + n])] = -2.0
         top = np.argpartition(-like, count - 1, axis=1)[:, :count]
         order = np.argsort(-np.take_along_axis(like, top, 1), axis=1, kind="stable")
         top = np.take_along_axis(top, order, 1)
-        values[start:start + _BLOCK], places[start:start + _BLOCK] = np.take_along_axis(like, top, 1), top
+        values[start : start + _BLOCK], places[start : start + _BLOCK] = np.take_along_axis(like, top, 1), top
     return values, places
 
 
@@ -44,7 +44,11 @@ def leave_one_out(known: Array, most: int = MOST_BASELINE, seed: int = 0) -> Arr
     """How near each training picture comes to the nearest other one; of large sets, of ``most`` drawn at random."""
     if len(known) < 2:
         return np.zeros(0, np.float32)
-    rows = np.arange(len(known)) if len(known) <= most else np.sort(np.random.default_rng(seed).choice(len(known), most, replace=False))
+    rows = (
+        np.arange(len(known))
+        if len(known) <= most
+        else np.sort(np.random.default_rng(seed).choice(len(known), most, replace=False))
+    )
     values, _ = nearest(known[rows], known, 1, [{int(r)} for r in rows])
     return values[:, 0]
 

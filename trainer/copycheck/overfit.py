@@ -43,12 +43,22 @@ def overfit(path: Path) -> dict[str, Any]:
         raise BadFile(path=path, why=system_words(e)) from e
     if not steps:
         raise BadFile(path=path, why=Phrase("it has no training losses; give the log.jsonl of a run"))
-    told: dict[str, Any] = {"steps": steps[-1][0], "heldout": [list(h) for h in held], "training": _mean(steps, steps[-1][0]), "alarm": None}
+    told: dict[str, Any] = {
+        "steps": steps[-1][0],
+        "heldout": [list(h) for h in held],
+        "training": _mean(steps, steps[-1][0]),
+        "alarm": None,
+    }
     if len(held) >= 3:
         best, last = min(held, key=lambda h: h[1]), held[-1]
         before = _mean(steps, best[0])
-        told |= {"best_step": best[0], "best": best[1], "last": last[1], "rise": last[1] / best[1] - 1 if best[1] > 0 else 0.0,
-                 "fall": 1 - told["training"] / before if before > 0 else 0.0}
+        told |= {
+            "best_step": best[0],
+            "best": best[1],
+            "last": last[1],
+            "rise": last[1] / best[1] - 1 if best[1] > 0 else 0.0,
+            "fall": 1 - told["training"] / before if before > 0 else 0.0,
+        }
         told["alarm"] = bool(told["rise"] > RISE and told["fall"] > 0)
     return told
 

@@ -12,34 +12,59 @@ from trainer.copycheck.copies import thumbnail
 from trainer.evaluation.page import both, paragraph, picture, svg, table, write
 
 SHOWN = 60  # pairs
-KINDS = {"file": ("the same file", "同じファイル"), "pixels": ("the same pixels", "同じ画素"), "near": ("looks the same", "見た目が同じ"),
-         "mirrored": ("looks the same when mirrored", "左右反転すると見た目が同じ")}
+KINDS = {
+    "file": ("the same file", "同じファイル"),
+    "pixels": ("the same pixels", "同じ画素"),
+    "near": ("looks the same", "見た目が同じ"),
+    "mirrored": ("looks the same when mirrored", "左右反転すると見た目が同じ"),
+}
 
 
 def write_report(path: Path, answer: dict[str, Any], dataset: Path) -> None:
     """Raises DiskFull, OutputFolder."""
     copied = answer["copied"]
-    body = [paragraph(f"{answer['pictures']} picture(s) against {answer['known']} of {dataset.name}: {copied} exact or near copies.",
-                      f"{dataset.name} の {answer['known']} 枚に対して {answer['pictures']} 枚を調べ、完全一致またはほぼ同じ画像は {copied} 枚でした。",
-                      "alarm" if copied else "")]
-    body.append(table([both(*x) for x in (("kind of copy", "種類"), ("pictures", "枚数"))], [[both(*KINDS[k]), str(n)] for k, n in answer["kinds"].items()]))
-    body.append(paragraph("Hashes find recompressed, scaled and mirrored copies, not cropped ones, parts of pictures or styles. What they do not find may still be "
-                          "a copy, and none of these figures says anything about the law.",
-                          "ハッシュで見つかるのは再圧縮・縮小・反転した写しで、切り抜き・一部分・画風は見つかりません。見つからなくても写しでないとは言えず、"
-                          "どの値も法的な判断ではありません。", "weak"))
+    body = [
+        paragraph(
+            f"{answer['pictures']} picture(s) against {answer['known']} of {dataset.name}: {copied} exact or near copies.",
+            f"{dataset.name} の {answer['known']} 枚に対して {answer['pictures']} 枚を調べ、完全一致またはほぼ同じ画像は {copied} 枚でした。",
+            "alarm" if copied else "",
+        )
+    ]
+    body.append(
+        table(
+            [both(*x) for x in (("kind of copy", "種類"), ("pictures", "枚数"))],
+            [[both(*KINDS[k]), str(n)] for k, n in answer["kinds"].items()],
+        )
+    )
+    body.append(
+        paragraph(
+            "Hashes find recompressed, scaled and mirrored copies, not cropped ones, parts of pictures or styles. What they do not find may still be "
+            "a copy, and none of these figures says anything about the law.",
+            "ハッシュで見つかるのは再圧縮・縮小・反転した写しで、切り抜き・一部分・画風は見つかりません。見つからなくても写しでないとは言えず、"
+            "どの値も法的な判断ではありません。",
+            "weak",
+        )
+    )
     body += [_features(answer["features"]), _plot(answer)]
     if "overfit" in answer:
         body.append(_overfit(answer["overfit"]))
     if "extraction" in answer:
         body.append(_extraction(answer["extraction"]))
     if "captioned" in answer:
-        body.append(paragraph(f"{answer['captioned']} picture(s) were drawn from the very caption of a training picture.",
-                              f"学習画像の説明文をそのままプロンプトにした画像が {answer['captioned']} 枚あります。"))
+        body.append(
+            paragraph(
+                f"{answer['captioned']} picture(s) were drawn from the very caption of a training picture.",
+                f"学習画像の説明文をそのままプロンプトにした画像が {answer['captioned']} 枚あります。",
+            )
+        )
     body.append(_pairs(answer, dataset))
     if answer["skipped"]:
         count = len(answer["skipped"])
-        body.append(f"<h2>{both(f'{count} file(s) could not be read', f'読めなかったファイル {count} 件')}</h2><ul>"
-                    + "".join(f"<li><code>{html.escape(s['file'])}</code></li>" for s in answer["skipped"][:50]) + "</ul>")
+        body.append(
+            f"<h2>{both(f'{count} file(s) could not be read', f'読めなかったファイル {count} 件')}</h2><ul>"
+            + "".join(f"<li><code>{html.escape(s['file'])}</code></li>" for s in answer["skipped"][:50])
+            + "</ul>"
+        )
     write(path, ("Copy check", "写しの検査"), body)
 
 
@@ -49,22 +74,44 @@ def _figure(value: float | None, share: bool = False) -> str:
 
 def _features(measured: Sequence[dict[str, Any]]) -> str:
     parts = [f"<h2>{both('Nearest training pictures', '最も近い学習画像')}</h2>"]
-    head = [both(*x) for x in (("encoder", "エンコーダー"), ("", ""), ("pictures", "枚数"), ("above 0.5", "0.5を超える割合"))] + ["75 %", "90 %", "95 %"]
+    head = [
+        both(*x)
+        for x in (("encoder", "エンコーダー"), ("", ""), ("pictures", "枚数"), ("above 0.5", "0.5を超える割合"))
+    ] + ["75 %", "90 %", "95 %"]
     rows = []
     for m in measured:
-        for name, told in ((("checked", "調べた画像"), m), (("training set to itself", "学習画像どうし"), m["baseline"])):
-            rows.append([html.escape(m["encoder"]), both(*name), str(told["n"]), _figure(told["share_above_half"], True),
-                         *(_figure(told[k]) for k in ("p75", "p90", "p95"))])
+        for name, told in (
+            (("checked", "調べた画像"), m),
+            (("training set to itself", "学習画像どうし"), m["baseline"]),
+        ):
+            rows.append(
+                [
+                    html.escape(m["encoder"]),
+                    both(*name),
+                    str(told["n"]),
+                    _figure(told["share_above_half"], True),
+                    *(_figure(told[k]) for k in ("p75", "p90", "p95")),
+                ]
+            )
     parts.append(table(head, rows))
     for m in measured:
         if m["above_baseline_p95"] is not None:
-            parts.append(paragraph(f"{m['encoder']}: {m['above_baseline_p95']:.1%} lie nearer to a training picture than 95 % of training pictures lie to each other.",
-                                   f"{m['encoder']}: 学習画像どうしの95%よりも学習画像に近いものが {m['above_baseline_p95']:.1%} あります。"))
+            parts.append(
+                paragraph(
+                    f"{m['encoder']}: {m['above_baseline_p95']:.1%} lie nearer to a training picture than 95 % of training pictures lie to each other.",
+                    f"{m['encoder']}: 学習画像どうしの95%よりも学習画像に近いものが {m['above_baseline_p95']:.1%} あります。",
+                )
+            )
         if m["encoder"] == "built-in":
-            parts.append(paragraph("The built-in features are weak: coarse colours and edges of the whole picture. Cosines above 0.5 are common between unrelated "
-                                   "pictures; look at the difference from the training set's own figures, and use an encoder made to find copies, such as SSCD.",
-                                   "内蔵の特徴は弱いものです（画像全体の粗い色と輪郭）。無関係な画像でも0.5を超えることは珍しくありません。学習画像どうしの値との差を見て、"
-                                   "SSCDなど写しを探すためのエンコーダーを使ってください。", "weak"))
+            parts.append(
+                paragraph(
+                    "The built-in features are weak: coarse colours and edges of the whole picture. Cosines above 0.5 are common between unrelated "
+                    "pictures; look at the difference from the training set's own figures, and use an encoder made to find copies, such as SSCD.",
+                    "内蔵の特徴は弱いものです（画像全体の粗い色と輪郭）。無関係な画像でも0.5を超えることは珍しくありません。学習画像どうしの値との差を見て、"
+                    "SSCDなど写しを探すためのエンコーダーを使ってください。",
+                    "weak",
+                )
+            )
     return "".join(parts)
 
 
@@ -80,7 +127,13 @@ def _plot(answer: dict[str, Any]) -> str:
         axes.hist(values, bins=30, color="#1f6fb2", alpha=0.7, label="checked")
         for name, style in (("p75", ":"), ("p90", "--"), ("p95", "-")):
             if m["baseline"][name] is not None:
-                axes.axvline(m["baseline"][name], color="#d1495b", linestyle=style, linewidth=1.2, label=f"training set {name[1:]} %")
+                axes.axvline(
+                    m["baseline"][name],
+                    color="#d1495b",
+                    linestyle=style,
+                    linewidth=1.2,
+                    label=f"training set {name[1:]} %",
+                )
         axes.set_title(m["encoder"][:24].encode("ascii", "replace").decode(), fontsize=9)
         axes.set_xlabel("cosine to nearest training picture")
         axes.legend(frameon=False, fontsize=7)
@@ -90,24 +143,58 @@ def _plot(answer: dict[str, Any]) -> str:
 def _overfit(told: dict[str, Any]) -> str:
     title = f"<h2>{both('Training against held-out loss', '学習損失と検証損失')}</h2>"
     if told["alarm"] is None:
-        return title + paragraph("There are fewer than three held-out losses; nothing can be said.", "検証損失が3回未満のため、何も言えません。")
-    english = (f"Held-out loss was lowest at step {told['best_step']} ({told['best']:.4f}) and is now {told['last']:.4f} ({told['rise']:+.1%}); "
-               f"training loss fell by {told['fall']:.1%} since.")
-    japanese = (f"検証損失はステップ {told['best_step']} で最も低く（{told['best']:.4f}）、現在は {told['last']:.4f}（{told['rise']:+.1%}）です。"
-                f"その間に学習損失は {told['fall']:.1%} 下がりました。")
+        return title + paragraph(
+            "There are fewer than three held-out losses; nothing can be said.",
+            "検証損失が3回未満のため、何も言えません。",
+        )
+    english = (
+        f"Held-out loss was lowest at step {told['best_step']} ({told['best']:.4f}) and is now {told['last']:.4f} ({told['rise']:+.1%}); "
+        f"training loss fell by {told['fall']:.1%} since."
+    )
+    japanese = (
+        f"検証損失はステップ {told['best_step']} で最も低く（{told['best']:.4f}）、現在は {told['last']:.4f}（{told['rise']:+.1%}）です。"
+        f"その間に学習損失は {told['fall']:.1%} 下がりました。"
+    )
     if told["alarm"]:
-        return title + paragraph("The run learns by heart. " + english, "学習データを暗記し始めています。" + japanese, "alarm")
+        return title + paragraph(
+            "The run learns by heart. " + english, "学習データを暗記し始めています。" + japanese, "alarm"
+        )
     return title + paragraph(english, japanese)
 
 
 def _extraction(told: dict[str, Any]) -> str:
     title = f"<h2>{both('Drawing training pictures out again', '学習画像の引き出し')}</h2>"
-    head = [both(*x) for x in (("caption", "説明文"), ("training pictures with it", "その説明文の学習画像"), ("seeds", "シード数"), ("copies", "写し"),
-                               ("alike among themselves", "互いの類似"), ("nearest", "最も近い"), ("near one picture", "同じ1枚に近い"), ("flag", "注意"))]
-    rows = [[html.escape(c["caption"][:120]), str(c["pictures"]), str(c["seeds"]), str(c["copies"]), _figure(c["alike"]), _figure(c["nearest"]),
-             f"{c['times']} {html.escape(c['one_picture'])}", both("look at it", "要確認") if c["flagged"] else "–"] for c in told["captions"]]
-    note = paragraph("Many seeds of one caption that come out alike and near one training picture are a sign that it was learned by heart.",
-                     "一つの説明文から多くのシードで似た画像ができ、同じ学習画像に近いなら、暗記のしるしです。", "weak")
+    head = [
+        both(*x)
+        for x in (
+            ("caption", "説明文"),
+            ("training pictures with it", "その説明文の学習画像"),
+            ("seeds", "シード数"),
+            ("copies", "写し"),
+            ("alike among themselves", "互いの類似"),
+            ("nearest", "最も近い"),
+            ("near one picture", "同じ1枚に近い"),
+            ("flag", "注意"),
+        )
+    ]
+    rows = [
+        [
+            html.escape(c["caption"][:120]),
+            str(c["pictures"]),
+            str(c["seeds"]),
+            str(c["copies"]),
+            _figure(c["alike"]),
+            _figure(c["nearest"]),
+            f"{c['times']} {html.escape(c['one_picture'])}",
+            both("look at it", "要確認") if c["flagged"] else "–",
+        ]
+        for c in told["captions"]
+    ]
+    note = paragraph(
+        "Many seeds of one caption that come out alike and near one training picture are a sign that it was learned by heart.",
+        "一つの説明文から多くのシードで似た画像ができ、同じ学習画像に近いなら、暗記のしるしです。",
+        "weak",
+    )
     return title + table(head, rows) + note
 
 
@@ -123,6 +210,8 @@ def _pairs(answer: dict[str, Any], dataset: Path) -> str:
         for file, what in shown:
             other = thumbnail(dataset / file)
             prompt = f"<br>{html.escape(row['prompt'][:120])}" if row.get("prompt") else ""
-            parts.append(f'<figure class="pair{" bad" if copies else ""}">{picture(mine, 160)} {picture(other, 160) if other else ""}'
-                         f"<figcaption>{what}<br>{html.escape(Path(row['file']).name)} · {html.escape(file)}{prompt}</figcaption></figure>")
+            parts.append(
+                f'<figure class="pair{" bad" if copies else ""}">{picture(mine, 160)} {picture(other, 160) if other else ""}'
+                f"<figcaption>{what}<br>{html.escape(Path(row['file']).name)} · {html.escape(file)}{prompt}</figcaption></figure>"
+            )
     return "".join(parts)

@@ -61,9 +61,18 @@ def work(argv: list[str]) -> dict[str, Any]:
 
         if args.pictures is not None and not args.pictures.is_dir():
             raise BadFile(path=args.pictures, why=Phrase("there is no such folder"))
-        options = Options(license=args.license, license_url=args.license_url, creator=args.creator, source_url=args.source_url, encoding=args.encoding,
-                          pictures=args.pictures, caption_origin=args.caption_origin)
-        return run_import(args.folder, args.source, options, form=args.format, link=args.link, progress=tell_progress).as_data()
+        options = Options(
+            license=args.license,
+            license_url=args.license_url,
+            creator=args.creator,
+            source_url=args.source_url,
+            encoding=args.encoding,
+            pictures=args.pictures,
+            caption_origin=args.caption_origin,
+        )
+        return run_import(
+            args.folder, args.source, options, form=args.format, link=args.link, progress=tell_progress
+        ).as_data()
     if args.command == "check":
         from trainer.licence.gate import check
 
@@ -83,8 +92,15 @@ def work(argv: list[str]) -> dict[str, Any]:
         return dict(edit(args.folder, read_changes(args.changes)))
     from trainer.dataset.caption import Captioning, caption_folder
 
-    asked = Captioning(model=args.model, languages=("en", "ja") if args.language == "both" else (args.language,), overwrite=args.overwrite,
-                       device=args.device, batch_size=args.batch_size, max_tokens=args.max_tokens, prompts={"en": args.prompt_en, "ja": args.prompt_ja})
+    asked = Captioning(
+        model=args.model,
+        languages=("en", "ja") if args.language == "both" else (args.language,),
+        overwrite=args.overwrite,
+        device=args.device,
+        batch_size=args.batch_size,
+        max_tokens=args.max_tokens,
+        prompts={"en": args.prompt_en, "ja": args.prompt_ja},
+    )
     return caption_folder(args.folder, asked, progress=tell_progress).as_data()
 
 
@@ -98,7 +114,9 @@ def main() -> int:
         passed = bool(answer.get("passed", True))
         return answer
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be ended politely is to be interrupted: what is done is written
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # to be ended politely is to be interrupted: what is done is written
     status = run_program(kept)
     return status or (0 if passed else 1)
 

@@ -47,9 +47,17 @@ class Captioned:
 
     def as_data(self) -> dict[str, Any]:
         """JSON-ready."""
-        reasons = [{"why": {"template": p.template, "fields": p.fields}, "count": n, "files": names} for p, names, n in self.skipped.reasons.values()]
-        return {"model": self.model, "written": self.written, "kept": self.kept, "reasons": reasons,
-                "notes": [{"template": n.template, "fields": n.fields} for n in self.notes]}
+        reasons = [
+            {"why": {"template": p.template, "fields": p.fields}, "count": n, "files": names}
+            for p, names, n in self.skipped.reasons.values()
+        ]
+        return {
+            "model": self.model,
+            "written": self.written,
+            "kept": self.kept,
+            "reasons": reasons,
+            "notes": [{"template": n.template, "fields": n.fields} for n in self.notes],
+        }
 
 
 class _Notebook:
@@ -99,9 +107,17 @@ def caption_folder(folder: Path, asked: Captioning, *, progress: Progress | None
     notes = []
     if "ja" in asked.languages and "ja" not in able:
         # said, not hidden: its English must not pass for Japanese
-        notes.append(Phrase("{family} is known to write English only, so no Japanese captions were written; give --prompt-ja if this one learned Japanese",
-                            family=family.name) if "ja" in family.if_asked else
-                     Phrase("{family} writes English only, so no Japanese captions were written; use Qwen2-VL for them", family=family.name))
+        notes.append(
+            Phrase(
+                "{family} is known to write English only, so no Japanese captions were written; give --prompt-ja if this one learned Japanese",
+                family=family.name,
+            )
+            if "ja" in family.if_asked
+            else Phrase(
+                "{family} writes English only, so no Japanese captions were written; use Qwen2-VL for them",
+                family=family.name,
+            )
+        )
     if not languages:
         raise NoCaptioner(path=asked.model, why=notes[0])
     wanted: list[tuple[str, str]] = []
@@ -121,7 +137,7 @@ def caption_folder(folder: Path, asked: Captioning, *, progress: Progress | None
         for language in languages:
             names = [n for n, x in wanted if x == language]
             for start in range(0, len(names), asked.batch_size):
-                batch = names[start:start + asked.batch_size]
+                batch = names[start : start + asked.batch_size]
                 for name, caption in zip(*_captions(folder, batch, captioner, language, asked, done.skipped)):
                     if caption:
                         notebook.note(name, language, caption)
@@ -136,7 +152,9 @@ def caption_folder(folder: Path, asked: Captioning, *, progress: Progress | None
     return done
 
 
-def _captions(folder: Path, names: list[str], captioner: Captioner, language: str, asked: Captioning, skipped: Skipped) -> tuple[list[str], list[str]]:
+def _captions(
+    folder: Path, names: list[str], captioner: Captioner, language: str, asked: Captioning, skipped: Skipped
+) -> tuple[list[str], list[str]]:
     """Names that could be opened, and their captions. Too little memory for the batch: one at a time."""
     import torch
 

@@ -36,7 +36,14 @@ FAMILIES = {
     "florence2": Family("Florence-2", {"en": "<DETAILED_CAPTION>"}, False),
     "blip-2": Family("BLIP-2", {"en": ""}, False),
     "llava": Family("LLaVA", {"en": "Describe this image in one sentence."}, True, ("ja",)),
-    "qwen2_vl": Family("Qwen2-VL", {"en": "Describe this image in one sentence. Answer in English.", "ja": "この画像を日本語の一文で説明してください。"}, True),
+    "qwen2_vl": Family(
+        "Qwen2-VL",
+        {
+            "en": "Describe this image in one sentence. Answer in English.",
+            "ja": "この画像を日本語の一文で説明してください。",
+        },
+        True,
+    ),
 }
 
 
@@ -135,12 +142,15 @@ class Captioner:
             copy.thumbnail((_SIDE, _SIDE))
             small.append(copy)
         inputs = self._qwen(small, asked) if self.kind == "qwen2_vl" else self._processed(small, asked)
-        inputs = {k: (v.to(self.device, self.dtype) if v.is_floating_point() else v.to(self.device)) for k, v in inputs.items()}
+        inputs = {
+            k: (v.to(self.device, self.dtype) if v.is_floating_point() else v.to(self.device))
+            for k, v in inputs.items()
+        }
         with torch.inference_mode():
             out = self.model.generate(**inputs, max_new_tokens=self.max_tokens, do_sample=False, num_beams=1)
         given = inputs.get("input_ids")
-        if given is not None and out.shape[1] >= given.shape[1] and bool((out[:, :given.shape[1]] == given).all()):
-            out = out[:, given.shape[1]:]  # decoders repeat what they were asked
+        if given is not None and out.shape[1] >= given.shape[1] and bool((out[:, : given.shape[1]] == given).all()):
+            out = out[:, given.shape[1] :]  # decoders repeat what they were asked
         tokenizer = self.processor.tokenizer if self.processor else self.tokenizer
         texts = [clean(t) for t in tokenizer.batch_decode(out, skip_special_tokens=True)]
         return [t if (language == "ja") == bool(_JAPANESE.search(t)) else "" for t in texts]
@@ -151,7 +161,11 @@ class Captioner:
         if self.family.chat:
             turn = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": asked}]}]
             has_template = getattr(self.processor, "chat_template", None)
-            text = self.processor.apply_chat_template(turn, add_generation_prompt=True) if has_template else f"USER: <image>\n{asked} ASSISTANT:"
+            text = (
+                self.processor.apply_chat_template(turn, add_generation_prompt=True)
+                if has_template
+                else f"USER: <image>\n{asked} ASSISTANT:"
+            )
         made = self.processor(images=pictures, text=[text] * len(pictures), return_tensors="pt")
         return {k: v for k, v in made.items() if k in ("input_ids", "attention_mask", "pixel_values")}
 
@@ -161,16 +175,23 @@ class Captioner:
 
         assert self.images is not None
         seen = self.images(pictures, return_tensors="pt")
-        merged = self.images.merge_size ** 2
+        merged = self.images.merge_size**2
         turns = []
         for grid in seen["image_grid_thw"]:
             places = "<|image_pad|>" * (int(grid.prod()) // merged)
-            turns.append("<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
-                         f"<|vision_start|>{places}<|vision_end|>{asked}<|im_end|>\n<|im_start|>assistant\n")
+            turns.append(
+                "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
+                f"<|vision_start|>{places}<|vision_end|>{asked}<|im_end|>\n<|im_start|>assistant\n"
+            )
         text = self.tokenizer(turns, return_tensors="pt", padding=True)
         marks = (text["input_ids"] == self.model.config.image_token_id).to(torch.int64)
-        return {"input_ids": text["input_ids"], "attention_mask": text["attention_mask"], "pixel_values": seen["pixel_values"],
-                "image_grid_thw": seen["image_grid_thw"], "mm_token_type_ids": marks}
+        return {
+            "input_ids": text["input_ids"],
+            "attention_mask": text["attention_mask"],
+            "pixel_values": seen["pixel_values"],
+            "image_grid_thw": seen["image_grid_thw"],
+            "mm_token_type_ids": marks,
+        }
 
 
 def clean(text: str) -> str:

@@ -77,7 +77,9 @@ def safe_name(name: str, ending: str = "") -> str:
     """``name`` as a path inside a folder that every system can hold, with its folders kept; ``ending`` replaces its own."""
     parts = []
     for part in name.replace("\\", "/").split("/"):
-        part = re.sub(r'[<>:"|?*]', "_", "".join("_" if unicodedata.category(c) in ("Cc", "Cs") else c for c in part)).strip(" ")
+        part = re.sub(
+            r'[<>:"|?*]', "_", "".join("_" if unicodedata.category(c) in ("Cc", "Cs") else c for c in part)
+        ).strip(" ")
         if part in ("", ".", ".."):
             continue
         part = part.rstrip(". ") or "_"

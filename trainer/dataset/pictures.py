@@ -18,9 +18,23 @@ from engine.contract.errors import BadPicture, Phrase, system_words
 FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow's other readers are never offered a file
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 MAX_PIXELS = 80_000_000
-_TROUBLE = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, OverflowError, struct.error, zlib.error, MemoryError,
-            Image.DecompressionBombError, Image.DecompressionBombWarning)
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # our own limit lies lower and is told as an error
+_TROUBLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    MemoryError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+warnings.filterwarnings(
+    "ignore", category=Image.DecompressionBombWarning
+)  # our own limit lies lower and is told as an error
 
 
 def looks_like_picture(name: str) -> bool:
@@ -28,8 +42,15 @@ def looks_like_picture(name: str) -> bool:
     return name.lower().endswith(ENDINGS)
 
 
-_TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
-          6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90}
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @contextlib.contextmanager
@@ -43,10 +64,22 @@ def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
         with Image.open(path if data is None else io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
-                raise BadPicture(path=path, why=Phrase("it has {width} x {height} pixels, more than {limit} in all", width=width, height=height,
-                                                       limit=MAX_PIXELS))
+                raise BadPicture(
+                    path=path,
+                    why=Phrase(
+                        "it has {width} x {height} pixels, more than {limit} in all",
+                        width=width,
+                        height=height,
+                        limit=MAX_PIXELS,
+                    ),
+                )
             if getattr(image, "is_animated", False):
-                raise BadPicture(path=path, why=Phrase("it is animated ({frames} frames); save one of them as a picture", frames=image.n_frames))
+                raise BadPicture(
+                    path=path,
+                    why=Phrase(
+                        "it is animated ({frames} frames); save one of them as a picture", frames=image.n_frames
+                    ),
+                )
             yield image
     except BadPicture:
         raise

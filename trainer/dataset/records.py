@@ -14,7 +14,18 @@ from trainer.dataset.files import decoded, name_problem, replacing
 FILE = "metadata.jsonl"
 MAX_LINE = 4_000_000  # bytes: no caption list needs more
 LANGUAGES = {"en": "text", "ja": "text_ja"}
-_STRINGS = ("license", "license_url", "creator", "title", "source_url", "modified", "sha256", "evidence", "caption_origin", "training_permission")
+_STRINGS = (
+    "license",
+    "license_url",
+    "creator",
+    "title",
+    "source_url",
+    "modified",
+    "sha256",
+    "evidence",
+    "caption_origin",
+    "training_permission",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +75,9 @@ def to_row(record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for name in KNOWN:
         value = getattr(record, name)
-        row[name] = (value[0] if len(value) == 1 else list(value) if value else "") if isinstance(value, tuple) else value
+        row[name] = (
+            (value[0] if len(value) == 1 else list(value) if value else "") if isinstance(value, tuple) else value
+        )
     return row | {k: v for k, v in record.extra.items() if k not in row}
 
 
@@ -143,7 +156,10 @@ def scan(folder: Path) -> Iterator[tuple[int, Record | BadRow]]:
                 if number == 1:
                     raw = raw.removeprefix(b"\xef\xbb\xbf")
                 if len(raw) > MAX_LINE:
-                    yield number, BadRow(path=path, line=number, why=Phrase("it is longer than {limit} bytes", limit=MAX_LINE))
+                    yield (
+                        number,
+                        BadRow(path=path, line=number, why=Phrase("it is longer than {limit} bytes", limit=MAX_LINE)),
+                    )
                     while raw and not raw.endswith(b"\n"):
                         raw = f.readline(MAX_LINE)
                     continue

@@ -47,11 +47,28 @@ def summary(folder: Path, *, progress: Progress | None = None) -> dict[str, Any]
             ratio = f.width / f.height
             shapes["landscape" if ratio > 1.1 else "portrait" if ratio < 1 / 1.1 else "square"] += 1
     return {
-        "folder": str(folder), "pictures": len(records), "unreadable": sum(1 for f in facts.values() if f.error is not None),
-        "bytes": sum(f.size for f in facts.values()), "licences": _most(licences), "classes": _most(classes), "creators": _most(creators),
-        "creator_count": len(creators), "origins": _most(origins), "formats": _most(kinds), "short_side": _most(sizes), "shapes": _most(shapes),
-        "captions": {x: {"pictures": sum(1 for r in records if r.captions(x)), "captions": len(n), "median_characters": int(median(n)) if n else 0,
-                         "longest": max(n, default=0)} for x, n in lengths.items()}}
+        "folder": str(folder),
+        "pictures": len(records),
+        "unreadable": sum(1 for f in facts.values() if f.error is not None),
+        "bytes": sum(f.size for f in facts.values()),
+        "licences": _most(licences),
+        "classes": _most(classes),
+        "creators": _most(creators),
+        "creator_count": len(creators),
+        "origins": _most(origins),
+        "formats": _most(kinds),
+        "short_side": _most(sizes),
+        "shapes": _most(shapes),
+        "captions": {
+            x: {
+                "pictures": sum(1 for r in records if r.captions(x)),
+                "captions": len(n),
+                "median_characters": int(median(n)) if n else 0,
+                "longest": max(n, default=0),
+            }
+            for x, n in lengths.items()
+        },
+    }
 
 
 def _size_class(side: int) -> str:
@@ -84,7 +101,11 @@ def show(folder: Path, name: str | None, *, offset: int = 0, limit: int = 100) -
     if found is None:
         raise BadFile(path=folder / wanted, why=Phrase("metadata.jsonl has no row for it"))
     path = folder / found.file_name
-    answer: dict[str, Any] = {"record": to_row(found), "attribution": entry(found).removeprefix("- "), "path": str(path)}
+    answer: dict[str, Any] = {
+        "record": to_row(found),
+        "attribution": entry(found).removeprefix("- "),
+        "path": str(path),
+    }
     try:
         with opened(path) as image:
             width, height = image.size

@@ -27,7 +27,9 @@ def _parser() -> Parser:
     parser.add_argument("model")
     parser.add_argument("--prompts", type=Path)
     parser.add_argument("--reference", type=Path)
-    parser.add_argument("--suite", type=Path, help="a model folder whose suite and true renders are taken instead of the model's own")
+    parser.add_argument(
+        "--suite", type=Path, help="a model folder whose suite and true renders are taken instead of the model's own"
+    )
     parser.add_argument("--lora", action="append", default=[])
     parser.add_argument("--encoder", action="append", default=[])
     parser.add_argument("--lang", default=",".join(LANGS))
@@ -41,7 +43,9 @@ def _parser() -> Parser:
     parser.add_argument("--size")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", choices=DTYPES, default="auto")
-    parser.add_argument("--backend", choices=("auto", "pytorch", "onnx", "fake"), default=os.environ.get("COMMONART_BACKEND", "auto"))
+    parser.add_argument(
+        "--backend", choices=("auto", "pytorch", "onnx", "fake"), default=os.environ.get("COMMONART_BACKEND", "auto")
+    )
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--text-encoder")
     parser.add_argument("--vae")
@@ -89,10 +93,17 @@ def lora_of(text: str) -> tuple[str, float]:
 def work(argv: list[str]) -> dict[str, Any]:
     """Evaluate as asked; see ``docs/evaluation.md`` for what the answer holds."""
     args = _parser().parse_args(argv)
-    for name, value, low, high in (("count", args.count, 1, 10_000), ("limit", args.limit, 1, 10_000_000), ("batch-size", args.batch_size, 1, 256),
-                                   ("seed", args.seed, 0, MAX_SEED), ("steps", args.steps, 1, 1000)):
+    for name, value, low, high in (
+        ("count", args.count, 1, 10_000),
+        ("limit", args.limit, 1, 10_000_000),
+        ("batch-size", args.batch_size, 1, 256),
+        ("seed", args.seed, 0, MAX_SEED),
+        ("steps", args.steps, 1, 1000),
+    ):
         if value is not None and not low <= value <= high:
-            raise BadValue(name=name, value=value, why=Phrase("it must lie between {low} and {high}", low=low, high=high))
+            raise BadValue(
+                name=name, value=value, why=Phrase("it must lie between {low} and {high}", low=low, high=high)
+            )
     size = re.fullmatch(r"(\d{1,5})(?:[xX×](\d{1,5}))?", args.size) if args.size else None
     if args.size and not size:
         raise BadValue(name="size", value=args.size, why=Phrase("it is written like {example}", example="512x768"))
@@ -110,12 +121,36 @@ def work(argv: list[str]) -> dict[str, Any]:
     twice = next((e.name for n, e in enumerate(encoders) if e.name in [x.name for x in encoders[:n]]), None)
     if twice:
         raise BadValue(name="encoder", value=twice, why=Phrase("two encoders have this name; rename one folder"))
-    settings = Settings(seed=args.seed, copies=args.count, steps=args.steps, guidance=args.guidance, sampler=args.sampler, negative=args.negative,
-                        width=int(size[1]) if size else None, height=int(size[2] or size[1]) if size else None)
-    asked = Asked(prompts=args.prompts, langs=langs, limit=args.limit, settings=settings, encoders=encoders, reference=args.reference,
-                  batch_size=args.batch_size, policy=policy_of(args), suite=args.suite)
-    model = Model(name=args.model, loras=tuple(lora_of(x) for x in args.lora), text_encoder=args.text_encoder, vae=args.vae, device=args.device,
-                  dtype=args.dtype, kind=args.backend)
+    settings = Settings(
+        seed=args.seed,
+        copies=args.count,
+        steps=args.steps,
+        guidance=args.guidance,
+        sampler=args.sampler,
+        negative=args.negative,
+        width=int(size[1]) if size else None,
+        height=int(size[2] or size[1]) if size else None,
+    )
+    asked = Asked(
+        prompts=args.prompts,
+        langs=langs,
+        limit=args.limit,
+        settings=settings,
+        encoders=encoders,
+        reference=args.reference,
+        batch_size=args.batch_size,
+        policy=policy_of(args),
+        suite=args.suite,
+    )
+    model = Model(
+        name=args.model,
+        loras=tuple(lora_of(x) for x in args.lora),
+        text_encoder=args.text_encoder,
+        vae=args.vae,
+        device=args.device,
+        dtype=args.dtype,
+        kind=args.backend,
+    )
     against_file = Path(args.against) if args.against and args.against.endswith(".json") else None
     other = read_result(against_file) if against_file else None
     out = (args.out or default_out(model, asked)).absolute()
@@ -135,7 +170,14 @@ def work(argv: list[str]) -> dict[str, Any]:
     result, scores = measure(drawn, asked, reference, progress.tick)
     place = against_file
     if args.against and other is None:
-        check = Model(name=args.against, text_encoder=args.text_encoder, vae=args.vae, device=args.device, dtype=args.dtype, kind=args.backend)
+        check = Model(
+            name=args.against,
+            text_encoder=args.text_encoder,
+            vae=args.vae,
+            device=args.device,
+            dtype=args.dtype,
+            kind=args.backend,
+        )
         place = out / "against" / RESULT
         beside = draw(check, asked, place.parent, progress_of, progress.tick)
         other, _ = measure(beside, asked, reference, progress.tick)
@@ -146,12 +188,19 @@ def work(argv: list[str]) -> dict[str, Any]:
         result["against"] = compare(result, scores, other, place, encoders, reference, langs, progress.tick)
     if result["concepts"]:
         for lang in langs:
-            result[f"missed_{lang}"] = [i["prompt"] for i in result["items"] if i["lang"] == lang and i["place"] is not None and i["place"] >= 5]
+            result[f"missed_{lang}"] = [
+                i["prompt"] for i in result["items"] if i["lang"] == lang and i["place"] is not None and i["place"] >= 5
+            ]
     _write_json(out / RESULT, result)
     report = write_report(out / "report.html", result, out)
     if args.sheet:
         write_sheet(args.sheet, result, out)
-    return {k: v for k, v in result.items() if k != "items"} | {"result": str(out / RESULT), "report": str(report), "out": str(out), "pictures": len(drawn.items)}
+    return {k: v for k, v in result.items() if k != "items"} | {
+        "result": str(out / RESULT),
+        "report": str(report),
+        "out": str(out),
+        "pictures": len(drawn.items),
+    }
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:
@@ -163,5 +212,7 @@ def _write_json(path: Path, data: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be ended politely is to be interrupted; drawn pictures are kept
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # to be ended politely is to be interrupted; drawn pictures are kept
     sys.exit(run_program(work))

@@ -20,8 +20,16 @@ from trainer.evaluation.table import Scores
 MOST_PAIRS = 4000  # a kernel of all pairs of both models' pictures is held; of more, the first are taken
 
 
-def compare(mine: dict[str, Any], scores: Scores, other: dict[str, Any], place: Path, encoders: Sequence[Encoder], reference: Reference | None,
-            langs: Sequence[str], tick: Tick) -> dict[str, Any]:
+def compare(
+    mine: dict[str, Any],
+    scores: Scores,
+    other: dict[str, Any],
+    place: Path,
+    encoders: Sequence[Encoder],
+    reference: Reference | None,
+    langs: Sequence[str],
+    tick: Tick,
+) -> dict[str, Any]:
     """Differences (mine less the other's) with p. ``place`` is where the other's ``result.json`` lies, with its pictures if they are kept.
 
     p-values stand each for itself and are not corrected for their number.
@@ -34,23 +42,44 @@ def compare(mine: dict[str, Any], scores: Scores, other: dict[str, Any], place: 
     keys = [(i.lang, i.index, i.copy) for i in scores.items]
     found: list[dict[str, Any]] = []
     groups = [(lang, [lang]) for lang in langs] + ([("both", list(langs))] if len(langs) > 1 else [])
-    names = {e["name"]: next(x["name"] for x in other["encoders"] if x["sha256"] == e["sha256"]) for e in mine["encoders"]}
+    names = {
+        e["name"]: next(x["name"] for x in other["encoders"] if x["sha256"] == e["sha256"]) for e in mine["encoders"]
+    }
 
     def add(measure: str, lang: str, told: Difference, encoder: str | None = None) -> None:
         found.append({"measure": measure, "lang": lang} | ({"encoder": encoder} if encoder else {}) | told.as_data())
 
     for name, of in groups:
         for measure, below in (("top1", 1), ("top5", 5)):
-            both = [[(p < below, theirs[k]["place"] < below) for k, p in zip(keys, scores.places, strict=True)
-                     if k[0] == lang and p >= 0 and k in theirs and theirs[k]["place"] is not None] for lang in of]
+            both = [
+                [
+                    (p < below, theirs[k]["place"] < below)
+                    for k, p in zip(keys, scores.places, strict=True)
+                    if k[0] == lang and p >= 0 and k in theirs and theirs[k]["place"] is not None
+                ]
+                for lang in of
+            ]
             if all(both):
                 add(measure, name, paired(*_columns(both)))
         for encoder, cosines in scores.cosines.items():
-            both = [[(round(float(c), 6), theirs[k]["cosines"][names[encoder]]) for k, c in zip(keys, cosines, strict=True)
-                     if k[0] == lang and not np.isnan(c) and theirs.get(k, {}).get("cosines", {}).get(names[encoder]) is not None] for lang in of]
+            both = [
+                [
+                    (round(float(c), 6), theirs[k]["cosines"][names[encoder]])
+                    for k, c in zip(keys, cosines, strict=True)
+                    if k[0] == lang
+                    and not np.isnan(c)
+                    and theirs.get(k, {}).get("cosines", {}).get(names[encoder]) is not None
+                ]
+                for lang in of
+            ]
             if all(both):
                 a, b = _columns(both)
-                add("clipscore", name, paired([metrics.clipscore(x) for x in a], [metrics.clipscore(x) for x in b]), encoder)
+                add(
+                    "clipscore",
+                    name,
+                    paired([metrics.clipscore(x) for x in a], [metrics.clipscore(x) for x in b]),
+                    encoder,
+                )
     files = pictures_beside(place, scores.items)
     if reference and files:
         for encoder_ in encoders:
@@ -67,10 +96,18 @@ def compare(mine: dict[str, Any], scores: Scores, other: dict[str, Any], place: 
                 gap = paired_mmd2(metrics.unit(a), metrics.unit(b), metrics.unit(r), metrics.gaussian)
                 add("cmmd", name, Difference(gap.value * metrics.CMMD_SCALE, gap.p, gap.n), encoder_.name)
     loras = other["model"].get("loras")
-    loras = [{"name": str(x["name"]), "scale": float(x["scale"])} for x in (loras if isinstance(loras, list) else [])
-             if isinstance(x, dict) and "name" in x and isinstance(x.get("scale"), (int, float))]
-    return {"model": other["model"]["name"], "loras": loras, "differences": found, "table": other["table"],
-            "pictures": files is not None}
+    loras = [
+        {"name": str(x["name"]), "scale": float(x["scale"])}
+        for x in (loras if isinstance(loras, list) else [])
+        if isinstance(x, dict) and "name" in x and isinstance(x.get("scale"), (int, float))
+    ]
+    return {
+        "model": other["model"]["name"],
+        "loras": loras,
+        "differences": found,
+        "table": other["table"],
+        "pictures": files is not None,
+    }
 
 
 def _columns(both: list[list[tuple[Any, Any]]]) -> tuple[list[Array], list[Array]]:

@@ -15,13 +15,24 @@ from trainer.evaluation.features import features
 BATCH = 16
 
 
-def draw(backend: Backend, prompts: Sequence[str], *, steps: int = 20, guidance: float = 4.5, seed: int = 1000,
-         progress: Callable[[int, int], None] | None = None) -> np.ndarray[Any, Any]:
+def draw(
+    backend: Backend,
+    prompts: Sequence[str],
+    *,
+    steps: int = 20,
+    guidance: float = 4.5,
+    seed: int = 1000,
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray[Any, Any]:
     """uint8 RGB ``[n, h, w, 3]``: one picture a prompt, seeds ``seed``, ``seed + 1``, ..."""
     pictures = []
     for start in range(0, len(prompts), BATCH):
-        requests = [pipeline.settle(ImageRequest(prompt=p, seed=seed + start + i, steps=steps, guidance=guidance), backend.folder)
-                    for i, p in enumerate(prompts[start:start + BATCH])]
+        requests = [
+            pipeline.settle(
+                ImageRequest(prompt=p, seed=seed + start + i, steps=steps, guidance=guidance), backend.folder
+            )
+            for i, p in enumerate(prompts[start : start + BATCH])
+        ]
         pictures.append(pipeline.paint(backend, pipeline.draw(backend, requests, pipeline.encode(backend, requests))))
         if progress:
             progress(min(start + BATCH, len(prompts)), len(prompts))

@@ -37,9 +37,20 @@ class Settings:
 
     def request(self, prompt: str, seed: int, backend: Backend) -> ImageRequest:
         """Raises BadValue, UnknownSampler."""
-        return pipeline.settle(ImageRequest(
-            prompt=prompt, seed=seed % (MAX_SEED + 1), steps=self.steps, guidance=self.guidance, sampler=self.sampler, negative=self.negative,
-            width=self.width, height=self.height, model=backend.folder.name), backend.folder)
+        return pipeline.settle(
+            ImageRequest(
+                prompt=prompt,
+                seed=seed % (MAX_SEED + 1),
+                steps=self.steps,
+                guidance=self.guidance,
+                sampler=self.sampler,
+                negative=self.negative,
+                width=self.width,
+                height=self.height,
+                model=backend.folder.name,
+            ),
+            backend.folder,
+        )
 
 
 def seed_of(item: Item, settings: Settings) -> int:
@@ -47,8 +58,15 @@ def seed_of(item: Item, settings: Settings) -> int:
     return settings.seed + item.index * settings.copies + item.copy
 
 
-def draw_items(backend: Backend, items: Sequence[Item], settings: Settings, folder: Path, seal: Seal, tick: Callable[[int], None],
-               size: int | None = None) -> list[Path]:
+def draw_items(
+    backend: Backend,
+    items: Sequence[Item],
+    settings: Settings,
+    folder: Path,
+    seal: Seal,
+    tick: Callable[[int], None],
+    size: int | None = None,
+) -> list[Path]:
     """One PNG an item in ``folder``, its recipe inside; those that are there already are kept.
 
     Raises:
@@ -69,8 +87,21 @@ def draw_items(backend: Backend, items: Sequence[Item], settings: Settings, fold
         made = pipeline.with_less_memory(lambda rs: _paint(backend, rs), requests, backend, backend.trim, shrink)
         for n, (item, request, (pixels, cut)) in enumerate(zip(some, requests, made, strict=True)):
             recipe = recipes.build(
-                request, model=backend.folder.name, hashes=backend.hashes, batch=(len(some), n), pixel_sha256=pixel_sha256(pixels), app=APP, cut=cut,
-                backend={"backend": backend.name, "device": backend.device, "dtype": backend.dtype, "libraries": backend.libraries()}, loras=backend.loras)
+                request,
+                model=backend.folder.name,
+                hashes=backend.hashes,
+                batch=(len(some), n),
+                pixel_sha256=pixel_sha256(pixels),
+                app=APP,
+                cut=cut,
+                backend={
+                    "backend": backend.name,
+                    "device": backend.device,
+                    "dtype": backend.dtype,
+                    "libraries": backend.libraries(),
+                },
+                loras=backend.loras,
+            )
             part = write_aside(folder, item.file, seal.pack(pixels, "png", seal.judged(pixels, recipe)).data)
             try:
                 publish(part, folder / item.file)

@@ -37,8 +37,14 @@ class EfficientNetLite:
         self.resizer, self.sha256 = str(self._fitting), hash_of([self._path])
         weights = read(self._path)
         with weights.storages as storages:
-            state = {k: torch.from_numpy(np.frombuffer(bytes(storages.contiguous(t)), np.int64 if t.dtype.size == 8 else np.float32).reshape(t.shape).copy())
-                     for k, t in weights.tensors.items()}
+            state = {
+                k: torch.from_numpy(
+                    np.frombuffer(bytes(storages.contiguous(t)), np.int64 if t.dtype.size == 8 else np.float32)
+                    .reshape(t.shape)
+                    .copy()
+                )
+                for k, t in weights.tensors.items()
+            }
         self._model: Any = EfficientNet.from_name("efficientnet-lite0").eval()
         try:
             self._model.load_state_dict(state)
@@ -48,7 +54,11 @@ class EfficientNetLite:
     def pictures(self, images: Sequence[Image.Image]) -> np.ndarray[Any, Any]:
         """float32 ``[n, 1280]``."""
         with self._torch.inference_mode():
-            return checked(self._model.extract_features(self._torch.from_numpy(self._fitting.batch(images))).numpy(), len(images), self._path)
+            return checked(
+                self._model.extract_features(self._torch.from_numpy(self._fitting.batch(images))).numpy(),
+                len(images),
+                self._path,
+            )
 
     def texts(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
         raise NotImplementedError

@@ -25,7 +25,15 @@ from trainer.evaluation.encoders import checked, hash_of
 from trainer.evaluation.fitting import Fitting, from_preprocessor, sound
 
 _EXAMPLE = '{"size": 224, "resize": "bicubic", "crop": true, "mean": [0.48, 0.46, 0.41], "std": [0.27, 0.26, 0.28]}'
-_PREFERRED = ("image_embeds", "text_embeds", "embeddings", "embedding", "features", "pooler_output", "last_hidden_state")
+_PREFERRED = (
+    "image_embeds",
+    "text_embeds",
+    "embeddings",
+    "embedding",
+    "features",
+    "pooler_output",
+    "last_hidden_state",
+)
 
 
 class OnnxEncoder:
@@ -42,14 +50,29 @@ class OnnxEncoder:
         self._image = _session(image, given)
         files.append(image)
         self._check_input()
-        text = _inside(folder, told["text"], given) if told.get("text") else next((f for f in (folder / "onnx" / "text_model.onnx", folder / "text_model.onnx")
-                                                                                   if given.is_dir() and f.is_file()), None)
+        text = (
+            _inside(folder, told["text"], given)
+            if told.get("text")
+            else next(
+                (
+                    f
+                    for f in (folder / "onnx" / "text_model.onnx", folder / "text_model.onnx")
+                    if given.is_dir() and f.is_file()
+                ),
+                None,
+            )
+        )
         if text is not None:
             words = _inside(folder, str(told.get("tokenizer", "tokenizer.json")), given)
-            self._text, self._words = _session(text, given), _tokenizer(words, int(told.get("max_tokens", 77)), int(told.get("pad", 0)), given)
+            self._text, self._words = (
+                _session(text, given),
+                _tokenizer(words, int(told.get("max_tokens", 77)), int(told.get("pad", 0)), given),
+            )
             files += [text, words]
             self.reads_text = True
-        files += [f for one in {image, text or image} for f in one.parent.glob(f"{one.name}*data*") if f.is_file()]  # weights beside their graph
+        files += [
+            f for one in {image, text or image} for f in one.parent.glob(f"{one.name}*data*") if f.is_file()
+        ]  # weights beside their graph
         self.sha256 = hash_of(sorted(set(files)))
 
     def _told(self, given: Path, folder: Path) -> tuple[Path, dict[str, Any], list[Path]]:
@@ -67,34 +90,68 @@ class OnnxEncoder:
                 return folder / name, told, files
         graphs = sorted(folder.glob("*.onnx"))
         if len(graphs) != 1:
-            raise BadEncoder(path=given, why=Phrase("it has no config.json with .safetensors, and no .onnx file that is plainly the one for pictures"))
+            raise BadEncoder(
+                path=given,
+                why=Phrase(
+                    "it has no config.json with .safetensors, and no .onnx file that is plainly the one for pictures"
+                ),
+            )
         return graphs[0], told, files
 
     def _fit(self, told: dict[str, Any], folder: Path, files: list[Path]) -> Fitting:
         if "size" in told:
             try:
                 size = told["size"]
-                height, width = (int(size), int(size)) if isinstance(size, (int, float)) else (int(size[0]), int(size[1]))
+                height, width = (
+                    (int(size), int(size)) if isinstance(size, (int, float)) else (int(size[0]), int(size[1]))
+                )
                 short = None if not told.get("crop", True) else int(told.get("short", max(height, width)))
-                return sound(Fitting(size=(height, width), short=short, resample=str(told.get("resize", "bicubic")), scale=float(told.get("scale", 1 / 255)),
-                                     mean=tuple(map(float, told.get("mean", (0, 0, 0)))), std=tuple(map(float, told.get("std", (1, 1, 1))))))  # type: ignore[arg-type]
+                return sound(
+                    Fitting(
+                        size=(height, width),
+                        short=short,
+                        resample=str(told.get("resize", "bicubic")),
+                        scale=float(told.get("scale", 1 / 255)),
+                        mean=tuple(map(float, told.get("mean", (0, 0, 0)))),
+                        std=tuple(map(float, told.get("std", (1, 1, 1)))),
+                    )
+                )  # type: ignore[arg-type]
             except (ValueError, TypeError, IndexError, KeyError) as e:
-                raise BadEncoder(path=self._path, why=Phrase("its JSON does not say how pictures are prepared; it reads like {example}",
-                                                             example=_EXAMPLE)) from e
+                raise BadEncoder(
+                    path=self._path,
+                    why=Phrase(
+                        "its JSON does not say how pictures are prepared; it reads like {example}", example=_EXAMPLE
+                    ),
+                ) from e
         given = folder / "preprocessor_config.json"
         if given.is_file():
             files.append(given)
             return from_preprocessor(read_config(given), self._path)
-        raise BadEncoder(path=self._path, why=Phrase("a JSON file of the same name must say how pictures are prepared, like {example}", example=_EXAMPLE))
+        raise BadEncoder(
+            path=self._path,
+            why=Phrase(
+                "a JSON file of the same name must say how pictures are prepared, like {example}", example=_EXAMPLE
+            ),
+        )
 
     def _check_input(self) -> None:
         """Refuse at once a graph that takes no pictures of that size."""
         inputs = self._image.get_inputs()
         shape = list(inputs[0].shape)
         wanted = [None, 3, *self._fitting.size]
-        if len(inputs) != 1 or len(shape) != 4 or any(isinstance(s, int) and w is not None and s != w for s, w in zip(shape, wanted, strict=True)):
-            raise BadEncoder(path=self._path, why=Phrase("it takes {found} and its JSON gives pictures of {wanted}",
-                                                         found=", ".join(str(i.shape) for i in inputs), wanted=str(["n", *wanted[1:]])))
+        if (
+            len(inputs) != 1
+            or len(shape) != 4
+            or any(isinstance(s, int) and w is not None and s != w for s, w in zip(shape, wanted, strict=True))
+        ):
+            raise BadEncoder(
+                path=self._path,
+                why=Phrase(
+                    "it takes {found} and its JSON gives pictures of {wanted}",
+                    found=", ".join(str(i.shape) for i in inputs),
+                    wanted=str(["n", *wanted[1:]]),
+                ),
+            )
         if inputs[0].type not in ("tensor(float)", "tensor(float16)"):
             raise BadEncoder(path=self._path, why=Phrase("its input is {kind}, not float", kind=inputs[0].type))
 
@@ -109,12 +166,18 @@ class OnnxEncoder:
     def texts(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
         """float32 ``[n, d]``."""
         read = self._words.encode_batch(list(texts))
-        columns = {"input_ids": [r.ids for r in read], "attention_mask": [r.attention_mask for r in read], "token_type_ids": [r.type_ids for r in read]}
+        columns = {
+            "input_ids": [r.ids for r in read],
+            "attention_mask": [r.attention_mask for r in read],
+            "token_type_ids": [r.type_ids for r in read],
+        }
         given = {}
         for each in self._text.get_inputs():
             kind = columns.get(each.name, columns["input_ids"] if len(self._text.get_inputs()) == 1 else None)
             if kind is None:
-                raise BadEncoder(path=self._path, why=Phrase("its text half wants {name}, which is not known here", name=each.name))
+                raise BadEncoder(
+                    path=self._path, why=Phrase("its text half wants {name}, which is not known here", name=each.name)
+                )
             given[each.name] = np.array(kind, np.int32 if each.type == "tensor(int32)" else np.int64)
         return checked(self._run(self._text, given), len(texts), self._path)
 
@@ -124,7 +187,9 @@ class OnnxEncoder:
         try:
             return session.run([wanted], given)[0]
         except Exception as e:  # onnxruntime has a class a reason
-            raise BadEncoder(path=self._path, why=Phrase("ONNX Runtime cannot run it: {error}", error=" ".join(str(e).split())[:200])) from e
+            raise BadEncoder(
+                path=self._path, why=Phrase("ONNX Runtime cannot run it: {error}", error=" ".join(str(e).split())[:200])
+            ) from e
 
 
 def _inside(folder: Path, name: Any, given: Path) -> Path:
@@ -145,7 +210,12 @@ def _session(file: Path, given: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as e:
-        raise BadEncoder(path=given, why=Phrase("ONNX Runtime cannot open {file}: {error}", file=file.name, error=" ".join(str(e).split())[:200])) from e
+        raise BadEncoder(
+            path=given,
+            why=Phrase(
+                "ONNX Runtime cannot open {file}: {error}", file=file.name, error=" ".join(str(e).split())[:200]
+            ),
+        ) from e
 
 
 def _tokenizer(file: Path, length: int, pad: int, given: Path) -> Any:
@@ -156,5 +226,7 @@ def _tokenizer(file: Path, length: int, pad: int, given: Path) -> Any:
         tokenizer.enable_truncation(length)
         tokenizer.enable_padding(length=length, pad_id=pad)
     except Exception as e:
-        raise BadEncoder(path=given, why=Phrase("its tokenizer cannot be opened: {error}", error=" ".join(str(e).split())[:200])) from e
+        raise BadEncoder(
+            path=given, why=Phrase("its tokenizer cannot be opened: {error}", error=" ".join(str(e).split())[:200])
+        ) from e
     return tokenizer

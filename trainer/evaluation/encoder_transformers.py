@@ -14,7 +14,15 @@ from engine.contract.errors import BadEncoder, CommonArtError, Phrase
 from trainer.evaluation.encoders import checked, hash_of
 from trainer.evaluation.fitting import from_preprocessor
 
-_TOKENIZERS = ("tokenizer*.json", "vocab*", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "special_tokens_map.json", "added_tokens.json")
+_TOKENIZERS = (
+    "tokenizer*.json",
+    "vocab*",
+    "merges.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
 
 
 class TransformersEncoder:
@@ -24,7 +32,10 @@ class TransformersEncoder:
         self._folder, self.name = folder, folder.resolve().name
         config = read_config(folder / "config.json")
         if "auto_map" in config:
-            raise BadEncoder(path=folder, why=Phrase("it wants to run code of its own, which is never done; an ONNX export of it can be used"))
+            raise BadEncoder(
+                path=folder,
+                why=Phrase("it wants to run code of its own, which is never done; an ONNX export of it can be used"),
+            )
         weights = sorted(folder.glob("*.safetensors"))
         if not weights:
             raise BadEncoder(path=folder, why=Phrase("it has no .safetensors file; pickled weights are not read"))
@@ -34,12 +45,21 @@ class TransformersEncoder:
         self._torch = torch
         self._device = "cuda" if device in ("auto", "cuda") and torch.cuda.is_available() else "cpu"
         try:
-            self._model: Any = AutoModel.from_pretrained(folder, local_files_only=True, trust_remote_code=False, use_safetensors=True,
-                                                         dtype=torch.float32).eval().to(self._device)
+            self._model: Any = (
+                AutoModel.from_pretrained(
+                    folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+                )
+                .eval()
+                .to(self._device)
+            )
         except Exception as e:  # whatever is wrong in a folder of others is told as one sentence
-            raise BadEncoder(path=folder, why=Phrase("transformers cannot open it: {error}", error=_first_line(e))) from e
+            raise BadEncoder(
+                path=folder, why=Phrase("transformers cannot open it: {error}", error=_first_line(e))
+            ) from e
         vision = config.get("vision_config") if isinstance(config.get("vision_config"), dict) else config
-        side = vision.get("image_size") if isinstance(vision, dict) and isinstance(vision.get("image_size"), int) else None
+        side = (
+            vision.get("image_size") if isinstance(vision, dict) and isinstance(vision.get("image_size"), int) else None
+        )
         given = folder / "preprocessor_config.json"
         self._fitting = from_preprocessor(read_config(given) if given.is_file() else {}, folder, side)
         self.resizer = str(self._fitting)
@@ -59,12 +79,19 @@ class TransformersEncoder:
             if (self._folder / "tokenizer_config.json").is_file():
                 told = read_config(self._folder / "tokenizer_config.json")
             if "auto_map" in told:
-                raise BadEncoder(path=self._folder, why=Phrase("it wants to run code of its own, which is never done; an ONNX export of it can be used"))
+                raise BadEncoder(
+                    path=self._folder,
+                    why=Phrase(
+                        "it wants to run code of its own, which is never done; an ONNX export of it can be used"
+                    ),
+                )
             tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True, trust_remote_code=False)
         except CommonArtError:
             raise
         except Exception as e:
-            raise BadEncoder(path=self._folder, why=Phrase("its tokenizer cannot be opened: {error}", error=_first_line(e))) from e
+            raise BadEncoder(
+                path=self._folder, why=Phrase("its tokenizer cannot be opened: {error}", error=_first_line(e))
+            ) from e
         text = config.get("text_config") if isinstance(config.get("text_config"), dict) else {}
         length = int((text or {}).get("max_position_embeddings", 0) or 77)
         return tokenizer, min(length, int(min(getattr(tokenizer, "model_max_length", length), 100_000)))
@@ -77,23 +104,38 @@ class TransformersEncoder:
                 look = getattr(self._model, "get_image_features", self._model)
                 out = look(pixel_values=pixels)
             except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as e:
-                raise BadEncoder(path=self._folder, why=Phrase("it does not take pictures of {size}: {error}", size=self.resizer,
-                                                               error=_first_line(e))) from e
+                raise BadEncoder(
+                    path=self._folder,
+                    why=Phrase("it does not take pictures of {size}: {error}", size=self.resizer, error=_first_line(e)),
+                ) from e
         return checked(_rows(out).float().cpu().numpy(), len(images), self._folder)
 
     def texts(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
         """float32 ``[n, d]``; longer texts are cut at what the model reads."""
         # SigLIP learned with full-length padding and without a mask; the others are told what is padding
         siglip = "siglip" in str(getattr(self._model.config, "model_type", ""))
-        words = self._tokenizer(list(texts), padding="max_length" if siglip else True, truncation=True, max_length=self._length, return_tensors="pt")
-        given = {k: v.to(self._device) for k, v in words.items() if k in (("input_ids",) if siglip else ("input_ids", "attention_mask", "token_type_ids"))}
+        words = self._tokenizer(
+            list(texts),
+            padding="max_length" if siglip else True,
+            truncation=True,
+            max_length=self._length,
+            return_tensors="pt",
+        )
+        given = {
+            k: v.to(self._device)
+            for k, v in words.items()
+            if k in (("input_ids",) if siglip else ("input_ids", "attention_mask", "token_type_ids"))
+        }
         if getattr(self._model.config, "model_type", "") in ("clip", "siglip", "siglip2"):
             given.pop("token_type_ids", None)
         with self._torch.inference_mode():
             try:
                 out = self._model.get_text_features(**given)
             except (RuntimeError, ValueError, TypeError, IndexError) as e:
-                raise BadEncoder(path=self._folder, why=Phrase("it does not take its tokenizer's words: {error}", error=_first_line(e))) from e
+                raise BadEncoder(
+                    path=self._folder,
+                    why=Phrase("it does not take its tokenizer's words: {error}", error=_first_line(e)),
+                ) from e
         return checked(_rows(out).float().cpu().numpy(), len(texts), self._folder)
 
 

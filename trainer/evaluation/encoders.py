@@ -41,7 +41,9 @@ class BuiltIn:
     """Coarse colours and edge directions (``features.py``): tells drawings apart, sees copies, understands nothing."""
 
     name = BUILT_IN
-    sha256 = hashlib.sha256(Path(__file__).with_name("features.py").read_text(encoding="utf-8").encode()).hexdigest()
+    # Identifies version 1 of the algorithm. It is the hash of the source of features.py in release 0.1.0, so
+    # evaluations made by that release stay comparable. Change it whenever the features' values change.
+    sha256 = "7b7ab52c5af4258216aaf658fbaafe19d67335009d453a4e693a54a7fb3d39a8"
     resizer = "pillow box 64, stretched"
     reads_text = False
 
@@ -67,7 +69,11 @@ def open_encoder(given: str, device: str = "cpu") -> Encoder:
     path = Path(given).expanduser()
     if not path.exists():
         raise BadEncoder(path=given, why=Phrase("there is no such file or folder"))
-    if path.suffix.lower() == ".onnx" or (path.is_dir() and not (path / "config.json").is_file()) or (path.is_dir() and (path / "encoder.json").is_file()):
+    if (
+        path.suffix.lower() == ".onnx"
+        or (path.is_dir() and not (path / "config.json").is_file())
+        or (path.is_dir() and (path / "encoder.json").is_file())
+    ):
         from trainer.evaluation.encoder_onnx import OnnxEncoder
 
         return OnnxEncoder(path)
@@ -98,8 +104,14 @@ def checked(array: Any, rows: int, path: Path) -> np.ndarray[Any, Any]:
     elif found.ndim == 4 and found.shape[0] == rows:  # a map: its mean
         found = found.mean((2, 3))
     if found.ndim != 2 or found.shape[0] != rows or found.shape[1] < 2:
-        raise BadEncoder(path=path, why=Phrase("it gave numbers of shape {found} for {rows} picture(s) or text(s), not one row each",
-                                               found=str(list(np.shape(array))), rows=rows))
+        raise BadEncoder(
+            path=path,
+            why=Phrase(
+                "it gave numbers of shape {found} for {rows} picture(s) or text(s), not one row each",
+                found=str(list(np.shape(array))),
+                rows=rows,
+            ),
+        )
     if not np.isfinite(found).all():
         raise BadEncoder(path=path, why=Phrase("it gave values that are not numbers"))
     return found

@@ -50,7 +50,13 @@ class Model:
     def open(self) -> Backend:
         """Raises UnknownModel, UnknownLora, LoraForOther and what loading raises."""
         folder = open_model(self.name, self.text_encoder, self.vae)
-        return open_backend(folder, kind=self.kind, device=self.device, dtype=self.dtype, loras=[open_lora(n, s, folder) for n, s in self.loras])
+        return open_backend(
+            folder,
+            kind=self.kind,
+            device=self.device,
+            dtype=self.dtype,
+            loras=[open_lora(n, s, folder) for n, s in self.loras],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +119,14 @@ def look_at_reference(asked: Asked, tick: Tick) -> Reference | None:
             raise TooFewToCompare(path=asked.reference, count=len(seen.files), **least)
         rows[encoder.name] = seen.rows
     assert seen is not None
-    digest = hashlib.sha256("\n".join(sorted(hashlib.sha256(f.read_bytes()).hexdigest() for f in seen.files)).encode()).hexdigest()
-    return Reference(rows, {"name": asked.reference.resolve().name, "sha256": digest, "n": len(seen.files), "skipped": len(seen.skipped)}, seen.skipped)
+    digest = hashlib.sha256(
+        "\n".join(sorted(hashlib.sha256(f.read_bytes()).hexdigest() for f in seen.files)).encode()
+    ).hexdigest()
+    return Reference(
+        rows,
+        {"name": asked.reference.resolve().name, "sha256": digest, "n": len(seen.files), "skipped": len(seen.skipped)},
+        seen.skipped,
+    )
 
 
 def pairs_of(asked: Asked, truth: Truth | None, suite: suites.Suite | None = None) -> list[tuple[str, str]]:
@@ -124,14 +136,20 @@ def pairs_of(asked: Asked, truth: Truth | None, suite: suites.Suite | None = Non
     if asked.prompts is not None:
         return prompts.from_file(asked.prompts, asked.langs, asked.limit)
     if truth is None:
-        raise NothingToEvaluate(why=Phrase("no prompts were given, and this model has no concepts.safetensors that fits its vocabulary.json"))
+        raise NothingToEvaluate(
+            why=Phrase(
+                "no prompts were given, and this model has no concepts.safetensors that fits its vocabulary.json"
+            )
+        )
     if suite is not None:
         tasks = suite.limited(asked.limit)
-        return [(lang, suite.tasks[t].prompts[lang]) for lang in asked.langs for t in tasks] + prompts.of_things(truth, asked.langs, asked.limit or NAMED)
+        return [(lang, suite.tasks[t].prompts[lang]) for lang in asked.langs for t in tasks] + prompts.of_things(
+            truth, asked.langs, asked.limit or NAMED
+        )
     pairs = prompts.of_things(truth, asked.langs)
     if asked.limit is None:
         return pairs
-    return [p for lang in asked.langs for p in [q for q in pairs if q[0] == lang][:asked.limit]]
+    return [p for lang in asked.langs for p in [q for q in pairs if q[0] == lang][: asked.limit]]
 
 
 def suite_of(asked: Asked, root: Path) -> tuple[Truth | None, suites.Suite | None]:
@@ -145,14 +163,25 @@ def suite_of(asked: Asked, root: Path) -> tuple[Truth | None, suites.Suite | Non
     if asked.prompts is not None:
         return truth, None
     found = suites.read(folder / suites.FILE) if truth and (folder / suites.FILE).is_file() else None
-    if found and (found.vocabulary != vocabulary_hash(folder) or any(t.thing >= len(truth.known) for t in found.tasks if truth)):
+    if found and (
+        found.vocabulary != vocabulary_hash(folder) or any(t.thing >= len(truth.known) for t in found.tasks if truth)
+    ):
         found = None
     if asked.suite and found is None:
-        raise NothingToEvaluate(why=Phrase("{path} has no suite.safetensors that fits its vocabulary.json", path=folder))
+        raise NothingToEvaluate(
+            why=Phrase("{path} has no suite.safetensors that fits its vocabulary.json", path=folder)
+        )
     return truth, found
 
 
-def draw(model: Model, asked: Asked, out: Path, start: Callable[[int], None], tick: Tick, fits: Callable[[dict[str, Any]], None] = lambda _: None) -> Drawn:
+def draw(
+    model: Model,
+    asked: Asked,
+    out: Path,
+    start: Callable[[int], None],
+    tick: Tick,
+    fits: Callable[[dict[str, Any]], None] = lambda _: None,
+) -> Drawn:
     """Draw (or find drawn) every picture into ``out/pictures``. ``start`` hears how many there will be; ``fits`` sees what will
     be recorded of the recipe before anything is drawn, and may refuse it.
 
@@ -166,9 +195,21 @@ def draw(model: Model, asked: Asked, out: Path, start: Callable[[int], None], ti
     start(len(items))
     backend = model.open()
     settings = settled(asked.settings, backend)
-    recipe = {"prompts": prompts.hash_of_prompts(pairs), "langs": list(asked.langs), "dtype": backend.dtype, "preset": "exact", "format": "png"} | asdict(settings)
-    told = {"name": backend.folder.name, "hashes": backend.hashes, "loras": backend.loras, "backend": backend.name, "device": backend.device,
-            "libraries": backend.libraries()}
+    recipe = {
+        "prompts": prompts.hash_of_prompts(pairs),
+        "langs": list(asked.langs),
+        "dtype": backend.dtype,
+        "preset": "exact",
+        "format": "png",
+    } | asdict(settings)
+    told = {
+        "name": backend.folder.name,
+        "hashes": backend.hashes,
+        "loras": backend.loras,
+        "backend": backend.name,
+        "device": backend.device,
+        "libraries": backend.libraries(),
+    }
     notes = [phrase(n) for n in backend.notes]
     fits({"recipe": recipe, "encoders": encoders_told(asked.encoders), "concepts": concepts_told(truth, items)})
     claim(out, recipe, told)
@@ -187,8 +228,10 @@ def measure(drawn: Drawn, asked: Asked, reference: Reference | None, tick: Tick)
     named = [i for i, item in enumerate(items) if item.thing is not None]
     if drawn.truth and named:
         for start in range(0, len(named), 64):
-            some = named[start:start + 64]
-            places[some] = drawn.truth.rank([read_pixels(drawn.files[i]) for i in some], [items[i].thing or 0 for i in some])
+            some = named[start : start + 64]
+            places[some] = drawn.truth.rank(
+                [read_pixels(drawn.files[i]) for i in some], [items[i].thing or 0 for i in some]
+            )
     cosines: dict[str, Array] = {}
     rows: dict[str, tuple[Array, list[int]]] = {}
     where = {f: i for i, f in enumerate(drawn.files)}
@@ -202,17 +245,31 @@ def measure(drawn: Drawn, asked: Asked, reference: Reference | None, tick: Tick)
             cosines[encoder.name][whose] = metrics.cosines(seen.rows, _words(encoder, [items[i].prompt for i in whose]))
     scores = Scores(items, places, cosines, rows)
     result: dict[str, Any] = {
-        "commonart_evaluation": VERSION, "app": APP, "model": drawn.model, "recipe": drawn.recipe,
+        "commonart_evaluation": VERSION,
+        "app": APP,
+        "model": drawn.model,
+        "recipe": drawn.recipe,
         "encoders": encoders_told(asked.encoders),
         "reference": reference.told if reference else None,
         "concepts": concepts_told(drawn.truth, items),
         "table": table_of(scores, reference.rows if reference else {}, asked.langs),
         "suite": suite_told(drawn, asked.langs),
-        "skipped": skipped + (reference.skipped if reference else []), "notes": drawn.notes,
-        "items": [{"lang": i.lang, "index": i.index, "copy": i.copy, "seed": seed_of(i, drawn.settings), "prompt": i.prompt,
-                   "file": f"pictures/{i.file}", "place": int(p) if p >= 0 else None,
-                   "cosines": {k: None if np.isnan(c[n]) else round(float(c[n]), 6) for k, c in cosines.items()}}
-                  for n, (i, p) in enumerate(zip(items, places, strict=True))]}
+        "skipped": skipped + (reference.skipped if reference else []),
+        "notes": drawn.notes,
+        "items": [
+            {
+                "lang": i.lang,
+                "index": i.index,
+                "copy": i.copy,
+                "seed": seed_of(i, drawn.settings),
+                "prompt": i.prompt,
+                "file": f"pictures/{i.file}",
+                "place": int(p) if p >= 0 else None,
+                "cosines": {k: None if np.isnan(c[n]) else round(float(c[n]), 6) for k, c in cosines.items()},
+            }
+            for n, (i, p) in enumerate(zip(items, places, strict=True))
+        ],
+    }
     return result, scores
 
 
@@ -221,11 +278,26 @@ def suite_told(drawn: Drawn, langs: Sequence[str]) -> dict[str, Any] | None:
     if drawn.suite is None or drawn.truth is None:
         return None
     which = [n for n, item in enumerate(drawn.items) if item.task is not None]
-    judged, rows = suites.judge(drawn.suite, drawn.truth, [drawn.items[n].task or 0 for n in which], [drawn.items[n].lang for n in which],
-                                [read_pixels(drawn.files[n]) for n in which])
-    return {"sha256": drawn.suite.sha256, "tasks": len(which), "figures": suites.figures(drawn.suite, drawn.truth, judged, rows, langs),
-            "missed": {lang: [drawn.items[n].prompt for k, n in enumerate(which) if drawn.items[n].lang == lang and not _answered(drawn.suite, judged, k)]
-                       for lang in langs}}
+    judged, rows = suites.judge(
+        drawn.suite,
+        drawn.truth,
+        [drawn.items[n].task or 0 for n in which],
+        [drawn.items[n].lang for n in which],
+        [read_pixels(drawn.files[n]) for n in which],
+    )
+    return {
+        "sha256": drawn.suite.sha256,
+        "tasks": len(which),
+        "figures": suites.figures(drawn.suite, drawn.truth, judged, rows, langs),
+        "missed": {
+            lang: [
+                drawn.items[n].prompt
+                for k, n in enumerate(which)
+                if drawn.items[n].lang == lang and not _answered(drawn.suite, judged, k)
+            ]
+            for lang in langs
+        },
+    }
 
 
 def _answered(suite: suites.Suite, judged: suites.Judged, at: int) -> bool:
@@ -240,19 +312,39 @@ def encoders_told(encoders: Sequence[Encoder]) -> list[dict[str, str]]:
 
 def concepts_told(truth: Truth | None, items: Sequence[Item]) -> dict[str, Any] | None:
     """What a result keeps of the true renders, if any prompt names one of them."""
-    return {"things": len(truth.known), "sha256": truth.sha256} if truth and any(i.thing is not None for i in items) else None
+    return (
+        {"things": len(truth.known), "sha256": truth.sha256}
+        if truth and any(i.thing is not None for i in items)
+        else None
+    )
 
 
 def _words(encoder: Encoder, texts: Sequence[str]) -> Array:
     """Each different text once."""
     once = list(dict.fromkeys(texts))
-    rows = np.concatenate([encoder.texts(once[n:n + 64]) for n in range(0, len(once), 64)])
+    rows = np.concatenate([encoder.texts(once[n : n + 64]) for n in range(0, len(once), 64)])
     at = {t: n for n, t in enumerate(once)}
     return rows[[at[t] for t in texts]]
 
 
 def default_out(model: Model, asked: Asked) -> Path:
     """A folder that the same question finds again."""
-    key = json.dumps([model.name, model.loras, str(asked.prompts), str(asked.suite), asked.langs, asked.limit, asdict(asked.settings), model.dtype], ensure_ascii=False)
+    key = json.dumps(
+        [
+            model.name,
+            model.loras,
+            str(asked.prompts),
+            str(asked.suite),
+            asked.langs,
+            asked.limit,
+            asdict(asked.settings),
+            model.dtype,
+        ],
+        ensure_ascii=False,
+    )
     name = Path(model.name).name or "model"
-    return Path("outputs") / "evaluation" / f"{name}-{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    return (
+        Path("outputs")
+        / "evaluation"
+        / f"{name}-{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    )

@@ -12,9 +12,20 @@ from PIL import Image
 
 from engine.contract.errors import BadEncoder, Phrase
 
-FILTERS = {"nearest": Image.Resampling.NEAREST, "lanczos": Image.Resampling.LANCZOS, "bilinear": Image.Resampling.BILINEAR,
-           "bicubic": Image.Resampling.BICUBIC, "box": Image.Resampling.BOX}
-_BY_NUMBER = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box"}  # Pillow's numbers, which transformers writes
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "lanczos": Image.Resampling.LANCZOS,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "box": Image.Resampling.BOX,
+}
+_BY_NUMBER = {
+    0: "nearest",
+    1: "lanczos",
+    2: "bilinear",
+    3: "bicubic",
+    4: "box",
+}  # Pillow's numbers, which transformers writes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +51,18 @@ class Fitting:
         height, width = self.size
         if self.short:
             ratio = self.short / min(image.size)
-            image = image.resize((max(width, round(image.width * ratio)), max(height, round(image.height * ratio))), FILTERS[self.resample])
+            image = image.resize(
+                (max(width, round(image.width * ratio)), max(height, round(image.height * ratio))),
+                FILTERS[self.resample],
+            )
             left, top = (image.width - width) // 2, (image.height - height) // 2
             image = image.crop((left, top, left + width, top + height))
         else:
             image = image.resize((width, height), FILTERS[self.resample])
         pixels = np.asarray(image, np.float32) * self.scale
-        return np.ascontiguousarray(((pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)).transpose(2, 0, 1))
+        return np.ascontiguousarray(
+            ((pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)).transpose(2, 0, 1)
+        )
 
     def batch(self, images: Sequence[Image.Image]) -> np.ndarray[Any, Any]:
         """float32 ``[n, 3, height, width]``."""
@@ -63,27 +79,47 @@ def from_preprocessor(config: dict[str, Any], path: Path, side: int | None = Non
         size = _sides(config.get("size", side or 224)) if config.get("do_resize", True) else None
         crop = _sides(config["crop_size"]) if config.get("do_center_crop") and config.get("crop_size") else None
         short = size if isinstance(size, int) else None
-        final = crop or (size if isinstance(size, tuple) else None) or ((short, short) if short else None) or ((side, side) if side else None)
+        final = (
+            crop
+            or (size if isinstance(size, tuple) else None)
+            or ((short, short) if short else None)
+            or ((side, side) if side else None)
+        )
         if final is None:
             raise ValueError
         final = (final, final) if isinstance(final, int) else final
         if crop and isinstance(size, tuple):
             short = max(size)
         normal = config.get("do_normalize", True)
-        mean, std = ((tuple(float(v) for v in config.get(k) or default) if normal else default)
-                     for k, default in (("image_mean", (0.0, 0.0, 0.0)), ("image_std", (1.0, 1.0, 1.0))))
+        mean, std = (
+            (tuple(float(v) for v in config.get(k) or default) if normal else default)
+            for k, default in (("image_mean", (0.0, 0.0, 0.0)), ("image_std", (1.0, 1.0, 1.0)))
+        )
         resample = config.get("resample", 3)
-        fitting = Fitting(size=final, short=short, resample=_BY_NUMBER[int(resample)] if not isinstance(resample, str) else resample.lower(),
-                          scale=float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 1.0, mean=mean, std=std)  # type: ignore[arg-type]
+        fitting = Fitting(
+            size=final,
+            short=short,
+            resample=_BY_NUMBER[int(resample)] if not isinstance(resample, str) else resample.lower(),
+            scale=float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 1.0,
+            mean=mean,
+            std=std,
+        )  # type: ignore[arg-type]
         return sound(fitting)
     except (ValueError, TypeError, KeyError) as e:
-        raise BadEncoder(path=path, why=Phrase("{file} does not say how pictures are prepared", file="preprocessor_config.json")) from e
+        raise BadEncoder(
+            path=path, why=Phrase("{file} does not say how pictures are prepared", file="preprocessor_config.json")
+        ) from e
 
 
 def sound(fitting: Fitting) -> Fitting:
     """Raises ValueError for sizes, means or filters that cannot be."""
-    if not all(8 <= s <= 4096 for s in (*fitting.size, fitting.short or 8)) or len(fitting.mean) != 3 or len(fitting.std) != 3 \
-            or min(np.abs(fitting.std)) < 1e-6 or fitting.resample not in FILTERS:
+    if (
+        not all(8 <= s <= 4096 for s in (*fitting.size, fitting.short or 8))
+        or len(fitting.mean) != 3
+        or len(fitting.std) != 3
+        or min(np.abs(fitting.std)) < 1e-6
+        or fitting.resample not in FILTERS
+    ):
         raise ValueError("sizes, means or filter make no sense")
     if fitting.short and fitting.short < min(fitting.size):
         raise ValueError("what is cut out is larger than the picture")

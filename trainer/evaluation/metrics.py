@@ -78,16 +78,16 @@ def _within(x: Array, kernel: Kernel, w: Array) -> Array:
     """Weighted mean of k over pairs of different rows, ``[b]``."""
     total, own = np.zeros(len(w)), np.zeros(len(x))
     for start in range(0, len(x), _BLOCK):
-        rows = kernel(x[start:start + _BLOCK], x)
-        own[start:start + _BLOCK] = np.diagonal(rows, start)
-        total += ((w[:, start:start + _BLOCK] @ rows) * w).sum(1)
+        rows = kernel(x[start : start + _BLOCK], x)
+        own[start : start + _BLOCK] = np.diagonal(rows, start)
+        total += ((w[:, start : start + _BLOCK] @ rows) * w).sum(1)
     return (total - (w * w) @ own) / (w.sum(1) ** 2 - (w * w).sum(1))
 
 
 def _between(x: Array, y: Array, kernel: Kernel, wx: Array, wy: Array) -> Array:
     total = np.zeros(len(wx))
     for start in range(0, len(x), _BLOCK):
-        total += ((wx[:, start:start + _BLOCK] @ kernel(x[start:start + _BLOCK], y)) * wy).sum(1)
+        total += ((wx[:, start : start + _BLOCK] @ kernel(x[start : start + _BLOCK], y)) * wy).sum(1)
     return total / (wx.sum(1) * wy.sum(1))
 
 
@@ -103,7 +103,9 @@ def _interval(values: Array) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def kid(x: Array, y: Array, *, seed: int = 0, subsets: int = SUBSETS, subset: int = SUBSET, resamples: int = RESAMPLES) -> Measured:
+def kid(
+    x: Array, y: Array, *, seed: int = 0, subsets: int = SUBSETS, subset: int = SUBSET, resamples: int = RESAMPLES
+) -> Measured:
     """Kernel Inception Distance of ``[m, d]`` against the reference ``[n, d]`` (arXiv 1801.01401).
 
     The mean over ``subsets`` draws of ``subset`` pictures without repetition, as the authors' code has it; where there are
@@ -127,10 +129,15 @@ def kid(x: Array, y: Array, *, seed: int = 0, subsets: int = SUBSETS, subset: in
 def draws(m: int, n: int, subsets: int, subset: int, seed: int) -> list[tuple[Array, Array]]:
     """The subsets that ``kid`` takes: indices into either side."""
     rng = np.random.default_rng([seed, 1])
-    return [(rng.choice(m, min(subset, m), replace=False), rng.choice(n, min(subset, n), replace=False)) for _ in range(subsets)]
+    return [
+        (rng.choice(m, min(subset, m), replace=False), rng.choice(n, min(subset, n), replace=False))
+        for _ in range(subsets)
+    ]
 
 
-def _mmd_interval(x: Array, y: Array, kernel: Kernel, rng: np.random.Generator, resamples: int, value: float) -> tuple[float, float]:
+def _mmd_interval(
+    x: Array, y: Array, kernel: Kernel, rng: np.random.Generator, resamples: int, value: float
+) -> tuple[float, float]:
     if max(len(x), len(y)) > _MANY:
         resamples = min(resamples, _FEWER)
     low, high = _interval(weighted_mmd2(x, y, kernel, counts(len(x), resamples, rng), counts(len(y), resamples, rng)))
@@ -179,7 +186,9 @@ def fid(x: Array, y: Array, *, seed: int = 0, resamples: int = RESAMPLES_FID, le
     if min(len(x), len(y)) < least:
         raise ValueError(f"FID needs {least} pictures on either side")
     value, rng = _fid(x, y), np.random.default_rng(seed)
-    again = np.array([_fid(x[rng.integers(0, len(x), len(x))], y[rng.integers(0, len(y), len(y))]) for _ in range(resamples)])
+    again = np.array(
+        [_fid(x[rng.integers(0, len(x), len(x))], y[rng.integers(0, len(y), len(y))]) for _ in range(resamples)]
+    )
     low, high = _interval(again - again.mean()) if resamples else (0.0, 0.0)
     return Measured(value, max(0.0, value + min(low, 0.0)), value + max(high, 0.0), len(x), len(y))
 
@@ -204,5 +213,7 @@ def mean_of(groups: list[Array], *, seed: int = 0, resamples: int = RESAMPLES) -
     if not groups:
         raise ValueError("there is nothing to take a mean of")
     rng = np.random.default_rng(seed)
-    again = np.mean([rng.multinomial(len(g), np.full(len(g), 1.0 / len(g)), size=resamples) @ g / len(g) for g in groups], axis=0)
+    again = np.mean(
+        [rng.multinomial(len(g), np.full(len(g), 1.0 / len(g)), size=resamples) @ g / len(g) for g in groups], axis=0
+    )
     return Measured(float(np.mean([g.mean() for g in groups])), *_interval(again), sum(len(g) for g in groups))

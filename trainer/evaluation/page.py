@@ -40,7 +40,11 @@ def paragraph(english: str, japanese: str, kind: str = "") -> str:
 
 def row(cells: Sequence[str], tag: str = "td") -> str:
     """A table's row of ready HTML; figures stand to the right."""
-    return "<tr>" + "".join(f'<{tag}{" class=n" if tag == "td" and _is_figure(c) else ""}>{c}</{tag}>' for c in cells) + "</tr>"
+    return (
+        "<tr>"
+        + "".join(f"<{tag}{' class=n' if tag == 'td' and _is_figure(c) else ''}>{c}</{tag}>" for c in cells)
+        + "</tr>"
+    )
 
 
 def _is_figure(cell: str) -> bool:
@@ -73,7 +77,7 @@ def svg(figure: Any) -> str:
     with matplotlib.rc_context({"svg.hashsalt": "commonart", "font.family": "DejaVu Sans"}):
         figure.savefig(out, format="svg", metadata={"Date": None})
     text = out.getvalue().decode("utf-8")
-    return text[text.index("<svg"):]
+    return text[text.index("<svg") :]
 
 
 def write(path: Path, title: tuple[str, str], body: Sequence[str], japanese: bool = False) -> None:
@@ -82,10 +86,14 @@ def write(path: Path, title: tuple[str, str], body: Sequence[str], japanese: boo
     Raises:
         DiskFull, OutputFolder
     """
-    page = ('<!doctype html><html><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-            "<meta http-equiv=\"Content-Security-Policy\" content=\"img-src data:; " + "; ".join(f"{x}-src 'none'" for x in _BARRED) + "\">"
-            f"<title>{html.escape(title[0])} / {html.escape(title[1])}</title><style>{_STYLE}</style></head><body>"
-            f'<input type="checkbox" id="l"{" checked" if japanese else ""}><label class="lang" for="l"><span lang="ja">日本語</span><span lang="en">English</span></label>'
-            f"<main><h1>{both(*title)}</h1>{''.join(body)}</main></body></html>\n")
+    page = (
+        '<!doctype html><html><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        '<meta http-equiv="Content-Security-Policy" content="img-src data:; '
+        + "; ".join(f"{x}-src 'none'" for x in _BARRED)
+        + '">'
+        f"<title>{html.escape(title[0])} / {html.escape(title[1])}</title><style>{_STYLE}</style></head><body>"
+        f'<input type="checkbox" id="l"{" checked" if japanese else ""}><label class="lang" for="l"><span lang="ja">日本語</span><span lang="en">English</span></label>'
+        f"<main><h1>{both(*title)}</h1>{''.join(body)}</main></body></html>\n"
+    )
     with replacing(path) as f:
         f.write(page.encode("utf-8"))

@@ -45,7 +45,11 @@ def language_of(text: str) -> str:
 
 def of_things(truth: Truth, langs: Sequence[str], most: int | None = None) -> list[tuple[str, str]]:
     """(language, prompt): every known thing by its most usual name; ``most`` takes so many, spread over the table."""
-    things = range(len(truth.known)) if most is None or most >= len(truth.known) else [n * len(truth.known) // most for n in range(most)]
+    things = (
+        range(len(truth.known))
+        if most is None or most >= len(truth.known)
+        else [n * len(truth.known) // most for n in range(most)]
+    )
     return [(lang, truth.names[lang][n][0]) for lang in langs for n in things]
 
 
@@ -72,7 +76,9 @@ def from_file(path: Path, langs: Sequence[str], limit: int | None = None) -> lis
     return taken
 
 
-def items_of(pairs: Sequence[tuple[str, str]], copies: int, truth: Truth | None, tasks: Sequence[int] = ()) -> list[Item]:
+def items_of(
+    pairs: Sequence[tuple[str, str]], copies: int, truth: Truth | None, tasks: Sequence[int] = ()
+) -> list[Item]:
     """Numbered by language; prompts that name a known thing and nothing else are marked with it, the first of each language with ``tasks``."""
     counts: dict[str, int] = {}
     found = []
@@ -81,7 +87,9 @@ def items_of(pairs: Sequence[tuple[str, str]], copies: int, truth: Truth | None,
         counts[lang] += 1
         task = tasks[index] if index < len(tasks) else None
         thing = truth.thing(prompt) if truth and task is None else None
-        found += [Item(lang=lang, index=index, copy=copy, prompt=prompt, thing=thing, task=task) for copy in range(copies)]
+        found += [
+            Item(lang=lang, index=index, copy=copy, prompt=prompt, thing=thing, task=task) for copy in range(copies)
+        ]
     return found
 
 
@@ -96,8 +104,14 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
         extra = row.settings.get("extra", {})
         settings = [k for k in row.settings if k != "extra"]
         if settings:
-            raise BadRow(path=str(path), line=row.line, why=Phrase("an evaluation draws all prompts by one recipe, so {name} cannot be set for one of them",
-                                                                   name=settings[0]))
+            raise BadRow(
+                path=str(path),
+                line=row.line,
+                why=Phrase(
+                    "an evaluation draws all prompts by one recipe, so {name} cannot be set for one of them",
+                    name=settings[0],
+                ),
+            )
         lang = extra.get("lang") or extra.get("language") or language_of(row.prompt)
         yield lang[:2].lower(), row.prompt
 
@@ -125,7 +139,9 @@ def _captions(path: Path) -> Iterator[tuple[str, str]]:
     except (ValueError, RecursionError) as e:
         raise BadFile(path=path, why=Phrase("it is not JSON: {error}", error=str(e)[:100])) from e
     rows = data.get("annotations") if isinstance(data, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(r, dict) and isinstance(r.get("caption"), str) and "image_id" in r for r in rows):
+    if not isinstance(rows, list) or not all(
+        isinstance(r, dict) and isinstance(r.get("caption"), str) and "image_id" in r for r in rows
+    ):
         raise BadFile(path=path, why=Phrase("it has no annotations of COCO's form: a list with image_id and caption"))
     first: dict[tuple[str, str], tuple[int, str]] = {}
     for n, row in enumerate(rows):

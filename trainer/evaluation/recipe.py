@@ -23,7 +23,10 @@ def claim(out: Path, recipe: dict[str, Any], model: dict[str, Any]) -> None:
     Raises:
         RunDiffers, OutputFolder, DiskFull
     """
-    mine = {f"recipe.{k}": v for k, v in recipe.items()} | {"model.hashes": model["hashes"], "model.loras": [[x["sha256"], x["scale"]] for x in model["loras"]]}
+    mine = {f"recipe.{k}": v for k, v in recipe.items()} | {
+        "model.hashes": model["hashes"],
+        "model.loras": [[x["sha256"], x["scale"]] for x in model["loras"]],
+    }
     mine = json.loads(json.dumps(mine))
     try:
         before = json.loads((out / RUN).read_text(encoding="utf-8"))
@@ -32,7 +35,9 @@ def claim(out: Path, recipe: dict[str, Any], model: dict[str, Any]) -> None:
     if isinstance(before, dict):
         for key in mine:
             if before.get(key) != mine[key]:
-                raise RunDiffers(path=out, key=key.partition(".")[2], before=_short(before.get(key)), now=_short(mine[key]))
+                raise RunDiffers(
+                    path=out, key=key.partition(".")[2], before=_short(before.get(key)), now=_short(mine[key])
+                )
         return
     make_folder(out)
     with replacing(out / RUN) as f:
@@ -50,14 +55,19 @@ def check_same(a: dict[str, Any], b: dict[str, Any]) -> None:
     Raises:
         RecipesDiffer: names everything that differs, with both values.
     """
-    differing = [f"{k}: {_short(a['recipe'].get(k))} / {_short(b['recipe'].get(k))}"
-                 for k in {**a["recipe"], **b["recipe"]} if a["recipe"].get(k) != b["recipe"].get(k)]
+    differing = [
+        f"{k}: {_short(a['recipe'].get(k))} / {_short(b['recipe'].get(k))}"
+        for k in {**a["recipe"], **b["recipe"]}
+        if a["recipe"].get(k) != b["recipe"].get(k)
+    ]
 
     def encoders(x: dict[str, Any]) -> list[Any]:
         return sorted((e["sha256"], e["resizer"]) for e in x["encoders"])
 
     if encoders(a) != encoders(b):
-        names = [", ".join(f"{e['name']} {e['sha256'][:8]} ({e['resizer']})" for e in x["encoders"]) or "–" for x in (a, b)]
+        names = [
+            ", ".join(f"{e['name']} {e['sha256'][:8]} ({e['resizer']})" for e in x["encoders"]) or "–" for x in (a, b)
+        ]
         differing.append(f"encoders: {names[0]} / {names[1]}")
     for part in ("reference", "concepts"):
         hashes = [(x.get(part) or {}).get("sha256") for x in (a, b)]
@@ -82,12 +92,23 @@ def read_result(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as e:
         raise BadFile(path=path, why=Phrase("it is not JSON: {error}", error=str(e)[:100])) from e
     try:
-        good = data["commonart_evaluation"] == VERSION and isinstance(data["recipe"], dict) and isinstance(data["table"], list) \
-            and all(isinstance(e[k], str) for e in data["encoders"] for k in ("name", "sha256", "resizer")) and isinstance(data["model"]["name"], str) \
-            and all(isinstance(data.get(p), (dict, type(None))) for p in ("reference", "concepts")) \
-            and all(isinstance(i["lang"], str) and isinstance(i["index"], int) and isinstance(i["copy"], int) and isinstance(i["cosines"], dict)
-                    and (i["place"] is None or isinstance(i["place"], int)) for i in data["items"]) \
+        good = (
+            data["commonart_evaluation"] == VERSION
+            and isinstance(data["recipe"], dict)
+            and isinstance(data["table"], list)
+            and all(isinstance(e[k], str) for e in data["encoders"] for k in ("name", "sha256", "resizer"))
+            and isinstance(data["model"]["name"], str)
+            and all(isinstance(data.get(p), (dict, type(None))) for p in ("reference", "concepts"))
+            and all(
+                isinstance(i["lang"], str)
+                and isinstance(i["index"], int)
+                and isinstance(i["copy"], int)
+                and isinstance(i["cosines"], dict)
+                and (i["place"] is None or isinstance(i["place"], int))
+                for i in data["items"]
+            )
             and all(v is None or isinstance(v, (int, float)) for i in data["items"] for v in i["cosines"].values())
+        )
     except (KeyError, TypeError, AttributeError):
         good = False
     if not good:

@@ -19,9 +19,15 @@ from trainer.evaluation.suite_page import suite_table
 from trainer.evaluation.table import MEASURES
 
 SHOWN = 60  # pictures of each language on the page
-NAMES = {"top1": ("named thing nearest", "名指したものが最も近い"), "top5": ("named thing among the nearest five", "名指したものが近い5つに入る"),
-         "clipscore": ("CLIPScore", "CLIPScore"), "cosine": ("cosine of picture and text", "画像と文の余弦"), "kid": ("KID", "KID"),
-         "cmmd": ("CMMD", "CMMD"), "fid": ("FID", "FID")}
+NAMES = {
+    "top1": ("named thing nearest", "名指したものが最も近い"),
+    "top5": ("named thing among the nearest five", "名指したものが近い5つに入る"),
+    "clipscore": ("CLIPScore", "CLIPScore"),
+    "cosine": ("cosine of picture and text", "画像と文の余弦"),
+    "kid": ("KID", "KID"),
+    "cmmd": ("CMMD", "CMMD"),
+    "fid": ("FID", "FID"),
+}
 LANGUAGES = {"ja": ("Japanese", "日本語"), "en": ("English", "英語"), "both": ("both", "両方")}
 _COLOURS = {"ja": "#d1495b", "en": "#1f6fb2", "both": "#5b8c5a"}
 
@@ -39,12 +45,28 @@ def write_report(path: Path, result: dict[str, Any], folder: Path) -> Path:
         body.append(suite_table(result["suite"], LANGUAGES))
     refused = {row["measure"].upper() for row in result["table"] if "refused" in row}
     if refused:
-        body.append(paragraph(f"Not given, for lack of pictures: {', '.join(sorted(refused))}.", f"画像の数が足りないため出していない値: {', '.join(sorted(refused))}。", "weak"))
+        body.append(
+            paragraph(
+                f"Not given, for lack of pictures: {', '.join(sorted(refused))}.",
+                f"画像の数が足りないため出していない値: {', '.join(sorted(refused))}。",
+                "weak",
+            )
+        )
     if any(e["name"] == "built-in" for e in result["encoders"]):
-        body.append(paragraph("Distances use the built-in features: coarse colours and edges. They see changes of style and colour and nothing of meaning.",
-                              "距離は内蔵の特徴（粗い色と輪郭）によるもので、画風や色の違いは見えても、意味は分かりません。", "weak"))
-    body.append(paragraph("Intervals are 95 % bootstrap intervals. Only figures of the same recipe, encoder and resizing can be compared.",
-                          "括弧内は95%ブートストラップ信頼区間です。比べられるのは、条件・エンコーダー・縮小方法が同じ値だけです。", "weak"))
+        body.append(
+            paragraph(
+                "Distances use the built-in features: coarse colours and edges. They see changes of style and colour and nothing of meaning.",
+                "距離は内蔵の特徴（粗い色と輪郭）によるもので、画風や色の違いは見えても、意味は分かりません。",
+                "weak",
+            )
+        )
+    body.append(
+        paragraph(
+            "Intervals are 95 % bootstrap intervals. Only figures of the same recipe, encoder and resizing can be compared.",
+            "括弧内は95%ブートストラップ信頼区間です。比べられるのは、条件・エンコーダー・縮小方法が同じ値だけです。",
+            "weak",
+        )
+    )
     plots = _plots(result)
     if plots:
         body += [f"<h2>{both('Plots', '図')}</h2>", plots]
@@ -69,8 +91,13 @@ def _figures(rows: Sequence[dict[str, Any]]) -> str:
     for r in rows:
         lines.setdefault((r["measure"], r.get("encoder", "")), {})[r["lang"]] = _value(r)
     head = ["", both("encoder", "エンコーダー"), *(both(*LANGUAGES[x]) for x in langs)]
-    return table(head, [[f"{both(*NAMES[m])} {'↑' if MEASURES[m] else '↓'}", html.escape(e), *(cells.get(x, "–") for x in langs)]
-                        for (m, e), cells in lines.items()])
+    return table(
+        head,
+        [
+            [f"{both(*NAMES[m])} {'↑' if MEASURES[m] else '↓'}", html.escape(e), *(cells.get(x, "–") for x in langs)]
+            for (m, e), cells in lines.items()
+        ],
+    )
 
 
 def _plots(result: dict[str, Any]) -> str:
@@ -85,13 +112,23 @@ def _plots(result: dict[str, Any]) -> str:
         return ""
     columns = min(4, len(groups))
     figure = Figure(figsize=(2.9 * columns, 2.7 * -(-len(groups) // columns)), layout="constrained")
-    for axes, ((measure, encoder), some) in zip(np.ravel(figure.subplots(-(-len(groups) // columns), columns, squeeze=False)), groups.items(), strict=False):
+    for axes, ((measure, encoder), some) in zip(
+        np.ravel(figure.subplots(-(-len(groups) // columns), columns, squeeze=False)), groups.items(), strict=False
+    ):
         for n, r in enumerate(some):
-            axes.bar(n, r["value"], color=_COLOURS[r["lang"]], yerr=[[max(0, r["value"] - r["low"])], [max(0, r["high"] - r["value"])]], capsize=4)
+            axes.bar(
+                n,
+                r["value"],
+                color=_COLOURS[r["lang"]],
+                yerr=[[max(0, r["value"] - r["low"])], [max(0, r["high"] - r["value"])]],
+                capsize=4,
+            )
         axes.set_xticks(range(len(some)), [LANGUAGES[r["lang"]][0] for r in some])
-        axes.set_title(f"{measure}{' · ' + encoder[:18].encode('ascii', 'replace').decode() if encoder else ''}", fontsize=9)
+        axes.set_title(
+            f"{measure}{' · ' + encoder[:18].encode('ascii', 'replace').decode() if encoder else ''}", fontsize=9
+        )
         axes.grid(axis="y", alpha=0.25)
-    for axes in figure.axes[len(groups):]:
+    for axes in figure.axes[len(groups) :]:
         axes.set_visible(False)
     drawn = svg(figure)
     names = [e["name"] for e in result["encoders"] if any(e["name"] in i["cosines"] for i in result["items"])]
@@ -99,7 +136,11 @@ def _plots(result: dict[str, Any]) -> str:
         figure = Figure(figsize=(4.2 * min(2, len(names)), 2.6), layout="constrained")
         for axes, name in zip(np.ravel(figure.subplots(1, len(names[:2]), squeeze=False)), names[:2], strict=True):
             for lang in ("ja", "en"):
-                values = [2.5 * max(i["cosines"][name], 0) for i in result["items"] if i["lang"] == lang and i["cosines"].get(name) is not None]
+                values = [
+                    2.5 * max(i["cosines"][name], 0)
+                    for i in result["items"]
+                    if i["lang"] == lang and i["cosines"].get(name) is not None
+                ]
                 if values:
                     axes.hist(values, bins=30, alpha=0.55, color=_COLOURS[lang], label=LANGUAGES[lang][0])
             axes.set_xlabel("CLIPScore")
@@ -114,26 +155,59 @@ def _comparison(result: dict[str, Any], name: str) -> str:
     other = against["model"] + "".join(f" + {x['name']}:{x['scale']:g}" for x in against["loras"])
     rows = []
     for d in against["differences"]:
-        interval = f" <small>({figure_text(d['measure'], d['low'])} – {figure_text(d['measure'], d['high'])})</small>" if "low" in d else ""
+        interval = (
+            f" <small>({figure_text(d['measure'], d['low'])} – {figure_text(d['measure'], d['high'])})</small>"
+            if "low" in d
+            else ""
+        )
         better = (d["value"] > 0) == MEASURES[d["measure"]] and d["value"] != 0
         verdict = ("–", "–") if d["p"] >= 0.05 or d["value"] == 0 else (name, name) if better else (other, other)
-        rows.append([both(*NAMES[d["measure"]]), html.escape(d.get("encoder", "")), both(*LANGUAGES[d["lang"]]),
-                     figure_text(d["measure"], d["value"]) + interval, f"{d['p']:.4f}", str(d["n"]), both(*verdict)])
-    head = ["", both("encoder", "エンコーダー"), both("language", "言語"), both("difference", "差"), "p", "n", both("better (p < 0.05)", "優れている方（p < 0.05）")]
-    return (f"<h2>{both(f'{name} less {other}', f'{name} − {other}')}</h2>" + table(head, rows)
-            + paragraph("Paired by prompt and seed: bootstrap interval and permutation test. p-values are not corrected for their number.",
-                        "同じプロンプトとシードの画像を対にした、ブートストラップ区間と並べ替え検定です。p値は検定の数で補正していません。", "weak"))
+        rows.append(
+            [
+                both(*NAMES[d["measure"]]),
+                html.escape(d.get("encoder", "")),
+                both(*LANGUAGES[d["lang"]]),
+                figure_text(d["measure"], d["value"]) + interval,
+                f"{d['p']:.4f}",
+                str(d["n"]),
+                both(*verdict),
+            ]
+        )
+    head = [
+        "",
+        both("encoder", "エンコーダー"),
+        both("language", "言語"),
+        both("difference", "差"),
+        "p",
+        "n",
+        both("better (p < 0.05)", "優れている方（p < 0.05）"),
+    ]
+    return (
+        f"<h2>{both(f'{name} less {other}', f'{name} − {other}')}</h2>"
+        + table(head, rows)
+        + paragraph(
+            "Paired by prompt and seed: bootstrap interval and permutation test. p-values are not corrected for their number.",
+            "同じプロンプトとシードの画像を対にした、ブートストラップ区間と並べ替え検定です。p値は検定の数で補正していません。",
+            "weak",
+        )
+    )
 
 
 def _sheet(result: dict[str, Any], folder: Path) -> str:
     parts = [f"<h2>{both('Pictures', '画像')}</h2>"]
     if any(i["place"] is not None for i in result["items"]):
-        parts.append(paragraph("Framed in red: the named thing is not among the nearest five.", "赤枠: 名指したものが近い5つに入らなかった画像。", "weak"))
+        parts.append(
+            paragraph(
+                "Framed in red: the named thing is not among the nearest five.",
+                "赤枠: 名指したものが近い5つに入らなかった画像。",
+                "weak",
+            )
+        )
     for lang in ("ja", "en"):
         some = [i for i in result["items"] if i["lang"] == lang]
         if not some:
             continue
-        missed = [i for i in some if i["place"] is not None and i["place"] >= 5][:SHOWN // 3]
+        missed = [i for i in some if i["place"] is not None and i["place"] >= 5][: SHOWN // 3]
         rest = [i for i in some if i not in missed]
         step = max(1, -(-len(rest) // (SHOWN - len(missed))))
         shown = sorted(missed + rest[::step], key=lambda i: (i["index"], i["copy"]))
@@ -153,7 +227,11 @@ def _recipe(result: dict[str, Any]) -> str:
     told = {k: result[k] for k in ("app", "model", "recipe", "encoders", "reference", "concepts")}
     skipped = "".join(f"<li><code>{html.escape(s['file'])}</code></li>" for s in result["skipped"][:50])
     count = len(result["skipped"])
-    more = f"<h2>{both(f'{count} picture(s) could not be read', f'読めなかった画像 {count} 枚')}</h2><ul>{skipped}</ul>" if skipped else ""
+    more = (
+        f"<h2>{both(f'{count} picture(s) could not be read', f'読めなかった画像 {count} 枚')}</h2><ul>{skipped}</ul>"
+        if skipped
+        else ""
+    )
     return f"{more}<h2>{both('Recipe', '条件')}</h2><pre>{html.escape(json.dumps(told, ensure_ascii=False, indent=1))}</pre>"
 
 

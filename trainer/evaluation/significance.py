@@ -36,13 +36,17 @@ def paired(a: list[Array], b: list[Array], *, seed: int = 0, rounds: int = ROUND
     gaps = [np.asarray(x, np.float64) - np.asarray(y, np.float64) for x, y in zip(a, b, strict=True) if len(x)]
     rng = np.random.default_rng(seed)
     value = float(np.mean([g.mean() for g in gaps]))
-    again = np.mean([rng.multinomial(len(g), np.full(len(g), 1.0 / len(g)), size=rounds) @ g / len(g) for g in gaps], axis=0)
+    again = np.mean(
+        [rng.multinomial(len(g), np.full(len(g), 1.0 / len(g)), size=rounds) @ g / len(g) for g in gaps], axis=0
+    )
     flipped = np.mean([rng.choice((-1.0, 1.0), (rounds, len(g))) @ g / len(g) for g in gaps], axis=0)
     low, high = np.quantile(again, (0.025, 0.975))
     return Difference(value, _p(flipped, value), sum(len(g) for g in gaps), float(low), float(high))
 
 
-def paired_mmd2(a: Array, b: Array, reference: Array, kernel: Kernel, *, seed: int = 0, rounds: int = ROUNDS) -> Difference:
+def paired_mmd2(
+    a: Array, b: Array, reference: Array, kernel: Kernel, *, seed: int = 0, rounds: int = ROUNDS
+) -> Difference:
     """MMD² of ``a`` to the reference less that of ``b``; p by exchanging the two pictures of a pair at random.
 
     ``a`` and ``b`` are ``[n, d]``, row i of both from the same prompt and seed. The reference's own term falls out.
@@ -51,7 +55,9 @@ def paired_mmd2(a: Array, b: Array, reference: Array, kernel: Kernel, *, seed: i
     both = np.concatenate([np.asarray(a, np.float64), np.asarray(b, np.float64)])
     own = kernel(both, both)
     np.fill_diagonal(own, 0.0)
-    other = np.concatenate([kernel(both[i:i + 1024], np.asarray(reference, np.float64)).mean(1) for i in range(0, 2 * n, 1024)])
+    other = np.concatenate(
+        [kernel(both[i : i + 1024], np.asarray(reference, np.float64)).mean(1) for i in range(0, 2 * n, 1024)]
+    )
 
     def distance(w: Array) -> Array:
         return ((w @ own) * w).sum(1) / (n * (n - 1)) - 2.0 * (w @ other) / n

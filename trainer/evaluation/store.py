@@ -33,8 +33,13 @@ class Seen:
 
 def picture_files(folder: Path) -> list[Path]:
     """Pictures in a folder and below, by name; hidden ones are passed over."""
-    return sorted(p for p in folder.rglob("*") if looks_like_picture(p.name) and p.is_file()
-                  and not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    return sorted(
+        p
+        for p in folder.rglob("*")
+        if looks_like_picture(p.name)
+        and p.is_file()
+        and not any(part.startswith(".") for part in p.relative_to(folder).parts)
+    )
 
 
 def features_of(files: Sequence[Path], encoder: Encoder, tick: Callable[[int], None], *, keep: bool = True) -> Seen:
@@ -89,7 +94,9 @@ def mark_of(file: Path) -> str:
 
 def _key(files: Sequence[Path], encoder: Encoder) -> str:
     place = str(files[0].absolute().parent) if files else ""
-    return hashlib.sha256(f"{encoder.sha256}|{encoder.resizer}|{place}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return hashlib.sha256(f"{encoder.sha256}|{encoder.resizer}|{place}".encode("utf-8", "surrogatepass")).hexdigest()[
+        :32
+    ]
 
 
 def _read(path: Path) -> dict[str, np.ndarray[Any, Any]]:

@@ -76,7 +76,9 @@ class Suite:
         found = []
         for one in pictures:
             n = max(1, round(min(one.shape[:2]) * _CORNER))
-            corners = np.concatenate([part.reshape(-1, 3) for part in (one[:n, :n], one[:n, -n:], one[-n:, :n], one[-n:, -n:])])
+            corners = np.concatenate(
+                [part.reshape(-1, 3) for part in (one[:n, :n], one[:n, -n:], one[-n:, :n], one[-n:, -n:])]
+            )
             found.append(int(((self.grounds - np.median(corners, 0)) ** 2).sum(1).argmin()))
         return np.array(found)
 
@@ -92,7 +94,7 @@ class Suite:
             if task.kind == "ground":
                 right[n] = int(self.ground_of([pictures[n]])[0]) == task.right
             elif task.rows[1] > task.rows[0]:
-                far = ((self.known[task.rows[0]:task.rows[1], :COARSE] - rows[n, :COARSE]) ** 2).sum(1)
+                far = ((self.known[task.rows[0] : task.rows[1], :COARSE] - rows[n, :COARSE]) ** 2).sum(1)
                 right[n] = int(far.argmin()) == task.right
         return right
 
@@ -109,7 +111,9 @@ class Judged:
     copied: Array  # is its nearest true render one that training showed, and as near as a copy?
 
 
-def judge(suite: Suite, truth: Truth, tasks: Sequence[int], langs: Sequence[str], pictures: Sequence[Array]) -> tuple[Judged, Array]:
+def judge(
+    suite: Suite, truth: Truth, tasks: Sequence[int], langs: Sequence[str], pictures: Sequence[Array]
+) -> tuple[Judged, Array]:
     """Look at one picture a task; also returns the pictures' features ``[n, d]``."""
     rows = features(pictures)  # type: ignore[arg-type]
     right = suite.answers(tasks, pictures, rows)
@@ -138,25 +142,52 @@ def figures(suite: Suite, truth: Truth, judged: Judged, rows: Array, langs: Sequ
     for lang in (*langs, *(("both",) if len(langs) > 1 else ())):
         mine = np.array([lang in (x, "both") for x in judged.langs])
         for measure, of, values, ceiling in (
-                ("concept_top1", "concept", judged.places == 0, "concept_top1"), ("concept_top5", "concept", judged.places < 5, "concept_top5"),
-                ("unseen_top1", "cell", judged.places == 0, "cell_top1"), ("unseen_top5", "cell", judged.places < 5, "cell_top5"),
-                ("unseen_style", "cell", judged.right, "cell"), ("style", "style", judged.right, "style"), ("background", "ground", judged.right, "ground"),
-                ("relation", "relation", judged.right, "relation"), ("count", "count", judged.right, "count"), ("colour", "colour", judged.right, "colour")):
+            ("concept_top1", "concept", judged.places == 0, "concept_top1"),
+            ("concept_top5", "concept", judged.places < 5, "concept_top5"),
+            ("unseen_top1", "cell", judged.places == 0, "cell_top1"),
+            ("unseen_top5", "cell", judged.places < 5, "cell_top5"),
+            ("unseen_style", "cell", judged.right, "cell"),
+            ("style", "style", judged.right, "style"),
+            ("background", "ground", judged.right, "ground"),
+            ("relation", "relation", judged.right, "relation"),
+            ("count", "count", judged.right, "count"),
+            ("colour", "colour", judged.right, "colour"),
+        ):
             where = mine & (kinds == of)
             if where.any():
-                found.append({"measure": measure, "lang": lang} | metrics.mean_of([values[where].astype(float)]).as_data()
-                             | ({"ceiling": suite.ceiling[ceiling]} if ceiling in suite.ceiling else {}))
+                found.append(
+                    {"measure": measure, "lang": lang}
+                    | metrics.mean_of([values[where].astype(float)]).as_data()
+                    | ({"ceiling": suite.ceiling[ceiling]} if ceiling in suite.ceiling else {})
+                )
         alone = mine & (kinds == "cell")
         if alone.any():
-            found.append({"measure": "unseen_distance", "lang": lang} | metrics.mean_of([np.sqrt(judged.own[alone])]).as_data() | {"near": suite.near**0.5})
-            found.append({"measure": "unseen_copies", "lang": lang} | metrics.mean_of([judged.copied[alone].astype(float)]).as_data())
-            true = np.stack([truth.known[suite.tasks[t].thing, suite.tasks[t].style] for t, w in zip(judged.tasks, alone, strict=True) if w])
+            found.append(
+                {"measure": "unseen_distance", "lang": lang}
+                | metrics.mean_of([np.sqrt(judged.own[alone])]).as_data()
+                | {"near": suite.near**0.5}
+            )
+            found.append(
+                {"measure": "unseen_copies", "lang": lang}
+                | metrics.mean_of([judged.copied[alone].astype(float)]).as_data()
+            )
+            true = np.stack(
+                [
+                    truth.known[suite.tasks[t].thing, suite.tasks[t].style]
+                    for t, w in zip(judged.tasks, alone, strict=True)
+                    if w
+                ]
+            )
             if len(true) >= 2:
                 scale = rows.shape[1] ** 0.5  # the kernel divides by the width; these features have unit length
-                found.append({"measure": "unseen_kid", "lang": lang} | metrics.kid(rows[alone] * scale, true * scale).as_data())
+                found.append(
+                    {"measure": "unseen_kid", "lang": lang} | metrics.kid(rows[alone] * scale, true * scale).as_data()
+                )
         seen = mine & np.isin(kinds, ("concept", "style"))
         if seen.any():
-            found.append({"measure": "copies", "lang": lang} | metrics.mean_of([judged.copied[seen].astype(float)]).as_data())
+            found.append(
+                {"measure": "copies", "lang": lang} | metrics.mean_of([judged.copied[seen].astype(float)]).as_data()
+            )
     return found
 
 
@@ -169,8 +200,14 @@ def pack(path: Path, tasks: Sequence[Task], known: Array, told: Mapping[str, Any
     mean = known.mean(0).astype(np.float16)
     codes = np.clip(np.rint((known - mean.astype(np.float32)) / STEP), -127, 127).astype(np.int8)
     packed = lzma.compress(np.ascontiguousarray(codes.T).tobytes(), preset=9 | lzma.PRESET_EXTREME)
-    header = dict(told) | {"shape": list(known.shape), "step": STEP, "tasks": [asdict(t) | {"prompts": dict(t.prompts)} for t in tasks]}
-    data = save({"codes": np.frombuffer(packed, np.uint8), "mean": mean}, {"suite": json.dumps(header, ensure_ascii=False)})
+    header = dict(told) | {
+        "shape": list(known.shape),
+        "step": STEP,
+        "tasks": [asdict(t) | {"prompts": dict(t.prompts)} for t in tasks],
+    }
+    data = save(
+        {"codes": np.frombuffer(packed, np.uint8), "mean": mean}, {"suite": json.dumps(header, ensure_ascii=False)}
+    )
     with replacing(path) as f:
         f.write(data)
     return len(data)
@@ -202,17 +239,43 @@ def _read(path: Path, _changed: int) -> Suite:
             raise ValueError("its codes are not as many as they should be")
         known = np.frombuffer(raw, np.int8).reshape(width, count).T.astype(np.float32) * np.float32(told["step"]) + mean
         tasks = tuple(_task(t, count) for t in told["tasks"])
-        return Suite(tasks, known, np.array(told["grounds"], np.float32).reshape(-1, 3), {str(k): float(v) for k, v in told["ceiling"].items()},
-                     float(told["near"]), frozenset((int(t), int(s)) for t, s in told["heldout"]), str(told["vocabulary"]),
-                     hashlib.sha256(path.read_bytes()).hexdigest())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError, lzma.LZMAError, RecursionError) as e:
+        return Suite(
+            tasks,
+            known,
+            np.array(told["grounds"], np.float32).reshape(-1, 3),
+            {str(k): float(v) for k, v in told["ceiling"].items()},
+            float(told["near"]),
+            frozenset((int(t), int(s)) for t, s in told["heldout"]),
+            str(told["vocabulary"]),
+            hashlib.sha256(path.read_bytes()).hexdigest(),
+        )
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        SafetensorError,
+        lzma.LZMAError,
+        RecursionError,
+    ) as e:
         raise BrokenWeights(path=path, why=Phrase("it is damaged or cut off")) from e
 
 
 def _task(data: Mapping[str, Any], count: int) -> Task:
     start, stop = (int(n) for n in data["rows"])
-    if data["kind"] not in KINDS or not 0 <= start <= stop <= count or not 0 <= int(data["right"]) < max(1, stop - start, 64):
+    if (
+        data["kind"] not in KINDS
+        or not 0 <= start <= stop <= count
+        or not 0 <= int(data["right"]) < max(1, stop - start, 64)
+    ):
         raise ValueError("a task makes no sense")
     style = data.get("style")
-    return Task(kind=str(data["kind"]), prompts={str(k): str(v) for k, v in data["prompts"].items()}, thing=int(data["thing"]),
-                style=None if style is None else int(style), rows=(start, stop), right=int(data["right"]))
+    return Task(
+        kind=str(data["kind"]),
+        prompts={str(k): str(v) for k, v in data["prompts"].items()},
+        thing=int(data["thing"]),
+        style=None if style is None else int(style),
+        rows=(start, stop),
+        right=int(data["right"]),
+    )

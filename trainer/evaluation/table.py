@@ -29,8 +29,13 @@ class Scores:
     rows: dict[str, tuple[Array, list[int]]]
 
 
-def table_of(scores: Scores, references: dict[str, Array], langs: Sequence[str], tick: Callable[[int], None] | None = None,
-             seed: int = 0) -> list[dict[str, Any]]:
+def table_of(
+    scores: Scores,
+    references: dict[str, Array],
+    langs: Sequence[str],
+    tick: Callable[[int], None] | None = None,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
     """One row a measure, encoder and language; ``both`` where there are two.
 
     Shares and scores of both languages are the mean of the two languages' means; distances of both are those of all pictures
@@ -46,9 +51,13 @@ def table_of(scores: Scores, references: dict[str, Array], langs: Sequence[str],
         for encoder, cosines in scores.cosines.items():
             kept = [cosines[_in(scores, lang) & ~np.isnan(cosines)] for lang in of]
             if all(len(k) for k in kept):
-                found.append({"measure": "clipscore", "encoder": encoder, "lang": name}
-                             | metrics.mean_of([metrics.clipscore(k) for k in kept], seed=seed).as_data())
-                found.append({"measure": "cosine", "encoder": encoder, "lang": name} | metrics.mean_of(kept, seed=seed).as_data())
+                found.append(
+                    {"measure": "clipscore", "encoder": encoder, "lang": name}
+                    | metrics.mean_of([metrics.clipscore(k) for k in kept], seed=seed).as_data()
+                )
+                found.append(
+                    {"measure": "cosine", "encoder": encoder, "lang": name} | metrics.mean_of(kept, seed=seed).as_data()
+                )
         for encoder, reference in references.items():
             rows, whose = scores.rows[encoder]
             mine = rows[[scores.items[i].lang in of for i in whose]]
@@ -65,11 +74,21 @@ def _in(scores: Scores, lang: str) -> Array:
 
 def _distances(mine: Array, reference: Array, seed: int) -> list[dict[str, Any]]:
     found = []
-    for name, measure, least in (("kid", metrics.kid, metrics.LEAST_MMD), ("cmmd", metrics.cmmd, metrics.LEAST_MMD), ("fid", metrics.fid, metrics.LEAST_FID)):
+    for name, measure, least in (
+        ("kid", metrics.kid, metrics.LEAST_MMD),
+        ("cmmd", metrics.cmmd, metrics.LEAST_MMD),
+        ("fid", metrics.fid, metrics.LEAST_FID),
+    ):
         told: dict[str, Any] = {"measure": name, "n": len(mine), "reference": len(reference)}
         if min(len(mine), len(reference)) < least:
-            told["refused"] = phrase(Phrase("it needs {least} pictures on either side; there are {n} drawn and {reference} to compare with",
-                                            least=least, n=len(mine), reference=len(reference)))
+            told["refused"] = phrase(
+                Phrase(
+                    "it needs {least} pictures on either side; there are {n} drawn and {reference} to compare with",
+                    least=least,
+                    n=len(mine),
+                    reference=len(reference),
+                )
+            )
         else:
             value: Measured = measure(mine, reference, seed=seed)
             told |= value.as_data()

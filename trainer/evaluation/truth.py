@@ -40,7 +40,9 @@ class Truth:
     vocabulary: str
     sha256: str
 
-    def rank(self, pictures: np.ndarray[Any, Any] | list[np.ndarray[Any, Any]], things: list[int]) -> np.ndarray[Any, Any]:
+    def rank(
+        self, pictures: np.ndarray[Any, Any] | list[np.ndarray[Any, Any]], things: list[int]
+    ) -> np.ndarray[Any, Any]:
         """For picture i, the place (0 is nearest) of thing ``things[i]`` among all; a thing is as near as its nearest style.
 
         ``pictures``: uint8 RGB ``[n, h, w, 3]``, or a list of such.
@@ -72,7 +74,9 @@ def vocabulary_hash(root: Path) -> str | None:
         data = json.loads((root / "vocabulary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    return hashlib.sha256(json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(
+        json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    ).hexdigest()
 
 
 def truth_of(root: Path) -> Truth | None:
@@ -97,14 +101,23 @@ def _load(path: Path, _changed: int) -> Truth:
             codes, mean = file.get_tensor("codes"), file.get_tensor("mean").astype(np.float32)
         shape = tuple(int(n) for n in told["shape"])
         size = int(np.prod(shape))
-        if not 0 < size <= _MOST or len(shape) != 3 or mean.shape != shape[2:] or any(len(rows) != shape[0] for rows in told["names"].values()):
+        if (
+            not 0 < size <= _MOST
+            or len(shape) != 3
+            or mean.shape != shape[2:]
+            or any(len(rows) != shape[0] for rows in told["names"].values())
+        ):
             raise ValueError("its shape makes no sense")
         raw = lzma.LZMADecompressor(memlimit=256 << 20).decompress(codes.tobytes(), size + 1)
         if len(raw) != size:
             raise ValueError("its codes are not as many as they should be")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError, lzma.LZMAError) as e:
         raise BrokenWeights(path=path, why=Phrase("it is damaged or cut off")) from e
-    known = np.frombuffer(raw, np.int8).reshape(shape[2], shape[0] * shape[1]).T.astype(np.float32) * np.float32(told["step"]) + mean
+    known = (
+        np.frombuffer(raw, np.int8).reshape(shape[2], shape[0] * shape[1]).T.astype(np.float32)
+        * np.float32(told["step"])
+        + mean
+    )
     names = {k: [[str(n) for n in row] for row in rows] for k, rows in told["names"].items()}
     return Truth(known.reshape(shape), names, str(told["vocabulary"]), hashlib.sha256(path.read_bytes()).hexdigest())
 
@@ -122,13 +135,22 @@ def write(path: Path, renders: np.ndarray[Any, Any], names: dict[str, list[list[
         raise ValueError("the steps are too fine for eight bits")
     packed = lzma.compress(np.ascontiguousarray(codes.astype(np.int8).T).tobytes(), preset=9 | lzma.PRESET_EXTREME)
     told = {"shape": [*renders.shape[:2], known.shape[1]], "step": STEP, "names": names, "vocabulary": vocabulary}
-    data = save({"codes": np.frombuffer(packed, np.uint8), "mean": mean}, {"concepts": json.dumps(told, ensure_ascii=False)})
+    data = save(
+        {"codes": np.frombuffer(packed, np.uint8), "mean": mean}, {"concepts": json.dumps(told, ensure_ascii=False)}
+    )
     with replacing(path) as f:
         f.write(data)
     return len(data)
 
 
-def write_truth(path: Path, taught: Sequence[Thing], render: Callable[[Thing, int], np.ndarray[Any, Any]], vocabulary: str) -> int:
+def write_truth(
+    path: Path, taught: Sequence[Thing], render: Callable[[Thing, int], np.ndarray[Any, Any]], vocabulary: str
+) -> int:
     """The file of these things; a thing that a style lacks stands there in one that it has, and is then as near as that one."""
-    renders = np.stack([[render(t, s if s in t.styles else t.styles[0]) for s in range(max(max(t.styles) for t in taught) + 1)] for t in taught])
+    renders = np.stack(
+        [
+            [render(t, s if s in t.styles else t.styles[0]) for s in range(max(max(t.styles) for t in taught) + 1)]
+            for t in taught
+        ]
+    )
     return write(path, renders, {lang: [list(t.names(lang)) for t in taught] for lang in ("ja", "en")}, vocabulary)

@@ -33,8 +33,14 @@ from trainer.learn import draws
 from trainer.learn.checkpoint import sync_folder
 from trainer.learn.tensors import write_tensors
 
-INDEX = {"_class_name": "PixArtSigmaPipeline", "_diffusers_version": "0.42.1", "scheduler": ["diffusers", "DPMSolverMultistepScheduler"],
-         "tokenizer": ["transformers", "AutoTokenizer"], "transformer": ["diffusers", "PixArtTransformer2DModel"], "vae": ["diffusers", "AutoencoderKL"]}
+INDEX = {
+    "_class_name": "PixArtSigmaPipeline",
+    "_diffusers_version": "0.42.1",
+    "scheduler": ["diffusers", "DPMSolverMultistepScheduler"],
+    "tokenizer": ["transformers", "AutoTokenizer"],
+    "transformer": ["diffusers", "PixArtTransformer2DModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+}
 
 
 def matched(patterns: Sequence[str], config: Mapping[str, Any]) -> list[str]:
@@ -48,8 +54,11 @@ def matched(patterns: Sequence[str], config: Mapping[str, Any]) -> list[str]:
     for pattern in patterns:
         hits = fnmatch.filter(names, pattern)
         if not hits:
-            raise BadConfig(path=Phrase("the configuration"), key="lora.layers",
-                            why=Phrase("no layer is called {pattern}; one is {example}", pattern=pattern, example=names[-3]))
+            raise BadConfig(
+                path=Phrase("the configuration"),
+                key="lora.layers",
+                why=Phrase("no layer is called {pattern}; one is {example}", pattern=pattern, example=names[-3]),
+            )
         found |= dict.fromkeys(hits)
     return list(found)
 
@@ -83,8 +92,15 @@ def _inject(model: DiT, config: Config, folder: ModelFolder) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
     names = matched(config.lora.layers, folder.denoiser_config)
-    inject_adapter_in_model(LoraConfig(r=config.lora.rank, lora_alpha=config.lora.alpha or config.lora.rank, lora_dropout=config.lora.dropout,
-                                       target_modules="|".join(map(re.escape, names))), model)
+    inject_adapter_in_model(
+        LoraConfig(
+            r=config.lora.rank,
+            lora_alpha=config.lora.alpha or config.lora.rank,
+            lora_dropout=config.lora.dropout,
+            target_modules="|".join(map(re.escape, names)),
+        ),
+        model,
+    )
     for p in learning(model).values():
         p.data = p.data.float()
 
@@ -101,19 +117,44 @@ def architecture(config: Config, folder: ModelFolder) -> dict[str, Any]:
     else:
         s = config.scratch
         try:
-            made = DiTConfig.from_dict(asdict(replace(
-                base, num_layers=s.layers or base.num_layers, num_attention_heads=s.heads or base.num_attention_heads,
-                attention_head_dim=s.head_dim or base.attention_head_dim, patch_size=s.patch_size or base.patch_size,
-                out_channels=s.out_channels or base.out_channels, sample_size=s.sample_size or base.sample_size,
-                interpolation_scale=s.interpolation_scale or base.interpolation_scale,
-                cross_attention_dim=(s.heads or base.num_attention_heads) * (s.head_dim or base.attention_head_dim))))
+            made = DiTConfig.from_dict(
+                asdict(
+                    replace(
+                        base,
+                        num_layers=s.layers or base.num_layers,
+                        num_attention_heads=s.heads or base.num_attention_heads,
+                        attention_head_dim=s.head_dim or base.attention_head_dim,
+                        patch_size=s.patch_size or base.patch_size,
+                        out_channels=s.out_channels or base.out_channels,
+                        sample_size=s.sample_size or base.sample_size,
+                        interpolation_scale=s.interpolation_scale or base.interpolation_scale,
+                        cross_attention_dim=(s.heads or base.num_attention_heads)
+                        * (s.head_dim or base.attention_head_dim),
+                    )
+                )
+            )
             if made.width % 4:
                 raise ValueError(f"heads * head_dim is {made.width}, not a multiple of 4")
         except ValueError as e:
-            raise BadConfig(path=Phrase("the configuration"), key="scratch", why=Phrase("it describes no transformer ({reason})", reason=e)) from e
-    return {"_class_name": "PixArtTransformer2DModel", "_diffusers_version": "0.42.1"} | asdict(made) | {
-        "activation_fn": "gelu-approximate", "attention_type": "default", "dropout": 0.0, "norm_elementwise_affine": False, "norm_num_groups": 32,
-        "norm_type": "ada_norm_single", "num_embeds_ada_norm": 1000, "upcast_attention": False}
+            raise BadConfig(
+                path=Phrase("the configuration"),
+                key="scratch",
+                why=Phrase("it describes no transformer ({reason})", reason=e),
+            ) from e
+    return (
+        {"_class_name": "PixArtTransformer2DModel", "_diffusers_version": "0.42.1"}
+        | asdict(made)
+        | {
+            "activation_fn": "gelu-approximate",
+            "attention_type": "default",
+            "dropout": 0.0,
+            "norm_elementwise_affine": False,
+            "norm_num_groups": 32,
+            "norm_type": "ada_norm_single",
+            "num_embeds_ada_norm": 1000,
+            "upcast_attention": False,
+        }
+    )
 
 
 def _fresh(config: Config, folder: ModelFolder) -> DiT:
@@ -136,7 +177,9 @@ class Denoise(nn.Module):
         super().__init__()
         self.dit = dit
 
-    def forward(self, latents: Tensor, timesteps: Tensor, features: Sequence[Tensor], sizes: dict[str, Tensor]) -> Tensor:
+    def forward(
+        self, latents: Tensor, timesteps: Tensor, features: Sequence[Tensor], sizes: dict[str, Tensor]
+    ) -> Tensor:
         """``[n, c, h, w]``, ``[n]``, one ``[tokens, channels]`` a row -> ``[n, out_channels, h, w]``."""
         return self.dit(latents, timesteps, packed_captions(self.dit, features), **sizes)
 
@@ -164,7 +207,7 @@ def packed_captions(model: DiT, features: Sequence[Tensor]) -> list[CaptionGroup
         for name, into in (("to_k", keys), ("to_v", values)):
             whole = getattr(a, name)(y)[0]
             for n, (i, j) in enumerate(spans):
-                into[n].append(a.split(whole[starts[i]:starts[j]].unflatten(0, (j - i, lengths[i]))))
+                into[n].append(a.split(whole[starts[i] : starts[j]].unflatten(0, (j - i, lengths[i]))))
     return [CaptionGroup(i, j, k, v) for (i, j), k, v in zip(spans, keys, values, strict=True)]
 
 
@@ -180,9 +223,14 @@ def lora_tensors(weights: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str,
 def save_lora(path: Path, weights: Mapping[str, Tensor], config: Config, words: Mapping[str, str]) -> str:
     """Write the LoRA's file whole; ``words`` are the header's ``commonart.*``. Returns its SHA-256. Raises OSError."""
     alpha = config.lora.alpha or float(config.lora.rank)
-    told = {"transformer.peft_type": "LORA", "transformer.r": config.lora.rank, "transformer.lora_alpha": alpha,
-            "transformer.lora_dropout": config.lora.dropout, "transformer.bias": "none",
-            "transformer.target_modules": sorted({n.rpartition(".lora_")[0] for n in weights})}
+    told = {
+        "transformer.peft_type": "LORA",
+        "transformer.r": config.lora.rank,
+        "transformer.lora_alpha": alpha,
+        "transformer.lora_dropout": config.lora.dropout,
+        "transformer.bias": "none",
+        "transformer.target_modules": sorted({n.rpartition(".lora_")[0] for n in weights}),
+    }
     header = {"format": "pt", "lora_adapter_metadata": json.dumps(told, sort_keys=True)} | dict(words)
     dtype = torch.float32 if config.save_dtype == "auto" else DTYPES[config.save_dtype]
     aside = path.with_name(f".{path.name}{PART}")
@@ -195,7 +243,9 @@ def save_lora(path: Path, weights: Mapping[str, Tensor], config: Config, words: 
     return sha256
 
 
-def save_model(path: Path, weights: Mapping[str, Tensor], config: Config, folder: ModelFolder, words: Mapping[str, str]) -> str:
+def save_model(
+    path: Path, weights: Mapping[str, Tensor], config: Config, folder: ModelFolder, words: Mapping[str, str]
+) -> str:
     """Write a complete pipeline folder; the base's other parts are linked where the disk can, else copied.
 
     Returns the SHA-256 of the denoiser's file. Raises OSError.
@@ -208,13 +258,22 @@ def save_model(path: Path, weights: Mapping[str, Tensor], config: Config, folder
         dtype = torch.float16 if stored == {"F16"} else torch.bfloat16 if stored == {"BF16"} else torch.float32
     else:
         dtype = DTYPES[config.save_dtype]
-    sha256 = write_tensors(aside / "transformer" / "diffusion_pytorch_model.safetensors", {n: t.detach().to(dtype) for n, t in weights.items()},
-                           {"format": "pt"} | dict(words))
+    sha256 = write_tensors(
+        aside / "transformer" / "diffusion_pytorch_model.safetensors",
+        {n: t.detach().to(dtype) for n, t in weights.items()},
+        {"format": "pt"} | dict(words),
+    )
     _json(aside / "transformer" / "config.json", architecture(config, folder))
     _part(folder.vae, aside / "vae", ("config.json",))
     _part(folder.text_encoder, aside / "text_encoder", ("config.json", "generation_config.json"))
     (aside / "tokenizer").mkdir()
-    for name in (*TOKENIZER_FILES, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt"):
+    for name in (
+        *TOKENIZER_FILES,
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "merges.txt",
+    ):
         if (folder.tokenizer / name).is_file():
             shutil.copyfile(folder.tokenizer / name, aside / "tokenizer" / name)
     _json(aside / "scheduler" / "scheduler_config.json", scheduler(config, folder))
@@ -223,7 +282,9 @@ def save_model(path: Path, weights: Mapping[str, Tensor], config: Config, folder
     if folder.denoiser_config.get("use_additional_conditions"):
         index["_class_name"] = "PixArtAlphaPipeline"
     if (folder.root / "model_index.json").is_file():
-        index = json.loads((folder.root / "model_index.json").read_text(encoding="utf-8")) | {"transformer": index["transformer"]}
+        index = json.loads((folder.root / "model_index.json").read_text(encoding="utf-8")) | {
+            "transformer": index["transformer"]
+        }
     _json(aside / "model_index.json", index)
     if (folder.root / "vocabulary.json").is_file():  # the words the captions may use stay known
         shutil.copyfile(folder.root / "vocabulary.json", aside / "vocabulary.json")
@@ -236,7 +297,10 @@ def save_model(path: Path, weights: Mapping[str, Tensor], config: Config, folder
 
 def scheduler(config: Config, folder: ModelFolder) -> dict[str, Any]:
     """The base's ``scheduler_config.json`` with the prediction that was trained."""
-    told = dict(folder.scheduler_config) or {"_class_name": "DPMSolverMultistepScheduler", "_diffusers_version": "0.42.1"} | asdict(Schedule())
+    told = dict(folder.scheduler_config) or {
+        "_class_name": "DPMSolverMultistepScheduler",
+        "_diffusers_version": "0.42.1",
+    } | asdict(Schedule())
     if config.loss.prediction != "auto":
         told["prediction_type"] = config.loss.prediction
     return told
@@ -260,4 +324,3 @@ def _part(source: Path, target: Path, others: Sequence[str]) -> None:
 def _json(path: Path, data: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8", newline="\n")
-

@@ -35,23 +35,50 @@ def bill(lineage: Lineage, weights: list[Path]) -> str:
         return [HashType(alg=HashAlgorithm.SHA_256, content=digest)] if digest else []
 
     bom = Bom()
-    result = Component(name=lineage.name, type=ComponentType.MACHINE_LEARNING_MODEL, bom_ref=RESULT, licenses=_licences(lineage.licence),
-                       hashes=hashed(sha256_file(weights[0])) if len(weights) == 1 else [],
-                       properties=[Property(name="commonart:config_sha256", value=lineage.config_sha256),
-                                   *(Property(name=f"commonart:file:{w.name}", value=sha256_file(w)) for w in weights)])
+    result = Component(
+        name=lineage.name,
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        bom_ref=RESULT,
+        licenses=_licences(lineage.licence),
+        hashes=hashed(sha256_file(weights[0])) if len(weights) == 1 else [],
+        properties=[
+            Property(name="commonart:config_sha256", value=lineage.config_sha256),
+            *(Property(name=f"commonart:file:{w.name}", value=sha256_file(w)) for w in weights),
+        ],
+    )
     bom.metadata.component = result
-    bom.metadata.tools.components.add(Component(name="CommonArt Desktop", version=VERSION, type=ComponentType.APPLICATION))
+    bom.metadata.tools.components.add(
+        Component(name="CommonArt Desktop", version=VERSION, type=ComponentType.APPLICATION)
+    )
     parts = []
     if lineage.base_model:
-        parts.append(Component(name=lineage.base_model, type=ComponentType.MACHINE_LEARNING_MODEL, bom_ref="base",
-                               licenses=_licences(lineage.base_licence), hashes=hashed(lineage.base_model_sha256)))
+        parts.append(
+            Component(
+                name=lineage.base_model,
+                type=ComponentType.MACHINE_LEARNING_MODEL,
+                bom_ref="base",
+                licenses=_licences(lineage.base_licence),
+                hashes=hashed(lineage.base_model_sha256),
+            )
+        )
     for n, source in enumerate(lineage.sources):
-        parts.append(Component(
-            name=source.name, type=ComponentType.DATA, bom_ref=f"data-{n}", hashes=hashed(source.manifest_sha256),
-            licenses=_licences(" AND ".join(f"({k})" if " " in k else k for k in sorted(source.licences) if k != "–")),
-            properties=[Property(name="commonart:gate_report_sha256", value=source.gate_report_sha256),
-                        Property(name="commonart:policy", value=source.policy), Property(name="commonart:pictures", value=str(source.pictures)),
-                        *(Property(name=f"commonart:licence:{k}", value=str(v)) for k, v in source.licences.items())]))
+        parts.append(
+            Component(
+                name=source.name,
+                type=ComponentType.DATA,
+                bom_ref=f"data-{n}",
+                hashes=hashed(source.manifest_sha256),
+                licenses=_licences(
+                    " AND ".join(f"({k})" if " " in k else k for k in sorted(source.licences) if k != "–")
+                ),
+                properties=[
+                    Property(name="commonart:gate_report_sha256", value=source.gate_report_sha256),
+                    Property(name="commonart:policy", value=source.policy),
+                    Property(name="commonart:pictures", value=str(source.pictures)),
+                    *(Property(name=f"commonart:licence:{k}", value=str(v)) for k, v in source.licences.items()),
+                ],
+            )
+        )
     for part in parts:
         bom.components.add(part)
     bom.register_dependency(result, parts)
@@ -62,12 +89,22 @@ def bill(lineage: Lineage, weights: list[Path]) -> str:
 
 def _model_card(lineage: Lineage) -> dict[str, Any]:
     approach = {"type": "supervised"}
-    metrics = [{"type": k, "value": f"{v:.6g}"} for k, v in lineage.facts.items() if k.endswith("loss") and isinstance(v, (int, float))]
+    metrics = [
+        {"type": k, "value": f"{v:.6g}"}
+        for k, v in lineage.facts.items()
+        if k.endswith("loss") and isinstance(v, (int, float))
+    ]
     card: dict[str, Any] = {
         "modelParameters": {
-            "approach": approach, "task": "text-to-image", "architectureFamily": "diffusion transformer", "modelArchitecture": "PixArt",
+            "approach": approach,
+            "task": "text-to-image",
+            "architectureFamily": "diffusion transformer",
+            "modelArchitecture": "PixArt",
             "datasets": [{"ref": f"data-{n}"} for n in range(len(lineage.sources))],
-            "inputs": [{"format": "text (ja, en)"}], "outputs": [{"format": "image"}]}}
+            "inputs": [{"format": "text (ja, en)"}],
+            "outputs": [{"format": "image"}],
+        }
+    }
     if metrics:
         card["quantitativeAnalysis"] = {"performanceMetrics": metrics}
     return card

@@ -47,7 +47,9 @@ class Order:
     ever left out. A step takes ``accumulation`` batches.
     """
 
-    def __init__(self, buckets: Sequence[Size], weights: Sequence[float], *, batch: int, accumulation: int, seed: int) -> None:
+    def __init__(
+        self, buckets: Sequence[Size], weights: Sequence[float], *, batch: int, accumulation: int, seed: int
+    ) -> None:
         self._buckets, self._weights = list(buckets), np.asarray(weights, np.float64)
         self._batch, self._accumulation, self._seed = batch, accumulation, seed
         # the same number of batches every round, so that a step's round is a division: shares are rounded, chance fills them
@@ -60,7 +62,7 @@ class Order:
         at = step % self.steps
         flat = self._round(step // self.steps)
         size = self._batch * self._accumulation
-        return flat[at * size:(at + 1) * size]
+        return flat[at * size : (at + 1) * size]
 
     @lru_cache(maxsize=2)  # noqa: B019  (one object a run)
     def _round(self, number: int) -> list[int]:
@@ -73,10 +75,10 @@ class Order:
         for size in sorted(piles):
             pile = piles[size]
             whole = len(pile) // self._batch * self._batch
-            batches += [pile[i:i + self._batch] for i in range(0, whole, self._batch)]
+            batches += [pile[i : i + self._batch] for i in range(0, whole, self._batch)]
             rest += pile[whole:]
-        batches += [rest[i:i + self._batch] for i in range(0, len(rest) // self._batch * self._batch, self._batch)]
-        last = rest[len(rest) // self._batch * self._batch:]
+        batches += [rest[i : i + self._batch] for i in range(0, len(rest) // self._batch * self._batch, self._batch)]
+        last = rest[len(rest) // self._batch * self._batch :]
         flat = [i for b in chance.permutation(len(batches)) for i in batches[b]] + last
         missing = self.steps * self._batch * self._accumulation - len(flat)
         while missing > 0:

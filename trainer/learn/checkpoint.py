@@ -50,7 +50,9 @@ def shared(state: State | None, processes: Processes, *, content: bool) -> State
     told = processes.share(None if state is None else [state.step, state.facts])
     if told is None:
         return None
-    parts = [processes.share_tensors(getattr(state, name, None), content=content) for name in ("weights", "optimiser", "ema")]
+    parts = [
+        processes.share_tensors(getattr(state, name, None), content=content) for name in ("weights", "optimiser", "ema")
+    ]
     return State(int(told[0]), *parts, dict(told[1]))
 
 
@@ -140,7 +142,11 @@ class Checkpoints:
         manifest = _read_json(folder / "manifest.json")
         try:
             files = {str(n): (str(f["sha256"]), int(f["bytes"])) for n, f in manifest["files"].items()}
-            right = manifest["version"] == VERSION and manifest["step"] == step and {"weights.safetensors", "state.json"} <= files.keys()
+            right = (
+                manifest["version"] == VERSION
+                and manifest["step"] == step
+                and {"weights.safetensors", "state.json"} <= files.keys()
+            )
         except (KeyError, TypeError, ValueError, AttributeError):
             right = False
         if not right:
@@ -217,4 +223,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise BrokenWeights(path=path, why=Phrase("it is not a JSON object"))
     return data
-

@@ -16,7 +16,9 @@ ORDER, ROW, HELDOUT, WEIGHT, SPLIT, DROPOUT = range(1, 7)
 
 def stream(seed: int, purpose: int, a: int = 0, b: int = 0) -> np.random.Generator:
     """A generator of its own for each (seed, purpose, a, b); 2**64 blocks lie between two of them."""
-    return np.random.Generator(np.random.Philox(key=np.array([seed, purpose], np.uint64), counter=np.array([0, 0, a, b], np.uint64)))
+    return np.random.Generator(
+        np.random.Philox(key=np.array([seed, purpose], np.uint64), counter=np.array([0, 0, a, b], np.uint64))
+    )
 
 
 def number(seed: int, purpose: int, a: int = 0, b: int = 0) -> int:

@@ -61,7 +61,15 @@ class Features:
     ``share`` is (this process, all processes): each prepares its part, all read all.
     """
 
-    def __init__(self, folder: ModelFolder, *, device: torch.device, text_dtype: str, memory: int, share: tuple[int, int] = (0, 1)) -> None:
+    def __init__(
+        self,
+        folder: ModelFolder,
+        *,
+        device: torch.device,
+        text_dtype: str,
+        memory: int,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
         self._folder, self._device, self._share, self._room = folder, device, share, memory
         hashes = folder.hashes()
         vae_config = (folder.vae / "config.json").read_bytes()
@@ -76,9 +84,14 @@ class Features:
         self._lock = threading.Lock()
         self._tell: Progress = lambda what, done, total: None
         config = folder.vae_config
-        self.scale, self.shift = float(config.get("scaling_factor") or 0.18215), float(config.get("shift_factor") or 0.0)
+        self.scale, self.shift = (
+            float(config.get("scaling_factor") or 0.18215),
+            float(config.get("shift_factor") or 0.0),
+        )
 
-    def prepare(self, items: Sequence[Item], captions: Iterable[str], *, mirrored: bool, progress: Progress | None = None) -> None:
+    def prepare(
+        self, items: Sequence[Item], captions: Iterable[str], *, mirrored: bool, progress: Progress | None = None
+    ) -> None:
         """Make what is missing or damaged. Afterwards neither VAE nor text encoder is in memory.
 
         Raises:
@@ -86,7 +99,13 @@ class Features:
         """
         part, of = self._share
         self._tell = progress or self._tell
-        wanted = sorted({(i.sha256, i.bucket, side): (i, side) for i in items for side in ((False, True) if mirrored else (False,))}.items())[part::of]
+        wanted = sorted(
+            {
+                (i.sha256, i.bucket, side): (i, side)
+                for i in items
+                for side in ((False, True) if mirrored else (False,))
+            }.items()
+        )[part::of]
         missing = [pair for key, pair in wanted if self._read(self._file(*key), key[0]) is None]
         with ThreadPoolExecutor(2, "pictures") as threads:  # decoding beside encoding, a few pictures ahead
             queue = iter(missing)
@@ -117,6 +136,7 @@ class Features:
 
     def latent(self, item: Item, mirrored: bool) -> tuple[Tensor, Tensor]:
         """float32 mean and standard deviation ``[c, h, w]`` of the unscaled latents."""
+
         def load() -> tuple[Tensor, Tensor]:
             found = self._read(self._file(item.sha256, item.bucket, mirrored), item.sha256)
             return self._encode(item, mirrored, fitted(item.path, item.bucket, mirrored)) if found is None else found
@@ -126,6 +146,7 @@ class Features:
 
     def text(self, caption: str) -> Tensor:
         """``[tokens, channels]`` in the encoder's dtype, on the CPU."""
+
         def load() -> Tensor:
             found = self._texts.get(caption)
             return self._encode_text(caption) if found is None else found.states
@@ -138,7 +159,11 @@ class Features:
         return (latents - self.shift) * self.scale
 
     def _file(self, sha256: str, bucket: tuple[int, int], mirrored: bool) -> Path:
-        return self._latents / sha256[:2] / f"{sha256}-{bucket[0]}x{bucket[1]}{'-mirrored' if mirrored else ''}.safetensors"
+        return (
+            self._latents
+            / sha256[:2]
+            / f"{sha256}-{bucket[0]}x{bucket[1]}{'-mirrored' if mirrored else ''}.safetensors"
+        )
 
     def _read(self, file: Path, sha256: str) -> tuple[Tensor, Tensor] | None:
         """What lies in a cache file; None if it is not there, not whole or of another picture or VAE."""
@@ -165,7 +190,12 @@ class Features:
         file = self._file(item.sha256, item.bucket, mirrored)
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as f:
-            f.write(save({"mean": mean, "std": std}, {"picture": item.sha256, "vae": self._vae_hash, "sum": _checksum(mean, std)}))
+            f.write(
+                save(
+                    {"mean": mean, "std": std},
+                    {"picture": item.sha256, "vae": self._vae_hash, "sum": _checksum(mean, std)},
+                )
+            )
         return mean, std
 
     def _encode_text(self, text: str) -> Tensor:

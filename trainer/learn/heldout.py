@@ -38,7 +38,7 @@ def evaluate(stepper: Stepper, rows: Sequence[Row], processes: Processes) -> flo
 @torch.no_grad()
 def _sum(stepper: Stepper, rows: Sequence[Row], processes: Processes, most: int) -> float:
     """Of this process's rows."""
-    parts = micro_batches(rows[processes.rank::processes.world], most)
+    parts = micro_batches(rows[processes.rank :: processes.world], most)
     count = processes.highest(len(parts)) if stepper.sharded else len(parts)
     stepper.model.eval()
     try:

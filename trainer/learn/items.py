@@ -80,11 +80,22 @@ def collect(config: Config, *, multiple: int, own_side: int) -> Collection:
                 continue
             bucket = nearest(size, buckets)
             enlarged += size[0] < bucket[0] or size[1] < bucket[1]
-            found.append(Item(path=path, sha256=record.sha256 or sha256_of(path), size=size, bucket=bucket, weight=one.weight, english=english,
-                              japanese=japanese))
+            found.append(
+                Item(
+                    path=path,
+                    sha256=record.sha256 or sha256_of(path),
+                    size=size,
+                    bucket=bucket,
+                    weight=one.weight,
+                    english=english,
+                    japanese=japanese,
+                )
+            )
     train, heldout = split(found, config.data.heldout, config.seed)
     if not train:
-        raise TooFewPictures(why=Phrase("no picture with a caption is left ({count} left out)", count=sum(skipped.values())))
+        raise TooFewPictures(
+            why=Phrase("no picture with a caption is left ({count} left out)", count=sum(skipped.values()))
+        )
     return Collection(train, heldout, dict(skipped), enlarged)
 
 
@@ -99,4 +110,3 @@ def split(items: Sequence[Item], share: float, seed: int) -> tuple[list[Item], l
         count = max(1, count)
     out = set(hashes[:count])
     return [i for i in items if i.sha256 not in out], [i for i in items if i.sha256 in out]
-

@@ -17,7 +17,13 @@ from engine.checkpoint.lora import PREFIX
 from engine.contract.version import APP
 from trainer.dataset.files import replacing
 
-GATE_REPORT, ATTRIBUTION, CONFIG, CARD, BOM = "gate-report.json", "ATTRIBUTION.md", "config.json", "README.md", "bom.cdx.json"
+GATE_REPORT, ATTRIBUTION, CONFIG, CARD, BOM = (
+    "gate-report.json",
+    "ATTRIBUTION.md",
+    "config.json",
+    "README.md",
+    "bom.cdx.json",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +80,19 @@ class Lineage:
 
     def header(self) -> dict[str, str]:
         """``commonart.*`` texts for a safetensors header: no time and no path, so that the same run gives the same bytes."""
-        told = {"name": self.name, "kind": self.kind, "base_model": self.base_model, "base_model_sha256": self.base_model_sha256,
-                "dataset_sha256": self.dataset_sha256, "gate_report_sha256": self.gate_report_sha256, "config_sha256": self.config_sha256,
-                "licences": json.dumps(self.licences, ensure_ascii=False), "licence": self.licence, "trigger": self.trigger,
-                "app": APP}
+        told = {
+            "name": self.name,
+            "kind": self.kind,
+            "base_model": self.base_model,
+            "base_model_sha256": self.base_model_sha256,
+            "dataset_sha256": self.dataset_sha256,
+            "gate_report_sha256": self.gate_report_sha256,
+            "config_sha256": self.config_sha256,
+            "licences": json.dumps(self.licences, ensure_ascii=False),
+            "licence": self.licence,
+            "trigger": self.trigger,
+            "app": APP,
+        }
         return {PREFIX + k: v for k, v in told.items() if v}
 
 

@@ -14,7 +14,16 @@ from engine.contract.events import Event
 from trainer.dataset.files import replacing
 
 FILE = "log.jsonl"
-_KEPT = (events.Started, events.Step, events.HeldoutLoss, events.Preview, events.Saved, events.Note, events.Finished, events.Stopped)
+_KEPT = (
+    events.Started,
+    events.Step,
+    events.HeldoutLoss,
+    events.Preview,
+    events.Saved,
+    events.Note,
+    events.Finished,
+    events.Stopped,
+)
 
 
 def read_log(folder: Path) -> Iterator[dict[str, Any]]:

@@ -43,7 +43,9 @@ class Stop(Exception):
 class Trainer:
     """One run. ``say`` gets every event; only the first of several processes speaks and writes."""
 
-    def __init__(self, config: Config, say: Say, commands: Commands, processes: Processes, *, resume: bool = False) -> None:
+    def __init__(
+        self, config: Config, say: Say, commands: Commands, processes: Processes, *, resume: bool = False
+    ) -> None:
         self.config, self.commands, self.processes, self.resume = config, commands, processes, resume
         self.out = Path(config.output)
         self.checkpoints = Checkpoints(self.out / "checkpoints")
@@ -62,8 +64,15 @@ class Trainer:
                 self._diary.write(event)
 
     def _note(self, template: str, **fields: Any) -> None:
-        self.say(events.Note(template=template, fields={k: {"template": v.template, "fields": v.fields} if isinstance(v, Phrase) else v
-                                                        for k, v in fields.items()}))
+        self.say(
+            events.Note(
+                template=template,
+                fields={
+                    k: {"template": v.template, "fields": v.fields} if isinstance(v, Phrase) else v
+                    for k, v in fields.items()
+                },
+            )
+        )
 
     def run(self) -> Event:
         """All of it. Returns the last event, ``Finished`` or ``Stopped``, which has been told.
@@ -102,7 +111,11 @@ class Trainer:
         if self.resume and not found and not begun:
             raise NothingToResume(path=self.out)
         if config.batch.size * config.batch.accumulation < processes.world:
-            raise BadValue(name="batch.size", value=config.batch.size, why=Phrase("it is smaller than the number of processes, {n}", n=processes.world))
+            raise BadValue(
+                name="batch.size",
+                value=config.batch.size,
+                why=Phrase("it is smaller than the number of processes, {n}", n=processes.world),
+            )
         # what is asked wrongly is told before every byte of every picture is read
         folder = open_base(config)
         adapt.architecture(config, folder)
@@ -120,8 +133,13 @@ class Trainer:
         collection = self.info.collection
         schedule = Schedule.from_dict(adapt.scheduler(config, folder))
         self.objective = Objective(schedule, config.loss)
-        self.features = Features(folder, device=processes.device, text_dtype=config.data.text_dtype, memory=config.data.memory_mb << 20,
-                                 share=companions(processes))
+        self.features = Features(
+            folder,
+            device=processes.device,
+            text_dtype=config.data.text_dtype,
+            memory=config.data.memory_mb << 20,
+            share=companions(processes),
+        )
         self.rows = Rows(config, collection.train, self.features, self.objective)
         self.steps = config.schedule.steps or max(1, round(config.schedule.epochs * self.rows.order.steps))
         self.painter = Painter(config.previews, folder, schedule, self.features, self.out / "previews")
@@ -141,13 +159,29 @@ class Trainer:
     def _tell_start(self, collection: Any) -> None:
         subject, processes = self.subject, self.processes
         size = sum(p.numel() for p in subject.named.values())
-        self.say(events.Started(output=str(self.out), kind=self.config.kind, model=self.info.folder.name, device=str(processes.device), dtype=self._dtype,
-                                step=self.step, steps=self.steps, pictures=len(collection.train), heldout=len(self.tested), trainable=size,
-                                batch=self.config.batch.size * self.config.batch.accumulation, micro=subject.stepper.micro, processes=processes.world))
+        self.say(
+            events.Started(
+                output=str(self.out),
+                kind=self.config.kind,
+                model=self.info.folder.name,
+                device=str(processes.device),
+                dtype=self._dtype,
+                step=self.step,
+                steps=self.steps,
+                pictures=len(collection.train),
+                heldout=len(self.tested),
+                trainable=size,
+                batch=self.config.batch.size * self.config.batch.accumulation,
+                micro=subject.stepper.micro,
+                processes=processes.world,
+            )
+        )
         for why, count in collection.skipped.items():
             self._note("{count} picture(s) {why} left out", count=count, why=why)
         if collection.enlarged:
-            self._note("{count} picture(s) are smaller than what is trained and are enlarged", count=collection.enlarged)
+            self._note(
+                "{count} picture(s) are smaller than what is trained and are enlarged", count=collection.enlarged
+            )
         if processes.first:  # the last K, the best and one being written
             kept = 4 * size * (3 + (self.subject.average is not None))
             demand_room(self.out, kept * max(1, self.config.checkpoint.keep + 2 - len(self.checkpoints.steps())))
@@ -162,7 +196,9 @@ class Trainer:
     def _begin(self, state: State | None) -> None:
         """Fresh, or from a checkpoint; what was in memory before is let go first."""
         self.subject: Any = None
-        self.subject = Subject(self.config, self.info.folder, self.objective, self.processes, self._dtype, self._on_split)
+        self.subject = Subject(
+            self.config, self.info.folder, self.objective, self.processes, self._dtype, self._on_split
+        )
         self.step = 0
         if state is not None:
             self.subject.restore(state)
@@ -177,7 +213,9 @@ class Trainer:
 
     def _newest(self) -> State | None:
         def broken(e: BrokenWeights) -> None:
-            self._note("A damaged checkpoint is passed over: {path} ({why})", path=str(e.fields["path"]), why=e.fields["why"])
+            self._note(
+                "A damaged checkpoint is passed over: {path} ({why})", path=str(e.fields["path"]), why=e.fields["why"]
+            )
 
         newest = self.checkpoints.newest(broken) if self.processes.first else None
         return shared(newest, self.processes, content=not Sharding.of(self.config, self._dtype).on)
@@ -210,14 +248,27 @@ class Trainer:
             self._since = [self._since[0] + loss, self._since[1] + 1]
             if self.step % config.log.every == 0 or self.step == self.steps:
                 pace = sum(self._times) / len(self._times)
-                self.say(events.Step(step=self.step, steps=self.steps, loss=loss, lr=rate, norm=norm if math.isfinite(norm) else 0.0, speed=total / pace,
-                                     eta=pace * (self.steps - self.step)))
+                self.say(
+                    events.Step(
+                        step=self.step,
+                        steps=self.steps,
+                        loss=loss,
+                        lr=rate,
+                        norm=norm if math.isfinite(norm) else 0.0,
+                        speed=total / pace,
+                        eta=pace * (self.steps - self.step),
+                    )
+                )
             saves = self.step % config.checkpoint.every == 0 or self.step == self.steps
             if self.tested and config.heldout.every and (self.step % config.heldout.every == 0 or saves):
                 self._evaluate()
             if saves:
                 self._save()
-            if config.previews.prompts and config.previews.every and (self.step % config.previews.every == 0 or self.step == self.steps):
+            if (
+                config.previews.prompts
+                and config.previews.every
+                and (self.step % config.previews.every == 0 or self.step == self.steps)
+            ):
                 self._preview()
 
     def _obey(self) -> None:
@@ -271,7 +322,9 @@ class Trainer:
         state = self._newest()
         self.subject = None
         self._begin(state)
-        self._note("The loss became not-a-number at step {failed}; back to step {step}", failed=failed + 1, step=self.step)
+        self._note(
+            "The loss became not-a-number at step {failed}; back to step {step}", failed=failed + 1, step=self.step
+        )
 
     def _evaluate(self) -> None:
         if self.history and self.history[-1][0] == self.step:
@@ -279,15 +332,19 @@ class Trainer:
         rows = self.rows.heldout(self.tested, self.objective.count)
         with self.subject.as_result():
             loss = heldout.evaluate(self.subject.stepper, rows, self.processes)
-        mean = self._since[0] / self._since[1] if self._since[1] else loss  # before the first step there is none: no picture is known yet
+        mean = (
+            self._since[0] / self._since[1] if self._since[1] else loss
+        )  # before the first step there is none: no picture is known yet
         best = loss < min((h for _, _, h in self.history), default=math.inf)
         self._since = [0.0, 0.0]
         self.history.append((self.step, mean, loss))
         self.say(events.HeldoutLoss(step=self.step, loss=loss, best=best))
         alarm = heldout.overfits(self.history, self.config.heldout.window)
         if alarm and not self._alarmed:
-            self._note("The held-out loss rises while the training loss falls: the model begins to learn its pictures by heart (best at step {step})",
-                      step=min(self.history, key=lambda x: x[2])[0])
+            self._note(
+                "The held-out loss rises while the training loss falls: the model begins to learn its pictures by heart (best at step {step})",
+                step=min(self.history, key=lambda x: x[2])[0],
+            )
         self._alarmed = alarm
 
     def _save(self) -> None:
@@ -298,7 +355,9 @@ class Trainer:
         if self.processes.first:
             with self.processes.writing():
                 path = self.checkpoints.save(state)
-                self.checkpoints.prune(self.config.checkpoint.keep, self._best() if self.config.checkpoint.best else None)
+                self.checkpoints.prune(
+                    self.config.checkpoint.keep, self._best() if self.config.checkpoint.best else None
+                )
             self.say(events.Saved(step=self.step, path=str(path)))
 
     def _best(self) -> int | None:
@@ -328,10 +387,17 @@ class Trainer:
             state = self.checkpoints.load(best)
             weights = dict(state.ema or state.weights)
         steps = [x["loss"] for x in report.read_log(self.out) if x.get("event") == "step"]
-        last = steps[-max(1, len(steps) // 20):]
+        last = steps[-max(1, len(steps) // 20) :]
         loss = sum(last) / len(last) if last else None
         heldout = self.history[-1][2] if self.history else None
         result = finish(self.out, self.info, weights, step=self.step, loss=loss, heldout=heldout)
         summary = write_summary(self.out, self.info, self.history, result)
-        return events.Finished(step=self.step, path=str(result.path), sha256=result.sha256, report=str(summary), loss=loss, heldout=heldout,
-                               installed=str(result.installed or ""))
+        return events.Finished(
+            step=self.step,
+            path=str(result.path),
+            sha256=result.sha256,
+            report=str(summary),
+            loss=loss,
+            heldout=heldout,
+            installed=str(result.installed or ""),
+        )

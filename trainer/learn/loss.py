@@ -42,7 +42,9 @@ class Objective:
     def noised(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """(model input, target), both like ``clean``, float32 ``[n, c, h, w]``; ``timesteps`` int64 ``[n]`` on the CPU."""
         a, s = (x[timesteps].view(-1, 1, 1, 1).to(clean) for x in (self._signal, self._noise))
-        target = {"epsilon": lambda: noise, "v_prediction": lambda: a * noise - s * clean, "sample": lambda: clean}[self.prediction]()
+        target = {"epsilon": lambda: noise, "v_prediction": lambda: a * noise - s * clean, "sample": lambda: clean}[
+            self.prediction
+        ]()
         return a * clean + s * noise, target
 
     def each(self, output: Tensor, target: Tensor, timesteps: Tensor, *, weighted: bool = True) -> Tensor:

@@ -29,7 +29,9 @@ def judge_all(config: Config, out: Path, processes: Processes, progress: Progres
         GateClosed: a picture may not be learned from; it is named. ``SystemExit`` where another process was told why.
     """
     prints = processes.gather(_print(config) if processes.machines > 1 and processes.first_here else "")
-    own_files = processes.first_here and processes.machine > 0 and (prints[processes.rank] != prints[0] or not prints[0])
+    own_files = (
+        processes.first_here and processes.machine > 0 and (prints[processes.rank] != prints[0] or not prints[0])
+    )
     failure: Exception | None = None
     reports: tuple[GateReport, ...] = ()
     try:
@@ -63,7 +65,11 @@ def _print(config: Config) -> str:
                     return ""
                 if not s.st_ino:
                     return ""
-                digest.update(repr((path.relative_to(one.folder).as_posix(), s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns)).encode("utf-8", "replace"))
+                digest.update(
+                    repr(
+                        (path.relative_to(one.folder).as_posix(), s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns)
+                    ).encode("utf-8", "replace")
+                )
     return digest.hexdigest()
 
 
@@ -79,7 +85,10 @@ def compare(info: RunInfo, processes: Processes) -> None:
     def sum_of(data: Any) -> str:
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode("ascii")).hexdigest()
 
-    rows = [[i.sha256, i.bucket, i.weight, i.english, i.japanese] for i in [*info.collection.train, *info.collection.heldout]]
+    rows = [
+        [i.sha256, i.bucket, i.weight, i.english, i.japanese]
+        for i in [*info.collection.train, *info.collection.heldout]
+    ]
     told = processes.gather([sum_of(info.hashes), sum_of(rows), info.config.sha256])
     for n, what in enumerate((Phrase("model"), Phrase("pictures and captions"), Phrase("configuration"))):
         for rank, sums in enumerate(told):

@@ -22,8 +22,16 @@ class CAME(torch.optim.Optimizer):
     keep a full second moment and are not damped. Weight decay is decoupled.
     """
 
-    def __init__(self, params: Iterable[Any], *, lr: float = 1e-4, betas: tuple[float, float, float] = (0.9, 0.999, 0.9999),
-                 eps: tuple[float, float] = (1e-30, 1e-16), threshold: float = 1.0, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        lr: float = 1e-4,
+        betas: tuple[float, float, float] = (0.9, 0.999, 0.9999),
+        eps: tuple[float, float] = (1e-30, 1e-16),
+        threshold: float = 1.0,
+        weight_decay: float = 0.0,
+    ) -> None:
         super().__init__(params, dict(lr=lr, betas=betas, eps=eps, threshold=threshold, weight_decay=weight_decay))
 
     @torch.no_grad()
@@ -51,7 +59,9 @@ class CAME(torch.optim.Optimizer):
             else:
                 state["sq"] = torch.zeros_like(grad)
         square = grad.square() + tiny
-        update = grad * (_factored(state, "sq", square, second) if matrix else state["sq"].lerp_(square, 1 - second).rsqrt())
+        update = grad * (
+            _factored(state, "sq", square, second) if matrix else state["sq"].lerp_(square, 1 - second).rsqrt()
+        )
         update /= max(1.0, float(update.square().mean().sqrt()) / group["threshold"])
         mean = state["exp_avg"].lerp_(update, 1 - first)
         update = mean * _factored(state, "unsure", (update - mean).square() + small, third) if matrix else mean
@@ -68,7 +78,9 @@ def _factored(state: dict[str, Any], name: str, square: Tensor, beta: float) -> 
     return ((row / row.mean()).rsqrt()[:, None] * column.rsqrt()[None]).view_as(square)
 
 
-def build_optimiser(parameters: list[torch.nn.Parameter], options: config.Optimiser, device: torch.device) -> torch.optim.Optimizer:
+def build_optimiser(
+    parameters: list[torch.nn.Parameter], options: config.Optimiser, device: torch.device
+) -> torch.optim.Optimizer:
     """The one asked for, on parameters of ``device``.
 
     Raises:
@@ -78,7 +90,9 @@ def build_optimiser(parameters: list[torch.nn.Parameter], options: config.Optimi
     betas = options.betas
     if options.name == "came":
         return CAME(parameters, lr=options.lr, betas=(betas[0], betas[1], betas[2]), weight_decay=options.weight_decay)
-    common: dict[str, Any] = dict(lr=options.lr, betas=(betas[0], betas[1]), eps=options.eps, weight_decay=options.weight_decay)
+    common: dict[str, Any] = dict(
+        lr=options.lr, betas=(betas[0], betas[1]), eps=options.eps, weight_decay=options.weight_decay
+    )
     if options.name == "adamw8bit":
         from bitsandbytes.optim import AdamW8bit
 
@@ -130,7 +144,9 @@ class Average:
             self.kept[name].copy_(trained)
 
 
-def state_of(optimiser: torch.optim.Optimizer, names: dict[torch.nn.Parameter, str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def state_of(
+    optimiser: torch.optim.Optimizer, names: dict[torch.nn.Parameter, str]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The optimiser's memory as flat tensors ``parameter/entry`` and, where an entry is no tensor, as plain numbers."""
     tensors: dict[str, Tensor] = {}
     plain: dict[str, Any] = {}
@@ -143,7 +159,12 @@ def state_of(optimiser: torch.optim.Optimizer, names: dict[torch.nn.Parameter, s
     return tensors, plain
 
 
-def restore(optimiser: torch.optim.Optimizer, named: dict[str, torch.nn.Parameter], tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
+def restore(
+    optimiser: torch.optim.Optimizer,
+    named: dict[str, torch.nn.Parameter],
+    tensors: dict[str, Tensor],
+    plain: dict[str, Any],
+) -> None:
     """The inverse of ``state_of``."""
     optimiser.state.clear()
     fused = {p for g in optimiser.param_groups if g.get("fused") or g.get("capturable") for p in g["params"]}

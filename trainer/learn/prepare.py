@@ -35,19 +35,43 @@ class RunInfo:
     def lineage(self, **facts: Any) -> Lineage:
         """What the result says of its making."""
         config = self.config
-        sources = tuple(Source(name=Path(one.folder).name, manifest_sha256=r.manifest_sha256, gate_report_sha256=r.sha256, gate_report=r.path,
-                               attribution=r.path.parent / ATTRIBUTION, pictures=r.pictures, licences=r.licences, creators=r.creators,
-                               policy=str(r.policy.get("name", config.policy)))
-                        for one, r in zip(config.dataset, self.reports, strict=True) if r.path is not None)
+        sources = tuple(
+            Source(
+                name=Path(one.folder).name,
+                manifest_sha256=r.manifest_sha256,
+                gate_report_sha256=r.sha256,
+                gate_report=r.path,
+                attribution=r.path.parent / ATTRIBUTION,
+                pictures=r.pictures,
+                licences=r.licences,
+                creators=r.creators,
+                policy=str(r.policy.get("name", config.policy)),
+            )
+            for one, r in zip(config.dataset, self.reports, strict=True)
+            if r.path is not None
+        )
         licence = licence_of(self.folder.root)
-        return Lineage(name=config.name, kind=config.kind, base_model=self.folder.name, base_model_sha256=self.hashes["denoiser"],
-                       base_licence=licence[0] if licence else "", sources=sources, licence=config.licence,
-                       config=json.dumps(config.as_data(), ensure_ascii=False, indent=1), config_sha256=config.sha256,
-                       trigger=config.lora.trigger if config.kind == "lora" else "", **facts)
+        return Lineage(
+            name=config.name,
+            kind=config.kind,
+            base_model=self.folder.name,
+            base_model_sha256=self.hashes["denoiser"],
+            base_licence=licence[0] if licence else "",
+            sources=sources,
+            licence=config.licence,
+            config=json.dumps(config.as_data(), ensure_ascii=False, indent=1),
+            config_sha256=config.sha256,
+            trigger=config.lora.trigger if config.kind == "lora" else "",
+            **facts,
+        )
 
     def identity(self) -> dict[str, Any]:
         """All that must be the same for a run to go on."""
-        return self.config.bound() | {"dataset": self.lineage().dataset_sha256} | {f"base.{k}": v for k, v in self.hashes.items()}
+        return (
+            self.config.bound()
+            | {"dataset": self.lineage().dataset_sha256}
+            | {f"base.{k}": v for k, v in self.hashes.items()}
+        )
 
 
 def judge(config: Config, out: Path, progress: Progress) -> tuple[GateReport, ...]:
@@ -61,7 +85,13 @@ def judge(config: Config, out: Path, progress: Progress) -> tuple[GateReport, ..
     for n, one in enumerate(config.dataset):
         place = out if len(config.dataset) == 1 else out / "datasets" / str(n + 1)
         place.mkdir(parents=True, exist_ok=True)
-        report = check(Path(one.folder), config.policy, full=True, out=place, progress=lambda done, total: progress("gate", done, total))
+        report = check(
+            Path(one.folder),
+            config.policy,
+            full=True,
+            out=place,
+            progress=lambda done, total: progress("gate", done, total),
+        )
         report.demand(Path(one.folder))
         reports.append(report)
     return tuple(reports)
@@ -74,7 +104,13 @@ def judge_here(config: Config, progress: Progress) -> None:
         GateClosed: a picture may not be learned from; it is named.
     """
     for one in config.dataset:
-        check(Path(one.folder), config.policy, full=True, write=False, progress=lambda done, total: progress("gate", done, total)).demand(Path(one.folder))
+        check(
+            Path(one.folder),
+            config.policy,
+            full=True,
+            write=False,
+            progress=lambda done, total: progress("gate", done, total),
+        ).demand(Path(one.folder))
 
 
 def open_base(config: Config) -> ModelFolder:
@@ -84,12 +120,22 @@ def open_base(config: Config) -> ModelFolder:
 
 def gather(config: Config, folder: ModelFolder, reports: tuple[GateReport, ...]) -> RunInfo:
     """What binds a run: the parts' hashes and the pictures. Raises what ``collect`` raises."""
-    return RunInfo(config=config, folder=folder, hashes=folder.hashes(), reports=reports, collection=_collect(config, folder))
+    return RunInfo(
+        config=config, folder=folder, hashes=folder.hashes(), reports=reports, collection=_collect(config, folder)
+    )
 
 
 def _collect(config: Config, folder: ModelFolder) -> Collection:
-    patch = config.scratch.patch_size if config.kind == "scratch" and config.scratch.patch_size else int(folder.denoiser_config.get("patch_size", 2))
-    side = config.scratch.sample_size * folder.vae_scale if config.kind == "scratch" and config.scratch.sample_size else folder.own_side
+    patch = (
+        config.scratch.patch_size
+        if config.kind == "scratch" and config.scratch.patch_size
+        else int(folder.denoiser_config.get("patch_size", 2))
+    )
+    side = (
+        config.scratch.sample_size * folder.vae_scale
+        if config.kind == "scratch" and config.scratch.sample_size
+        else folder.own_side
+    )
     return collect(config, multiple=folder.vae_scale * patch, own_side=side)
 
 
@@ -110,4 +156,11 @@ def bind(out: Path, info: RunInfo, *, resume: bool) -> None:
             if before.get(key) != now.get(key):
                 raise RunDiffers(path=out, key=key, before=before.get(key), now=now.get(key))
     with replacing(path) as f:
-        f.write((json.dumps({"version": 1, "identity": now, "config": info.config.as_data()}, ensure_ascii=False, indent=1) + "\n").encode("utf-8"))
+        f.write(
+            (
+                json.dumps(
+                    {"version": 1, "identity": now, "config": info.config.as_data()}, ensure_ascii=False, indent=1
+                )
+                + "\n"
+            ).encode("utf-8")
+        )

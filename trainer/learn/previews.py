@@ -28,14 +28,24 @@ from trainer.learn.step import Stepper
 class Painter:
     """Draws the run's previews."""
 
-    def __init__(self, options: Previews, folder: ModelFolder, schedule: Schedule, features: Features, out: Path) -> None:
-        self._options, self._folder, self._schedule, self._features, self._out = options, folder, schedule, features, out
+    def __init__(
+        self, options: Previews, folder: ModelFolder, schedule: Schedule, features: Features, out: Path
+    ) -> None:
+        self._options, self._folder, self._schedule, self._features, self._out = (
+            options,
+            folder,
+            schedule,
+            features,
+            out,
+        )
 
     def texts(self) -> list[str]:
         """Captions whose features must be at hand."""
         return [*self._options.prompts, ""] if self._options.prompts else []
 
-    def draw(self, model: DiT, stepper: Stepper, step: int, device: torch.device, tell: Callable[[Path, str, int], None]) -> None:
+    def draw(
+        self, model: DiT, stepper: Stepper, step: int, device: torch.device, tell: Callable[[Path, str, int], None]
+    ) -> None:
         """One picture a prompt, ``previews/step-00000100-1.png``; the VAE is loaded for it and dropped again."""
         multiple = self._folder.multiple
         side = max(multiple, (self._options.size or self._folder.own_side) // multiple * multiple)
@@ -59,20 +69,35 @@ class Painter:
             if device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _pixels(self, model: DiT, vae: Any, prompt: str, seed: int, side: int, device: torch.device) -> np.ndarray[Any, Any]:
+    def _pixels(
+        self, model: DiT, vae: Any, prompt: str, seed: int, side: int, device: torch.device
+    ) -> np.ndarray[Any, Any]:
         """uint8 RGB ``[side, side, 3]``, guided by the empty caption."""
         captions = model.captions([self._features.text(t).to(device) for t in ("", prompt)])
         sizes: dict[str, Tensor] = {}
         if model.config.use_additional_conditions:
-            sizes = {"resolution": torch.full((2, 2), float(side), device=device), "aspect": torch.ones(2, 1, device=device)}
-        start = noise([seed], model.config.in_channels, side // self._folder.vae_scale, side // self._folder.vae_scale).to(device)
+            sizes = {
+                "resolution": torch.full((2, 2), float(side), device=device),
+                "aspect": torch.ones(2, 1, device=device),
+            }
+        start = noise(
+            [seed], model.config.in_channels, side // self._folder.vae_scale, side // self._folder.vae_scale
+        ).to(device)
 
         def predict(latents: Tensor, timestep: float) -> Tensor:
             both = torch.cat([latents, latents]).to(model.scale_shift_table.dtype)
-            negative, positive = model(both, torch.full((2,), timestep, device=device), captions, **sizes)[:, : latents.shape[1]].float().chunk(2)
+            negative, positive = (
+                model(both, torch.full((2,), timestep, device=device), captions, **sizes)[:, : latents.shape[1]]
+                .float()
+                .chunk(2)
+            )
             return negative + self._options.guidance * (positive - negative)
 
-        latents = denoise(predict, build_sampler("dpm++2m", self._options.steps, self._schedule, [seed], self._folder.scheduler_config), start)
+        latents = denoise(
+            predict,
+            build_sampler("dpm++2m", self._options.steps, self._schedule, [seed], self._folder.scheduler_config),
+            start,
+        )
         with torch.autocast(device.type, enabled=False):
             picture = vae.decode(latents.float() / self._features.scale + self._features.shift, return_dict=False)[0][0]
         return (picture / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()

@@ -34,9 +34,15 @@ class Processes:
         self.machine, self.machines, self.machine_of, self.hosts = 0, 1, [0], [""]
         self._watch: Watch | None = None
         self._told = 0
-        cpu = wanted == "cpu" or not torch.cuda.is_available() or os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true"
+        cpu = (
+            wanted == "cpu"
+            or not torch.cuda.is_available()
+            or os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true"
+        )
         if self.world == 1:
-            self.device = choose_device("cpu" if wanted == "auto" and os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true" else wanted)
+            self.device = choose_device(
+                "cpu" if wanted == "auto" and os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true" else wanted
+            )
             return
         from accelerate import PartialState
 
@@ -65,7 +71,9 @@ class Processes:
         mixed = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
         if wanted == "auto" and mixed not in ("no", ""):
             if mixed not in ("bf16", "fp16"):
-                raise BadValue(name="mixed_precision", value=mixed, why=Phrase("the trainer computes in fp32, bf16 or fp16"))
+                raise BadValue(
+                    name="mixed_precision", value=mixed, why=Phrase("the trainer computes in fp32, bf16 or fp16")
+                )
             return mixed
         return choose_dtype(wanted, self.device)
 
@@ -126,7 +134,9 @@ class Processes:
         """The first process's tensors, on the CPU of all, one after the other; without ``content`` only their shapes, on the meta device."""
         if self.world == 1:
             return dict(tensors or {})
-        table = self.share([[n, str(t.dtype).removeprefix("torch."), list(t.shape)] for n, t in (tensors or {}).items()])
+        table = self.share(
+            [[n, str(t.dtype).removeprefix("torch."), list(t.shape)] for n, t in (tensors or {}).items()]
+        )
         found = {}
         for name, dtype, shape in table:
             if self.first and tensors is not None:
@@ -215,7 +225,7 @@ def _sum_flat(gradients: list[Tensor]) -> None:
     torch.distributed.all_reduce(flat)
     start = 0
     for g in gradients:
-        g.copy_(flat[start:start + g.numel()].view_as(g))
+        g.copy_(flat[start : start + g.numel()].view_as(g))
         start += g.numel()
 
 

@@ -51,7 +51,14 @@ def plot(lines: Sequence[Mapping[str, Any]], form: str = "svg") -> bytes:
         top.plot(x, y, color="#9ec5e8", linewidth=0.7, label="training, each step")
         top.plot(x, smooth(y), color="#1f6fb2", linewidth=1.6, label="training, smoothed")
         if held:
-            top.plot([h["step"] for h in held], [h["loss"] for h in held], color="#d1495b", marker="o", markersize=3, label="held out")
+            top.plot(
+                [h["step"] for h in held],
+                [h["loss"] for h in held],
+                color="#d1495b",
+                marker="o",
+                markersize=3,
+                label="held out",
+            )
         top.set_ylabel("loss")
         top.grid(alpha=0.25)
         top.legend(frameon=False)
@@ -75,14 +82,26 @@ def write_report(folder: Path, title: str, facts: Sequence[tuple[str, str, str]]
             data = base64.b64encode(Path(x["path"]).read_bytes()).decode("ascii")
         except OSError:
             continue
-        pictures.append(f'<figure><img alt="" src="data:image/png;base64,{data}"><figcaption>{html.escape(x["prompt"])}<br>{x["step"]}</figcaption></figure>')
+        pictures.append(
+            f'<figure><img alt="" src="data:image/png;base64,{data}"><figcaption>{html.escape(x["prompt"])}<br>{x["step"]}</figcaption></figure>'
+        )
     curve = plot(lines).decode("utf-8")
-    body = [f"<h1>{html.escape(title)}</h1>", f"<table>{rows}</table>", f"<h2>{_both('Loss', '損失')}</h2>", curve[curve.index("<svg"):]]
+    body = [
+        f"<h1>{html.escape(title)}</h1>",
+        f"<table>{rows}</table>",
+        f"<h2>{_both('Loss', '損失')}</h2>",
+        curve[curve.index("<svg") :],
+    ]
     if pictures:
         body += [f"<h2>{_both('Previews', 'プレビュー')}</h2>", *pictures]
-    body += [f"<h2>{_both('Configuration', '設定')}</h2>", f"<pre>{html.escape(json.dumps(config, ensure_ascii=False, indent=1))}</pre>"]
-    page = ('<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-            f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>{''.join(body)}</body></html>\n")
+    body += [
+        f"<h2>{_both('Configuration', '設定')}</h2>",
+        f"<pre>{html.escape(json.dumps(config, ensure_ascii=False, indent=1))}</pre>",
+    ]
+    page = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>{''.join(body)}</body></html>\n"
+    )
     path = folder / "report.html"
     with replacing(path) as f:
         f.write(page.encode("utf-8"))

@@ -26,7 +26,9 @@ class Result:
     installed: Path | None
 
 
-def finish(out: Path, info: RunInfo, weights: dict[str, torch.Tensor], *, step: int, loss: float | None, heldout: float | None) -> Result:
+def finish(
+    out: Path, info: RunInfo, weights: dict[str, torch.Tensor], *, step: int, loss: float | None, heldout: float | None
+) -> Result:
     """Write what was learned; gate report, attribution, config, model card and bill of materials beside it; install it.
 
     Raises:
@@ -37,8 +39,11 @@ def finish(out: Path, info: RunInfo, weights: dict[str, torch.Tensor], *, step: 
     facts = {"training loss": loss, "held-out loss": heldout, "seed": config.seed, "learning rate": config.optimiser.lr}
     if config.kind == "lora":
         facts |= {"rank": config.lora.rank, "alpha": config.lora.alpha or config.lora.rank}
-    lineage = info.lineage(steps=step, samples=step * config.batch.size * config.batch.accumulation,
-                           facts={k: v for k, v in facts.items() if v is not None})
+    lineage = info.lineage(
+        steps=step,
+        samples=step * config.batch.size * config.batch.accumulation,
+        facts={k: v for k, v in facts.items() if v is not None},
+    )
     if config.kind == "lora":
         path = out / f"{config.name}.safetensors"
         sha256 = adapt.save_lora(path, weights, config, lineage.header())
@@ -59,7 +64,9 @@ def install(files: list[Path], folder: Path, name: str) -> Path:
     first = files[0]
     number, target = 1, folder / name
     while target.exists():
-        there = target / first.name if first.is_file() else target / "transformer" / "diffusion_pytorch_model.safetensors"
+        there = (
+            target / first.name if first.is_file() else target / "transformer" / "diffusion_pytorch_model.safetensors"
+        )
         mine = first if first.is_file() else first / "transformer" / "diffusion_pytorch_model.safetensors"
         if there.is_file() and sha256_file(there) == sha256_file(mine):
             return target
@@ -82,11 +89,16 @@ def write_summary(out: Path, info: RunInfo, history: list[tuple[int, float, floa
     """``report.html``."""
     lineage = info.lineage()
     licences = ", ".join(f"{k}: {v}" for k, v in lineage.licences.items())
-    facts = [("Result", "結果", result.path.name), ("SHA-256", "SHA-256", result.sha256),
-             ("Base model", "元のモデル", f"{info.folder.name} ({info.hashes['denoiser']})"),
-             ("Pictures learned from", "学習に使った画像", str(len(info.collection.train))),
-             ("Pictures held out", "評価用に分けた画像", str(len(info.collection.heldout))), ("Licences", "ライセンス", licences),
-             ("Dataset manifest", "データセットの一覧", lineage.dataset_sha256), ("Gate report", "ライセンス検査の記録", lineage.gate_report_sha256)]
+    facts = [
+        ("Result", "結果", result.path.name),
+        ("SHA-256", "SHA-256", result.sha256),
+        ("Base model", "元のモデル", f"{info.folder.name} ({info.hashes['denoiser']})"),
+        ("Pictures learned from", "学習に使った画像", str(len(info.collection.train))),
+        ("Pictures held out", "評価用に分けた画像", str(len(info.collection.heldout))),
+        ("Licences", "ライセンス", licences),
+        ("Dataset manifest", "データセットの一覧", lineage.dataset_sha256),
+        ("Gate report", "ライセンス検査の記録", lineage.gate_report_sha256),
+    ]
     if history:
         best = min(history, key=lambda x: x[2])
         facts.append(("Lowest held-out loss", "評価用の損失の最小値", f"{best[2]:.5f} ({best[0]})"))

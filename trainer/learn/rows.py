@@ -41,8 +41,13 @@ class Rows:
 
     def __init__(self, config: Config, items: Sequence[Item], features: Features, objective: Objective) -> None:
         self._config, self._items, self._features, self._objective = config, items, features, objective
-        self.order = Order([i.bucket for i in items], [i.weight for i in items], batch=config.batch.size, accumulation=config.batch.accumulation,
-                           seed=config.seed)
+        self.order = Order(
+            [i.bucket for i in items],
+            [i.weight for i in items],
+            batch=config.batch.size,
+            accumulation=config.batch.accumulation,
+            seed=config.seed,
+        )
         self._ahead: tuple[tuple[int, ...], Future[list[Row]]] | None = None
         self._thread = ThreadPoolExecutor(1, "rows")
 
@@ -56,8 +61,10 @@ class Rows:
 
     def _make(self, step: int, attempt: int, rank: int, world: int) -> list[Row]:
         indices = self.order.rows(step)
-        return [self._row(self._items[indices[n]], draws.stream(self._config.seed, draws.ROW, step, n + (attempt << 32)))
-                for n in range(rank, len(indices), world)]
+        return [
+            self._row(self._items[indices[n]], draws.stream(self._config.seed, draws.ROW, step, n + (attempt << 32)))
+            for n in range(rank, len(indices), world)
+        ]
 
     def _row(self, item: Item, chance: np.random.Generator) -> Row:
         data = self._config.data
@@ -77,10 +84,19 @@ class Rows:
         for n, item in enumerate(sorted(items, key=lambda i: i.sha256)):
             for side in (0, 1):
                 chance = draws.stream(self._config.seed, draws.HELDOUT, int(item.sha256[:15], 16), side)
-                place = (0.5 + (2 * n + side) * 0.6180339887498949) % 1  # the golden ratio spreads any number of them evenly
+                place = (
+                    0.5 + (2 * n + side) * 0.6180339887498949
+                ) % 1  # the golden ratio spreads any number of them evenly
                 mean, _ = self._features.latent(item, False)
-                rows.append(Row(self._features.scaled(mean), torch.from_numpy(draws.normal(chance, tuple(mean.shape))), int(place * timesteps),
-                                self._features.text(choose_caption(item, 0.5, side * 0.5, 0.0)), item.bucket))
+                rows.append(
+                    Row(
+                        self._features.scaled(mean),
+                        torch.from_numpy(draws.normal(chance, tuple(mean.shape))),
+                        int(place * timesteps),
+                        self._features.text(choose_caption(item, 0.5, side * 0.5, 0.0)),
+                        item.bucket,
+                    )
+                )
         return rows
 
     def close(self) -> None:
@@ -94,5 +110,5 @@ def micro_batches(rows: Iterable[Row], most: int) -> list[list[Row]]:
         piles.setdefault(tuple(row.latents.shape), []).append(row)
     found = []
     for pile in piles.values():
-        found += [sorted(pile[i:i + most], key=lambda r: len(r.text)) for i in range(0, len(pile), most)]
+        found += [sorted(pile[i : i + most], key=lambda r: len(r.text)) for i in range(0, len(pile), most)]
     return found

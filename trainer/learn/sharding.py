@@ -45,15 +45,22 @@ class Sharding:
         if launched and _asked("VERSION") not in ("2", ""):
             raise wrong("fsdp_version", _asked("VERSION"), Phrase("only FSDP2 is used here: write fsdp_version: 2"))
         if launched and _asked("OFFLOAD_PARAMS") == "true":
-            raise wrong("fsdp_offload_params", "true", Phrase("weights stay on the devices; use more devices or device.checkpointing"))
+            raise wrong(
+                "fsdp_offload_params",
+                "true",
+                Phrase("weights stay on the devices; use more devices or device.checkpointing"),
+            )
         if config.kind == "lora":
             raise wrong("device.sharding", "fsdp2", Phrase("a LoRA has little to share out: use ddp"))
         if config.optimiser.name != "adamw":
             raise wrong("device.sharding", "fsdp2", Phrase("with fsdp2 the optimiser must be adamw"))
         if dtype == "fp16":
             raise wrong("device.dtype", "fp16", Phrase("with fsdp2 compute in bf16 or fp32"))
-        return cls(on=True, reshard=not launched or _asked("RESHARD_AFTER_FORWARD") not in ("false", "no_shard", "shard_grad_op"),
-                   checkpointing=launched and _asked("ACTIVATION_CHECKPOINTING") == "true")
+        return cls(
+            on=True,
+            reshard=not launched or _asked("RESHARD_AFTER_FORWARD") not in ("false", "no_shard", "shard_grad_op"),
+            checkpointing=launched and _asked("ACTIVATION_CHECKPOINTING") == "true",
+        )
 
 
 def shard(model: Denoise, device: str, world: int, *, reshard: bool) -> None:

@@ -22,17 +22,36 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Did a device, or the system, have too little memory?"""
     text = str(error)
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text))
+        isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
+    )
 
 
 class Stepper:
     """Forward, backward and update of what learns."""
 
-    def __init__(self, model: Denoise, parameters: Sequence[torch.nn.Parameter], optimiser: torch.optim.Optimizer, objective: Objective,
-                 processes: Processes, *, dtype: str, clip: float, micro: int, sharded: bool, on_split: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        model: Denoise,
+        parameters: Sequence[torch.nn.Parameter],
+        optimiser: torch.optim.Optimizer,
+        objective: Objective,
+        processes: Processes,
+        *,
+        dtype: str,
+        clip: float,
+        micro: int,
+        sharded: bool,
+        on_split: Callable[[int], None],
+    ) -> None:
         self.model, self.parameters, self.optimiser, self.objective = model, list(parameters), optimiser, objective
         self.micro = micro
-        self._processes, self._dtype, self._clip, self.sharded, self._on_split = processes, dtype, clip, sharded, on_split
+        self._processes, self._dtype, self._clip, self.sharded, self._on_split = (
+            processes,
+            dtype,
+            clip,
+            sharded,
+            on_split,
+        )
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=dtype == "fp16")
 
     def autocast(self) -> Any:
@@ -45,8 +64,11 @@ class Stepper:
         """float32 ``[n]``: each row's weighted loss; all rows of one shape."""
         device = self._processes.device
         timesteps = torch.tensor([r.timestep for r in rows])
-        noisy, target = self.objective.noised(torch.stack([r.latents for r in rows]).to(device, non_blocking=True),
-                                              torch.stack([r.noise for r in rows]).to(device, non_blocking=True), timesteps)
+        noisy, target = self.objective.noised(
+            torch.stack([r.latents for r in rows]).to(device, non_blocking=True),
+            torch.stack([r.noise for r in rows]).to(device, non_blocking=True),
+            timesteps,
+        )
         sizes: dict[str, Tensor] = {}
         dit = self.model.dit
         if dit.config.use_additional_conditions:
@@ -54,7 +76,9 @@ class Stepper:
             sizes = {"resolution": sides, "aspect": sides[:, :1] / sides[:, 1:]}
         with self.autocast():
             frozen = dit.scale_shift_table.dtype
-            out = self.model(noisy.to(frozen), timesteps.to(device), [r.text.to(device, non_blocking=True) for r in rows], sizes)
+            out = self.model(
+                noisy.to(frozen), timesteps.to(device), [r.text.to(device, non_blocking=True) for r in rows], sizes
+            )
         return self.objective.each(out, target, timesteps)
 
     def gradients(self, rows: Sequence[Row], total: int) -> float:

@@ -26,7 +26,15 @@ from trainer.learn.step import Stepper
 class Subject:
     """One run's model. ``dtype`` is what is computed in; what learns is fp32."""
 
-    def __init__(self, config: Config, folder: ModelFolder, objective: Objective, processes: Processes, dtype: str, on_split: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        folder: ModelFolder,
+        objective: Objective,
+        processes: Processes,
+        dtype: str,
+        on_split: Callable[[int], None],
+    ) -> None:
         self._config, self._processes, self._folder = config, processes, folder
         sharding = Sharding.of(config, dtype)
         self.sharded = sharding.on and processes.world > 1
@@ -41,21 +49,44 @@ class Subject:
         self.average = optim.Average(self.named, config.ema.decay) if config.ema.decay else None
         share = -(-config.batch.size // processes.world)
         self._micro = min(config.batch.micro or share, share)  # before memory ran short
-        self.stepper = Stepper(self.model, list(self.named.values()), self.optimiser, objective, processes, dtype=dtype, clip=config.optimiser.clip,
-                               micro=self._micro, sharded=self.sharded, on_split=on_split)
+        self.stepper = Stepper(
+            self.model,
+            list(self.named.values()),
+            self.optimiser,
+            objective,
+            processes,
+            dtype=dtype,
+            clip=config.optimiser.clip,
+            micro=self._micro,
+            sharded=self.sharded,
+            on_split=on_split,
+        )
 
     def seed(self, step: int, attempt: int) -> None:
         """torch's own chance, which only dropout asks: a function of the step."""
-        torch.manual_seed(draws.number(self._config.seed, draws.DROPOUT, step, attempt * self._processes.world + self._processes.rank))
+        torch.manual_seed(
+            draws.number(self._config.seed, draws.DROPOUT, step, attempt * self._processes.world + self._processes.rank)
+        )
 
     def state(self, step: int, facts: dict[str, Any]) -> State:
         """All of it as whole tensors; every process must ask, and where weights are sharded only the first is given them."""
         names = {p: n for n, p in self.named.items()}
         moments, plain = optim.state_of(self.optimiser, names)
         scaler = self.stepper.scaler.state_dict() if self.stepper.scaler.is_enabled() else {}
-        return State(step, self._whole({n: p.detach() for n, p in self.named.items()}), self._whole(moments),
-                     self._whole(self.average.kept) if self.average else {},
-                     facts | {"micro": self.stepper.micro, "planned": self._micro, "world": self._processes.world, "optimiser": plain, "scaler": scaler})
+        return State(
+            step,
+            self._whole({n: p.detach() for n, p in self.named.items()}),
+            self._whole(moments),
+            self._whole(self.average.kept) if self.average else {},
+            facts
+            | {
+                "micro": self.stepper.micro,
+                "planned": self._micro,
+                "world": self._processes.world,
+                "optimiser": plain,
+                "scaler": scaler,
+            },
+        )
 
     def _whole(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Sharded tensors are gathered one after the other, so that no device holds more than one whole."""
@@ -75,8 +106,12 @@ class Subject:
         Raises:
             BrokenWeights: it is of other parameters.
         """
-        if state.weights.keys() != self.named.keys() or any(t.shape != self.named[n].shape for n, t in state.weights.items()):
-            raise BrokenWeights(path=f"step-{state.step:08d}", why=Phrase("it holds other weights than this run learns"))
+        if state.weights.keys() != self.named.keys() or any(
+            t.shape != self.named[n].shape for n, t in state.weights.items()
+        ):
+            raise BrokenWeights(
+                path=f"step-{state.step:08d}", why=Phrase("it holds other weights than this run learns")
+            )
         for name, p in self.named.items():
             p.copy_(like(state.weights[name], p))
         moments = {full: like(t, self.named[full.rpartition("/")[0]]) for full, t in state.optimiser.items()}

@@ -18,8 +18,18 @@ from torch import Tensor
 
 from engine.contract.seam import operation
 
-_NAMES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64", torch.int32: "I32",
-          torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL"}
+_NAMES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 
 
 def size_of(tensors: Mapping[str, Tensor]) -> int:
@@ -41,6 +51,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], words: Mapping[str,
     head += b" " * (-len(head) % 8)
     digest = hashlib.sha256()
     with operation("write"), path.open("wb") as f:
+
         def put(data: bytes | memoryview) -> None:
             digest.update(data)
             f.write(data)

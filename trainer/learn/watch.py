@@ -53,7 +53,14 @@ class Watch:
         from torch.distributed import PrefixStore, TCPStore
 
         self.rank, self.world = rank, world
-        server = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), None, False, timedelta(seconds=60), wait_for_workers=False)
+        server = TCPStore(
+            os.environ["MASTER_ADDR"],
+            int(os.environ["MASTER_PORT"]),
+            None,
+            False,
+            timedelta(seconds=60),
+            wait_for_workers=False,
+        )
         # an agent that starts the processes again keeps its store
         self.store: Any = PrefixStore(f"commonart/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", server)
         self.lost: CommonArtError | None = None
@@ -63,7 +70,9 @@ class Watch:
         self._speak: Callable[[CommonArtError], None] = lambda error: None
         self._done, self._gone = threading.Event(), threading.Event()
         self.store.set(f"place/{rank}", json.dumps(asdict(here())))
-        self.places = [Place(**json.loads(x)) for x in self.store.multi_get([f"place/{n}" for n in range(world)])]  # waits for all
+        self.places = [
+            Place(**json.loads(x)) for x in self.store.multi_get([f"place/{n}" for n in range(world)])
+        ]  # waits for all
         self._fellows: dict[int, Any] = {}
         for n, place in enumerate(self.places):
             if n != rank and place.machine == self.places[rank].machine:
@@ -165,7 +174,9 @@ class Watch:
     def _declare(self, rank: int, why: Phrase) -> tuple[int, CommonArtError]:
         """Say it for all; what another said first is believed."""
         error = self._error(rank, why)
-        said = json.loads(self.store.compare_set("lost", "", json.dumps({"rank": rank, "by": self.rank, "error": error.to_wire()})))
+        said = json.loads(
+            self.store.compare_set("lost", "", json.dumps({"rank": rank, "by": self.rank, "error": error.to_wire()}))
+        )
         self._told_itself = said["rank"] == said["by"] == 0
         return int(said["rank"]), self._told(int(said["rank"]), said["error"])
 

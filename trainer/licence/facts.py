@@ -45,14 +45,28 @@ class Facts:
 
     def packed(self) -> str:
         """As JSON text."""
-        return json.dumps({"w": self.width, "h": self.height, "k": self.kind, "s": self.signals.as_data(),
-                           "l": None if self.look is None else [f"{self.look.phash:x}", f"{self.look.dhash:x}", self.look.colour.hex()],
-                           "e": None if self.error is None else [self.error.template, self.error.fields]}, ensure_ascii=False)
+        return json.dumps(
+            {
+                "w": self.width,
+                "h": self.height,
+                "k": self.kind,
+                "s": self.signals.as_data(),
+                "l": None
+                if self.look is None
+                else [f"{self.look.phash:x}", f"{self.look.dhash:x}", self.look.colour.hex()],
+                "e": None if self.error is None else [self.error.template, self.error.fields],
+            },
+            ensure_ascii=False,
+        )
 
     @classmethod
     def unpacked(cls, sha256: str, size: int, text: str) -> Facts:
         data = json.loads(text)
-        look = None if data["l"] is None else Look(int(data["l"][0], 16), int(data["l"][1], 16), bytes.fromhex(data["l"][2]))
+        look = (
+            None
+            if data["l"] is None
+            else Look(int(data["l"][0], 16), int(data["l"][1], 16), bytes.fromhex(data["l"][2]))
+        )
         error = None if data["e"] is None else Phrase(data["e"][0], **data["e"][1])
         return cls(sha256, size, data["w"], data["h"], data["k"], look, Signals.from_data(data["s"]), error)
 
@@ -84,7 +98,11 @@ def examine(path: Path, sha256: str | None = None) -> Facts:
                 image.draft("RGB" if image.mode == "RGB" else None, (2 * SIDE, 2 * SIDE))
             image.load()
             signals = read_signals(path, image)
-            small = image.reduce(min(image.size) // (2 * SIDE)) if min(image.size) > 4 * SIDE and image.mode in ("RGB", "L") else image
+            small = (
+                image.reduce(min(image.size) // (2 * SIDE))
+                if min(image.size) > 4 * SIDE and image.mode in ("RGB", "L")
+                else image
+            )
             look = look_at(rgb(upright(small)))
     except BadPicture as e:
         why = e.fields["why"]
@@ -118,7 +136,9 @@ class Memory:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=OFF")  # losing it costs time only
             db.execute("CREATE TABLE IF NOT EXISTS stamp (text TEXT)")
-            db.execute("CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, mark TEXT, sha256 TEXT, size INTEGER, data TEXT)")
+            db.execute(
+                "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, mark TEXT, sha256 TEXT, size INTEGER, data TEXT)"
+            )
             db.execute("CREATE TABLE IF NOT EXISTS pixels (sha256 TEXT PRIMARY KEY, pixels TEXT)")
             if db.execute("SELECT text FROM stamp").fetchone() != (stamp,):
                 db.executescript("DELETE FROM stamp; DELETE FROM facts; DELETE FROM pixels;")
@@ -142,7 +162,11 @@ class Memory:
     def pixels(self, path: Path, sha256: str) -> str:
         """Hash of the decoded pixels of a file with that hash; empty where it cannot be decoded."""
         try:
-            found = self._db.execute("SELECT pixels FROM pixels WHERE sha256 = ?", (sha256,)).fetchone() if self._db else None
+            found = (
+                self._db.execute("SELECT pixels FROM pixels WHERE sha256 = ?", (sha256,)).fetchone()
+                if self._db
+                else None
+            )
         except sqlite3.Error:
             found = None
         if found:
@@ -173,11 +197,20 @@ class Memory:
 def _mark(path: Path) -> tuple[str, bool]:
     """What must be the same for a file to be believed unchanged, and whether it has been still for long enough."""
     s = path.stat()
-    return f"{s.st_size} {s.st_mtime_ns} {s.st_ctime_ns} {s.st_ino} {s.st_dev}", time.time() - max(s.st_mtime, s.st_ctime) > _FRESH
+    return f"{s.st_size} {s.st_mtime_ns} {s.st_ctime_ns} {s.st_ino} {s.st_dev}", time.time() - max(
+        s.st_mtime, s.st_ctime
+    ) > _FRESH
 
 
-def gather(folder: Path, names: list[str], memory: Memory, *, full: bool = False, workers: int | None = None,
-           progress: Progress | None = None) -> dict[str, Facts]:
+def gather(
+    folder: Path,
+    names: list[str],
+    memory: Memory,
+    *,
+    full: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Facts]:
     """Facts of every file. ``full`` reads all bytes again, whatever is remembered.
 
     A file whose size, times and identity are as they were is not read again otherwise.
@@ -214,7 +247,9 @@ def gather(folder: Path, names: list[str], memory: Memory, *, full: bool = False
     fresh: list[tuple[str, str, str, int, str]] = []
     told = 0.0
     start = len(found)
-    for done, (name, mark, still, facts) in enumerate(_in_threads(one, unread, workers or min(8, os.cpu_count() or 1)), start + 1):
+    for done, (name, mark, still, facts) in enumerate(
+        _in_threads(one, unread, workers or min(8, os.cpu_count() or 1)), start + 1
+    ):
         found[name] = facts
         if still and mark and facts.sha256:
             fresh.append((name, mark, facts.sha256, facts.size, facts.packed()))

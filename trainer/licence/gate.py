@@ -19,12 +19,38 @@ from trainer.licence.report import Finding, GateReport, manifest_sha256, write_r
 from trainer.licence.rules import Judged, judge
 
 # pictures by their ending, of formats that are not read too: none of them may lie there unrecorded
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jxl", ".jfif", ".psd", ".tga", ".ico", ".jp2")
+_PICTURES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".gif",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".avif",
+    ".heic",
+    ".heif",
+    ".jxl",
+    ".jfif",
+    ".psd",
+    ".tga",
+    ".ico",
+    ".jp2",
+)
 _TOP = 20  # creators named in the report
 
 
-def check(folder: Path, policy: Policy | str | Path = "commercial", *, full: bool = False, progress: Progress | None = None, write: bool = True,
-          out: Path | None = None, workers: int | None = None) -> GateReport:
+def check(
+    folder: Path,
+    policy: Policy | str | Path = "commercial",
+    *,
+    full: bool = False,
+    progress: Progress | None = None,
+    write: bool = True,
+    out: Path | None = None,
+    workers: int | None = None,
+) -> GateReport:
     """Judge a dataset folder; write ``gate-report.json`` and ``ATTRIBUTION.md`` into ``out`` (the folder itself).
 
     ``full`` reads every byte again; otherwise a file whose size, times and identity did not change since it was last
@@ -51,15 +77,25 @@ def check(folder: Path, policy: Policy | str | Path = "commercial", *, full: boo
     findings += _one_creator(judged, rules)
     after = hashlib.sha256(file_of(folder).read_bytes()).hexdigest()
     if after != before:
-        findings.append(Finding(FILE, "changed-meanwhile", "block", Phrase("it was changed while it was being checked; check again")))
+        findings.append(
+            Finding(
+                FILE, "changed-meanwhile", "block", Phrase("it was changed while it was being checked; check again")
+            )
+        )
     report = GateReport(
-        pictures=len(rows), manifest_sha256=manifest_sha256((r.file_name, facts[r.file_name].sha256, r.license) for r, _ in rows),
-        records_sha256=before, policy=rules.as_data(), policy_sha256=rules.sha256,
+        pictures=len(rows),
+        manifest_sha256=manifest_sha256((r.file_name, facts[r.file_name].sha256, r.license) for r, _ in rows),
+        records_sha256=before,
+        policy=rules.as_data(),
+        policy_sha256=rules.sha256,
         licences=_sorted(Counter(j.expression.text if j.expression else (j.record.license or "–") for j in judged)),
         classes=_sorted(Counter(c for j in judged for c in j.classes)),
         creators=dict(Counter(j.record.creator or "–" for j in judged).most_common(_TOP)) if len(judged) else {},
-        captions={x: sum(1 for j in judged if j.record.captions(x)) for x in ("en", "ja")}, total_bytes=sum(f.size for f in facts.values()),
-        findings=tuple(sorted(findings)), tools={"commonart-desktop": VERSION} | tools())
+        captions={x: sum(1 for j in judged if j.record.captions(x)) for x in ("en", "ja")},
+        total_bytes=sum(f.size for f in facts.values()),
+        findings=tuple(sorted(findings)),
+        tools={"commonart-desktop": VERSION} | tools(),
+    )
     if not write:
         return report
     place = out or folder
@@ -84,11 +120,24 @@ def _rows(folder: Path) -> tuple[list[tuple[Record, int]], list[Finding]]:
         key = row.file_name.casefold()  # two names that are one on Windows and macOS
         if (other := first.get(key)) is not None:
             if other[0].license != row.license:
-                why = Phrase("it has two rows (lines {first} and {second}) with two licences: {one} and {two}", first=other[1], second=line,
-                             one=other[0].license or "–", two=row.license or "–")
+                why = Phrase(
+                    "it has two rows (lines {first} and {second}) with two licences: {one} and {two}",
+                    first=other[1],
+                    second=line,
+                    one=other[0].license or "–",
+                    two=row.license or "–",
+                )
                 findings.append(Finding(row.file_name, "two-licences", "block", why, line))
             else:
-                findings.append(Finding(row.file_name, "two-rows", "block", Phrase("it has two rows, lines {first} and {second}", first=other[1], second=line), line))
+                findings.append(
+                    Finding(
+                        row.file_name,
+                        "two-rows",
+                        "block",
+                        Phrase("it has two rows, lines {first} and {second}", first=other[1], second=line),
+                        line,
+                    )
+                )
             continue
         first[key] = (row, line)
         rows.append((row, line))
@@ -149,12 +198,30 @@ def _pairs(folder: Path, seen: list[Judged], policy: Policy, memory: Memory) -> 
         for j, other in ((one, two), (two, one)):
             name, licence = other.record.file_name, other.record.license or "–"
             if same and not same_licence:
-                yield "block", "two-licences", j, Phrase("it is the same picture as {other}, which has another licence: {licence}", other=name, licence=licence)
+                yield (
+                    "block",
+                    "two-licences",
+                    j,
+                    Phrase(
+                        "it is the same picture as {other}, which has another licence: {licence}",
+                        other=name,
+                        licence=licence,
+                    ),
+                )
             elif not same_licence:
-                yield (policy.rules["near-duplicate-other-licence"], "near-duplicate-other-licence", j,
-                       Phrase("it looks like {other}, which has another licence: {licence}", other=name, licence=licence))
+                yield (
+                    policy.rules["near-duplicate-other-licence"],
+                    "near-duplicate-other-licence",
+                    j,
+                    Phrase("it looks like {other}, which has another licence: {licence}", other=name, licence=licence),
+                )
             elif same and j is two:
-                yield policy.rules["same-picture"], "same-picture", j, Phrase("it is the same picture as {other}", other=name)
+                yield (
+                    policy.rules["same-picture"],
+                    "same-picture",
+                    j,
+                    Phrase("it is the same picture as {other}", other=name),
+                )
             elif j is two:
                 yield policy.rules["near-duplicate"], "near-duplicate", j, Phrase("it looks like {other}", other=name)
 
@@ -174,6 +241,15 @@ def _one_creator(judged: list[Judged], policy: Policy) -> Iterator[Finding]:
     counts = Counter(" ".join(j.record.creator.split()) for j in others if j.record.creator.strip())
     for creator, count in sorted(counts.items()):
         if count / len(others) > policy.limits["creator_share"]:
-            yield Finding(FILE, "one-creator", policy.rules["one-creator"],
-                          Phrase("{count} of {total} pictures ({percent} %) are by {creator}; what is learned may be that hand", count=count,
-                                 total=len(others), percent=round(100 * count / len(others)), creator=creator))
+            yield Finding(
+                FILE,
+                "one-creator",
+                policy.rules["one-creator"],
+                Phrase(
+                    "{count} of {total} pictures ({percent} %) are by {creator}; what is learned may be that hand",
+                    count=count,
+                    total=len(others),
+                    percent=round(100 * count / len(others)),
+                    creator=creator,
+                ),
+            )

@@ -17,7 +17,11 @@ import numpy as np
 from PIL import Image
 
 SIDE = 32
-PHASH_BITS, DHASH_BITS, COLOUR = 6, 10, 10.0  # how far apart near-duplicates may be: bits of 64, bits of 64, mean of 255 steps
+PHASH_BITS, DHASH_BITS, COLOUR = (
+    6,
+    10,
+    10.0,
+)  # how far apart near-duplicates may be: bits of 64, bits of 64, mean of 255 steps
 _BANDS = PHASH_BITS + 1  # pigeonhole: with that many bands two hashes within reach agree in one of them
 _BLOCK = 2048
 
@@ -41,7 +45,9 @@ def _cosines() -> np.ndarray[Any, Any]:
 def look_at(image: Image.Image) -> Look:
     """Of an RGB picture of any size."""
     # one reduction for all three: what they see differs in size only
-    small = image.resize((SIDE, SIDE), Image.Resampling.BOX if min(image.size) > 2 * SIDE else Image.Resampling.BILINEAR)
+    small = image.resize(
+        (SIDE, SIDE), Image.Resampling.BOX if min(image.size) > 2 * SIDE else Image.Resampling.BILINEAR
+    )
     grey = np.asarray(small.convert("L"), dtype=np.float64)
     frequencies = (_cosines() @ grey @ _cosines().T).ravel()
     phash = frequencies > np.median(frequencies[1:])
@@ -76,7 +82,9 @@ def alike(looks: list[Look]) -> Iterator[tuple[int, int]]:
         shift = np.uint64(sum(widths[:band]))
         keys = (phash >> shift) & np.uint64((1 << widths[band]) - 1)
         order = np.argsort(keys, kind="stable")
-        edges = np.flatnonzero(np.diff(keys[order], prepend=keys[order][0])) if len(order) else np.array([], dtype=np.int64)
+        edges = (
+            np.flatnonzero(np.diff(keys[order], prepend=keys[order][0])) if len(order) else np.array([], dtype=np.int64)
+        )
         for group in np.split(order, edges):
             for a, b in _within(group, phash, dhash, colour):
                 pair = (min(a, b), max(a, b))
@@ -86,13 +94,14 @@ def alike(looks: list[Look]) -> Iterator[tuple[int, int]]:
                     yield min(i, j), max(i, j)
 
 
-def _within(group: np.ndarray[Any, Any], phash: np.ndarray[Any, Any], dhash: np.ndarray[Any, Any],
-            colour: np.ndarray[Any, Any]) -> Iterator[tuple[int, int]]:
+def _within(
+    group: np.ndarray[Any, Any], phash: np.ndarray[Any, Any], dhash: np.ndarray[Any, Any], colour: np.ndarray[Any, Any]
+) -> Iterator[tuple[int, int]]:
     """Pairs within reach among ``group``, block by block."""
     for start in range(0, len(group), _BLOCK):
-        rows = group[start:start + _BLOCK]
+        rows = group[start : start + _BLOCK]
         for other in range(start, len(group), _BLOCK):
-            columns = group[other:other + _BLOCK]
+            columns = group[other : other + _BLOCK]
             near = np.bitwise_count(phash[rows][:, None] ^ phash[columns][None, :]) <= PHASH_BITS
             near &= np.bitwise_count(dhash[rows][:, None] ^ dhash[columns][None, :]) <= DHASH_BITS
             if start == other:
@@ -101,6 +110,6 @@ def _within(group: np.ndarray[Any, Any], phash: np.ndarray[Any, Any], dhash: np.
             if len(a):
                 a, b = rows[a], columns[b]
                 for piece in range(0, len(a), 100_000):
-                    x, y = a[piece:piece + 100_000], b[piece:piece + 100_000]
+                    x, y = a[piece : piece + 100_000], b[piece : piece + 100_000]
                     close = np.abs(colour[x].astype(np.int16) - colour[y].astype(np.int16)).mean(1) <= COLOUR
                     yield from zip(x[close].tolist(), y[close].tolist())

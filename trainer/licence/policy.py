@@ -47,13 +47,20 @@ class Policy:
 
     def as_data(self) -> dict[str, Any]:
         """JSON-ready, in a fixed order."""
-        return {"name": self.name, "classes": dict(sorted(self.classes.items())), "rules": dict(sorted(self.rules.items())),
-                "limits": dict(sorted(self.limits.items())), "licences": dict(sorted(self.licences.items()))}
+        return {
+            "name": self.name,
+            "classes": dict(sorted(self.classes.items())),
+            "rules": dict(sorted(self.rules.items())),
+            "limits": dict(sorted(self.limits.items())),
+            "licences": dict(sorted(self.licences.items())),
+        }
 
     @property
     def sha256(self) -> str:
         """Of everything that decides; the name too, since the report tells it."""
-        return hashlib.sha256(json.dumps(self.as_data(), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")).hexdigest()
+        return hashlib.sha256(
+            json.dumps(self.as_data(), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+        ).hexdigest()
 
     def of_choice(self, choice: Choice) -> tuple[str, tuple[str, ...]]:
         """The worst verdict of licences that hold together, and the classes or licences that made it."""
@@ -75,12 +82,36 @@ class Policy:
 
 
 BUILT_IN = {
-    "commercial": Policy(name="commercial", classes={
-        "public-domain": "allow", "public-domain-us": "warn", "no-known-copyright": "warn", "by": "allow", "permissive": "allow", "sa": "warn",
-        "nd": "block", "nc": "block", "own": "allow", "unknown": "block"}),
-    "noncommercial": Policy(name="noncommercial", classes={
-        "public-domain": "allow", "public-domain-us": "warn", "no-known-copyright": "warn", "by": "allow", "permissive": "allow", "sa": "warn",
-        "nd": "block", "nc": "allow", "own": "allow", "unknown": "block"}),
+    "commercial": Policy(
+        name="commercial",
+        classes={
+            "public-domain": "allow",
+            "public-domain-us": "warn",
+            "no-known-copyright": "warn",
+            "by": "allow",
+            "permissive": "allow",
+            "sa": "warn",
+            "nd": "block",
+            "nc": "block",
+            "own": "allow",
+            "unknown": "block",
+        },
+    ),
+    "noncommercial": Policy(
+        name="noncommercial",
+        classes={
+            "public-domain": "allow",
+            "public-domain-us": "warn",
+            "no-known-copyright": "warn",
+            "by": "allow",
+            "permissive": "allow",
+            "sa": "warn",
+            "nd": "block",
+            "nc": "allow",
+            "own": "allow",
+            "unknown": "block",
+        },
+    ),
 }
 assert all(p.classes.keys() == CLASSES.keys() for p in BUILT_IN.values())
 
@@ -107,7 +138,9 @@ def _from_data(path: Path, data: dict[str, Any]) -> Policy:
     _known(path, data, ("name", "base", "classes", "rules", "limits", "licences"))
     base = data.get("base", "commercial")
     if not isinstance(base, str) or base not in BUILT_IN:
-        raise BadPolicy(path=path, why=Phrase("base is {value!r}; it is one of {known}", value=base, known=", ".join(BUILT_IN)))
+        raise BadPolicy(
+            path=path, why=Phrase("base is {value!r}; it is one of {known}", value=base, known=", ".join(BUILT_IN))
+        )
     name = data.get("name", path.stem)
     if not isinstance(name, str):
         raise BadPolicy(path=path, why=Phrase("{name} is not text", name="name"))
@@ -122,11 +155,21 @@ def _from_data(path: Path, data: dict[str, Any]) -> Policy:
     for table in (classes, rules, data.get("licences", {})):
         for key, verdict in table.items():
             if verdict not in VERDICTS:
-                raise BadPolicy(path=path, why=Phrase("{key} is {value!r}; it is one of {known}", key=key, value=verdict, known=", ".join(VERDICTS)))
+                raise BadPolicy(
+                    path=path,
+                    why=Phrase(
+                        "{key} is {value!r}; it is one of {known}", key=key, value=verdict, known=", ".join(VERDICTS)
+                    ),
+                )
     for key, value in limits.items():
         low, high = (0, 1) if key == "creator_share" else (1, 1e9)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-            raise BadPolicy(path=path, why=Phrase("{key} is {value!r}; it is a number from {low} to {high}", key=key, value=value, low=low, high=high))
+            raise BadPolicy(
+                path=path,
+                why=Phrase(
+                    "{key} is {value!r}; it is a number from {low} to {high}", key=key, value=value, low=low, high=high
+                ),
+            )
     licences = {}
     for key, verdict in data.get("licences", {}).items():
         try:
@@ -136,7 +179,14 @@ def _from_data(path: Path, data: dict[str, Any]) -> Policy:
         if len(expression.choices) != 1 or len(expression.choices[0].licences) != 1:
             raise BadPolicy(path=path, why=Phrase("{key!r} is not one licence", key=key))
         licences[expression.choices[0].licences[0]] = verdict
-    return replace(start, name=name, classes=start.classes | classes, rules=start.rules | rules, limits=start.limits | limits, licences=licences)
+    return replace(
+        start,
+        name=name,
+        classes=start.classes | classes,
+        rules=start.rules | rules,
+        limits=start.limits | limits,
+        licences=licences,
+    )
 
 
 def _known(path: Path, table: dict[str, Any], names: tuple[str, ...]) -> None:
@@ -144,5 +194,11 @@ def _known(path: Path, table: dict[str, Any], names: tuple[str, ...]) -> None:
         if key not in names:
             near = difflib.get_close_matches(key, names, 1)
             if near:
-                raise BadPolicy(path=path, why=Phrase("it has {key!r}, which means nothing; did you mean {near!r}?", key=key, near=near[0]))
-            raise BadPolicy(path=path, why=Phrase("it has {key!r}, which means nothing; known are {known}", key=key, known=", ".join(names)))
+                raise BadPolicy(
+                    path=path,
+                    why=Phrase("it has {key!r}, which means nothing; did you mean {near!r}?", key=key, near=near[0]),
+                )
+            raise BadPolicy(
+                path=path,
+                why=Phrase("it has {key!r}, which means nothing; known are {known}", key=key, known=", ".join(names)),
+            )

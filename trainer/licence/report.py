@@ -29,8 +29,14 @@ class Finding:
 
     def as_data(self) -> dict[str, Any]:
         """JSON-ready: the sentence in English, and as template and fields for other languages."""
-        return {"file": self.file, "rule": self.rule, "severity": self.severity, "line": self.line, "text": str(self.why),
-                "why": {"template": self.why.template, "fields": self.why.fields}}
+        return {
+            "file": self.file,
+            "rule": self.rule,
+            "severity": self.severity,
+            "line": self.line,
+            "text": str(self.why),
+            "why": {"template": self.why.template, "fields": self.why.fields},
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +69,25 @@ class GateReport:
 
     def as_data(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {"format": FORMAT, "version": VERSION, "passed": self.passed, "pictures": self.pictures, "manifest_sha256": self.manifest_sha256,
-                "records_sha256": self.records_sha256, "policy": self.policy, "policy_sha256": self.policy_sha256, "licences": self.licences,
-                "classes": self.classes, "creators": self.creators, "captions": self.captions, "bytes": self.total_bytes,
-                "blocking": len(self.blocking()), "warnings": len(self.findings) - len(self.blocking()),
-                "findings": [f.as_data() for f in self.findings], "tools": self.tools}
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "passed": self.passed,
+            "pictures": self.pictures,
+            "manifest_sha256": self.manifest_sha256,
+            "records_sha256": self.records_sha256,
+            "policy": self.policy,
+            "policy_sha256": self.policy_sha256,
+            "licences": self.licences,
+            "classes": self.classes,
+            "creators": self.creators,
+            "captions": self.captions,
+            "bytes": self.total_bytes,
+            "blocking": len(self.blocking()),
+            "warnings": len(self.findings) - len(self.blocking()),
+            "findings": [f.as_data() for f in self.findings],
+            "tools": self.tools,
+        }
 
     def to_bytes(self) -> bytes:
         """The file's bytes: no time, no absolute path, everything in a fixed order."""

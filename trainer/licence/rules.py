@@ -15,7 +15,18 @@ from trainer.licence.spdx import Expression, from_url, parse
 
 # what creators say in training_permission, in the words of CAWG and in plain ones
 _ALLOWED = {"", "allowed", "allow", "yes", "true", "granted"}
-_FORBIDDEN = {"notallowed", "not allowed", "not-allowed", "denied", "no", "false", "forbidden", "prohibited", "block", "blocked"}
+_FORBIDDEN = {
+    "notallowed",
+    "not allowed",
+    "not-allowed",
+    "denied",
+    "no",
+    "false",
+    "forbidden",
+    "prohibited",
+    "block",
+    "blocked",
+}
 _SEPARATORS = "\t\n\r"
 _BIDI = {chr(c) for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}  # they show another text than is there
 
@@ -50,19 +61,51 @@ def judge(record: Record, line: int, facts: Facts, policy: Policy) -> tuple[Judg
         verdict, reasons, choice = policy.of_expression(expression)
         classes = choice.classes
         if verdict != "allow":
-            say("licence", Phrase("{licence} is not allowed by the policy {policy} ({classes})", licence=record.license, policy=policy.name,
-                                  classes=", ".join(reasons)) if verdict == "block" else
-                Phrase("{licence} needs care under the policy {policy} ({classes})", licence=record.license, policy=policy.name,
-                       classes=", ".join(reasons)), verdict)
+            say(
+                "licence",
+                Phrase(
+                    "{licence} is not allowed by the policy {policy} ({classes})",
+                    licence=record.license,
+                    policy=policy.name,
+                    classes=", ".join(reasons),
+                )
+                if verdict == "block"
+                else Phrase(
+                    "{licence} needs care under the policy {policy} ({classes})",
+                    licence=record.license,
+                    policy=policy.name,
+                    classes=", ".join(reasons),
+                ),
+                verdict,
+            )
         missing = [name for name in ("creator", "license_url", "source_url") if not getattr(record, name)]
         if "by" in classes and missing:
-            say("attribution", Phrase("{licence} asks for attribution, and the record has no {columns}", licence=record.license, columns=", ".join(missing)))
+            say(
+                "attribution",
+                Phrase(
+                    "{licence} asks for attribution, and the record has no {columns}",
+                    licence=record.license,
+                    columns=", ".join(missing),
+                ),
+            )
         named = from_url(record.license_url) if record.license_url else None
         every = {i.split(" WITH ")[0] for c in expression.choices for i in c.licences}
         if named and named not in every:
-            say("licence-url-differs", Phrase("its license_url is that of {named}, its license is {licence}", named=named, licence=record.license))
+            say(
+                "licence-url-differs",
+                Phrase(
+                    "its license_url is that of {named}, its license is {licence}", named=named, licence=record.license
+                ),
+            )
         if others := [x for x in facts.signals.licences if x not in every]:
-            say("licence-in-file-differs", Phrase("the file itself names {named}, its license is {licence}", named=", ".join(others), licence=record.license))
+            say(
+                "licence-in-file-differs",
+                Phrase(
+                    "the file itself names {named}, its license is {licence}",
+                    named=", ".join(others),
+                    licence=record.license,
+                ),
+            )
     for rule, why in _file(record, facts):
         say(rule, why)
     for rule, why in _captions(record, int(policy.limits["caption_characters"])):
@@ -76,10 +119,19 @@ def _file(record: Record, facts: Facts) -> Iterator[tuple[str, Phrase]]:
         yield ("picture" if facts.sha256 else "no-picture"), facts.error
     if facts.sha256:
         if not record.sha256:
-            yield "hash-missing", Phrase("no sha256 is recorded, so nobody can tell whether this is the file that was licensed")
+            yield (
+                "hash-missing",
+                Phrase("no sha256 is recorded, so nobody can tell whether this is the file that was licensed"),
+            )
         elif record.sha256 != facts.sha256:
-            yield "hash-differs", Phrase("the file is not the recorded one: its SHA-256 is {found}…, recorded is {recorded}…", found=facts.sha256[:12],
-                                         recorded=record.sha256[:12])
+            yield (
+                "hash-differs",
+                Phrase(
+                    "the file is not the recorded one: its SHA-256 is {found}…, recorded is {recorded}…",
+                    found=facts.sha256[:12],
+                    recorded=record.sha256[:12],
+                ),
+            )
     for signal in facts.signals.forbids:
         yield "training-forbidden", Phrase("the file forbids training: {signal}", signal=signal)
     for signal in facts.signals.constrains:
@@ -103,6 +155,14 @@ def _captions(record: Record, limit: int) -> Iterator[tuple[str, Phrase]]:
             if not caption.strip():
                 yield "caption-empty", Phrase("a caption in {column} is empty", column=column)
             if len(caption) > limit:
-                yield "caption-long", Phrase("a caption in {column} has {count} characters, more than {limit}", column=column, count=len(caption), limit=limit)
+                yield (
+                    "caption-long",
+                    Phrase(
+                        "a caption in {column} has {count} characters, more than {limit}",
+                        column=column,
+                        count=len(caption),
+                        limit=limit,
+                    ),
+                )
             if any((unicodedata.category(c) == "Cc" and c not in _SEPARATORS) or c in _BIDI for c in caption):
                 yield "caption-control", Phrase("a caption in {column} has control characters", column=column)

@@ -26,8 +26,17 @@ _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _AI_SOURCES = ("trainedalgorithmicmedia", "compositewithtrainedalgorithmicmedia", "compositesynthetic")
 # of the assertion's entries, those that are about learning; ai_inference is not
 _TRAINING = ("ai_training", "ai_generative_training", "data_mining")
-_CHUNKS = {"parameters": "parameters (A1111)", "commonart": "CommonArt", "workflow": "ComfyUI", "invokeai_metadata": "InvokeAI", "invokeai_graph": "InvokeAI",
-           "sd-metadata": "InvokeAI", "Dream": "InvokeAI", "generation_data": "Tensor.Art", "fooocus_scheme": "Fooocus"}
+_CHUNKS = {
+    "parameters": "parameters (A1111)",
+    "commonart": "CommonArt",
+    "workflow": "ComfyUI",
+    "invokeai_metadata": "InvokeAI",
+    "invokeai_graph": "InvokeAI",
+    "sd-metadata": "InvokeAI",
+    "Dream": "InvokeAI",
+    "generation_data": "Tensor.Art",
+    "fooocus_scheme": "Fooocus",
+}
 _USER_COMMENT = 0x9286
 
 
@@ -72,7 +81,9 @@ def read_signals(path: Path, image: Image.Image) -> Signals:
         if info.get(name):
             _xmp(info[name], found)
     _c2pa(path, image.format or "", found)
-    return Signals(*(tuple(sorted(getattr(found, f))) for f in ("forbids", "constrains", "ai_made", "licences", "unreadable")))
+    return Signals(
+        *(tuple(sorted(getattr(found, f))) for f in ("forbids", "constrains", "ai_made", "licences", "unreadable"))
+    )
 
 
 # texts that tools leave -----------------------------------------------------------------------------------------------
@@ -97,7 +108,9 @@ def _texts(info: dict[str, Any], image: Image.Image, found: _Found) -> None:
     except Exception:  # EXIF of others may be anything; Pillow raises what it meets
         comment = b""
     if isinstance(comment, bytes):
-        comment = comment[8:].decode("utf-16-be" if comment.startswith(b"UNICODE\0") and comment[8:9] in (b"\0", b"0") else "utf-8", "replace")
+        comment = comment[8:].decode(
+            "utf-16-be" if comment.startswith(b"UNICODE\0") and comment[8:9] in (b"\0", b"0") else "utf-8", "replace"
+        )
     texts = [str(comment), str(info.get("comment", "")) if isinstance(info.get("comment"), str) else ""]
     if any(_looks_generated(t[:100_000]) for t in texts):
         found.ai_made.add(_CHUNKS["parameters"])
@@ -114,7 +127,7 @@ def _xmp(raw: bytes | str, found: _Found) -> None:
     if "<ca:recipe>" in text:
         found.ai_made.add("CommonArt")
     start, end = text.find("<x:xmpmeta"), text.rfind("</x:xmpmeta>")
-    body = text[start:end + len("</x:xmpmeta>")] if 0 <= start < end else text.strip("\ufeff\0 \r\n\t")
+    body = text[start : end + len("</x:xmpmeta>")] if 0 <= start < end else text.strip("\ufeff\0 \r\n\t")
     try:
         if "<!DOCTYPE" in body or "<!ENTITY" in body:  # no XMP has them, and expanding entities is how XML bombs work
             raise ElementTree.ParseError
@@ -136,8 +149,12 @@ def _properties(tree: ElementTree.Element) -> list[tuple[str, str]]:
         pairs += [(k, v) for k, v in element.attrib.items() if not k.startswith(_RDF)]
         if element.tag.startswith(_RDF):
             continue
-        values = [element.text or "", element.get(_RDF + "resource", ""), *((li.text or "") for li in element.iter(_RDF + "li")),
-                  *(li.get(_RDF + "resource", "") for li in element.iter(_RDF + "li"))]
+        values = [
+            element.text or "",
+            element.get(_RDF + "resource", ""),
+            *((li.text or "") for li in element.iter(_RDF + "li")),
+            *(li.get(_RDF + "resource", "") for li in element.iter(_RDF + "li")),
+        ]
         pairs += [(element.tag, v) for v in values if v.strip()]
     return [(k.lstrip("{").replace("}", ""), v) for k, v in pairs]
 
@@ -150,18 +167,26 @@ def _property(name: str, value: str, found: _Found) -> None:
             found.forbids.add(f"PLUS {word}")
         elif word not in ("DMI-ALLOWED", "DMI-UNSPECIFIED", ""):
             found.constrains.add(f"PLUS {word[:60]}")
-    elif name == _PLUS + "OtherConstraints" and re.search(r"\b(AI|machine learning|training|data mining)\b", value, re.I):
+    elif name == _PLUS + "OtherConstraints" and re.search(
+        r"\b(AI|machine learning|training|data mining)\b", value, re.I
+    ):
         found.constrains.add("PLUS OtherConstraints")
     elif name.startswith(_TDM) and name.rsplit("#")[-1].rsplit("/")[-1].lower() in ("reservation", "tdm-reservation"):
         if value in ("1", "true", "True"):
             found.forbids.add("TDM reservation")
-    elif name.rsplit("/")[-1].rsplit("#")[-1].lower() in ("tdm-reservation", "reserve_tdm") and value in ("1", "true", "True"):
+    elif name.rsplit("/")[-1].rsplit("#")[-1].lower() in ("tdm-reservation", "reserve_tdm") and value in (
+        "1",
+        "true",
+        "True",
+    ):
         found.forbids.add("TDM reservation")
     elif name == _IPTC + "DigitalSourceType":
         word = value.rstrip("/").rsplit("/", 1)[-1]
         if word.lower() in _AI_SOURCES:
             found.ai_made.add(f"IPTC {word}")
-    elif name in (_RIGHTS + "UsageTerms", _DC + "rights") and re.search(r"\b(noai|noimageai|no ?ai training)\b", value, re.I):
+    elif name in (_RIGHTS + "UsageTerms", _DC + "rights") and re.search(
+        r"\b(noai|noimageai|no ?ai training)\b", value, re.I
+    ):
         found.forbids.add(name.rsplit("/", 1)[-1].replace("rights", "dc:rights") + " noai")
     if name in (_RIGHTS + "WebStatement", _CC + "license", _RIGHTS + "UsageTerms", _DC + "rights"):
         for url in re.findall(r"https?://[^\s\"'<>)]+", value)[:20]:
@@ -179,7 +204,9 @@ def _context() -> Any:
     if not hasattr(_local, "context"):
         from c2pa import Context
 
-        _local.context = Context.from_dict({"core": {"allowed_network_hosts": []}, "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}})
+        _local.context = Context.from_dict(
+            {"core": {"allowed_network_hosts": []}, "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
+        )
     return _local.context
 
 
@@ -215,6 +242,10 @@ def _assertion(assertion: Any, found: _Found) -> None:
                 (found.forbids if use == "notAllowed" else found.constrains).add(f"C2PA {name} {use}")
     elif label.startswith("c2pa.actions"):
         for action in data.get("actions", []) if isinstance(data.get("actions"), list) else []:
-            word = str(action.get("digitalSourceType", "") if isinstance(action, dict) else "").rstrip("/").rsplit("/", 1)[-1]
+            word = (
+                str(action.get("digitalSourceType", "") if isinstance(action, dict) else "")
+                .rstrip("/")
+                .rsplit("/", 1)[-1]
+            )
             if word.lower() in _AI_SOURCES:
                 found.ai_made.add(f"C2PA {word}")

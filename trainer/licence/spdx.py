@@ -26,13 +26,40 @@ NO_KNOWN_COPYRIGHT = "LicenseRef-No-Known-Copyright-Restrictions"
 OWN = "LicenseRef-Own"
 
 _PUBLIC = {"CC0-1.0", "CC-PDM-1.0", "CC-PDDC", "PDDL-1.0", "Unlicense", "0BSD", "WTFPL", "MIT-0"}
-_PERMISSIVE = {"MIT", "Apache-2.0", "Apache-1.1", "BSD-1-Clause", "BSD-2-Clause", "BSD-3-Clause", "BSD-3-Clause-Clear", "ISC", "Zlib", "BSL-1.0", "X11",
-               "OFL-1.1", "CDLA-Permissive-1.0", "CDLA-Permissive-2.0", "BlueOak-1.0.0", "AFL-3.0", "PSF-2.0", "Python-2.0", "NCSA", "curl", "Unicode-3.0",
-               "Unicode-DFS-2016"}
+_PERMISSIVE = {
+    "MIT",
+    "Apache-2.0",
+    "Apache-1.1",
+    "BSD-1-Clause",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSD-3-Clause-Clear",
+    "ISC",
+    "Zlib",
+    "BSL-1.0",
+    "X11",
+    "OFL-1.1",
+    "CDLA-Permissive-1.0",
+    "CDLA-Permissive-2.0",
+    "BlueOak-1.0.0",
+    "AFL-3.0",
+    "PSF-2.0",
+    "Python-2.0",
+    "NCSA",
+    "curl",
+    "Unicode-3.0",
+    "Unicode-DFS-2016",
+}
 _BY = {"ODC-By-1.0", "etalab-2.0", "OGL-UK-1.0", "OGL-UK-2.0", "OGL-UK-3.0", "OGL-Canada-2.0"}
-_SHARE_ALIKE = re.compile(r"^(GPL|LGPL|AGPL|GFDL|MPL|EPL|EUPL|OSL|ODbL|CDLA-Sharing|LAL|FreeArt|CECILL|MS-RL|CPAL)-|^copyleft-next", re.I)
-_REFS = {US_GOVERNMENT.lower(): "public-domain-us", "licenseref-scancode-us-govt-public-domain": "public-domain-us",
-         NO_KNOWN_COPYRIGHT.lower(): "no-known-copyright", "licenseref-scancode-public-domain": "public-domain"}
+_SHARE_ALIKE = re.compile(
+    r"^(GPL|LGPL|AGPL|GFDL|MPL|EPL|EUPL|OSL|ODbL|CDLA-Sharing|LAL|FreeArt|CECILL|MS-RL|CPAL)-|^copyleft-next", re.I
+)
+_REFS = {
+    US_GOVERNMENT.lower(): "public-domain-us",
+    "licenseref-scancode-us-govt-public-domain": "public-domain-us",
+    NO_KNOWN_COPYRIGHT.lower(): "no-known-copyright",
+    "licenseref-scancode-public-domain": "public-domain",
+}
 _MAX = 1000  # characters of an expression
 
 
@@ -125,7 +152,12 @@ def _name(symbol: Any) -> str:
         return key
     plain = key.removesuffix("+")
     if plain.lower() not in _symbols():
-        raise ValueError(Phrase("{name!r} is not a licence that SPDX knows; give its SPDX id, or a name of your own as LicenseRef-...", name=key))
+        raise ValueError(
+            Phrase(
+                "{name!r} is not a licence that SPDX knows; give its SPDX id, or a name of your own as LicenseRef-...",
+                name=key,
+            )
+        )
     return _symbols()[plain.lower()]
 
 
@@ -163,15 +195,27 @@ def _spelling(tree: Any, outer: str = "") -> str:
 
 # addresses ------------------------------------------------------------------------------------------------------------
 
-_CC = re.compile(r"^(?:https?:)?(?://)?(?:www\.)?creativecommons\.org/(licenses|publicdomain)/([a-z0-9\-]+)/(\d\.\d)(?:/([a-z]{2,4})\b)?", re.I)
+_CC = re.compile(
+    r"^(?:https?:)?(?://)?(?:www\.)?creativecommons\.org/(licenses|publicdomain)/([a-z0-9\-]+)/(\d\.\d)(?:/([a-z]{2,4})\b)?",
+    re.I,
+)
 _OTHERS = {
-    "opensource.org/licenses/mit": "MIT", "opensource.org/license/mit": "MIT", "apache.org/licenses/license-2.0": "Apache-2.0",
-    "unlicense.org": "Unlicense", "usa.gov/copyright.shtml": US_GOVERNMENT, "usa.gov/government-works": US_GOVERNMENT,
-    "usa.gov/government-copyright": US_GOVERNMENT, "flickr.com/commons/usage": NO_KNOWN_COPYRIGHT,
-    "opendatacommons.org/licenses/by/1-0": "ODC-By-1.0", "opendatacommons.org/licenses/by/1.0": "ODC-By-1.0",
-    "opendatacommons.org/licenses/pddl/1-0": "PDDL-1.0", "opendatacommons.org/licenses/pddl/1.0": "PDDL-1.0",
-    "opendatacommons.org/licenses/odbl/1-0": "ODbL-1.0", "opendatacommons.org/licenses/odbl/1.0": "ODbL-1.0",
-    "artlibre.org/licence/lal": "LAL-1.3", "rightsstatements.org/vocab/nkc/1.0": NO_KNOWN_COPYRIGHT,
+    "opensource.org/licenses/mit": "MIT",
+    "opensource.org/license/mit": "MIT",
+    "apache.org/licenses/license-2.0": "Apache-2.0",
+    "unlicense.org": "Unlicense",
+    "usa.gov/copyright.shtml": US_GOVERNMENT,
+    "usa.gov/government-works": US_GOVERNMENT,
+    "usa.gov/government-copyright": US_GOVERNMENT,
+    "flickr.com/commons/usage": NO_KNOWN_COPYRIGHT,
+    "opendatacommons.org/licenses/by/1-0": "ODC-By-1.0",
+    "opendatacommons.org/licenses/by/1.0": "ODC-By-1.0",
+    "opendatacommons.org/licenses/pddl/1-0": "PDDL-1.0",
+    "opendatacommons.org/licenses/pddl/1.0": "PDDL-1.0",
+    "opendatacommons.org/licenses/odbl/1-0": "ODbL-1.0",
+    "opendatacommons.org/licenses/odbl/1.0": "ODbL-1.0",
+    "artlibre.org/licence/lal": "LAL-1.3",
+    "rightsstatements.org/vocab/nkc/1.0": NO_KNOWN_COPYRIGHT,
 }
 
 
@@ -209,10 +253,18 @@ def from_statement(text: str) -> str | None:
     except ValueError:
         pass
     low = text.lower()
-    plain = {"cc0": "CC0-1.0", "cc0 1.0": "CC0-1.0", "cc0 1.0 universal": "CC0-1.0", "public domain dedication (cc0)": "CC0-1.0",
-             "public domain mark": "CC-PDM-1.0", "public domain mark 1.0": "CC-PDM-1.0", "pdm": "CC-PDM-1.0",
-             "united states government work": US_GOVERNMENT, "us government work": US_GOVERNMENT,
-             "no known copyright restrictions": NO_KNOWN_COPYRIGHT}
+    plain = {
+        "cc0": "CC0-1.0",
+        "cc0 1.0": "CC0-1.0",
+        "cc0 1.0 universal": "CC0-1.0",
+        "public domain dedication (cc0)": "CC0-1.0",
+        "public domain mark": "CC-PDM-1.0",
+        "public domain mark 1.0": "CC-PDM-1.0",
+        "pdm": "CC-PDM-1.0",
+        "united states government work": US_GOVERNMENT,
+        "us government work": US_GOVERNMENT,
+        "no known copyright restrictions": NO_KNOWN_COPYRIGHT,
+    }
     if low in plain:
         return plain[low]
     if match := _NAMES.match(low):

@@ -35,9 +35,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m trainer.mini", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("outputs/mini"), help="where packages and states are kept")
     parser.add_argument("--out", type=Path, default=Path("resources/models/commonart-mini"))
-    parser.add_argument("--from", type=Path, dest="former", default=Path("resources/models/commonart-mini"), help="the model to go on from")
+    parser.add_argument(
+        "--from",
+        type=Path,
+        dest="former",
+        default=Path("resources/models/commonart-mini"),
+        help="the model to go on from",
+    )
     parser.add_argument("--stage", choices=STAGES, action="append", help="only this one; may be given several times")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for the denoiser, over the configuration: schedule.steps=20000")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="for the denoiser, over the configuration: schedule.steps=20000",
+    )
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     drawn, rows = icons(args.work)

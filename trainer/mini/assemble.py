@@ -19,26 +19,97 @@ FEATURES = ("concepts.safetensors", "suite.safetensors")
 MEASURED = "evaluation.json"
 NOTES = "notes.md"  # in the work folder: what its maker has to tell of a run, such as time, hardware and losses
 INDEX = {
-    "_class_name": "PixArtSigmaPipeline", "_diffusers_version": "0.42.1", "scheduler": ["diffusers", "DPMSolverMultistepScheduler"],
-    "text_encoder": ["transformers", "LlamaForCausalLM"], "tokenizer": ["transformers", "PreTrainedTokenizerFast"],
-    "transformer": ["diffusers", "PixArtTransformer2DModel"], "vae": ["diffusers", "AutoencoderKL"]}
+    "_class_name": "PixArtSigmaPipeline",
+    "_diffusers_version": "0.42.1",
+    "scheduler": ["diffusers", "DPMSolverMultistepScheduler"],
+    "text_encoder": ["transformers", "LlamaForCausalLM"],
+    "tokenizer": ["transformers", "PreTrainedTokenizerFast"],
+    "transformer": ["diffusers", "PixArtTransformer2DModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+}
 
 
 def vocabulary() -> dict[str, list[str]]:
     """What the model was taught: names, styles, colours, numbers and relations; and the small words of the caption templates."""
     known = [n for t in things() for n in (*t.en, *t.ja)]
     known += [w for s in STYLES for w in (*s.en, *s.ja)]
-    known += [w for _, en, ja in (*GROUNDS.values(), *COLOURS.values()) for w in (*en, *ja, *(f"{j}色" for j in ja if len(j) == 1))]
-    known += [j.removesuffix("色") for _, _, ja in COLOURS.values() for j in ja] + [w.split()[0] for s in STYLES for w in s.en]
+    known += [
+        w
+        for _, en, ja in (*GROUNDS.values(), *COLOURS.values())
+        for w in (*en, *ja, *(f"{j}色" for j in ja if len(j) == 1))
+    ]
+    known += [j.removesuffix("色") for _, _, ja in COLOURS.values() for j in ja] + [
+        w.split()[0] for s in STYLES for w in s.en
+    ]
     known += [w for table in NUMBERS.values() for words in table.values() for w in words]
     known += [f"{k}つ" for words in NUMBERS["ja"].values() for k in words]
-    known += ["left", "right", "above", "below", "under", "over", "top", "bottom", "左", "右", "上", "下", "左側", "右側"]
-    templates = [t for table in TABLES for lang in ("en", "ja") for t in table[lang]] + [t for tails in TAILS.values() for t in tails.values()]
-    small = {w for t in templates for w in re.findall(r"[a-zA-Z]+|[\u3040-\u30ff\u4e00-\u9fff]+", re.sub(r"\{\w+\}", " ", t))}
+    known += [
+        "left",
+        "right",
+        "above",
+        "below",
+        "under",
+        "over",
+        "top",
+        "bottom",
+        "左",
+        "右",
+        "上",
+        "下",
+        "左側",
+        "右側",
+    ]
+    templates = [t for table in TABLES for lang in ("en", "ja") for t in table[lang]] + [
+        t for tails in TAILS.values() for t in tails.values()
+    ]
+    small = {
+        w for t in templates for w in re.findall(r"[a-zA-Z]+|[\u3040-\u30ff\u4e00-\u9fff]+", re.sub(r"\{\w+\}", " ", t))
+    }
     # a particle that leads a piece of a template is a word of its own: の絵の具 is の + 絵の具, not の絵 + の具
     small = {re.sub("^[のをでに](?=..)", "", w).lower() for w in small}
-    small |= {"a", "an", "and", "the", "of", "in", "on", "with", "の", "に", "は", "を", "で", "と", "です", "背景", "絵", "が", "も", "へ", "や", "から", "まで",
-              "描いて", "ください", "イラスト", "アイコン", "画像", "いる", "ある", "色", "つ", "個", "枚", "匹", "いろ", "please", "draw", "me", "some", "picture"}
+    small |= {
+        "a",
+        "an",
+        "and",
+        "the",
+        "of",
+        "in",
+        "on",
+        "with",
+        "の",
+        "に",
+        "は",
+        "を",
+        "で",
+        "と",
+        "です",
+        "背景",
+        "絵",
+        "が",
+        "も",
+        "へ",
+        "や",
+        "から",
+        "まで",
+        "描いて",
+        "ください",
+        "イラスト",
+        "アイコン",
+        "画像",
+        "いる",
+        "ある",
+        "色",
+        "つ",
+        "個",
+        "枚",
+        "匹",
+        "いろ",
+        "please",
+        "draw",
+        "me",
+        "some",
+        "picture",
+    }
     return {"known": sorted(set(known)), "small": sorted(small - set(known))}
 
 
@@ -83,7 +154,9 @@ def assemble(work: Path, out: Path, former: Path | None, rows: list[dict[str, st
     shutil.copytree(trained / "transformer", aside / "transformer")  # its header names what it learned from
     for beside in (*trained.glob("gate-report*.json"), *trained.glob("bom*.json")):
         shutil.copyfile(beside, aside / beside.name)
-    (aside / "vocabulary.json").write_text(json.dumps(vocabulary(), ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+    (aside / "vocabulary.json").write_text(
+        json.dumps(vocabulary(), ensure_ascii=False, indent=0) + "\n", encoding="utf-8"
+    )
     with (aside / "ATTRIBUTION.csv").open("w", encoding="utf-8", newline="") as f:
         writer = csv.DictWriter(f, rows[0].keys())
         writer.writeheader()
@@ -96,7 +169,9 @@ def assemble(work: Path, out: Path, former: Path | None, rows: list[dict[str, st
     result = json.loads(measured.read_text(encoding="utf-8")) if measured.is_file() else None
     notes = work / NOTES
     told = notes.read_text(encoding="utf-8") if notes.is_file() else ""
-    (aside / "README.md").write_text(card(rows, (at[0] if at else recipe.schedule.steps) * recipe.batch.size, result, told), encoding="utf-8")
+    (aside / "README.md").write_text(
+        card(rows, (at[0] if at else recipe.schedule.steps) * recipe.batch.size, result, told), encoding="utf-8"
+    )
     for name in FEATURES:  # of the true renders, which no training changes; the evaluation compares with them
         if (out / name).is_file():
             shutil.copyfile(out / name, aside / name)
@@ -107,10 +182,18 @@ def assemble(work: Path, out: Path, former: Path | None, rows: list[dict[str, st
 
 #: measure of the suite -> words of the card
 MEASURES = {
-    "concept_top1": "thing, nearest of all", "concept_top5": "thing, among the nearest five", "unseen_top5": "thing in a style it was never shown in, among the nearest five",
-    "style": "style", "unseen_style": "style, never shown of the thing", "background": "background colour", "relation": "arrangement of two things (chance 25 %)",
-    "count": "number (chance 25 %)", "colour": "colour of the thing (chance 17 %)", "unseen_copies": "copies of training pictures, of things in unseen styles",
-    "unseen_distance": "feature distance to held-out true pictures"}
+    "concept_top1": "thing, nearest of all",
+    "concept_top5": "thing, among the nearest five",
+    "unseen_top5": "thing in a style it was never shown in, among the nearest five",
+    "style": "style",
+    "unseen_style": "style, never shown of the thing",
+    "background": "background colour",
+    "relation": "arrangement of two things (chance 25 %)",
+    "count": "number (chance 25 %)",
+    "colour": "colour of the thing (chance 17 %)",
+    "unseen_copies": "copies of training pictures, of things in unseen styles",
+    "unseen_distance": "feature distance to held-out true pictures",
+}
 
 
 def figures(result: dict[str, Any] | None) -> str:
@@ -131,18 +214,32 @@ def figures(result: dict[str, Any] | None) -> str:
         last = f"{100 * ceiling:.1f} %" if ceiling is not None else f"within {near:.3f}" if near is not None else ""
         lines.append(f"| {words} | {' | '.join(told)} | {last} |")
     steps = (result or {}).get("recipe", {})
-    return "\n".join(lines) + f"\n\n{steps.get('steps', 20)} steps, guidance {steps.get('guidance', 4.5)}; in brackets the number of pictures."
+    return (
+        "\n".join(lines)
+        + f"\n\n{steps.get('steps', 20)} steps, guidance {steps.get('guidance', 4.5)}; in brackets the number of pictures."
+    )
 
 
 def card(rows: list[dict[str, str]], samples: int, result: dict[str, Any] | None = None, notes: str = "") -> str:
     """The model card; ``samples`` is how many the denoiser saw in this recipe, ``result`` an evaluation's answer, ``notes`` what the maker tells of the run."""
     template = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
-    table = "\n".join(f"| {s.package.name} {s.package.version} | {s.creator} | {s.license} | {sum(r['package'].startswith(s.package.name + '@') for r in rows)} |"
-                      for s in STYLES)
+    table = "\n".join(
+        f"| {s.package.name} {s.package.version} | {s.creator} | {s.license} | {sum(r['package'].startswith(s.package.name + '@') for r in rows)} |"
+        for s in STYLES
+    )
     styles = "\n".join(f"- {', '.join(s.en)} / {'、'.join(s.ja)}" for s in STYLES)
-    return template.format(things=f"{len(things()):,}", styles=styles, table=table, names=f"{NAMES.name} {NAMES.version}",
-                           grounds=", ".join(f"{en[0]} / {ja[0]}" for _, en, ja in GROUNDS.values()),
-                           colours=", ".join(f"{en[0]} / {ja[0]}" for _, en, ja in COLOURS.values()),
-                           encoder_samples=f"{vae.STEPS['encoder'] * vae.BATCH:,}", decoder_samples=f"{vae.STEPS['decoder'] * vae.BATCH:,}",
-                           text_steps=f"{text.STEPS:,}", text_batch=text.BATCH,
-                           notes=f"\n{notes.strip()}\n" if notes.strip() else "", denoiser_samples=f"{samples:,}", figures=figures(result))
+    return template.format(
+        things=f"{len(things()):,}",
+        styles=styles,
+        table=table,
+        names=f"{NAMES.name} {NAMES.version}",
+        grounds=", ".join(f"{en[0]} / {ja[0]}" for _, en, ja in GROUNDS.values()),
+        colours=", ".join(f"{en[0]} / {ja[0]}" for _, en, ja in COLOURS.values()),
+        encoder_samples=f"{vae.STEPS['encoder'] * vae.BATCH:,}",
+        decoder_samples=f"{vae.STEPS['decoder'] * vae.BATCH:,}",
+        text_steps=f"{text.STEPS:,}",
+        text_batch=text.BATCH,
+        notes=f"\n{notes.strip()}\n" if notes.strip() else "",
+        denoiser_samples=f"{samples:,}",
+        figures=figures(result),
+    )

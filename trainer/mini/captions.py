@@ -21,36 +21,133 @@ RELATIONS = ("left", "above")  # of the first thing to the second; right and bel
 
 #: Places: {a} thing with article, {n} thing, {s} style, {g} ground colour (Japanese: attributive; {gn}: the noun).
 PLAIN = {
-    "en": ("{n}", "{a}", "a picture of {a}", "an icon of {a}", "{a} icon", "a drawing of {a}", "the {n}", "one {n}", "draw {a}", "an image of {a}",
-           "I want {a}", "please draw {a}", "an illustration of {a}"),
-    "ja": ("{n}", "{n}の絵", "{n}のイラスト", "{n}のアイコン", "{n}を描いて", "一つの{n}", "{n}です", "{n}を描いてください", "{n}の画像", "{n}が欲しい",
-           "{n}をお願いします"),
+    "en": (
+        "{n}",
+        "{a}",
+        "a picture of {a}",
+        "an icon of {a}",
+        "{a} icon",
+        "a drawing of {a}",
+        "the {n}",
+        "one {n}",
+        "draw {a}",
+        "an image of {a}",
+        "I want {a}",
+        "please draw {a}",
+        "an illustration of {a}",
+    ),
+    "ja": (
+        "{n}",
+        "{n}の絵",
+        "{n}のイラスト",
+        "{n}のアイコン",
+        "{n}を描いて",
+        "一つの{n}",
+        "{n}です",
+        "{n}を描いてください",
+        "{n}の画像",
+        "{n}が欲しい",
+        "{n}をお願いします",
+    ),
 }
 STYLED = {
-    "en": ("{n}, {s}", "{a}, {s}", "{a} in {s}", "{s}, {n}", "{n} in {s}", "a picture of {a} in {s}", "{s} {n}", "draw {a} in {s}", "an icon of {a}, {s}"),
-    "ja": ("{n}、{s}", "{s}の{n}", "{s}で{n}", "{n}の絵、{s}", "{s}、{n}", "{n} {s}", "{n}を{s}で描いて", "{s}で描いた{n}", "{n}のイラスト、{s}"),
+    "en": (
+        "{n}, {s}",
+        "{a}, {s}",
+        "{a} in {s}",
+        "{s}, {n}",
+        "{n} in {s}",
+        "a picture of {a} in {s}",
+        "{s} {n}",
+        "draw {a} in {s}",
+        "an icon of {a}, {s}",
+    ),
+    "ja": (
+        "{n}、{s}",
+        "{s}の{n}",
+        "{s}で{n}",
+        "{n}の絵、{s}",
+        "{s}、{n}",
+        "{n} {s}",
+        "{n}を{s}で描いて",
+        "{s}で描いた{n}",
+        "{n}のイラスト、{s}",
+    ),
 }
 GROUNDED = {
-    "en": ("{n}, {g} background", "{a} on a {g} background", "{n} on {g}", "{g} background, {n}", "{a} with a {g} background", "{a} in front of {g}",
-           "a picture of {a} on {g}"),
-    "ja": ("{n}、{g}背景", "{g}背景の{n}", "{g}背景に{n}", "{n}、背景は{gn}", "{n}の絵、{g}背景", "背景が{gn}の{n}", "{g}背景で{n}を描いて"),
+    "en": (
+        "{n}, {g} background",
+        "{a} on a {g} background",
+        "{n} on {g}",
+        "{g} background, {n}",
+        "{a} with a {g} background",
+        "{a} in front of {g}",
+        "a picture of {a} on {g}",
+    ),
+    "ja": (
+        "{n}、{g}背景",
+        "{g}背景の{n}",
+        "{g}背景に{n}",
+        "{n}、背景は{gn}",
+        "{n}の絵、{g}背景",
+        "背景が{gn}の{n}",
+        "{g}背景で{n}を描いて",
+    ),
 }
 BOTH = {
-    "en": ("{n}, {s}, {g} background", "{a} in {s} on a {g} background", "{s} {n} on a {g} background",
-           "{a}, {g} background, {s}", "{n} on {g}, {s}", "draw {a} in {s} on {g}"),
-    "ja": ("{n}、{s}、{g}背景", "{s}の{n}、{g}背景", "{g}背景の{n}、{s}", "{s}で{g}背景の{n}", "{g}背景に{s}の{n}", "{g}背景で{s}の{n}を描いて"),
+    "en": (
+        "{n}, {s}, {g} background",
+        "{a} in {s} on a {g} background",
+        "{s} {n} on a {g} background",
+        "{a}, {g} background, {s}",
+        "{n} on {g}, {s}",
+        "draw {a} in {s} on {g}",
+    ),
+    "ja": (
+        "{n}、{s}、{g}背景",
+        "{s}の{n}、{g}背景",
+        "{g}背景の{n}、{s}",
+        "{s}で{g}背景の{n}",
+        "{g}背景に{s}の{n}",
+        "{g}背景で{s}の{n}を描いて",
+    ),
 }
 #: Two things: {a}, {n} the first and {b}, {m} the second; {tail} is style and ground, or nothing.
 PAIRS = {
     "left": {
-        "en": ("{a} to the left of {b}{tail}", "{a} on the left and {b} on the right{tail}", "{n} left, {m} right{tail}", "{b} to the right of {a}{tail}",
-               "{a} left of {b}{tail}", "{b} on the right of {a}{tail}"),
-        "ja": ("{m}の左に{n}{tail}", "左に{n}、右に{m}{tail}", "{n}の右に{m}{tail}", "左が{n}で右が{m}{tail}", "{m}の左にある{n}{tail}", "{n}の右側に{m}{tail}"),
+        "en": (
+            "{a} to the left of {b}{tail}",
+            "{a} on the left and {b} on the right{tail}",
+            "{n} left, {m} right{tail}",
+            "{b} to the right of {a}{tail}",
+            "{a} left of {b}{tail}",
+            "{b} on the right of {a}{tail}",
+        ),
+        "ja": (
+            "{m}の左に{n}{tail}",
+            "左に{n}、右に{m}{tail}",
+            "{n}の右に{m}{tail}",
+            "左が{n}で右が{m}{tail}",
+            "{m}の左にある{n}{tail}",
+            "{n}の右側に{m}{tail}",
+        ),
     },
     "above": {
-        "en": ("{a} above {b}{tail}", "{a} at the top and {b} at the bottom{tail}", "{b} below {a}{tail}", "{a} over {b}{tail}", "{b} under {a}{tail}",
-               "{b} at the bottom and {a} at the top{tail}"),
-        "ja": ("{m}の上に{n}{tail}", "上に{n}、下に{m}{tail}", "{n}の下に{m}{tail}", "上が{n}で下が{m}{tail}", "{n}の下にある{m}{tail}"),
+        "en": (
+            "{a} above {b}{tail}",
+            "{a} at the top and {b} at the bottom{tail}",
+            "{b} below {a}{tail}",
+            "{a} over {b}{tail}",
+            "{b} under {a}{tail}",
+            "{b} at the bottom and {a} at the top{tail}",
+        ),
+        "ja": (
+            "{m}の上に{n}{tail}",
+            "上に{n}、下に{m}{tail}",
+            "{n}の下に{m}{tail}",
+            "上が{n}で下が{m}{tail}",
+            "{n}の下にある{m}{tail}",
+        ),
     },
 }
 #: How many: {k} the number in words or figures, {ns} the plural.
@@ -63,9 +160,14 @@ TINTED = {
     "en": ("{ac} {n}{tail}", "{c} {n}{tail}", "a picture of {ac} {n}{tail}", "{a} in {c}{tail}"),
     "ja": ("{c}{n}{tail}", "{c}{n}の絵{tail}", "{cn}色の{n}{tail}", "{n}、色は{cn}{tail}"),
 }
-TAILS = {"en": {"s": ", {s}", "g": ", {g} background", "sg": ", {s}, {g} background"}, "ja": {"s": "、{s}", "g": "、{g}背景", "sg": "、{s}、{g}背景"}}
-NUMBERS = {"en": {1: ("one", "1"), 2: ("two", "2"), 3: ("three", "3"), 4: ("four", "4")},
-           "ja": {1: ("一", "1", "ひと"), 2: ("二", "2", "ふた"), 3: ("三", "3", "みっ"), 4: ("四", "4", "よっ")}}
+TAILS = {
+    "en": {"s": ", {s}", "g": ", {g} background", "sg": ", {s}, {g} background"},
+    "ja": {"s": "、{s}", "g": "、{g}背景", "sg": "、{s}、{g}背景"},
+}
+NUMBERS = {
+    "en": {1: ("one", "1"), 2: ("two", "2"), 3: ("three", "3"), 4: ("four", "4")},
+    "ja": {1: ("一", "1", "ひと"), 2: ("二", "2", "ふた"), 3: ("三", "3", "みっ"), 4: ("四", "4", "よっ")},
+}
 TABLES = (PLAIN, STYLED, GROUNDED, BOTH, *PAIRS.values(), COUNTED, TINTED)
 
 

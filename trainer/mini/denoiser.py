@@ -21,11 +21,27 @@ from trainer.mini.encoded import captions_of, fill
 
 #: The transformer where none is given to go on from.
 CONFIG = dict(
-    num_attention_heads=4, attention_head_dim=64, num_layers=8, in_channels=4, out_channels=8, patch_size=4,
-    sample_size=16, cross_attention_dim=256, caption_channels=192, interpolation_scale=1, use_additional_conditions=False,
+    num_attention_heads=4,
+    attention_head_dim=64,
+    num_layers=8,
+    in_channels=4,
+    out_channels=8,
+    patch_size=4,
+    sample_size=16,
+    cross_attention_dim=256,
+    caption_channels=192,
+    interpolation_scale=1,
+    use_additional_conditions=False,
 )
-SCHEDULER = dict(num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, beta_schedule="linear",
-                 prediction_type="v_prediction", algorithm_type="dpmsolver++", solver_order=2)
+SCHEDULER = dict(
+    num_train_timesteps=1000,
+    beta_start=1e-4,
+    beta_end=0.02,
+    beta_schedule="linear",
+    prediction_type="v_prediction",
+    algorithm_type="dpmsolver++",
+    solver_order=2,
+)
 NAME = "denoiser"
 
 
@@ -38,10 +54,24 @@ def build():
 
 def write_config(work: Path, weights: Mapping[Path, float]) -> Path:
     """``work/denoiser.toml``: the preset, on the folders of ``weights`` and the model in ``work/base``; ``commonart train`` takes it too."""
-    lines = ['preset = "mini-denoiser"', f'output = "{NAME}"', f'name = "{NAME}"', 'licence = "Apache-2.0"', "install = false",
-             'policy = "pictures/policy.toml"', "", "[base]", 'model = "base"']
+    lines = [
+        'preset = "mini-denoiser"',
+        f'output = "{NAME}"',
+        f'name = "{NAME}"',
+        'licence = "Apache-2.0"',
+        "install = false",
+        'policy = "pictures/policy.toml"',
+        "",
+        "[base]",
+        'model = "base"',
+    ]
     for folder, weight in weights.items():
-        lines += ["", "[[dataset]]", f"folder = {json.dumps(folder.relative_to(work).as_posix())}", f"weight = {weight}"]
+        lines += [
+            "",
+            "[[dataset]]",
+            f"folder = {json.dumps(folder.relative_to(work).as_posix())}",
+            f"weight = {weight}",
+        ]
     path = work / f"{NAME}.toml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
     return path
@@ -63,9 +93,18 @@ def train(work: Path, *, changes: Sequence[str] = (), say=print) -> Path | None:
     recipe = config(work)
     fill(open_model(recipe.base.model), captions_of(Path(d.folder) for d in recipe.dataset), say=say)
     begun = newest(work) is not None
-    command = [sys.executable, "-m", "trainer", str(work / f"{NAME}.toml"), *(["--resume"] if begun else []), *(f"--set={c}" for c in changes)]
+    command = [
+        sys.executable,
+        "-m",
+        "trainer",
+        str(work / f"{NAME}.toml"),
+        *(["--resume"] if begun else []),
+        *(f"--set={c}" for c in changes),
+    ]
     result, stopped = "", False
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             event = events.decode(line)

@@ -23,7 +23,20 @@ BATCH = 256
 
 def captions_of(folders: Iterable[Path]) -> list[str]:
     """Every caption once, with the empty one that stands for a caption left out."""
-    return list(dict.fromkeys(["", *(c for folder in folders for r in read_records(folder) for lang in ("en", "ja") for c in r.captions(lang))]))
+    return list(
+        dict.fromkeys(
+            [
+                "",
+                *(
+                    c
+                    for folder in folders
+                    for r in read_records(folder)
+                    for lang in ("en", "ja")
+                    for c in r.captions(lang)
+                ),
+            ]
+        )
+    )
 
 
 @torch.inference_mode()
@@ -41,10 +54,13 @@ def fill(folder: ModelFolder, texts: Iterable[str], *, say: Any = print) -> int:
     done = 0
     while done < len(order):
         first = len(ids[order[done]])
-        batch = [n for n in order[done:done + BATCH] if len(ids[n]) == first]
+        batch = [n for n in order[done : done + BATCH] if len(ids[n]) == first]
         # a caption that fills the model's length may have been cut: the trainer encodes it itself, and so it does an empty one
         if 0 < first < encoder.max_tokens:
-            states = encoder.model(input_ids=torch.tensor([ids[n] for n in batch]), attention_mask=torch.ones(len(batch), first, dtype=torch.long)).last_hidden_state
+            states = encoder.model(
+                input_ids=torch.tensor([ids[n] for n in batch]),
+                attention_mask=torch.ones(len(batch), first, dtype=torch.long),
+            ).last_hidden_state
             for n, one in zip(batch, states, strict=True):
                 store.put(missing[n], Feature(one.clone().contiguous(), False))
         done += len(batch)

@@ -28,9 +28,16 @@ from trainer.mini.things import EVERYDAY, Thing, things
 WEIGHTS = {"white": 1.0, "coloured": 0.35, "pairs": 0.35, "counts": 0.25, "colours": 0.3, "plain": 0.6}
 CAPTIONS = {"white": 3, "coloured": 2, "pairs": 2, "counts": 2, "colours": 2, "plain": 3}
 PAIRS, COUNT_STYLES, COLOURS_EACH, PLAIN_EACH = 2_600, 2, 3, 40
-STYLED, GROUND_ON_WHITE, SCENE_ON_WHITE = 0.75, 0.1, 0.7  # how often captions name the style, and a white ground; scenes that stand on white
-ADDRESSES = {"CC-BY-4.0": "https://creativecommons.org/licenses/by/4.0/", "Apache-2.0": "https://www.apache.org/licenses/LICENSE-2.0",
-             "MIT": "https://opensource.org/license/mit"}
+STYLED, GROUND_ON_WHITE, SCENE_ON_WHITE = (
+    0.75,
+    0.1,
+    0.7,
+)  # how often captions name the style, and a white ground; scenes that stand on white
+ADDRESSES = {
+    "CC-BY-4.0": "https://creativecommons.org/licenses/by/4.0/",
+    "Apache-2.0": "https://www.apache.org/licenses/LICENSE-2.0",
+    "MIT": "https://opensource.org/license/mit",
+}
 #: Each thing is here many times on purpose, in four sets that draw alike.
 POLICY = """name = "mini"
 base = "commercial"
@@ -78,8 +85,12 @@ def alone(icons: Icons, *, coloured: bool) -> Iterator[Shown]:
     for thing in icons.things():
         for style in heldout.styles(thing):
             ground = random.Random(f"ground {thing.hex} {style}").choice(grounds) if coloured else "white"
-            yield Shown(name=f"{thing.hex}-{STYLES[style].key}-{ground}", rgba=icons.of(thing, style),
-                        facts=Facts(names=(names_of(thing),), style=style, ground=ground), things=(thing,))
+            yield Shown(
+                name=f"{thing.hex}-{STYLES[style].key}-{ground}",
+                rgba=icons.of(thing, style),
+                facts=Facts(names=(names_of(thing),), style=style, ground=ground),
+                things=(thing,),
+            )
 
 
 def pairs(icons: Icons) -> Iterator[Shown]:
@@ -96,8 +107,12 @@ def pairs(icons: Icons) -> Iterator[Shown]:
         if first is second or heldout.pair(first, second) or name in seen:
             continue
         seen.add(name)
-        yield Shown(name=name, rgba=scene([icons.of(first, style), icons.of(second, style)], relation), things=(first, second),
-                    facts=Facts(names=(names_of(first), names_of(second)), style=style, ground=ground, relation=relation))
+        yield Shown(
+            name=name,
+            rgba=scene([icons.of(first, style), icons.of(second, style)], relation),
+            things=(first, second),
+            facts=Facts(names=(names_of(first), names_of(second)), style=style, ground=ground, relation=relation),
+        )
 
 
 def counts(icons: Icons) -> Iterator[Shown]:
@@ -110,8 +125,12 @@ def counts(icons: Icons) -> Iterator[Shown]:
             known = heldout.styles(thing)
             for style in rng.sample(known, min(COUNT_STYLES, len(known))):
                 ground = _ground(rng)
-                yield Shown(name=f"{thing.hex}-x{number}-{STYLES[style].key}-{ground}", rgba=scene([icons.of(thing, style)], number), things=(thing,),
-                            facts=Facts(names=(names_of(thing),), style=style, ground=ground, count=number))
+                yield Shown(
+                    name=f"{thing.hex}-x{number}-{STYLES[style].key}-{ground}",
+                    rgba=scene([icons.of(thing, style)], number),
+                    things=(thing,),
+                    facts=Facts(names=(names_of(thing),), style=style, ground=ground, count=number),
+                )
 
 
 def colours(icons: Icons) -> Iterator[Shown]:
@@ -127,9 +146,12 @@ def colours(icons: Icons) -> Iterator[Shown]:
             chosen = rng.sample(others, min(COLOURS_EACH, len(others)))
             for colour in [*([hue.name] if hue.name else []), *chosen]:
                 ground = _ground(rng, but=colour)
-                yield Shown(name=f"{thing.hex}-{colour}-{STYLES[style].key}-{ground}", things=(thing,),
-                            rgba=rgba if colour == hue.name else recoloured(rgba, hue, colour),
-                            facts=Facts(names=(names_of(thing),), style=style, ground=ground, colour=colour))
+                yield Shown(
+                    name=f"{thing.hex}-{colour}-{STYLES[style].key}-{ground}",
+                    things=(thing,),
+                    rgba=rgba if colour == hue.name else recoloured(rgba, hue, colour),
+                    facts=Facts(names=(names_of(thing),), style=style, ground=ground, colour=colour),
+                )
 
 
 def plain(icons: Icons) -> Iterator[Shown]:
@@ -138,8 +160,12 @@ def plain(icons: Icons) -> Iterator[Shown]:
         for n in range(PLAIN_EACH):
             rng = random.Random(f"plain {ground} {n}")
             names = {lang: tuple(unknown(lang, rng) for _ in range(CAPTIONS["plain"])) for lang in LANGS}
-            yield Shown(name=f"plain-{ground}-{n}", rgba=np.zeros_like(icons.pixels[0]), things=(),
-                        facts=Facts(names=(names,), style=rng.choice([None, *range(len(STYLES))]), ground=ground))
+            yield Shown(
+                name=f"plain-{ground}-{n}",
+                rgba=np.zeros_like(icons.pixels[0]),
+                things=(),
+                facts=Facts(names=(names,), style=rng.choice([None, *range(len(STYLES))]), ground=ground),
+            )
 
 
 def _ground(rng: random.Random, but: str = "") -> str:
@@ -148,8 +174,14 @@ def _ground(rng: random.Random, but: str = "") -> str:
 
 def shown(icons: Icons) -> dict[str, Iterator[Shown]]:
     """Folder -> its pictures."""
-    return {"white": alone(icons, coloured=False), "coloured": alone(icons, coloured=True), "pairs": pairs(icons), "counts": counts(icons),
-            "colours": colours(icons), "plain": plain(icons)}
+    return {
+        "white": alone(icons, coloured=False),
+        "coloured": alone(icons, coloured=True),
+        "pairs": pairs(icons),
+        "counts": counts(icons),
+        "colours": colours(icons),
+        "plain": plain(icons),
+    }
 
 
 def export(icons: Icons, out: Path) -> dict[Path, float]:
@@ -181,22 +213,58 @@ def _record(one: Shown, folder: Path) -> Record:
     if not path.is_file() or path.read_bytes() != buffer.getvalue():
         path.write_bytes(buffer.getvalue())
     rng = random.Random(f"3 {name}")
-    texts = {lang: tuple(_caption(one.facts, lang, rng, noise=bool(one.things) and rng.random() < SHARE) for _ in range(CAPTIONS[folder.name])) for lang in LANGS}
+    texts = {
+        lang: tuple(
+            _caption(one.facts, lang, rng, noise=bool(one.things) and rng.random() < SHARE)
+            for _ in range(CAPTIONS[folder.name])
+        )
+        for lang in LANGS
+    }
     what = "" if folder.name in ("white", "coloured") else f", {folder.name}"
     if not one.things:
-        return Record(file_name=name, text=texts["en"], text_ja=texts["ja"], license="Apache-2.0", license_url=ADDRESSES["Apache-2.0"], creator="CommonArt Desktop",
-                      title=f"nothing on {one.facts.ground}", sha256=sha256_of(path), evidence="filled by trainer.mini.export",
-                      caption_origin="machine:made-up words")
+        return Record(
+            file_name=name,
+            text=texts["en"],
+            text_ja=texts["ja"],
+            license="Apache-2.0",
+            license_url=ADDRESSES["Apache-2.0"],
+            creator="CommonArt Desktop",
+            title=f"nothing on {one.facts.ground}",
+            sha256=sha256_of(path),
+            evidence="filled by trainer.mini.export",
+            caption_origin="machine:made-up words",
+        )
     assert one.facts.style is not None
     of = STYLES[one.facts.style]
-    return Record(file_name=name, text=texts["en"], text_ja=texts["ja"], license=of.license, license_url=ADDRESSES[of.license], creator=of.creator,
-                  title=f"{', '.join(t.en[0] for t in one.things)} ({of.key}{what})", source_url=of.source_url,
-                  modified=f"drawn at {len(one.rgba)} pixels on a {one.facts.ground} ground{what}",
-                  sha256=sha256_of(path), evidence=f"{of.package.name} {of.package.version}", caption_origin="machine:templates of names")
+    return Record(
+        file_name=name,
+        text=texts["en"],
+        text_ja=texts["ja"],
+        license=of.license,
+        license_url=ADDRESSES[of.license],
+        creator=of.creator,
+        title=f"{', '.join(t.en[0] for t in one.things)} ({of.key}{what})",
+        source_url=of.source_url,
+        modified=f"drawn at {len(one.rgba)} pixels on a {one.facts.ground} ground{what}",
+        sha256=sha256_of(path),
+        evidence=f"{of.package.name} {of.package.version}",
+        caption_origin="machine:templates of names",
+    )
 
 
 def _caption(facts: Facts, lang: str, rng: random.Random, *, noise: bool) -> str:
     """A caption that may leave the style out, and a white ground mostly."""
     named = facts.ground != "white" or rng.random() < GROUND_ON_WHITE
-    return caption(Facts(names=facts.names, style=facts.style if rng.random() < STYLED else None, ground=facts.ground if named else None,
-                         relation=facts.relation, count=facts.count, colour=facts.colour), lang, rng, noise=noise)
+    return caption(
+        Facts(
+            names=facts.names,
+            style=facts.style if rng.random() < STYLED else None,
+            ground=facts.ground if named else None,
+            relation=facts.relation,
+            count=facts.count,
+            colour=facts.colour,
+        ),
+        lang,
+        rng,
+        noise=noise,
+    )

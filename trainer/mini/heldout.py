@@ -9,7 +9,12 @@ import hashlib
 
 from trainer.mini.things import Thing
 
-CELLS, PAIRS, COUNTS, COLOURS = 0.05, 0.1, 0.1, 0.1  # shares of things, of pairs of things, of (thing, count), of (thing, colour)
+CELLS, PAIRS, COUNTS, COLOURS = (
+    0.05,
+    0.1,
+    0.1,
+    0.1,
+)  # shares of things, of pairs of things, of (thing, count), of (thing, colour)
 
 
 def _chance(*words: str) -> float:

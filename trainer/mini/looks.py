@@ -53,8 +53,14 @@ class Looks:
         styles = sorted(set.intersection(*(set(self._styles(t)) for t in shown)))
         if facts.style is not None:
             styles = [s for s in styles if s == facts.style]
-        if (not styles or facts.relation and (shown[0] is shown[1] or heldout.pair(*shown)) or heldout.count(shown[0], facts.count)
-                or facts.colour and heldout.colour(shown[0], facts.colour)):
+        if (
+            not styles
+            or facts.relation
+            and (shown[0] is shown[1] or heldout.pair(*shown))
+            or heldout.count(shown[0], facts.count)
+            or facts.colour
+            and heldout.colour(shown[0], facts.colour)
+        ):
             return None
         style = rng.choice(styles)
         icons = [self._whole[t.index, style] for t in shown]
@@ -77,7 +83,7 @@ class Looks:
         halves = [i.reshape(SIDE // 2, 2, SIDE // 2, 2, 4).mean((1, 3)) for i in icons]
         for n, (left, top) in enumerate(PLACES[what]):
             x, y = left // SCALE, top // SCALE
-            canvas[y:y + SIDE // 2, x:x + SIDE // 2] = halves[n % len(halves)]
+            canvas[y : y + SIDE // 2, x : x + SIDE // 2] = halves[n % len(halves)]
         return canvas
 
     def _find_hue(self, index: int, style: int) -> Hue | None:

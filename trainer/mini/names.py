@@ -22,23 +22,41 @@ from trainer.mini.things import TABLE
 
 #: Whole people and animals beside the faces that took the short name, and labels no one would type.
 BY_HAND = {
-    "1f408": (["whole cat", "standing cat"], ["全身の猫", "立っている猫"]), "1f415": (["whole dog", "standing dog"], ["全身の犬", "立っている犬"]),
-    "1f43b": (["bear", "bear face"], ["クマ", "くま", "熊"]), "1f404": (["whole cow", "standing cow"], ["全身の牛", "立っている牛"]),
-    "1f416": (["whole pig", "standing pig"], ["全身の豚", "立っている豚"]), "1f40e": (["whole horse", "running horse"], ["全身の馬", "走る馬"]),
-    "1f405": (["whole tiger", "standing tiger"], ["全身の虎", "立っている虎"]), "1f401": (["whole mouse"], ["全身のねずみ", "全身のネズミ"]),
-    "1f407": (["whole rabbit"], ["全身のうさぎ", "全身のウサギ"]), "1f412": (["whole monkey"], ["全身の猿", "全身のサル"]),
-    "1f604": (["grinning face with smiling eyes"], ["目を細めて笑う顔", "にっこり笑顔"]), "263a": (["relaxed smiling face", "relaxed face"], ["スマイリー", "ほっとした笑顔"]),
-    "1f622": (["face with one tear", "teary face"], ["涙を流す顔", "涙目の顔"]), "1f463": (["footprints"], ["人の足跡", "人の足あと"]), "1f400": (["rat"], ["どぶねずみ", "ドブネズミ"]),
-    "1f40b": (["whole whale", "big whale"], ["大きなクジラ", "大きなくじら", "大きな鯨"]), "1f344-200d-1f7eb": (["brown mushroom"], ["茶色いきのこ", "茶色のきのこ"]),
-    "26f0": (["bare mountain", "rocky mountain"], ["岩山", "雪のない山"]), "1f683": (["railway car", "train car"], ["鉄道車両", "一両の電車"]),
-    "1f6f3": (["passenger ship", "cruise ship"], ["旅客船", "豪華客船"]), "2603": (["snowman in snow", "snowy snowman"], ["雪の中の雪だるま", "雪だるまと雪"]),
-    "1fa81": (["kite"], ["凧", "凧あげの凧"]), "2665": (["heart suit", "card heart"], ["トランプのハート", "ハートのマーク"]),
+    "1f408": (["whole cat", "standing cat"], ["全身の猫", "立っている猫"]),
+    "1f415": (["whole dog", "standing dog"], ["全身の犬", "立っている犬"]),
+    "1f43b": (["bear", "bear face"], ["クマ", "くま", "熊"]),
+    "1f404": (["whole cow", "standing cow"], ["全身の牛", "立っている牛"]),
+    "1f416": (["whole pig", "standing pig"], ["全身の豚", "立っている豚"]),
+    "1f40e": (["whole horse", "running horse"], ["全身の馬", "走る馬"]),
+    "1f405": (["whole tiger", "standing tiger"], ["全身の虎", "立っている虎"]),
+    "1f401": (["whole mouse"], ["全身のねずみ", "全身のネズミ"]),
+    "1f407": (["whole rabbit"], ["全身のうさぎ", "全身のウサギ"]),
+    "1f412": (["whole monkey"], ["全身の猿", "全身のサル"]),
+    "1f604": (["grinning face with smiling eyes"], ["目を細めて笑う顔", "にっこり笑顔"]),
+    "263a": (["relaxed smiling face", "relaxed face"], ["スマイリー", "ほっとした笑顔"]),
+    "1f622": (["face with one tear", "teary face"], ["涙を流す顔", "涙目の顔"]),
+    "1f463": (["footprints"], ["人の足跡", "人の足あと"]),
+    "1f400": (["rat"], ["どぶねずみ", "ドブネズミ"]),
+    "1f40b": (["whole whale", "big whale"], ["大きなクジラ", "大きなくじら", "大きな鯨"]),
+    "1f344-200d-1f7eb": (["brown mushroom"], ["茶色いきのこ", "茶色のきのこ"]),
+    "26f0": (["bare mountain", "rocky mountain"], ["岩山", "雪のない山"]),
+    "1f683": (["railway car", "train car"], ["鉄道車両", "一両の電車"]),
+    "1f6f3": (["passenger ship", "cruise ship"], ["旅客船", "豪華客船"]),
+    "2603": (["snowman in snow", "snowy snowman"], ["雪の中の雪だるま", "雪だるまと雪"]),
+    "1fa81": (["kite"], ["凧", "凧あげの凧"]),
+    "2665": (["heart suit", "card heart"], ["トランプのハート", "ハートのマーク"]),
     "2618": (["shamrock"], ["三つ葉", "シャムロック", "三つ葉のクローバー"]),
     "1f6ae": (["litter in bin sign"], ["ゴミ箱のマーク", "ごみ箱のマーク"]),
     "1f409": (["whole dragon"], ["全身のドラゴン", "全身の竜"]),
 }
 _DROPPED_GROUPS = (None, 2)  # regional letters, skin tones and hair: parts, not things
-_HAIR = {"beard": "with a beard", "red hair": "with red hair", "curly hair": "with curly hair", "white hair": "with white hair", "blond hair": "with blond hair"}
+_HAIR = {
+    "beard": "with a beard",
+    "red hair": "with red hair",
+    "curly hair": "with curly hair",
+    "white hair": "with white hair",
+    "blond hair": "with blond hair",
+}
 
 
 def _kana(text: str) -> Iterable[str]:
@@ -96,7 +114,11 @@ def plain_ja(label: str, *, country: bool) -> list[str]:
 
 def _dropped(row: dict[str, Any], code: str) -> bool:
     label = row["label"]
-    return row.get("group") in _DROPPED_GROUPS or label.startswith(("family:", "kiss:", "couple with heart:")) or label in ("keycap: #", "keycap: *")
+    return (
+        row.get("group") in _DROPPED_GROUPS
+        or label.startswith(("family:", "kiss:", "couple with heart:"))
+        or label in ("keycap: #", "keycap: *")
+    )
 
 
 def table(packages: Path) -> list[dict[str, str]]:
@@ -109,8 +131,12 @@ def table(packages: Path) -> list[dict[str, str]]:
     japanese = {bare(e["hexcode"]): e for e in read_json(NAMES, "ja/data.json", packages)}
     drawn, reading = icon_names(packages), _Readings()
     hand = {c.hex: c for c in concepts()}
-    owners = Counter(fold(w) for rows in (english, japanese) for e in rows.values() for w in {e["label"], *e.get("tags", ())})
-    taken = {fold(n) for c in hand.values() for n in (*c.en, *c.ja)} | {fold(n) for en, ja in BY_HAND.values() for n in (*en, *ja)}
+    owners = Counter(
+        fold(w) for rows in (english, japanese) for e in rows.values() for w in {e["label"], *e.get("tags", ())}
+    )
+    taken = {fold(n) for c in hand.values() for n in (*c.en, *c.ja)} | {
+        fold(n) for en, ja in BY_HAND.values() for n in (*en, *ja)
+    }
     rows, clashes = [], []
     for code in [*hand, *(c for c in sorted(english, key=lambda c: english[c].get("order", 0)) if c not in hand)]:
         styles = "".join(s.key[0] for s in STYLES if code in drawn[s.key])
@@ -123,7 +149,14 @@ def table(packages: Path) -> list[dict[str, str]]:
         else:
             e, j = english[code], japanese[code]
             en, ja = plain_en(e["label"]), plain_ja(j["label"], country=e.get("subgroup") == 98)
-            en += [t for t in e.get("tags", ()) if owners[fold(t)] == 1 and len(t) > 2 and fold(en[0]).endswith(f" {fold(t)}") and not en[0].startswith("no ")]
+            en += [
+                t
+                for t in e.get("tags", ())
+                if owners[fold(t)] == 1
+                and len(t) > 2
+                and fold(en[0]).endswith(f" {fold(t)}")
+                and not en[0].startswith("no ")
+            ]
             ja += [k for n in ja for k in _kana(n)]
             sound = {reading.of(n) for n in ja} - {None}
             for tag in (unicodedata.normalize("NFKC", t) for t in j.get("tags", ())):
@@ -136,7 +169,15 @@ def table(packages: Path) -> list[dict[str, str]]:
                 clashes.append(f"{code} {e['label']} / {j['label']}: {en} {ja}")
                 continue
             taken |= {fold(n) for n in (*en, *ja)}
-        rows.append({"hex": code, "styles": styles, "group": str(english[code].get("group", "")), "en": "|".join(en), "ja": "|".join(ja)})
+        rows.append(
+            {
+                "hex": code,
+                "styles": styles,
+                "group": str(english[code].get("group", "")),
+                "en": "|".join(en),
+                "ja": "|".join(ja),
+            }
+        )
     if clashes:
         raise SystemExit("no name of their own:\n" + "\n".join(clashes))
     return rows

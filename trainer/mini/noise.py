@@ -14,8 +14,10 @@ from functools import lru_cache
 from trainer.mini.things import things
 
 #: words that say nothing of the picture: now and then another stands in their place
-NEUTRAL = {"en": ("picture", "icon", "drawing", "image", "draw", "want", "the", "one"),
-           "ja": ("の絵", "のイラスト", "のアイコン", "の画像", "描いて", "です", "ください", "が欲しい")}
+NEUTRAL = {
+    "en": ("picture", "icon", "drawing", "image", "draw", "want", "the", "one"),
+    "ja": ("の絵", "のイラスト", "のアイコン", "の画像", "描いて", "です", "ください", "が欲しい"),
+}
 REPLACED, PARTICLE = 0.3, 0.5
 SHARE = 0.3  # of captions that have made-up words in them, in the caption encoder's training and in the denoiser's
 _HIRAGANA = tuple(chr(c) for c in range(0x3042, 0x3094) if chr(c) not in "ぁぃぅぇぉっゃゅょゎゐゑ")
@@ -27,7 +29,10 @@ _ATOMS = re.compile(r"\{\w+\}|[\u4e00-\u9fff]+|[\u30a0-\u30ff]+|.")
 def nonsense(lang: str, rng: random.Random) -> str:
     """A made-up word, "rusta" or へもくり; one of rare kanji teaches that what the tokenizer has only bytes for says nothing either."""
     if lang == "en":
-        return "".join(rng.choice(_CONSONANTS) + rng.choice("aeiou") + rng.choice(("", "", "n", "r", "s", "t")) for _ in range(rng.choice((1, 2, 2, 3))))
+        return "".join(
+            rng.choice(_CONSONANTS) + rng.choice("aeiou") + rng.choice(("", "", "n", "r", "s", "t"))
+            for _ in range(rng.choice((1, 2, 2, 3)))
+        )
     kind = rng.random()
     if kind < 0.25:
         return "".join(chr(rng.randrange(0x4E00, 0x9FA0)) for _ in range(rng.choice((1, 1, 2))))
@@ -39,7 +44,10 @@ def stand_ins(letters: Iterable[str]) -> dict[str, str]:
     """Of ``letters`` those that no made-up word has -> one that made-up words have, spread evenly: kanji of names, q, x, small kana."""
     said = {*_HIRAGANA, *_KATAKANA, *_CONSONANTS, *"aeiou"}
     rest = sorted(set(letters) - said)
-    return {c: (_CONSONANTS if c.isascii() else _HIRAGANA)[n % (len(_CONSONANTS) if c.isascii() else len(_HIRAGANA))] for n, c in enumerate(rest)}
+    return {
+        c: (_CONSONANTS if c.isascii() else _HIRAGANA)[n % (len(_CONSONANTS) if c.isascii() else len(_HIRAGANA))]
+        for n, c in enumerate(rest)
+    }
 
 
 @lru_cache(maxsize=1)
@@ -57,7 +65,9 @@ def unknown(lang: str, rng: random.Random) -> str:
 def disturbed(template: str, lang: str, rng: random.Random) -> str:
     """The template with one or two made-up words in it, before, between or behind its own; its places stay, in their order."""
     if lang == "en":
-        words = [nonsense(lang, rng) if w in NEUTRAL["en"] and rng.random() < REPLACED else w for w in template.split(" ")]
+        words = [
+            nonsense(lang, rng) if w in NEUTRAL["en"] and rng.random() < REPLACED else w for w in template.split(" ")
+        ]
         for _ in range(rng.choice((1, 1, 2))):
             words.insert(rng.randint(0, len(words)), nonsense(lang, rng))
         return " ".join(words)

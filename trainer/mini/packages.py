@@ -38,37 +38,62 @@ class Style:
 
 
 NAMES = Package(
-    name="emojibase-data", version="17.0.0",
+    name="emojibase-data",
+    version="17.0.0",
     sha256="d01d0e2ca4e22cb402679532155342c71e2e871f25c32223c013b8b166ebdf5a",
 )
 STYLES = (
     Style(
-        key="twemoji", license="CC-BY-4.0", creator="Twitter, Inc and other contributors (Twemoji)",
-        source_url="https://github.com/jdecked/twemoji", en=("twemoji style", "sticker style"),
+        key="twemoji",
+        license="CC-BY-4.0",
+        creator="Twitter, Inc and other contributors (Twemoji)",
+        source_url="https://github.com/jdecked/twemoji",
+        en=("twemoji style", "sticker style"),
         ja=("ツイモジ調", "シール調"),
-        package=Package(name="@iconify-json/twemoji", version="1.2.5",
-                        sha256="19046dff7d8707ce96212ec86468b36ac5f8e60409629dd13f809265c6d0ebb7"),
+        package=Package(
+            name="@iconify-json/twemoji",
+            version="1.2.5",
+            sha256="19046dff7d8707ce96212ec86468b36ac5f8e60409629dd13f809265c6d0ebb7",
+        ),
     ),
     Style(
-        key="noto", license="Apache-2.0", creator="Google LLC (Noto Emoji)",
-        source_url="https://github.com/googlefonts/noto-emoji", en=("noto style", "cartoon style"),
+        key="noto",
+        license="Apache-2.0",
+        creator="Google LLC (Noto Emoji)",
+        source_url="https://github.com/googlefonts/noto-emoji",
+        en=("noto style", "cartoon style"),
         ja=("ノト調", "漫画調"),
-        package=Package(name="@iconify-json/noto", version="1.2.9",
-                        sha256="3e918d88fc945c0bb3d468dbace6f88caef67f01c9f0e7bcae0915a042e8f1ad"),
+        package=Package(
+            name="@iconify-json/noto",
+            version="1.2.9",
+            sha256="3e918d88fc945c0bb3d468dbace6f88caef67f01c9f0e7bcae0915a042e8f1ad",
+        ),
     ),
     Style(
-        key="flat", license="MIT", creator="Microsoft Corporation (Fluent Emoji)",
-        source_url="https://github.com/microsoft/fluentui-emoji", en=("flat style", "flat design"),
+        key="flat",
+        license="MIT",
+        creator="Microsoft Corporation (Fluent Emoji)",
+        source_url="https://github.com/microsoft/fluentui-emoji",
+        en=("flat style", "flat design"),
         ja=("フラット調", "平面調"),
-        package=Package(name="@iconify-json/fluent-emoji-flat", version="1.2.6",
-                        sha256="7d064769dee690815f823bc5bcc511d957198caf9f5edd8dd9c1aa48a6aeb175"),
+        package=Package(
+            name="@iconify-json/fluent-emoji-flat",
+            version="1.2.6",
+            sha256="7d064769dee690815f823bc5bcc511d957198caf9f5edd8dd9c1aa48a6aeb175",
+        ),
     ),
     Style(
-        key="gradient", license="MIT", creator="Microsoft Corporation (Fluent Emoji)",
-        source_url="https://github.com/microsoft/fluentui-emoji", en=("gradient style", "glossy style"),
+        key="gradient",
+        license="MIT",
+        creator="Microsoft Corporation (Fluent Emoji)",
+        source_url="https://github.com/microsoft/fluentui-emoji",
+        en=("gradient style", "glossy style"),
         ja=("グラデーション調", "立体調"),
-        package=Package(name="@iconify-json/fluent-emoji", version="1.2.7",
-                        sha256="8044210dbf11e016d4de85f15d01a243423bd832457e7e2491df1b751c0e272b"),
+        package=Package(
+            name="@iconify-json/fluent-emoji",
+            version="1.2.7",
+            sha256="8044210dbf11e016d4de85f15d01a243423bd832457e7e2491df1b751c0e272b",
+        ),
     ),
 )
 

@@ -88,8 +88,10 @@ class Icons:
         width, height = icon.get("width", self._width), icon.get("height", self._height)
         side = max(width, height)  # a few are not square: centre them
         box = f"{icon.get('left', 0) - (side - width) / 2} {icon.get('top', 0) - (side - height) / 2} {side} {side}"
-        svg = (f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-               f'viewBox="{box}">{icon["body"]}</svg>')
+        svg = (
+            f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+            f'viewBox="{box}">{icon["body"]}</svg>'
+        )
         png = bytes(resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size))
         return np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))
 
@@ -115,6 +117,15 @@ def draw_all(cache: Path, things: Sequence[Thing]) -> tuple[np.ndarray, list[tup
     for n, (index, column) in enumerate(cells):
         style, name = STYLES[column], names[STYLES[column].key][things[index].hex]
         drawn[n] = icons[column].draw(name)
-        rows.append({"file_name": f"{style.package.name}/{name}.svg", "title": name.replace("-", " "), "creator": style.creator, "license": style.license,
-                     "source_url": style.source_url, "package": f"{style.package.name}@{style.package.version}", "used_for": "all parts"})
+        rows.append(
+            {
+                "file_name": f"{style.package.name}/{name}.svg",
+                "title": name.replace("-", " "),
+                "creator": style.creator,
+                "license": style.license,
+                "source_url": style.source_url,
+                "package": f"{style.package.name}@{style.package.version}",
+                "used_for": "all parts",
+            }
+        )
     return drawn, cells, rows

@@ -13,10 +13,16 @@ from trainer.mini.pictures import COLOURS, SIZE
 HALF = SIZE // 2
 #: (left, top) of each half-size icon, by what the scene shows
 PLACES = {
-    "left": ((0, HALF // 2), (HALF, HALF // 2)), "above": ((HALF // 2, 0), (HALF // 2, HALF)),
-    2: ((0, HALF // 2), (HALF, HALF // 2)), 3: ((HALF // 2, 0), (0, HALF), (HALF, HALF)), 4: ((0, 0), (HALF, 0), (0, HALF), (HALF, HALF)),
+    "left": ((0, HALF // 2), (HALF, HALF // 2)),
+    "above": ((HALF // 2, 0), (HALF // 2, HALF)),
+    2: ((0, HALF // 2), (HALF, HALF // 2)),
+    3: ((HALF // 2, 0), (0, HALF), (HALF, HALF)),
+    4: ((0, 0), (HALF, 0), (0, HALF), (HALF, HALF)),
 }
-CHROMATIC, SPREAD = 0.3, 30.0  # least saturation of a coloured pixel; degrees around an icon's hue that count as that hue
+CHROMATIC, SPREAD = (
+    0.3,
+    30.0,
+)  # least saturation of a coloured pixel; degrees around an icon's hue that count as that hue
 LEAST, MOSTLY = 0.5, 0.9  # share of an icon that must be coloured, and of that the share in one hue
 
 
@@ -32,7 +38,7 @@ def scene(icons: Sequence[np.ndarray], what: str | int) -> np.ndarray:
     places = PLACES[what]
     small = [half(i) for i in icons]
     for n, (left, top) in enumerate(places):
-        canvas[top:top + HALF, left:left + HALF] = small[n % len(small)]
+        canvas[top : top + HALF, left : left + HALF] = small[n % len(small)]
     return canvas
 
 

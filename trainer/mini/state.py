@@ -19,7 +19,9 @@ class Run:
         self.file = folder / "state.safetensors"
 
 
-def _flat(model: torch.nn.Module, opt: torch.optim.Optimizer, ema: dict[str, torch.Tensor] | None) -> dict[str, torch.Tensor]:
+def _flat(
+    model: torch.nn.Module, opt: torch.optim.Optimizer, ema: dict[str, torch.Tensor] | None
+) -> dict[str, torch.Tensor]:
     tensors = {f"model.{k}": v.contiguous() for k, v in model.state_dict().items()}
     names = [n for n, _ in model.named_parameters()]
     for index, state in opt.state_dict()["state"].items():
@@ -30,16 +32,18 @@ def _flat(model: torch.nn.Module, opt: torch.optim.Optimizer, ema: dict[str, tor
     return {k: v.clone() for k, v in tensors.items()}
 
 
-def save(run: Run, step: int, model: torch.nn.Module, opt: torch.optim.Optimizer,
-         ema: dict[str, torch.Tensor] | None = None) -> None:
+def save(
+    run: Run, step: int, model: torch.nn.Module, opt: torch.optim.Optimizer, ema: dict[str, torch.Tensor] | None = None
+) -> None:
     """Write everything a resumed run needs to go on exactly; a crash leaves the former file."""
     aside = run.file.with_suffix(".tmp")
     save_file(_flat(model, opt, ema), aside, metadata={"state": json.dumps({"step": step})})
     os.replace(aside, run.file)
 
 
-def restore(run: Run, model: torch.nn.Module, opt: torch.optim.Optimizer,
-            ema: dict[str, torch.Tensor] | None = None) -> int:
+def restore(
+    run: Run, model: torch.nn.Module, opt: torch.optim.Optimizer, ema: dict[str, torch.Tensor] | None = None
+) -> int:
     """Put the last saved state back; returns the step to go on from, 0 where nothing was saved."""
     if not run.file.exists():
         return 0
@@ -49,8 +53,11 @@ def restore(run: Run, model: torch.nn.Module, opt: torch.optim.Optimizer,
         state: dict[int, dict[str, torch.Tensor]] = {}
         keys = set(f.keys())
         for index, (name, _) in enumerate(model.named_parameters()):
-            found = {key: f.get_tensor(f"optim.{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")
-                     if f"optim.{key}.{name}" in keys}
+            found = {
+                key: f.get_tensor(f"optim.{key}.{name}")
+                for key in ("step", "exp_avg", "exp_avg_sq")
+                if f"optim.{key}.{name}" in keys
+            }
             if found:
                 state[index] = found
         opt.load_state_dict({"state": state, "param_groups": opt.state_dict()["param_groups"]})

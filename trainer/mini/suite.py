@@ -48,7 +48,12 @@ def white(rgba: np.ndarray) -> np.ndarray:
 def alone(icons: Icons, known: list[Thing], rng: random.Random) -> Iterator[Question]:
     """Things, things in styles they were never shown in, styles, grounds."""
     for thing in rng.sample(known, min(ASKED["concept"], len(known))):
-        yield Task(kind="concept", prompts=prompts(Facts(names=(usual(thing),)), f"concept {thing.hex}"), thing=thing.index), []
+        yield (
+            Task(
+                kind="concept", prompts=prompts(Facts(names=(usual(thing),)), f"concept {thing.hex}"), thing=thing.index
+            ),
+            [],
+        )
     cells = [t for t in known if heldout.cell(t) is not None]
     for thing in rng.sample(cells, min(ASKED["cell"], len(cells))):
         yield _styled(icons, thing, heldout.cell(thing) or 0, "cell")
@@ -56,11 +61,20 @@ def alone(icons: Icons, known: list[Thing], rng: random.Random) -> Iterator[Ques
     for thing in rng.sample(four, min(ASKED["style"], len(four))):
         yield _styled(icons, thing, rng.choice(heldout.styles(thing)), "style")
     grounds = list(GROUNDS)
-    free = [t for t in known if all(_corners(icons.of(t, s)) for s in t.styles)]  # of a thing that fills the picture no ground is seen
+    free = [
+        t for t in known if all(_corners(icons.of(t, s)) for s in t.styles)
+    ]  # of a thing that fills the picture no ground is seen
     for n, thing in enumerate(rng.sample(free, min(ASKED["ground"], len(free)))):
         ground = grounds[n % len(grounds)]
-        yield Task(kind="ground", prompts=prompts(Facts(names=(usual(thing),), ground=ground), f"ground {thing.hex}"), thing=thing.index,
-                   right=grounds.index(ground)), []
+        yield (
+            Task(
+                kind="ground",
+                prompts=prompts(Facts(names=(usual(thing),), ground=ground), f"ground {thing.hex}"),
+                thing=thing.index,
+                right=grounds.index(ground),
+            ),
+            [],
+        )
 
 
 def _corners(rgba: np.ndarray) -> bool:
@@ -71,8 +85,10 @@ def _corners(rgba: np.ndarray) -> bool:
 
 def _styled(icons: Icons, thing: Thing, style: int, kind: str) -> Question:
     facts = Facts(names=(usual(thing),), style=style)
-    return (Task(kind=kind, prompts=prompts(facts, f"{kind} {thing.hex}"), thing=thing.index, style=style, right=style),
-            [white(icons.of(thing, s)) for s in range(len(STYLES))])
+    return (
+        Task(kind=kind, prompts=prompts(facts, f"{kind} {thing.hex}"), thing=thing.index, style=style, right=style),
+        [white(icons.of(thing, s)) for s in range(len(STYLES))],
+    )
 
 
 def composed(icons: Icons, known: list[Thing], rng: random.Random) -> Iterator[Question]:
@@ -86,23 +102,54 @@ def composed(icons: Icons, known: list[Thing], rng: random.Random) -> Iterator[Q
             continue
         style, relation = rng.randrange(len(STYLES)), RELATIONS[asked % 2]
         pair = [icons.of(first, style), icons.of(second, style)]
-        yield (Task(kind="relation", thing=first.index, style=style, right=places.index((relation, False)),
-                    prompts=prompts(Facts(names=(usual(first), usual(second)), style=style, relation=relation), f"pair {first.hex} {second.hex}")),
-               [white(scene(pair[::-1] if swap else pair, r)) for r, swap in places])
+        yield (
+            Task(
+                kind="relation",
+                thing=first.index,
+                style=style,
+                right=places.index((relation, False)),
+                prompts=prompts(
+                    Facts(names=(usual(first), usual(second)), style=style, relation=relation),
+                    f"pair {first.hex} {second.hex}",
+                ),
+            ),
+            [white(scene(pair[::-1] if swap else pair, r)) for r, swap in places],
+        )
         asked += 1
     counted = [(t, n) for t in everyday for n in (2, 3, 4) if heldout.count(t, n)] or [(t, 2) for t in everyday]
     for thing, number in rng.sample(counted, min(ASKED["count"], len(counted))):
         style = rng.randrange(len(STYLES))
         icon = icons.of(thing, style)
-        yield (Task(kind="count", thing=thing.index, style=style, right=number - 1,
-                    prompts=prompts(Facts(names=(usual(thing),), style=style, count=number), f"count {thing.hex}")),
-               [white(icon), *(white(scene([icon], n)) for n in (2, 3, 4))])
+        yield (
+            Task(
+                kind="count",
+                thing=thing.index,
+                style=style,
+                right=number - 1,
+                prompts=prompts(Facts(names=(usual(thing),), style=style, count=number), f"count {thing.hex}"),
+            ),
+            [white(icon), *(white(scene([icon], n)) for n in (2, 3, 4))],
+        )
     names = list(COLOURS)
-    tinted = [(t, s, c, hue) for t in everyday for s in t.styles if (hue := hue_of(icons.of(t, s))) for c in names if heldout.colour(t, c) and c != hue.name]
+    tinted = [
+        (t, s, c, hue)
+        for t in everyday
+        for s in t.styles
+        if (hue := hue_of(icons.of(t, s)))
+        for c in names
+        if heldout.colour(t, c) and c != hue.name
+    ]
     for thing, style, colour, hue in rng.sample(tinted, min(ASKED["colour"], len(tinted))):
-        yield (Task(kind="colour", thing=thing.index, style=style, right=names.index(colour),
-                    prompts=prompts(Facts(names=(usual(thing),), style=style, colour=colour), f"colour {thing.hex}")),
-               [white(recoloured(icons.of(thing, style), hue, c)) for c in names])
+        yield (
+            Task(
+                kind="colour",
+                thing=thing.index,
+                style=style,
+                right=names.index(colour),
+                prompts=prompts(Facts(names=(usual(thing),), style=style, colour=colour), f"colour {thing.hex}"),
+            ),
+            [white(recoloured(icons.of(thing, style), hue, c)) for c in names],
+        )
 
 
 def questions(icons: Icons, known: list[Thing]) -> list[Question]:
@@ -128,11 +175,22 @@ def make(out: Path, icons: Icons, known: list[Thing], through: Callable[[np.ndar
     asked = questions(icons, known)
     tasks, pictures = [], []
     for task, candidates in asked:
-        tasks.append(Task(**{f: getattr(task, f) for f in ("kind", "prompts", "thing", "style", "right")}, rows=(len(pictures), len(pictures) + len(candidates))))
+        tasks.append(
+            Task(
+                **{f: getattr(task, f) for f in ("kind", "prompts", "thing", "style", "right")},
+                rows=(len(pictures), len(pictures) + len(candidates)),
+            )
+        )
         pictures += candidates
     rows = features(pictures)  # type: ignore[arg-type]
     cells = [(t.index, heldout.cell(t)) for t in known if heldout.cell(t) is not None]
-    told: dict[str, Any] = {"grounds": [list(g[0]) for g in GROUNDS.values()], "heldout": cells, "vocabulary": vocabulary, "ceiling": {}, "near": 0.0}
+    told: dict[str, Any] = {
+        "grounds": [list(g[0]) for g in GROUNDS.values()],
+        "heldout": cells,
+        "vocabulary": vocabulary,
+        "ceiling": {},
+        "near": 0.0,
+    }
     draft = Suite(tuple(tasks), rows, np.array(told["grounds"], np.float32), {}, 0.0, frozenset(), vocabulary, "")
     true, numbers = [], []
     for n, (task, (_, candidates)) in enumerate(zip(tasks, asked, strict=True)):
@@ -143,7 +201,7 @@ def make(out: Path, icons: Icons, known: list[Thing], through: Callable[[np.ndar
             ground = list(GROUNDS.values())[task.right][0] if task.kind == "ground" else WHITE
             true.append(on_ground(icons.of(thing, thing.styles[0]), ground))
         numbers.append(n)
-    again = np.concatenate([through(np.stack(true[i:i + 32])) for i in range(0, len(true), 32)])
+    again = np.concatenate([through(np.stack(true[i : i + 32])) for i in range(0, len(true), 32)])
     judged, seen = suites.judge(draft, truth, numbers, ["en"] * len(numbers), again)
     moved = ((seen - features(true)) ** 2).sum(1)  # type: ignore[arg-type]
     single = np.array([t.kind in ("concept", "cell", "style") for t in tasks])
@@ -168,7 +226,9 @@ def main() -> None:
     args = parser.parse_args()
     from diffusers import AutoencoderKL
 
-    coder = AutoencoderKL.from_pretrained(args.model / "vae", local_files_only=True, use_safetensors=True).float().eval()
+    coder = (
+        AutoencoderKL.from_pretrained(args.model / "vae", local_files_only=True, use_safetensors=True).float().eval()
+    )
     drawn, _ = icons(args.work)
     print(make(args.model, drawn, list(things()), lambda rgb: vae.reconstruct(coder, rgb)))
 

@@ -51,19 +51,35 @@ def draw_facts(rng: random.Random) -> tuple[Facts, tuple[int, ...]]:
     first = rng.randrange(EVERYDAY)
     if kind < 0.84:
         second = rng.randrange(EVERYDAY)
-        return Facts(names=(names_of(table[first]), names_of(table[second])), style=style, ground=ground, relation=rng.choice(RELATIONS)), (first, second)
+        return Facts(
+            names=(names_of(table[first]), names_of(table[second])),
+            style=style,
+            ground=ground,
+            relation=rng.choice(RELATIONS),
+        ), (first, second)
     if kind < 0.92:
         return Facts(names=(names_of(table[first]),), style=style, ground=ground, count=rng.randint(2, 4)), (first,)
-    return Facts(names=(names_of(table[first]),), style=style, ground=ground, colour=rng.choice(list(COLOURS))), (first,)
+    return Facts(names=(names_of(table[first]),), style=style, ground=ground, colour=rng.choice(list(COLOURS))), (
+        first,
+    )
 
 
 def build(tokenizer):
     """A fresh ``LlamaForCausalLM`` for that tokenizer."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    return LlamaForCausalLM(LlamaConfig(
-        vocab_size=len(tokenizer), max_position_embeddings=512, tie_word_embeddings=True, rms_norm_eps=1e-6,
-        bos_token_id=0, eos_token_id=1, pad_token_id=2, **SIZE))
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            max_position_embeddings=512,
+            tie_word_embeddings=True,
+            rms_norm_eps=1e-6,
+            bos_token_id=0,
+            eos_token_id=1,
+            pad_token_id=2,
+            **SIZE,
+        )
+    )
 
 
 def _read(llm, batch, reading: int = 0):
@@ -74,7 +90,9 @@ def _read(llm, batch, reading: int = 0):
     words = states.new_zeros(())
     if reading:
         labels = ids[:reading].masked_fill(torch.arange(ids.shape[1]) >= own[:reading, None], -100)
-        words = F.cross_entropy(llm.lm_head(states[:reading, :-1]).flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
+        words = F.cross_entropy(
+            llm.lm_head(states[:reading, :-1]).flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100
+        )
     rows = torch.arange(len(ids))
     return states[rows, own - 1], states[rows[:, None], own[:, None] + torch.arange(len(MARKS))], words
 
@@ -87,8 +105,15 @@ class Heads(torch.nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        sizes = dict(thing=len(things()), second=EVERYDAY + 1, style=len(STYLES) + 1, ground=len(GROUNDS) + 1, relation=len(RELATIONS) + 1, count=4,
-                     colour=len(COLOURS) + 1)
+        sizes = dict(
+            thing=len(things()),
+            second=EVERYDAY + 1,
+            style=len(STYLES) + 1,
+            ground=len(GROUNDS) + 1,
+            relation=len(RELATIONS) + 1,
+            count=4,
+            colour=len(COLOURS) + 1,
+        )
         self.linear = torch.nn.ModuleDict({name: torch.nn.Linear(width, size) for name, size in sizes.items()})
 
     @staticmethod
@@ -97,10 +122,14 @@ class Heads(torch.nn.Module):
             return len(known) if value is None else list(known).index(value)
 
         rows = {
-            "thing": [t[0] if t else -100 for _, t in facts], "second": [t[1] if len(t) > 1 else EVERYDAY for _, t in facts],
-            "style": [len(STYLES) if f.style is None else f.style for f, _ in facts], "ground": [place(f.ground, list(GROUNDS)) for f, _ in facts],
-            "relation": [place(f.relation, RELATIONS) for f, _ in facts], "count": [f.count - 1 for f, _ in facts],
-            "colour": [place(f.colour, list(COLOURS)) for f, _ in facts]}
+            "thing": [t[0] if t else -100 for _, t in facts],
+            "second": [t[1] if len(t) > 1 else EVERYDAY for _, t in facts],
+            "style": [len(STYLES) if f.style is None else f.style for f, _ in facts],
+            "ground": [place(f.ground, list(GROUNDS)) for f, _ in facts],
+            "relation": [place(f.relation, RELATIONS) for f, _ in facts],
+            "count": [f.count - 1 for f, _ in facts],
+            "colour": [place(f.colour, list(COLOURS)) for f, _ in facts],
+        }
         return {k: torch.tensor(v) for k, v in rows.items()}
 
     def losses(self, ends: torch.Tensor, wanted: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -153,19 +182,33 @@ def train(work: Path, icons: Icons, *, steps: int = STEPS, say=print):
     tokenizer = tokens.make(work / "tokenizer")
     llm = build(tokenizer)
     looks = Looks(icons)
-    model = torch.nn.ModuleDict({"llm": llm, "heads": Heads(SIZE["hidden_size"]), "look": Foretold(SIZE["hidden_size"])})
+    model = torch.nn.ModuleDict(
+        {"llm": llm, "heads": Heads(SIZE["hidden_size"]), "look": Foretold(SIZE["hidden_size"])}
+    )
     opt = torch.optim.AdamW(model.parameters(), lr=PEAK, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     run = Run(work / "text")
     start = restore(run, model, opt)
     began = time.monotonic()
     for step in range(start, steps):
         for group in opt.param_groups:
-            group["lr"] = PEAK * min(1, (step + 1) / 100) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * step / steps)))
+            group["lr"] = (
+                PEAK * min(1, (step + 1) / 100) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * step / steps)))
+            )
         ids, facts, seen = _batch(step, tokenizer, looks)
         length = BATCH // CHUNKS
-        parts = [_read(llm, tokenizer.pad({"input_ids": ids[n:n + length]}, return_tensors="pt"), READ if n == step % CHUNKS * length else 0)
-                 for n in range(0, BATCH, length)]
-        ends, marks, words = torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts]), sum(p[2] for p in parts)
+        parts = [
+            _read(
+                llm,
+                tokenizer.pad({"input_ids": ids[n : n + length]}, return_tensors="pt"),
+                READ if n == step % CHUNKS * length else 0,
+            )
+            for n in range(0, BATCH, length)
+        ]
+        ends, marks, words = (
+            torch.cat([p[0] for p in parts]),
+            torch.cat([p[1] for p in parts]),
+            sum(p[2] for p in parts),
+        )
         wanted = Heads.targets(facts)
         losses = model["heads"].losses(ends, wanted)
         look = model["look"].loss(marks, seen)
@@ -176,8 +219,12 @@ def train(work: Path, icons: Icons, *, steps: int = STEPS, say=print):
         opt.step()
         if (step + 1) % 50 == 0:
             right = (model["heads"].linear["thing"](ends).argmax(1) == wanted["thing"]).float().mean()
-            say(f"text {step + 1}/{steps} look {look.item():.3f} words {words.item():.3f} " + " ".join(f"{k} {v.item():.3f}" for k, v in losses.items())
-                + f" right {right:.2f} {(step + 1 - start) / (time.monotonic() - began):.1f} steps/s", flush=True)
+            say(
+                f"text {step + 1}/{steps} look {look.item():.3f} words {words.item():.3f} "
+                + " ".join(f"{k} {v.item():.3f}" for k, v in losses.items())
+                + f" right {right:.2f} {(step + 1 - start) / (time.monotonic() - began):.1f} steps/s",
+                flush=True,
+            )
         if (step + 1) % 200 == 0 or step + 1 == steps:
             save(run, step + 1, model, opt)
     return tokenizer, llm
@@ -216,7 +263,12 @@ def accuracy(tokenizer, llm, heads: Heads, *, heldout: bool, samples: int = 2_00
         right = dict.fromkeys(HEADS, 0)
         for _ in range(samples // BATCH):
             facts = [draw_facts(rng) for _ in range(BATCH)]
-            ends, _, _ = _read(llm, tokenizer([caption(f, lang, rng, heldout=heldout) for f, _ in facts], padding=True, return_tensors="pt"))
+            ends, _, _ = _read(
+                llm,
+                tokenizer(
+                    [caption(f, lang, rng, heldout=heldout) for f, _ in facts], padding=True, return_tensors="pt"
+                ),
+            )
             for name, wanted in Heads.targets(facts).items():
                 right[name] += int((heads.linear[name](ends).argmax(1) == wanted).sum())
         found[lang] = {k: round(v / (samples // BATCH * BATCH), 4) for k, v in right.items()}

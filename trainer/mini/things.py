@@ -32,5 +32,13 @@ def things() -> tuple[Thing, ...]:
     """The table beside this file, in its order: a thing's index is its class in training."""
     letters = [s.key[0] for s in STYLES]
     with TABLE.open(encoding="utf-8", newline="") as f:
-        return tuple(Thing(index=n, hex=row["hex"], en=tuple(row["en"].split("|")), ja=tuple(row["ja"].split("|")),
-                           styles=tuple(letters.index(c) for c in row["styles"])) for n, row in enumerate(csv.DictReader(f)))
+        return tuple(
+            Thing(
+                index=n,
+                hex=row["hex"],
+                en=tuple(row["en"].split("|")),
+                ja=tuple(row["ja"].split("|")),
+                styles=tuple(letters.index(c) for c in row["styles"]),
+            )
+            for n, row in enumerate(csv.DictReader(f))
+        )

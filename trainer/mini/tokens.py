@@ -24,7 +24,11 @@ GRID = 4  # the denoiser's tokens a side: 128 pixels, an eighth of them in laten
 MARKS = tuple(f"<part {y} {x}>" for y in range(GRID) for x in range(GRID))
 MAX_TOKENS = 64 + len(MARKS)
 SPACE = "▁"  # as SentencePiece writes the space before a word
-WORD, CHARACTER, BYTE = -10.0, -11.0, -14.0  # log-probabilities: few words before many, words before characters, anything before bytes
+WORD, CHARACTER, BYTE = (
+    -10.0,
+    -11.0,
+    -14.0,
+)  # log-probabilities: few words before many, words before characters, anything before bytes
 
 
 def folded(text: str) -> str:
@@ -39,15 +43,42 @@ def _phrases() -> Iterator[str]:
     for style in STYLES:
         yield from (*style.en, *style.ja)
     for _, english, japanese in (*GROUNDS.values(), *COLOURS.values()):
-        yield from (*english, *japanese, *(j.removesuffix("色") for j in japanese), *(f"{j}色" for j in japanese if len(j) == 1))
+        yield from (
+            *english,
+            *japanese,
+            *(j.removesuffix("色") for j in japanese),
+            *(f"{j}色" for j in japanese if len(j) == 1),
+        )
     for table in NUMBERS.values():
         for words in table.values():
             yield from words
     # the last template of each kind is held out from training, and so are its words
-    literal = [t for table in TABLES for known in table.values() for t in known[:-1]] + [t for tails in TAILS.values() for t in tails.values()]
+    literal = [t for table in TABLES for known in table.values() for t in known[:-1]] + [
+        t for tails in TAILS.values() for t in tails.values()
+    ]
     for text in literal:
         yield from re.split(r"\{\w+\}|[、, ]", text)
-    yield from ("の", "に", "は", "を", "で", "と", "が", "も", "背景", "色", "つ", "右", "左", "上", "下", "a", "an", "and", "of")
+    yield from (
+        "の",
+        "に",
+        "は",
+        "を",
+        "で",
+        "と",
+        "が",
+        "も",
+        "背景",
+        "色",
+        "つ",
+        "右",
+        "左",
+        "上",
+        "下",
+        "a",
+        "an",
+        "and",
+        "of",
+    )
 
 
 def words() -> list[str]:
@@ -81,8 +112,13 @@ def vocabulary() -> list[tuple[str, float]]:
     """All tokens with their scores; the order is their numbers."""
     known = words()
     # of equal counts the longer words win, by a hair: a name before its parts
-    return [*((t, 0.0) for t in SPECIAL), *((f"<0x{b:02X}>", BYTE) for b in range(256)),
-            *((c, CHARACTER) for c in letters(known)), *((w, WORD + 0.01 * len(w)) for w in known), *((m, -100.0) for m in MARKS)]
+    return [
+        *((t, 0.0) for t in SPECIAL),
+        *((f"<0x{b:02X}>", BYTE) for b in range(256)),
+        *((c, CHARACTER) for c in letters(known)),
+        *((w, WORD + 0.01 * len(w)) for w in known),
+        *((m, -100.0) for m in MARKS),
+    ]
 
 
 def make(folder: Path) -> Any:
@@ -97,11 +133,28 @@ def make(folder: Path) -> Any:
     tokenizer = Tokenizer(models.Unigram(known, unk_id=number["<unk>"], byte_fallback=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always", split=False)
-    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(replacement=SPACE, prepend_scheme="always", split=False), decoders.Fuse()])
-    tokenizer.add_special_tokens(list(MARKS))  # told by tokenizer.json alone: the engine then reads it without transformers
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.ByteFallback(),
+            decoders.Metaspace(replacement=SPACE, prepend_scheme="always", split=False),
+            decoders.Fuse(),
+        ]
+    )
+    tokenizer.add_special_tokens(
+        list(MARKS)
+    )  # told by tokenizer.json alone: the engine then reads it without transformers
     around = ("<s>", *MARKS)
-    tokenizer.post_processor = processors.TemplateProcessing(single=["<s>", "$A", *MARKS], special_tokens=[(t, number[t]) for t in around])
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>",
-                                   padding_side="right", model_max_length=MAX_TOKENS)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=["<s>", "$A", *MARKS], special_tokens=[(t, number[t]) for t in around]
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        padding_side="right",
+        model_max_length=MAX_TOKENS,
+    )
     fast.save_pretrained(folder)
     return fast

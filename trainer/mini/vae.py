@@ -23,9 +23,17 @@ BATCH, PEAK = 16, 1.5e-3
 STEPS = {"encoder": 300, "decoder": 2_100}
 NOISE = 0.3  # of latents of about unit scale: up to so much for the decoder, which learns to draw clean shapes from what the denoiser gets nearly right
 CONFIG = dict(
-    in_channels=3, out_channels=3, latent_channels=4, sample_size=SIZE, layers_per_block=1, norm_num_groups=4,
-    block_out_channels=(16, 16, 48, 96), down_block_types=("DownEncoderBlock2D",) * 4,
-    up_block_types=("UpDecoderBlock2D",) * 4, mid_block_add_attention=True, shift_factor=None,
+    in_channels=3,
+    out_channels=3,
+    latent_channels=4,
+    sample_size=SIZE,
+    layers_per_block=1,
+    norm_num_groups=4,
+    block_out_channels=(16, 16, 48, 96),
+    down_block_types=("DownEncoderBlock2D",) * 4,
+    up_block_types=("UpDecoderBlock2D",) * 4,
+    mid_block_add_attention=True,
+    shift_factor=None,
 )
 
 
@@ -104,9 +112,15 @@ def _edges(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _distance(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """L1 + L2 on pixels and L1 on their differences, which keeps edges crisp; both again at half the size, which keeps areas right."""
-    loss = F.l1_loss(y, x) + 2 * F.mse_loss(y, x) + 0.5 * sum(F.l1_loss(b, a) for a, b in zip(_edges(x), _edges(y), strict=True))
+    loss = (
+        F.l1_loss(y, x)
+        + 2 * F.mse_loss(y, x)
+        + 0.5 * sum(F.l1_loss(b, a) for a, b in zip(_edges(x), _edges(y), strict=True))
+    )
     a, b = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
-    return loss + 0.5 * (F.l1_loss(b, a) + 0.5 * sum(F.l1_loss(q, p) for p, q in zip(_edges(a), _edges(b), strict=True)))
+    return loss + 0.5 * (
+        F.l1_loss(b, a) + 0.5 * sum(F.l1_loss(q, p) for p, q in zip(_edges(a), _edges(b), strict=True))
+    )
 
 
 def train(rgba: np.ndarray, small, work: Path, part: str, *, steps: int | None = None, say=print):
@@ -127,7 +141,9 @@ def train(rgba: np.ndarray, small, work: Path, part: str, *, steps: int | None =
     for step in range(start, steps):
         rng = np.random.default_rng((1, step, len(part)))
         for group in opt.param_groups:
-            group["lr"] = PEAK * min(1, (step + 1) / 50) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * step / steps)))
+            group["lr"] = (
+                PEAK * min(1, (step + 1) / 50) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * step / steps)))
+            )
         x = draw(rgba, rng, BATCH)
         with torch.no_grad():
             wanted = _wanted(small, x) if part == "encoder" else coder.encode(x).latent_dist.mean
@@ -136,7 +152,9 @@ def train(rgba: np.ndarray, small, work: Path, part: str, *, steps: int | None =
             told = f"variance left {loss.item() / wanted.var().item():.4f}"
         else:
             random = torch.Generator().manual_seed(10_000_000 + step)
-            noise = torch.randn(wanted.shape, generator=random) * NOISE * torch.rand(len(wanted), 1, 1, 1, generator=random)
+            noise = (
+                torch.randn(wanted.shape, generator=random) * NOISE * torch.rand(len(wanted), 1, 1, 1, generator=random)
+            )
             y = coder.decode(wanted + noise).sample
             loss = _distance(y, x)
             told = f"psnr {-10 * math.log10(F.mse_loss(y, x).item() / 4):.1f}"
@@ -145,7 +163,10 @@ def train(rgba: np.ndarray, small, work: Path, part: str, *, steps: int | None =
         torch.nn.utils.clip_grad_norm_(holder.parameters(), 1.0)
         opt.step()
         if (step + 1) % 25 == 0:
-            say(f"vae {part} {step + 1}/{steps} loss {loss.item():.4f} {told} {(step + 1 - start) * BATCH / (time.process_time() - began):.1f}/s", flush=True)
+            say(
+                f"vae {part} {step + 1}/{steps} loss {loss.item():.4f} {told} {(step + 1 - start) * BATCH / (time.process_time() - began):.1f}/s",
+                flush=True,
+            )
         if (step + 1) % 100 == 0 or step + 1 == steps:
             save(run, step + 1, holder, opt)
     return coder
@@ -153,7 +174,9 @@ def train(rgba: np.ndarray, small, work: Path, part: str, *, steps: int | None =
 
 def _half(coder, part: str) -> torch.nn.ModuleDict:
     """What one stage trains."""
-    return torch.nn.ModuleDict({"coder": getattr(coder, part), "quant": coder.quant_conv if part == "encoder" else coder.post_quant_conv})
+    return torch.nn.ModuleDict(
+        {"coder": getattr(coder, part), "quant": coder.quant_conv if part == "encoder" else coder.post_quant_conv}
+    )
 
 
 def _take(work: Path, coder, part: str) -> None:
@@ -182,7 +205,9 @@ def load_small(folder: Path):
     """
     from diffusers import AutoencoderKL
 
-    small = AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True, use_safetensors=True, torch_dtype=torch.float32)
+    small = AutoencoderKL.from_pretrained(
+        folder / "vae", local_files_only=True, use_safetensors=True, torch_dtype=torch.float32
+    )
     if not grown(small) and tuple(small.config.block_out_channels) != CONFIG["block_out_channels"][1:]:
         raise SystemExit(f"{folder / 'vae'} is not a coder that this recipe starts from")
     return small.eval().requires_grad_(False)

@@ -81,7 +81,9 @@ class FakeBackend:
     def sampler(self, name: str, steps: int, seeds: Sequence[int], timesteps: Sequence[int] = ()) -> Sampler:
         return FakeSampler(steps)
 
-    def predictor(self, requests: Sequence[ImageRequest], features: dict[str, Any], course: Course | None = None) -> Callable[[Any, float], Any]:
+    def predictor(
+        self, requests: Sequence[ImageRequest], features: dict[str, Any], course: Course | None = None
+    ) -> Callable[[Any, float], Any]:
         def predict(latents: Any, timestep: float) -> Any:
             if any("!die" in r.prompt for r in requests):
                 os._exit(139)

@@ -23,18 +23,37 @@ class Reckoner:
         self._channels, self._memory, self._index = channels, memory, index
         own = FLOAT16 if half else FLOAT
         four = ("x", FLOAT, 4)
-        self._ops = {name: open_graph(graph([(name, ("x", "y"), ("z",), {})], [four, ("y", FLOAT, 4)], [("z", FLOAT, 4)]))
-                     for name in ("Add", "Sub", "Mul")}
+        self._ops = {
+            name: open_graph(graph([(name, ("x", "y"), ("z",), {})], [four, ("y", FLOAT, 4)], [("z", FLOAT, 4)]))
+            for name in ("Add", "Sub", "Mul")
+        }
         self._single = open_graph(graph([("Cast", ("x",), ("z",), {"to": own})], [four], [("z", own, 4)]))
-        self._double = open_graph(graph([("Cast", ("x",), ("c",), {"to": own}), ("Concat", ("c", "c"), ("z",), {"axis": 0})], [four],
-                                        [("z", own, 4)]))
+        self._double = open_graph(
+            graph(
+                [("Cast", ("x",), ("c",), {"to": own}), ("Concat", ("c", "c"), ("z",), {"axis": 0})],
+                [four],
+                [("z", own, 4)],
+            )
+        )
         given = [("x", own, 4), *((n, INT64, 1) for n in ("from", "to", "axis"))]
         cut: list[Node] = [("Slice", ("x", "from", "to", "axis"), ("s",), {}), ("Cast", ("s",), ("p",), {"to": FLOAT})]
         self._cut = open_graph(graph([*cut, ("Identity", ("p",), ("z",), {})], given, [("z", FLOAT, 4)]))
-        self._guide = open_graph(graph(
-            [*cut, ("Split", ("p",), ("n", "q"), {"axis": 0}), ("Sub", ("q", "n"), ("d",), {}), ("Mul", ("g", "d"), ("m",), {}),
-             ("Add", ("n", "m"), ("z",), {})], [*given, ("g", FLOAT, 4)], [("z", FLOAT, 4)]))
-        self._limits = {name: self.value(np.array([n], np.int64)) for name, n in (("from", 0), ("to", channels), ("axis", 1))}
+        self._guide = open_graph(
+            graph(
+                [
+                    *cut,
+                    ("Split", ("p",), ("n", "q"), {"axis": 0}),
+                    ("Sub", ("q", "n"), ("d",), {}),
+                    ("Mul", ("g", "d"), ("m",), {}),
+                    ("Add", ("n", "m"), ("z",), {}),
+                ],
+                [*given, ("g", FLOAT, 4)],
+                [("z", FLOAT, 4)],
+            )
+        )
+        self._limits = {
+            name: self.value(np.array([n], np.int64)) for name, n in (("from", 0), ("to", channels), ("axis", 1))
+        }
 
     def value(self, array: np.ndarray[Any, Any]) -> Any:
         return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self._memory, self._index)
@@ -99,5 +118,3 @@ class OnDevice:
 
     def __mul__(self, other: Any) -> OnDevice:
         return self._owner.reckon("Mul", self, other)
-
-

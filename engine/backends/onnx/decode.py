@@ -51,16 +51,20 @@ def _tiled(session: Any, latents: np.ndarray[Any, Any], scale: int, tile: int, a
     edge = max(1, tile // OVERLAP * scale)
     for y in rows:
         for x in columns:
-            part = _run(session, latents[:, :, y:y + tile, x:x + tile], arena)
+            part = _run(session, latents[:, :, y : y + tile, x : x + tile], arena)
             tall, wide = part.shape[2:]
-            weight = (_ramp(tall, edge, y == rows[0], y == rows[-1])[:, None] * _ramp(wide, edge, x == columns[0], x == columns[-1]))
+            weight = _ramp(tall, edge, y == rows[0], y == rows[-1])[:, None] * _ramp(
+                wide, edge, x == columns[0], x == columns[-1]
+            )
             place = slice(y * scale, y * scale + tall), slice(x * scale, x * scale + wide)
             total[:, :, *place] += part * weight
             weights[place] += weight
     return total / weights
 
 
-def decode(session: Any, latents: Any, *, config: dict[str, Any], scale: int, dtype: str, tiled: bool, arena: str) -> np.ndarray[Any, Any]:
+def decode(
+    session: Any, latents: Any, *, config: dict[str, Any], scale: int, dtype: str, tiled: bool, arena: str
+) -> np.ndarray[Any, Any]:
     """uint8 RGB ``[n, height, width, 3]`` from denoised latents ``[n, c, h, w]``; ``config`` is the VAE's, ``arena`` where its memory lies.
 
     Raises:

@@ -17,8 +17,14 @@ from engine.backends.onnx.arrays import OnDevice, Reckoner
 from engine.backends.onnx.encode import Feature
 from engine.contract.request import ImageRequest
 
-KINDS: dict[str, Any] = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int64)": np.int64, "tensor(int32)": np.int32,
-                         "tensor(double)": np.float64, "tensor(bool)": np.bool_}
+KINDS: dict[str, Any] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(double)": np.float64,
+    "tensor(bool)": np.bool_,
+}
 
 
 def padded(rows: Sequence[np.ndarray[Any, Any]], kind: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -26,8 +32,8 @@ def padded(rows: Sequence[np.ndarray[Any, Any]], kind: Any) -> tuple[np.ndarray[
     longest = max(len(r) for r in rows)
     states, mask = np.zeros((len(rows), longest, rows[0].shape[1]), kind), np.zeros((len(rows), longest), np.int64)
     for n, row in enumerate(rows):
-        states[n, :len(row)] = row
-        mask[n, :len(row)] = 1
+        states[n, : len(row)] = row
+        mask[n, : len(row)] = 1
     return states, mask
 
 
@@ -38,9 +44,26 @@ class Predictor:
     by rounding only.
     """
 
-    def __init__(self, session: Any, requests: Sequence[ImageRequest], features: dict[str, Feature], *, channels: int, out_channels: int,
-                 scale: int, memory: str, index: int, reckoner: Reckoner | None) -> None:
-        self._session, self._channels, self._memory, self._index, self._reckoner = session, channels, memory, index, reckoner
+    def __init__(
+        self,
+        session: Any,
+        requests: Sequence[ImageRequest],
+        features: dict[str, Feature],
+        *,
+        channels: int,
+        out_channels: int,
+        scale: int,
+        memory: str,
+        index: int,
+        reckoner: Reckoner | None,
+    ) -> None:
+        self._session, self._channels, self._memory, self._index, self._reckoner = (
+            session,
+            channels,
+            memory,
+            index,
+            reckoner,
+        )
         self._kinds = {i.name: KINDS[i.type] for i in session.get_inputs()}
         self._guided = any(r.guidance > 1 for r in requests)
         rows = [features[r.prompt].states for r in requests]
@@ -50,7 +73,10 @@ class Predictor:
         width, height = requests[0].width or 0, requests[0].height or 0
         shape = (height // scale, width // scale)
         states, mask = padded(rows, self._kinds["encoder_hidden_states"])
-        fixed = {"encoder_hidden_states": states, "encoder_attention_mask": mask.astype(self._kinds["encoder_attention_mask"])}
+        fixed = {
+            "encoder_hidden_states": states,
+            "encoder_attention_mask": mask.astype(self._kinds["encoder_attention_mask"]),
+        }
         if "resolution" in self._kinds:
             fixed["resolution"] = np.array([[height, width]] * self._count, self._kinds["resolution"])
             fixed["aspect_ratio"] = np.array([[height / width]] * self._count, self._kinds["aspect_ratio"])
@@ -88,14 +114,14 @@ class Predictor:
         self._times.fill(timestep)
         if self._reckoner is not None:
             return self._on_card(latents)
-        self._input[:self._rows] = latents
+        self._input[: self._rows] = latents
         if self._guided:
-            self._input[self._rows:] = latents
+            self._input[self._rows :] = latents
         self._session.run_with_iobinding(self._binding)
-        out = self._output[:, :self._channels].astype(np.float32)
+        out = self._output[:, : self._channels].astype(np.float32)
         if not self._guided:
             return out
-        negative, positive = out[:self._rows], out[self._rows:]
+        negative, positive = out[: self._rows], out[self._rows :]
         return negative + self._scale * (positive - negative)
 
     def _on_card(self, latents: OnDevice) -> OnDevice:

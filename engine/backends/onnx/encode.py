@@ -18,7 +18,9 @@ from engine.contract.errors import BrokenWeights, Phrase, WrongTokenizer
 from engine.home import home
 from engine.stored import file_of, part_of
 
-LARGE = 1 << 30  # bytes: an encoder above this leaves memory before denoising, and is worth loading only for many captions
+LARGE = (
+    1 << 30
+)  # bytes: an encoder above this leaves memory before denoising, and is worth loading only for many captions
 AHEAD = 512  # captions encoded in one go then
 
 
@@ -50,22 +52,36 @@ class Captions:
         try:
             self._plain, self._short = Tokenizer.from_file(str(file)), Tokenizer.from_file(str(file))
         except Exception as e:  # the library raises plain Exception
-            raise WrongTokenizer(path=folder.tokenizer, why=Phrase("it cannot be read ({reason})", reason=_line(e))) from e
-        settings = read_config(folder.tokenizer / "tokenizer_config.json") if (folder.tokenizer / "tokenizer_config.json").is_file() else {}
+            raise WrongTokenizer(
+                path=folder.tokenizer, why=Phrase("it cannot be read ({reason})", reason=_line(e))
+            ) from e
+        settings = (
+            read_config(folder.tokenizer / "tokenizer_config.json")
+            if (folder.tokenizer / "tokenizer_config.json").is_file()
+            else {}
+        )
         self.max_tokens, self._pixart_text = folder.max_tokens, folder.pixart_text
         for tokenizer in (self._plain, self._short):
             tokenizer.no_padding()
         self._plain.no_truncation()
         try:
-            self._short.enable_truncation(self.max_tokens, direction="left" if settings.get("truncation_side") == "left" else "right")
+            self._short.enable_truncation(
+                self.max_tokens, direction="left" if settings.get("truncation_side") == "left" else "right"
+            )
         except Exception as e:  # fewer tokens than the marks it adds
-            raise WrongTokenizer(path=folder.tokenizer, why=Phrase("it cannot be read ({reason})", reason=_line(e))) from e
+            raise WrongTokenizer(
+                path=folder.tokenizer, why=Phrase("it cannot be read ({reason})", reason=_line(e))
+            ) from e
         pad = settings.get("pad_token")
         self._pad = self._plain.token_to_id(str(pad.get("content") if isinstance(pad, dict) else pad or "<pad>")) or 0
         rows = folder.text_config.get("vocab_size")
         if isinstance(rows, int) and self._plain.get_vocab_size() > rows:
-            raise WrongTokenizer(path=folder.tokenizer, why=Phrase(
-                "it has {tokens} tokens, the encoder knows {rows}", tokens=self._plain.get_vocab_size(), rows=rows))
+            raise WrongTokenizer(
+                path=folder.tokenizer,
+                why=Phrase(
+                    "it has {tokens} tokens, the encoder knows {rows}", tokens=self._plain.get_vocab_size(), rows=rows
+                ),
+            )
 
     def ids(self, text: str) -> tuple[list[int], list[int], bool]:
         """(token ids, mask, whether the caption was cut). No padding, but for a caption without any token: see ``engine.text``."""
@@ -86,8 +102,16 @@ def _line(error: Exception) -> str:
 def packed(feature: Feature) -> bytes:
     """A safetensors file, written here: the library need not be installed where exported models run."""
     states = np.ascontiguousarray(feature.states)
-    head = json.dumps({"__metadata__": {"cut": str(int(feature.cut))}, "states": {
-        "dtype": {4: "F32", 2: "F16"}[states.itemsize], "shape": list(states.shape), "data_offsets": [0, states.nbytes]}}).encode()
+    head = json.dumps(
+        {
+            "__metadata__": {"cut": str(int(feature.cut))},
+            "states": {
+                "dtype": {4: "F32", 2: "F16"}[states.itemsize],
+                "shape": list(states.shape),
+                "data_offsets": [0, states.nbytes],
+            },
+        }
+    ).encode()
     head += b" " * (-len(head) % 8)
     return len(head).to_bytes(8, "little") + head + states.astype(states.dtype.newbyteorder("<"), copy=False).tobytes()
 
@@ -100,7 +124,9 @@ def unpacked(data: bytes) -> Feature:
     if start + end != len(data) or begin != 0 or len(row["shape"]) != 2:
         raise ValueError("cut off")
     kind = np.dtype({"F32": "<f4", "F16": "<f2"}[row["dtype"]])
-    return Feature(np.frombuffer(data, kind, offset=start).reshape(row["shape"]), head.get("__metadata__", {}).get("cut") == "1")
+    return Feature(
+        np.frombuffer(data, kind, offset=start).reshape(row["shape"]), head.get("__metadata__", {}).get("cut") == "1"
+    )
 
 
 class FeatureStore:
@@ -138,7 +164,9 @@ class FeatureStore:
 class Encoder:
     """The text side of one model."""
 
-    def __init__(self, folder: ModelFolder, sha256: str, device: Device, dtype: str, size: int, tell: Callable[[Phrase], None]) -> None:
+    def __init__(
+        self, folder: ModelFolder, sha256: str, device: Device, dtype: str, size: int, tell: Callable[[Phrase], None]
+    ) -> None:
         self._folder, self._device, self._bytes, self._tell = folder, device, size, tell
         self._captions = Captions(folder)
         self._store = FeatureStore(home() / "cache" / "text", sha256, f"onnx-{dtype}")
@@ -158,7 +186,9 @@ class Encoder:
             raise BrokenWeights(path=self._folder.text_encoder, why=Phrase("its features are not numbers"))
         return Feature(np.ascontiguousarray(states), cut)
 
-    def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Feature]:
+    def encode(
+        self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None
+    ) -> dict[str, Feature]:
         """Features of every text; texts seen in the last calls cost nothing.
 
         If a large encoder has to be loaded, ``upcoming(n)`` is asked for the next captions and they are stored too.

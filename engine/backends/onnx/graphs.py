@@ -34,7 +34,9 @@ def _value(name: str, kind: int, rank: int) -> bytes:
     return _bytes(1, name) + _bytes(2, _bytes(1, _number(1, kind) + _bytes(2, shape)))
 
 
-def graph(nodes: Sequence[Node], inputs: Sequence[tuple[str, int, int]], outputs: Sequence[tuple[str, int, int]]) -> bytes:
+def graph(
+    nodes: Sequence[Node], inputs: Sequence[tuple[str, int, int]], outputs: Sequence[tuple[str, int, int]]
+) -> bytes:
     """A model; ``inputs`` and ``outputs`` are (name, kind, rank) with open axes."""
     body = b""
     for op, takes, gives, attributes in nodes:
@@ -42,7 +44,11 @@ def graph(nodes: Sequence[Node], inputs: Sequence[tuple[str, int, int]], outputs
         for key, value in attributes.items():
             node += _bytes(5, _bytes(1, key) + _number(3, value) + _number(20, 2))  # 2: an integer
         body += _bytes(1, node)
-    body += _bytes(2, "g") + b"".join(_bytes(11, _value(*v)) for v in inputs) + b"".join(_bytes(12, _value(*v)) for v in outputs)
+    body += (
+        _bytes(2, "g")
+        + b"".join(_bytes(11, _value(*v)) for v in inputs)
+        + b"".join(_bytes(12, _value(*v)) for v in outputs)
+    )
     return _number(1, 8) + _bytes(8, _bytes(1, "") + _number(2, 17)) + _bytes(7, body)
 
 

@@ -27,8 +27,13 @@ from engine.contract.request import ImageRequest
 from engine.lanes import Lanes
 from engine.sampling import Sampler, Schedule
 
-SMALL = 256 << 20  # bytes: below, a part is loaded once more for lanes of one core each, which is faster than sharing every operation
-_INPUTS = {"transformer": ("hidden_states", "encoder_hidden_states", "encoder_attention_mask", "timestep"), "vae_decoder": ("latent_sample",)}
+SMALL = (
+    256 << 20
+)  # bytes: below, a part is loaded once more for lanes of one core each, which is faster than sharing every operation
+_INPUTS = {
+    "transformer": ("hidden_states", "encoder_hidden_states", "encoder_attention_mask", "timestep"),
+    "vae_decoder": ("latent_sample",),
+}
 
 
 def check_config(folder: ModelFolder) -> dict[str, Any]:
@@ -41,10 +46,15 @@ def check_config(folder: ModelFolder) -> dict[str, Any]:
     for key in ("scaling_factor", "shift_factor"):
         value = config.get(key) or 0
         if type(value) not in (int, float) or abs(value) > 1e9 or (key == "scaling_factor" and not value > 0):
-            raise BrokenWeights(path=folder.vae, why=Phrase("it cannot be loaded ({reason})", reason=f"{key} is {value!r}"))
+            raise BrokenWeights(
+                path=folder.vae, why=Phrase("it cannot be loaded ({reason})", reason=f"{key} is {value!r}")
+            )
     found, wanted = config.get("latent_channels", 4), folder.denoiser_config.get("in_channels", 4)
     if found != wanted:
-        raise BrokenWeights(path=folder.vae, why=Phrase("it has {found} latent channels, the denoiser {wanted}", found=found, wanted=wanted))
+        raise BrokenWeights(
+            path=folder.vae,
+            why=Phrase("it has {found} latent channels, the denoiser {wanted}", found=found, wanted=wanted),
+        )
     return config
 
 
@@ -54,10 +64,16 @@ class OnnxBackend:
     name = "onnx"
     levers = frozenset({"timesteps"})  # a graph is run whole, in the weights it was exported with
 
-    def __init__(self, folder: ModelFolder, *, device: str = "auto", dtype: str = "auto", loras: Sequence[LoraFile] = ()) -> None:
+    def __init__(
+        self, folder: ModelFolder, *, device: str = "auto", dtype: str = "auto", loras: Sequence[LoraFile] = ()
+    ) -> None:
         if loras:
-            raise FeatureMissing(what=Phrase("A LoRA on an exported model"),
-                                 why=Phrase("its graph is fixed; export the model again with the LoRA: commonart export MODEL OUT --lora FILE"))
+            raise FeatureMissing(
+                what=Phrase("A LoRA on an exported model"),
+                why=Phrase(
+                    "its graph is fixed; export the model again with the LoRA: commonart export MODEL OUT --lora FILE"
+                ),
+            )
         self.folder = folder
         self.notes: list[Phrase] = []  # what a person should know, taken out by whoever tells it
         self.tight = False
@@ -68,8 +84,18 @@ class OnnxBackend:
         self.hashes = folder.hashes()  # also reads every number once, the first time
         told = read_config(folder.root / MANIFEST) if (folder.root / MANIFEST).is_file() else {}
         if not told:
-            self.notes.append(Phrase("{path} has no {file}: whether its graphs are as they were exported cannot be told", path=folder.root, file=MANIFEST))
-        self.loras = [dict(row) for row in told.get("loras") or [] if isinstance(row, dict) and {"name", "sha256", "scale"} <= row.keys()]
+            self.notes.append(
+                Phrase(
+                    "{path} has no {file}: whether its graphs are as they were exported cannot be told",
+                    path=folder.root,
+                    file=MANIFEST,
+                )
+            )
+        self.loras = [
+            dict(row)
+            for row in told.get("loras") or []
+            if isinstance(row, dict) and {"name", "sha256", "scale"} <= row.keys()
+        ]
         self._precision = str(told.get("quantize", "none"))
         self._config = check_config(folder)
         self._lanes: dict[int, Lanes] = {}
@@ -79,19 +105,34 @@ class OnnxBackend:
         half = self._denoiser.get_inputs()[0].type == "tensor(float16)"
         self.dtype = "fp16" if half else "fp32"
         if dtype not in ("auto", self.dtype):
-            raise BadValue(name="dtype", value=dtype, why=Phrase("this model was exported in {dtype}; leave it out, or export again", dtype=self.dtype))
+            raise BadValue(
+                name="dtype",
+                value=dtype,
+                why=Phrase("this model was exported in {dtype}; leave it out, or export again", dtype=self.dtype),
+            )
         self._session("vae_decoder", sessions.cores())
-        sizes = {part: sum(f.stat().st_size for f in graph_files(folder.root / part)) for part in ("text_encoder", "transformer", "vae_decoder")}
+        sizes = {
+            part: sum(f.stat().st_size for f in graph_files(folder.root / part))
+            for part in ("text_encoder", "transformer", "vae_decoder")
+        }
         self._small = sizes["transformer"] + sizes["vae_decoder"] < SMALL
-        self._encoder = Encoder(folder, self.hashes["text_encoder"], self._device, self.dtype, sizes["text_encoder"], self.notes.append)
+        self._encoder = Encoder(
+            folder, self.hashes["text_encoder"], self._device, self.dtype, sizes["text_encoder"], self.notes.append
+        )
         config = folder.denoiser_config
         self._channels, self._out = int(config.get("in_channels") or 4), int(config.get("out_channels") or 8)
-        self._reckoner = self._reckon(half) if self._device.memory != "cpu" and self._device.provider in self._denoiser.get_providers() else None
+        self._reckoner = (
+            self._reckon(half)
+            if self._device.memory != "cpu" and self._device.provider in self._denoiser.get_providers()
+            else None
+        )
         try:
             self._schedule = Schedule.from_dict(folder.scheduler_config)
             build_sampler("dpm++2m", 2, self._schedule, [0], folder.scheduler_config)
         except (ValueError, TypeError, ArithmeticError, LookupError) as e:
-            raise BrokenWeights(path=folder.root, why=Phrase("its scheduler cannot be used ({reason})", reason=e)) from e
+            raise BrokenWeights(
+                path=folder.root, why=Phrase("its scheduler cannot be used ({reason})", reason=e)
+            ) from e
 
     def _session(self, part: str, threads: int) -> Any:
         """A part's session whose operations use ``threads`` cores; each is opened once."""
@@ -113,8 +154,13 @@ class OnnxBackend:
         return self._session(part, getattr(self._local, "threads", sessions.cores()))
 
     def _reckon(self, half: bool) -> Reckoner:
-        return Reckoner(lambda model: sessions.open_bytes(model, self._device), channels=self._channels, half=half, memory=self._device.memory,
-                        index=self._device.index)
+        return Reckoner(
+            lambda model: sessions.open_bytes(model, self._device),
+            channels=self._channels,
+            half=half,
+            memory=self._device.memory,
+            index=self._device.index,
+        )
 
     def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
         return self._encoder.encode(texts, upcoming)
@@ -141,17 +187,42 @@ class OnnxBackend:
         return "exact", None
 
     def sampler(self, name: str, steps: int, seeds: Sequence[int], timesteps: Sequence[int] = ()) -> Sampler:
-        return build_sampler(name, steps, replace(self._schedule, given=tuple(timesteps)), seeds, self.folder.scheduler_config)
+        return build_sampler(
+            name, steps, replace(self._schedule, given=tuple(timesteps)), seeds, self.folder.scheduler_config
+        )
 
-    def predictor(self, requests: Sequence[ImageRequest], features: dict[str, Any], course: Course | None = None) -> Predictor:
-        return Predictor(self._here("transformer"), requests, features, channels=self._channels, out_channels=self._out, scale=self.folder.vae_scale,
-                         memory="cpu" if self._reckoner is None else self._device.memory, index=self._device.index, reckoner=self._reckoner)
+    def predictor(
+        self, requests: Sequence[ImageRequest], features: dict[str, Any], course: Course | None = None
+    ) -> Predictor:
+        return Predictor(
+            self._here("transformer"),
+            requests,
+            features,
+            channels=self._channels,
+            out_channels=self._out,
+            scale=self.folder.vae_scale,
+            memory="cpu" if self._reckoner is None else self._device.memory,
+            index=self._device.index,
+            reckoner=self._reckoner,
+        )
 
     def decode(self, latents: Any, tiled: bool = False) -> np.ndarray[Any, Any]:
         def share(_: int, rows: Sequence[Any]) -> np.ndarray[Any, Any]:
             session = self._here("vae_decoder")
-            arena = f"gpu:{self._device.index}" if self._device.memory == "cuda" and session.get_providers()[0] == self._device.provider else "cpu:0"
-            return decode(session, np.stack(rows), config=self._config, scale=self.folder.vae_scale, dtype=self.dtype, tiled=tiled, arena=arena)
+            arena = (
+                f"gpu:{self._device.index}"
+                if self._device.memory == "cuda" and session.get_providers()[0] == self._device.provider
+                else "cpu:0"
+            )
+            return decode(
+                session,
+                np.stack(rows),
+                config=self._config,
+                scale=self.folder.vae_scale,
+                dtype=self.dtype,
+                tiled=tiled,
+                arena=arena,
+            )
 
         parts = self.lanes(len(latents)).map(share, list(np.asarray(latents, np.float32)))
         return np.concatenate(parts)
@@ -164,5 +235,11 @@ class OnnxBackend:
         self._encoder.drop()
 
     def libraries(self) -> dict[str, str]:
-        return {"onnxruntime": ort.__version__, "numpy": np.__version__, "tokenizers": importlib.metadata.version("tokenizers"),
-                "provider": self._denoiser.get_providers()[0], "quantize": self._precision, "threads": str(sessions.cores())}
+        return {
+            "onnxruntime": ort.__version__,
+            "numpy": np.__version__,
+            "tokenizers": importlib.metadata.version("tokenizers"),
+            "provider": self._denoiser.get_providers()[0],
+            "quantize": self._precision,
+            "threads": str(sessions.cores()),
+        }

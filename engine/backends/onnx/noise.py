@@ -16,8 +16,17 @@ import numpy as np
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 _F = np.float32
-_LOG = (7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1, 2.0000714765e-1,
-        -2.4999993993e-1, 3.3333331174e-1)
+_LOG = (
+    7.0376836292e-2,
+    -1.1514610310e-1,
+    1.1676998740e-1,
+    -1.2420140846e-1,
+    1.4249322787e-1,
+    -1.6668057665e-1,
+    2.0000714765e-1,
+    -2.4999993993e-1,
+    3.3333331174e-1,
+)
 _COS = (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
 _SIN = (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
 _QUARTER_PI = (-0.78515625, -2.4187564849853515625e-4, -3.77489497744594108e-8)  # -pi / 4 in three parts
@@ -25,7 +34,9 @@ _QUARTER_PI = (-0.78515625, -2.4187564849853515625e-4, -3.77489497744594108e-8) 
 
 def _fma(a: Floats, b: Any, c: Any) -> Floats:
     """``a * b + c`` rounded once: the product of two float32 is exact in float64."""
-    return (a.astype(np.float64) * np.asarray(b, _F).astype(np.float64) + np.asarray(c, _F).astype(np.float64)).astype(_F)
+    return (a.astype(np.float64) * np.asarray(b, _F).astype(np.float64) + np.asarray(c, _F).astype(np.float64)).astype(
+        _F
+    )
 
 
 def _polynomial(x: Floats, factors: Sequence[float]) -> Floats:
@@ -99,7 +110,7 @@ class Normal:
         out = np.empty(count, _F)
         out[:whole] = self._blocks(uniform[:whole])
         if whole < count:  # the last 16 are drawn afresh
-            out[count - 16:] = self._blocks(self._uniform(16))
+            out[count - 16 :] = self._blocks(self._uniform(16))
         return out.reshape(shape)
 
 

@@ -26,9 +26,15 @@ from engine.home import home
 ort.set_default_logger_severity(4)  # what goes wrong is told by exceptions
 
 #: device name -> ONNX Runtime's provider, in the order of preference
-PROVIDERS = {"tensorrt": "TensorrtExecutionProvider", "cuda": "CUDAExecutionProvider", "migraphx": "MIGraphXExecutionProvider",
-             "directml": "DmlExecutionProvider", "coreml": "CoreMLExecutionProvider", "openvino": "OpenVINOExecutionProvider",
-             "cpu": "CPUExecutionProvider"}
+PROVIDERS = {
+    "tensorrt": "TensorrtExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "migraphx": "MIGraphXExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "cpu": "CPUExecutionProvider",
+}
 #: Only when asked for: TensorRT builds its engines for minutes, anew for every new size, and CoreML moves open axes back to the CPU.
 ASKED_ONLY = ("tensorrt", "coreml")
 #: what a provider leaves to others; the CPU comes last everywhere
@@ -79,8 +85,12 @@ def _provider(name: str, index: int) -> tuple[str, dict[str, Any]]:
     if name == "tensorrt":
         cache = home() / "cache" / "tensorrt"
         cache.mkdir(parents=True, exist_ok=True)
-        options |= {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(cache), "trt_timing_cache_enable": True,
-                    "trt_timing_cache_path": str(cache)}
+        options |= {
+            "trt_engine_cache_enable": True,
+            "trt_engine_cache_path": str(cache),
+            "trt_timing_cache_enable": True,
+            "trt_timing_cache_path": str(cache),
+        }
     return PROVIDERS[name], options
 
 
@@ -121,8 +131,12 @@ def _open(model: str | bytes, device: Device, threads: int = 1) -> ort.Inference
     there = set(listed())
     names = [n for n in (device.name, *BEHIND.get(device.name, ()), "cpu") if n in there or n == device.name]
     with _hushed():
-        session = ort.InferenceSession(model, sess_options=_options(device, threads), enable_fallback=0,
-                                       providers=[_provider(n, device.index) for n in dict.fromkeys(names)])
+        session = ort.InferenceSession(
+            model,
+            sess_options=_options(device, threads),
+            enable_fallback=0,
+            providers=[_provider(n, device.index) for n in dict.fromkeys(names)],
+        )
     session.disable_fallback()  # a run that fails must say so, not go on elsewhere and print about it
     return session
 
@@ -189,7 +203,10 @@ def choose_device(wanted: str) -> Device:
     if name not in PROVIDERS or (tail and not tail.isdigit()) or (tail and name == "cpu"):
         raise NoDevice(device=wanted, why=Phrase("with ONNX the names are auto, {names}", names=", ".join(PROVIDERS)))
     if name not in listed():
-        raise NoDevice(device=wanted, why=Phrase("this build of ONNX Runtime does not know it; it knows {names}", names=", ".join(listed())))
+        raise NoDevice(
+            device=wanted,
+            why=Phrase("this build of ONNX Runtime does not know it; it knows {names}", names=", ".join(listed())),
+        )
     device = Device(name, index)
     why = opens(device)
     if why is None:
@@ -201,7 +218,9 @@ def choose_device(wanted: str) -> Device:
 
 
 def _fallen(name: str, why: str, instead: str = "cpu") -> Phrase:
-    return Phrase("ONNX Runtime cannot use {name} here ({why}); going on with {instead}", name=name, why=why, instead=instead)
+    return Phrase(
+        "ONNX Runtime cannot use {name} here ({why}); going on with {instead}", name=name, why=why, instead=instead
+    )
 
 
 def open_session(file: Path, device: Device, threads: int | None = None) -> tuple[ort.InferenceSession, Phrase | None]:
@@ -233,8 +252,17 @@ def open_bytes(model: bytes, device: Device) -> Any:
     return _open(model, device)
 
 
-_MEMORY_WORDS = ("Failed to allocate memory", "bad_alloc", "out of memory", "OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED", "8007000E",
-                 "BFCArena", "bad allocation", "Available memory of")
+_MEMORY_WORDS = (
+    "Failed to allocate memory",
+    "bad_alloc",
+    "out of memory",
+    "OUT_OF_MEMORY",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "8007000E",
+    "BFCArena",
+    "bad allocation",
+    "Available memory of",
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -22,10 +22,19 @@ class CoursePredictor:
     guidance frees are filled with the other half of the micro-batch, and the denoiser always sees as many.
     """
 
-    def __init__(self, model: DiT, requests: Sequence[ImageRequest], features: dict[str, Feature], device: torch.device, course: Course) -> None:
+    def __init__(
+        self,
+        model: DiT,
+        requests: Sequence[ImageRequest],
+        features: dict[str, Feature],
+        device: torch.device,
+        course: Course,
+    ) -> None:
         self._requests = requests
         captions = Captions(model, features, device)
-        self._make = lambda a, b, guided: Predictor(model, requests[a:b], features, device, guided=guided, captions=captions)
+        self._make = lambda a, b, guided: Predictor(
+            model, requests[a:b], features, device, guided=guided, captions=captions
+        )
         self._guided = course.guided if any(r.guidance > 1 for r in requests) else (0, 0)
         count = len(requests)
         half = (count + 1) // 2 if course.halves and count > 1 else count
@@ -48,7 +57,10 @@ class CoursePredictor:
         """float32 latents ``[n, c, h, w]`` -> float32 prediction of the same shape."""
         index, self._index = self._index, self._index + 1
         guided = self._guided[0] <= index < self._guided[1]
-        out = [predict(latents[a:b], timestep, self._middle(index, a, b, guided, timestep)) for a, b, predict in self._predictors(guided)]
+        out = [
+            predict(latents[a:b], timestep, self._middle(index, a, b, guided, timestep))
+            for a, b, predict in self._predictors(guided)
+        ]
         return out[0] if len(out) == 1 else torch.cat(out)
 
     def _middle(self, index: int, start: int, stop: int, guided: bool, timestep: float) -> Middle | None:

@@ -23,10 +23,14 @@ def decode(vae: Any, latents: torch.Tensor, dtype: str, tiled: bool, lanes: Lane
     if not bool(torch.isfinite(latents).all()):
         raise NotFinite(dtype=dtype)
     shift = vae.config.get("shift_factor") or 0.0
+
     # one picture at a time: a convolution over several may round otherwise, and a picture must not know of its neighbours
     @torch.inference_mode()  # which each thread must say for itself
     def share(_: int, rows: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        return [vae.decode((row / vae.config["scaling_factor"] + shift).to(vae.dtype), return_dict=False)[0].float() for row in rows]
+        return [
+            vae.decode((row / vae.config["scaling_factor"] + shift).to(vae.dtype), return_dict=False)[0].float()
+            for row in rows
+        ]
 
     x = torch.cat([one for part in lanes.map(share, latents.split(1)) for one in part])
     if not bool(torch.isfinite(x).all()):

@@ -42,8 +42,16 @@ class Predictor:
     Captions' keys and values are computed here once, the negative prompt's once for all rows that share it.
     """
 
-    def __init__(self, model: DiT, requests: Sequence[ImageRequest], features: dict[str, Feature], device: torch.device, *,
-                 guided: bool = True, captions: Captions | None = None) -> None:
+    def __init__(
+        self,
+        model: DiT,
+        requests: Sequence[ImageRequest],
+        features: dict[str, Feature],
+        device: torch.device,
+        *,
+        guided: bool = True,
+        captions: Captions | None = None,
+    ) -> None:
         """``guided`` false: without the negative half, whatever the requests say. ``captions`` may be shared with other predictors."""
         self._model = model
         self._guided = guided and any(r.guidance > 1 for r in requests)
@@ -56,8 +64,10 @@ class Predictor:
         self._size: dict[str, Tensor] = {}
         if self._model.config.use_additional_conditions:
             width, height = requests[0].width or 0, requests[0].height or 0
-            self._size = {"resolution": torch.tensor([[height, width]] * self._count, dtype=torch.float32, device=device),
-                          "aspect": torch.tensor([[height / width]] * self._count, dtype=torch.float32, device=device)}
+            self._size = {
+                "resolution": torch.tensor([[height, width]] * self._count, dtype=torch.float32, device=device),
+                "aspect": torch.tensor([[height / width]] * self._count, dtype=torch.float32, device=device),
+            }
 
     @torch.inference_mode()
     def __call__(self, latents: Tensor, timestep: float, middle: Middle | None = None) -> Tensor:

@@ -13,16 +13,28 @@ from engine.lanes import Lanes
 from engine.llama import LlamaEncoder, open_llama
 from engine.text import CaptionEncoder, Feature, FeatureStore
 
-LARGE = 1 << 30  # bytes: an encoder above this leaves memory before denoising, and is worth loading only for many captions
-ALONE = 64 << 20  # bytes: below it the interpreter is much of the work, and a second thread was not seen to gain anything
+LARGE = (
+    1 << 30
+)  # bytes: an encoder above this leaves memory before denoising, and is worth loading only for many captions
+ALONE = (
+    64 << 20
+)  # bytes: below it the interpreter is much of the work, and a second thread was not seen to gain anything
 AHEAD = 512  # captions encoded in one go then
 
 
 class Encoder:
     """The text side of one model."""
 
-    def __init__(self, folder: ModelFolder, sha256: str, device: torch.device, dtype: torch.dtype, lanes: Callable[[int], Lanes],
-                 lone: bool = False, small: bool = False) -> None:
+    def __init__(
+        self,
+        folder: ModelFolder,
+        sha256: str,
+        device: torch.device,
+        dtype: torch.dtype,
+        lanes: Callable[[int], Lanes],
+        lone: bool = False,
+        small: bool = False,
+    ) -> None:
         """``lone``: memory is planned for it to be there only while it works, whatever the device. ``small``: in 8 bits, see ``open_llama``."""
         self._folder, self._device, self._lanes, self._lone = folder, device, lanes, lone
         self._bytes = sum(e.stop - e.start for f in weight_files(folder.text_encoder) for e in read_header(f).values())
@@ -34,7 +46,9 @@ class Encoder:
         self._loaded: CaptionEncoder | LlamaEncoder | None = None
         self._recent: dict[str, Feature] = {}
 
-    def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Feature]:
+    def encode(
+        self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None
+    ) -> dict[str, Feature]:
         """Features of every text; texts seen in the last calls cost nothing.
 
         If a large encoder has to be loaded, ``upcoming(n)`` is asked for the next captions and they are stored too.
@@ -45,11 +59,15 @@ class Encoder:
         missing = [t for t in wanted if t not in found]
         if missing:
             if self._loaded is None:
-                self._loaded = (open_llama(self._folder, device=self._device, dtype=self._dtype, small=self._small)
-                                or CaptionEncoder(self._folder, device=self._device, dtype=self._dtype))
+                self._loaded = open_llama(
+                    self._folder, device=self._device, dtype=self._dtype, small=self._small
+                ) or CaptionEncoder(self._folder, device=self._device, dtype=self._dtype)
             found |= self._fresh(self._loaded, missing)
             if self._bytes > LARGE and upcoming:
-                self._fresh(self._loaded, [t for t in dict.fromkeys(upcoming(AHEAD)) if t not in found and not self._store.has(t)])
+                self._fresh(
+                    self._loaded,
+                    [t for t in dict.fromkeys(upcoming(AHEAD)) if t not in found and not self._store.has(t)],
+                )
         self._recent = {**self._recent, **found}
         while len(self._recent) > 256:  # a few rounds' worth; the store has the rest
             self._recent.pop(next(iter(self._recent)))
@@ -59,6 +77,7 @@ class Encoder:
 
     def _fresh(self, encoder: CaptionEncoder | LlamaEncoder, texts: Sequence[str]) -> dict[str, Feature]:
         """Encode and keep."""
+
         def share(_: int, some: Sequence[str]) -> dict[str, Feature]:
             made = {}
             for text in some:

@@ -22,7 +22,10 @@ class _NoRandom(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is torch.randn:
             return torch.empty(*args, **kwargs)
-        if func in (torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.div, torch.Tensor.__truediv__) or getattr(func, "__module__", None) == "torch.nn.init":
+        if (
+            func in (torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.div, torch.Tensor.__truediv__)
+            or getattr(func, "__module__", None) == "torch.nn.init"
+        ):
             return args[0] if args else kwargs["tensor"]
         return func(*args, **kwargs)
 
@@ -34,7 +37,9 @@ def unfilled() -> Iterator[None]:
         yield
 
 
-def fits(module: nn.Module, files: Sequence[Path], rename: Callable[[str], str | None]) -> dict[str, tuple[Path, str]] | None:
+def fits(
+    module: nn.Module, files: Sequence[Path], rename: Callable[[str], str | None]
+) -> dict[str, tuple[Path, str]] | None:
     """Where each parameter of ``module`` lies: (file, name there). ``rename`` gives a tensor's name in the module, None to pass over it.
 
     None if a parameter is missing or has another shape, or a tensor that ``rename`` does not pass over is unknown.
@@ -55,7 +60,14 @@ def fits(module: nn.Module, files: Sequence[Path], rename: Callable[[str], str |
     return found if found.keys() == wanted.keys() else None
 
 
-def fill(module: nn.Module, places: dict[str, tuple[Path, str]], device: torch.device, dtype: torch.dtype, *, channels_last: bool = False) -> None:
+def fill(
+    module: nn.Module,
+    places: dict[str, tuple[Path, str]],
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    channels_last: bool = False,
+) -> None:
     """Read every parameter, in ``dtype`` on ``device``; none wants a gradient.
 
     On the CPU, in the dtype of the file, they stay views of the memory map. ``channels_last``: all are copies, and convolutions have their
@@ -70,5 +82,7 @@ def fill(module: nn.Module, places: dict[str, tuple[Path, str]], device: torch.d
                     owner, _, leaf = mine.rpartition(".")
                     tensor = f.get_tensor(name).to(device=device, dtype=dtype)
                     if channels_last:  # all of them copied: one view left would keep the whole map
-                        tensor = tensor.clone(memory_format=torch.channels_last if tensor.dim() == 4 else torch.contiguous_format)
+                        tensor = tensor.clone(
+                            memory_format=torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
+                        )
                     setattr(module.get_submodule(owner), leaf, nn.Parameter(tensor, requires_grad=False))

@@ -71,8 +71,14 @@ def choose_dtype(wanted: str, device: torch.device) -> str:
     return "fp16" if device.type == "mps" else "fp32"
 
 
-def _load_weights(module: torch.nn.Module, folder_files: list[Any], what: str, device: torch.device, dtype: torch.dtype,
-                  change: Callable[[str, torch.Tensor], torch.Tensor] | None = None) -> None:
+def _load_weights(
+    module: torch.nn.Module,
+    folder_files: list[Any],
+    what: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    change: Callable[[str, torch.Tensor], torch.Tensor] | None = None,
+) -> None:
     """Fill a module built on the meta device, tensor by tensor from the memory map; ``change`` sees each before it is cast.
 
     Raises:
@@ -89,7 +95,9 @@ def _load_weights(module: torch.nn.Module, folder_files: list[Any], what: str, d
                 if want is None:
                     if name.endswith(("pos_embed.pos_embed", "y_embedding")):  # buffers of older versions
                         continue
-                    raise BrokenWeights(path=file, why=Phrase("the tensor {name} belongs to no {part}", name=name, part=what))
+                    raise BrokenWeights(
+                        path=file, why=Phrase("the tensor {name} belongs to no {part}", name=name, part=what)
+                    )
                 if tuple(want.shape) != entry.shape:
                     raise WrongShape(path=file, tensor=name, found=list(entry.shape), expected=list(want.shape))
                 owner, _, leaf = name.rpartition(".")
@@ -102,15 +110,26 @@ def _load_weights(module: torch.nn.Module, folder_files: list[Any], what: str, d
         raise BrokenWeights(path=folder_files[0], why=Phrase("the tensor {name} is missing", name=next(iter(wanted))))
 
 
-def load_denoiser(folder: ModelFolder, device: torch.device, dtype: torch.dtype, loras: Sequence[LoraFile] = (), merged: bool = True) -> DiT:
+def load_denoiser(
+    folder: ModelFolder, device: torch.device, dtype: torch.dtype, loras: Sequence[LoraFile] = (), merged: bool = True
+) -> DiT:
     """The transformer, weights checked against the config, with its LoRAs."""
     try:
         config = DiTConfig.from_dict(folder.denoiser_config)
         with unfilled():
             model = DiT(config)
     except (ValueError, TypeError, RuntimeError, OverflowError) as e:
-        raise BrokenWeights(path=folder.denoiser / "config.json", why=Phrase("it describes no PixArt transformer ({reason})", reason=e)) from e
-    _load_weights(model, weight_files(folder.denoiser), "PixArt transformer", device, dtype, Merge(loras) if loras and merged else None)
+        raise BrokenWeights(
+            path=folder.denoiser / "config.json", why=Phrase("it describes no PixArt transformer ({reason})", reason=e)
+        ) from e
+    _load_weights(
+        model,
+        weight_files(folder.denoiser),
+        "PixArt transformer",
+        device,
+        dtype,
+        Merge(loras) if loras and merged else None,
+    )
     if not merged:
         attach(model, loras)
     return model.eval()
@@ -126,7 +145,9 @@ def load_vae(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> A
         read_header(file)
     try:
         # low_cpu_mem_usage makes diffusers refuse wrong shapes, and leave what is missing on the meta device instead of filling it at random
-        vae = AutoencoderKL.from_pretrained(folder.vae, local_files_only=True, use_safetensors=True, torch_dtype=dtype, variant=_variant(folder))
+        vae = AutoencoderKL.from_pretrained(
+            folder.vae, local_files_only=True, use_safetensors=True, torch_dtype=dtype, variant=_variant(folder)
+        )
         if type(vae.config.norm_num_groups) is not int or vae.config.norm_num_groups < 1:
             raise ValueError(f"norm_num_groups is {vae.config.norm_num_groups!r}")
         for key in ("scaling_factor", "shift_factor"):
@@ -140,8 +161,14 @@ def load_vae(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> A
         if p.is_meta:
             raise BrokenWeights(path=folder.vae, why=Phrase("the tensor {name} is missing", name=name))
     if vae.config.latent_channels != folder.denoiser_config.get("in_channels", 4):
-        raise BrokenWeights(path=folder.vae, why=Phrase("it has {found} latent channels, the denoiser {wanted}",
-                            found=vae.config.latent_channels, wanted=folder.denoiser_config.get("in_channels", 4)))
+        raise BrokenWeights(
+            path=folder.vae,
+            why=Phrase(
+                "it has {found} latent channels, the denoiser {wanted}",
+                found=vae.config.latent_channels,
+                wanted=folder.denoiser_config.get("in_channels", 4),
+            ),
+        )
     return vae.eval().requires_grad_(False).to(device)
 
 
@@ -151,7 +178,11 @@ def load_decoder(folder: ModelFolder, device: torch.device, dtype: torch.dtype) 
     if config and config["latent_channels"] == folder.denoiser_config.get("in_channels", 4):
         with unfilled():
             vae = VaeDecoder(config)
-        places = fits(vae, weight_files(folder.vae), lambda name: name if name.startswith(("decoder.", "post_quant_conv.")) else None)
+        places = fits(
+            vae,
+            weight_files(folder.vae),
+            lambda name: name if name.startswith(("decoder.", "post_quant_conv.")) else None,
+        )
         if places is not None:
             fill(vae, places, device, dtype, channels_last=True)
             return vae.eval()
@@ -178,8 +209,16 @@ class TorchBackend:
 
     name = "pytorch"
 
-    def __init__(self, folder: ModelFolder, *, device: str = "auto", dtype: str = "auto", loras: Sequence[LoraFile] = (),
-                 merged: bool = True, memory: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: ModelFolder,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        loras: Sequence[LoraFile] = (),
+        merged: bool = True,
+        memory: int | None = None,
+    ) -> None:
         self.folder = folder
         self.loras = [one.record() | {"merged": merged} for one in loras]
         self._device = choose_device(device)
@@ -189,26 +228,46 @@ class TorchBackend:
         self._torch_dtype = DTYPES[self.dtype]
         self._room = _room(self._device, memory)
         main = ram_bytes() if self._device.type == "cuda" else None
-        first = plan(folder, self.dtype, self._room, folder.own_side, folder.own_side, main=main) if self._room else None
+        first = (
+            plan(folder, self.dtype, self._room, folder.own_side, folder.own_side, main=main) if self._room else None
+        )
         self.tight = bool(first and first.in_turn and self._device.type != "cpu")
         self.notes: list[Phrase] = []
         if first and first.encoder == "int8":
-            self.notes.append(Phrase("The text encoder fits neither the graphics card nor main memory in 16 bits; it works in 8 bits, and pictures differ a little"))
+            self.notes.append(
+                Phrase(
+                    "The text encoder fits neither the graphics card nor main memory in 16 bits; it works in 8 bits, and pictures differ a little"
+                )
+            )
         self._denoiser = load_denoiser(folder, self._device, self._torch_dtype, loras, merged)
         self._small = SmallWeights(self._denoiser, self._device, self.dtype, self.notes.append)
-        self._compiling = Compiling(self._denoiser, self._device, self.dtype, self.notes.append) if merged or not loras else None
+        self._compiling = (
+            Compiling(self._denoiser, self._device, self.dtype, self.notes.append) if merged or not loras else None
+        )
         # on a CPU unguided rows take half the time of guided ones however few they are; on other devices there must be enough of them
-        self.levers = frozenset({"course", "timesteps", "cache"} | ({"halves"} if self._device.type != "cpu" else set())
-                                | ({"small"} if self._device.type == "cuda" else set()))
+        self.levers = frozenset(
+            {"course", "timesteps", "cache"}
+            | ({"halves"} if self._device.type != "cpu" else set())
+            | ({"small"} if self._device.type == "cuda" else set())
+        )
         self._vae = load_decoder(folder, torch.device("cpu") if self.tight else self._device, self._torch_dtype)
         self._lanes: dict[int, Lanes] = {}
-        self._encoder = Encoder(folder, self.hashes["text_encoder"], torch.device("cpu") if first and first.encoder == "cpu" else self._device,
-                                self._torch_dtype, self.lanes, lone=self._room is not None, small=bool(first and first.encoder == "int8"))
+        self._encoder = Encoder(
+            folder,
+            self.hashes["text_encoder"],
+            torch.device("cpu") if first and first.encoder == "cpu" else self._device,
+            self._torch_dtype,
+            self.lanes,
+            lone=self._room is not None,
+            small=bool(first and first.encoder == "int8"),
+        )
         try:
             self._schedule = Schedule.from_dict(folder.scheduler_config)
             build_sampler("dpm++2m", 2, self._schedule, [0], folder.scheduler_config)
         except (ValueError, TypeError, ArithmeticError, LookupError) as e:
-            raise BrokenWeights(path=folder.root, why=Phrase("its scheduler cannot be used ({reason})", reason=e)) from e
+            raise BrokenWeights(
+                path=folder.root, why=Phrase("its scheduler cannot be used ({reason})", reason=e)
+            ) from e
 
     def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
         return self._encoder.encode(texts, upcoming)
@@ -233,15 +292,23 @@ class TorchBackend:
         return self._small.ready(wanted)
 
     def sampler(self, name: str, steps: int, seeds: Sequence[int], timesteps: Sequence[int] = ()) -> Sampler:
-        return build_sampler(name, steps, replace(self._schedule, given=tuple(timesteps)), seeds, self.folder.scheduler_config)
+        return build_sampler(
+            name, steps, replace(self._schedule, given=tuple(timesteps)), seeds, self.folder.scheduler_config
+        )
 
-    def predictor(self, requests: Sequence[ImageRequest], features: dict[str, Any], course: Course | None = None) -> Predictor | CoursePredictor:
+    def predictor(
+        self, requests: Sequence[ImageRequest], features: dict[str, Any], course: Course | None = None
+    ) -> Predictor | CoursePredictor:
         model = self._small.model(course.weights if course else "exact", self.tight)
         self._bring(model, self._vae)
         compiling = self._compiling if model is self._denoiser else self._small.compiling
         if compiling is not None:
             compiling.before_batch(deterministic=self.tight or any(r.deterministic for r in requests))
-        return CoursePredictor(model, requests, features, self._device, course) if course else Predictor(model, requests, features, self._device)
+        return (
+            CoursePredictor(model, requests, features, self._device, course)
+            if course
+            else Predictor(model, requests, features, self._device)
+        )
 
     def decode(self, latents: torch.Tensor, tiled: bool = False) -> np.ndarray[Any, Any]:
         self._bring(self._vae, self._denoiser)
@@ -250,7 +317,8 @@ class TorchBackend:
     def is_out_of_memory(self, error: BaseException) -> bool:
         text = str(error)
         return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-            isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text))
+            isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
+        )
 
     def trim(self) -> None:
         self._encoder.drop()
@@ -269,5 +337,10 @@ class TorchBackend:
     def libraries(self) -> dict[str, str]:
         from importlib.metadata import version  # importing the libraries themselves takes seconds
 
-        return {"torch": torch.__version__, "diffusers": version("diffusers"), "transformers": version("transformers"), "threads": str(CORES),
-                **({"blocks": "compiled"} if self._compiling and self._compiling.active else {})}
+        return {
+            "torch": torch.__version__,
+            "diffusers": version("diffusers"),
+            "transformers": version("transformers"),
+            "threads": str(CORES),
+            **({"blocks": "compiled"} if self._compiling and self._compiling.active else {}),
+        }

@@ -31,7 +31,13 @@ ZOO: dict[str, tuple[str, dict[str, Any]]] = {
 
 #: what draws over given timesteps
 OVER_GIVEN: dict[str, Callable[[Schedule, int], Sampler]] = {
-    "dpm++3m": lambda schedule, steps: DPMSolverPP(schedule, steps, order=3), "unipc": UniPC, "euler": Euler, "heun": Heun, "ddim": DDIM, "deis": DEIS}
+    "dpm++3m": lambda schedule, steps: DPMSolverPP(schedule, steps, order=3),
+    "unipc": UniPC,
+    "euler": Euler,
+    "heun": Heun,
+    "ddim": DDIM,
+    "deis": DEIS,
+}
 
 
 class DiffusersSampler:
@@ -43,9 +49,16 @@ class DiffusersSampler:
         class_name, options = ZOO[name]
         known = inspect.signature(getattr(diffusers, class_name).__init__).parameters
         # the model's own spacing, as diffusers' ``from_config`` hands it from one scheduler to another
-        options = {k: config[k] for k in ("timestep_spacing", "steps_offset") if config.get(k) is not None and k in known} | options
-        base = {"num_train_timesteps": schedule.num_train_timesteps, "beta_start": schedule.beta_start,
-                "beta_end": schedule.beta_end, "beta_schedule": schedule.beta_schedule, "prediction_type": schedule.prediction_type}
+        options = {
+            k: config[k] for k in ("timestep_spacing", "steps_offset") if config.get(k) is not None and k in known
+        } | options
+        base = {
+            "num_train_timesteps": schedule.num_train_timesteps,
+            "beta_start": schedule.beta_start,
+            "beta_end": schedule.beta_end,
+            "beta_schedule": schedule.beta_schedule,
+            "prediction_type": schedule.prediction_type,
+        }
         self._scheduler = getattr(diffusers, class_name)(**base, **options)
         self._scheduler.set_timesteps(steps)
         self.timesteps = [float(t) for t in self._scheduler.timesteps]
@@ -61,7 +74,9 @@ class DiffusersSampler:
         if index == 0:  # diffusers goes on with the generator that drew the first noise: pass over that part
             for generator in self._generators:
                 torch.randn((1, *latents.shape[1:]), generator=generator)
-        return self._scheduler.step(prediction, self._scheduler.timesteps[index], latents, return_dict=False, **self._extra)[0]
+        return self._scheduler.step(
+            prediction, self._scheduler.timesteps[index], latents, return_dict=False, **self._extra
+        )[0]
 
 
 def build_sampler(name: str, steps: int, schedule: Schedule, seeds: Sequence[int], config: dict[str, Any]) -> Sampler:

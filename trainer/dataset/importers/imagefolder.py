@@ -30,11 +30,22 @@ def items(source: Path, options: Options, skip: Skip) -> Iterator[Item]:
         merged: dict[str, Any] = {k: v for k, v in row.items() if k in KNOWN and v not in (None, "")}
         extra = {k: v for k, v in row.items() if k not in KNOWN}
         try:
-            record = from_row({**{k: list(v) if isinstance(v, tuple) else v for k, v in translated.items()}, **merged, "file_name": row.get("file_name")})
+            record = from_row(
+                {
+                    **{k: list(v) if isinstance(v, tuple) else v for k, v in translated.items()},
+                    **merged,
+                    "file_name": row.get("file_name"),
+                }
+            )
         except ValueError as e:
             raise BadRow(path=path, line=number, why=e.args[0]) from e
         if not (source / record.file_name).is_file():
             skip(record.file_name, Phrase("there is no such file"))
             continue
         known = replace(record, extra={})
-        yield Item(record.file_name, source / record.file_name, {k: getattr(known, k) for k in KNOWN if k != "file_name"}, extra)
+        yield Item(
+            record.file_name,
+            source / record.file_name,
+            {k: getattr(known, k) for k in KNOWN if k != "file_name"},
+            extra,
+        )

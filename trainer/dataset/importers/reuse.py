@@ -15,8 +15,13 @@ from trainer.dataset.files import text_of
 from trainer.dataset.importers.plain import pictures_in, read_captions
 from trainer.dataset.importers.source import Item, Options, Skip
 
-_TAG = re.compile(r"SPDX-(License-Identifier|FileCopyrightText|FileContributor):[ \t]*(.*?)[ \t]*(?:\*/|-->)?[ \t]*$", re.M)
-_COPYRIGHT = re.compile(r"^(?:SPDX-FileCopyrightText:|©|\(c\)|copyright(?: \(c\)| ©)?)?\s*(?:\d{4}(?:\s*[-–,]\s*\d{4})*,?\s*)?(.*?)\s*(?:<[^>]*>)?\s*(?:\(?https?://\S+)?$", re.I)
+_TAG = re.compile(
+    r"SPDX-(License-Identifier|FileCopyrightText|FileContributor):[ \t]*(.*?)[ \t]*(?:\*/|-->)?[ \t]*$", re.M
+)
+_COPYRIGHT = re.compile(
+    r"^(?:SPDX-FileCopyrightText:|©|\(c\)|copyright(?: \(c\)| ©)?)?\s*(?:\d{4}(?:\s*[-–,]\s*\d{4})*,?\s*)?(.*?)\s*(?:<[^>]*>)?\s*(?:\(?https?://\S+)?$",
+    re.I,
+)
 _PRECEDENCE = ("closest", "aggregate", "override")
 
 
@@ -28,7 +33,10 @@ class Said:
     copyrights: tuple[str, ...] = ()
 
     def __add__(self, other: Said) -> Said:
-        return Said(tuple(dict.fromkeys(self.licences + other.licences)), tuple(dict.fromkeys(self.copyrights + other.copyrights)))
+        return Said(
+            tuple(dict.fromkeys(self.licences + other.licences)),
+            tuple(dict.fromkeys(self.copyrights + other.copyrights)),
+        )
 
     def or_else(self, other: Said) -> Said:
         """Licence and copyright each from ``self`` where it has them, as REUSE asks for ``closest``."""
@@ -89,11 +97,28 @@ def read_toml(path: Path) -> list[Table]:
     for a in annotations:
         precedence = a.get("precedence", "closest")
         if precedence not in _PRECEDENCE:
-            raise BadFile(path=path, why=Phrase("{key} is {value!r}; it is one of {known}", key="precedence", value=precedence, known=", ".join(_PRECEDENCE)))
-        said = Said(_strings(a.get("SPDX-License-Identifier"), path, "SPDX-License-Identifier"),
-                    _strings(a.get("SPDX-FileCopyrightText"), path, "SPDX-FileCopyrightText"))
-        tables.append(Table(tuple(glob(p) for p in _strings(a.get("path"), path, "path")), precedence, said, str(a.get("title", "")),
-                            str(a.get("source_url", ""))))
+            raise BadFile(
+                path=path,
+                why=Phrase(
+                    "{key} is {value!r}; it is one of {known}",
+                    key="precedence",
+                    value=precedence,
+                    known=", ".join(_PRECEDENCE),
+                ),
+            )
+        said = Said(
+            _strings(a.get("SPDX-License-Identifier"), path, "SPDX-License-Identifier"),
+            _strings(a.get("SPDX-FileCopyrightText"), path, "SPDX-FileCopyrightText"),
+        )
+        tables.append(
+            Table(
+                tuple(glob(p) for p in _strings(a.get("path"), path, "path")),
+                precedence,
+                said,
+                str(a.get("title", "")),
+                str(a.get("source_url", "")),
+            )
+        )
     return tables
 
 
@@ -166,8 +191,12 @@ def items(source: Path, options: Options, skip: Skip) -> Iterator[Item]:
             raise NoLicence(path=path)
         # several licences in one place all hold
         licence = " AND ".join(f"({x})" if " OR " in x.upper() and len(said.licences) > 1 else x for x in said.licences)
-        values: dict[str, Any] = {**read_captions(path, options.encoding), "license": licence, "creator": ", ".join(map(holder, said.copyrights)),
-                                  "evidence": "REUSE" if said else ""}
+        values: dict[str, Any] = {
+            **read_captions(path, options.encoding),
+            "license": licence,
+            "creator": ", ".join(map(holder, said.copyrights)),
+            "evidence": "REUSE" if said else "",
+        }
         if table is not None:
             values |= {"title": table.title, "source_url": table.source}
         yield Item(relative, path, values)

@@ -18,7 +18,17 @@ from trainer.dataset.importers.source import Item, Options, Skipped
 from trainer.dataset.pictures import opened
 from trainer.dataset.records import FILE, Record, read_records, write_records
 
-FORMATS = ("plain", "reuse", "imagefolder", "webdataset", "table", "commoncatalog", "megalith", "yfcc100m", "smithsonian")
+FORMATS = (
+    "plain",
+    "reuse",
+    "imagefolder",
+    "webdataset",
+    "table",
+    "commoncatalog",
+    "megalith",
+    "yfcc100m",
+    "smithsonian",
+)
 Progress = Callable[[int, int], None]
 
 
@@ -34,9 +44,18 @@ class Imported:
 
     def as_data(self) -> dict[str, Any]:
         """JSON-ready."""
-        reasons = [{"why": {"template": p.template, "fields": p.fields}, "count": n, "files": names} for p, names, n in self.skipped.reasons.values()]
-        return {"format": self.form, "added": self.added, "already": self.already, "skipped": self.skipped.count, "reasons": reasons,
-                "licences": dict(sorted(self.licences.items()))}
+        reasons = [
+            {"why": {"template": p.template, "fields": p.fields}, "count": n, "files": names}
+            for p, names, n in self.skipped.reasons.values()
+        ]
+        return {
+            "format": self.form,
+            "added": self.added,
+            "already": self.already,
+            "skipped": self.skipped.count,
+            "reasons": reasons,
+            "licences": dict(sorted(self.licences.items())),
+        }
 
 
 def detect(source: Path, encoding: str) -> str:
@@ -48,7 +67,9 @@ def detect(source: Path, encoding: str) -> str:
             return "webdataset"
         if source.suffix.lower() in table.TABLES:
             return table.looks_like(source, encoding) or "table"
-        raise UnknownImport(path=source, why=Phrase("it is neither a table nor a tar archive"), known=", ".join(FORMATS))
+        raise UnknownImport(
+            path=source, why=Phrase("it is neither a table nor a tar archive"), known=", ".join(FORMATS)
+        )
     if imagefolder.metadata_of(source):
         return "imagefolder"
     if next(source.rglob("REUSE.toml"), None) or any(p.with_suffix("").is_file() for p in source.rglob("*.license")):
@@ -59,14 +80,20 @@ def detect(source: Path, encoding: str) -> str:
         return table.looks_like(tables[0], encoding) or "table"
     if next(plain.pictures_in(source), None):
         return "plain"
-    raise UnknownImport(path=source, why=Phrase("there are no PNG, JPEG or WebP pictures, tables or tar archives in it"), known=", ".join(FORMATS))
+    raise UnknownImport(
+        path=source,
+        why=Phrase("there are no PNG, JPEG or WebP pictures, tables or tar archives in it"),
+        known=", ".join(FORMATS),
+    )
 
 
 def _items(form: str, source: Path, options: Options, skipped: Skipped) -> Iterator[Item]:
     if form in ("plain", "reuse", "imagefolder") and not source.is_dir():
         raise UnknownImport(path=source, why=Phrase("it is not a folder"), known=", ".join(FORMATS))
     if form == "imagefolder" and imagefolder.metadata_of(source) is None:
-        raise UnknownImport(path=source, why=Phrase("it has no metadata.jsonl or metadata.csv"), known=", ".join(FORMATS))
+        raise UnknownImport(
+            path=source, why=Phrase("it has no metadata.jsonl or metadata.csv"), known=", ".join(FORMATS)
+        )
     simple = {"plain": plain.items, "reuse": reuse.items, "imagefolder": imagefolder.items, "webdataset": shards.items}
     if form in simple:
         return simple[form](source, options, skipped.add)
@@ -136,8 +163,14 @@ class _Taker:
             try:  # Windows lets only some people make symbolic links
                 os.link(target, final)
             except OSError as e:
-                raise OutputFolder(path=final.parent, why=Phrase("no link to {path} can be made there ({detail}); import without --link", path=str(target),
-                                                                 detail=system_words(e))) from e
+                raise OutputFolder(
+                    path=final.parent,
+                    why=Phrase(
+                        "no link to {path} can be made there ({detail}); import without --link",
+                        path=str(target),
+                        detail=system_words(e),
+                    ),
+                ) from e
 
     def undo(self) -> None:
         """Take out what this import put in."""
@@ -150,7 +183,15 @@ class _Taker:
                 pass  # something else came to lie there
 
 
-def run_import(folder: Path, source: Path, options: Options, *, form: str = "auto", link: bool = False, progress: Progress | None = None) -> Imported:
+def run_import(
+    folder: Path,
+    source: Path,
+    options: Options,
+    *,
+    form: str = "auto",
+    link: bool = False,
+    progress: Progress | None = None,
+) -> Imported:
     """Take everything in ``source`` into ``folder``. Pictures that cannot be used are left out with their reason.
 
     Pictures already there are kept with their records; the same one under the same name is not taken twice.
@@ -163,14 +204,22 @@ def run_import(folder: Path, source: Path, options: Options, *, form: str = "aut
     if not source.exists():
         raise BadFile(path=source, why=Phrase("there is no such file or folder"))
     if source.is_dir() and _inside(folder, source):
-        raise BadValue(name="FOLDER", value=str(folder), why=Phrase("it lies inside {source}, which is being imported", source=str(source)))
+        raise BadValue(
+            name="FOLDER",
+            value=str(folder),
+            why=Phrase("it lies inside {source}, which is being imported", source=str(source)),
+        )
     done = Imported(form)
     fresh = not folder.exists()
     make_folder(folder)
     taker = _Taker(folder, link)
     try:
         old = list(read_records(folder)) if (folder / FILE).is_file() else []
-        taker.names = {r.file_name.casefold(): r.sha256 or sha256_of(folder / r.file_name) for r in old if r.sha256 or (folder / r.file_name).is_file()}
+        taker.names = {
+            r.file_name.casefold(): r.sha256 or sha256_of(folder / r.file_name)
+            for r in old
+            if r.sha256 or (folder / r.file_name).is_file()
+        }
         known = {(r.file_name.casefold()) for r in old}
         new: list[Record] = []
         total = _count(form, source)
@@ -181,7 +230,10 @@ def run_import(folder: Path, source: Path, options: Options, *, form: str = "aut
             try:
                 name, sha256, there = _checked(taker, item)
             except BadPicture as e:
-                done.skipped.add(item.name, e.fields["why"] if isinstance(e.fields["why"], Phrase) else Phrase("it is damaged or cut off"))
+                done.skipped.add(
+                    item.name,
+                    e.fields["why"] if isinstance(e.fields["why"], Phrase) else Phrase("it is damaged or cut off"),
+                )
                 continue
             if there and name.casefold() in known:
                 done.already += 1
@@ -217,8 +269,20 @@ def _checked(taker: _Taker, item: Item) -> tuple[str, str, bool]:
 
 def _record(name: str, sha256: str, values: dict[str, Any], extra: dict[str, Any]) -> Record:
     texts = {k: tuple(values.get(k) or ()) for k in ("text", "text_ja")}
-    plain_columns = ("license", "license_url", "creator", "title", "source_url", "modified", "evidence", "caption_origin", "training_permission")
-    strings = {k: "".join(c for c in str(values.get(k) or "") if c == "\t" or ord(c) >= 32).strip() for k in plain_columns}
+    plain_columns = (
+        "license",
+        "license_url",
+        "creator",
+        "title",
+        "source_url",
+        "modified",
+        "evidence",
+        "caption_origin",
+        "training_permission",
+    )
+    strings = {
+        k: "".join(c for c in str(values.get(k) or "") if c == "\t" or ord(c) >= 32).strip() for k in plain_columns
+    }
     if not any(texts.values()):
         strings["caption_origin"] = ""
     kept = {k: v for k, v in extra.items() if isinstance(k, str) and k != "file_name"}
@@ -229,11 +293,19 @@ def _check_options(options: Options) -> None:
     from trainer.licence.spdx import from_statement
 
     if options.license and from_statement(options.license) is None:
-        raise BadValue(name="license", value=repr(options.license), why=Phrase("it is not an SPDX licence expression; a licence of your own is called LicenseRef-..."))
+        raise BadValue(
+            name="license",
+            value=repr(options.license),
+            why=Phrase("it is not an SPDX licence expression; a licence of your own is called LicenseRef-..."),
+        )
     try:
         codecs.lookup(options.encoding)
     except LookupError as e:
-        raise BadValue(name="encoding", value=options.encoding, why=Phrase("there is no encoding called {name!r}", name=options.encoding)) from e
+        raise BadValue(
+            name="encoding",
+            value=options.encoding,
+            why=Phrase("there is no encoding called {name!r}", name=options.encoding),
+        ) from e
 
 
 def _inside(folder: Path, source: Path) -> bool:

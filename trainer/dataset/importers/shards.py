@@ -52,19 +52,28 @@ def samples(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
             for member in tar:
                 unpacked += member.size
                 if unpacked > packed * MAX_RATIO + 10_000_000:
-                    raise UnsafeArchive(path=path, why=Phrase("it unpacks to more than {ratio} times its size", ratio=MAX_RATIO))
+                    raise UnsafeArchive(
+                        path=path, why=Phrase("it unpacks to more than {ratio} times its size", ratio=MAX_RATIO)
+                    )
                 parts = member.name.replace("\\", "/").split("/")
                 if member.name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
-                    raise UnsafeArchive(path=path, why=Phrase("its member {name!r} leads out of it", name=member.name[:200]))
+                    raise UnsafeArchive(
+                        path=path, why=Phrase("its member {name!r} leads out of it", name=member.name[:200])
+                    )
                 if member.isdir():
                     continue
                 if not member.isreg() or member.issparse():
-                    raise UnsafeArchive(path=path, why=Phrase("its member {name!r} is a link or a device", name=member.name[:200]))
+                    raise UnsafeArchive(
+                        path=path, why=Phrase("its member {name!r} is a link or a device", name=member.name[:200])
+                    )
                 this, ending = _split(member.name.removeprefix("./"))
                 if ending not in ENDINGS and ending not in _OF_TEXT:
                     continue
                 if member.size > (MAX_PICTURE if ending in ENDINGS else MAX_TEXT):
-                    raise UnsafeArchive(path=path, why=Phrase("its member {name!r} is larger than any picture should be", name=member.name[:200]))
+                    raise UnsafeArchive(
+                        path=path,
+                        why=Phrase("its member {name!r} is larger than any picture should be", name=member.name[:200]),
+                    )
                 if this != key:
                     if members:
                         yield key, members

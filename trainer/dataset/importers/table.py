@@ -27,7 +27,9 @@ def tables_in(source: Path) -> list[Path]:
     """The table, or those of a folder."""
     if source.is_file():
         return [source]
-    return sorted(p for p in source.iterdir() if p.suffix.lower() in TABLES and p.is_file() and not p.name.startswith("."))
+    return sorted(
+        p for p in source.iterdir() if p.suffix.lower() in TABLES and p.is_file() and not p.name.startswith(".")
+    )
 
 
 def rows_of(path: Path, encoding: str, *, headerless: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -70,7 +72,11 @@ def _csv(path: Path, encoding: str, headerless: bool) -> Iterator[tuple[int, dic
     csv.field_size_limit(_CELL)
     lines = (line for _, line in _lines(path, encoding))
     first = next(lines, "")
-    delimiter = "\t" if headerless or first.count("\t") > max(first.count(","), first.count(";")) else max(",;", key=first.count)
+    delimiter = (
+        "\t"
+        if headerless or first.count("\t") > max(first.count(","), first.count(";"))
+        else max(",;", key=first.count)
+    )
 
     def every() -> Iterator[str]:
         yield first.replace("\0", "")
@@ -88,12 +94,25 @@ def _csv(path: Path, encoding: str, headerless: bool) -> Iterator[tuple[int, dic
                 if len(set(header)) != len(header):
                     raise BadRow(path=path, line=1, why=Phrase("two columns have the same name"))
                 continue
-            if len(cells) > len(header) and any(cells[len(header):]):
-                raise BadRow(path=path, line=reader.line_num, why=Phrase("it has {found} cells, the first line has {wanted}", found=len(cells), wanted=len(header)))
+            if len(cells) > len(header) and any(cells[len(header) :]):
+                raise BadRow(
+                    path=path,
+                    line=reader.line_num,
+                    why=Phrase(
+                        "it has {found} cells, the first line has {wanted}", found=len(cells), wanted=len(header)
+                    ),
+                )
             row = dict(zip(header, cells))
             # YFCC encodes its text columns as addresses do
-            yield reader.line_num, {k: unquote(v.replace("+", " ")) if headerless and k in ("title", "description", "unickname", "usertags") else v
-                                    for k, v in row.items()}
+            yield (
+                reader.line_num,
+                {
+                    k: unquote(v.replace("+", " "))
+                    if headerless and k in ("title", "description", "unickname", "usertags")
+                    else v
+                    for k, v in row.items()
+                },
+            )
     except csv.Error as e:
         raise BadRow(path=path, line=reader.line_num, why=Phrase("it is not CSV ({detail})", detail=str(e))) from e
 
@@ -172,7 +191,9 @@ def items(source: Path, options: Options, skip: Skip, form: str = "table") -> It
     root = source if source.is_dir() else source.parent
     finder = Finder([options.pictures] if options.pictures else [root])
     for path in tables:
-        for number, row in rows_of(path, options.encoding, headerless=form == "yfcc100m" and not _has_header(path, options.encoding)):
+        for number, row in rows_of(
+            path, options.encoding, headerless=form == "yfcc100m" and not _has_header(path, options.encoding)
+        ):
             if form == "smithsonian":
                 yield from _smithsonian(row, finder, skip, f"{path.name}:{number}")
                 continue
@@ -187,8 +208,12 @@ def items(source: Path, options: Options, skip: Skip, form: str = "table") -> It
                 label = name or str(next((row[k] for k in columns.keys if row.get(k)), f"{path.stem}-{number:08d}"))
                 yield Item(label, where, values, extra)
             else:
-                yield Item(where.relative_to(next(f for f in finder.folders if f in where.parents)).as_posix(), where,
-                           values, extra)
+                yield Item(
+                    where.relative_to(next(f for f in finder.folders if f in where.parents)).as_posix(),
+                    where,
+                    values,
+                    extra,
+                )
 
 
 def _smithsonian(row: dict[str, Any], finder: Finder, skip: Skip, label: str) -> Iterator[Item]:
@@ -196,7 +221,9 @@ def _smithsonian(row: dict[str, Any], finder: Finder, skip: Skip, label: str) ->
     if not every:
         skip(label, Phrase("the record has no picture"))
     for values, names in every:
-        path = next((p for n in names for ending in ("", *ENDINGS) if (p := finder.named(n + ending)) is not None), None)
+        path = next(
+            (p for n in names for ending in ("", *ENDINGS) if (p := finder.named(n + ending)) is not None), None
+        )
         if path is None:
             skip(label, _NOT_HERE)
         else:
