@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 from commonart_desktop.core.i18n import sentence, tr
-from engine.contract.errors import BadFile, CommonArtError
+from engine.contract.errors import CommonArtError, Phrase, UnknownCommand
 from engine.contract.version import APP
 
 COMMANDS = (
+    "gui",
     "generate",
     "queue",
     "models",
@@ -38,15 +41,30 @@ def complain(error: CommonArtError, advice: str | None = None) -> None:
         print(f"  {hint}", file=sys.stderr)
 
 
-def _parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
+class _Parser(argparse.ArgumentParser):
+    """The command line and, through ``add_subparsers``, each command's own: an unknown command names the nearest one."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
+            near = difflib.get_close_matches(value.lower(), action.choices, n=1)
+            why = (
+                Phrase("did you mean {command}?", command=f"{self.prog} {near[0]}")
+                if near
+                else Phrase("the commands are {known}", known=", ".join(action.choices))
+            )
+            raise UnknownCommand(name=value, prog=self.prog, why=why)
+        super()._check_value(action, value)
+
+
+def command_line(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The whole command line; of a command named at once, only that one: the others need not be loaded before the first picture."""
     argparse._ = tr  # type: ignore[attr-defined]  # argparse's own words go through our catalogue too
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="commonart", description=tr("Make pictures in batches, offline, from Japanese and English prompts.")
     )
     parser.add_argument("--version", action="version", version=APP)
     parser.add_argument("--debug", action="store_true", help=tr("show tracebacks and the engine's own messages"))
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar=tr("COMMAND"))
+    subparsers = parser.add_subparsers(dest="command", metavar=tr("COMMAND"))
     for name in argv[:1] if argv and argv[0] in COMMANDS else COMMANDS:
         import_module(f"commonart_desktop.cli.{name}").add(subparsers)
     return parser
@@ -55,12 +73,16 @@ def _parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
 def run(argv: Sequence[str]) -> int:
     """Parse and obey. Returns the exit status: 0 done, 1 failed, 2 asked wrongly, 130 interrupted."""
     try:
-        args = _parser(argv).parse_args(argv)
-    except BadFile as e:  # settings that cannot be read
+        parser = command_line(argv)
+        args = parser.parse_args(argv)
+    except CommonArtError as e:
         complain(e)
         return e.exit_status
     except SystemExit as e:
         return int(e.code or 0)
+    if args.command is None:
+        parser.print_help()
+        return 2
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be ended politely is to be interrupted
         return int(args.run(args))

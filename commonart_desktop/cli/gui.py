@@ -10,6 +10,8 @@ from typing import Any
 from commonart_desktop.core.home import home
 from commonart_desktop.core.i18n import tr
 
+GRACE = 60.0  # seconds that an interrupted window has to put its engine's work back
+
 
 def add(subparsers: Any) -> None:
     """Declare the command."""
@@ -18,6 +20,17 @@ def add(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Open it and wait until it is closed."""
+    """Open it and wait until it is closed. An interrupt or SIGTERM is passed on, and the window closes as by its own button."""
     home()
-    return subprocess.run([sys.executable, "-m", "commonart_desktop.gui"], check=False).returncode
+    window = subprocess.Popen([sys.executable, "-m", "commonart_desktop.gui"])
+    try:
+        return window.wait()
+    except KeyboardInterrupt:
+        if sys.platform != "win32":  # there, Ctrl+C has reached the window too, and terminate() would be kill()
+            window.terminate()
+        try:
+            return window.wait(GRACE)
+        except (KeyboardInterrupt, subprocess.TimeoutExpired):
+            window.kill()
+            window.wait()
+            raise KeyboardInterrupt from None

@@ -23,6 +23,7 @@ from commonart_desktop.gui.engine import Engine
 from commonart_desktop.gui.in_turns import InTurns, Steps, at_once
 from commonart_desktop.gui.main_window import LEAVE, MainWindow
 from commonart_desktop.gui.pages import PAGES, load_all
+from commonart_desktop.gui.quit_signals import QuitSignals
 from commonart_desktop.gui.tidy import Tidy
 from engine.contract.errors import CommonArtError, QueueHeld
 from engine.contract.recipe import request_of
@@ -268,6 +269,7 @@ def main(argv: Sequence[str]) -> int:
     app = QApplication([sys.argv[0], *argv])
     app.setApplicationName("CommonArt Desktop")
     app.setDesktopFileName("commonart-desktop")
+    QuitSignals(app.exit, app)
     if _already_open():
         return 0
     server = QLocalServer()

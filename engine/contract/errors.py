@@ -91,6 +91,12 @@ class UsageError(CommonArtError):
     exit_status = 2
 
 
+class UnknownCommand(UsageError):
+    kind = "unknown-command"
+    message = "There is no command {name!r}: {why}"
+    hint = "`{prog} --help` lists the commands."
+
+
 class BadValue(UsageError):
     kind = "bad-value"
     message = "{name} cannot be {value}: {why}"

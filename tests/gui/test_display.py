@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from commonart_desktop.core.home import resources
+from tests.console import open_and_close_window
 from tests.stub import ROOT
 
 pytestmark = [
@@ -46,14 +47,19 @@ def display() -> Iterator[str]:
         server.wait(20)
 
 
+def x11(display: str) -> dict[str, str]:
+    return {"DISPLAY": display, "QT_QPA_PLATFORM": "xcb", "WAYLAND_DISPLAY": ""}
+
+
+def skip_without_xcb(display: str, home: Path) -> None:
+    probe = run(display, home, "start")
+    if probe.returncode and "xcb" in probe.stderr:
+        pytest.skip("Qt's xcb plug-in lacks system libraries (libxcb-cursor0 and others)")
+    assert '"platform": "xcb"' in probe.stdout and '"heavy": []' in probe.stdout, probe.stderr
+
+
 def run(display: str, home: Path, *steps: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "DISPLAY": display,
-        "QT_QPA_PLATFORM": "xcb",
-        "COMMONART_HOME": str(home),
-        "LANG": "ja_JP.UTF-8",
-    }
-    environment.pop("WAYLAND_DISPLAY", None)
+    environment = os.environ | x11(display) | {"COMMONART_HOME": str(home), "LANG": "ja_JP.UTF-8"}
     return subprocess.run(
         [sys.executable, "-m", "tests.gui.driver", *steps],
         cwd=ROOT,
@@ -64,13 +70,15 @@ def run(display: str, home: Path, *steps: str) -> subprocess.CompletedProcess[st
     )
 
 
+def test_the_console_script_opens_the_window(display: str, tmp_path: Path) -> None:
+    skip_without_xcb(display, tmp_path / "probe")
+    open_and_close_window(tmp_path, tmp_path / "home", x11(display))
+
+
 def test_from_the_first_letter_to_the_picture(display: str, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir(exist_ok=True)
     (tmp_path / "home" / "settings.toml").write_text(f"out = {json.dumps(str(tmp_path / 'out'))}\n", encoding="utf-8")
-    probe = run(display, tmp_path / "home", "start")
-    if probe.returncode and "xcb" in probe.stderr:
-        pytest.skip("Qt's xcb plug-in lacks system libraries (libxcb-cursor0 and others)")
-    assert '"platform": "xcb"' in probe.stdout and '"heavy": []' in probe.stdout, probe.stderr
+    skip_without_xcb(display, tmp_path / "home")
     kept = Path(os.environ.get("COMMONART_SHOT", tmp_path / "screen.png"))
     done = run(display, tmp_path / "home", "type", "りんご、フラット調", "press", "picture", "200", "shot", str(kept))
     assert done.returncode == 0, done.stderr[-3000:]

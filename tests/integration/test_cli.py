@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from commonart_desktop.cli import COMMANDS
 from tests.sentences import ROOT
 from tests.stub import make_stub
 
@@ -363,9 +365,39 @@ def test_doctor_and_help(tiny_model: Path) -> None:
     assert "0.1.0" in commonart("--version").stdout
 
 
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_no_command_and_help_list_every_command(language: str) -> None:
+    asked = commonart("--help", COMMONART_LANG=language)
+    bare = commonart(COMMONART_LANG=language)
+    assert (asked.returncode, bare.returncode, bare.stderr) == (0, 2, "") and bare.stdout == asked.stdout
+    assert re.findall(r"^    (\w+)(?:  |$)", asked.stdout, re.MULTILINE) == list(COMMANDS)
+    assert any("\u3040" <= c <= "\u309f" for c in asked.stdout) == (language == "ja")
+
+
+def test_every_module_that_declares_a_command_is_one() -> None:
+    files = (ROOT / "commonart_desktop" / "cli").glob("[a-z]*.py")
+    assert {f.stem for f in files if "def add(subparsers" in f.read_text(encoding="utf-8")} == set(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (["genrate", "x"], "There is no command 'genrate': did you mean commonart generate?"),
+        (["--debug", "GUI"], "There is no command 'GUI': did you mean commonart gui?"),
+        (["queue", "lst"], "There is no command 'lst': did you mean commonart queue list?"),
+        (["zzzzzz"], "the commands are gui, generate, queue"),
+    ],
+)
+def test_an_unknown_command_names_the_nearest_one(typed: list[str], words: str) -> None:
+    result = commonart(*typed)
+    assert (result.returncode, result.stdout) == (2, "") and words in result.stderr and "--help` lists" in result.stderr
+    japanese = commonart(*typed, COMMONART_LANG="ja").stderr
+    assert "というコマンドはありません" in japanese and ("もしかして" in japanese) == ("did you mean" in words)
+
+
 def test_the_front_end_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from commonart_desktop.cli import _parser; _parser(); import commonart_desktop.cli.generate; "
+        "import sys; from commonart_desktop.cli import command_line; command_line(); import commonart_desktop.cli.generate; "
         "print([m for m in ('torch', 'numpy', 'PIL', 'diffusers', 'transformers', 'onnxruntime', 'PySide6') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)

@@ -96,6 +96,10 @@ MAY_NETWORK = {
         "ray",
     ): "`--ray` and a cluster's address in the settings: other machines make the pictures",
     ("engine/cluster/crew.py", "ray"): "which machine an engine is to start on",
+    (
+        "commonart_desktop/gui/quit_signals.py",
+        "socket",
+    ): "a pair of sockets of this process alone, by which a signal wakes Qt",
     ("engine/cluster/link.py", "socket"): "whether that cluster, and each of its machines, still takes connections",
 }
 
