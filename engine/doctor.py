@@ -24,6 +24,7 @@ from engine.checkpoint.library import find_all, open_model, recall
 from engine.checkpoint.machine import nvidia_gpus, ram_bytes
 from engine.contract.disk import bytes_in
 from engine.contract.errors import CommonArtError, Phrase
+from engine.contract.python_process import python_command
 from engine.contract.request import ImageRequest
 from engine.home import home
 from engine.memory import SIZES, needs, on_cpu, plan
@@ -164,7 +165,7 @@ def _providers(onnxruntime: Any) -> str:
 def _qt(name: str) -> str:
     """Load Qt in a process of its own: the engine knows no Qt, and a Qt without its system libraries may abort."""
     told = subprocess.run(
-        [sys.executable, "-c", f"import {name}"],
+        python_command("-c", f"import {name}"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import BadValue, CommonArtError, Phrase
+from engine.contract.python_process import python_command, python_environment
 from engine.home import home
 from engine.program import Parser, run_program
 
@@ -176,12 +177,13 @@ def probe(argv: list[str]) -> dict[str, Any]:
     )  # what is wrong with it is told before anything is started
     try:
         told = subprocess.run(
-            [sys.executable, "-m", "engine.probe", *argv, "--child"],
+            python_command("-m", "engine.probe", *argv, "--child"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             encoding="utf-8",
             timeout=args.seconds,
+            env=python_environment(),
             check=False,
         )
     except subprocess.TimeoutExpired:

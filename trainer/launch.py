@@ -134,6 +134,7 @@ def launch(command: list[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     os.environ.setdefault("TORCHELASTIC_ERROR_FILE", os.devnull)
+    os.environ["PYTHONSAFEPATH"] = "1"  # see engine.contract.python_process; the launcher builds the commands itself
     try:
         launch_command(launch_command_parser().parse_args(command))
     except ChildFailedError as e:

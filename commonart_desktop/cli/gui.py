@@ -9,6 +9,7 @@ from typing import Any
 
 from commonart_desktop.core.home import home
 from commonart_desktop.core.i18n import tr
+from engine.contract.python_process import python_command
 
 GRACE = 60.0  # seconds that an interrupted window has to put its engine's work back
 
@@ -22,7 +23,7 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Open it and wait until it is closed. An interrupt or SIGTERM is passed on, and the window closes as by its own button."""
     home()
-    window = subprocess.Popen([sys.executable, "-m", "commonart_desktop.gui"])
+    window = subprocess.Popen(python_command("-m", "commonart_desktop.gui"))
     try:
         return window.wait()
     except KeyboardInterrupt:

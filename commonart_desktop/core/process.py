@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ from typing import IO, Any
 from commonart_desktop.core.home import home
 from engine.contract.errors import CommonArtError, EngineStopped, from_wire
 from engine.contract.events import Broken, Event, ProtocolError, decode
+from engine.contract.python_process import python_command, python_environment
 
 
 def _apart() -> dict[str, Any]:
@@ -25,14 +25,13 @@ def _apart() -> dict[str, Any]:
 def _environment() -> dict[str, str]:
     home()  # sets COMMONART_HOME for the child
     # no library of ours may ask the network for anything
-    return os.environ | {
-        "PYTHONUTF8": "1",
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_OFFLINE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "DO_NOT_TRACK": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
+    return python_environment(
+        HF_HUB_OFFLINE="1",
+        TRANSFORMERS_OFFLINE="1",
+        HF_HUB_DISABLE_TELEMETRY="1",
+        DO_NOT_TRACK="1",
+        TOKENIZERS_PARALLELISM="false",
+    )
 
 
 def program(
@@ -56,7 +55,7 @@ def program(
         for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
             environment.pop(name)
     child = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        python_command("-m", module, *arguments),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -116,7 +115,7 @@ class Worker:
         module = "engine.cluster" if "--ray" in options else "engine.worker"
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module, str(ledger), *options, *extra],
+                python_command("-m", module, str(ledger), *options, *extra),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from commonart_desktop.core.home import home
 from commonart_desktop.core.process import _apart, _environment
 from engine.contract.errors import BadFile, OutputFolder, system_words
 from engine.contract.lock import is_held
+from engine.contract.python_process import python_command
 
 MODULE = "trainer"
 CONFIG, PLAN, EVENTS, COMMANDS, LOG, RESULT = (
@@ -175,7 +175,7 @@ def start(run: Run) -> None:
             events.write(b'{"event": "resumed"}\n')  # the end of an earlier start is no longer the last word
             events.flush()
             child = subprocess.Popen(
-                [sys.executable, "-m", MODULE, *arguments],
+                python_command("-m", MODULE, *arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=events,
                 stderr=log,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from commonart_desktop.core.process import _apart, _environment
 from engine.contract import training_events
 from engine.contract.errors import EngineStopped
 from engine.contract.events import Broken, Event, ProtocolError
+from engine.contract.python_process import python_command
 
 COMMANDS = training_events.COMMANDS
 
@@ -47,7 +47,7 @@ class Training:
             stderr = self._log.open("wb")
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *program, *arguments, *(["--debug"] if debug else [])],
+                python_command("-m", *program, *arguments, *(["--debug"] if debug else [])),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

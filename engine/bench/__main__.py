@@ -16,6 +16,7 @@ from engine.bench.compare import Theirs, compare
 from engine.bench.ours import Ours
 from engine.checkpoint.library import open_model
 from engine.contract.errors import BadValue, FeatureMissing, Phrase
+from engine.contract.python_process import python_command, python_environment
 from engine.contract.request import PRESETS
 from engine.home import home
 from engine.program import Parser, run_program, tell_progress
@@ -34,8 +35,7 @@ def _device(wanted: str) -> str:
 def _machine(model: list[str], device: str, dtype: str, settings: dict[str, Any]) -> dict[str, Any]:
     """See ``engine.bench.machine``; in a process of its own, so that its memory and threads are nobody's."""
     got = subprocess.run(
-        [
-            sys.executable,
+        python_command(
             "-m",
             "engine.bench.machine",
             *model,
@@ -51,12 +51,12 @@ def _machine(model: list[str], device: str, dtype: str, settings: dict[str, Any]
             str(settings["width"]),
             "--height",
             str(settings["height"]),
-        ],
+        ),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         encoding="utf-8",
         check=False,
-        env={k: v for k, v in os.environ.items() if k not in ("MKL_CBWR", "OMP_NUM_THREADS")},
+        env=python_environment(MKL_CBWR=None, OMP_NUM_THREADS=None),
     )
     return dict(json.loads(got.stdout)) if got.returncode == 0 else {}
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +17,7 @@ from engine.bench.prompts import prompts
 from engine.bench.spread import spread
 from engine.bench.watch import Watch
 from engine.contract.errors import EngineStopped
+from engine.contract.python_process import python_command, python_environment
 from engine.output.image import read_pixels
 
 
@@ -46,12 +45,9 @@ class Theirs:
     ) -> None:
         self._settings, self._batch = settings, batch
         # its own threads and kernels, as a user would have them: nothing that our worker sets
-        environment = {k: v for k, v in os.environ.items() if k not in ("MKL_CBWR", "OMP_NUM_THREADS")} | {
-            "PYTHONUTF8": "1"
-        }
+        environment = python_environment(MKL_CBWR=None, OMP_NUM_THREADS=None)
         self._process = subprocess.Popen(
-            [
-                sys.executable,
+            python_command(
                 "-m",
                 "engine.bench.theirs",
                 *model,
@@ -60,7 +56,7 @@ class Theirs:
                 "--dtype",
                 dtype,
                 *(["--compile"] if compiled else []),
-            ],
+            ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from typing import Any
 from engine.bench.watch import Watch
 from engine.contract import events
 from engine.contract.errors import EngineStopped, from_wire
+from engine.contract.python_process import python_command, python_environment
 from engine.contract.queue import Ledger
 from engine.contract.request import ImageRequest
 
@@ -49,11 +48,11 @@ class Ours:
         self.ledger = Ledger(home / "queue.db")
         options = ["--device", device, "--backend", backend, *(["--batch-size", str(batch)] if batch else [])]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "engine.worker", str(home / "queue.db"), *options],
+            python_command("-m", "engine.worker", str(home / "queue.db"), *options),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=os.environ | {"COMMONART_HOME": str(home), "PYTHONUTF8": "1"} | (environment or {}),
+            env=python_environment(COMMONART_HOME=home, **(environment or {})),
         )
         self.watch = Watch(self._process.pid)
         self._say = say

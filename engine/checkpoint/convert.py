@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from engine.checkpoint.unpickle import read
 from engine.contract.errors import BadFile, BrokenWeights, CommonArtError, DiskFull, OutputFolder, Phrase, from_wire
+from engine.contract.python_process import python_command
 
 Progress = Callable[[int, int], None]
 PATTERNS = ("pytorch_model*.bin", "diffusion_pytorch_model*.bin", "*.pth", "*.pt")
@@ -161,7 +162,7 @@ def _in_child(source: Path, part: Path, tell: Callable[[float], None]) -> None:
         "OPENBLAS_NUM_THREADS": "1",
     }
     child = subprocess.Popen(
-        [sys.executable, "-P", "-B", "-m", "engine.checkpoint.convert", "--child", str(source), str(part)],
+        python_command("-B", "-m", "engine.checkpoint.convert", "--child", str(source), str(part)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

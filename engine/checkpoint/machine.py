@@ -39,7 +39,10 @@ def ram_bytes() -> int | None:
 
 def nvidia_gpus() -> list[dict[str, Any]] | None:
     """``{"name", "bytes"}`` of each NVIDIA GPU as its driver tells, without PyTorch; None without a driver."""
-    program = shutil.which("nvidia-smi")
+    if os.name == "nt":  # there ``which`` looks into the start folder first
+        program: str | None = str(Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "nvidia-smi.exe"))
+    else:
+        program = shutil.which("nvidia-smi")
     if program is None:
         return None
     try:

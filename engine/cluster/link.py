@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -25,6 +26,7 @@ STORE = (
 _GRAMMAR = "rfc3987_syntax"  # see light/
 #: Ray counts no usage, shows no bars, and gives its own processes time to start on a busy machine
 _ENVIRONMENT = {
+    "PYTHONSAFEPATH": "1",  # nor do they import anything from the folder that the program was started in
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TQDM": "0",
     "RAY_agent_register_timeout_ms": "120000",
@@ -143,7 +145,9 @@ def join(address: str, late: Callable[[CommonArtError], None]) -> tuple[ModuleTy
     watch.daemon = True
     watch.start()
     try:
-        ray.init(address=address, namespace="commonart", **quiet)
+        # Ray tells its workers to import from the current folder; it may have this program's own place instead
+        with contextlib.chdir(Path(__file__).parents[2]):
+            ray.init(address=address, namespace="commonart", **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as e:
         raise _told(e, address) from e
     finally:

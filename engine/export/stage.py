@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import EngineStopped, from_wire
+from engine.contract.python_process import python_command, python_environment
 from engine.export.memory import peak_bytes
 from engine.output.atomic import told
 from engine.program import run_program
@@ -44,12 +45,13 @@ def run_stage(name: str, job: dict[str, Any], *, alone: bool) -> dict[str, Any]:
     if not alone:
         return _do(name, job)
     child = subprocess.Popen(
-        [sys.executable, "-m", "engine.export.stage", name],
+        python_command("-m", "engine.export.stage", name),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
         errors="replace",
+        env=python_environment(),
     )
     assert child.stdin and child.stdout and child.stderr
     chatter: list[str] = []

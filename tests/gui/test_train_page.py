@@ -30,6 +30,7 @@ from engine.contract.errors import QueueHeld
 from engine.contract.queue_picked import Pick
 from engine.contract.request import ImageRequest
 from tests.pictures import make_dataset
+from tests.sentences import ROOT
 
 WAIT = 60_000
 FATAL = QAbstractItemModelTester.FailureReportingMode.Fatal
@@ -58,6 +59,7 @@ def folder(template: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def page(qtbot: QtBot, context: Context, monkeypatch: pytest.MonkeyPatch) -> Iterator[TrainPage]:
     monkeypatch.setattr(runs, "MODULE", "tests.gui.fake_trainer")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # our processes import nothing from the folder that they start in
     made = TrainPage(context)
     qtbot.addWidget(made)
     testers = [

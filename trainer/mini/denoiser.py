@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from engine.checkpoint.library import open_model
 from engine.contract import training_events as events
 from engine.contract.errors import from_wire
+from engine.contract.python_process import python_command, python_environment
 from trainer.config import Config
 from trainer.config_file import read_config
 from trainer.mini.encoded import captions_of, fill
@@ -93,17 +93,16 @@ def train(work: Path, *, changes: Sequence[str] = (), say=print) -> Path | None:
     recipe = config(work)
     fill(open_model(recipe.base.model), captions_of(Path(d.folder) for d in recipe.dataset), say=say)
     begun = newest(work) is not None
-    command = [
-        sys.executable,
-        "-m",
-        "trainer",
-        str(work / f"{NAME}.toml"),
-        *(["--resume"] if begun else []),
-        *(f"--set={c}" for c in changes),
-    ]
+    options = [*(["--resume"] if begun else []), *(f"--set={c}" for c in changes)]
+    command = python_command("-m", "trainer", str(work / f"{NAME}.toml"), *options)
     result, stopped = "", False
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env=python_environment(),
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:

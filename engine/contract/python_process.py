@@ -1,0 +1,34 @@
+"""How this program starts another Python: nothing is imported from the folder that it was started in.
+
+A ``numpy.py`` in a downloaded folder would else be run by the first process that imports numpy.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+
+def python_command(*arguments: str) -> list[str]:
+    """``python -P`` with ``arguments``, such as ``-m``, a module and its own: the start folder is not on its path."""
+    return [sys.executable, "-P", *arguments]
+
+
+def python_environment(**changes: Any) -> dict[str, str]:
+    """This process's environment with ``changes`` (None removes a variable), for our own programs.
+
+    The processes that they and their libraries start (accelerate, Ray, multiprocessing) are kept from the start folder too;
+    on Windows no program is taken from it either. Not for programs of the user's choosing: those may lie there.
+    """
+    environment = os.environ | {
+        "PYTHONSAFEPATH": "1",
+        "NoDefaultCurrentDirectoryInExePath": "1",
+        "PYTHONUTF8": "1",
+    }
+    for name, value in changes.items():
+        if value is None:
+            environment.pop(name, None)
+        else:
+            environment[name] = str(value)
+    return environment
