@@ -39,8 +39,8 @@ slow: $(STAMP)
 
 # long and random: 200 kills, and every file and database operation failing in turn
 stress: $(STAMP)
-	$(BIN)/python -m tests.stress --kills 200
-	$(BIN)/python -m tests.stress --faults --all
+	$(BIN)/python -m tests.support.stress --kills 200
+	$(BIN)/python -m tests.support.stress --faults --all
 
 # bad input for ten minutes a target, some four hours in all; and the export with the network denied, which is too long for `make test`
 fuzz: $(STAMP)
@@ -73,7 +73,7 @@ evaluate: $(STAMP)
 # the window's Japanese: new sentences come into the .ts, to be filled in there; then the .qm that is shipped
 TS := resources/translations/commonart_ja
 translations: $(STAMP)
-	$(BIN)/pyside6-lupdate -extensions py -no-obsolete -locations none -source-language en -target-language ja commonart_desktop/gui/*.py -ts $(TS).ts
+	$(BIN)/pyside6-lupdate -extensions py -no-obsolete -locations none -source-language en -target-language ja -recursive commonart_desktop/gui -ts $(TS).ts
 	$(BIN)/pyside6-lrelease $(TS).ts -qm $(TS).qm
 
 # every page, in both languages and both themes

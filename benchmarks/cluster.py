@@ -23,17 +23,17 @@ from typing import Any
 import numpy as np
 
 from commonart_desktop.core.process import Worker
-from engine.clock import Clock
 from engine.contract import events
-from engine.contract.queue import Ledger
+from engine.contract.ledger.ledger import Ledger
+from engine.contract.provenance_policy import ProvenancePolicy
 from engine.contract.request import ImageRequest
-from engine.finish import Finisher
-from engine.output.image import code, pixel_sha256
-from engine.output.save import Made
-from engine.provenance.policy import Policy
-from engine.provenance.seal import Seal
-from tests.integration.cluster_lab import lab
-from tests.stub import make_stub
+from engine.imagefile.image import encode_image, pixel_sha256
+from engine.output.save import DecodedImage
+from engine.provenance.finalize import ImageFinalizer
+from engine.worker.stage_timer import StageTimer
+from engine.worker.writer import ResultWriter
+from tests.support.cluster_lab import lab
+from tests.support.stub_model import make_stub
 
 RESULTS = Path(__file__).parent / "results"
 PICTURE_SECONDS = 0.4  # of the fake backend
@@ -139,11 +139,11 @@ def driver(folder: Path, rounds: int, pictures: int) -> dict[str, Any]:
     smooth = np.clip(
         np.add.outer(np.arange(512), np.arange(512))[..., None] / 4 + noise.normal(0, 6, (512, 512, 3)), 0, 255
     ).astype(np.uint8)
-    coded, sha = code(smooth, "png"), pixel_sha256(smooth)
+    coded, sha = encode_image(smooth, "png"), pixel_sha256(smooth)
     facts = {"backend": "fake", "device": "cpu", "dtype": "fp32", "libraries": {}}
     found: dict[str, list[float]] = {}
     for _ in range(rounds):
-        for name, policy in (("signed", Policy()), ("unsigned", Policy(sign=False))):
+        for name, policy in (("signed", ProvenancePolicy()), ("unsigned", ProvenancePolicy(sign=False))):
             ledger = Ledger(folder / f"{time.monotonic_ns()}.db")
             ledger.add_job(
                 "bench",
@@ -153,8 +153,8 @@ def driver(folder: Path, rounds: int, pictures: int) -> dict[str, Any]:
                 ],
             )
             rows = ledger.claim("bench", lambda waiting: waiting, look=pictures)
-            seal = Seal(policy, lambda e: print(e))
-            finisher = Finisher(ledger, "bench", lambda _: None, Clock(), seal, threading.Event(), True)
+            seal = ImageFinalizer(policy, lambda e: print(e))
+            finisher = ResultWriter(ledger, "bench", lambda _: None, StageTimer(), seal, threading.Event(), True)
             seal.pack(
                 smooth,
                 "png",
@@ -168,7 +168,7 @@ def driver(folder: Path, rounds: int, pictures: int) -> dict[str, Any]:
             began = time.perf_counter()
             for row in rows:
                 finisher.take(
-                    Made(
+                    DecodedImage(
                         row=row,
                         request=row.request,
                         coded=coded,

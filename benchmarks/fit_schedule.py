@@ -6,7 +6,7 @@ The same pictures are drawn with 100 steps and with few; the timesteps between a
 usual spacing and the fit of the nearest count there is; then each timestep is moved by 48, 24, 12 and 6 (--moves) as long as the mean squared error of
 the latents falls. As many pictures again, not used for fitting, tell what is won: their signal-to-error ratio in dB, fitted and with the usual
 spacing. Deterministic for one machine. FILE (in the data folder's ``schedules`` if not given) is written after every pass, and the same command
-goes on where it was stopped; counts that are there already are kept unless --again is given. The format: ``engine/schedules.py``.
+goes on where it was stopped; counts that are there already are kept unless --again is given. The format: ``engine/sampling/fitted_timesteps.py``.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from typing import Any
 import numpy as np
 
 from engine import pipeline
-from engine.backends import Backend, open_backend
+from engine.backends.base import Backend
+from engine.backends.factory import open_backend
 from engine.checkpoint.library import open_model
 from engine.contract.request import ImageRequest
-from engine.denoise import denoise
-from engine.home import home
-from engine.sampling import Schedule
-from engine.schedules import NOISE, TAKES
+from engine.pipeline import denoise
+from engine.sampling.fitted_timesteps import NOISE, TAKES
+from engine.sampling.schedule import Schedule
+from engine.system.paths import home
 
 REFERENCE = 100
 MOVES = (48, 24, 12, 6)

@@ -67,8 +67,8 @@ def _small(folder: Path, n: int) -> Path:
 
 
 def _fill(home: Path, out: Path, rows: int) -> None:
-    from commonart_desktop.gui.gallery_index import Index, plain
-    from commonart_desktop.gui.thumbnails import SIDES, file_of
+    from commonart_desktop.gui.images.thumbnails import SIDES, file_of
+    from commonart_desktop.gui.pages.gallery.index import Index, plain
 
     out.mkdir(parents=True)
     cache = home / "cache" / "thumbnails"
@@ -150,10 +150,13 @@ class Clock:
 @contextmanager
 def _page(folder: Path, rows: int, clock: Clock, app: QApplication) -> Iterator[object]:
     home, out = folder / "home", folder / "out"
-    from commonart_desktop.gui import gallery_folders, gallery_page, theme
-    from commonart_desktop.gui.context import Context, Notices, SettingsStore
-    from commonart_desktop.gui.engine import Engine
-    from engine.contract.queue import Ledger
+    from commonart_desktop.gui.background.worker_process import WorkerProcess
+    from commonart_desktop.gui.context import Context
+    from commonart_desktop.gui.notices import Notices
+    from commonart_desktop.gui.pages.gallery import folders, page
+    from commonart_desktop.gui.settings_store import SettingsStore
+    from commonart_desktop.gui.style import theme
+    from engine.contract.ledger.ledger import Ledger
 
     theme.apply(app, "light")
     _fill(home, out, rows)
@@ -161,17 +164,17 @@ def _page(folder: Path, rows: int, clock: Clock, app: QApplication) -> Iterator[
     settings.put(out=str(out))
     context = Context(
         ledger,
-        Engine(ledger, settings, backend="fake"),
+        WorkerProcess(ledger, settings, backend="fake"),
         settings,
         Notices(),
         QSettings(str(folder / "window.ini"), QSettings.Format.IniFormat),
         lambda _: None,
     )
-    gallery_folders.GalleryFolders.look_through = lambda self: None  # type: ignore[method-assign]  # the made-up files are not there
-    pages: list[gallery_page.GalleryPage] = []
+    folders.GalleryFolders.look_through = lambda self: None  # type: ignore[method-assign]  # the made-up files are not there
+    pages: list[page.GalleryPage] = []
 
     def opened() -> None:
-        pages.append(gallery_page.GalleryPage(context))
+        pages.append(page.GalleryPage(context))
         pages[0].resize(1280, 800)
         pages[0].show()
 

@@ -30,7 +30,7 @@ import json, sys, threading, time
 from PySide6.QtCore import QEventLoop, QTimer, Qt
 from PySide6.QtWidgets import QApplication
 from commonart_desktop.gui.app import Application
-from commonart_desktop.gui.pages import PAGES, load_all
+from commonart_desktop.gui.shell.pages import PAGES, load_all
 
 asked, quiet, watched = json.loads(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
 app = QApplication([])

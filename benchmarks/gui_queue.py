@@ -49,7 +49,7 @@ def _fill(path: Path, rows: int) -> None:
     import subprocess
 
     code = (
-        "import sys; from pathlib import Path; from engine.contract.queue import Ledger; from engine.contract.request import ImageRequest\n"
+        "import sys; from pathlib import Path; from engine.contract.ledger.ledger import Ledger; from engine.contract.request import ImageRequest\n"
         "ledger = Ledger(Path(sys.argv[1])); n = int(sys.argv[2])\n"
         "ledger.add_job('夏祭り', (ImageRequest(prompt=f'夏祭りのポスター、浴衣の人々、夜空に花火 {i}', seed=i, width=512, height=512) for i in range(n)))\n"
         "ledger.close()"

@@ -28,14 +28,14 @@ def here(export: Path, prompt: str, work: Path) -> None:
         Path(__file__).resolve().parent.parent
     )  # instead of this folder, whose names are not meant for import
     from engine import pipeline
-    from engine.backends import open_backend
+    from engine.backends.factory import open_backend
     from engine.checkpoint.layout import identify
     from engine.contract.request import ImageRequest
 
     backend = open_backend(identify(export), kind="onnx", device="cpu")
     request = pipeline.settle(ImageRequest(prompt=prompt, seed=SEED, steps=STEPS, guidance=GUIDANCE), backend.folder)
     features = pipeline.encode(backend, [request])
-    pixels = pipeline.paint(backend, pipeline.draw(backend, [request], features))[0]
+    pixels = pipeline.decode(backend, pipeline.denoise_batch(backend, [request], features))[0]
     own, empty = (np.asarray(features[t].states) for t in (request.prompt, request.negative))
     most = max(len(own), len(empty))
     kept: dict[str, Any] = {

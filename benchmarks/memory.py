@@ -1,4 +1,4 @@
-"""Is `engine.memory` right? Its prediction against the measured peak of a process that draws on the CPU, for several models, sizes and batches.
+"""Is `engine.checkpoint.memory_plan` right? Its prediction against the measured peak of a process that draws on the CPU, for several models, sizes and batches.
 
     python -m benchmarks.memory [--short] [--json] [--folder DIR]
 
@@ -30,10 +30,10 @@ def _status(key: str) -> int:
 def child(order: dict[str, Any]) -> dict[str, Any]:
     """Draw and measure, in this process. Bytes by stage: measured and predicted."""
     from engine import pipeline
-    from engine.backends import open_backend
+    from engine.backends.factory import open_backend
     from engine.checkpoint.layout import identify
+    from engine.checkpoint.memory_plan import on_cpu
     from engine.contract.request import ImageRequest
-    from engine.memory import on_cpu
 
     def folder(parts: list[str]) -> Any:
         return identify(
@@ -59,7 +59,7 @@ def child(order: dict[str, Any]) -> dict[str, Any]:
     backend = open_backend(small, device="cpu")
     lanes = backend.lanes(64).count
     some = requests(small, lanes, 32)
-    pipeline.paint(backend, pipeline.draw(backend, some, pipeline.encode(backend, some)))
+    pipeline.decode(backend, pipeline.denoise_batch(backend, some, pipeline.encode(backend, some)))
     del backend
     model = folder(order["model"])
     model.hashes()  # known from then on: reading a file to hash it is no part of running it
@@ -76,9 +76,9 @@ def child(order: dict[str, Any]) -> dict[str, Any]:
     some = requests(model, order["pictures"], order["side"])
     words = pipeline.encode(backend, some)
     peak("encode")
-    latents = pipeline.draw(backend, some, words)
+    latents = pipeline.denoise_batch(backend, some, words)
     peak("denoise")
-    pipeline.paint(backend, latents[:lanes])
+    pipeline.decode(backend, latents[:lanes])
     peak("decode")
     tokens = max(f.tokens for f in words.values())
     predicted = on_cpu(
@@ -121,7 +121,7 @@ def main() -> int:
     parser.add_argument("--mini", action="store_true", help="the bundled model only, one row; nothing is written")
     args = parser.parse_args()
     from benchmarks.record import save
-    from tests.models import make_pipeline
+    from tests.support.tiny_models import make_pipeline
 
     with tempfile.TemporaryDirectory(prefix="memory-") as name:
         folder = args.folder or Path(name)

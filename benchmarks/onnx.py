@@ -30,7 +30,7 @@ sys.path[0] = str(ROOT)  # instead of this folder, whose names are not meant for
 import numpy as np
 import torch
 
-from engine.backends import open_backend
+from engine.backends.factory import open_backend
 from engine.backends.onnx import sessions
 from engine.backends.onnx.denoise import Predictor as OnnxPredictor
 from engine.backends.onnx.encode import Feature as OnnxFeature
@@ -40,17 +40,16 @@ from engine.backends.pytorch.denoise import Predictor, noise
 from engine.checkpoint.layout import ModelFolder, identify
 from engine.checkpoint.library import open_model
 from engine.contract.request import ImageRequest
-from engine.denoise import denoise
-from engine.dit import DiT, DiTConfig
 from engine.export.configs import exporter_config
 from engine.export.graphs import Denoiser, write_graph
 from engine.export.layout import carry_over, write_index
 from engine.export.manifest import write_manifest
-from engine.export.parts import graph
+from engine.export.part_export import graph
 from engine.export.quantize import to_int8
-from engine.pipeline import draw, encode, paint, settle
-from engine.sampling import DPMSolverPP2M, Schedule
-from engine.text import Feature
+from engine.models.pixart import DiT, DiTConfig
+from engine.models.text_encoder import Feature
+from engine.pipeline import decode, denoise, denoise_batch, encode, settle
+from engine.sampling.schedule import DPMSolverPP2M, Schedule
 
 GOALS = {"onnx fp32": 1.3, "onnx int8": 2.0}
 WORDS = [
@@ -148,7 +147,7 @@ def mini(scratch: Path, pictures: int, rounds: int) -> dict[str, Any]:
 
     def ours(backend: Any) -> Callable[[], Any]:
         features = encode(backend, requests)
-        return lambda: paint(backend, draw(backend, requests, features))
+        return lambda: decode(backend, denoise_batch(backend, requests, features))
 
     pipe: Any = diffusers.PixArtSigmaPipeline(
         tokenizer=None,

@@ -24,12 +24,12 @@ import torch
 
 from engine.backends.pytorch.decode import decode
 from engine.backends.pytorch.denoise import Predictor, noise
+from engine.backends.row_threads import RowThreads
 from engine.contract.request import ImageRequest
-from engine.denoise import denoise
-from engine.dit import DiT, DiTConfig
-from engine.lanes import Lanes
-from engine.sampling import DPMSolverPP2M, Schedule
-from engine.text import Feature
+from engine.models.pixart import DiT, DiTConfig
+from engine.models.text_encoder import Feature
+from engine.pipeline import denoise
+from engine.sampling.schedule import DPMSolverPP2M, Schedule
 
 ERROR, PSNR = 1e-5, 50.0
 PADDED = 512  # caption tokens of CommonArt β
@@ -115,7 +115,7 @@ def whole(
         denoise(predict, DPMSolverPP2M(Schedule(), steps), noise([seed], 4, height // 8, width // 8)),
         "fp32",
         False,
-        Lanes(1),
+        RowThreads(1),
     )[0]
 
     states, mask = padded([features["prompt"].states])

@@ -28,13 +28,14 @@ import numpy as np
 from PIL import Image
 
 from engine import pipeline
-from engine.backends import open_backend
+from engine.backends.factory import open_backend
 from engine.checkpoint.library import open_model
 from engine.contract.errors import MissingLibrary
 from engine.contract.request import PRESETS, ImageRequest
-from engine.presets import KNOWN, Preset, course_of
-from trainer.evaluation.encoders import BUILT_IN, EFFICIENTNET, Encoder, open_encoder
-from trainer.evaluation.truth import truth_of
+from engine.sampling.presets import KNOWN, Preset, sampling_plan_of
+from trainer.evaluation.encoder_base import BUILT_IN, EFFICIENTNET, Encoder
+from trainer.evaluation.encoders import open_encoder
+from trainer.evaluation.truth import concept_table_of
 
 BATCH = 16
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,7 +83,7 @@ class Bench:
         self.backend = open_backend(self.folder, device="cpu")
         self.rows, self.steps, self.sampler = rows, steps, sampler
         self.encoder = encoder_of(encoder)
-        truth = truth_of(self.folder.root)
+        truth = concept_table_of(self.folder.root)
         if truth is None:
             raise SystemExit(f"{self.folder.root} has no true renders to compare with")
         self.truth = truth
@@ -96,8 +97,8 @@ class Bench:
         try:
             began, used = time.perf_counter(), time.process_time()
             parts = [
-                pipeline.paint(
-                    self.backend, pipeline.draw(self.backend, requests[a : a + size], words, preset=row.preset)
+                pipeline.decode(
+                    self.backend, pipeline.denoise_batch(self.backend, requests[a : a + size], words, preset=row.preset)
                 )
                 for a in range(0, len(requests), size)
             ]
@@ -217,7 +218,7 @@ def main(argv: list[str] | None = None, extra: dict[str, Row] | None = None) -> 
     courses = {}
     for name, row in rows.items():
         request = ImageRequest(prompt="x", seed=1, steps=args.steps, sampler=args.sampler)
-        course = course_of(request, bench.backend, row.preset)
+        course = sampling_plan_of(request, bench.backend, row.preset)
         courses[name] = course.to_dict() | {"halves": row.halves} if course else {}
     things = np.random.default_rng(0).permutation(len(bench.truth.names["ja"]))[: args.limit]
     asked = [(lang, int(n), bench.truth.names[lang][int(n)][0]) for n in things for lang in ("ja", "en")]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.contract.queue import Ledger
+from engine.contract.ledger.ledger import Ledger
 from engine.contract.request import ImageRequest
 
 #: seconds, at 100,000 rows; any page, at any place

@@ -43,13 +43,13 @@ def picture(side: int) -> np.ndarray[Any, Any]:
 
 def measure(side: int, kind: str, times: int) -> dict[str, Any]:
     """One size and format."""
+    from engine.contract.provenance_policy import ProvenancePolicy
     from engine.contract.recipe import build
     from engine.contract.request import ImageRequest
-    from engine.output.image import pixel_sha256, to_bytes
-    from engine.provenance.policy import Policy
+    from engine.imagefile.image import pixel_sha256, to_bytes
+    from engine.imagefile.xmp import label_of
     from engine.provenance.sign import Signer
     from engine.provenance.verify import Verifier
-    from engine.provenance.xmp import label_of
 
     pixels = picture(side)
     request = ImageRequest(
@@ -70,9 +70,9 @@ def measure(side: int, kind: str, times: int) -> dict[str, Any]:
         app="CommonArt Desktop 0.1.0",
         row="b" * 64,
     )
-    signer = Signer(Policy(training_mining="notAllowed"))
+    signer = Signer(ProvenancePolicy(training_mining="notAllowed"))
     plain = to_bytes(pixels, kind, recipe)
-    labelled = to_bytes(pixels, kind, recipe, label_of(recipe, Policy(), True))
+    labelled = to_bytes(pixels, kind, recipe, label_of(recipe, ProvenancePolicy(), True))
     signed = signer.sign(labelled, kind, recipe)
     path = Path(os.environ["COMMONART_HOME"]) / f"p.{kind}"
     path.write_bytes(signed)

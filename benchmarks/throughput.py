@@ -24,12 +24,12 @@ import psutil
 from benchmarks.record import save
 from benchmarks.wide import make_wide
 from engine.bench.__main__ import bench
-from engine.bench.compare import Theirs, compare
+from engine.bench.compare import Baseline, compare
 from engine.bench.machine import peak
-from engine.bench.ours import Ours
+from engine.bench.ours import EngineRun
 from engine.bench.prompts import prompts
 from engine.checkpoint.library import open_model
-from engine.contract.queue import Ledger
+from engine.contract.ledger.ledger import Ledger
 from engine.contract.request import ImageRequest
 
 GOALS = {"against": 2.0, "psnr_db": 45.0, "wide": 2.5, "flat": 1.15}
@@ -57,7 +57,7 @@ def against(work: Path, short: bool) -> dict[str, Any]:
 
 
 def _measured(
-    ours: Ours, rounds: Iterable[tuple[str, int, int]], work: Path, tell: Callable[[dict[str, Any]], None]
+    ours: EngineRun, rounds: Iterable[tuple[str, int, int]], work: Path, tell: Callable[[dict[str, Any]], None]
 ) -> list[dict[str, Any]]:
     """Rounds (label, pictures, first prompt) of one worker that is already warm."""
     rows = []
@@ -79,7 +79,7 @@ def _measured(
     return rows
 
 
-def _used(ours: Ours) -> float:
+def _used(ours: EngineRun) -> float:
     """Processor seconds of the worker so far."""
     try:
         times = psutil.Process(ours.watch.pid).cpu_times()
@@ -103,12 +103,12 @@ def growth(work: Path, short: bool) -> dict[str, Any]:
     start = 10_000
     found["batch"] = []
     for batch in (1, 16) if short else (1, 4, 16, 64):
-        ours = Ours(work / f"batch-{batch}", settings=settings, device="cpu", batch=batch)
+        ours = EngineRun(work / f"batch-{batch}", settings=settings, device="cpu", batch=batch)
         ours.round(prompts(min(batch, 8), start - 100), range(min(batch, 8)), work / f"warm-{batch}")
         found["batch"] += _measured(ours, [(f"batch {batch}", 16 if short else 64, start)], work, tell)
         ours.close()
         start += 100
-    ours = Ours(work / "prompts", settings=settings, device="cpu")
+    ours = EngineRun(work / "prompts", settings=settings, device="cpu")
     ours.round(prompts(8, start), range(8), work / "warm-prompts")
     counts = (10, 50) if short else (10, 100, 1_000)
     found["prompts"] = _measured(ours, [(f"{n} prompts", n, start + 10 * n) for n in counts], work, tell)
@@ -117,7 +117,7 @@ def growth(work: Path, short: bool) -> dict[str, Any]:
         ours._settings = settings | {"width": side, "height": side}
         found["size"] += _measured(ours, [(f"{side} px", 4 if short else 8, 50_000 + side)], work, tell)
     ours.close()
-    fake = Ours(work / "fake", settings=settings, backend="fake")
+    fake = EngineRun(work / "fake", settings=settings, backend="fake")
     fake.round(prompts(8, 60_000), range(8), work / "warm-fake")
     found["prompts_fake"] = _measured(
         fake, [(f"fake {n}", n, 70_000 + n) for n in ((100, 1_000) if short else (10, 100, 1_000, 10_000))], work, tell
@@ -138,7 +138,7 @@ def growth(work: Path, short: bool) -> dict[str, Any]:
             True,
         )
         ledger.close()
-        fake = Ours(home, settings=settings, backend="fake")
+        fake = EngineRun(home, settings=settings, backend="fake")
         fake.round(prompts(8, 90_000), range(8), work / f"warm-behind-{before}")
         found["queue"] += _measured(fake, [(f"behind {before}", 200, 91_000)], work, tell)
         fake.close()
@@ -164,17 +164,17 @@ def wide(work: Path, short: bool) -> dict[str, Any]:
         "vae": str(model.vae),
         "dtype": "fp32",
     }
-    ways = [Ours(work / "exact", settings=request, device="cpu")]
-    compiled = Ours(work / "compiled", settings=request, device="cpu", environment={"COMMONART_COMPILE": "on"})
+    ways = [EngineRun(work / "exact", settings=request, device="cpu")]
+    compiled = EngineRun(work / "compiled", settings=request, device="cpu", environment={"COMMONART_COMPILE": "on"})
     compiled.name = "compiled"
     others: list[Any] = [compiled]
     peaks = {kind: peak("cpu", kind) for kind in ("fp32", "bf16")}
     if peaks["bf16"] > BF16_PAYS * peaks["fp32"]:
-        half = Ours(work / "bf16", settings=request | {"dtype": "bf16"}, device="cpu")
+        half = EngineRun(work / "bf16", settings=request | {"dtype": "bf16"}, device="cpu")
         half.name = "bf16"
         others.append(half)
     parts = [str(model.root), "--text-encoder", str(model.text_encoder), "--vae", str(model.vae)]
-    others.append(Theirs(parts, settings=settings, device="cpu", dtype="fp32", batch=2))
+    others.append(Baseline(parts, settings=settings, device="cpu", dtype="fp32", batch=2))
     found = compare(ways[0], others, count=count, rounds=rounds, work=work, tell=lambda done, total: None)
     rates = {name: s["pictures_per_second"] for name, s in found["sides"].items()}
     best = max((n for n in rates if n != "diffusers"), key=rates.__getitem__)

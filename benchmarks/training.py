@@ -27,7 +27,7 @@ CLOSE = 0.02  # of the loss, relative, on the mean of a run
 def make_data(folder: Path, count: int) -> Path:
     """Drawn pictures of 64 px with captions in both languages."""
     sys.path.insert(0, str(ROOT))
-    from tests.pictures import make_dataset
+    from tests.support.images import make_dataset
 
     return make_dataset(folder, count, size=64)
 
@@ -50,26 +50,26 @@ def ours(work: Path, kind: str, model: str, steps: int, batch: int, device: str)
     """Our step loop, features cached before: what each step after the first takes, and its loss."""
     import torch
 
-    from engine.sampling import Schedule
-    from trainer.learn import adapt
-    from trainer.learn.features import Features
+    from engine.sampling.schedule import Schedule
+    from trainer.learn import trainable
+    from trainer.learn.data.batches import BatchSampler
+    from trainer.learn.data.feature_cache import FeatureCache
+    from trainer.learn.distributed.processes import Processes
     from trainer.learn.loss import Objective
     from trainer.learn.prepare import gather, open_base
-    from trainer.learn.processes import Processes
-    from trainer.learn.rows import Rows
-    from trainer.learn.subject import Subject
+    from trainer.learn.train_state import TrainState
 
     config = configuration(work, kind, model, steps, batch)
     info, processes = gather(config, open_base(config), ()), Processes(device)
-    objective = Objective(Schedule.from_dict(adapt.scheduler(config, info.folder)), config.loss)
-    features = Features(info.folder, device=processes.device, text_dtype="auto", memory=1 << 30)
+    objective = Objective(Schedule.from_dict(trainable.scheduler(config, info.folder)), config.loss)
+    features = FeatureCache(info.folder, device=processes.device, text_dtype="auto", memory=1 << 30)
     began = time.perf_counter()
     features.prepare(
         info.collection.train, [c for i in info.collection.train for c in i.captions] + [""], mirrored=False
     )
     cached = time.perf_counter() - began
-    rows = Rows(config, info.collection.train, features, objective)
-    subject = Subject(config, info.folder, objective, processes, "fp32", lambda micro: None)
+    rows = BatchSampler(config, info.collection.train, features, objective)
+    subject = TrainState(config, info.folder, objective, processes, "fp32", lambda micro: None)
     times, losses = [], []
     for step in range(steps):
         began = time.perf_counter()
@@ -90,12 +90,13 @@ def plain(work: Path, kind: str, model: str, steps: int, batch: int, device: str
     from torch.nn import functional as F
     from transformers import AutoModel, AutoTokenizer
 
-    from engine.sampling import Schedule
-    from trainer.learn import adapt, draws
-    from trainer.learn.features import fitted
+    from engine.sampling.schedule import Schedule
+    from trainer.learn import trainable
+    from trainer.learn.data import counter_rng
+    from trainer.learn.data.batches import BatchSampler, choose_caption
+    from trainer.learn.data.feature_cache import fitted
     from trainer.learn.loss import Objective
     from trainer.learn.prepare import gather, open_base
-    from trainer.learn.rows import Rows, choose_caption
 
     logging.set_verbosity_error()
     config = configuration(work, kind, model, steps, batch)
@@ -114,8 +115,8 @@ def plain(work: Path, kind: str, model: str, steps: int, batch: int, device: str
         from peft import LoraConfig, inject_adapter_in_model
 
         transformer.requires_grad_(False)
-        torch.manual_seed(draws.number(config.seed, draws.WEIGHT))
-        names = adapt.matched(config.lora.layers, folder.denoiser_config)
+        torch.manual_seed(counter_rng.number(config.seed, counter_rng.WEIGHT))
+        names = trainable.matched(config.lora.layers, folder.denoiser_config)
         inject_adapter_in_model(
             LoraConfig(r=config.lora.rank, lora_alpha=config.lora.rank, target_modules="|".join(map(re.escape, names))),
             transformer,
@@ -129,21 +130,23 @@ def plain(work: Path, kind: str, model: str, steps: int, batch: int, device: str
         weight_decay=config.optimiser.weight_decay,
         eps=config.optimiser.eps,
     )
-    objective = Objective(Schedule.from_dict(adapt.scheduler(config, folder)), config.loss)
-    order = Rows(config, items, None, objective)  # type: ignore[arg-type]  # for its order only
+    objective = Objective(Schedule.from_dict(trainable.scheduler(config, folder)), config.loss)
+    order = BatchSampler(config, items, None, objective)  # type: ignore[arg-type]  # for its order only
     times, losses = [], []
     for step in range(steps):
         began = time.perf_counter()
         pixels, captions, noises, timesteps = [], [], [], []
         for n, index in enumerate(order.order.rows(step)):
-            chance = draws.stream(
-                config.seed, draws.ROW, step, n
+            chance = counter_rng.stream(
+                config.seed, counter_rng.ROW, step, n
             )  # the same chance as ours, so that losses can be compared
             language, which, dropped, _ = chance.random(4)
             timesteps.append(objective.timestep(chance))
             item = items[index]
             side = folder.vae_scale
-            noises.append(torch.from_numpy(draws.normal(chance, (4, item.bucket[1] // side, item.bucket[0] // side))))
+            noises.append(
+                torch.from_numpy(counter_rng.normal(chance, (4, item.bucket[1] // side, item.bucket[0] // side)))
+            )
             pixels.append(fitted(item.path, item.bucket, False))
             captions.append(
                 ""

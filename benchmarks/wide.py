@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.checkpoint.layout import ModelFolder, identify
-from tests.models import make_denoiser, make_tokenizer
+from tests.support.tiny_models import make_denoiser, make_tokenizer
 
 
 def make_wide(folder: Path, *, layers: int = 2, size: int = 512, slim: bool = False) -> ModelFolder:

@@ -20,18 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from engine.checkpoint.layout import ModelFolder, identify
-from engine.checkpoint.library import find_all, open_model, recall
-from engine.checkpoint.machine import nvidia_gpus, ram_bytes
+from engine.checkpoint.library import find_all, open_model, remembered_parts
+from engine.checkpoint.memory_plan import SIZES, memory_needs, on_cpu, plan_memory
 from engine.contract.disk import bytes_in
 from engine.contract.errors import CommonArtError, Phrase
 from engine.contract.python_process import python_command
 from engine.contract.request import ImageRequest
-from engine.home import home
-from engine.memory import SIZES, needs, on_cpu, plan
-from engine.planner import batch_size
-from engine.probe import read as read_probes
-from engine.probe import this_machine
-from engine.program import Parser, phrase, run_program
+from engine.system.json_program import JsonArgumentParser, phrase, run_json_program
+from engine.system.paths import home
+from engine.system.ram import nvidia_gpus, ram_bytes
+from engine.system.tuning import read_records as read_probes
+from engine.system.tuning import this_machine
+from engine.worker.batching import batch_size
 
 Check = dict[str, Any]
 DISTRIBUTION = "commonart-desktop"
@@ -328,7 +328,11 @@ def models() -> Iterator[Check]:
         )
         return
     try:
-        parts = {k: Path(v) for k, v in recall(mine.path).items() if k in ("text_encoder", "vae") and Path(v).is_dir()}
+        parts = {
+            k: Path(v)
+            for k, v in remembered_parts(mine.path).items()
+            if k in ("text_encoder", "vae") and Path(v).is_dir()
+        }
         model = identify(mine.path, **parts)
         yield _check("bundled-model", label, "ok", f"{name}, {model.own_side} px")
     except Exception as e:
@@ -347,10 +351,12 @@ def _largest() -> ModelFolder | None:
     for one in find_all():
         try:
             parts = {
-                k: Path(v) for k, v in recall(one.path).items() if k in ("text_encoder", "vae") and Path(v).is_dir()
+                k: Path(v)
+                for k, v in remembered_parts(one.path).items()
+                if k in ("text_encoder", "vae") and Path(v).is_dir()
             }
             model = identify(one.path, **parts, name=one.name)
-            need = needs(model, "bf16") if model.layout != "onnx" else None
+            need = memory_needs(model, "bf16") if model.layout != "onnx" else None
         except CommonArtError:
             continue
         if need and (found is None or need.denoiser + need.encoder > found[0]):
@@ -360,7 +366,7 @@ def _largest() -> ModelFolder | None:
 
 def _planned(title: Phrase, name: str, model: ModelFolder, limit: int) -> Check:
     """How ``model`` would be run in bf16 on a graphics card with ``limit`` bytes."""
-    found = plan(model, "bf16", limit, model.own_side, model.own_side, main=ram_bytes())
+    found = plan_memory(model, "bf16", limit, model.own_side, model.own_side, main=ram_bytes())
     places = {
         "cpu": Phrase("The text encoder works in main memory"),
         "int8": Phrase("The text encoder works in 8 bits"),
@@ -380,7 +386,7 @@ def _planned(title: Phrase, name: str, model: ModelFolder, limit: int) -> Check:
 
 
 def memory_plans(torch: Any = None, wanted: ModelFolder | None = None) -> Iterator[Check]:
-    """How ``wanted``, else the largest model here, would be run on the cards that people have, and on this machine, by ``engine.memory``."""
+    """How ``wanted``, else the largest model here, would be run on the cards that people have, and on this machine, by ``engine.checkpoint.memory_plan``."""
     model = wanted or _largest()
     if model is None or model.layout == "onnx":
         return
@@ -495,7 +501,7 @@ def examine(wanted: ModelFolder | None = None) -> list[Check]:
 
 def work(argv: list[str]) -> dict[str, Any]:
     """``{"checks": [...]}``."""
-    parser = Parser(prog="python -m engine.doctor", description=__doc__)
+    parser = JsonArgumentParser(prog="python -m engine.doctor", description=__doc__)
     parser.add_argument("--model")
     parser.add_argument("--text-encoder")
     parser.add_argument("--vae")
@@ -504,6 +510,6 @@ def work(argv: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    status = run_program(work)
+    status = run_json_program(work)
     sys.stderr.flush()
     os._exit(status)  # no second thoughts of native thread pools at exit

@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from engine.backends import Backend, Predict
+from engine.backends.base import Backend, Predict
 from engine.checkpoint.layout import ModelFolder
-from engine.contract.course import Course
 from engine.contract.errors import BadValue, OutOfMemory, Phrase
 from engine.contract.request import ImageRequest
-from engine.denoise import OnStep, denoise
-from engine.presets import Preset, course_of
+from engine.contract.sampling_plan import SamplingPlan
+from engine.pipeline import OnStep, denoise
+from engine.sampling.presets import Preset, sampling_plan_of
+from engine.sampling.schedule import Sampler
 
 T = TypeVar("T")
 
@@ -41,16 +42,16 @@ def settle(request: ImageRequest, folder: ModelFolder, backend: Backend | None =
                 ),
             )
     request = dataclasses.replace(request, width=width, height=height)
-    course = course_of(request, backend) if backend else None
+    course = sampling_plan_of(request, backend) if backend else None
     return dataclasses.replace(request, preset_did=course.to_dict()) if course else request
 
 
-def together(request: ImageRequest, backend: Backend, fitting: int) -> int:
+def can_batch(request: ImageRequest, backend: Backend, fitting: int) -> int:
     """How many such pictures a micro-batch should hold where ``fitting`` could be guided at once.
 
     Twice as many where guided predictions are made in halves: neither half then has more rows than fit.
     """
-    course = course_of(request, backend) if request.guidance > 1 else None
+    course = sampling_plan_of(request, backend) if request.guidance > 1 else None
     return 2 * fitting if course and course.halves else fitting
 
 
@@ -66,7 +67,7 @@ def encode(
     return backend.encode(texts_of(requests), upcoming)
 
 
-def draw(
+def denoise_batch(
     backend: Backend,
     requests: Sequence[ImageRequest],
     features: dict[str, Any],
@@ -78,7 +79,7 @@ def draw(
     ``preset`` stands in for the one that the requests name: a definition of one's own, to be measured.
     """
     lanes = backend.lanes(len(requests))
-    course = course_of(requests[0], backend, preset)
+    course = sampling_plan_of(requests[0], backend, preset)
 
     def share(lane: int, some: Sequence[ImageRequest]) -> Any:
         first = some[0]
@@ -98,7 +99,9 @@ def draw(
     return backend.join(lanes.map(share, requests))
 
 
-def _along(course: Course, backend: Backend, requests: Sequence[ImageRequest], features: dict[str, Any]) -> Predict:
+def _along(
+    course: SamplingPlan, backend: Backend, requests: Sequence[ImageRequest], features: dict[str, Any]
+) -> Predict:
     """Guidance in a part of the predictions only, for a backend whose predictors know nothing of it."""
     guided = backend.predictor(requests, features)
     plain = backend.predictor([dataclasses.replace(r, guidance=1) for r in requests], features)
@@ -110,7 +113,7 @@ def _along(course: Course, backend: Backend, requests: Sequence[ImageRequest], f
     return predict
 
 
-def with_less_memory(
+def retry_with_less_memory(
     attempt: Callable[[Sequence[ImageRequest]], list[T]],
     requests: Sequence[ImageRequest],
     backend: Backend,
@@ -135,7 +138,7 @@ def with_less_memory(
         half = (len(requests) + 1) // 2
         if on_split:
             on_split(half)
-        return with_less_memory(attempt, requests[:half], backend, relieve, on_split) + with_less_memory(
+        return retry_with_less_memory(attempt, requests[:half], backend, relieve, on_split) + retry_with_less_memory(
             attempt, requests[half:], backend, relieve, on_split
         )
     try:
@@ -147,7 +150,7 @@ def with_less_memory(
         raise OutOfMemory(device=backend.device, width=one.width, height=one.height) from e
 
 
-def paint(backend: Backend, latents: Any) -> np.ndarray[Any, Any]:
+def decode(backend: Backend, latents: Any) -> np.ndarray[Any, Any]:
     """uint8 RGB ``[n, height, width, 3]``; tiled if whole pictures do not fit in memory.
 
     Raises:
@@ -161,3 +164,19 @@ def paint(backend: Backend, latents: Any) -> np.ndarray[Any, Any]:
                 raise
     side = backend.folder.vae_scale
     raise OutOfMemory(device=backend.device, width=latents.shape[3] * side, height=latents.shape[2] * side)
+
+
+#: called after each step with (steps done, steps in all, latents); may wait (pause) or raise (cancel)
+OnStep = Callable[[int, int, Any], None]
+
+
+def denoise(predict: Predict, sampler: Sampler, noise: Any, on_step: OnStep | None = None) -> Any:
+    """Latents from noise, both ``[n, channels, height, width]``."""
+    latents = noise * sampler.initial_scale
+    total = len(sampler.timesteps)
+    for index, timestep in enumerate(sampler.timesteps):
+        prediction = predict(sampler.scale(latents, index), timestep)
+        latents = sampler.step(prediction, latents, index)
+        if on_step:
+            on_step(index + 1, total, latents)
+    return latents

@@ -27,6 +27,6 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CommonArt-like pipeline folder with random weights, 32 px."""
-    from tests.models import make_pipeline
+    from tests.support.tiny_models import make_pipeline
 
     return make_pipeline(tmp_path_factory.mktemp("models") / "tiny")

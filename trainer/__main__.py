@@ -15,7 +15,7 @@ from typing import TextIO
 
 from engine.contract import training_events as events
 from engine.contract.errors import CommonArtError, EngineStopped
-from engine.program import Parser
+from engine.system.json_program import JsonArgumentParser
 
 
 def _own_stdout() -> TextIO:
@@ -44,7 +44,7 @@ def main() -> int:
     debug = "--debug" in sys.argv
     processes = None
     try:
-        parser = Parser(prog="python -m trainer", description=__doc__)
+        parser = JsonArgumentParser(prog="python -m trainer", description=__doc__)
         parser.add_argument("config", type=Path)
         parser.add_argument("--resume", action="store_true", help="go on from the last whole checkpoint")
         parser.add_argument(
@@ -59,8 +59,8 @@ def main() -> int:
         config = read_config(args.config, args.set)
 
         from trainer.learn.commands import Commands
+        from trainer.learn.distributed.processes import Processes
         from trainer.learn.loop import Trainer
-        from trainer.learn.processes import Processes
 
         processes = Processes(config.device.device)
         processes.on_lost(lambda error: say(events.Broken(error=error.to_wire())))

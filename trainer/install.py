@@ -8,12 +8,12 @@ from typing import Any
 
 from engine.checkpoint.lora import lora_folder
 from engine.contract.errors import BadFile, BadValue, Phrase
-from engine.home import home
-from engine.output.atomic import told
-from engine.program import Parser, run_program
+from engine.system.atomic import as_our_error
+from engine.system.json_program import JsonArgumentParser, run_json_program
+from engine.system.paths import home
 from trainer.dataset.files import name_problem
-from trainer.learn.lineage import BOM, CARD, CONFIG
-from trainer.learn.result import install
+from trainer.learn.artifacts.lineage import BOM, CARD, CONFIG
+from trainer.learn.artifacts.result import install
 
 BESIDE = ("gate-report*.json", "ATTRIBUTION*.md", CARD, BOM, CONFIG)
 
@@ -33,13 +33,13 @@ def put(result: Path, name: str) -> Path:
     try:
         folder = install([result, *beside], lora_folder() if alone else home() / "models", name)
     except OSError as e:
-        raise told(e, lora_folder() if alone else home() / "models") from e
+        raise as_our_error(e, lora_folder() if alone else home() / "models") from e
     return folder / result.name if alone else folder
 
 
 def work(argv: list[str]) -> dict[str, Any]:
     """The command in ``argv``."""
-    parser = Parser(prog="python -m trainer.install", description=__doc__)
+    parser = JsonArgumentParser(prog="python -m trainer.install", description=__doc__)
     parser.add_argument("result", type=Path)
     parser.add_argument("--name", required=True)
     args = parser.parse_args(argv)
@@ -47,4 +47,4 @@ def work(argv: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(run_program(work))
+    sys.exit(run_json_program(work))

@@ -14,7 +14,7 @@ from typing import Any
 
 from engine.contract.errors import BadAccelerate, BadFile, CommonArtError, Phrase
 from engine.contract.events import Broken, encode
-from engine.program import Parser
+from engine.system.json_program import JsonArgumentParser
 
 FILES = Path(__file__).resolve().parent.parent / "resources" / "presets" / "accelerate"
 #: what may be said beside the file: where and how many, nothing that names a program
@@ -111,7 +111,7 @@ def arguments(path: Path, said: Sequence[str], gpus: int) -> list[str]:
 def main() -> int:
     """The exit status: 0 done, 1 failed, 2 asked wrongly, 130 stopped with everything saved."""
     try:
-        parser = Parser(prog="python -m trainer.launch", description=__doc__)
+        parser = JsonArgumentParser(prog="python -m trainer.launch", description=__doc__)
         parser.add_argument("--accelerate", required=True, metavar="NAME|FILE")
         parser.add_argument("--launch", action="append", default=[], metavar="KEY=VALUE", help=", ".join(KEYS))
         args, rest = parser.parse_known_args()

@@ -49,7 +49,7 @@ def add(subparsers: Any) -> None:
 def _probe(args: argparse.Namespace, arguments: list[str]) -> int:
     arguments += ["--device", args.device, "--dtype", args.dtype, *(["--onnx", str(args.onnx)] if args.onnx else [])]
     print(tr("Compiling and measuring; this takes a minute or more."), file=sys.stderr)
-    found = program("engine.probe", arguments)
+    found = program("engine.bench.autotune", arguments)
     found.pop("ok")
     if args.json:
         print(json.dumps(found, ensure_ascii=False, indent=1))

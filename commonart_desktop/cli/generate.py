@@ -29,8 +29,8 @@ from commonart_desktop.core.process import Worker, error_of, program
 from commonart_desktop.core.settings import load_settings, provenance_options
 from engine.contract import events
 from engine.contract.errors import BadFile, Phrase, PromptHidden, UsageError, from_wire
-from engine.contract.lock import is_held
-from engine.contract.queue import Ledger
+from engine.contract.ledger.ledger import Ledger
+from engine.contract.ledger.process_lock import is_held
 from engine.contract.recipe import request_of
 from engine.contract.request import ImageRequest
 

@@ -16,8 +16,8 @@ from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.ledger import export_rows, import_rows, open_ledger, suspect_mark
 from commonart_desktop.core.settings import load_settings
 from engine.contract.errors import BadValue, LedgerCorrupt, Phrase, UsageError, from_wire
-from engine.contract.ledger_file import STATES
-from engine.contract.queue import Job, Ledger
+from engine.contract.ledger.ledger import Job, Ledger
+from engine.contract.ledger.schema import STATES
 from engine.contract.request import ImageRequest
 from engine.contract.template import expand
 

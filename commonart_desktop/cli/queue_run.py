@@ -13,7 +13,7 @@ from commonart_desktop.core.settings import load_settings, provenance_options
 from commonart_desktop.core.supervisor import Supervisor
 from engine.contract import events
 from engine.contract.errors import AfterCrash, BadValue, Phrase, UsageError
-from engine.contract.queue import Ledger
+from engine.contract.ledger.ledger import Ledger
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,7 @@ MAX_PICTURES = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class PromptOrder:
     """One prompt as written, with the settings that differ from the base. ``source`` names the file and line."""
 
     prompt: str
@@ -24,21 +24,21 @@ class Order:
     source: tuple[str, int] | None = None
 
 
-def orders(prompts: Iterable[str], file: Path | None, encoding: str | None) -> Iterator[Order]:
+def orders(prompts: Iterable[str], file: Path | None, encoding: str | None) -> Iterator[PromptOrder]:
     """Prompts given directly, then those of a file.
 
     Raises:
         BadFile, BadRow
     """
     for text in prompts:
-        yield Order(prompt=text)
+        yield PromptOrder(prompt=text)
     if file is not None:
         for row in promptfile.read(file, encoding=encoding):
-            yield Order(prompt=row.prompt, settings=row.settings, source=(str(file), row.line))
+            yield PromptOrder(prompt=row.prompt, settings=row.settings, source=(str(file), row.line))
 
 
 def compose(
-    wanted: Iterable[Order],
+    wanted: Iterable[PromptOrder],
     base: dict[str, Any],
     *,
     count: int = 1,

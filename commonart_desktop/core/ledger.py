@@ -11,9 +11,9 @@ from commonart_desktop.core.compose import MAX_PICTURES
 from commonart_desktop.core.home import home
 from engine.contract import naming
 from engine.contract.errors import BadFile, BadRow, CommonArtError, LedgerCorrupt, Phrase, system_words
-from engine.contract.ledger_file import salvage
-from engine.contract.lock import ProcessLock
-from engine.contract.queue import Ledger
+from engine.contract.ledger.ledger import Ledger
+from engine.contract.ledger.process_lock import ProcessLock
+from engine.contract.ledger.schema import salvage
 from engine.contract.request import ImageRequest
 
 MAX_LINE = 1_000_000

@@ -22,14 +22,14 @@ _RECIPE = re.compile(r"<ca:recipe>(.*?)</ca:recipe>", re.S)
 
 
 @dataclass(frozen=True)
-class PictureText:
+class ImageText:
     """``recipe`` is JSON text or empty; ``parameters`` is as A1111 and its readers write it, or empty."""
 
     recipe: str = ""
     parameters: str = ""
 
 
-def read_text(path: Path) -> PictureText:
+def read_text(path: Path) -> ImageText:
     """The words in a PNG, WebP or JPEG; empty for anything else, and for a file that cannot be read."""
     try:
         with path.open("rb") as f:
@@ -44,7 +44,7 @@ def read_text(path: Path) -> PictureText:
                 return _jpeg(f)
     except (OSError, ValueError, struct.error, zlib.error):
         pass  # a broken file has no words; whoever shows it says that it is broken
-    return PictureText()
+    return ImageText()
 
 
 def recipe_of(text: str) -> dict[str, Any] | None:
@@ -56,7 +56,7 @@ def recipe_of(text: str) -> dict[str, Any] | None:
     return recipe if isinstance(recipe, dict) and isinstance(recipe.get("request"), dict) else None
 
 
-def _png(f: IO[bytes]) -> PictureText:
+def _png(f: IO[bytes]) -> ImageText:
     found: dict[str, str] = {}
     for _ in range(_MAX_CHUNKS):
         head = f.read(8)
@@ -70,7 +70,7 @@ def _png(f: IO[bytes]) -> PictureText:
             f.seek(4, 1)
         else:
             f.seek(size + 4, 1)
-    return PictureText(found.get("commonart", ""), found.get("parameters", ""))
+    return ImageText(found.get("commonart", ""), found.get("parameters", ""))
 
 
 def _inflate(data: bytes) -> bytes:
@@ -89,7 +89,7 @@ def _png_text(kind: bytes, data: bytes) -> tuple[str, str]:
     return name, (_inflate(text) if packed else text).decode("utf-8", "replace")
 
 
-def _webp(f: IO[bytes]) -> PictureText:
+def _webp(f: IO[bytes]) -> ImageText:
     xmp = exif = b""
     for _ in range(_MAX_CHUNKS):
         head = f.read(8)
@@ -105,10 +105,10 @@ def _webp(f: IO[bytes]) -> PictureText:
                 exif = data
         else:
             f.seek(size + (size & 1), 1)
-    return PictureText(_xmp_recipe(xmp), _exif_comment(exif.removeprefix(b"Exif\0\0")))
+    return ImageText(_xmp_recipe(xmp), _exif_comment(exif.removeprefix(b"Exif\0\0")))
 
 
-def _jpeg(f: IO[bytes]) -> PictureText:
+def _jpeg(f: IO[bytes]) -> ImageText:
     xmp = exif = b""
     for _ in range(1000):
         head = f.read(4)
@@ -123,7 +123,7 @@ def _jpeg(f: IO[bytes]) -> PictureText:
                 exif = data[6:]
         else:
             f.seek(max(0, size), 1)
-    return PictureText(_xmp_recipe(xmp), _exif_comment(exif))
+    return ImageText(_xmp_recipe(xmp), _exif_comment(exif))
 
 
 def _xmp_recipe(xmp: bytes) -> str:

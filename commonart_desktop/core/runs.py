@@ -24,7 +24,7 @@ from typing import IO, Any
 from commonart_desktop.core.home import home
 from commonart_desktop.core.process import _apart, _environment
 from engine.contract.errors import BadFile, OutputFolder, system_words
-from engine.contract.lock import is_held
+from engine.contract.ledger.process_lock import is_held
 from engine.contract.python_process import python_command
 
 MODULE = "trainer"

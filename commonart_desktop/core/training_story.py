@@ -86,7 +86,7 @@ class Snapshot:
     saved: int = -1  # step of the last checkpoint
 
 
-class Story:
+class TrainingHistory:
     """Fed with lines, gives snapshots."""
 
     def __init__(self) -> None:
@@ -172,12 +172,12 @@ class Story:
     _on_stopped = _on_broken = _on_finished
 
 
-class Tail:
+class EventTail:
     """Reads what was added to a run's events since the last time. A file that was begun anew begins the story anew."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._at, self._rest = path, 0, b""
-        self.story = Story()
+        self.story = TrainingHistory()
 
     def read(self, limit: int = 4 << 20) -> bool:
         """Take in at most so many bytes; returns whether there was anything."""
@@ -185,7 +185,7 @@ class Tail:
             with self._path.open("rb") as f:
                 size = f.seek(0, 2)
                 if size < self._at:
-                    self._at, self._rest, self.story = 0, b"", Story()
+                    self._at, self._rest, self.story = 0, b"", TrainingHistory()
                 f.seek(self._at)
                 data = f.read(limit)
         except OSError:

@@ -16,15 +16,17 @@ from PySide6.QtWidgets import QApplication, QMessageBox
 from commonart_desktop.core import i18n
 from commonart_desktop.core.home import home, resources
 from commonart_desktop.core.ledger import open_ledger
-from commonart_desktop.gui import theme
-from commonart_desktop.gui.composition import CompositionGuard
-from commonart_desktop.gui.context import Context, Notices, SettingsStore
-from commonart_desktop.gui.engine import Engine
-from commonart_desktop.gui.in_turns import InTurns, Steps, at_once
-from commonart_desktop.gui.main_window import LEAVE, MainWindow
-from commonart_desktop.gui.pages import PAGES, load_all
-from commonart_desktop.gui.quit_signals import QuitSignals
-from commonart_desktop.gui.tidy import Tidy
+from commonart_desktop.gui.background.incremental import IncrementalBuild, Steps, at_once
+from commonart_desktop.gui.background.worker_process import WorkerProcess
+from commonart_desktop.gui.context import Context
+from commonart_desktop.gui.notices import Notices
+from commonart_desktop.gui.settings_store import SettingsStore
+from commonart_desktop.gui.shell.gc_timer import GcTimer
+from commonart_desktop.gui.shell.ime_guard import ImeGuard
+from commonart_desktop.gui.shell.main_window import LEAVE, MainWindow
+from commonart_desktop.gui.shell.pages import PAGES, load_all
+from commonart_desktop.gui.shell.quit_signals import QuitSignals
+from commonart_desktop.gui.style import theme
 from engine.contract.errors import CommonArtError, QueueHeld
 from engine.contract.recipe import request_of
 
@@ -37,18 +39,18 @@ class Application(QObject):
     def __init__(self, app: QApplication, *, backend: str | None = None) -> None:
         super().__init__()
         self._app = app
-        self._tidy = Tidy(self)
+        self._tidy = GcTimer(self)
         self._translators: list[QTranslator] = []
         self.settings = SettingsStore()
         self.state = QSettings(str(home() / "window.ini"), QSettings.Format.IniFormat)
-        _name_the_language()
+        _export_ui_language()
         self._speak()
         theme.apply(app, self.settings.now.theme, self._zoom())
-        self._guard = CompositionGuard(app)
+        self._guard = ImeGuard(app)
         self.ledger, rescued = open_ledger()
-        self.engine = Engine(self.ledger, self.settings, backend=backend)
+        self.engine = WorkerProcess(self.ledger, self.settings, backend=backend)
         self.notices = Notices()
-        self._work: InTurns | None = None  # what is changing the looks
+        self._work: IncrementalBuild | None = None  # what is changing the looks
         self.window = self._begin()
         at_once(self._furnish(self.window))
         self._shown_as = self._looks()
@@ -149,7 +151,7 @@ class Application(QObject):
     def _change(self, steps: Steps) -> None:
         """Change the looks in turns, one change after the other."""
         self.settle()
-        self._work = InTurns(steps, self)
+        self._work = IncrementalBuild(steps, self)
         self._work.over.connect(self._changed)
 
     def _changed(self) -> None:
@@ -170,7 +172,7 @@ class Application(QObject):
         """Another language, or letters of another size: texts and sizes are set where a widget is made, so the window is made anew, in turns, behind
         the still picture of the old one, whose pages have gone by then."""
         old, shown = self.window, self.window.isVisible()
-        deaf = _Deaf(old)
+        deaf = InputBlocker(old)
         self._app.installEventFilter(deaf)
         try:
             trains = "train" in old.pages  # it looks after the trainings, also when it is not shown
@@ -219,7 +221,7 @@ class Application(QObject):
         self.ledger.close()
 
 
-class _Deaf(QObject):
+class InputBlocker(QObject):
     """A window that is about to go takes no keys and clicks: what they would change has been kept already."""
 
     _EVENTS = frozenset(
@@ -242,7 +244,7 @@ class _Deaf(QObject):
         return event.type() in self._EVENTS
 
 
-def _name_the_language() -> None:
+def _export_ui_language() -> None:
     """macOS and Windows tell Qt the user's language, but not by the environment, where the rest of the program looks."""
     if not any(os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG")):
         os.environ["LANG"] = (QLocale.system().uiLanguages() or ["en"])[0].replace("-", "_")

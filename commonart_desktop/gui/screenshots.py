@@ -23,7 +23,7 @@ PROMPTS = {
 
 def _fill(demo: bool) -> str | None:
     """A queue, most of it made. Returns the backend for the window."""
-    from commonart_desktop.core.compose import Order, compose
+    from commonart_desktop.core.compose import PromptOrder, compose
     from commonart_desktop.core.home import home, resources
     from commonart_desktop.core.ledger import open_ledger
     from commonart_desktop.core.process import Worker
@@ -33,14 +33,14 @@ def _fill(demo: bool) -> str | None:
     model = next(iter(sorted(p.parent for p in (resources() / "models").glob("*/model_index.json"))), None)
     backend = None
     if model is None or not demo:  # nothing to draw with: colours by seed, over a model of a few bytes
-        from tests.stub import make_stub
+        from tests.support.stub_model import make_stub
 
         model, backend = make_stub(home() / "models" / "commonart-mini"), "fake"
     save_settings(Settings(model=str(model), out=str(home() / "outputs")))
     ledger, _ = open_ledger()
     for job, prompts in PROMPTS.items():
         base = {"model": str(model), "out": str(home() / "outputs"), "steps": 4}
-        ledger.add_job(job, compose([Order(prompt=p) for p in prompts], base, count=3, seed=7))
+        ledger.add_job(job, compose([PromptOrder(prompt=p) for p in prompts], base, count=3, seed=7))
     worker = Worker(ledger.path, [*(["--backend", backend] if backend else [])])
     made = 0
     for event in worker.events():
@@ -58,7 +58,7 @@ def shoot(out: Path, *, backend: str | None) -> list[Path]:
     from PySide6.QtWidgets import QApplication
 
     from commonart_desktop.gui.app import Application
-    from commonart_desktop.gui.pages import PAGES
+    from commonart_desktop.gui.shell.pages import PAGES
 
     app = QApplication.instance() or QApplication(sys.argv[:1])
     assert isinstance(app, QApplication)

@@ -12,14 +12,14 @@ from typing import Any
 
 import psutil
 
-from engine.bench.compare import Theirs, compare
-from engine.bench.ours import Ours
+from engine.bench.compare import Baseline, compare
+from engine.bench.ours import EngineRun
 from engine.checkpoint.library import open_model
 from engine.contract.errors import BadValue, FeatureMissing, Phrase
 from engine.contract.python_process import python_command, python_environment
 from engine.contract.request import PRESETS
-from engine.home import home
-from engine.program import Parser, run_program, tell_progress
+from engine.system.json_program import JsonArgumentParser, run_json_program, tell_progress
+from engine.system.paths import home
 
 BATCH = 8  # of diffusers, where none is given: on a CPU more brings nothing, on a GPU say what fits
 
@@ -63,7 +63,7 @@ def _machine(model: list[str], device: str, dtype: str, settings: dict[str, Any]
 
 def bench(argv: list[str]) -> dict[str, Any]:
     """The measurement asked for in ``argv``."""
-    parser = Parser(prog="python -m engine.bench", description=__doc__)
+    parser = JsonArgumentParser(prog="python -m engine.bench", description=__doc__)
     parser.add_argument("--model", default="commonart-mini")
     parser.add_argument("--text-encoder")
     parser.add_argument("--vae")
@@ -122,11 +122,11 @@ def bench(argv: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="bench-", dir=home() / "tmp") as name:
         work = Path(name)
         before = psutil.getloadavg()[0]
-        ours = Ours(work / "ours", settings=request, device=args.device, batch=args.batch, say=notes.append)
+        ours = EngineRun(work / "ours", settings=request, device=args.device, batch=args.batch, say=notes.append)
         others: list[Any] = []
         if args.against == "diffusers":
             others.append(
-                Theirs(
+                Baseline(
                     model,
                     settings=settings,
                     device=device,
@@ -136,7 +136,7 @@ def bench(argv: list[str]) -> dict[str, Any]:
                 )
             )
         elif args.against == "onnx":
-            rival = Ours(
+            rival = EngineRun(
                 work / "onnx",
                 settings=request | {"model": str(Path(args.onnx).absolute())},
                 device=args.device,
@@ -174,4 +174,4 @@ def bench(argv: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(run_program(bench))
+    sys.exit(run_json_program(bench))

@@ -12,13 +12,13 @@ from typing import IO, Any
 
 import numpy as np
 
-from engine.bench.ours import Ours, Round
+from engine.bench.ours import EngineRun, Round
 from engine.bench.prompts import prompts
 from engine.bench.spread import spread
-from engine.bench.watch import Watch
+from engine.bench.watch import MemoryWatch
 from engine.contract.errors import EngineStopped
 from engine.contract.python_process import python_command, python_environment
-from engine.output.image import read_pixels
+from engine.imagefile.image import read_pixels
 
 
 def psnr(one: Path, other: Path) -> float:
@@ -28,7 +28,7 @@ def psnr(one: Path, other: Path) -> float:
     return min(99.0, 10 * float(np.log10(255**2 / error))) if error else 99.0
 
 
-class Theirs:
+class Baseline:
     """The process of ``engine.bench.theirs``."""
 
     name = "diffusers"
@@ -63,7 +63,7 @@ class Theirs:
             encoding="utf-8",
             env=environment,
         )
-        self.watch = Watch(self._process.pid)
+        self.watch = MemoryWatch(self._process.pid)
         self._answer()
 
     def _answer(self) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class Theirs:
 
 
 @dataclass
-class Side:
+class Timing:
     """What was measured of one."""
 
     name: str
@@ -127,7 +127,7 @@ class Side:
 
 
 def compare(
-    ours: Ours, others: Sequence[Any], *, count: int, rounds: int, work: Path, tell: Callable[[int, int], None]
+    ours: EngineRun, others: Sequence[Any], *, count: int, rounds: int, work: Path, tell: Callable[[int, int], None]
 ) -> dict[str, Any]:
     """Warm up every side, then measure them by turns, on prompts that no round shares with another.
 
@@ -135,7 +135,7 @@ def compare(
     than the ratio of medians, those ratios and their spread, and the PSNR of pictures of the same prompt and seed (least, median).
     """
     sides = [ours, *others]
-    measured = {s.name: Side(s.name) for s in sides}
+    measured = {s.name: Timing(s.name) for s in sides}
     apart: dict[str, list[float]] = {o.name: [] for o in others}
     total, done = (rounds + 1) * len(sides), 0
     for turn in range(rounds + 1):

@@ -38,11 +38,11 @@ def operations(
     model: list[str | None], width: int, height: int, tokens: int, steps: int, guided: bool
 ) -> dict[str, float]:
     """What one picture needs, by part, counted on the real modules without weights: captions at their own length, their keys and
-    values once, each text encoded once. What a backend saves beyond that (``engine.folding``, halves with a common start) counts as done."""
+    values once, each text encoded once. What a backend saves beyond that (``engine.models.caption_attention``, halves with a common start) counts as done."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from engine.dit import DiT, DiTConfig
+    from engine.models.pixart import DiT, DiTConfig
 
     folder = open_model(*model)  # type: ignore[arg-type]
     scale = folder.vae_scale

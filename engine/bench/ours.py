@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.bench.watch import Watch
+from engine.bench.watch import MemoryWatch
 from engine.contract import events
 from engine.contract.errors import EngineStopped, from_wire
+from engine.contract.ledger.ledger import Ledger
 from engine.contract.python_process import python_command, python_environment
-from engine.contract.queue import Ledger
 from engine.contract.request import ImageRequest
 
 
@@ -27,7 +27,7 @@ class Round:
     stages: dict[str, float]
 
 
-class Ours:
+class EngineRun:
     """A worker that stays loaded from round to round. ``home`` is a data folder of its own, so that no store is warm."""
 
     name = "commonart"
@@ -48,13 +48,13 @@ class Ours:
         self.ledger = Ledger(home / "queue.db")
         options = ["--device", device, "--backend", backend, *(["--batch-size", str(batch)] if batch else [])]
         self._process = subprocess.Popen(
-            python_command("-m", "engine.worker", str(home / "queue.db"), *options),
+            python_command("-m", "engine.worker.__main__", str(home / "queue.db"), *options),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=python_environment(COMMONART_HOME=home, **(environment or {})),
         )
-        self.watch = Watch(self._process.pid)
+        self.watch = MemoryWatch(self._process.pid)
         self._say = say
         self.loaded: dict[str, Any] = {}
 

@@ -7,7 +7,7 @@ import threading
 import psutil
 
 
-class Watch:
+class MemoryWatch:
     """Peak resident memory of a process tree, in bytes, sampled 20 times a second until ``close``."""
 
     def __init__(self, pid: int) -> None:

@@ -11,18 +11,20 @@ from typing import Any
 from engine.checkpoint import convert as converting
 from engine.checkpoint.describe import facts, folders, info
 from engine.checkpoint.layout import ModelFolder, identify
-from engine.checkpoint.library import Found, find_all, open_model, recall
+from engine.checkpoint.library import InstalledModel, find_all, open_model, remembered_parts
 from engine.checkpoint.lora import list_loras, lora_folder
 from engine.checkpoint.verify import verify
 from engine.contract.errors import CommonArtError
-from engine.program import Parser, run_program, tell_progress
+from engine.system.json_program import JsonArgumentParser, run_json_program, tell_progress
 
 
-def _listed(found: Found) -> dict[str, Any]:
+def _listed(found: InstalledModel) -> dict[str, Any]:
     row: dict[str, Any] = {"name": found.name, "path": str(found.path), "source": found.source}
     try:
         before = {
-            k: Path(v) for k, v in recall(found.path).items() if k in ("text_encoder", "vae") and Path(v).is_dir()
+            k: Path(v)
+            for k, v in remembered_parts(found.path).items()
+            if k in ("text_encoder", "vae") and Path(v).is_dir()
         }
         model = identify(found.path, **before, name=found.name)
         return row | {"ok": True, "problem": None, "parts": folders(model)} | facts(model)
@@ -108,8 +110,8 @@ def _get(args: Any) -> dict[str, Any]:
 
 def work(argv: list[str]) -> dict[str, Any]:
     """The command in ``argv``."""
-    parser = Parser(prog="python -m engine.checkpoint", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
+    parser = JsonArgumentParser(prog="python -m engine.checkpoint", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=JsonArgumentParser)
     commands.add_parser("list")
     commands.add_parser("loras")
     about: dict[str, Callable[[ModelFolder], dict[str, Any]]] = {"info": info, "verify": verify, "resolve": resolve}
@@ -142,4 +144,4 @@ def work(argv: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(run_program(work))
+    sys.exit(run_json_program(work))

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.checkpoint.layout import TOKENIZER_FILES, ModelFolder
-from engine.checkpoint.machine import nvidia_gpus, ram_bytes
 from engine.checkpoint.onnxfile import GRAPH, graph_files, graph_sha256, graph_table
-from engine.checkpoint.weights import Entry, part_sha256, read_header, sha256_file, weight_files
+from engine.checkpoint.weights import TensorEntry, part_sha256, read_header, sha256_file, weight_files
 from engine.contract.errors import CommonArtError, Phrase
-from engine.program import phrase, tell_progress
+from engine.system.json_program import phrase, tell_progress
+from engine.system.ram import nvidia_gpus, ram_bytes
 
 _DTYPES = {"F32": "fp32", "BF16": "bf16", "F16": "fp16", "F64": "fp64"}
 WEIGHTS = ("denoiser", "text_encoder", "vae")  # the parts that have any
@@ -71,7 +71,7 @@ def _licences(model: ModelFolder) -> list[dict[str, Any]]:
     return list(told.values())
 
 
-def tables(files: Iterable[Path]) -> dict[str, Entry]:
+def tables(files: Iterable[Path]) -> dict[str, TensorEntry]:
     """Tensors of safetensors files, or of an ONNX graph with what lies beside it."""
     files = list(files)
     if files and files[0].name == GRAPH:

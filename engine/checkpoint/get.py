@@ -29,7 +29,7 @@ from engine.contract.errors import (
     UsageError,
     system_words,
 )
-from engine.contract.lock import ProcessLock
+from engine.contract.ledger.process_lock import ProcessLock
 
 HUB = "https://huggingface.co"
 RETRIES = 5  # in a row, without a byte in between

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.checkpoint.config_files import read_config
 from engine.checkpoint.onnxfile import GRAPH, MANIFEST, graph_files, graph_sha256
 from engine.checkpoint.weights import part_sha256, weight_files
-from engine.contract.errors import BadFile, BrokenWeights, MissingPart, NotAModel, Phrase, WrongTokenizer, system_words
+from engine.contract.errors import BadFile, MissingPart, NotAModel, Phrase, WrongTokenizer
 
 DENOISERS = ("PixArtTransformer2DModel", "Transformer2DModel")
 #: Caption tokens the families were trained with. PixArt-α 120, PixArt-Σ 300, CommonArt β 512.
 MAX_TOKENS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
-MAX_CONFIG = 4_000_000  # bytes: real ones have some thousand
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json")
 
 
@@ -79,25 +78,6 @@ class ModelFolder:
                 encoder.update(file.read_bytes())
         encoder.update(f"{self.max_tokens} {self.pixart_text}".encode())
         return {"denoiser": of_part(self.denoiser), "text_encoder": encoder.hexdigest(), "vae": of_part(self.vae)}
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        BrokenWeights: missing or not a JSON object.
-    """
-    try:
-        if path.stat().st_size > MAX_CONFIG:
-            raise BrokenWeights(path=path, why=Phrase("it is larger than {n} MB", n=MAX_CONFIG // 1_000_000))
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise BrokenWeights(path=path, why=system_words(e)) from e
-    except (ValueError, RecursionError) as e:
-        raise BrokenWeights(path=path, why=Phrase("it is not JSON")) from e
-    if not isinstance(data, dict):
-        raise BrokenWeights(path=path, why=Phrase("it is not a JSON object"))
-    return data
 
 
 def _is(path: Path, what: Callable[[Path], bool]) -> bool:

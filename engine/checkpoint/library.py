@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.checkpoint.layout import DENOISERS, ModelFolder, identify, read_config
+from engine.checkpoint.config_files import read_config
+from engine.checkpoint.layout import DENOISERS, ModelFolder, identify
 from engine.contract.errors import CommonArtError, UnknownModel
-from engine.home import home, resources
+from engine.system.paths import home, resources
 
 
 @dataclass(frozen=True)
-class Found:
+class InstalledModel:
     """A folder that looks like a model; parts may be missing."""
 
     name: str
@@ -51,7 +52,7 @@ def _children(folder: Path) -> list[Path]:
         return []
 
 
-def cached() -> Iterator[Found]:
+def cached() -> Iterator[InstalledModel]:
     """Every repository in the Hugging Face cache, at its main revision or else the last one."""
     for repo in _children(hub_cache()):
         if not repo.name.startswith("models--"):
@@ -63,15 +64,15 @@ def cached() -> Iterator[Found]:
         for snapshot in [s for s in _children(repo / "snapshots") if s.name == revision] or _children(
             repo / "snapshots"
         )[-1:]:
-            yield Found(repo.name.removeprefix("models--").replace("--", "/"), snapshot, "hub-cache")
+            yield InstalledModel(repo.name.removeprefix("models--").replace("--", "/"), snapshot, "hub-cache")
 
 
-def find_all() -> Iterator[Found]:
+def find_all() -> Iterator[InstalledModel]:
     """Every model folder known without being told, bundled first."""
     for source, folder in (("bundled", resources() / "models"), ("home", home() / "models")):
         for child in _children(folder):
             if _looks_like_model(child):
-                yield Found(child.name, child, source)
+                yield InstalledModel(child.name, child, source)
     yield from (found for found in cached() if _looks_like_model(found.path))
 
 
@@ -79,7 +80,7 @@ def _memory() -> Path:
     return home() / "models.json"
 
 
-def recall(root: Path) -> dict[str, Any]:
+def remembered_parts(root: Path) -> dict[str, Any]:
     """The part folders once given for the model in ``root``."""
     try:
         entry = json.loads(_memory().read_text(encoding="utf-8")).get(str(root.resolve()), {})
@@ -88,7 +89,7 @@ def recall(root: Path) -> dict[str, Any]:
         return {}
 
 
-def remember(root: Path, **parts: Path | None) -> None:
+def remember_parts(root: Path, **parts: Path | None) -> None:
     """Keep part folders for later; those not given stay as they were."""
     given = {k: str(v.resolve()) for k, v in parts.items() if v is not None}
     if not given:
@@ -98,9 +99,9 @@ def remember(root: Path, **parts: Path | None) -> None:
         assert isinstance(known, dict)
     except (OSError, ValueError, AssertionError):
         known = {}
-    if known.get(str(root.resolve()), {}) == recall(root) | given:
+    if known.get(str(root.resolve()), {}) == remembered_parts(root) | given:
         return
-    known[str(root.resolve())] = recall(root) | given
+    known[str(root.resolve())] = remembered_parts(root) | given
     try:
         _memory().parent.mkdir(parents=True, exist_ok=True)
         aside = _memory().with_suffix(f".{os.getpid()}.tmp")
@@ -145,7 +146,7 @@ def open_model(model: str, text_encoder: str | None = None, vae: str | None = No
         UnknownModel, and whatever ``identify`` raises.
     """
     root, name = locate(model)
-    before = recall(root)
+    before = remembered_parts(root)
 
     def part(given: str | None, key: str) -> Path | None:
         if given:
@@ -155,5 +156,5 @@ def open_model(model: str, text_encoder: str | None = None, vae: str | None = No
     encoder, decoder = part(text_encoder, "text_encoder"), part(vae, "vae")
     folder = identify(root, text_encoder=encoder, vae=decoder, name=name)
     if text_encoder or vae:
-        remember(root, text_encoder=encoder, vae=decoder)
+        remember_parts(root, text_encoder=encoder, vae=decoder)
     return folder

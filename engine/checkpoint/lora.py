@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.checkpoint.layout import ModelFolder
-from engine.checkpoint.weights import Entry, examined, read_header
+from engine.checkpoint.weights import TensorEntry, read_header, remembered_hash
 from engine.contract.errors import BrokenWeights, LoraForOther, Phrase, UnknownLora, system_words
-from engine.home import home
+from engine.system.paths import home
 
-#: what our trainer writes into a LoRA's header; see trainer/learn/lineage.py
+#: what our trainer writes into a LoRA's header; see trainer/learn/artifacts/lineage.py
 KEYS = (
     "base_model",
     "base_model_sha256",
@@ -125,7 +125,7 @@ def _alphas(path: Path) -> tuple[float | None, dict[str, float]]:
         return None, {}
 
 
-def _pairs(path: Path, table: dict[str, Entry], modules: dict[str, tuple[int, ...]]) -> dict[str, Pair]:
+def _pairs(path: Path, table: dict[str, TensorEntry], modules: dict[str, tuple[int, ...]]) -> dict[str, Pair]:
     """Tensors by module name. ``modules`` has the weight shape of every layer that may be changed.
 
     Raises:
@@ -227,7 +227,7 @@ def open_lora(name: str, scale: float, folder: ModelFolder) -> LoraFile:
     return LoraFile(
         path.stem,
         path,
-        examined(path),
+        remembered_hash(path),
         scale,
         pairs,
         told,

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.checkpoint.weights import Entry, examined, sha256_file
+from engine.checkpoint.weights import TensorEntry, remembered_hash, sha256_file
 from engine.contract.errors import BrokenWeights, ExportAltered, Phrase, system_words
 
 GRAPH = "model.onnx"
@@ -176,10 +176,10 @@ def graph_files(folder: Path) -> list[Path]:
     return [graph, *(folder / place for place in sorted({t.place for t in tensors_of(graph)} - {""}))]
 
 
-def graph_table(folder: Path) -> dict[str, Entry]:
+def graph_table(folder: Path) -> dict[str, TensorEntry]:
     """Tensors as ``weights.read_header`` tells those of safetensors; scalars and shapes that a graph reckons with are left out."""
     return {
-        t.name or f"constant {n}": Entry(KINDS.get(t.kind, (str(t.kind), 0))[0], t.shape, t.start, t.stop)
+        t.name or f"constant {n}": TensorEntry(KINDS.get(t.kind, (str(t.kind), 0))[0], t.shape, t.start, t.stop)
         for n, t in enumerate(tensors_of(folder / GRAPH))
         if t.stop > t.start and math.prod(t.shape) > 8
     }
@@ -208,7 +208,7 @@ def check_graph(graph: Path) -> None:
 def graph_sha256(folder: Path, progress: Callable[[int], None] | None = None) -> str:
     """One hash for a part: the graph's own if all lies in it, else that of the list of names and hashes. Remembered."""
     files = graph_files(folder)
-    hashes = [examined(f, progress, check_graph if f.name == GRAPH else lambda _: None) for f in files]
+    hashes = [remembered_hash(f, progress, check_graph if f.name == GRAPH else lambda _: None) for f in files]
     if len(files) == 1:
         return hashes[0]
     listing = "".join(f"{f.name} {h}\n" for f, h in zip(files, hashes, strict=True))
@@ -221,7 +221,7 @@ def promised(root: Path) -> dict[str, str]:
     Raises:
         BrokenWeights: the list cannot be read.
     """
-    from engine.checkpoint.layout import read_config
+    from engine.checkpoint.config_files import read_config
 
     if not (root / MANIFEST).is_file():
         return {}
@@ -245,6 +245,6 @@ def check_promised(root: Path, *, remembered: bool = True) -> None:
             continue  # cards, licences and reports may be written on
         if not file.resolve().is_relative_to(root.resolve()) or not file.is_file():
             raise ExportAltered(path=file, why=Phrase("it is missing"))
-        found = examined(file, None, lambda _: None) if remembered else sha256_file(file)
+        found = remembered_hash(file, None, lambda _: None) if remembered else sha256_file(file)
         if found != sha256:
             raise ExportAltered(path=file, why=Phrase("its SHA-256 is another"))

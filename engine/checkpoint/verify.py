@@ -9,18 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from engine.checkpoint.config_files import read_config
 from engine.checkpoint.describe import WEIGHTS, tables
-from engine.checkpoint.layout import TOKENIZER_FILES, ModelFolder, read_config
+from engine.checkpoint.layout import TOKENIZER_FILES, ModelFolder
 from engine.checkpoint.onnxfile import GRAPH, check_graph, check_promised, graph_files, promised
-from engine.checkpoint.weights import Entry, check_finite, read_header, sha256_file, weight_files
+from engine.checkpoint.weights import TensorEntry, check_finite, read_header, sha256_file, weight_files
 from engine.contract.errors import BrokenWeights, CommonArtError, Phrase, WrongShape, WrongTokenizer
-from engine.program import tell_progress
+from engine.system.json_program import tell_progress
 
 Shapes = dict[str, tuple[int, ...]]
 
 
 def denoiser_shapes(config: dict[str, Any]) -> Shapes:
-    """Every tensor that the transformer of this config has. Must agree with ``engine.dit.DiT``; a test holds them together.
+    """Every tensor that the transformer of this config has. Must agree with ``engine.models.pixart.DiT``; a test holds them together.
 
     Raises:
         ValueError, TypeError: it describes no PixArt transformer.
@@ -105,7 +106,7 @@ def _check_index(index: Path) -> None:
     places = read_config(index).get("weight_map")
     if not isinstance(places, dict):
         raise BrokenWeights(path=index, why=Phrase("its table cannot be read"))
-    tables: dict[str, dict[str, Entry]] = {}
+    tables: dict[str, dict[str, TensorEntry]] = {}
     for tensor, name in places.items():
         shard = index.parent / Path(str(name)).name
         if not shard.is_file():

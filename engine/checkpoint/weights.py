@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from engine.contract.errors import BrokenWeights, NeedsConversion, Phrase, system_words
-from engine.home import home
+from engine.system.paths import home
 
 WIDTH = {
     "F64": 8,
@@ -38,7 +38,7 @@ PICKLES = (".bin", ".pth", ".pt", ".ckpt", ".pkl")
 
 
 @dataclass(frozen=True)
-class Entry:
+class TensorEntry:
     """One tensor of a file: its dtype as safetensors names it, shape, and byte range after the header."""
 
     dtype: str
@@ -47,7 +47,7 @@ class Entry:
     stop: int
 
 
-def read_header(path: Path) -> dict[str, Entry]:
+def read_header(path: Path) -> dict[str, TensorEntry]:
     """The table of one safetensors file, checked against the file's true length.
 
     Raises:
@@ -62,7 +62,9 @@ def read_header(path: Path) -> dict[str, Entry]:
                 raise BrokenWeights(path=path, why=Phrase("it is not a safetensors file, or its head is cut off"))
             table = json.loads(f.read(length).decode("utf-8"))
         entries = {
-            k: Entry(v["dtype"], tuple(v["shape"]), *v["data_offsets"]) for k, v in table.items() if k != "__metadata__"
+            k: TensorEntry(v["dtype"], tuple(v["shape"]), *v["data_offsets"])
+            for k, v in table.items()
+            if k != "__metadata__"
         }
         if not all(
             isinstance(e.dtype, str) and all(type(n) is int and n >= 0 for n in (*e.shape, e.start, e.stop))
@@ -153,7 +155,7 @@ def sha256_file(path: Path, progress: Callable[[int], None] | None = None) -> st
     return digest.hexdigest()
 
 
-def examined(
+def remembered_hash(
     path: Path, progress: Callable[[int], None] | None = None, check: Callable[[Path], None] = check_finite
 ) -> str:
     """SHA-256 of a weights file that ``check`` found whole. Remembered until the file changes.
@@ -186,7 +188,7 @@ def examined(
 def part_sha256(folder: Path, progress: Callable[[int], None] | None = None) -> str:
     """One hash for a part: the file's own if it is one file, else that of the list of its shards' names and hashes."""
     files = weight_files(folder)
-    hashes = [examined(f, progress) for f in files]
+    hashes = [remembered_hash(f, progress) for f in files]
     if len(files) == 1:
         return hashes[0]
     listing = "".join(f"{f.name} {h}\n" for f, h in zip(files, hashes, strict=True))

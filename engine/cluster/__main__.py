@@ -1,4 +1,4 @@
-"""``python -m engine.cluster LEDGER --ray ADDRESS``: drain the queue by the machines of a Ray cluster; else as ``engine.worker``."""
+"""``python -m engine.cluster LEDGER --ray ADDRESS``: drain the queue by the machines of a Ray cluster; else as ``engine.worker.__main__``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable
 
 from engine.contract import events
-from engine.contract.queue import Ledger
-from engine.drain import Drain, Options
-from engine.worker import add_worker_options, serve
+from engine.contract.ledger.ledger import Ledger
+from engine.worker.__main__ import add_worker_options, serve
+from engine.worker.base import QueueWorker, WorkerOptions
 
 
 def main() -> int:
@@ -34,7 +34,7 @@ def main() -> int:
     )
     args = parser.parse_args()
 
-    def make(ledger: Ledger, name: str, options: Options, say: Callable[[events.Event], None]) -> Drain:
+    def make(ledger: Ledger, name: str, options: WorkerOptions, say: Callable[[events.Event], None]) -> QueueWorker:
         from engine.cluster.driver import Driver
 
         return Driver(ledger, name, options, say, args.ray, gpus=args.gpus_per_worker, cpus=args.cpus_per_worker)

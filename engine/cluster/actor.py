@@ -11,7 +11,7 @@ from typing import Any
 from engine.contract.errors import CommonArtError
 from engine.contract.request import ImageRequest
 from engine.contract.version import VERSION
-from engine.worker import still
+from engine.worker.__main__ import quiet_libraries
 
 PROTOCOL = 1  # of what is said between driver and engine
 
@@ -21,19 +21,19 @@ class Abandon(Exception):
 
 
 def _wire(error: Exception) -> dict[str, Any]:
-    from engine.develop import known
+    from engine.worker.decoding import as_engine_error
 
-    return known(error).to_wire()
+    return as_engine_error(error).to_wire()
 
 
-class Hand:
+class EngineActor:
     """One engine on a node. Every answer is a dict; one with ``error`` holds an error as it travels.
 
     ``draw`` may run twice at once: the second waits for the device while the first compresses.
     """
 
     def __init__(self, options: dict[str, Any], node: str) -> None:
-        still()
+        quiet_libraries()
         self._options, self._node = options, node
         self._backend: Any = None
         self._order: dict[str, Any] = {}
@@ -56,9 +56,9 @@ class Hand:
 
     def open(self, order: dict[str, Any], light: bool) -> dict[str, Any]:
         """Load the model of ``order``; tells the keys of files that are ``missing``, or facts of what is loaded."""
-        from engine.backends import open_backend
+        from engine.backends.factory import open_backend
         from engine.checkpoint.lora import open_lora
-        from engine.cluster.models import find, lora_of
+        from engine.cluster.model_bundle import find, lora_of
 
         began = time.monotonic()
         self._close()
@@ -113,7 +113,7 @@ class Hand:
 
     def take(self, key: str, offset: int, last: bool, piece: bytes) -> dict[str, Any]:
         """A piece of a file of the model that ``open`` found missing."""
-        from engine.cluster.models import receive
+        from engine.cluster.model_bundle import receive
 
         try:
             receive(self._order, key, offset, last, piece, self._node)
@@ -124,7 +124,7 @@ class Hand:
     def limit(self, request: dict[str, Any]) -> dict[str, Any]:
         """How many pictures such as this one the device makes best together; 1 if it cannot be made: ``draw`` tells why."""
         from engine import pipeline
-        from engine.develop import micro_batch
+        from engine.worker.decoding import micro_batch
 
         try:
             settled = pipeline.settle(ImageRequest.from_dict(request), self._backend.folder, self._backend)
@@ -134,9 +134,9 @@ class Hand:
 
     def draw(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Pictures of ``rows`` (id and request each), compressed, without text; ``features`` are captions that need no encoding here."""
-        from engine.cluster.drawing import Drawing
+        from engine.cluster.remote_batch import RemoteBatch
 
-        drawing = Drawing(
+        drawing = RemoteBatch(
             self._backend, batch, light=self._light, check=lambda step, steps: self._check(batch["id"], step, steps)
         )
         try:
@@ -194,4 +194,4 @@ class Hand:
 #: through Ray's client the class is looked up on the other side.
 GROUPS = {"draw": 2, "control": 1}
 for _name, _group in (("draw", "draw"), ("mind", "control")):
-    getattr(Hand, _name).__ray_concurrency_group__ = _group
+    getattr(EngineActor, _name).__ray_concurrency_group__ = _group

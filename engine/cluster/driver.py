@@ -10,22 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from engine import pipeline
-from engine.cluster import link
-from engine.cluster.bring import Bringing
-from engine.cluster.calls import Calls
-from engine.cluster.crew import Crew
-from engine.cluster.drawing import keep
-from engine.cluster.hands import Flight, Held
-from engine.cluster.models import Parcel
-from engine.cluster.nodes import Shares
+from engine.cluster import ray_connection
+from engine.cluster.engine_pool import EnginePool
+from engine.cluster.model_bundle import ModelBundle
+from engine.cluster.model_transfer import ModelTransfer
+from engine.cluster.nodes import NodeShares
+from engine.cluster.remote_batch import keep
+from engine.cluster.remote_calls import RemoteCalls
+from engine.cluster.remote_engine import PendingBatch, RemoteEngine
 from engine.contract import events
 from engine.contract.errors import CommonArtError, DiskFull, LedgerError, from_wire
-from engine.contract.queue import Ledger, Row
+from engine.contract.ledger.ledger import Ledger, Row
 from engine.contract.request import ImageRequest
-from engine.drain import CHECK_SECONDS, LOW_DISK, Options
-from engine.output.save import Made, check_room
-from engine.planner import choose
-from engine.stored import base, file_of, part_of
+from engine.output.save import DecodedImage, check_room
+from engine.system.caption_cache import base, file_of, part_of
+from engine.worker.base import CHECK_SECONDS, LOW_DISK, WorkerOptions
+from engine.worker.batching import choose
 
 LOOK = 1.0  # seconds between two looks at who is there
 MIND = 0.5  # seconds between two questions how far an engine is
@@ -33,21 +33,21 @@ EMPTY = 0.3  # seconds after which an empty queue is asked again
 LAG = 24  # pictures not yet written at which no more are asked for
 
 
-class Driver(Crew):
+class Driver(EnginePool):
     """One worker over the ledger, many engines. ``run`` raises NoCluster and its kin where there is nothing to join."""
 
     def __init__(
         self,
         ledger: Ledger,
         name: str,
-        options: Options,
+        options: WorkerOptions,
         say: Callable[[events.Event], None],
         address: str,
         *,
         gpus: float = 1.0,
         cpus: float = 0.0,
     ) -> None:
-        super().__init__(ledger, name, options, say, Shares(gpus=gpus, cpus=cpus))
+        super().__init__(ledger, name, options, say, NodeShares(gpus=gpus, cpus=cpus))
         self._address = address
         self._numbers = itertools.count(1)
         self._paused = False
@@ -58,9 +58,9 @@ class Driver(Crew):
             self.say(events.Broken(error=error.to_wire()))
             os._exit(1)
 
-        self._join(link.join(self._address, late)[0], self._address.startswith("ray://"))
-        self._calls = Calls(self._ray, self._died)
-        self._bringing = Bringing(
+        self._join(ray_connection.join(self._address, late)[0], self._address.startswith("ray://"))
+        self._calls = RemoteCalls(self._ray, self._died)
+        self._bringing = ModelTransfer(
             self._calls, self._ray.put, self._ready, self._failed, self._refuse, self._note, self._spare
         )
         self._seal.warm()
@@ -144,7 +144,7 @@ class Driver(Crew):
             self._when["empty"] = time.monotonic()
         return moved
 
-    def _claim(self, held: Held) -> list[Row]:
+    def _claim(self, held: RemoteEngine) -> list[Row]:
         def pick(rows: Sequence[Row]) -> list[Row]:
             first = rows[0].request
             if held.flights and (held.key != first.model_key or rows[0].deaths):
@@ -158,7 +158,7 @@ class Driver(Crew):
             self.ledger.pause(None, True, e)
             return []
 
-    def _ready(self, held: Held) -> None:
+    def _ready(self, held: RemoteEngine) -> None:
         """The model is there: hand over what was claimed for it."""
         rows = held.pending
         if held.facts and "told" not in held.facts:
@@ -181,7 +181,7 @@ class Driver(Crew):
         held.pending = []
         self._submit(held, rows[:limit])
 
-    def _opened(self, held: Held) -> None:
+    def _opened(self, held: RemoteEngine) -> None:
         facts = held.facts
         held.facts["told"] = True
         held.node.device = facts["words"]
@@ -198,7 +198,7 @@ class Driver(Crew):
             )
         )
 
-    def _spare(self, parcel: Parcel, rows: Sequence[Row], facts: dict[str, Any] | None) -> bool:
+    def _spare(self, parcel: ModelBundle, rows: Sequence[Row], facts: dict[str, Any] | None) -> bool:
         """Whether the text encoder may stay here: all these captions' features are in the store, in the dtype that engine would have used."""
         folders = [
             p
@@ -208,8 +208,8 @@ class Driver(Crew):
         texts = pipeline.texts_of(r.request for r in rows)
         return any(all(file_of(folder, t).exists() for t in texts) for folder in folders)
 
-    def _submit(self, held: Held, rows: list[Row]) -> None:
-        flight = Flight(next(self._numbers), {r.id: r for r in rows})
+    def _submit(self, held: RemoteEngine, rows: list[Row]) -> None:
+        flight = PendingBatch(next(self._numbers), {r.id: r for r in rows})
         features: dict[str, bytes] = {}
         wanted: list[str] = []
         if held.store is not None:
@@ -234,7 +234,7 @@ class Driver(Crew):
             held, "draw", batch, then=lambda answer: self._drawn(held, flight, {*features, *wanted}, answer)
         )
 
-    def _begin(self, held: Held) -> None:
+    def _begin(self, held: RemoteEngine) -> None:
         """The batch that has waited longest is being worked on now."""
         first = next(iter(held.flights.values()), None)
         if first is not None and not first.begun:
@@ -243,7 +243,7 @@ class Driver(Crew):
 
     # what comes back ----------------------------------------------------------------------------------------------
 
-    def _drawn(self, held: Held, flight: Flight, texts: set[str], answer: dict[str, Any]) -> None:
+    def _drawn(self, held: RemoteEngine, flight: PendingBatch, texts: set[str], answer: dict[str, Any]) -> None:
         held.flights.pop(flight.id, None)
         mine = {i for i in flight.rows if self._owner.get(i) == flight.id}
         for image in mine:
@@ -276,7 +276,7 @@ class Driver(Crew):
             row = flight.rows[p["row"]]
             request = ImageRequest.from_dict(p["request"])
             self._finisher.take(
-                Made(
+                DecodedImage(
                     row=row,
                     request=request,
                     coded=p["coded"],
@@ -299,12 +299,12 @@ class Driver(Crew):
             else:
                 self._finisher.fail(lost, from_wire(one["error"]))
 
-    def _failed(self, held: Held, rows: list[Row], error: CommonArtError) -> None:
+    def _failed(self, held: RemoteEngine, rows: list[Row], error: CommonArtError) -> None:
         """Nobody can make these."""
         held.pending = []
         self._finisher.fail(rows, error)
 
-    def _give_back(self, hands: Sequence[Held]) -> None:
+    def _give_back(self, hands: Sequence[RemoteEngine]) -> None:
         """What these engines have in hand waits again; they give it up at their next step."""
         for held in hands:
             rows = [r.id for r in held.pending]
@@ -319,7 +319,7 @@ class Driver(Crew):
 
     # commands -----------------------------------------------------------------------------------------------------
 
-    def _mind(self, held: Held, drop: list[int] | None = None) -> None:
+    def _mind(self, held: RemoteEngine, drop: list[int] | None = None) -> None:
         def told(answer: dict[str, Any]) -> None:
             held.minded = False
             for number, (step, steps) in answer["steps"].items():
@@ -361,7 +361,7 @@ class Driver(Crew):
             held.forget_model()
             held.busy = True
 
-            def freed(_: dict[str, Any], held: Held = held) -> None:
+            def freed(_: dict[str, Any], held: RemoteEngine = held) -> None:
                 held.forget_model()  # it may have been loading
                 held.busy = False
 

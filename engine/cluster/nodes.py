@@ -17,7 +17,7 @@ PACE_EVERY = 5.0  # seconds between two words on nothing but the pace
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shares:
+class NodeShares:
     """What one engine gets: ``gpus`` of a card or cards; on machines without, ``cpus`` cores (0: all).
 
     Raises:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from engine.contract import course
+from engine.contract import sampling_plan
 from engine.contract.errors import BadValue, Phrase, PromptHidden
 from engine.contract.request import PRESETS, ImageRequest
 
@@ -123,7 +123,7 @@ def request_of(recipe: dict[str, Any]) -> ImageRequest:
         and isinstance(data.get("sampler"), str)
         and type(data.get("steps")) is int
     ):
-        data["preset_did"] = course.before(data["preset"], data["sampler"], data["steps"])
+        data["preset_did"] = sampling_plan.before(data["preset"], data["sampler"], data["steps"])
     request = ImageRequest.from_dict(data)
     for name in (request.model, *(name for name, _ in request.loras)):
         if "\\" in name or name.startswith(("/", ".", "~")) or ":" in name or ".." in name:

@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.contract.course import Course
 from engine.contract.errors import BadValue, Phrase, UnknownSampler
+from engine.contract.sampling_plan import SamplingPlan
 
 SAMPLERS = (
     "dpm++2m",
@@ -161,7 +161,7 @@ class ImageRequest:
         _choice("format", self.format, FORMATS)
         _choice("preset", self.preset, PRESETS)
         if self.preset_did != {}:
-            Course.from_dict(self.preset_did)
+            SamplingPlan.from_dict(self.preset_did)
 
     @property
     def batch_key(self) -> str:

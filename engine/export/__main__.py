@@ -10,9 +10,9 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from engine.contract.errors import BadValue, Phrase
-from engine.export.ask import Wish
-from engine.export.run import export
-from engine.program import Parser, run_program, tell_progress
+from engine.export.exporter import export
+from engine.export.preflight import ExportRequest
+from engine.system.json_program import JsonArgumentParser, run_json_program, tell_progress
 
 
 def lora(text: str) -> tuple[str, float]:
@@ -42,7 +42,7 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 def work(argv: list[str]) -> dict[str, Any]:
     """The export that ``argv`` asks for."""
-    parser = Parser(prog="python -m engine.export", description=__doc__)
+    parser = JsonArgumentParser(prog="python -m engine.export", description=__doc__)
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument("out", metavar="OUT", type=Path)
     parser.add_argument("--dtype", choices=("fp32", "fp16"), default="fp32")
@@ -57,7 +57,7 @@ def work(argv: list[str]) -> dict[str, Any]:
         if signal.getsignal(number) != signal.SIG_IGN:  # a shell's background job is not meant by Ctrl+C
             signal.signal(number, _interrupt)
     return export(
-        Wish(
+        ExportRequest(
             model=args.model,
             out=args.out.expanduser(),
             dtype=args.dtype,
@@ -71,4 +71,4 @@ def work(argv: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(run_program(work))
+    sys.exit(run_json_program(work))

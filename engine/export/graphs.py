@@ -16,14 +16,14 @@ from optimum.exporters.base import ExporterConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.dit import DiT, DiTConfig
+from engine.models.pixart import DiT, DiTConfig
 
 OPSET = 18  # read by ONNX Runtime 1.14 and later, TensorRT 8.6, OpenVINO 2023
 LARGE = 1 << 20  # bytes: graphs with more weights than this keep them beside themselves, in model.onnx_data
 
 
 def positions(config: DiTConfig, height: int, width: int) -> Tensor:
-    """``engine.dit_parts.positions`` for sides that are known only at run time, float32 ``[1, height * width, config.width]``.
+    """``engine.models.layers.positions`` for sides that are known only at run time, float32 ``[1, height * width, config.width]``.
 
     float64 until the last step, as there; cos(x) is written as sin(x + π/2), since ONNX Runtime has no float64 cosine
     on the CPU. Sides enter as the last place plus one: a quotient of symbolic numbers would not reach the graph.
@@ -42,7 +42,7 @@ def positions(config: DiTConfig, height: int, width: int) -> Tensor:
 
 
 class Denoiser(nn.Module):
-    """``engine.dit`` with padded captions and a mask, as pipelines hand them to the graph.
+    """``engine.models.pixart`` with padded captions and a mask, as pipelines hand them to the graph.
 
     Padding gets the bias of -10000 that diffusers gives it: it fits float16, vanishes in the softmax, and where a whole
     caption is masked leaves all places equal, as there.
@@ -81,7 +81,7 @@ class Denoiser(nn.Module):
 
     @staticmethod
     def _block(block: Any, x: Tensor, modulation: Tensor, captions: Tensor, bias: Tensor) -> Tensor:
-        """``engine.dit._Block.forward`` with a mask in place of groups of equal length."""
+        """``engine.models.pixart._Block.forward`` with a mask in place of groups of equal length."""
         shift1, scale1, gate1, shift2, scale2, gate2 = (block.scale_shift_table[None] + modulation).chunk(6, 1)
         a = block.attn1
         y = torch.addcmul(shift1, F.layer_norm(x, x.shape[-1:], eps=block.eps), 1 + scale1)

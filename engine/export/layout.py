@@ -17,10 +17,11 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from engine.checkpoint.layout import TOKENIZER_FILES, ModelFolder, read_config
+from engine.checkpoint.config_files import read_config
+from engine.checkpoint.layout import TOKENIZER_FILES, ModelFolder
 from engine.contract.errors import BadFile, ExportOut, Phrase, system_words
-from engine.contract.lock import ProcessLock
-from engine.output.atomic import make_folder, told
+from engine.contract.ledger.process_lock import ProcessLock
+from engine.system.atomic import as_our_error, make_folder
 
 LOCK = ".export-lock"
 _CLASSES = {
@@ -80,7 +81,7 @@ def growing(out: Path) -> Iterator[Path]:
             out.rmdir()  # only an empty one
         os.rename(part, out)
     except OSError as e:
-        raise told(e, out) from e
+        raise as_our_error(e, out) from e
     finally:
         lock.drop()
         if part.exists():
@@ -122,7 +123,7 @@ def carry_over(model: ModelFolder, part: Path) -> None:
     except OSError as e:
         if e.errno is not None and e.filename2 is None and e.filename and str(part) not in str(e.filename):
             raise BadFile(path=e.filename, why=system_words(e)) from e
-        raise told(e, part) from e
+        raise as_our_error(e, part) from e
 
 
 def _papers(model: ModelFolder, part: Path) -> None:

@@ -17,15 +17,20 @@ from typing import Any
 
 from engine.contract.errors import EngineStopped, from_wire
 from engine.contract.python_process import python_command, python_environment
-from engine.export.memory import peak_bytes
-from engine.output.atomic import told
-from engine.program import run_program
+from engine.system.atomic import as_our_error
+from engine.system.json_program import run_json_program
+from engine.system.ram import peak_bytes
 
 
 def _stages() -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
-    from engine.export import parity, parts, pictures
+    from engine.export import graph_parity, image_parity, part_export
 
-    return {"graph": parts.graph, "quantize": parts.quantize, "check": parity.check, "pictures": pictures.draw}
+    return {
+        "graph": part_export.graph,
+        "quantize": part_export.quantize,
+        "check": graph_parity.check,
+        "pictures": image_parity.draw,
+    }
 
 
 def _do(name: str, job: dict[str, Any]) -> dict[str, Any]:
@@ -33,7 +38,7 @@ def _do(name: str, job: dict[str, Any]) -> dict[str, Any]:
     try:
         return _stages()[name](job) | {"peak": peak_bytes()}
     except OSError as e:
-        raise told(e, Path(job["out"])) from e
+        raise as_our_error(e, Path(job["out"])) from e
 
 
 def run_stage(name: str, job: dict[str, Any], *, alone: bool) -> dict[str, Any]:
@@ -98,4 +103,4 @@ def _work(argv: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(run_program(_work))
+    sys.exit(run_json_program(_work))

@@ -12,8 +12,8 @@ from typing import Any
 from PIL import Image
 
 from engine.contract.errors import BadFile, NoRecipe, Phrase, system_words
-from engine.output.image import FORMATS, read_parameters, read_recipe
-from engine.program import Parser, run_program
+from engine.imagefile.image import FORMATS, read_parameters, read_recipe
+from engine.system.json_program import JsonArgumentParser, run_json_program
 
 
 def show(path: Path) -> dict[str, Any]:
@@ -63,8 +63,8 @@ def read_captions(file: Path, pictures: Sequence[str]) -> list[str]:
 
 def work(argv: list[str]) -> dict[str, Any]:
     """The command in ``argv``."""
-    parser = Parser(prog="python -m engine.output", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
+    parser = JsonArgumentParser(prog="python -m engine.output", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=JsonArgumentParser)
     command = commands.add_parser("show")
     command.add_argument("image", metavar="IMAGE", type=Path)
     command = commands.add_parser("sheet")
@@ -75,7 +75,7 @@ def work(argv: list[str]) -> dict[str, Any]:
     args = parser.parse_args(argv)
     if args.command == "show":
         return show(args.image)
-    from engine.output.sheet import write_sheet
+    from engine.output.contact_sheet import write_sheet
 
     captions = read_captions(args.captions_json, args.images) if args.captions_json else None
     written = write_sheet(args.out, [Path(p) for p in args.images], captions, args.columns)
@@ -83,4 +83,4 @@ def work(argv: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(run_program(work))
+    sys.exit(run_json_program(work))

@@ -7,9 +7,9 @@ from typing import Any
 
 from PIL import Image
 
-from engine.backends import Backend
+from engine.backends.base import Backend
 from engine.contract.errors import CommonArtError
-from engine.home import home
+from engine.system.paths import home
 
 SIDE = 192
 

@@ -12,20 +12,20 @@ import numpy as np
 
 from engine.contract import recipe as recipes
 from engine.contract.errors import BadTemplate, CommonArtError, DiskFull, Phrase
+from engine.contract.ledger.ledger import Ledger, Row
+from engine.contract.ledger.worker_side import PLAIN_NAME
 from engine.contract.naming import DEFAULT, render
-from engine.contract.queue import Ledger, Row
-from engine.contract.queue_work import PLAIN_NAME
 from engine.contract.request import ImageRequest
 from engine.contract.version import APP
-from engine.output import atomic
-from engine.output.image import ENDINGS, code, pixel_sha256, read_pixels, read_recipe
-from engine.provenance.carrier import is_signed
-from engine.provenance.hidden import is_hidden, unhide
-from engine.provenance.seal import Seal
+from engine.imagefile.container import is_signed
+from engine.imagefile.image import ENDINGS, encode_image, pixel_sha256, read_pixels, read_recipe
+from engine.provenance.finalize import ImageFinalizer
+from engine.provenance.prompt_redaction import is_redacted, restore_prompt
+from engine.system import atomic
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
+class DecodedImage:
     """A picture and what is known of its making. One made elsewhere comes ``coded`` and with its hash, else as ``pixels``."""
 
     row: Row
@@ -47,7 +47,7 @@ def label_of(image: int | str, worker: str) -> str:
     return f"row{image}-{worker}"
 
 
-def save(made: Made, ledger: Ledger, worker: str, job: str, seal: Seal) -> dict[str, Any] | None:
+def save(made: DecodedImage, ledger: Ledger, worker: str, job: str, seal: ImageFinalizer) -> dict[str, Any] | None:
     """Put the picture on disk and mark its row; returns the report, or None if the row was cancelled meanwhile.
 
     It is signed before it is written at all, so no file ever stands under its name unsigned that should be signed.
@@ -57,7 +57,7 @@ def save(made: Made, ledger: Ledger, worker: str, job: str, seal: Seal) -> dict[
     """
     request, folder = made.request, Path(made.request.out)
     if made.pixels is not None:
-        made = replace(made, coded=code(made.pixels, request.format), sha256=pixel_sha256(made.pixels))
+        made = replace(made, coded=encode_image(made.pixels, request.format), sha256=pixel_sha256(made.pixels))
     sha = made.sha256
     recipe = recipes.build(
         request,
@@ -137,7 +137,7 @@ def proof(row: Row) -> tuple[str, dict[str, Any]] | None:
             return None
         if row.request.format != "jpeg" and pixel_sha256(read_pixels(path)) != recipe["pixel_sha256"]:
             return None
-        return str(recipe["pixel_sha256"]), unhide(recipe, row.request) if is_hidden(recipe) else recipe
+        return str(recipe["pixel_sha256"]), restore_prompt(recipe, row.request) if is_redacted(recipe) else recipe
     except (CommonArtError, KeyError):
         return None
 

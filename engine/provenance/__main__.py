@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from engine.contract.errors import BadFile, Phrase
+from engine.contract.provenance_policy import ProvenancePolicy
 from engine.contract.recipe import build
 from engine.contract.request import ImageRequest
-from engine.output.image import ENDINGS, to_bytes
-from engine.program import Parser, run_program, tell_progress
-from engine.provenance.policy import Policy
+from engine.imagefile.image import ENDINGS, to_bytes
 from engine.provenance.sign import Signer
 from engine.provenance.verify import Verifier
+from engine.system.json_program import JsonArgumentParser, run_json_program, tell_progress
 
 
 def pictures(given: Sequence[Path]) -> Iterator[Path]:
@@ -52,7 +52,7 @@ def certificate(chain: Path, key: Path) -> dict[str, Any]:
         pixel_sha256="",
         app="",
     )
-    signer = Signer(Policy(certificate=str(chain), key=str(key)))
+    signer = Signer(ProvenancePolicy(certificate=str(chain), key=str(key)))
     try:
         signer.sign(to_bytes(np.zeros((16, 16, 3), np.uint8), "png", recipe), "png", recipe)
     finally:
@@ -62,8 +62,8 @@ def certificate(chain: Path, key: Path) -> dict[str, Any]:
 
 def work(argv: list[str]) -> dict[str, Any]:
     """The command in ``argv``."""
-    parser = Parser(prog="python -m engine.provenance", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
+    parser = JsonArgumentParser(prog="python -m engine.provenance", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=JsonArgumentParser)
     command = commands.add_parser("verify")
     command.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help="files, or folders of pictures")
     command.add_argument("--loras", metavar="FOLDER", type=Path, action="append", default=[])
@@ -87,4 +87,4 @@ def work(argv: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(run_program(work))
+    sys.exit(run_json_program(work))

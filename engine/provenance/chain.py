@@ -25,7 +25,7 @@ _TOLD = (
 )
 
 
-class Shelf:
+class ReportIndex:
     """LoRA files by SHA-256, found in the LoRA folder and others. Each file is hashed once, likely names first."""
 
     def __init__(self, folders: Sequence[Path] = ()) -> None:
@@ -63,7 +63,7 @@ class Shelf:
         return self._known[file]
 
 
-def follow(recipe: dict[str, Any], shelf: Shelf) -> list[dict[str, Any]]:
+def follow(recipe: dict[str, Any], shelf: ReportIndex) -> list[dict[str, Any]]:
     """One link a LoRA of the picture.
 
     ``file`` is None where it is not at hand. ``told`` is what the file itself says (else the recipe), ``gate`` the state of

@@ -23,9 +23,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from engine.contract.errors import BadCertificate, Phrase, SigningFailed, system_words
-from engine.contract.seam import operation
-from engine.home import home
+from engine.contract.fault_injection import fault_point
 from engine.provenance import keystore
+from engine.system.paths import home
 
 STUDIO = "CommonArt Desktop user"
 YEARS = 30  # without a time stamp a picture is only as valid as the certificate that signed it
@@ -87,7 +87,7 @@ def _create(name: str, folder: Path) -> None:
     try:
         (aside / CHAIN).write_bytes(chain)
         keystore.keep(_fingerprint(chain), key, aside / KEY)
-        with operation("rename key"):
+        with fault_point("rename key"):
             os.rename(aside, folder)  # refuses a folder that is there and not empty
     except OSError:
         if not (folder / CHAIN).is_file():

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import Phrase, SigningFailed, system_words
-from engine.contract.seam import operation
+from engine.contract.fault_injection import fault_point
 
 SERVICE = "CommonArt Desktop signing key"
 PATIENCE = 60.0  # seconds: a keyring may ask its owner to unlock it
@@ -129,7 +129,7 @@ def forget(name: str) -> None:
 
 def write_private(file: Path, data: bytes) -> None:
     """A new file that nobody but its owner may read, from its first byte on; synced. Raises OSError."""
-    with operation("write key"):
+    with fault_point("write key"):
         fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
         with os.fdopen(fd, "wb") as f:
             if (

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import Phrase, SigningFailed
+from engine.contract.provenance_policy import ProvenancePolicy
 from engine.contract.version import APP, VERSION
+from engine.imagefile.container import image_sha256, walk
+from engine.imagefile.xmp import SOURCE_TYPE
 from engine.provenance import keys
-from engine.provenance.carrier import picture_sha256, walk
-from engine.provenance.policy import Policy
-from engine.provenance.xmp import SOURCE_TYPE
 
 RECIPE = "commonart.recipe"  # our assertion: the recipe's JSON as it stands in the file's text, and a hash of the coded picture
 TRAINING = "cawg.training-mining"
@@ -86,7 +86,7 @@ class Signer:
         SigningFailed, BadCertificate: there is nobody to sign.
     """
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: ProvenancePolicy) -> None:
         import c2pa  # 20 MB of library: only where pictures are signed
 
         self._c2pa, self._policy = c2pa, policy
@@ -132,7 +132,7 @@ class Signer:
         c2pa = self._c2pa
         source, out = io.BytesIO(data), io.BytesIO()
         try:
-            picture = picture_sha256(source, walk(source, Path(kind)))
+            picture = image_sha256(source, walk(source, Path(kind)))
             with c2pa.Builder(json.dumps(self.manifest(recipe, picture)), context=self._context) as builder:
                 builder.set_intent(c2pa.C2paBuilderIntent.CREATE, c2pa.C2paDigitalSourceType.TRAINED_ALGORITHMIC_MEDIA)
                 source.seek(0)

@@ -16,13 +16,13 @@ from PIL import Image
 
 from engine.contract.errors import BadFile, CommonArtError, Phrase, system_words
 from engine.contract.recipe import check, parameters
-from engine.output.image import pixel_sha256
-from engine.program import phrase
+from engine.imagefile.container import ImageContainer, image_sha256, walk, without_metadata
+from engine.imagefile.image import pixel_sha256
+from engine.imagefile.text_chunks import KEY, PARAMETERS, TextChunks, read_texts
 from engine.provenance import keys
-from engine.provenance.carrier import Carrier, bare, picture_sha256, walk
-from engine.provenance.chain import Shelf, follow
+from engine.provenance.chain import ReportIndex, follow
 from engine.provenance.sign import RECIPE, TRAINING, mime, settings
-from engine.provenance.texts import KEY, PARAMETERS, Texts, read_texts
+from engine.system.json_program import phrase
 
 STATES = ("valid", "changed", "expired", "unsigned", "foreign", "unreadable")
 _EXPIRED = ("signingCredential.expired", "claimSignature.outsideValidity")
@@ -79,7 +79,7 @@ class Verifier:
     def __init__(self, loras: Sequence[Path] = (), trust: Sequence[Path] = ()) -> None:
         import c2pa
 
-        self._c2pa, self._shelf = c2pa, Shelf(loras)
+        self._c2pa, self._shelf = c2pa, ReportIndex(loras)
         studio = keys.chains()
         self._mine = {str(chain[0].serial_number) for chain in studio}
         anchors = [keys.pem(c) for chain in studio for c in chain[1:] or chain] + keys.trusted(list(trust))
@@ -117,7 +117,7 @@ class Verifier:
         if report.recipe:
             report.chain = follow(report.recipe, self._shelf)
 
-    def _manifest(self, file: BinaryIO, found: Carrier, report: Report) -> dict[str, Any]:
+    def _manifest(self, file: BinaryIO, found: ImageContainer, report: Report) -> dict[str, Any]:
         """The active manifest; the signer and C2PA's findings go into the report."""
         c2pa = self._c2pa
         if not found.signed:
@@ -154,14 +154,14 @@ class Verifier:
         return active if isinstance(active, dict) else {}
 
 
-def _pixels(file: BinaryIO, found: Carrier, recipe: dict[str, Any] | None) -> str:
+def _pixels(file: BinaryIO, found: ImageContainer, recipe: dict[str, Any] | None) -> str:
     """The picture alone is decoded: damage in the metadata around it is another matter."""
     if recipe is None:
         return "unknown"
     if found.kind == "jpeg":
         return "lossy"
     try:
-        with Image.open(io.BytesIO(bare(file, found)), formats=[found.kind.upper()]) as image:
+        with Image.open(io.BytesIO(without_metadata(file, found)), formats=[found.kind.upper()]) as image:
             return "match" if pixel_sha256(np.asarray(image.convert("RGB"))) == recipe["pixel_sha256"] else "differ"
     except (OSError, ValueError, SyntaxError, MemoryError, struct.error):
         return "broken"
@@ -188,7 +188,7 @@ def _recipe(text: Any) -> dict[str, Any] | None:
     return dict(recipe)
 
 
-def _judge(file: BinaryIO, found: Carrier, texts: Texts, signed: dict[str, Any], report: Report) -> None:
+def _judge(file: BinaryIO, found: ImageContainer, texts: TextChunks, signed: dict[str, Any], report: Report) -> None:
     """State, and what was changed.
 
     Raises:
@@ -216,7 +216,7 @@ def _judge(file: BinaryIO, found: Carrier, texts: Texts, signed: dict[str, Any],
 
 
 def _what(
-    file: BinaryIO, found: Carrier, texts: Texts, signed: dict[str, Any], report: Report, wrong: list[str]
+    file: BinaryIO, found: ImageContainer, texts: TextChunks, signed: dict[str, Any], report: Report, wrong: list[str]
 ) -> list[str]:
     """What differs from what was signed. The signed recipe and hash are believed only while the signature over them holds."""
     changed: list[str] = []
@@ -229,7 +229,7 @@ def _what(
         report.pixels in ("differ", "broken")
         or content
         and signed
-        and picture_sha256(file, found) != signed.get("picture_sha256")
+        and image_sha256(file, found) != signed.get("picture_sha256")
     ):
         changed.append("pixels")
     if content and signed:

@@ -1143,7 +1143,7 @@
     </message>
 </context>
 <context>
-    <name>Finder</name>
+    <name>CommandPalette</name>
     <message>
         <source>Nothing with this name was found.</source>
         <translation>該当するものはありません。</translation>
@@ -1360,7 +1360,7 @@
     </message>
 </context>
 <context>
-    <name>GetPanel</name>
+    <name>DownloadPanel</name>
     <message>
         <source>by the system</source>
         <translation>システムの設定に従う</translation>
@@ -2048,7 +2048,7 @@
     </message>
 </context>
 <context>
-    <name>NoticeBar</name>
+    <name>NotificationBar</name>
     <message>
         <source>Copy details</source>
         <translation>詳細をコピー</translation>
@@ -2063,7 +2063,7 @@
     </message>
 </context>
 <context>
-    <name>Opening</name>
+    <name>OpenActions</name>
     <message>
         <source>{path} is not there any more.</source>
         <translation>{path}はもうありません。</translation>
@@ -2138,7 +2138,7 @@
     </message>
 </context>
 <context>
-    <name>PictureView</name>
+    <name>ZoomView</name>
     <message>
         <source>! This picture cannot be read</source>
         <translation>! この画像を読み取れません</translation>
@@ -4117,7 +4117,7 @@
     </message>
 </context>
 <context>
-    <name>Words</name>
+    <name>MetricLabels</name>
     <message>
         <source>Name or prompt</source>
         <translation>名前またはプロンプト</translation>

@@ -1,4 +1,4 @@
-"""Makes ``tiny_onnx.zip``: the tiny pipeline of ``tests.models`` and its ONNX export, kept because exporting takes longer than all tests
+"""Makes ``tiny_onnx.zip``: the tiny pipeline of ``tests.support.tiny_models`` and its ONNX export, kept because exporting takes longer than all tests
 of what runs it. Run again when the exporter's graphs change: ``python -m tests.data.tiny_onnx``.
 """
 
@@ -24,8 +24,8 @@ def make(base: Path) -> None:
     from engine.checkpoint.layout import identify
     from engine.export.layout import carry_over, write_index
     from engine.export.manifest import write_manifest
-    from engine.export.parts import graph
-    from tests.models import make_pipeline
+    from engine.export.part_export import graph
+    from tests.support.tiny_models import make_pipeline
 
     source = identify(make_pipeline(base / "tiny"))
     out = base / "tiny-onnx"

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from tests.fuzz.core import Crash, Target, fuzz, keep, once, put, surroundings
 from tests.fuzz.targets import TARGETS
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 MEMORY_DISK = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # thousands of small files a minute
 NAMES = {t.name: t for t in TARGETS}
 

@@ -14,8 +14,8 @@ from hypothesis.strategies import SearchStrategy
 
 from commonart_desktop.core.ledger import export_rows, import_rows
 from engine.contract.errors import CommonArtError, LedgerCorrupt
-from engine.contract.ledger_file import salvage
-from engine.contract.queue import Ledger
+from engine.contract.ledger.ledger import Ledger
+from engine.contract.ledger.schema import salvage
 from engine.contract.request import ImageRequest
 from engine.output.save import recover
 from tests.fuzz.core import Broken, Files, Target

@@ -17,13 +17,13 @@ from hypothesis.strategies import SearchStrategy
 from PIL import Image, PngImagePlugin
 
 from engine.contract.errors import CommonArtError
+from engine.contract.provenance_policy import ProvenancePolicy
 from engine.contract.recipe import build, check, parameters, request_of
 from engine.contract.request import ImageRequest
+from engine.imagefile.image import pixel_sha256, read_parameters, read_pixels, read_recipe, to_bytes
 from engine.output.__main__ import show
-from engine.output.image import pixel_sha256, read_parameters, read_pixels, read_recipe, to_bytes
 from engine.provenance import keystore
-from engine.provenance.policy import Policy
-from engine.provenance.seal import Seal
+from engine.provenance.finalize import ImageFinalizer
 from engine.provenance.verify import STATES, Verifier
 from tests.fuzz.core import Broken, Files, Target
 from tests.fuzz.mutate import chunk, damaged, dumps, pngs, twisted
@@ -100,7 +100,7 @@ def plain() -> list[bytes]:
 @cache
 def signed() -> tuple[bytes, ...]:
     """Signed by the identity in the present data folder."""
-    seal = Seal(Policy(training_mining="notAllowed", creator="花子"), _loud)
+    seal = ImageFinalizer(ProvenancePolicy(training_mining="notAllowed", creator="花子"), _loud)
     try:
         return tuple(seal.pack(PIXELS, kind, recipe()).data for kind in KINDS)
     finally:

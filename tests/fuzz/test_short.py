@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from engine.contract.errors import BadFile, Phrase
 from tests.fuzz.core import Target, fuzz, keep
 from tests.fuzz.targets import TARGETS
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = st.integers(0, 10_000).map(lambda n: {"n": str(n).encode()})
 FEW = {
     "queues": 20,

@@ -18,10 +18,10 @@ from engine.contract.errors import BadValue
 from engine.contract.request import ImageRequest
 from tests.fuzz.core import Broken, Files, Target
 from tests.fuzz.mutate import damaged, dumps, lines, texts, twisted, values
+from tests.support.paths import ROOT
 from trainer.config_file import presets, read_config
 from trainer.licence.policy import load_policy
 
-ROOT = Path(__file__).resolve().parents[2]
 _PIECES = (
     "{",
     "}",

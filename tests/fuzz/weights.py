@@ -21,7 +21,7 @@ from engine.checkpoint.layout import identify
 from engine.checkpoint.lora import layers_of, metadata, open_lora, told_by
 from engine.checkpoint.onnxfile import MANIFEST, check_promised, graph_sha256, graph_table, promised, tensors_of
 from engine.checkpoint.unpickle import read
-from engine.checkpoint.weights import check_finite, examined, read_header, weight_files
+from engine.checkpoint.weights import check_finite, read_header, remembered_hash, weight_files
 from tests.data.tiny_onnx import __file__ as tiny_onnx
 from tests.fuzz.core import Files, Target
 from tests.fuzz.mutate import damaged, dumps, twisted, values
@@ -236,7 +236,7 @@ def _pickle(folder: Path) -> Any:
 
 
 def _examined(folder: Path) -> Any:
-    return examined(folder / "a.safetensors")
+    return remembered_hash(folder / "a.safetensors")
 
 
 TARGETS = (

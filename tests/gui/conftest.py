@@ -13,10 +13,12 @@ from pytestqt.qtbot import QtBot
 from commonart_desktop.core import i18n
 from commonart_desktop.core.settings import Settings, save_settings
 from commonart_desktop.gui.app import Application
-from commonart_desktop.gui.context import Context, Notices, SettingsStore
-from commonart_desktop.gui.engine import Engine
-from engine.contract.queue import Ledger
-from tests.stub import make_stub
+from commonart_desktop.gui.background.worker_process import WorkerProcess
+from commonart_desktop.gui.context import Context
+from commonart_desktop.gui.notices import Notices
+from commonart_desktop.gui.settings_store import SettingsStore
+from engine.contract.ledger.ledger import Ledger
+from tests.support.stub_model import make_stub
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def context(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, went:
     ledger = Ledger(tmp_path / "home" / "queue.db")
     settings = SettingsStore()
     settings.put(model=str(model), out=str(tmp_path / "out"))
-    engine = Engine(ledger, settings, backend="fake")
+    engine = WorkerProcess(ledger, settings, backend="fake")
     state = QSettings(str(tmp_path / "window.ini"), QSettings.Format.IniFormat)
     yield Context(ledger, engine, settings, Notices(), state, went.append)
     QCoreApplication.sendPostedEvents(

@@ -13,17 +13,18 @@ from PySide6.QtGui import QColor, QInputMethodEvent, QKeyEvent, QTextCursor
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
-from commonart_desktop.gui import presets, theme
-from commonart_desktop.gui.compose_fields import RATIOS, scaled
-from commonart_desktop.gui.compose_panel import DRAFT, ComposePanel
-from commonart_desktop.gui.compose_work import settings_of_parameters, settings_of_request
-from commonart_desktop.gui.composition import CompositionGuard
 from commonart_desktop.gui.context import Context
-from commonart_desktop.gui.prompt_edit import PromptEdit
+from commonart_desktop.gui.pages.make import presets
+from commonart_desktop.gui.pages.make.compose_panel import DRAFT, ComposePanel
+from commonart_desktop.gui.pages.make.fields import RATIOS, scaled
+from commonart_desktop.gui.pages.make.jobs import settings_of_parameters, settings_of_request
+from commonart_desktop.gui.shell.ime_guard import ImeGuard
+from commonart_desktop.gui.style import theme
+from commonart_desktop.gui.widgets.prompt_edit import PromptEdit
 from engine.contract.errors import BadFile, NoRecipe
-from engine.contract.queue import Ledger
+from engine.contract.ledger.ledger import Ledger
 from engine.contract.request import ImageRequest
-from tests.stub import SIDE
+from tests.support.stub_model import SIDE
 
 
 class Said:
@@ -168,7 +169,7 @@ def overridden(field: QWidget, key: Qt.Key, modifier: Qt.KeyboardModifier) -> bo
 def test_japanese_input_is_left_in_peace(
     qtbot: QtBot, make: Callable[[], ComposePanel], context: Context, which: str, started: list[bool]
 ) -> None:
-    guard = CompositionGuard(QApplication.instance())  # type: ignore[arg-type]  # the program has one for all its fields
+    guard = ImeGuard(QApplication.instance())  # type: ignore[arg-type]  # the program has one for all its fields
     panel = make()
     panel.activateWindow()
     qtbot.waitUntil(panel.isActiveWindow)
@@ -454,7 +455,7 @@ def picture(folder: Path, request: ImageRequest) -> Path:
     import numpy as np
 
     from engine.contract import recipe
-    from engine.output.image import to_bytes
+    from engine.imagefile.image import to_bytes
 
     made = recipe.build(
         request,

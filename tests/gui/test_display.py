@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from commonart_desktop.core.home import resources
-from tests.console import open_and_close_window
-from tests.stub import ROOT
+from tests.support.console import open_and_close_window
+from tests.support.stub_model import ROOT
 
 pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="X11 is Linux's display server"),
@@ -61,7 +61,7 @@ def skip_without_xcb(display: str, home: Path) -> None:
 def run(display: str, home: Path, *steps: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | x11(display) | {"COMMONART_HOME": str(home), "LANG": "ja_JP.UTF-8"}
     return subprocess.run(
-        [sys.executable, "-m", "tests.gui.driver", *steps],
+        [sys.executable, "-m", "tests.support.gui_driver", *steps],
         cwd=ROOT,
         env=environment,
         encoding="utf-8",

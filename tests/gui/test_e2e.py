@@ -10,15 +10,15 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QSplitter
 from pytestqt.qtbot import QtBot
 
-from commonart_desktop.gui.compose_panel import ComposePanel
 from commonart_desktop.gui.context import Context
+from commonart_desktop.gui.pages.make.compose_panel import ComposePanel
 from tests.gui.test_compose import drop, settle
 
 
 @pytest.fixture
 def open_page(qtbot: QtBot, context: Context) -> Callable[[], ComposePanel]:
     """Open the Make page and give its compose side."""
-    from commonart_desktop.gui.make_page import MakePage
+    from commonart_desktop.gui.pages.make.page import MakePage
 
     pages: list[MakePage] = []
 

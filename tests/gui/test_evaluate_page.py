@@ -16,13 +16,14 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from commonart_desktop.core import process
-from commonart_desktop.gui import evaluate_work, theme
 from commonart_desktop.gui.context import Context
-from commonart_desktop.gui.evaluate_page import EvaluatePage
-from commonart_desktop.gui.evaluate_pictures import PairsModel
-from commonart_desktop.gui.evaluate_report import parse, read_result
-from commonart_desktop.gui.evaluate_run import EvaluateRun
-from commonart_desktop.gui.evaluate_tables import CellsModel, Words
+from commonart_desktop.gui.pages.evaluate import job
+from commonart_desktop.gui.pages.evaluate.image_pairs import PairsModel
+from commonart_desktop.gui.pages.evaluate.page import EvaluatePage
+from commonart_desktop.gui.pages.evaluate.report import parse, read_result
+from commonart_desktop.gui.pages.evaluate.run import EvaluateRun
+from commonart_desktop.gui.pages.evaluate.tables import CellsModel, MetricLabels
+from commonart_desktop.gui.style import theme
 from engine.contract.errors import BadFile, RecipesDiffer, RunDiffers, TooFewToCompare
 from tests.gui.test_walk import cut, of, sticks_out
 
@@ -172,7 +173,7 @@ def evaluator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluator:
         assert module == "trainer.evaluation"
         return process.program("stand_in_evaluation", arguments, **more)
 
-    monkeypatch.setattr(evaluate_work, "program", stood_in)
+    monkeypatch.setattr(job, "program", stood_in)
     return made
 
 
@@ -421,7 +422,7 @@ def test_results_from_anywhere(
             }
         ],
     ]
-    words = Words()
+    words = MetricLabels()
     for key in base:
         for value in odd:
             result = parse(base | {key: value}, tmp_path / "r")
@@ -443,7 +444,7 @@ def test_models(qtbot: QtBot, tmp_path: Path) -> None:
     cells, pairs = CellsModel(), PairsModel()
     for model in (cells, pairs):
         QAbstractItemModelTester(model, QAbstractItemModelTester.FailureReportingMode.Fatal)
-    cells.show_rows(*Words().table(result))
+    cells.show_rows(*MetricLabels().table(result))
     assert cells.index(0, 1).data(Qt.ItemDataRole.ToolTipRole).endswith("From 3 pictures.")
     pairs.show_result(result)
     for n in range(3):
@@ -466,7 +467,7 @@ def test_nothing_of_a_result_is_cut(
     theme.apply(qapp, "light", 1.25)
     try:
         page = built(qtbot, context)
-        theme.dress(page)
+        theme.apply_style(page)
         page.resize(924, 590)
         with qtbot.waitSignal(page.opened, timeout=WAIT):
             page.open_result(str(tmp_path / "r" / "result.json"))

@@ -19,16 +19,16 @@ from PySide6.QtWidgets import QPushButton, QToolButton
 from pytestqt.qtbot import QtBot
 
 from commonart_desktop.core import i18n, process
-from commonart_desktop.gui import export_work
-from commonart_desktop.gui.compose_panel import ComposePanel
 from commonart_desktop.gui.context import Context
-from commonart_desktop.gui.export_page import CUT, ExportPage
-from commonart_desktop.gui.export_pairs import difference
-from commonart_desktop.gui.export_report import PARTS, missed, read_report
-from commonart_desktop.gui.export_run import ExportRun
-from commonart_desktop.gui.export_table import BOUNDS, PART, RESULT, RMS, SHAPES, CasesModel
+from commonart_desktop.gui.pages.export import job
+from commonart_desktop.gui.pages.export.image_pairs import difference
+from commonart_desktop.gui.pages.export.page import CUT, ExportPage
+from commonart_desktop.gui.pages.export.report import PARTS, missed, read_report
+from commonart_desktop.gui.pages.export.run import ExportRun
+from commonart_desktop.gui.pages.export.tables import BOUNDS, PART, RESULT, RMS, SHAPES, CasesModel
+from commonart_desktop.gui.pages.make.compose_panel import ComposePanel
 from engine.contract.errors import BadFile, ParityMissed
-from tests.stub import make_stub
+from tests.support.stub_model import make_stub
 
 WAIT = 30_000
 #: tells what ``python -m engine.export`` tells; a file beside it says when to go on and how to end
@@ -163,7 +163,7 @@ def exporter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Exporter:
     def stood_in(module: str, arguments: Sequence[str], **more: Any) -> dict[str, Any]:
         return process.program("stand_in_export" if module == "engine.export" else module, arguments, **more)
 
-    monkeypatch.setattr(export_work, "program", stood_in)
+    monkeypatch.setattr(job, "program", stood_in)
     return made
 
 
@@ -365,7 +365,7 @@ def test_the_place_is_judged_at_once(
     assert type_in(tmp_path / "new") == "" and page.go.isEnabled()
     page.form.choose(str(full))
     qtbot.waitUntil(lambda: page.form.out.text() == str(full / "stub-onnx-fp32") and not page.busy(), timeout=WAIT)
-    monkeypatch.setattr(export_work.shutil, "disk_usage", lambda _: type("Use", (), {"free": 1000})())
+    monkeypatch.setattr(job.shutil, "disk_usage", lambda _: type("Use", (), {"free": 1000})())
     assert "too small" in type_in(tmp_path / "other")
 
 

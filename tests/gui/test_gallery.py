@@ -14,16 +14,16 @@ from PIL import Image, PngImagePlugin
 from pytestqt.qtbot import QtBot
 
 from commonart_desktop.core.picture_text import MAX_TEXT, read_text, recipe_of
-from commonart_desktop.gui import gallery_deeds
-from commonart_desktop.gui.gallery_deeds import from_bin, to_bin
-from commonart_desktop.gui.gallery_index import Index, Query
-from commonart_desktop.gui.gallery_read import read_image, size_of
-from commonart_desktop.gui.gallery_scan import Scan, whole
-from commonart_desktop.gui.gallery_steps import steps
-from commonart_desktop.gui.thumbnails import SIDES, Thumbnails, prune
+from commonart_desktop.gui.images.reader import read_image, size_of
+from commonart_desktop.gui.images.thumbnails import SIDES, Thumbnails, prune
+from commonart_desktop.gui.pages.gallery import file_operations
+from commonart_desktop.gui.pages.gallery.file_operations import move_to_trash, restore_from_trash
+from commonart_desktop.gui.pages.gallery.index import Index, Query
+from commonart_desktop.gui.pages.gallery.list_diff import diff
+from commonart_desktop.gui.pages.gallery.scan import Scan, whole
 from engine.contract import recipe as recipes
 from engine.contract.recipe import parameters
-from tests.gui.gallery import TIMEOUT, NoBin, write
+from tests.support.gallery import TIMEOUT, NoBin, write
 
 # the words in a file --------------------------------------------------------------------------------------------------
 
@@ -134,7 +134,7 @@ def test_search_sort_and_filter(tmp_path: Path) -> None:
 def test_steps_make_one_list_the_other() -> None:
     def follow(old: list[int], new: list[int]) -> None:
         now = array("q", old)
-        for first, last, ids in steps(now, array("q", new)) or ():
+        for first, last, ids in diff(now, array("q", new)) or ():
             if ids:
                 now[first:first] = ids
             else:
@@ -143,9 +143,9 @@ def test_steps_make_one_list_the_other() -> None:
 
     follow([5, 4, 3, 2, 1], [9, 5, 3, 8, 7, 2])
     follow([1, 2, 3], [1, 2, 3, 4])
-    assert steps(array("q", [1, 2]), array("q", [2, 1])) is None
-    assert steps(array("q"), array("q", [1])) is None
-    assert steps(array("q", range(1000)), array("q", range(0, 1000, 2))) is None  # too many to tell one by one
+    assert diff(array("q", [1, 2]), array("q", [2, 1])) is None
+    assert diff(array("q"), array("q", [1])) is None
+    assert diff(array("q", range(1000)), array("q", range(0, 1000, 2))) is None  # too many to tell one by one
 
 
 # thumbnails -----------------------------------------------------------------------------------------------------------
@@ -313,7 +313,7 @@ def test_the_bin_never_deletes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     (tmp_path / "data").mkdir()
     path = str(write(tmp_path / "日本語 & 名前.png", 1))
-    done = to_bin([path, str(tmp_path / "none.png")])
+    done = move_to_trash([path, str(tmp_path / "none.png")])
     assert (
         [p for p, _ in done.went] == [path]
         and done.gone == (str(tmp_path / "none.png"),)
@@ -321,9 +321,9 @@ def test_the_bin_never_deletes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         and not Path(path).exists()
     )
     write(Path(path), 2)  # another of that name meanwhile: it is not written over
-    assert from_bin(done.went) == []
+    assert restore_from_trash(done.went) == []
     Path(path).unlink()
-    assert from_bin(done.went) == [path] and Path(path).exists()
-    monkeypatch.setattr(gallery_deeds, "QFile", NoBin)
-    done = to_bin([path])
+    assert restore_from_trash(done.went) == [path] and Path(path).exists()
+    monkeypatch.setattr(file_operations, "QFile", NoBin)
+    done = move_to_trash([path])
     assert [p for p, _ in done.kept] == [path] and not done.went and Path(path).exists()

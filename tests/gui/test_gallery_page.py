@@ -15,12 +15,12 @@ from PySide6.QtGui import QGuiApplication, QWheelEvent
 from PySide6.QtWidgets import QAbstractItemView, QApplication, QLabel, QLineEdit, QPushButton, QToolButton
 from pytestqt.qtbot import QtBot
 
-from commonart_desktop.gui import gallery_deeds
 from commonart_desktop.gui.context import Context
-from commonart_desktop.gui.gallery_page import GalleryPage
-from commonart_desktop.gui.gallery_view import SIZES
-from tests.gui.gallery import TIMEOUT, NoBin, names, open_gallery, ready, select, write  # noqa: F401
-from tests.stub import requests
+from commonart_desktop.gui.pages.gallery import file_operations
+from commonart_desktop.gui.pages.gallery.grid_view import SIZES
+from commonart_desktop.gui.pages.gallery.page import GalleryPage
+from tests.support.gallery import TIMEOUT, NoBin, names, open_gallery, ready, select, write  # noqa: F401
+from tests.support.stub_model import requests
 
 # the page -------------------------------------------------------------------------------------------------------------
 
@@ -392,7 +392,7 @@ def test_no_recycle_bin(
     one = page()
     said: list[tuple[str, str]] = []
     context.notices.asked.connect(lambda text, hint, action, do: said.append((text, hint)))
-    monkeypatch.setattr(gallery_deeds, "QFile", NoBin)
+    monkeypatch.setattr(file_operations, "QFile", NoBin)
     select(one, 0)
     qtbot.keyClick(one.view, Qt.Key.Key_Delete)
     qtbot.waitUntil(lambda: bool(said), timeout=TIMEOUT)

@@ -8,8 +8,8 @@ from PySide6.QtCore import QObject, QTimer
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSplitter, QWidget
 from pytestqt.qtbot import QtBot
 
-from commonart_desktop.gui import theme
-from commonart_desktop.gui.in_turns import InTurns, Steps, at_once
+from commonart_desktop.gui.background.incremental import IncrementalBuild, Steps, at_once
+from commonart_desktop.gui.style import theme
 
 
 def test_a_part_a_turn_and_threads_are_waited_for(qtbot: QtBot) -> None:
@@ -26,7 +26,7 @@ def test_a_part_a_turn_and_threads_are_waited_for(qtbot: QtBot) -> None:
         done.append("c")
 
     owner = QObject()
-    turns = InTurns(steps(), owner)
+    turns = IncrementalBuild(steps(), owner)
     turns.over.connect(lambda: done.append("over"))
     other = QTimer(owner, interval=0)
     other.timeout.connect(lambda: done.append("·") if done[-1:] != ["·"] else None)
@@ -55,7 +55,7 @@ def test_the_rest_can_be_done_now(qtbot: QtBot) -> None:
             yield
 
     owner = QObject()
-    turns = InTurns(steps(), owner)
+    turns = IncrementalBuild(steps(), owner)
     turns.finish()
     assert done == [0, 1, 2]
 
@@ -75,9 +75,9 @@ def test_a_large_page_is_dressed_in_parts_that_leave_nothing_out(qtbot: QtBot) -
             label.setProperty("role", "title")
             column.addWidget(label)
         splitter.addWidget(part)
-    islands = theme.islands(whole)
+    islands = theme.style_roots(whole)
     assert len(islands) >= 3 and all(not a.isAncestorOf(b) for a in islands for b in islands if a is not b)
     for island in islands:
-        theme.dress(island)
+        theme.apply_style(island)
     assert all(any(i is w or i.isAncestorOf(w) for i in islands) for w in labels)
     assert {w.font().pixelSize() for w in labels} == {theme.FONT["title"]}

@@ -10,10 +10,10 @@ from PySide6.QtTest import QAbstractItemModelTester
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from commonart_desktop.gui import engine as engine_module
+from commonart_desktop.gui.background import worker_process as engine_module
 from commonart_desktop.gui.context import Context
-from commonart_desktop.gui.queue_nodes import ERROR, PACE, NodesButton
-from commonart_desktop.gui.queue_strip import RunStrip
+from commonart_desktop.gui.pages.queue.nodes import ERROR, PACE, NodesButton
+from commonart_desktop.gui.pages.queue.status_strip import RunStrip
 from engine.contract import events
 from engine.contract.errors import DiskFull
 

@@ -13,15 +13,15 @@ from pytestqt.qtbot import QtBot
 
 from commonart_desktop.core.process import program
 from commonart_desktop.core.settings import load_settings
-from commonart_desktop.gui import models_detail
+from commonart_desktop.gui.background.tasks import Task
 from commonart_desktop.gui.context import Context
-from commonart_desktop.gui.models_list import STATE, ModelsModel
-from commonart_desktop.gui.models_page import ModelsPage
-from commonart_desktop.gui.settings_page import SettingsPage
-from commonart_desktop.gui.tasks import Task
+from commonart_desktop.gui.pages.models import detail
+from commonart_desktop.gui.pages.models.model import STATE, ModelsModel
+from commonart_desktop.gui.pages.models.page import ModelsPage
+from commonart_desktop.gui.pages.settings.page import SettingsPage
 from engine.contract.errors import BadFile, CommonArtError
-from tests.engine.test_get import Handler, Hub, serving
-from tests.stub import make_stub
+from tests.support.stub_model import make_stub
+from tests.unit.engine.checkpoint.test_get import Handler, Hub, serving
 
 WAIT = 30_000
 
@@ -197,7 +197,7 @@ def test_pickles_are_converted_only_with_consent(
         monkeypatch.setattr(QMessageBox, "clickedButton", lambda _: button)
         return 0
 
-    monkeypatch.setattr(models_detail.QMessageBox, "exec", ask)
+    monkeypatch.setattr(detail.QMessageBox, "exec", ask)
     qtbot.mouseClick(models.detail.convert, Qt.MouseButton.LeftButton)
     assert len(asked) == 1 and str(folder / "vae") in asked[0] and quiet(models)
     answer[0] = True

@@ -17,10 +17,10 @@ from pytestqt.qtbot import QtBot
 
 from commonart_desktop.core.settings import Settings, save_settings
 from commonart_desktop.gui.app import Application
-from engine.contract.queue import Ledger
-from tests.stub import ROOT, make_stub, until
+from engine.contract.ledger.ledger import Ledger
+from tests.support.stub_model import ROOT, make_stub, until
 
-DRIVER = [sys.executable, "-m", "tests.gui.driver"]
+DRIVER = [sys.executable, "-m", "tests.support.gui_driver"]
 
 
 @pytest.fixture

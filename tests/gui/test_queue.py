@@ -12,16 +12,16 @@ from PySide6.QtGui import QDesktopServices, QGuiApplication, QImage
 from PySide6.QtTest import QAbstractItemModelTester
 from pytestqt.qtbot import QtBot
 
-from commonart_desktop.gui import queue_after
 from commonart_desktop.gui.context import Context
-from commonart_desktop.gui.ledger_model import LedgerModel
-from commonart_desktop.gui.ledger_pages import PAGE, PAGES
-from commonart_desktop.gui.queue_panel import QueuePanel
-from commonart_desktop.gui.queue_words import ERROR, LEFT, NAME, PROGRESS, SETTINGS
+from commonart_desktop.gui.pages.queue import after_queue
+from commonart_desktop.gui.pages.queue.labels import ERROR, LEFT, NAME, PROGRESS, SETTINGS
+from commonart_desktop.gui.pages.queue.page_cache import PAGE, PAGES
+from commonart_desktop.gui.pages.queue.panel import QueuePanel
+from commonart_desktop.gui.pages.queue.table_model import LedgerModel
 from engine.contract import events
 from engine.contract.errors import OutOfMemory
-from engine.contract.queue import Job, Ledger, Line, Row
-from tests.stub import SIDE, requests
+from engine.contract.ledger.ledger import Job, Ledger, Line, Row
+from tests.support.stub_model import SIDE, requests
 
 Make = Callable[..., QueuePanel]
 
@@ -422,7 +422,7 @@ def test_when_all_is_done_the_choice_is_carried_out_once(
     job = add(context, "apples", 1)
     one = panel()
     done: list[str] = []
-    monkeypatch.setattr(queue_after.after, "do", lambda what: done.append(what) or 0)
+    monkeypatch.setattr(after_queue.after, "do", lambda what: done.append(what) or 0)
     after = one.after
     after.choice.setCurrentIndex(after.choice.findData("command"))
     after.command.setText("true")

@@ -14,14 +14,14 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit
 from pytestqt.qtbot import QtBot
 
-from commonart_desktop.gui import theme
 from commonart_desktop.gui.context import Context
-from commonart_desktop.gui.make_page import MakePage
-from commonart_desktop.gui.queue_panel import QueuePanel
-from commonart_desktop.gui.queue_words import ATTEMPTS, ERROR, LEFT, NAME, PROGRESS, SETTINGS
+from commonart_desktop.gui.pages.make.page import MakePage
+from commonart_desktop.gui.pages.queue.labels import ATTEMPTS, ERROR, LEFT, NAME, PROGRESS, SETTINGS
+from commonart_desktop.gui.pages.queue.panel import QueuePanel
+from commonart_desktop.gui.style import theme
 from engine.contract.errors import DiskFull, OutOfMemory
-from engine.contract.ledger_file import STATES
-from tests.stub import requests
+from engine.contract.ledger.schema import STATES
+from tests.support.stub_model import requests
 
 Say = list[tuple[str, str, str, Callable[[], None]]]
 

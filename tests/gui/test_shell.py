@@ -16,17 +16,17 @@ from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
 from commonart_desktop.core.settings import load_settings
-from commonart_desktop.gui import theme
-from commonart_desktop.gui.actions import Deed, deeds_of, folded, score
 from commonart_desktop.gui.app import Application
-from commonart_desktop.gui.finder import DeedsModel, Finder
-from commonart_desktop.gui.in_turns import at_once
-from commonart_desktop.gui.main_window import LEAVE, MainWindow
-from commonart_desktop.gui.pages import PAGES
-from commonart_desktop.gui.tokens import DARK, LIGHT, contrast
+from commonart_desktop.gui.background.incremental import at_once
+from commonart_desktop.gui.shell.command_palette import CommandPalette, CommandsModel
+from commonart_desktop.gui.shell.commands import Command, commands_of, folded, score
+from commonart_desktop.gui.shell.main_window import LEAVE, MainWindow
+from commonart_desktop.gui.shell.pages import PAGES
+from commonart_desktop.gui.style import theme
+from commonart_desktop.gui.style.tokens import DARK, LIGHT, contrast
 from engine.contract import recipe
 from engine.contract.errors import BadFile, DiskFull, QueueHeld
-from engine.contract.queue import Ledger
+from engine.contract.ledger.ledger import Ledger
 from engine.contract.request import ImageRequest
 
 Open = Callable[..., Application]
@@ -161,10 +161,13 @@ def test_the_better_answer_comes_first() -> None:
 
 
 def test_the_model_of_the_finder(qtbot: QtBot) -> None:
-    model = DeedsModel()
+    model = CommandsModel()
     QAbstractItemModelTester(model, QAbstractItemModelTester.FailureReportingMode.Fatal)
     model.set_deeds(
-        [Deed("Add to queue", "make", "Ctrl+Return", lambda: None), Deed("Retry", "", "", lambda: None, lambda: False)],
+        [
+            Command("Add to queue", "make", "Ctrl+Return", lambda: None),
+            Command("Retry", "", "", lambda: None, lambda: False),
+        ],
         {"make": "Make"},
     )
     assert [model.index(0, c).data() for c in range(3)] == ["Add to queue", "Make", "Ctrl+Return"]
@@ -179,7 +182,7 @@ def keys(
     qtbot.keyClick(QApplication.focusWidget() or window, key, modifier)
 
 
-def finder_of(window: MainWindow) -> Finder:
+def finder_of(window: MainWindow) -> CommandPalette:
     assert window.finding.finder is not None
     return window.finding.finder
 
@@ -254,7 +257,7 @@ def test_a_page_is_loaded_built_and_listed_in_turns(qtbot: QtBot, open_program: 
 
 def test_buttons_of_one_word_are_told_apart(qtbot: QtBot, open_program: Open) -> None:
     page = open_program().window.page("settings")
-    names = {d.name for d in deeds_of(page, "settings")}
+    names = {d.name for d in commands_of(page, "settings")}
     assert (
         "Choose the output folder" in names
         and "Choose" not in names
@@ -275,7 +278,7 @@ def test_arrows_pass_over_what_cannot_be_done(qtbot: QtBot, open_program: Open) 
     window.find_action()
     finder = finder_of(window)
     done: list[str] = []
-    deeds = [Deed(n, "", "", lambda n=n: done.append(n), lambda n=n: n != "b") for n in "abc"]
+    deeds = [Command(n, "", "", lambda n=n: done.append(n), lambda n=n: n != "b") for n in "abc"]
     finder.open("t", "h", deeds, {})
     keys(qtbot, window, Qt.Key.Key_Down)
     keys(qtbot, window, Qt.Key.Key_Return)
@@ -440,7 +443,7 @@ def test_closing_over_work_asks_once_and_quietly(
 
 
 def test_a_worker_of_an_earlier_window_is_seen(qtbot: QtBot, open_program: Open, tmp_path: Path) -> None:
-    from engine.contract.lock import ProcessLock
+    from engine.contract.ledger.process_lock import ProcessLock
 
     whole = open_program()
     lock = ProcessLock(tmp_path / "home" / "queue.db.worker-other.lock")
@@ -465,12 +468,12 @@ def test_deeds_have_one_name_each(qtbot: QtBot, open_program: Open) -> None:
     window = open_program().window
     for name in window.titles:
         page: QWidget = window.page(name)
-        names = [d.name for d in deeds_of(page, name)]
+        names = [d.name for d in commands_of(page, name)]
         assert len(names) == len(set(names)) and names
 
 
 def test_errors_are_json_in_their_details() -> None:
-    from commonart_desktop.gui.context import details
+    from commonart_desktop.gui.notices import details
 
     line = details(BadFile(path="/a", why="b")).splitlines()
     assert any(json.loads(x)["kind"] == "bad-file" for x in line if x.startswith("{"))

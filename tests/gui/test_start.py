@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.console import open_and_close_window
+from tests.support.console import open_and_close_window
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGTERM")

@@ -7,7 +7,7 @@ import weakref
 
 from PySide6.QtCore import QObject
 
-from commonart_desktop.gui import tidy
+from commonart_desktop.gui.shell import gc_timer
 
 
 class Loop:
@@ -19,18 +19,18 @@ class Loop:
 
 def test_whole_searches_come_from_the_timer_only(qtbot: object) -> None:
     before, owner = gc.get_threshold(), QObject()
-    keeper = tidy.Tidy(owner)
+    keeper = gc_timer.GcTimer(owner)
     try:
         gc.collect()
         old = weakref.ref(one := Loop())
         gc.collect(1)
         gc.collect(1)  # now of the oldest generation
         del one
-        for _ in range(tidy.ENOUGH + 2):
+        for _ in range(gc_timer.ENOUGH + 2):
             gc.collect(1)
         many = [[n] for n in range(200_000)]  # by itself Python would have searched everything by now
         assert old() is not None and len(many)
-        assert gc.get_count()[2] >= tidy.ENOUGH
+        assert gc.get_count()[2] >= gc_timer.ENOUGH
         keeper.look()
         assert old() is None
     finally:

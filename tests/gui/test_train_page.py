@@ -1,6 +1,6 @@
 """The Training page: a real dataset folder under the real licence check, records put right in place, and runs from start to result.
 
-The runs are those of ``tests/gui/fake_trainer.py``, put in at one seam: the name of the module that is started.
+The runs are those of ``tests/support/fake_trainer.py``, put in at one seam: the name of the module that is started.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from commonart_desktop.core import runs
 from commonart_desktop.core.process import program
 from commonart_desktop.core.runs import Run, new_run
 from commonart_desktop.core.train_config import Choices, config_text
-from commonart_desktop.core.training_story import Curve, Tail
+from commonart_desktop.core.training_story import Curve, EventTail
 from commonart_desktop.gui.context import Context
-from commonart_desktop.gui.train_dataset import IMPORT
-from commonart_desktop.gui.train_findings import EVERY, FILE, REASON, RULE, SEVERITY
-from commonart_desktop.gui.train_page import LIST, PICTURES, SETTINGS, TrainPage
-from commonart_desktop.gui.train_plot import LossPlot, ticks
+from commonart_desktop.gui.pages.train.dataset_panel import IMPORT
+from commonart_desktop.gui.pages.train.findings_model import EVERY, FILE, REASON, RULE, SEVERITY
+from commonart_desktop.gui.pages.train.loss_plot import LossPlot, ticks
+from commonart_desktop.gui.pages.train.page import LIST, PICTURES, SETTINGS, TrainPage
 from engine.contract.errors import QueueHeld
-from engine.contract.queue_picked import Pick
+from engine.contract.ledger.selection import Selection
 from engine.contract.request import ImageRequest
-from tests.pictures import make_dataset
-from tests.sentences import ROOT
+from tests.support.images import make_dataset
+from tests.support.sentences import ROOT
 
 WAIT = 60_000
 FATAL = QAbstractItemModelTester.FailureReportingMode.Fatal
@@ -58,7 +58,7 @@ def folder(template: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def page(qtbot: QtBot, context: Context, monkeypatch: pytest.MonkeyPatch) -> Iterator[TrainPage]:
-    monkeypatch.setattr(runs, "MODULE", "tests.gui.fake_trainer")
+    monkeypatch.setattr(runs, "MODULE", "tests.support.fake_trainer")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # our processes import nothing from the folder that they start in
     made = TrainPage(context)
     qtbot.addWidget(made)
@@ -200,10 +200,10 @@ def drop(page: TrainPage, path: Path) -> None:
 def test_what_is_chosen_is_what_the_trainer_reads(
     qtbot: QtBot, page: TrainPage, template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from commonart_desktop.gui import train_page
+    from commonart_desktop.gui.pages.train import page
 
     opened: list[str] = []
-    monkeypatch.setattr(train_page.QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()))
+    monkeypatch.setattr(page.QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()))
     setup = page.setup
     page.dataset.folder = str(template)
     page.show_part(SETTINGS)
@@ -349,7 +349,7 @@ def test_the_queue_and_the_training_take_turns(
     assert not page.bar.isVisible() and state(page, run) == "waiting" and "queue is empty" in page.run.line.text()
     page.yard._tick()
     assert state(page, run) == "waiting"
-    context.ledger.cancel(Pick(jobs=(job,)))
+    context.ledger.cancel(Selection(jobs=(job,)))
     page.yard._tick()
     qtbot.waitUntil(lambda: state(page, run) == "done", timeout=WAIT)
     context.ledger.add_job(
@@ -378,7 +378,7 @@ def test_the_curve_stays_small_and_goes_back(tmp_path: Path) -> None:
     path.write_bytes(
         b'{"event": "step", "step": 1, "steps": 9, "loss": 0.5, "lr": 1, "norm": 1, "speed": 1, "eta": 1}\n{"event": "st'
     )
-    tail = Tail(path)
+    tail = EventTail(path)
     assert tail.read() and tail.story.snapshot().step == 1 and not tail.read()
     with path.open("ab") as f:
         f.write(b'ep", "step": 2, "steps": 9, "loss": 0.4, "lr": 1, "norm": 1, "speed": 1, "eta": 1}\nnonsense\n')

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from PySide6.QtCore import QTranslator
 
-from tests.sentences import ROOT, fields
+from tests.support.sentences import ROOT, fields
 
 TS = ROOT / "resources" / "translations" / "commonart_ja.ts"
 SAME = {"VAE"}  # words that Japanese writes in Latin letters

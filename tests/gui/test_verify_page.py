@@ -24,18 +24,18 @@ from pytestqt.qtbot import QtBot
 from safetensors.numpy import save_file
 
 from commonart_desktop.core.settings import load_settings, provenance_options
-from commonart_desktop.gui import settings_provenance
 from commonart_desktop.gui.context import Context
-from commonart_desktop.gui.gallery_page import GalleryPage
-from commonart_desktop.gui.pages import PAGES
-from commonart_desktop.gui.provenance_panel import ProvenancePanel
-from commonart_desktop.gui.settings_page import SettingsPage
-from commonart_desktop.gui.verify_model import KIND, VerifyModel
-from commonart_desktop.gui.verify_page import VerifyPage
-from commonart_desktop.gui.verify_work import WANTED, File, gather, gone
-from engine.contract.queue import Ledger
-from tests.gui.gallery import ready, select
-from tests.stub import make_stub, requests, worker
+from commonart_desktop.gui.pages.gallery.page import GalleryPage
+from commonart_desktop.gui.pages.settings import provenance_section
+from commonart_desktop.gui.pages.settings.page import SettingsPage
+from commonart_desktop.gui.pages.verify.gallery_section import ProvenancePanel
+from commonart_desktop.gui.pages.verify.job import WANTED, File, gather, gone
+from commonart_desktop.gui.pages.verify.model import KIND, VerifyModel
+from commonart_desktop.gui.pages.verify.page import VerifyPage
+from commonart_desktop.gui.shell.pages import PAGES
+from engine.contract.ledger.ledger import Ledger
+from tests.support.gallery import ready, select
+from tests.support.stub_model import make_stub, requests, worker
 
 WAIT = 30_000
 
@@ -246,10 +246,10 @@ def test_a_thousand_pictures_can_be_stopped(page: VerifyPage, pictures: Path, qt
 
 def lora_picture(folder: Path, out: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A signed picture of a LoRA that lies with the report of its licence check."""
+    from engine.contract.provenance_policy import ProvenancePolicy
     from engine.provenance import keystore
-    from engine.provenance.policy import Policy
-    from engine.provenance.seal import Seal
-    from tests.engine.test_sign import PIXELS, loud, recipe_of
+    from engine.provenance.finalize import ImageFinalizer
+    from tests.unit.engine.provenance.test_sign import PIXELS, loud, recipe_of
 
     monkeypatch.setattr(keystore, "keyring_backend", lambda: None)
     folder.mkdir()
@@ -262,7 +262,7 @@ def lora_picture(folder: Path, out: Path, home: Path, monkeypatch: pytest.Monkey
         "scale": 0.8,
         "gate_report_sha256": hashlib.sha256(report).hexdigest(),
     }
-    out.write_bytes(Seal(Policy(), loud).pack(PIXELS, "png", recipe_of() | {"loras": [lora]}).data)
+    out.write_bytes(ImageFinalizer(ProvenancePolicy(), loud).pack(PIXELS, "png", recipe_of() | {"loras": [lora]}).data)
     return lora
 
 
@@ -410,7 +410,7 @@ def test_settings_are_written(qtbot: QtBot, context: Context, tmp_path: Path, mo
             started.append(options)
             raise OSError
 
-    monkeypatch.setattr("commonart_desktop.gui.engine.Worker", Started)
+    monkeypatch.setattr("commonart_desktop.gui.background.worker_process.Worker", Started)
     with pytest.raises(OSError):
         context.engine.start()
     assert {
@@ -429,7 +429,7 @@ def test_the_safety_score_is_turned_on_and_off(
     monkeypatch.setattr(
         settings_provenance,
         "find_spec",
-        lambda name: there[0] if there and name == settings_provenance.SAFETY else None,
+        lambda name: there[0] if there and name == provenance_section.SAFETY else None,
     )
     page = SettingsPage(context)
     qtbot.addWidget(page)

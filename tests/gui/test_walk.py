@@ -30,11 +30,15 @@ from PySide6.QtWidgets import (
 from pytestqt.qtbot import QtBot
 
 from commonart_desktop.core.process import program
-from commonart_desktop.gui import compose_loras, compose_work, export_work, tasks, theme
-from commonart_desktop.gui.actions import KEYS, native
 from commonart_desktop.gui.app import Application
-from commonart_desktop.gui.main_window import MainWindow
-from commonart_desktop.gui.pages import PAGES
+from commonart_desktop.gui.background import tasks
+from commonart_desktop.gui.pages.export import job
+from commonart_desktop.gui.pages.make import jobs
+from commonart_desktop.gui.shell.main_window import MainWindow
+from commonart_desktop.gui.shell.pages import PAGES
+from commonart_desktop.gui.style import theme
+from commonart_desktop.gui.widgets import lora_field
+from commonart_desktop.gui.widgets.shortcuts import KEYS, native
 
 Open = Callable[..., Application]
 ROOM = 1  # pixels that rounding may take
@@ -57,7 +61,7 @@ def asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
                 kept[key] = program(module, arguments, **options)
         return copy.deepcopy(kept[key])
 
-    for place in (tasks, compose_work, compose_loras, export_work):
+    for place in (tasks, jobs, lora_field, job):
         monkeypatch.setattr(place, "program", ask)
 
 

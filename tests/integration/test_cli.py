@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from commonart_desktop.cli import COMMANDS
-from tests.sentences import ROOT
-from tests.stub import make_stub
+from tests.support.sentences import ROOT
+from tests.support.stub_model import make_stub
 
 KEYS = {
     "path",
@@ -338,7 +338,7 @@ def test_killed_again_and_again_the_queue_ends_as_if_undisturbed(stub: Path, out
 
 
 def test_after_a_crash_the_user_is_asked(stub: Path, out: Path, own_home: Path) -> None:
-    from engine.contract.queue import Ledger
+    from engine.contract.ledger.ledger import Ledger
 
     assert commonart("queue", "add", "x", "--model", stub, "--out", out).returncode == 0
     ledger = Ledger(own_home / "queue.db")

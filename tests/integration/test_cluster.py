@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from commonart_desktop.core.process import Worker
-from engine.cluster import link, models
-from engine.cluster.nodes import Nodes, Shares
+from engine.cluster import model_bundle, ray_connection
+from engine.cluster.nodes import Nodes, NodeShares
 from engine.contract import events
 from engine.contract.errors import (
     BadValue,
@@ -27,9 +27,9 @@ from engine.contract.errors import (
     NodeDiskFull,
     from_wire,
 )
-from engine.contract.queue import MAX_DEATHS, Ledger
-from tests.integration.cluster_lab import Lab, lab
-from tests.stub import check, make_stub, requests
+from engine.contract.ledger.ledger import MAX_DEATHS, Ledger
+from tests.support.cluster_lab import Lab, lab
+from tests.support.stub_model import check, make_stub, requests
 
 STEP = "0.04"  # seconds: slow enough to be killed in the middle of a picture
 
@@ -241,11 +241,11 @@ def test_what_kills_engines_is_set_aside(
 
 def test_no_ray_and_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NoCluster, match="refused"):
-        link._knock("127.0.0.1:1")
+        ray_connection._knock("127.0.0.1:1")
     for wrong in ("nowhere", "ray://", "host:port", "1.2.3.4:999999"):
         with pytest.raises(NoCluster):
-            link._knock(wrong)
-    told = link._told(
+            ray_connection._knock(wrong)
+    told = ray_connection._told(
         RuntimeError(
             "Version mismatch: The cluster was started with:\n    Ray: 2.61.0\n    Python: 3.11.2\nThis process on 10.0.0.2 "
             "was started with:\n    Ray: 2.60.0\n    Python: 3.11.2\n"
@@ -255,19 +255,19 @@ def test_no_ray_and_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(told, ClusterVersions) and "2.61.0" in str(told) and "10.0.0.1" in str(told)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingLibrary) as caught:
-        link.library()
+        ray_connection.library()
     assert "commonart-desktop[cluster]" in caught.value.advice
 
 
 def test_shares() -> None:
-    assert len(Shares(gpus=0.5).engines({"GPU": 2, "CPU": 16})) == 4
-    assert Shares().engines({"GPU": 1, "CPU": 0}) == [{"num_gpus": 1.0, "num_cpus": 0.0}]
-    assert Shares(gpus=2).engines({"GPU": 1, "CPU": 8}) == []
-    assert Shares().engines({"CPU": 8}) == [{"num_cpus": 8}] and len(Shares(cpus=2).engines({"CPU": 9})) == 4
-    assert Shares().engines({}) == []
+    assert len(NodeShares(gpus=0.5).engines({"GPU": 2, "CPU": 16})) == 4
+    assert NodeShares().engines({"GPU": 1, "CPU": 0}) == [{"num_gpus": 1.0, "num_cpus": 0.0}]
+    assert NodeShares(gpus=2).engines({"GPU": 1, "CPU": 8}) == []
+    assert NodeShares().engines({"CPU": 8}) == [{"num_cpus": 8}] and len(NodeShares(cpus=2).engines({"CPU": 9})) == 4
+    assert NodeShares().engines({}) == []
     for wrong in ({"gpus": 0}, {"gpus": float("nan")}, {"gpus": 1.5}, {"cpus": -1}):
         with pytest.raises(BadValue):
-            Shares(**wrong)
+            NodeShares(**wrong)
 
 
 def test_nodes_come_go_and_come_back() -> None:
@@ -300,43 +300,43 @@ def test_nodes_come_go_and_come_back() -> None:
 def test_what_arrives_is_checked(tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By hash, within its folder, and with room on the disk."""
     stub = make_stub(tmp_path / "stub")
-    parcel = models.Parcel(requests(stub, tmp_path, 1)[0])
+    parcel = model_bundle.ModelBundle(requests(stub, tmp_path, 1)[0])
     order = json.loads(json.dumps(parcel.order))
-    folder, other, missing = models.find(order, False)
+    folder, other, missing = model_bundle.find(order, False)
     assert folder is not None and folder.root == stub and not other and not missing
     shutil.move(stub, tmp_path / "elsewhere")
     parcel.files = {k: tmp_path / "elsewhere" / f.relative_to(stub) for k, f in parcel.files.items()}
-    folder, _, missing = models.find(order, False)
+    folder, _, missing = model_bundle.find(order, False)
     assert folder is None and set(missing) == set(parcel.files)
     key = "transformer/diffusion_pytorch_model.safetensors"
     with pytest.raises(BrokenWeights, match="did not arrive"):
-        models.receive(order, key, 0, True, b"x" * parcel.files[key].stat().st_size, "node")
+        model_bundle.receive(order, key, 0, True, b"x" * parcel.files[key].stat().st_size, "node")
     with pytest.raises(BrokenWeights):
-        models.receive(
+        model_bundle.receive(
             order | {"files": [{"key": "../../x", "size": 1, "sha256": ""}]}, "../../x", 0, True, b"x", "node"
         )
     with monkeypatch.context() as m:
-        m.setattr(models, "SPARE", 1 << 62)
+        m.setattr(model_bundle, "SPARE", 1 << 62)
         with pytest.raises(NodeDiskFull, match="node"):
-            models.receive(order, key, 0, True, b"x", "node")
+            model_bundle.receive(order, key, 0, True, b"x", "node")
     for key, file in parcel.files.items():
         data = file.read_bytes()
-        models.receive(order, key, 0, False, data[:5], "node")
-        models.receive(order, key, 5, True, data[5:], "node")
-    folder, _, missing = models.find(order, False)
+        model_bundle.receive(order, key, 0, False, data[:5], "node")
+        model_bundle.receive(order, key, 5, True, data[5:], "node")
+    folder, _, missing = model_bundle.find(order, False)
     assert (
         not missing and folder is not None and folder.root.is_relative_to(own_home) and folder.hashes() == parcel.hashes
     )
     assert not list(own_home.rglob("*.commonart-part"))
     encoder = next(k for k in parcel.files if k.startswith("text_encoder") and k.endswith(".safetensors"))
     (folder.root / encoder).unlink()
-    assert models.find(order, False)[2] == [encoder]
-    light = models.find(order, True)[0]  # the captions' features came instead
-    assert isinstance(light, models.SentFolder) and light.hashes() == parcel.hashes and not light.whole
+    assert model_bundle.find(order, False)[2] == [encoder]
+    light = model_bundle.find(order, True)[0]  # the captions' features came instead
+    assert isinstance(light, model_bundle.ReceivedFolder) and light.hashes() == parcel.hashes and not light.whole
     data = parcel.files[encoder].read_bytes()
-    models.receive(order, encoder, 0, True, data, "node")
-    back = models.find(order, True)[0]
-    assert isinstance(back, models.SentFolder) and back.whole and (back.root / encoder).read_bytes() == data
+    model_bundle.receive(order, encoder, 0, True, data, "node")
+    back = model_bundle.find(order, True)[0]
+    assert isinstance(back, model_bundle.ReceivedFolder) and back.whole and (back.root / encoder).read_bytes() == data
 
 
 def test_pictures_that_kill_engines_are_suspects(ledger: Ledger, tmp_path: Path) -> None:
@@ -358,8 +358,8 @@ def test_late_answers_end_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[CommonArtError] = []
     done = threading.Event()
     fake = types.SimpleNamespace(init=lambda **_: done.wait(10))
-    monkeypatch.setattr(link, "library", lambda: fake)
-    monkeypatch.setattr(link, "_knock", lambda _: None)
-    monkeypatch.setattr(link, "JOIN", 0.01)
-    link.join("10.0.0.1:6379", lambda e: (heard.append(e), done.set()))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(ray_connection, "library", lambda: fake)
+    monkeypatch.setattr(ray_connection, "_knock", lambda _: None)
+    monkeypatch.setattr(ray_connection, "JOIN", 0.01)
+    ray_connection.join("10.0.0.1:6379", lambda e: (heard.append(e), done.set()))  # type: ignore[func-returns-value]
     assert isinstance(heard[0], NoCluster)

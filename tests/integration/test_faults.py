@@ -1,4 +1,4 @@
-"""Kill -9 anywhere, and any file or database operation failing: ``python -m tests.stress`` does more of both."""
+"""Kill -9 anywhere, and any file or database operation failing: ``python -m tests.support.stress`` does more of both."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.contract.queue import Ledger
-from tests import stress
-from tests.stub import Worker, check, make_stub, requests, worker
+from engine.contract.ledger.ledger import Ledger
+from tests.support import stress
+from tests.support.stub_model import Worker, check, make_stub, requests, worker
 
 
 def test_kill_at_random(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ import pytest
 from engine.checkpoint.layout import identify
 from engine.checkpoint.weights import weight_files
 from engine.contract.errors import BrokenWeights, NotAModel
-from engine.contract.queue import Ledger
+from engine.contract.ledger.ledger import Ledger
 from engine.contract.request import ImageRequest
 from tests.integration.test_cli import commonart, objects
-from tests.stub import make_stub
+from tests.support.stub_model import make_stub
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from commonart_desktop.core import process
-from tests.pictures import make_dataset
-from tests.sentences import ROOT
-from tests.stub import make_stub
-from tests.trainer.runs import write_config
+from tests.support.images import make_dataset
+from tests.support.sentences import ROOT
+from tests.support.stub_model import make_stub
+from tests.support.training_runs import write_config
 
 TELEMETRY = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.console import open_and_close_window, script
-from tests.pictures import make_dataset
-from tests.sentences import ROOT
-from tests.trainer.runs import write_config
+from tests.support.console import open_and_close_window, script
+from tests.support.images import make_dataset
+from tests.support.sentences import ROOT
+from tests.support.training_runs import write_config
 
 #: what the program and its libraries import early and often, its own packages among them
 PLANTED = (

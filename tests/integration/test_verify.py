@@ -22,17 +22,17 @@ from safetensors.numpy import save_file
 
 from commonart_desktop.cli import run as commonart
 from engine.contract import events
-from engine.contract.queue import Ledger
-from engine.output.image import read_recipe
+from engine.contract.ledger.ledger import Ledger
+from engine.contract.provenance_policy import ProvenancePolicy
+from engine.imagefile.container import walk
+from engine.imagefile.image import read_recipe
 from engine.provenance import keys, keystore
 from engine.provenance.__main__ import work
-from engine.provenance.carrier import walk
-from engine.provenance.policy import Policy
-from engine.provenance.seal import Seal
+from engine.provenance.finalize import ImageFinalizer
 from engine.provenance.sign import settings
 from engine.provenance.verify import Verifier
-from tests.engine.test_sign import KINDS, LORA, PIXELS, loud, recipe_of
-from tests.stub import check, make_stub, requests, until, worker
+from tests.support.stub_model import check, make_stub, requests, until, worker
+from tests.unit.engine.provenance.test_sign import KINDS, LORA, PIXELS, loud, recipe_of
 
 OFFLINE = str(Path(__file__).resolve().parents[1] / "offline")
 
@@ -44,8 +44,14 @@ def no_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMMONART_LANG", "en")
 
 
-def signed(path: Path, kind: str = "png", *, policy: Policy = Policy(), recipe: dict[str, Any] | None = None) -> Path:
-    path.write_bytes(Seal(policy, loud).pack(PIXELS, kind, recipe or recipe_of()).data)
+def signed(
+    path: Path,
+    kind: str = "png",
+    *,
+    policy: ProvenancePolicy = ProvenancePolicy(),
+    recipe: dict[str, Any] | None = None,
+) -> Path:
+    path.write_bytes(ImageFinalizer(policy, loud).pack(PIXELS, kind, recipe or recipe_of()).data)
     return path
 
 
@@ -159,7 +165,7 @@ def test_a_stripped_manifest_and_one_that_never_was(tmp_path: Path) -> None:
         None,
         "match",
     )
-    plain = signed(tmp_path / "plain.png", policy=Policy(sign=False))
+    plain = signed(tmp_path / "plain.png", policy=ProvenancePolicy(sign=False))
     found = look(plain)
     assert (found["state"], found["changed"], found["intact"], found["recipe_signed"]) == ("unsigned", [], False, False)
     repixel(plain)
@@ -292,7 +298,7 @@ def test_pictures_of_other_tools_are_shown_and_never_obeyed(tmp_path: Path, capf
     # a recipe that names places outside: told, but looked for nowhere
     evil = recipe_of() | {"loras": [LORA | {"name": "../../../etc/passwd", "sha256": "0" * 64}]}
     evil["request"] |= {"model": "/etc/passwd"}
-    (link,) = look(signed(tmp_path / "evil.png", policy=Policy(sign=False), recipe=evil))["chain"]
+    (link,) = look(signed(tmp_path / "evil.png", policy=ProvenancePolicy(sign=False), recipe=evil))["chain"]
     assert link["file"] is None and link["gate"] == "missing"
     # signs that would steer a terminal
     info = PngImagePlugin.PngInfo()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.contract.queue import Ledger
+from engine.contract.ledger.ledger import Ledger
 from engine.contract.request import ImageRequest
-from engine.drain import Options
-from engine.run import Runner
+from engine.worker.base import WorkerOptions
+from engine.worker.local import LocalWorker
 
 
 class Naps:
@@ -30,7 +30,7 @@ def test_a_nap_ends_when_the_queue_is_written(tmp_path: Path) -> None:
     mine, other = Ledger(tmp_path / "queue.db"), Ledger(tmp_path / "queue.db")
     counts = []
     for writer in (other, None):
-        runner = Runner(mine, "w", Options(kind="fake"), lambda _: None)
+        runner = LocalWorker(mine, "w", WorkerOptions(kind="fake"), lambda _: None)
         naps = Naps(writer, tmp_path)
         runner._quit = naps  # type: ignore[assignment]
         runner._nap()

@@ -11,11 +11,11 @@ import pytest
 
 from engine.checkpoint.layout import identify
 from engine.contract import events
-from engine.contract.queue import Ledger
+from engine.contract.ledger.ledger import Ledger
 from engine.contract.request import ImageRequest
 from engine.contract.version import APP
-from engine.output.image import read_pixels, read_recipe
-from tests.stub import SIDE, Worker, check, make_stub, requests, until, worker
+from engine.imagefile.image import read_pixels, read_recipe
+from tests.support.stub_model import SIDE, Worker, check, make_stub, requests, until, worker
 
 SLOW = "0.05"  # seconds a step, where a test acts in the middle of a picture
 

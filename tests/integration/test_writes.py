@@ -15,10 +15,10 @@ import pytest
 
 from engine.contract.recipe import build
 from engine.contract.request import ImageRequest
-from engine.output.image import pixel_sha256, read_pixels, to_bytes
+from engine.imagefile.image import pixel_sha256, read_pixels, to_bytes
 from tests.fuzz.pictures import PIXELS
-from tests.sentences import ROOT
-from tests.stub import make_stub
+from tests.support.sentences import ROOT
+from tests.support.stub_model import make_stub
 
 _STRACE = (
     "openat",

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import BadValue, NothingToCheck, Phrase
-from engine.program import Parser, run_program
-from engine.provenance.policy import add_options, policy_of
+from engine.contract.provenance_policy import add_options, policy_of
+from engine.system.json_program import JsonArgumentParser, run_json_program
 
 
-def _parser() -> Parser:
-    parser = Parser(prog="python -m trainer.copycheck", description=__doc__)
+def _parser() -> JsonArgumentParser:
+    parser = JsonArgumentParser(prog="python -m trainer.copycheck", description=__doc__)
     parser.add_argument("pictures", nargs="*", type=Path)
     parser.add_argument("--against", type=Path, required=True)
     parser.add_argument("--encoder", action="append", default=[])
@@ -44,18 +44,19 @@ def work(argv: list[str]) -> dict[str, Any]:
     for name, value, high in (("most", args.most, 1000), ("seeds", args.seeds, 10_000), ("steps", args.steps, 1000)):
         if not 1 <= value <= high:
             raise BadValue(name=name, value=value, why=Phrase("it must lie between {low} and {high}", low=1, high=high))
-    from trainer.copycheck.check import Dataset, asked_files, check
+    from trainer.copycheck.check import Dataset, check, requested_files
     from trainer.copycheck.overfit import overfit
     from trainer.copycheck.report import write_report
     from trainer.evaluation.__main__ import Progress
-    from trainer.evaluation.encoders import BUILT_IN, open_encoder
+    from trainer.evaluation.encoder_base import BUILT_IN
+    from trainer.evaluation.encoders import open_encoder
 
     if not args.pictures and not args.extract:
         raise NothingToCheck(why=Phrase("none was given"))
     encoders = [open_encoder(e, args.device) for e in dict.fromkeys(args.encoder or [BUILT_IN])]
     told = overfit(args.events) if args.events else None
     dataset = Dataset.open(args.against.absolute())
-    files = asked_files([p.absolute() for p in args.pictures])
+    files = requested_files([p.absolute() for p in args.pictures])
     if not files and not args.extract:
         raise NothingToCheck(why=Phrase("{path} holds no pictures", path=args.pictures[0]))
     progress = Progress()
@@ -83,8 +84,8 @@ def _extract(args: Any, dataset: Any, progress: Any) -> tuple[Any, Any, list[Pat
     """Draw the most repeated captions from many seeds: (captions, items, files, what to tell of it)."""
     from dataclasses import asdict
 
-    from engine.program import phrase
-    from engine.provenance.seal import Seal
+    from engine.provenance.finalize import ImageFinalizer
+    from engine.system.json_program import phrase
     from trainer.copycheck.extraction import items_of, repeated
     from trainer.evaluation.__main__ import lora_of
     from trainer.evaluation.drawing import Settings, draw_items, settled
@@ -114,7 +115,7 @@ def _extract(args: Any, dataset: Any, progress: Any) -> tuple[Any, Any, list[Pat
         model,
     )
     notes: list[Any] = [phrase(n) for n in backend.notes]
-    seal = Seal(policy_of(args), lambda e: notes.append(phrase(Phrase(e.message, **e.fields))))
+    seal = ImageFinalizer(policy_of(args), lambda e: notes.append(phrase(Phrase(e.message, **e.fields))))
     try:
         files = draw_items(backend, items, settings, out / "pictures", seal, progress.tick)
     finally:
@@ -133,7 +134,7 @@ def main() -> int:
         return answer
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be ended politely is to be interrupted
-    return run_program(kept) or (1 if found else 0)
+    return run_json_program(kept) or (1 if found else 0)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import BadFile, CommonArtError, NoRecords, NothingToCheck, Phrase
-from engine.output.image import read_parameters, read_recipe
-from trainer.copycheck.copies import copies, prints_of
+from engine.imagefile.image import read_parameters, read_recipe
+from trainer.copycheck.copies import copies, fingerprints_of
 from trainer.copycheck.extraction import fold
 from trainer.copycheck.nearest import leave_one_out, nearest, summary
 from trainer.dataset.records import Record, read_records
-from trainer.evaluation.encoders import Encoder
+from trainer.evaluation.encoder_base import Encoder
 from trainer.evaluation.metrics import Array
 from trainer.evaluation.store import features_of, picture_files
 
@@ -52,7 +52,7 @@ class Dataset:
 
 
 @dataclass
-class Checked:
+class CopyCheckResult:
     """JSON-ready ``answer``, and what the report and the extraction need beside it."""
 
     answer: dict[str, Any]
@@ -63,7 +63,7 @@ class Checked:
     bound: float | None = None
 
 
-def asked_files(given: Sequence[Path]) -> list[Path]:
+def requested_files(given: Sequence[Path]) -> list[Path]:
     """Pictures and folders of pictures as files, each once. Raises BadFile."""
     found: list[Path] = []
     for path in given:
@@ -76,14 +76,16 @@ def asked_files(given: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def check(dataset: Dataset, files: list[Path], encoders: Sequence[Encoder], *, captions: bool, tick: Tick) -> Checked:
+def check(
+    dataset: Dataset, files: list[Path], encoders: Sequence[Encoder], *, captions: bool, tick: Tick
+) -> CopyCheckResult:
     """Compare. ``tick`` hears ``(1 + encoders) * (len(files) + len(dataset.files))`` in all.
 
     Raises:
         NothingToCheck: no file is a picture. BadEncoder.
     """
-    known, bad_known = prints_of(dataset.files, tick, keep=True)
-    asked, skipped = prints_of(files, tick, keep=False)
+    known, bad_known = fingerprints_of(dataset.files, tick, keep=True)
+    asked, skipped = fingerprints_of(files, tick, keep=False)
     if not asked:
         raise NothingToCheck(why=Phrase("none of {count} file(s) can be read as a picture", count=len(files)))
     found = copies(asked, known)
@@ -91,7 +93,7 @@ def check(dataset: Dataset, files: list[Path], encoders: Sequence[Encoder], *, c
         f: {"file": str(f), "copies": [c | {"file": dataset.name(c["file"])} for c in found[f]], "nearest": {}}
         for f in asked
     }
-    result = Checked({}, list(asked), {f for f in asked if found[f]})
+    result = CopyCheckResult({}, list(asked), {f for f in asked if found[f]})
     measured = []
     for place, encoder in enumerate(encoders):
         theirs = features_of(dataset.files, encoder, tick)

@@ -13,19 +13,19 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from engine.contract.errors import BadPicture, CommonArtError
-from engine.home import home
-from engine.output.image import pixel_sha256
-from engine.program import phrase
+from engine.imagefile.image import pixel_sha256
+from engine.system.json_program import phrase
+from engine.system.paths import home
 from trainer.dataset.files import replacing, sha256_of
 from trainer.dataset.pictures import load_rgb
 from trainer.evaluation.store import mark_of
-from trainer.licence.look import COLOUR, DHASH_BITS, PHASH_BITS, Look, look_at
+from trainer.licence.perceptual_hash import COLOUR, DHASH_BITS, PHASH_BITS, Look, look_at
 
 _BLOCK = 256
 
 
 @dataclass(frozen=True)
-class Print:
+class Fingerprint:
     """What a picture is known by: SHA-256 of file and of upright RGB pixels with their size, its look, and its mirror image's."""
 
     sha256: str
@@ -41,16 +41,16 @@ class Print:
         ]
 
     @classmethod
-    def unpacked(cls, data: Sequence[str]) -> Print:
+    def unpacked(cls, data: Sequence[str]) -> Fingerprint:
         a, b = (Look(int(data[n], 16), int(data[n + 1], 16), bytes.fromhex(data[n + 2])) for n in (2, 5))
         return cls(data[0], data[1], a, b)
 
 
-def print_of(path: Path) -> Print:
+def fingerprint_of(path: Path) -> Fingerprint:
     """Raises BadPicture, BadFile."""
     image = load_rgb(path)
     pixels = np.asarray(image)
-    return Print(
+    return Fingerprint(
         sha256_of(path),
         f"{image.width}x{image.height}:{pixel_sha256(pixels)}",
         look_at(image),
@@ -58,9 +58,9 @@ def print_of(path: Path) -> Print:
     )
 
 
-def prints_of(
+def fingerprints_of(
     files: Sequence[Path], tick: Callable[[int], None], *, keep: bool
-) -> tuple[dict[Path, Print], list[dict[str, Any]]]:
+) -> tuple[dict[Path, Fingerprint], list[dict[str, Any]]]:
     """Of every file that is a picture, and those that cannot be read. With ``keep``, they are kept for later in the data folder."""
     place = str(files[0].absolute().parent) if files else ""
     kept = (
@@ -70,21 +70,21 @@ def prints_of(
         / f"{hashlib.sha256(place.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.json"
     )
     known = _read(kept) if keep else {}
-    found: dict[Path, Print] = {}
+    found: dict[Path, Fingerprint] = {}
     fresh: dict[str, Any] = {}
     skipped = []
     for file in files:
         mark = mark_of(file)
         try:
             if mark in known:
-                found[file] = Print.unpacked(known[mark])
+                found[file] = Fingerprint.unpacked(known[mark])
             else:
-                found[file] = print_of(file)
+                found[file] = fingerprint_of(file)
             fresh[mark] = found[file].packed()
         except (BadPicture, CommonArtError) as e:
             skipped.append({"file": str(file), "why": phrase(e.fields.get("why", str(e)))})
         except (ValueError, IndexError, TypeError):  # a damaged note of ours
-            found[file] = print_of(file)
+            found[file] = fingerprint_of(file)
         tick(1)
     if keep and fresh.keys() - known.keys():
         try:
@@ -104,7 +104,7 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
 
 
-def copies(asked: dict[Path, Print], known: dict[Path, Print]) -> dict[Path, list[dict[str, Any]]]:
+def copies(asked: dict[Path, Fingerprint], known: dict[Path, Fingerprint]) -> dict[Path, list[dict[str, Any]]]:
     """For every picture asked about, the known ones it copies: ``kind`` is file, pixels, near or mirrored; nearest kinds first.
 
     Near are those within the bounds by which the licence check finds near-duplicates: recompressed and scaled pictures,

@@ -24,14 +24,14 @@ SHARE, FEWEST = 0.2, 3  # of a caption's pictures must lie near one and the same
 
 
 @dataclass(frozen=True)
-class Repeated:
+class RepeatedImage:
     """A caption and how many training pictures have it."""
 
     caption: str
     count: int
 
 
-def repeated(records: Sequence[Record], most: int) -> list[Repeated]:
+def repeated(records: Sequence[Record], most: int) -> list[RepeatedImage]:
     """The captions on most pictures, in either language; ties by their first place. Width and case do not count."""
     counts: Counter[str] = Counter()
     written: dict[str, str] = {}
@@ -39,7 +39,7 @@ def repeated(records: Sequence[Record], most: int) -> list[Repeated]:
         for key, caption in {fold(c): c for lang in ("ja", "en") for c in record.captions(lang) if c.strip()}.items():
             counts[key] += 1
             written.setdefault(key, caption)
-    return [Repeated(written[k], n) for k, n in counts.most_common(most)]
+    return [RepeatedImage(written[k], n) for k, n in counts.most_common(most)]
 
 
 def fold(text: str) -> str:
@@ -47,7 +47,7 @@ def fold(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def items_of(captions: Sequence[Repeated], seeds: int) -> list[Item]:
+def items_of(captions: Sequence[RepeatedImage], seeds: int) -> list[Item]:
     """What to draw: every caption from every seed."""
     return [
         Item(lang=language_of(c.caption), index=n, copy=copy, prompt=c.caption)
@@ -57,7 +57,7 @@ def items_of(captions: Sequence[Repeated], seeds: int) -> list[Item]:
 
 
 def clusters(
-    captions: Sequence[Repeated],
+    captions: Sequence[RepeatedImage],
     items: Sequence[Item],
     files: Sequence[Path],
     copied: set[Path],

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import BadFile, Phrase
-from engine.program import Parser, run_program, tell_progress
+from engine.system.json_program import JsonArgumentParser, run_json_program, tell_progress
 from trainer.dataset.importers.run import FORMATS
 
 
-def _parser() -> Parser:
-    parser = Parser(prog="python -m trainer.dataset", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
+def _parser() -> JsonArgumentParser:
+    parser = JsonArgumentParser(prog="python -m trainer.dataset", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=JsonArgumentParser)
     command = commands.add_parser("import")
     command.add_argument("folder", type=Path)
     command.add_argument("--from", dest="source", type=Path, required=True)
@@ -79,11 +79,11 @@ def work(argv: list[str]) -> dict[str, Any]:
         report = check(args.folder, args.policy, full=args.full, progress=tell_progress, out=args.out)
         return {"passed": report.passed, "report": report.as_data(), "path": str(report.path), "sha256": report.sha256}
     if args.command == "report":
-        from trainer.dataset.summary import summary
+        from trainer.licence.summary import summary
 
         return summary(args.folder, progress=tell_progress)
     if args.command == "show":
-        from trainer.dataset.summary import show
+        from trainer.licence.summary import show
 
         return show(args.folder, args.file, offset=max(args.offset, 0), limit=max(args.limit, 1))
     if args.command == "edit":
@@ -117,7 +117,7 @@ def main() -> int:
     signal.signal(
         signal.SIGTERM, signal.default_int_handler
     )  # to be ended politely is to be interrupted: what is done is written
-    status = run_program(kept)
+    status = run_json_program(kept)
     return status or (0 if passed else 1)
 
 

@@ -36,7 +36,7 @@ class Captioning:
 
 
 @dataclass
-class Captioned:
+class CaptioningResult:
     """What was done."""
 
     model: str
@@ -90,7 +90,7 @@ class _Notebook:
             yield record
 
 
-def caption_folder(folder: Path, asked: Captioning, *, progress: Progress | None = None) -> Captioned:
+def caption_folder(folder: Path, asked: Captioning, *, progress: Progress | None = None) -> CaptioningResult:
     """Write captions where they are missing. Stopped at any moment, what was written stays; the next run does the rest.
 
     Raises:
@@ -127,10 +127,10 @@ def caption_folder(folder: Path, asked: Captioning, *, progress: Progress | None
         wanted += [(record.file_name, x) for x in missing]
         kept += not missing
     if not wanted:
-        return Captioned(family.name, kept=kept, notes=notes)
+        return CaptioningResult(family.name, kept=kept, notes=notes)
     assert asked.model is not None
     captioner = Captioner(asked.model, device=asked.device, max_tokens=asked.max_tokens)
-    done = Captioned(captioner.origin, kept=kept, notes=notes)
+    done = CaptioningResult(captioner.origin, kept=kept, notes=notes)
     notebook = _Notebook(folder, captioner.origin, asked.overwrite)
     finished = 0
     try:

@@ -62,7 +62,7 @@ def _change(one: Any, path: Path) -> Change:
 
 def _values(given: Mapping[str, Any]) -> dict[str, Any]:
     """Checked values: texts stripped, captions as tuples. Raises BadValue naming the column."""
-    from trainer.licence.spdx import parse
+    from trainer.dataset.spdx import parse
 
     values: dict[str, Any] = {}
     for name, value in given.items():

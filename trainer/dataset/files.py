@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from engine.contract.errors import BadFile, Phrase, system_words
-from engine.contract.seam import operation
-from engine.output.atomic import PART, discard, told
+from engine.contract.fault_injection import fault_point
+from engine.system.atomic import PART, as_our_error, discard
 
 CHUNK = 1 << 20
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}  # Windows' devices
@@ -28,12 +28,12 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """
     part = path.with_name(f".{path.name}{PART}")
     try:
-        with operation("write"), part.open("wb") as f:
+        with fault_point("write"), part.open("wb") as f:
             yield f
             f.flush()
-            with operation("fsync"):
+            with fault_point("fsync"):
                 os.fsync(f.fileno())
-        with operation("rename"):
+        with fault_point("rename"):
             os.replace(part, path)
         if os.name != "nt":  # the folder's entry must outlive a power cut too
             fd = os.open(path.parent, os.O_RDONLY)
@@ -43,7 +43,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
                 os.close(fd)
     except OSError as e:
         discard(part)
-        raise told(e, path) from e
+        raise as_our_error(e, path) from e
     except BaseException:
         discard(part)
         raise

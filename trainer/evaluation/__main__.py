@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import BadValue, Phrase
+from engine.contract.provenance_policy import add_options, policy_of
 from engine.contract.request import DTYPES, MAX_SEED, SAMPLERS
-from engine.program import Parser, run_program, tell_progress
-from engine.provenance.policy import add_options, policy_of
+from engine.system.json_program import JsonArgumentParser, run_json_program, tell_progress
 from trainer.evaluation.prompts import LANGS
 
 
-def _parser() -> Parser:
-    parser = Parser(prog="python -m trainer.evaluation", description=__doc__)
+def _parser() -> JsonArgumentParser:
+    parser = JsonArgumentParser(prog="python -m trainer.evaluation", description=__doc__)
     parser.add_argument("model")
     parser.add_argument("--prompts", type=Path)
     parser.add_argument("--reference", type=Path)
@@ -110,8 +110,9 @@ def work(argv: list[str]) -> dict[str, Any]:
     langs = langs_of(args.lang)
     from trainer.evaluation.compare import compare
     from trainer.evaluation.drawing import Settings
-    from trainer.evaluation.encoders import BUILT_IN, open_encoder
-    from trainer.evaluation.evaluate import Asked, Model, default_out, draw, look_at_reference, measure
+    from trainer.evaluation.encoder_base import BUILT_IN
+    from trainer.evaluation.encoders import open_encoder
+    from trainer.evaluation.evaluate import EvaluationOptions, Model, default_out, draw, measure, reference_features
     from trainer.evaluation.recipe import RESULT, check_same, read_result
     from trainer.evaluation.report import write_report, write_sheet
     from trainer.evaluation.store import picture_files
@@ -131,7 +132,7 @@ def work(argv: list[str]) -> dict[str, Any]:
         width=int(size[1]) if size else None,
         height=int(size[2] or size[1]) if size else None,
     )
-    asked = Asked(
+    asked = EvaluationOptions(
         prompts=args.prompts,
         langs=langs,
         limit=args.limit,
@@ -157,7 +158,7 @@ def work(argv: list[str]) -> dict[str, Any]:
     progress = Progress()
     if args.reference and args.reference.is_dir():
         progress.more(len(picture_files(args.reference)) * len(encoders))
-    reference = look_at_reference(asked, progress.tick)
+    reference = reference_features(asked, progress.tick)
 
     def progress_of(count: int) -> None:
         progress.more(count * (1 + len(encoders)))
@@ -215,4 +216,4 @@ if __name__ == "__main__":
     signal.signal(
         signal.SIGTERM, signal.default_int_handler
     )  # to be ended politely is to be interrupted; drawn pictures are kept
-    sys.exit(run_program(work))
+    sys.exit(run_json_program(work))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from trainer.evaluation import metrics
-from trainer.evaluation.encoders import Encoder
+from trainer.evaluation.encoder_base import Encoder
 from trainer.evaluation.evaluate import Reference, Tick
 from trainer.evaluation.metrics import Array
 from trainer.evaluation.recipe import check_same, pictures_beside, rows_of, scores_in

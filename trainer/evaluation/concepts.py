@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from engine import pipeline
-from engine.backends import Backend
+from engine.backends.base import Backend
 from engine.contract.request import ImageRequest
 from trainer.evaluation.features import features
 
@@ -33,7 +33,9 @@ def draw(
             )
             for i, p in enumerate(prompts[start : start + BATCH])
         ]
-        pictures.append(pipeline.paint(backend, pipeline.draw(backend, requests, pipeline.encode(backend, requests))))
+        pictures.append(
+            pipeline.decode(backend, pipeline.denoise_batch(backend, requests, pipeline.encode(backend, requests)))
+        )
         if progress:
             progress(min(start + BATCH, len(prompts)), len(prompts))
     return np.concatenate(pictures)

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from engine import pipeline
-from engine.backends import Backend
+from engine.backends.base import Backend
 from engine.contract import recipe as recipes
 from engine.contract.request import MAX_SEED, ImageRequest
 from engine.contract.version import APP
-from engine.output.atomic import discard, publish, write_aside
-from engine.output.image import pixel_sha256
-from engine.planner import batch_size
-from engine.provenance.seal import Seal
+from engine.imagefile.image import pixel_sha256
+from engine.provenance.finalize import ImageFinalizer
+from engine.system.atomic import discard, publish, write_aside
+from engine.worker.batching import batch_size
 from trainer.evaluation.prompts import Item
 
 
@@ -63,7 +63,7 @@ def draw_items(
     items: Sequence[Item],
     settings: Settings,
     folder: Path,
-    seal: Seal,
+    seal: ImageFinalizer,
     tick: Callable[[int], None],
     size: int | None = None,
 ) -> list[Path]:
@@ -84,7 +84,7 @@ def draw_items(
             nonlocal size
             size = min(size or smaller, smaller)
 
-        made = pipeline.with_less_memory(lambda rs: _paint(backend, rs), requests, backend, backend.trim, shrink)
+        made = pipeline.retry_with_less_memory(lambda rs: _paint(backend, rs), requests, backend, backend.trim, shrink)
         for n, (item, request, (pixels, cut)) in enumerate(zip(some, requests, made, strict=True)):
             recipe = recipes.build(
                 request,
@@ -116,7 +116,7 @@ def draw_items(
 def _paint(backend: Backend, requests: Sequence[ImageRequest]) -> list[tuple[np.ndarray[Any, Any], bool]]:
     """Pixels of each, and whether its prompt was cut."""
     features = pipeline.encode(backend, requests)
-    pixels = pipeline.paint(backend, pipeline.draw(backend, requests, features))
+    pixels = pipeline.decode(backend, pipeline.denoise_batch(backend, requests, features))
     return [(p, bool(features[r.prompt].cut)) for p, r in zip(pixels, requests, strict=True)]
 
 

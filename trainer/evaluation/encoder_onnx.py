@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from engine.checkpoint.layout import read_config
+from engine.checkpoint.config_files import read_config
 from engine.contract.errors import BadEncoder, MissingLibrary, Phrase
-from trainer.evaluation.encoders import checked, hash_of
+from trainer.evaluation.encoder_base import checked, hash_of
 from trainer.evaluation.fitting import Fitting, from_preprocessor, sound
 
 _EXAMPLE = '{"size": 224, "resize": "bicubic", "crop": true, "mean": [0.48, 0.46, 0.41], "std": [0.27, 0.26, 0.28]}'

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from engine.checkpoint.layout import read_config
+from engine.checkpoint.config_files import read_config
 from engine.contract.errors import BadEncoder, CommonArtError, Phrase
-from trainer.evaluation.encoders import checked, hash_of
+from trainer.evaluation.encoder_base import checked, hash_of
 from trainer.evaluation.fitting import from_preprocessor
 
 _TOKENIZERS = (

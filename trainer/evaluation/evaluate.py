@@ -11,25 +11,26 @@ from typing import Any
 
 import numpy as np
 
-from engine.backends import Backend, open_backend
+from engine.backends.base import Backend
+from engine.backends.factory import open_backend
 from engine.checkpoint.library import open_model
 from engine.checkpoint.lora import open_lora
 from engine.contract.errors import BadFile, NothingToEvaluate, Phrase, TooFewToCompare
+from engine.contract.provenance_policy import ProvenancePolicy
 from engine.contract.version import APP
-from engine.output.image import read_pixels
-from engine.program import phrase
-from engine.provenance.policy import Policy
-from engine.provenance.seal import Seal
+from engine.imagefile.image import read_pixels
+from engine.provenance.finalize import ImageFinalizer
+from engine.system.json_program import phrase
 from trainer.evaluation import metrics, prompts
 from trainer.evaluation import suite as suites
 from trainer.evaluation.drawing import Settings, draw_items, seed_of, settled
-from trainer.evaluation.encoders import Encoder
+from trainer.evaluation.encoder_base import Encoder
 from trainer.evaluation.metrics import Array
 from trainer.evaluation.prompts import LANGS, Item
 from trainer.evaluation.recipe import VERSION, claim
-from trainer.evaluation.store import Seen, features_of, picture_files
+from trainer.evaluation.store import ImageFeatures, features_of, picture_files
 from trainer.evaluation.table import Scores, table_of
-from trainer.evaluation.truth import Truth, truth_of, vocabulary_hash
+from trainer.evaluation.truth import ConceptTable, concept_table_of, vocabulary_hash
 
 Tick = Callable[[int], None]
 NAMED = 200  # things drawn by their bare names beside a suite, spread over all
@@ -60,7 +61,7 @@ class Model:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class EvaluationOptions:
     """What to draw and how to judge it; the same for both models of a comparison."""
 
     prompts: Path | None = None
@@ -70,7 +71,7 @@ class Asked:
     encoders: list[Encoder] = field(default_factory=list)
     reference: Path | None = None
     batch_size: int | None = None
-    policy: Policy = field(default_factory=Policy)
+    policy: ProvenancePolicy = field(default_factory=ProvenancePolicy)
     suite: Path | None = None  # a folder whose suite and true renders are taken instead of the model's own
 
 
@@ -84,20 +85,20 @@ class Reference:
 
 
 @dataclass
-class Drawn:
+class DrawnImages:
     """A model's pictures as files, before anything is measured."""
 
     items: list[Item]
     files: list[Path]
     settings: Settings
-    truth: Truth | None
+    truth: ConceptTable | None
     recipe: dict[str, Any]
     model: dict[str, Any]
     notes: list[Any]
     suite: suites.Suite | None = None
 
 
-def look_at_reference(asked: Asked, tick: Tick) -> Reference | None:
+def reference_features(asked: EvaluationOptions, tick: Tick) -> Reference | None:
     """Features of the reference folder.
 
     Raises:
@@ -112,7 +113,7 @@ def look_at_reference(asked: Asked, tick: Tick) -> Reference | None:
     if len(files) < metrics.LEAST_MMD:
         raise TooFewToCompare(path=asked.reference, count=len(files), **least)
     rows: dict[str, Array] = {}
-    seen: Seen | None = None
+    seen: ImageFeatures | None = None
     for encoder in asked.encoders:
         seen = features_of(files, encoder, tick)
         if len(seen.files) < metrics.LEAST_MMD:
@@ -129,7 +130,9 @@ def look_at_reference(asked: Asked, tick: Tick) -> Reference | None:
     )
 
 
-def pairs_of(asked: Asked, truth: Truth | None, suite: suites.Suite | None = None) -> list[tuple[str, str]]:
+def pairs_of(
+    asked: EvaluationOptions, truth: ConceptTable | None, suite: suites.Suite | None = None
+) -> list[tuple[str, str]]:
     """The suite's prompts stand first in each language, in the order of ``Suite.limited``.
 
     Raises NothingToEvaluate: no prompts were given and the model brings no table of known things."""
@@ -152,14 +155,14 @@ def pairs_of(asked: Asked, truth: Truth | None, suite: suites.Suite | None = Non
     return [p for lang in asked.langs for p in [q for q in pairs if q[0] == lang][: asked.limit]]
 
 
-def suite_of(asked: Asked, root: Path) -> tuple[Truth | None, suites.Suite | None]:
+def suite_of(asked: EvaluationOptions, root: Path) -> tuple[ConceptTable | None, suites.Suite | None]:
     """The true renders and the suite that belong to each other, of the model or of the folder asked for; prompts of one's own have no suite.
 
     Raises:
         BrokenWeights: a file is there, but damaged. NothingToEvaluate: a folder was asked for that has no suite.
     """
     folder = asked.suite or root
-    truth = truth_of(folder)
+    truth = concept_table_of(folder)
     if asked.prompts is not None:
         return truth, None
     found = suites.read(folder / suites.FILE) if truth and (folder / suites.FILE).is_file() else None
@@ -176,12 +179,12 @@ def suite_of(asked: Asked, root: Path) -> tuple[Truth | None, suites.Suite | Non
 
 def draw(
     model: Model,
-    asked: Asked,
+    asked: EvaluationOptions,
     out: Path,
     start: Callable[[int], None],
     tick: Tick,
     fits: Callable[[dict[str, Any]], None] = lambda _: None,
-) -> Drawn:
+) -> DrawnImages:
     """Draw (or find drawn) every picture into ``out/pictures``. ``start`` hears how many there will be; ``fits`` sees what will
     be recorded of the recipe before anything is drawn, and may refuse it.
 
@@ -211,17 +214,19 @@ def draw(
         "libraries": backend.libraries(),
     }
     notes = [phrase(n) for n in backend.notes]
-    fits({"recipe": recipe, "encoders": encoders_told(asked.encoders), "concepts": concepts_told(truth, items)})
+    fits({"recipe": recipe, "encoders": encoders_section(asked.encoders), "concepts": concepts_section(truth, items)})
     claim(out, recipe, told)
-    seal = Seal(asked.policy, lambda e: notes.append(phrase(Phrase(e.message, **e.fields))))
+    seal = ImageFinalizer(asked.policy, lambda e: notes.append(phrase(Phrase(e.message, **e.fields))))
     try:
         files = draw_items(backend, items, settings, out / "pictures", seal, tick, asked.batch_size)
     finally:
         seal.close()
-    return Drawn(items, files, settings, truth, recipe, told, notes, suite)
+    return DrawnImages(items, files, settings, truth, recipe, told, notes, suite)
 
 
-def measure(drawn: Drawn, asked: Asked, reference: Reference | None, tick: Tick) -> tuple[dict[str, Any], Scores]:
+def measure(
+    drawn: DrawnImages, asked: EvaluationOptions, reference: Reference | None, tick: Tick
+) -> tuple[dict[str, Any], Scores]:
     """The result, JSON-ready, and the scores a picture that a comparison needs."""
     items, skipped = drawn.items, []
     places = np.full(len(items), -1)
@@ -249,11 +254,11 @@ def measure(drawn: Drawn, asked: Asked, reference: Reference | None, tick: Tick)
         "app": APP,
         "model": drawn.model,
         "recipe": drawn.recipe,
-        "encoders": encoders_told(asked.encoders),
+        "encoders": encoders_section(asked.encoders),
         "reference": reference.told if reference else None,
-        "concepts": concepts_told(drawn.truth, items),
+        "concepts": concepts_section(drawn.truth, items),
         "table": table_of(scores, reference.rows if reference else {}, asked.langs),
-        "suite": suite_told(drawn, asked.langs),
+        "suite": suite_section(drawn, asked.langs),
         "skipped": skipped + (reference.skipped if reference else []),
         "notes": drawn.notes,
         "items": [
@@ -273,7 +278,7 @@ def measure(drawn: Drawn, asked: Asked, reference: Reference | None, tick: Tick)
     return result, scores
 
 
-def suite_told(drawn: Drawn, langs: Sequence[str]) -> dict[str, Any] | None:
+def suite_section(drawn: DrawnImages, langs: Sequence[str]) -> dict[str, Any] | None:
     """The suite's figures and, task by task, what was answered; None where the model has no suite."""
     if drawn.suite is None or drawn.truth is None:
         return None
@@ -300,17 +305,17 @@ def suite_told(drawn: Drawn, langs: Sequence[str]) -> dict[str, Any] | None:
     }
 
 
-def _answered(suite: suites.Suite, judged: suites.Judged, at: int) -> bool:
+def _answered(suite: suites.Suite, judged: suites.SuiteResult, at: int) -> bool:
     kind = suite.tasks[judged.tasks[at]].kind
     return bool(judged.places[at] < 5) if kind in ("concept", "cell") else bool(judged.right[at])
 
 
-def encoders_told(encoders: Sequence[Encoder]) -> list[dict[str, str]]:
+def encoders_section(encoders: Sequence[Encoder]) -> list[dict[str, str]]:
     """What a result keeps of the encoders."""
     return [{"name": e.name, "sha256": e.sha256, "resizer": e.resizer} for e in encoders]
 
 
-def concepts_told(truth: Truth | None, items: Sequence[Item]) -> dict[str, Any] | None:
+def concepts_section(truth: ConceptTable | None, items: Sequence[Item]) -> dict[str, Any] | None:
     """What a result keeps of the true renders, if any prompt names one of them."""
     return (
         {"things": len(truth.known), "sha256": truth.sha256}
@@ -327,7 +332,7 @@ def _words(encoder: Encoder, texts: Sequence[str]) -> Array:
     return rows[[at[t] for t in texts]]
 
 
-def default_out(model: Model, asked: Asked) -> Path:
+def default_out(model: Model, asked: EvaluationOptions) -> Path:
     """A folder that the same question finds again."""
     key = json.dumps(
         [

@@ -27,7 +27,7 @@ _MANY, _FEWER = 5000, 200  # pictures above which an MMD is resampled so often o
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """A figure, the ends of its 95 % interval, and of how many pictures (those of the reference stand in ``reference``)."""
 
     value: float
@@ -105,7 +105,7 @@ def _interval(values: Array) -> tuple[float, float]:
 
 def kid(
     x: Array, y: Array, *, seed: int = 0, subsets: int = SUBSETS, subset: int = SUBSET, resamples: int = RESAMPLES
-) -> Measured:
+) -> Measurement:
     """Kernel Inception Distance of ``[m, d]`` against the reference ``[n, d]`` (arXiv 1801.01401).
 
     The mean over ``subsets`` draws of ``subset`` pictures without repetition, as the authors' code has it; where there are
@@ -122,11 +122,13 @@ def kid(
     if max(len(x), len(y)) <= subset:
         value = mmd2(x, y, polynomial)
     else:
-        value = float(np.mean([mmd2(x[a], y[b], polynomial) for a, b in draws(len(x), len(y), subsets, subset, seed)]))
-    return Measured(value, *_mmd_interval(x, y, polynomial, rng, resamples, value), len(x), len(y))
+        value = float(
+            np.mean([mmd2(x[a], y[b], polynomial) for a, b in bootstrap_draws(len(x), len(y), subsets, subset, seed)])
+        )
+    return Measurement(value, *_mmd_interval(x, y, polynomial, rng, resamples, value), len(x), len(y))
 
 
-def draws(m: int, n: int, subsets: int, subset: int, seed: int) -> list[tuple[Array, Array]]:
+def bootstrap_draws(m: int, n: int, subsets: int, subset: int, seed: int) -> list[tuple[Array, Array]]:
     """The subsets that ``kid`` takes: indices into either side."""
     rng = np.random.default_rng([seed, 1])
     return [
@@ -144,7 +146,7 @@ def _mmd_interval(
     return min(low, value), max(high, value)
 
 
-def cmmd(x: Array, y: Array, *, seed: int = 0, resamples: int = RESAMPLES) -> Measured:
+def cmmd(x: Array, y: Array, *, seed: int = 0, resamples: int = RESAMPLES) -> Measurement:
     """CMMD (arXiv 2401.09603): Gaussian kernel, σ = 10, times 1,000, over features of unit length.
 
     By the paper's unbiased estimator; its published code keeps each picture's likeness to itself in the sums, which adds
@@ -158,7 +160,7 @@ def cmmd(x: Array, y: Array, *, seed: int = 0, resamples: int = RESAMPLES) -> Me
     x, y = unit(x), unit(y)
     value = mmd2(x, y, gaussian)
     low, high = _mmd_interval(x, y, gaussian, np.random.default_rng(seed), resamples, value)
-    return Measured(value * CMMD_SCALE, low * CMMD_SCALE, high * CMMD_SCALE, len(x), len(y))
+    return Measurement(value * CMMD_SCALE, low * CMMD_SCALE, high * CMMD_SCALE, len(x), len(y))
 
 
 def frechet(mean1: Array, cov1: Array, mean2: Array, cov2: Array) -> float:
@@ -173,7 +175,7 @@ def frechet(mean1: Array, cov1: Array, mean2: Array, cov2: Array) -> float:
     return float(gap @ gap + np.trace(cov1) + np.trace(cov2) - 2.0 * np.sqrt(np.maximum(inner, 0.0)).sum())
 
 
-def fid(x: Array, y: Array, *, seed: int = 0, resamples: int = RESAMPLES_FID, least: int = LEAST_FID) -> Measured:
+def fid(x: Array, y: Array, *, seed: int = 0, resamples: int = RESAMPLES_FID, least: int = LEAST_FID) -> Measurement:
     """Fréchet distance between the Gaussians of ``[m, d]`` and ``[n, d]``.
 
     Resampled sets hold fewer different pictures and so are always further apart, often by more than the value itself. The
@@ -190,7 +192,7 @@ def fid(x: Array, y: Array, *, seed: int = 0, resamples: int = RESAMPLES_FID, le
         [_fid(x[rng.integers(0, len(x), len(x))], y[rng.integers(0, len(y), len(y))]) for _ in range(resamples)]
     )
     low, high = _interval(again - again.mean()) if resamples else (0.0, 0.0)
-    return Measured(value, max(0.0, value + min(low, 0.0)), value + max(high, 0.0), len(x), len(y))
+    return Measurement(value, max(0.0, value + min(low, 0.0)), value + max(high, 0.0), len(x), len(y))
 
 
 def _fid(x: Array, y: Array) -> float:
@@ -207,7 +209,7 @@ def clipscore(cosine: Array) -> Array:
     return 2.5 * np.maximum(cosine, 0.0)
 
 
-def mean_of(groups: list[Array], *, seed: int = 0, resamples: int = RESAMPLES) -> Measured:
+def mean_of(groups: list[Array], *, seed: int = 0, resamples: int = RESAMPLES) -> Measurement:
     """The mean of the groups' means, each group (a language) resampled by itself: none outweighs another by its number."""
     groups = [np.asarray(g, np.float64) for g in groups if len(g)]
     if not groups:
@@ -216,4 +218,4 @@ def mean_of(groups: list[Array], *, seed: int = 0, resamples: int = RESAMPLES) -
     again = np.mean(
         [rng.multinomial(len(g), np.full(len(g), 1.0 / len(g)), size=resamples) @ g / len(g) for g in groups], axis=0
     )
-    return Measured(float(np.mean([g.mean() for g in groups])), *_interval(again), sum(len(g) for g in groups))
+    return Measurement(float(np.mean([g.mean() for g in groups])), *_interval(again), sum(len(g) for g in groups))

@@ -14,7 +14,7 @@ from typing import Any
 from engine.contract.errors import BadFile, BadRow, NothingToEvaluate, Phrase, system_words
 from engine.contract.promptfile import MAX_LETTERS, read
 from trainer.dataset.records import read_records
-from trainer.evaluation.truth import Truth
+from trainer.evaluation.truth import ConceptTable
 
 LANGS = ("ja", "en")
 MAX_JSON = 1_000_000_000  # bytes: COCO's and STAIR's files have some hundred millions
@@ -43,7 +43,7 @@ def language_of(text: str) -> str:
     return "ja" if _JAPANESE.search(text) else "en"
 
 
-def of_things(truth: Truth, langs: Sequence[str], most: int | None = None) -> list[tuple[str, str]]:
+def of_things(truth: ConceptTable, langs: Sequence[str], most: int | None = None) -> list[tuple[str, str]]:
     """(language, prompt): every known thing by its most usual name; ``most`` takes so many, spread over the table."""
     things = (
         range(len(truth.known))
@@ -77,7 +77,7 @@ def from_file(path: Path, langs: Sequence[str], limit: int | None = None) -> lis
 
 
 def items_of(
-    pairs: Sequence[tuple[str, str]], copies: int, truth: Truth | None, tasks: Sequence[int] = ()
+    pairs: Sequence[tuple[str, str]], copies: int, truth: ConceptTable | None, tasks: Sequence[int] = ()
 ) -> list[Item]:
     """Numbered by language; prompts that name a known thing and nothing else are marked with it, the first of each language with ``tasks``."""
     counts: dict[str, int] = {}

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from engine.contract.errors import BadFile
-from engine.output.image import read_pixels
+from engine.imagefile.image import read_pixels
 from trainer.evaluation.page import both, paragraph, picture, svg, table, write
 from trainer.evaluation.suite_page import suite_table
 from trainer.evaluation.table import MEASURES

@@ -13,17 +13,17 @@ import numpy as np
 from PIL import Image
 
 from engine.contract.errors import BadPicture, CommonArtError
-from engine.home import home
-from engine.program import phrase
+from engine.system.json_program import phrase
+from engine.system.paths import home
 from trainer.dataset.files import replacing
 from trainer.dataset.pictures import load_rgb, looks_like_picture
-from trainer.evaluation.encoders import Encoder
+from trainer.evaluation.encoder_base import Encoder
 
 BATCH = 32
 
 
 @dataclass
-class Seen:
+class ImageFeatures:
     """``rows`` float32 ``[n, d]`` of ``files``, in their order; ``skipped`` could not be read."""
 
     rows: np.ndarray[Any, Any]
@@ -42,7 +42,9 @@ def picture_files(folder: Path) -> list[Path]:
     )
 
 
-def features_of(files: Sequence[Path], encoder: Encoder, tick: Callable[[int], None], *, keep: bool = True) -> Seen:
+def features_of(
+    files: Sequence[Path], encoder: Encoder, tick: Callable[[int], None], *, keep: bool = True
+) -> ImageFeatures:
     """Features of every file that is a picture; ``tick`` hears how many more are done. With ``keep``, they are kept in the data folder.
 
     Raises:
@@ -80,7 +82,7 @@ def features_of(files: Sequence[Path], encoder: Encoder, tick: Callable[[int], N
             _write(kept, [marks[i] for i in sorted(found)], [found[i] for i in sorted(found)])
     order = sorted(found)
     rows = np.stack([found[i] for i in order]).astype(np.float32) if order else np.zeros((0, 2), np.float32)
-    return Seen(rows, [Path(files[i]) for i in order], skipped)
+    return ImageFeatures(rows, [Path(files[i]) for i in order], skipped)
 
 
 def mark_of(file: Path) -> str:

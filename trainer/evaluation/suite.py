@@ -24,7 +24,7 @@ import numpy as np
 from engine.contract.errors import BrokenWeights, Phrase
 from trainer.evaluation import metrics
 from trainer.evaluation.features import COARSE, features
-from trainer.evaluation.truth import STEP, Truth
+from trainer.evaluation.truth import STEP, ConceptTable
 
 FILE = "suite.safetensors"
 #: kinds of tasks; "cell" is a thing in a style that it was never shown in
@@ -100,7 +100,7 @@ class Suite:
 
 
 @dataclass
-class Judged:
+class SuiteResult:
     """What was found of each picture: its task, language, whether the answer is right, the thing's place among all, distances."""
 
     tasks: list[int]
@@ -112,8 +112,8 @@ class Judged:
 
 
 def judge(
-    suite: Suite, truth: Truth, tasks: Sequence[int], langs: Sequence[str], pictures: Sequence[Array]
-) -> tuple[Judged, Array]:
+    suite: Suite, truth: ConceptTable, tasks: Sequence[int], langs: Sequence[str], pictures: Sequence[Array]
+) -> tuple[SuiteResult, Array]:
     """Look at one picture a task; also returns the pictures' features ``[n, d]``."""
     rows = features(pictures)  # type: ignore[arg-type]
     right = suite.answers(tasks, pictures, rows)
@@ -132,10 +132,12 @@ def judge(
         own[n] = far[task.thing * styles + task.style] if task.style is not None else nearest[task.thing]
         first = int(far.argmin())
         copied[n] = bool(shown[first]) and far[first] <= suite.near
-    return Judged(list(tasks), list(langs), right, places, own, copied), rows
+    return SuiteResult(list(tasks), list(langs), right, places, own, copied), rows
 
 
-def figures(suite: Suite, truth: Truth, judged: Judged, rows: Array, langs: Sequence[str]) -> list[dict[str, Any]]:
+def figures(
+    suite: Suite, truth: ConceptTable, judged: SuiteResult, rows: Array, langs: Sequence[str]
+) -> list[dict[str, Any]]:
     """One row a figure and language: ``measure``, ``lang``, value with its interval and number, and the judge's ``ceiling`` where it has one."""
     kinds = np.array([suite.tasks[t].kind for t in judged.tasks])
     found: list[dict[str, Any]] = []

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from engine.contract.errors import Phrase
-from engine.program import phrase
+from engine.system.json_program import phrase
 from trainer.evaluation import metrics
-from trainer.evaluation.metrics import Array, Measured
+from trainer.evaluation.metrics import Array, Measurement
 from trainer.evaluation.prompts import LANGS, Item
 
 #: rows of a table, in their order, and whether more is better
@@ -90,7 +90,7 @@ def _distances(mine: Array, reference: Array, seed: int) -> list[dict[str, Any]]
                 )
             )
         else:
-            value: Measured = measure(mine, reference, seed=seed)
+            value: Measurement = measure(mine, reference, seed=seed)
             told |= value.as_data()
         found.append(told)
     return found

@@ -32,7 +32,7 @@ _MOST = 64 << 20  # bytes unpacked
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
+class ConceptTable:
     """``known``: float32 ``[things, styles, d]``; ``names``: language -> names of each thing, the most usual first."""
 
     known: np.ndarray[Any, Any]
@@ -79,7 +79,7 @@ def vocabulary_hash(root: Path) -> str | None:
     ).hexdigest()
 
 
-def truth_of(root: Path) -> Truth | None:
+def concept_table_of(root: Path) -> ConceptTable | None:
     """What stands in a model's folder, if it belongs to the vocabulary there.
 
     Raises:
@@ -92,7 +92,7 @@ def truth_of(root: Path) -> Truth | None:
 
 
 @lru_cache(maxsize=2)
-def _load(path: Path, _changed: int) -> Truth:
+def _load(path: Path, _changed: int) -> ConceptTable:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -119,7 +119,9 @@ def _load(path: Path, _changed: int) -> Truth:
         + mean
     )
     names = {k: [[str(n) for n in row] for row in rows] for k, rows in told["names"].items()}
-    return Truth(known.reshape(shape), names, str(told["vocabulary"]), hashlib.sha256(path.read_bytes()).hexdigest())
+    return ConceptTable(
+        known.reshape(shape), names, str(told["vocabulary"]), hashlib.sha256(path.read_bytes()).hexdigest()
+    )
 
 
 def write(path: Path, renders: np.ndarray[Any, Any], names: dict[str, list[list[str]]], vocabulary: str) -> int:
@@ -143,7 +145,7 @@ def write(path: Path, renders: np.ndarray[Any, Any], names: dict[str, list[list[
     return len(data)
 
 
-def write_truth(
+def write_concept_table(
     path: Path, taught: Sequence[Thing], render: Callable[[Thing, int], np.ndarray[Any, Any]], vocabulary: str
 ) -> int:
     """The file of these things; a thing that a style lacks stands there in one that it has, and is then as near as that one."""

@@ -20,10 +20,10 @@ from torch import Tensor
 
 from engine.checkpoint.weights import sha256_file
 from engine.contract.errors import BrokenWeights, NoRoom, Phrase, system_words
-from engine.contract.seam import operation
-from engine.output.atomic import PART, told
-from trainer.learn.processes import Processes
-from trainer.learn.tensors import read_tensors, size_of, write_tensors
+from engine.contract.fault_injection import fault_point
+from engine.system.atomic import PART, as_our_error
+from trainer.learn.artifacts.safetensors_writer import read_tensors, size_of, write_tensors
+from trainer.learn.distributed.processes import Processes
 
 VERSION = 1
 _NAME = re.compile(r"step-(\d{8,})")
@@ -113,7 +113,7 @@ class Checkpoints:
         aside = self.folder / f".{final.name}{PART}"
         try:
             self.sweep()
-            with operation("mkdir"):
+            with fault_point("mkdir"):
                 aside.mkdir()
             sums = {}
             for name, tensors in (("weights", state.weights), ("optimiser", state.optimiser), ("ema", state.ema)):
@@ -124,12 +124,12 @@ class Checkpoints:
             files = {n: {"sha256": s, "bytes": (aside / n).stat().st_size} for n, s in sums.items()}
             _write_json(aside / "manifest.json", {"version": VERSION, "step": state.step, "files": files})
             sync_folder(aside)
-            with operation("rename"):
+            with fault_point("rename"):
                 os.rename(aside, final)
             sync_folder(self.folder)
         except OSError as e:
             shutil.rmtree(aside, ignore_errors=True)
-            raise told(e, self.folder) from e
+            raise as_our_error(e, self.folder) from e
         return final
 
     def load(self, step: int) -> State:
@@ -205,10 +205,10 @@ class Checkpoints:
 
 def _write_json(path: Path, data: Any) -> str:
     raw = json.dumps(data, ensure_ascii=False, indent=1, sort_keys=True).encode("utf-8") + b"\n"
-    with operation("write"), path.open("wb") as f:
+    with fault_point("write"), path.open("wb") as f:
         f.write(raw)
         f.flush()
-        with operation("fsync"):
+        with fault_point("fsync"):
             os.fsync(f.fileno())
     return hashlib.sha256(raw).hexdigest()
 

@@ -39,7 +39,7 @@ def read_log(folder: Path) -> Iterator[dict[str, Any]]:
         return
 
 
-class Diary:
+class RunLog:
     """Writes them. ``step`` is where the run goes on from: lines past it are of work that was lost and is made again."""
 
     def __init__(self, folder: Path, step: int, *, tensorboard: bool) -> None:

@@ -14,24 +14,25 @@ import torch
 from engine.contract import training_events as events
 from engine.contract.errors import BadValue, BrokenWeights, NothingToResume, Phrase, RunExists, TrainingDiverged
 from engine.contract.events import Event
-from engine.contract.lock import ProcessLock
-from engine.output.atomic import told
-from engine.sampling import Schedule
+from engine.contract.ledger.process_lock import ProcessLock
+from engine.sampling.schedule import Schedule
+from engine.system.atomic import as_our_error
 from trainer.config import Config
-from trainer.learn import adapt, heldout, optim, report
+from trainer.learn import optim, trainable, validation
+from trainer.learn.artifacts import report
+from trainer.learn.artifacts.result import finish, write_summary
 from trainer.learn.checkpoint import Checkpoints, State, demand_room, shared
 from trainer.learn.commands import Commands
-from trainer.learn.features import Features
-from trainer.learn.log import Diary
+from trainer.learn.data.batches import BatchSampler
+from trainer.learn.data.feature_cache import FeatureCache
+from trainer.learn.distributed.dataset_agreement import check_all_datasets, companions, compare
+from trainer.learn.distributed.processes import Processes
+from trainer.learn.distributed.sharding import Sharding
+from trainer.learn.log import RunLog
 from trainer.learn.loss import Objective
-from trainer.learn.machines import companions, compare, judge_all
 from trainer.learn.prepare import RunInfo, bind, gather, open_base
-from trainer.learn.previews import Painter
-from trainer.learn.processes import Processes
-from trainer.learn.result import finish, write_summary
-from trainer.learn.rows import Rows
-from trainer.learn.sharding import Sharding
-from trainer.learn.subject import Subject
+from trainer.learn.previews import PreviewPainter
+from trainer.learn.train_state import TrainState
 
 Say = Callable[[Event], None]
 
@@ -90,7 +91,7 @@ class Trainer:
         except Stop:
             last = events.Stopped(step=self.step, path=str(self.checkpoints.path(self.step)))
         except OSError as e:  # a disk that is full or gone
-            raise told(e, self.out) from e
+            raise as_our_error(e, self.out) from e
         finally:
             if self._diary:
                 self._diary.close()
@@ -118,31 +119,31 @@ class Trainer:
             )
         # what is asked wrongly is told before every byte of every picture is read
         folder = open_base(config)
-        adapt.architecture(config, folder)
+        trainable.architecture(config, folder)
         if config.kind == "lora":
-            adapt.matched(config.lora.layers, folder.denoiser_config)
+            trainable.matched(config.lora.layers, folder.denoiser_config)
         optim.demand(config.optimiser, processes.device)
         dtype = processes.dtype(config.device.dtype)
         Sharding.of(config, dtype)
         # never skipped: nothing of a refused picture is even read by the model
-        reports = judge_all(config, self.out, processes, self._progress)
+        reports = check_all_datasets(config, self.out, processes, self._progress)
         self.info: RunInfo = gather(config, folder, reports)
         compare(self.info, processes)
         if processes.first:
             bind(self.out, self.info, resume=self.resume)
         collection = self.info.collection
-        schedule = Schedule.from_dict(adapt.scheduler(config, folder))
+        schedule = Schedule.from_dict(trainable.scheduler(config, folder))
         self.objective = Objective(schedule, config.loss)
-        self.features = Features(
+        self.features = FeatureCache(
             folder,
             device=processes.device,
             text_dtype=config.data.text_dtype,
             memory=config.data.memory_mb << 20,
             share=companions(processes),
         )
-        self.rows = Rows(config, collection.train, self.features, self.objective)
+        self.rows = BatchSampler(config, collection.train, self.features, self.objective)
         self.steps = config.schedule.steps or max(1, round(config.schedule.epochs * self.rows.order.steps))
-        self.painter = Painter(config.previews, folder, schedule, self.features, self.out / "previews")
+        self.painter = PreviewPainter(config.previews, folder, schedule, self.features, self.out / "previews")
         self.tested = sorted(collection.heldout, key=lambda i: i.sha256)[: config.heldout.limit]
         captions = [c for i in [*collection.train, *self.tested] for c in i.captions] + self.painter.texts() + [""]
         self.features.prepare(collection.train, captions, mirrored=config.data.flip > 0, progress=self._progress)
@@ -153,7 +154,7 @@ class Trainer:
         if self.resume and found and state is None:
             raise NothingToResume(path=self.out)
         self._begin(state)
-        self._diary = Diary(self.out, self.step, tensorboard=config.log.tensorboard) if processes.first else None
+        self._diary = RunLog(self.out, self.step, tensorboard=config.log.tensorboard) if processes.first else None
         self._tell_start(collection)
 
     def _tell_start(self, collection: Any) -> None:
@@ -196,7 +197,7 @@ class Trainer:
     def _begin(self, state: State | None) -> None:
         """Fresh, or from a checkpoint; what was in memory before is let go first."""
         self.subject: Any = None
-        self.subject = Subject(
+        self.subject = TrainState(
             self.config, self.info.folder, self.objective, self.processes, self._dtype, self._on_split
         )
         self.step = 0
@@ -331,7 +332,7 @@ class Trainer:
             return
         rows = self.rows.heldout(self.tested, self.objective.count)
         with self.subject.as_result():
-            loss = heldout.evaluate(self.subject.stepper, rows, self.processes)
+            loss = validation.evaluate(self.subject.stepper, rows, self.processes)
         mean = (
             self._since[0] / self._since[1] if self._since[1] else loss
         )  # before the first step there is none: no picture is known yet
@@ -339,7 +340,7 @@ class Trainer:
         self._since = [0.0, 0.0]
         self.history.append((self.step, mean, loss))
         self.say(events.HeldoutLoss(step=self.step, loss=loss, best=best))
-        alarm = heldout.overfits(self.history, self.config.heldout.window)
+        alarm = validation.overfits(self.history, self.config.heldout.window)
         if alarm and not self._alarmed:
             self._note(
                 "The held-out loss rises while the training loss falls: the model begins to learn its pictures by heart (best at step {step})",
@@ -390,7 +391,7 @@ class Trainer:
         last = steps[-max(1, len(steps) // 20) :]
         loss = sum(last) / len(last) if last else None
         heldout = self.history[-1][2] if self.history else None
-        result = finish(self.out, self.info, weights, step=self.step, loss=loss, heldout=heldout)
+        result = finish(self.out, self.info, weights, step=self.step, loss=loss, heldout=validation)
         summary = write_summary(self.out, self.info, self.history, result)
         return events.Finished(
             step=self.step,
@@ -398,6 +399,6 @@ class Trainer:
             sha256=result.sha256,
             report=str(summary),
             loss=loss,
-            heldout=heldout,
+            heldout=validation,
             installed=str(result.installed or ""),
         )

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.sampling import Schedule
+from engine.sampling.schedule import Schedule
 from trainer.config import Loss
 
 

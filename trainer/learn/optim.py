@@ -121,7 +121,7 @@ def rate(step: int, steps: int, options: config.Schedule) -> float:
     return up * (options.floor + (1 - options.floor) * curve)
 
 
-class Average:
+class Ema:
     """Weights averaged over time, fp32, on the weights' device; the decay grows as (1 + step) / (10 + step) up to its value."""
 
     def __init__(self, named: dict[str, torch.nn.Parameter], decay: float) -> None:

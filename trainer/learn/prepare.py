@@ -14,8 +14,8 @@ from engine.checkpoint.library import open_model
 from engine.contract.errors import RunDiffers
 from trainer.config import Config
 from trainer.dataset.files import replacing
-from trainer.learn.items import Collection, collect
-from trainer.learn.lineage import ATTRIBUTION, Lineage, Source
+from trainer.learn.artifacts.lineage import ATTRIBUTION, Lineage, Source
+from trainer.learn.data.samples import Collection, collect
 from trainer.licence.gate import check
 from trainer.licence.report import GateReport
 
@@ -74,7 +74,7 @@ class RunInfo:
         )
 
 
-def judge(config: Config, out: Path, progress: Progress) -> tuple[GateReport, ...]:
+def check_dataset(config: Config, out: Path, progress: Progress) -> tuple[GateReport, ...]:
     """The licence gate over every folder, every byte read again; report and attribution go beside the result.
 
     Raises:
@@ -97,7 +97,7 @@ def judge(config: Config, out: Path, progress: Progress) -> tuple[GateReport, ..
     return tuple(reports)
 
 
-def judge_here(config: Config, progress: Progress) -> None:
+def check_dataset_here(config: Config, progress: Progress) -> None:
     """The gate over this machine's copies of the folders; nothing is written.
 
     Raises:

@@ -16,20 +16,20 @@ from engine.backends.pytorch.denoise import noise
 from engine.backends.pytorch.load import load_vae
 from engine.backends.pytorch.samplers import build_sampler
 from engine.checkpoint.layout import ModelFolder
-from engine.denoise import denoise
-from engine.dit import DiT
-from engine.sampling import Schedule
+from engine.models.pixart import DiT
+from engine.pipeline import denoise
+from engine.sampling.schedule import Schedule
 from trainer.config import Previews
 from trainer.dataset.files import replacing
-from trainer.learn.features import Features
-from trainer.learn.step import Stepper
+from trainer.learn.data.feature_cache import FeatureCache
+from trainer.learn.train_step import TrainStep
 
 
-class Painter:
+class PreviewPainter:
     """Draws the run's previews."""
 
     def __init__(
-        self, options: Previews, folder: ModelFolder, schedule: Schedule, features: Features, out: Path
+        self, options: Previews, folder: ModelFolder, schedule: Schedule, features: FeatureCache, out: Path
     ) -> None:
         self._options, self._folder, self._schedule, self._features, self._out = (
             options,
@@ -44,7 +44,7 @@ class Painter:
         return [*self._options.prompts, ""] if self._options.prompts else []
 
     def draw(
-        self, model: DiT, stepper: Stepper, step: int, device: torch.device, tell: Callable[[Path, str, int], None]
+        self, model: DiT, stepper: TrainStep, step: int, device: torch.device, tell: Callable[[Path, str, int], None]
     ) -> None:
         """One picture a prompt, ``previews/step-00000100-1.png``; the VAE is loaded for it and dropped again."""
         multiple = self._folder.multiple

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trainer.dataset.files import replacing
 from trainer.dataset.records import Record
-from trainer.licence.spdx import Expression, parse, url_of
+from trainer.dataset.spdx import Expression, parse, url_of
 
 FILE = "ATTRIBUTION.md"
 _HEAD = """# Attribution / 出典と著作者

@@ -12,8 +12,8 @@ from engine.contract.errors import BadRow, Phrase
 from engine.contract.version import VERSION
 from trainer.dataset.records import FILE, Record, file_of, scan
 from trainer.licence.attribution import write_attribution
-from trainer.licence.facts import Memory, Progress, gather, tools
-from trainer.licence.look import alike
+from trainer.licence.file_facts import Memory, Progress, gather, tools
+from trainer.licence.perceptual_hash import alike
 from trainer.licence.policy import Policy, load_policy
 from trainer.licence.report import Finding, GateReport, manifest_sha256, write_report
 from trainer.licence.rules import Judged, judge

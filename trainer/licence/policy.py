@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.contract.errors import BadPolicy, Phrase
 from trainer.dataset.files import text_of
-from trainer.licence.spdx import CLASSES, Choice, Expression, parse
+from trainer.dataset.spdx import CLASSES, Choice, Expression, parse
 
 VERDICTS = ("allow", "warn", "block")
 # rule of the gate -> its verdict unless a policy says otherwise; rules not named here always block

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from engine.contract.errors import Phrase
 from trainer.dataset.records import LANGUAGES, Record
-from trainer.licence.facts import Facts
+from trainer.dataset.spdx import Expression, from_url, parse
+from trainer.licence.file_facts import Facts
 from trainer.licence.policy import Policy
 from trainer.licence.report import Finding
-from trainer.licence.spdx import Expression, from_url, parse
 
 # what creators say in training_permission, in the words of CAWG and in plain ones
 _ALLOWED = {"", "allowed", "allow", "yes", "true", "granted"}

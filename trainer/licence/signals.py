@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from PIL import Image
 
-from trainer.licence.spdx import from_url
+from trainer.dataset.spdx import from_url
 
 MAX_XMP = 2_000_000  # bytes
 _PLUS = "http://ns.useplus.org/ldf/xmp/1.0/"

@@ -14,8 +14,8 @@ import torch
 
 from engine.backends.pytorch.load import DTYPES, choose_dtype
 from engine.checkpoint.layout import ModelFolder
-from engine.home import home
-from engine.text import CaptionEncoder, Feature, FeatureStore
+from engine.models.text_encoder import CaptionEncoder, Feature, FeatureStore
+from engine.system.paths import home
 from trainer.dataset.records import read_records
 
 BATCH = 256

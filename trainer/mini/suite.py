@@ -169,8 +169,8 @@ def make(out: Path, icons: Icons, known: list[Thing], through: Callable[[np.ndar
     vocabulary = truths.vocabulary_hash(out)
     if vocabulary is None:
         raise SystemExit(f"{out} has no vocabulary.json")
-    truths.write_truth(out / truths.FILE, known, lambda t, s: white(icons.of(t, s)), vocabulary)
-    truth = truths.truth_of(out)
+    truths.write_concept_table(out / truths.FILE, known, lambda t, s: white(icons.of(t, s)), vocabulary)
+    truth = truths.concept_table_of(out)
     assert truth is not None
     asked = questions(icons, known)
     tasks, pictures = [], []

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from engine.backends.row_threads import RowThreads
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.lora import LoraFile
-from engine.contract.course import Course
 from engine.contract.errors import NotFinite, Phrase
 from engine.contract.request import ImageRequest
-from engine.lanes import Lanes
-from engine.sampling import Sampler
+from engine.contract.sampling_plan import SamplingPlan
+from engine.sampling.schedule import Sampler
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class FakeBackend:
     def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
         return {t: FakeFeature(len(t)) for t in texts}
 
-    def lanes(self, rows: int) -> Lanes:
-        return Lanes(1)
+    def lanes(self, rows: int) -> RowThreads:
+        return RowThreads(1)
 
     def join(self, parts: Sequence[Any]) -> Any:
         return np.concatenate(parts)
@@ -82,7 +82,7 @@ class FakeBackend:
         return FakeSampler(steps)
 
     def predictor(
-        self, requests: Sequence[ImageRequest], features: dict[str, Any], course: Course | None = None
+        self, requests: Sequence[ImageRequest], features: dict[str, Any], course: SamplingPlan | None = None
     ) -> Callable[[Any, float], Any]:
         def predict(latents: Any, timestep: float) -> Any:
             if any("!die" in r.prompt for r in requests):

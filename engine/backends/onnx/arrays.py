@@ -1,6 +1,6 @@
 """Latents that stay where the denoiser runs: +, - and * by ONNX Runtime itself, in its device's memory.
 
-``engine.sampling`` reckons with any array that knows these three, so the samplers need not know where the numbers lie.
+``engine.sampling.schedule`` reckons with any array that knows these three, so the samplers need not know where the numbers lie.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from engine.backends.onnx.graphs import FLOAT, FLOAT16, INT64, Node, graph
 Opener = Callable[[bytes], Any]
 
 
-class Reckoner:
+class ArrayMath:
     """The operations on one device. ``half`` says that the denoiser reads and gives float16; latents are float32 always."""
 
     def __init__(self, open_graph: Opener, *, channels: int, half: bool, memory: str, index: int) -> None:
@@ -66,34 +66,34 @@ class Reckoner:
         session.run_with_iobinding(binding)
         return binding.get_outputs()[0]
 
-    def array(self, data: np.ndarray[Any, Any]) -> OnDevice:
+    def array(self, data: np.ndarray[Any, Any]) -> DeviceArray:
         """float32 ``[n, c, h, w]`` brought to the device."""
-        return OnDevice(self, self.value(data.astype(np.float32, copy=False)))
+        return DeviceArray(self, self.value(data.astype(np.float32, copy=False)))
 
-    def reckon(self, name: str, x: OnDevice, y: Any) -> OnDevice:
+    def reckon(self, name: str, x: DeviceArray, y: Any) -> DeviceArray:
         """``Add``, ``Sub`` or ``Mul`` with another array, a numpy array or a number."""
-        if not isinstance(y, OnDevice):
+        if not isinstance(y, DeviceArray):
             y = self.array(np.full((1, 1, 1, 1), y, np.float32) if np.ndim(y) == 0 else np.asarray(y))
-        return OnDevice(self, self._run(self._ops[name], x=x.value, y=y.value))
+        return DeviceArray(self, self._run(self._ops[name], x=x.value, y=y.value))
 
-    def model_input(self, x: OnDevice, twice: bool) -> Any:
+    def model_input(self, x: DeviceArray, twice: bool) -> Any:
         """What the denoiser reads: the latents in its dtype, under guidance once for each half."""
         return self._run(self._double if twice else self._single, x=x.value)
 
-    def guided(self, out: Any, scale: Any) -> OnDevice:
+    def guided(self, out: Any, scale: Any) -> DeviceArray:
         """The prediction without the learned variance; ``scale`` joins both halves, None if there is one only."""
         if scale is None:
-            return OnDevice(self, self._run(self._cut, x=out, **self._limits))
-        return OnDevice(self, self._run(self._guide, x=out, g=scale, **self._limits))
+            return DeviceArray(self, self._run(self._cut, x=out, **self._limits))
+        return DeviceArray(self, self._run(self._guide, x=out, g=scale, **self._limits))
 
 
-class OnDevice:
+class DeviceArray:
     """float32 ``[n, c, h, w]`` in a device's memory. Slices and ``np.asarray`` bring it to the CPU."""
 
     __array_priority__ = 1000.0  # numpy leaves operations with it to it
     __array_ufunc__ = None
 
-    def __init__(self, owner: Reckoner, value: Any) -> None:
+    def __init__(self, owner: ArrayMath, value: Any) -> None:
         self._owner, self.value = owner, value
 
     @property
@@ -110,11 +110,11 @@ class OnDevice:
     def __getitem__(self, places: Any) -> np.ndarray[Any, Any]:
         return np.asarray(self)[places]
 
-    def __add__(self, other: Any) -> OnDevice:
+    def __add__(self, other: Any) -> DeviceArray:
         return self._owner.reckon("Add", self, other)
 
-    def __sub__(self, other: Any) -> OnDevice:
+    def __sub__(self, other: Any) -> DeviceArray:
         return self._owner.reckon("Sub", self, other)
 
-    def __mul__(self, other: Any) -> OnDevice:
+    def __mul__(self, other: Any) -> DeviceArray:
         return self._owner.reckon("Mul", self, other)

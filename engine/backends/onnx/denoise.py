@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from engine.backends.onnx.arrays import OnDevice, Reckoner
+from engine.backends.onnx.arrays import ArrayMath, DeviceArray
 from engine.backends.onnx.encode import Feature
 from engine.contract.request import ImageRequest
 
@@ -55,7 +55,7 @@ class Predictor:
         scale: int,
         memory: str,
         index: int,
-        reckoner: Reckoner | None,
+        reckoner: ArrayMath | None,
     ) -> None:
         self._session, self._channels, self._memory, self._index, self._reckoner = (
             session,
@@ -124,7 +124,7 @@ class Predictor:
         negative, positive = out[: self._rows], out[self._rows :]
         return negative + self._scale * (positive - negative)
 
-    def _on_card(self, latents: OnDevice) -> OnDevice:
+    def _on_card(self, latents: DeviceArray) -> DeviceArray:
         assert self._reckoner is not None
         self._values["timestep"].update_inplace(self._times)
         self._binding.bind_ortvalue_input("hidden_states", self._reckoner.model_input(latents, self._guided))

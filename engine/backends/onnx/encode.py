@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from engine.backends.onnx.sessions import Device, open_session
-from engine.checkpoint.layout import ModelFolder, read_config
+from engine.checkpoint.config_files import read_config
+from engine.checkpoint.layout import ModelFolder
 from engine.contract.errors import BrokenWeights, Phrase, WrongTokenizer
-from engine.home import home
-from engine.stored import file_of, part_of
+from engine.system.caption_cache import file_of, part_of
+from engine.system.paths import home
 
 LARGE = (
     1 << 30
@@ -36,8 +37,8 @@ class Feature:
         return len(self.states)
 
 
-class Captions:
-    """A tokenizer.json under the rules of ``engine.text``.
+class CaptionFeatures:
+    """A tokenizer.json under the rules of ``engine.models.text_encoder``.
 
     Raises:
         WrongTokenizer: it cannot be read, or has more tokens than the encoder.
@@ -84,7 +85,7 @@ class Captions:
             )
 
     def ids(self, text: str) -> tuple[list[int], list[int], bool]:
-        """(token ids, mask, whether the caption was cut). No padding, but for a caption without any token: see ``engine.text``."""
+        """(token ids, mask, whether the caption was cut). No padding, but for a caption without any token: see ``engine.models.text_encoder``."""
         if self._pixart_text:
             text = text.lower().strip()
         ids = self._plain.encode(text).ids
@@ -130,7 +131,7 @@ def unpacked(data: bytes) -> Feature:
 
 
 class FeatureStore:
-    """Features on disk, one safetensors file a caption, keyed by encoder hash, dtype and text, as those of ``engine.text``."""
+    """Features on disk, one safetensors file a caption, keyed by encoder hash, dtype and text, as those of ``engine.models.text_encoder``."""
 
     def __init__(self, folder: Path, encoder_sha256: str, dtype: str) -> None:
         self._folder = folder / part_of(encoder_sha256, dtype)
@@ -168,7 +169,7 @@ class Encoder:
         self, folder: ModelFolder, sha256: str, device: Device, dtype: str, size: int, tell: Callable[[Phrase], None]
     ) -> None:
         self._folder, self._device, self._bytes, self._tell = folder, device, size, tell
-        self._captions = Captions(folder)
+        self._captions = CaptionFeatures(folder)
         self._store = FeatureStore(home() / "cache" / "text", sha256, f"onnx-{dtype}")
         self._session: Any = None
         self._recent: dict[str, Feature] = {}

@@ -12,20 +12,21 @@ import numpy as np
 import onnxruntime as ort
 
 from engine.backends.onnx import sessions
-from engine.backends.onnx.arrays import Reckoner
+from engine.backends.onnx.arrays import ArrayMath
 from engine.backends.onnx.decode import decode
 from engine.backends.onnx.denoise import Predictor
 from engine.backends.onnx.encode import Encoder
 from engine.backends.onnx.noise import noise
 from engine.backends.onnx.samplers import build_sampler
-from engine.checkpoint.layout import ModelFolder, read_config
+from engine.backends.row_threads import RowThreads
+from engine.checkpoint.config_files import read_config
+from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.lora import LoraFile
 from engine.checkpoint.onnxfile import GRAPH, MANIFEST, check_promised, graph_files
-from engine.contract.course import Course
 from engine.contract.errors import BadValue, BrokenWeights, FeatureMissing, Phrase
 from engine.contract.request import ImageRequest
-from engine.lanes import Lanes
-from engine.sampling import Sampler, Schedule
+from engine.contract.sampling_plan import SamplingPlan
+from engine.sampling.schedule import Sampler, Schedule
 
 SMALL = (
     256 << 20
@@ -59,7 +60,7 @@ def check_config(folder: ModelFolder) -> dict[str, Any]:
 
 
 class OnnxBackend:
-    """One exported model on one device; see ``engine.backends.Backend``."""
+    """One exported model on one device; see ``engine.backends.base.Backend``."""
 
     name = "onnx"
     levers = frozenset({"timesteps"})  # a graph is run whole, in the weights it was exported with
@@ -98,7 +99,7 @@ class OnnxBackend:
         ]
         self._precision = str(told.get("quantize", "none"))
         self._config = check_config(folder)
-        self._lanes: dict[int, Lanes] = {}
+        self._lanes: dict[int, RowThreads] = {}
         self._local, self._lock = threading.local(), threading.Lock()
         self._sessions: dict[tuple[str, int], Any] = {}
         self._denoiser = self._session("transformer", sessions.cores())
@@ -153,8 +154,8 @@ class OnnxBackend:
         """The session for the lane that asks."""
         return self._session(part, getattr(self._local, "threads", sessions.cores()))
 
-    def _reckon(self, half: bool) -> Reckoner:
-        return Reckoner(
+    def _reckon(self, half: bool) -> ArrayMath:
+        return ArrayMath(
             lambda model: sessions.open_bytes(model, self._device),
             channels=self._channels,
             half=half,
@@ -165,11 +166,11 @@ class OnnxBackend:
     def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
         return self._encoder.encode(texts, upcoming)
 
-    def lanes(self, rows: int) -> Lanes:
+    def lanes(self, rows: int) -> RowThreads:
         cores = sessions.cores()
         count = max(1, min(cores, rows)) if self._device.name == "cpu" and self._small else 1
         if count not in self._lanes:
-            self._lanes[count] = Lanes(count, lambda: setattr(self._local, "threads", max(1, cores // count)))
+            self._lanes[count] = RowThreads(count, lambda: setattr(self._local, "threads", max(1, cores // count)))
         return self._lanes[count]
 
     def join(self, parts: Sequence[Any]) -> Any:
@@ -192,7 +193,7 @@ class OnnxBackend:
         )
 
     def predictor(
-        self, requests: Sequence[ImageRequest], features: dict[str, Any], course: Course | None = None
+        self, requests: Sequence[ImageRequest], features: dict[str, Any], course: SamplingPlan | None = None
     ) -> Predictor:
         return Predictor(
             self._here("transformer"),

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from engine.backends.onnx.noise import Floats, Normal
-from engine.sampling import LMS, DPMSolverPP2M, Sampler, Schedule
-from engine.sampling_levels import DDIM, PNDM, Draw, Euler, EulerAncestral, Heun
-from engine.sampling_multistep import DEIS, DPMSolverPP, UniPC
+from engine.sampling.multistep_samplers import DEIS, DPMSolverPP, UniPC
+from engine.sampling.schedule import LMS, DPMSolverPP2M, Sampler, Schedule
+from engine.sampling.sigma_samplers import DDIM, PNDM, Draw, Euler, EulerAncestral, Heun
 
 Maker = Callable[[Schedule, int, Draw], Sampler]
 MAKERS: dict[str, Maker] = {

@@ -19,9 +19,9 @@ import numpy as np
 import onnxruntime as ort
 
 from engine.backends.onnx.graphs import doubling
-from engine.checkpoint.machine import nvidia_gpus
 from engine.contract.errors import BrokenWeights, MissingLibrary, NoDevice, Phrase
-from engine.home import home
+from engine.system.paths import home
+from engine.system.ram import nvidia_gpus
 
 ort.set_default_logger_severity(4)  # what goes wrong is told by exceptions
 

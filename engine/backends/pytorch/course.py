@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from engine.backends.pytorch.denoise import Captions, Predictor
-from engine.contract.course import Course, predictions_of
+from engine.backends.pytorch.denoise import CaptionFeatures, Predictor
 from engine.contract.request import ImageRequest
-from engine.dit import DiT
-from engine.stepcache import Middle, StepCache, Table
-from engine.text import Feature
+from engine.contract.sampling_plan import SamplingPlan, predictions_of
+from engine.models.pixart import DiT
+from engine.models.step_cache import Middle, StepCache, Table
+from engine.models.text_encoder import Feature
 
 
-class CoursePredictor:
+class PlannedPredictor:
     """Called once for each prediction of the sampler, in their order.
 
     With ``halves`` a guided prediction of 2n pictures is two calls of 2n rows, an unguided one a single call of 2n rows: the rows that
@@ -28,10 +28,10 @@ class CoursePredictor:
         requests: Sequence[ImageRequest],
         features: dict[str, Feature],
         device: torch.device,
-        course: Course,
+        course: SamplingPlan,
     ) -> None:
         self._requests = requests
-        captions = Captions(model, features, device)
+        captions = CaptionFeatures(model, features, device)
         self._make = lambda a, b, guided: Predictor(
             model, requests[a:b], features, device, guided=guided, captions=captions
         )

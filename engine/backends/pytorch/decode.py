@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from engine.backends.row_threads import RowThreads
 from engine.contract.errors import NotFinite
-from engine.lanes import Lanes
 
 
 @torch.inference_mode()
-def decode(vae: Any, latents: torch.Tensor, dtype: str, tiled: bool, lanes: Lanes) -> np.ndarray[Any, Any]:
+def decode(vae: Any, latents: torch.Tensor, dtype: str, tiled: bool, lanes: RowThreads) -> np.ndarray[Any, Any]:
     """uint8 RGB ``[n, height, width, 3]`` from denoised latents ``[n, c, h, w]``.
 
     Raises:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from engine.contract.request import ImageRequest
-from engine.dit import CaptionGroup, DiT, ProjectedCaption
-from engine.stepcache import Middle
-from engine.text import Feature
+from engine.models.pixart import CaptionGroup, DiT, ProjectedCaption
+from engine.models.step_cache import Middle
+from engine.models.text_encoder import Feature
 
 
 def noise(seeds: Sequence[int], channels: int, height: int, width: int) -> Tensor:
@@ -19,7 +19,7 @@ def noise(seeds: Sequence[int], channels: int, height: int, width: int) -> Tenso
     return torch.cat(rows)
 
 
-class Captions:
+class CaptionFeatures:
     """A micro-batch's captions on the device: each is moved and projected once, however many predictors read it."""
 
     def __init__(self, model: DiT, features: dict[str, Feature], device: torch.device) -> None:
@@ -50,7 +50,7 @@ class Predictor:
         device: torch.device,
         *,
         guided: bool = True,
-        captions: Captions | None = None,
+        captions: CaptionFeatures | None = None,
     ) -> None:
         """``guided`` false: without the negative half, whatever the requests say. ``captions`` may be shared with other predictors."""
         self._model = model
@@ -59,7 +59,7 @@ class Predictor:
         if self._guided:
             rows = [r.negative for r in requests] + rows
         self._count = len(rows)
-        self._captions = (captions or Captions(model, features, device)).groups(rows)
+        self._captions = (captions or CaptionFeatures(model, features, device)).groups(rows)
         self._scale = torch.tensor([r.guidance for r in requests], device=device).view(-1, 1, 1, 1)
         self._size: dict[str, Tensor] = {}
         if self._model.config.use_additional_conditions:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
+from engine.backends.row_threads import RowThreads
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.weights import read_header, weight_files
-from engine.home import home
-from engine.lanes import Lanes
-from engine.llama import LlamaEncoder, open_llama
-from engine.text import CaptionEncoder, Feature, FeatureStore
+from engine.models.llama import LlamaEncoder, open_llama
+from engine.models.text_encoder import CaptionEncoder, Feature, FeatureStore
+from engine.system.paths import home
 
 LARGE = (
     1 << 30
@@ -31,7 +31,7 @@ class Encoder:
         sha256: str,
         device: torch.device,
         dtype: torch.dtype,
-        lanes: Callable[[int], Lanes],
+        lanes: Callable[[int], RowThreads],
         lone: bool = False,
         small: bool = False,
     ) -> None:

@@ -9,28 +9,28 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.backends.pytorch.course import CoursePredictor
+from engine.backends.pytorch.course import PlannedPredictor
 from engine.backends.pytorch.decode import decode
 from engine.backends.pytorch.denoise import Predictor, noise
 from engine.backends.pytorch.encode import Encoder
-from engine.backends.pytorch.fill import fill, fits, unfilled
 from engine.backends.pytorch.samplers import build_sampler
+from engine.backends.row_threads import RowThreads
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.lora import LoraFile
-from engine.checkpoint.machine import ram_bytes
+from engine.checkpoint.memory_plan import plan_memory
 from engine.checkpoint.weights import read_header, weight_files
-from engine.compiled import Compiling
-from engine.contract.course import Course
 from engine.contract.errors import BrokenWeights, NoDevice, Phrase, WrongShape
 from engine.contract.request import ImageRequest
-from engine.dit import DiT, DiTConfig
-from engine.lanes import Lanes
-from engine.lora import Merge, attach
-from engine.memory import plan
-from engine.quantized import SmallWeights
-from engine.sampling import Sampler, Schedule
-from engine.vae import VaeDecoder
-from engine.vae import plain as plain_vae
+from engine.contract.sampling_plan import SamplingPlan
+from engine.models.compilation import Compiling
+from engine.models.lora import Merge, attach
+from engine.models.pixart import DiT, DiTConfig
+from engine.models.quantization import QuantizedWeights
+from engine.models.vae import VaeDecoder
+from engine.models.vae import is_plain_vae as plain_vae
+from engine.models.weight_loading import load_weights, shapes_match, without_init
+from engine.sampling.schedule import Sampler, Schedule
+from engine.system.ram import ram_bytes
 
 CORES = torch.get_num_threads()  # before anything here changes it
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -116,7 +116,7 @@ def load_denoiser(
     """The transformer, weights checked against the config, with its LoRAs."""
     try:
         config = DiTConfig.from_dict(folder.denoiser_config)
-        with unfilled():
+        with without_init():
             model = DiT(config)
     except (ValueError, TypeError, RuntimeError, OverflowError) as e:
         raise BrokenWeights(
@@ -176,15 +176,15 @@ def load_decoder(folder: ModelFolder, device: torch.device, dtype: torch.dtype) 
     """What turns latents to pixels: ours for the usual config, else, and where something is wrong, diffusers' whole ``AutoencoderKL``."""
     config = plain_vae(folder.vae_config)
     if config and config["latent_channels"] == folder.denoiser_config.get("in_channels", 4):
-        with unfilled():
+        with without_init():
             vae = VaeDecoder(config)
-        places = fits(
+        places = shapes_match(
             vae,
             weight_files(folder.vae),
             lambda name: name if name.startswith(("decoder.", "post_quant_conv.")) else None,
         )
         if places is not None:
-            fill(vae, places, device, dtype, channels_last=True)
+            load_weights(vae, places, device, dtype, channels_last=True)
             return vae.eval()
     return load_vae(folder, device, dtype)
 
@@ -205,7 +205,7 @@ def _room(device: torch.device, memory: int | None) -> int | None:
 
 
 class TorchBackend:
-    """One model on one device; see ``engine.backends.Backend``."""
+    """One model on one device; see ``engine.backends.base.Backend``."""
 
     name = "pytorch"
 
@@ -229,7 +229,9 @@ class TorchBackend:
         self._room = _room(self._device, memory)
         main = ram_bytes() if self._device.type == "cuda" else None
         first = (
-            plan(folder, self.dtype, self._room, folder.own_side, folder.own_side, main=main) if self._room else None
+            plan_memory(folder, self.dtype, self._room, folder.own_side, folder.own_side, main=main)
+            if self._room
+            else None
         )
         self.tight = bool(first and first.in_turn and self._device.type != "cpu")
         self.notes: list[Phrase] = []
@@ -240,7 +242,7 @@ class TorchBackend:
                 )
             )
         self._denoiser = load_denoiser(folder, self._device, self._torch_dtype, loras, merged)
-        self._small = SmallWeights(self._denoiser, self._device, self.dtype, self.notes.append)
+        self._small = QuantizedWeights(self._denoiser, self._device, self.dtype, self.notes.append)
         self._compiling = (
             Compiling(self._denoiser, self._device, self.dtype, self.notes.append) if merged or not loras else None
         )
@@ -251,7 +253,7 @@ class TorchBackend:
             | ({"small"} if self._device.type == "cuda" else set())
         )
         self._vae = load_decoder(folder, torch.device("cpu") if self.tight else self._device, self._torch_dtype)
-        self._lanes: dict[int, Lanes] = {}
+        self._lanes: dict[int, RowThreads] = {}
         self._encoder = Encoder(
             folder,
             self.hashes["text_encoder"],
@@ -272,17 +274,17 @@ class TorchBackend:
     def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
         return self._encoder.encode(texts, upcoming)
 
-    def lanes(self, rows: int) -> Lanes:
+    def lanes(self, rows: int) -> RowThreads:
         count = max(1, min(CORES, rows)) if self._device.type == "cpu" else 1
         if count not in self._lanes:
-            self._lanes[count] = Lanes(count, lambda: torch.set_num_threads(max(1, CORES // count)))
+            self._lanes[count] = RowThreads(count, lambda: torch.set_num_threads(max(1, CORES // count)))
         return self._lanes[count]
 
     def join(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
         return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
     def fits(self, width: int, height: int) -> int:
-        return max(1, plan(self.folder, self.dtype, self._room, width, height).batch) if self._room else 1 << 20
+        return max(1, plan_memory(self.folder, self.dtype, self._room, width, height).batch) if self._room else 1 << 20
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> torch.Tensor:
         scale = self.folder.vae_scale
@@ -297,15 +299,15 @@ class TorchBackend:
         )
 
     def predictor(
-        self, requests: Sequence[ImageRequest], features: dict[str, Any], course: Course | None = None
-    ) -> Predictor | CoursePredictor:
+        self, requests: Sequence[ImageRequest], features: dict[str, Any], course: SamplingPlan | None = None
+    ) -> Predictor | PlannedPredictor:
         model = self._small.model(course.weights if course else "exact", self.tight)
         self._bring(model, self._vae)
         compiling = self._compiling if model is self._denoiser else self._small.compiling
         if compiling is not None:
             compiling.before_batch(deterministic=self.tight or any(r.deterministic for r in requests))
         return (
-            CoursePredictor(model, requests, features, self._device, course)
+            PlannedPredictor(model, requests, features, self._device, course)
             if course
             else Predictor(model, requests, features, self._device)
         )

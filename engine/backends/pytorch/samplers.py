@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from engine.sampling import LMS, DPMSolverPP2M, Sampler, Schedule
-from engine.sampling_levels import DDIM, Euler, Heun
-from engine.sampling_multistep import DEIS, DPMSolverPP, UniPC
+from engine.sampling.multistep_samplers import DEIS, DPMSolverPP, UniPC
+from engine.sampling.schedule import LMS, DPMSolverPP2M, Sampler, Schedule
+from engine.sampling.sigma_samplers import DDIM, Euler, Heun
 
 #: sampler name -> (diffusers class, its options)
 ZOO: dict[str, tuple[str, dict[str, Any]]] = {

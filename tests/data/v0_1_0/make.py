@@ -88,7 +88,7 @@ class Desk:
 
 def dataset(desk: Desk) -> None:
     """Eight images with licences, and what the gate says of them."""
-    from tests.pictures import make_dataset
+    from tests.support.images import make_dataset
 
     make_dataset(desk.base / "drawings", 8, size=40, style="outline")
     desk.run("dataset", "import", "washi", "--from", "drawings", "--format", "imagefolder")
@@ -126,7 +126,7 @@ def training(desk: Desk) -> None:
 def settings(desk: Desk) -> None:
     """``settings.toml`` with a table ``[provenance]``, wildcards, and part folders that were given once and are remembered."""
     from commonart_desktop.core.settings import Provenance, Settings, save_settings
-    from tests.models import make_commonart
+    from tests.support.tiny_models import make_commonart
 
     provenance = Provenance(
         studio="山田スタジオ", creator="山田花子", rights="© 2026 山田花子", training_mining="notAllowed"
@@ -204,7 +204,7 @@ def images(desk: Desk) -> None:
 
 def queue(desk: Desk) -> None:
     """``queue.db`` with rows of every state in eight jobs, and the same exported."""
-    from engine.contract.queue import Ledger
+    from engine.contract.ledger.ledger import Ledger
 
     prompts = desk.base / "festival.csv"
     prompts.write_bytes(
@@ -285,7 +285,7 @@ def window(desk: Desk) -> None:
     from PySide6.QtWidgets import QApplication
 
     from commonart_desktop.gui.app import Application
-    from commonart_desktop.gui.gallery_index import Index, Query
+    from commonart_desktop.gui.pages.gallery.index import Index, Query
 
     app = QApplication([])
     whole = Application(app)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainer.dataset.importers.source import ALIASES, from_columns
-from trainer.licence.spdx import NO_KNOWN_COPYRIGHT, US_GOVERNMENT
+from trainer.dataset.spdx import NO_KNOWN_COPYRIGHT, US_GOVERNMENT
 
 # YFCC100M's table has no header; its 25 columns in order
 YFCC_COLUMNS = (

@@ -26,21 +26,21 @@ _PRECEDENCE = ("closest", "aggregate", "override")
 
 
 @dataclass(frozen=True)
-class Said:
+class ReuseStatement:
     """Licences and copyright lines, in the order they were found."""
 
     licences: tuple[str, ...] = ()
     copyrights: tuple[str, ...] = ()
 
-    def __add__(self, other: Said) -> Said:
-        return Said(
+    def __add__(self, other: ReuseStatement) -> ReuseStatement:
+        return ReuseStatement(
             tuple(dict.fromkeys(self.licences + other.licences)),
             tuple(dict.fromkeys(self.copyrights + other.copyrights)),
         )
 
-    def or_else(self, other: Said) -> Said:
+    def or_else(self, other: ReuseStatement) -> ReuseStatement:
         """Licence and copyright each from ``self`` where it has them, as REUSE asks for ``closest``."""
-        return Said(self.licences or other.licences, self.copyrights or other.copyrights)
+        return ReuseStatement(self.licences or other.licences, self.copyrights or other.copyrights)
 
     def __bool__(self) -> bool:
         return bool(self.licences or self.copyrights)
@@ -52,7 +52,7 @@ class Table:
 
     patterns: tuple[re.Pattern[str], ...]
     precedence: str
-    said: Said
+    said: ReuseStatement
     title: str = ""
     source: str = ""
     extra: dict[str, Any] = field(default_factory=dict, compare=False)
@@ -106,7 +106,7 @@ def read_toml(path: Path) -> list[Table]:
                     known=", ".join(_PRECEDENCE),
                 ),
             )
-        said = Said(
+        said = ReuseStatement(
             _strings(a.get("SPDX-License-Identifier"), path, "SPDX-License-Identifier"),
             _strings(a.get("SPDX-FileCopyrightText"), path, "SPDX-FileCopyrightText"),
         )
@@ -122,7 +122,7 @@ def read_toml(path: Path) -> list[Table]:
     return tables
 
 
-def sidecar(picture: Path) -> Said | None:
+def sidecar(picture: Path) -> ReuseStatement | None:
     """What ``picture.license`` says; None where there is none. Raises BadFile, NotUtf8."""
     path = picture.with_name(picture.name + ".license")
     if not path.is_file():
@@ -133,7 +133,7 @@ def sidecar(picture: Path) -> Said | None:
             licences.append(value)
         elif kind == "FileCopyrightText":
             copyrights.append(value)
-    return Said(tuple(licences), tuple(copyrights))
+    return ReuseStatement(tuple(licences), tuple(copyrights))
 
 
 def holder(line: str) -> str:
@@ -153,7 +153,7 @@ class Tree:
                 self.tables[Path(place)] = read_toml(Path(place, "REUSE.toml"))
         self.root = root
 
-    def of(self, picture: Path) -> tuple[Said, Table | None]:
+    def of(self, picture: Path) -> tuple[ReuseStatement, Table | None]:
         """What holds for a picture. The outermost ``override`` ends the search; the file's own word beats ``closest`` and adds to ``aggregate``."""
         hits: list[Table] = []  # from the root inwards: in each REUSE.toml the last table that fits
         place = picture.parent
@@ -166,15 +166,15 @@ class Tree:
                 if fit[-1].precedence == "override":
                     return fit[-1].said + _aggregated(hits[:-1]), fit[-1]
         own = sidecar(picture)
-        said = own or Said()
+        said = own or ReuseStatement()
         for table in reversed(hits):  # the nearest first
             if table.precedence == "closest":
                 said = said.or_else(table.said)
         return said + _aggregated(hits), hits[-1] if hits else None
 
 
-def _aggregated(tables: list[Table]) -> Said:
-    said = Said()
+def _aggregated(tables: list[Table]) -> ReuseStatement:
+    said = ReuseStatement()
     for table in tables:
         if table.precedence == "aggregate":
             said = said + table.said

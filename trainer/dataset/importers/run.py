@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import BadFile, BadPicture, BadValue, OutputFolder, Phrase, UnknownImport, system_words
-from engine.output.atomic import PART, discard, make_folder, told
+from engine.system.atomic import PART, as_our_error, discard, make_folder
 from trainer.dataset.files import CHUNK, safe_name, sha256_of
 from trainer.dataset.importers import imagefolder, plain, reuse, shards, table
 from trainer.dataset.importers.source import Item, Options, Skipped
@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass
-class Imported:
+class ImportResult:
     """What an import did."""
 
     form: str
@@ -153,7 +153,7 @@ class _Taker:
                 os.replace(part, final)
             except OSError as e:
                 discard(part)
-                raise told(e, final) from e
+                raise as_our_error(e, final) from e
         self.made.append(final)
 
     def _link(self, target: Path, final: Path) -> None:
@@ -191,7 +191,7 @@ def run_import(
     form: str = "auto",
     link: bool = False,
     progress: Progress | None = None,
-) -> Imported:
+) -> ImportResult:
     """Take everything in ``source`` into ``folder``. Pictures that cannot be used are left out with their reason.
 
     Pictures already there are kept with their records; the same one under the same name is not taken twice.
@@ -209,7 +209,7 @@ def run_import(
             value=str(folder),
             why=Phrase("it lies inside {source}, which is being imported", source=str(source)),
         )
-    done = Imported(form)
+    done = ImportResult(form)
     fresh = not folder.exists()
     make_folder(folder)
     taker = _Taker(folder, link)
@@ -290,7 +290,7 @@ def _record(name: str, sha256: str, values: dict[str, Any], extra: dict[str, Any
 
 
 def _check_options(options: Options) -> None:
-    from trainer.licence.spdx import from_statement
+    from trainer.dataset.spdx import from_statement
 
     if options.license and from_statement(options.license) is None:
         raise BadValue(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import NoLicence, Phrase
-from trainer.licence.spdx import from_statement, from_url, url_of
+from trainer.dataset.spdx import from_statement, from_url, url_of
 
 # what tables call things -> our column; the first that is there and not empty counts
 ALIASES: dict[str, tuple[str, ...]] = {

@@ -1,0 +1,18 @@
+"""TODO docstring commonart_desktop.gui.images.picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a tile shows."""
+
+    id: int
+    path: str
+    mtime: int  # nanoseconds since 1970
+    size: int
+    rating: int
+    starred: bool
+    prompt: str  # its first 500 letters

@@ -1,0 +1,220 @@
+"""One picture large: fit, 100 %, zoom, drag. Two of them side by side move together (gallery_viewer)."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QObject, QPointF, QRectF, QSize, Qt, QThreadPool, Signal
+from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPixmap, QWheelEvent
+from PySide6.QtWidgets import QWidget
+from shiboken6 import isValid
+
+from commonart_desktop.gui.images.messages import large_message
+from commonart_desktop.gui.images.reader import WHOLE, read_image, size_of
+from commonart_desktop.gui.style import theme
+
+ZOOM = (0.02, 32.0)
+FIT = 0.0
+FIRST = 2048  # pixels: a larger picture is shown scaled down to this first
+HUGE = 4096  # pixels: of one that is too large to be held whole
+
+
+class ZoomLoader(QObject):
+    """Reads whole pictures off the window's thread; the last asked for wins.
+
+    A large one comes twice: scaled down, then whole, unless that would not fit into WHOLE bytes.
+    """
+
+    loaded = Signal(
+        int, QImage, QSize, bool
+    )  # (number of the request, picture or null, its real size, whether that was all)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pool = QThreadPool()
+        self._pool.setMaxThreadCount(1)
+        self._number = 0
+        self._stopped = False
+
+    def ask(self, path: str) -> int:
+        if self._stopped:
+            return 0
+        self._pool.clear()
+        self._number += 1
+        number = self._number
+        self._pool.start(lambda: self._read(path, number))
+        return number
+
+    def _read(self, path: str, number: int) -> None:
+        # the images go as they are read: to convert them here would hold Python's lock, and the painter takes any
+        size = size_of(path)
+        large = max(size.width(), size.height()) > FIRST
+        huge = size.width() * size.height() * 4 > WHOLE
+        if large:
+            self._say(number, read_image(path, HUGE if huge else FIRST), size, huge)
+        if not huge and number == self._number:
+            image = read_image(path)
+            self._say(number, image, image.size() if not image.isNull() else size, True)
+
+    def _say(self, number: int, image: QImage, size: QSize, last: bool) -> None:
+        if not self._stopped and number == self._number:
+            self.loaded.emit(number, image, size, last)
+
+    def stop(self) -> None:
+        """End the thread and wait; safe to call twice, also when all is being torn down."""
+        if not self._stopped:
+            self._stopped = True
+            if isValid(self._pool):  # at the program's end Qt may have been first
+                self._pool.clear()
+                self._pool.waitForDone()
+
+
+class ZoomView(QWidget):
+    """One picture. ``look`` is (zoom, centre x, centre y): zoom 0 fits; the centre is in parts of the picture's size.
+
+    Zoom is in screen pixels for one of the picture's, so that 100 % is exact on screens with fine pixels too.
+    """
+
+    looked = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look: tuple[float, float, float] = (FIT, 0.5, 0.5)
+        self.path = ""
+        self.broken = False
+        self.size_ = QSize()  # the picture's own
+        self.whole = False  # all of its pixels are here
+        self._first = QImage()  # scaled down, for looking at all of a large one
+        self._full = QImage()
+        self._small = QPixmap()  # shown until there is more
+        self._waits = 0
+        self._grabbed: QPointF | None = None
+        self._loader = ZoomLoader()
+        self._loader.loaded.connect(self._on_loaded)
+        self.setMinimumSize(120, 120)
+        self.setSizePolicy(self.sizePolicy().Policy.Expanding, self.sizePolicy().Policy.Expanding)
+
+    def stop(self) -> None:
+        self._loader.stop()
+
+    def show_picture(self, path: str, small: QPixmap | None, name: str) -> None:
+        self.path, self._small, self.size_, self.broken, self.whole = path, small or QPixmap(), QSize(), False, False
+        self._first, self._full = QImage(), QImage()
+        self.setAccessibleName(name)
+        self._waits = self._loader.ask(path)
+        self.update()
+
+    @property
+    def loaded(self) -> bool:
+        return not self._full.isNull() or not self._first.isNull()
+
+    def _on_loaded(self, number: int, image: QImage, size: QSize, last: bool) -> None:
+        if number != self._waits:
+            return
+        self.size_ = size
+        if last and image.size() == size:
+            self._full, self.whole = image, True
+        elif not image.isNull():
+            self._first = image
+        self.broken = last and not self.loaded
+        self.update()
+        self.looked.emit()
+
+    def zoom(self) -> float:
+        """Screen pixels per picture pixel, also where it fits."""
+        if self.look[0] != FIT or not self.loaded:
+            return self.look[0] or 1.0
+        ratio = self.devicePixelRatioF()
+        return min(1.0, self.width() * ratio / self.size_.width(), self.height() * ratio / self.size_.height())
+
+    def set_look(self, look: tuple[float, float, float], *, tell: bool = True) -> None:
+        zoom, x, y = look
+        self.look = (
+            zoom if zoom == FIT else min(ZOOM[1], max(ZOOM[0], zoom)),
+            min(1.0, max(0.0, x)),
+            min(1.0, max(0.0, y)),
+        )
+        self.update()
+        if tell:
+            self.looked.emit()
+
+    def zoom_by(self, factor: float, at: QPointF | None = None) -> None:
+        """Zoom so that the point ``at`` stays where it is."""
+        if not self.loaded:
+            return
+        ratio = self.devicePixelRatioF()
+        old = self.zoom()
+        new = min(ZOOM[1], max(ZOOM[0], old * factor))
+        _, x, y = self.look if self.look[0] != FIT else (FIT, 0.5, 0.5)
+        off = (
+            (at or QPointF(self.width() / 2, self.height() / 2)) - QPointF(self.width() / 2, self.height() / 2)
+        ) * ratio
+        x += off.x() * (1 / old - 1 / new) / self.size_.width()
+        y += off.y() * (1 / old - 1 / new) / self.size_.height()
+        self.set_look((new, x, y))
+
+    def _target(self) -> QRectF:
+        """Where the whole picture lies, in the widget's coordinates."""
+        zoom = self.zoom() / self.devicePixelRatioF()
+        w, h = self.size_.width() * zoom, self.size_.height() * zoom
+        if self.look[0] == FIT:
+            return QRectF((self.width() - w) / 2, (self.height() - h) / 2, w, h)
+        return QRectF(self.width() / 2 - self.look[1] * w, self.height() / 2 - self.look[2] * h, w, h)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        colours = theme.colours()
+        painter.fillRect(self.rect(), QColor(colours.field))
+        if self.loaded:
+            enough = self._first.width() / self.size_.width() if not self._first.isNull() else 0.0
+            image = self._first if self._full.isNull() or self.zoom() <= enough else self._full
+            painter.setRenderHint(
+                QPainter.RenderHint.SmoothPixmapTransform, self.zoom() < 2
+            )  # large pixels are shown as they are
+            self._draw(painter, image)
+        elif self.broken:
+            painter.setPen(QColor(colours.muted))
+            painter.drawText(
+                self.rect(),
+                int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextWordWrap),
+                large_message(self.size_) if self.size_.isValid() else self.tr("! This picture cannot be read"),
+            )
+        elif not self._small.isNull():
+            size = self._small.deviceIndependentSize()
+            painter.drawPixmap(
+                QPointF((self.width() - size.width()) / 2, (self.height() - size.height()) / 2), self._small
+            )
+
+    def _draw(self, painter: QPainter, image: QImage) -> None:
+        """Only the part in sight: the painter would convert all of it where it is of an unusual kind."""
+        whole = self._target()
+        seen = whole.intersected(QRectF(self.rect()))
+        x, y = image.width() / whole.width(), image.height() / whole.height()
+        part = QRectF((seen.x() - whole.x()) * x, (seen.y() - whole.y()) * y, seen.width() * x, seen.height() * y)
+        painter.drawImage(seen, image, part)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        self.zoom_by(1.2 ** (event.angleDelta().y() / 120), event.position())
+        event.accept()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if event.button() == Qt.MouseButton.LeftButton:
+            self._grabbed = event.position()
+            self.setCursor(Qt.CursorShape.ClosedHandCursor)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        if self._grabbed is not None and self.loaded:
+            by, zoom = (event.position() - self._grabbed) * self.devicePixelRatioF(), self.zoom()
+            self._grabbed = event.position()
+            self.set_look(
+                (
+                    zoom,
+                    self.look[1] - by.x() / zoom / self.size_.width(),
+                    self.look[2] - by.y() / zoom / self.size_.height(),
+                )
+            )
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        self._grabbed = None
+        self.unsetCursor()
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        self.set_look((1.0, 0.5, 0.5) if self.look[0] == FIT else (FIT, 0.5, 0.5))

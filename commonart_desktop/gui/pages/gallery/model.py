@@ -1,0 +1,156 @@
+"""Tens of thousands of pictures for a view: ids in memory, rows fetched in a thread as they come into sight."""
+
+from __future__ import annotations
+
+import html
+from array import array
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, Qt, QTimer, Signal
+
+from commonart_desktop.gui.images.picture import Picture
+from commonart_desktop.gui.pages.gallery.index import Query
+from commonart_desktop.gui.pages.gallery.library import Library, Place
+from commonart_desktop.gui.pages.gallery.list_diff import Step
+
+KEEP = 3000  # rows kept
+PICTURE = Qt.ItemDataRole.UserRole
+Index = QModelIndex | QPersistentModelIndex
+_NONE = QModelIndex()
+
+
+class PicturesModel(QAbstractListModel):
+    """The pictures of one query. ``answered`` after each answer, also one that changed nothing.
+
+    Nothing here waits for the disk: a row that was not fetched yet is None, and is asked for.
+    """
+
+    answered = Signal()
+
+    def __init__(self, library: Library) -> None:
+        super().__init__()
+        self._library = library
+        self.ids: array[int] = array("q")
+        self._rows: OrderedDict[int, Picture] = OrderedDict()
+        self._coming: set[int] = set()
+        self._stale: set[int] = set()  # at hand, but the file may be another now
+        self.query = Query()
+        self.known = False  # an answer has come
+        self._again = QTimer(self, singleShot=True, interval=60)
+        self._again.timeout.connect(self._ask)
+        library.found.connect(self._on_found)
+        library.changed.connect(self._on_changed)
+        library.rows.connect(self._on_rows)
+        library.grown.connect(self._on_grown)
+
+    def look_for(self, query: Query) -> None:
+        """Show the pictures of another query."""
+        self.query = query
+        self._ask()
+
+    def _ask(self) -> None:
+        if not self._library.stopped:
+            self._library.find(self.query, self.ids)
+
+    def _on_found(self, asked_from: array[int], ids: array[int], steps: list[Step] | None) -> None:
+        if asked_from is not self.ids:
+            self._ask()  # an answer to an older question came in between
+            return
+        if steps is None and (ids or self.ids):
+            self.beginResetModel()
+            self.ids = ids
+            self.endResetModel()
+        for first, last, new in steps or ():
+            fresh = self.ids[:]  # the array that was asked from is never changed: the desk reads it
+            if new:
+                self.beginInsertRows(_NONE, first, last)
+                fresh[first:first] = new
+                self.ids = fresh
+                self.endInsertRows()
+            else:
+                self.beginRemoveRows(_NONE, first, last)
+                del fresh[first : last + 1]
+                self.ids = fresh
+                self.endRemoveRows()
+        self.known = True
+        self.answered.emit()
+
+    def _on_grown(self, _: object) -> None:
+        self._stale = set(self._rows)
+        self._again.start()
+
+    def _on_changed(self, ids: list[int]) -> None:
+        known = [i for i in ids if i in self._rows]
+        if known:
+            self._library.fetch(known, None)
+        if self.query.rating or self.query.starred or self.query.sort == "rating":
+            self._again.start()
+
+    def fetch(self, first: int, last: int) -> None:
+        """Ask for the rows of this range that are not at hand."""
+        first, last = max(0, first), min(last, len(self.ids) - 1)
+        missing = [
+            i for i in self.ids[first : last + 1] if (i not in self._rows or i in self._stale) and i not in self._coming
+        ]
+        if missing and not self._library.stopped:
+            self._coming.update(missing)
+            self._library.fetch(missing, (self.ids, first, last))
+
+    def _on_rows(self, pictures: list[Picture], place: Place | None) -> None:
+        for one in pictures:
+            self._rows[one.id] = one
+            self._rows.move_to_end(one.id)
+            self._coming.discard(one.id)
+            self._stale.discard(one.id)
+        while len(self._rows) > KEEP:
+            self._rows.popitem(last=False)
+        if self.ids:
+            first, last = place[1:] if place is not None and place[0] is self.ids else (0, len(self.ids) - 1)
+            self.dataChanged.emit(self.index(first), self.index(last))
+
+    def places_of(self, pictures: Sequence[int]) -> list[int]:
+        """The rows of those that are among these, in order."""
+        if len(pictures) == 1:  # a look through 50,000 in C is quicker than one step of Python for each
+            return [self.ids.index(pictures[0])] if pictures[0] in self.ids else []
+        wanted = set(pictures)
+        return [row for row, one in enumerate(self.ids) if one in wanted] if wanted else []
+
+    def picture(self, row: int) -> Picture | None:
+        """None if the row has just gone, or was not fetched yet."""
+        return self._rows.get(self.ids[row]) if 0 <= row < len(self.ids) else None
+
+    def rowCount(self, parent: Index = _NONE) -> int:
+        return 0 if parent.isValid() else len(self.ids)
+
+    def flags(self, index: Index) -> Qt.ItemFlag:
+        return (
+            Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemNeverHasChildren
+            if index.isValid()
+            else Qt.ItemFlag.NoItemFlags
+        )
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if not index.isValid() or role not in (
+            Qt.ItemDataRole.DisplayRole,
+            Qt.ItemDataRole.ToolTipRole,
+            Qt.ItemDataRole.AccessibleTextRole,
+            PICTURE,
+        ):
+            return None
+        one = self.picture(index.row())
+        if one is None:
+            self.fetch(index.row(), index.row())
+            return None
+        if role == PICTURE:
+            return one
+        name = Path(one.path).name
+        if role == Qt.ItemDataRole.DisplayRole:
+            return name
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return f"<p>{html.escape(one.prompt)}</p><p>{html.escape(name)}</p>"
+        stars = self.tr("starred") if one.starred else ""
+        rating = self.tr("rating {n} of 5").format(n=one.rating) if one.rating else ""
+        return ", ".join(part for part in (one.prompt or name, rating, stars) if part)

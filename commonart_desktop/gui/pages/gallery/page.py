@@ -1,0 +1,283 @@
+"""The Pictures page: everything that was made, to find, look at, compare, rate and make more of."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import QCoreApplication, QPoint, Qt, QTimer, Signal
+from PySide6.QtGui import QAction, QKeySequence, QShowEvent
+from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+
+from commonart_desktop.core.home import home
+from commonart_desktop.gui.background.incremental import Steps
+from commonart_desktop.gui.context import Context
+from commonart_desktop.gui.images.thumbnails import Thumbnails
+from commonart_desktop.gui.pages.gallery.actions import GalleryActions
+from commonart_desktop.gui.pages.gallery.filter_bar import EmptyState, FilterBar, SizeBar
+from commonart_desktop.gui.pages.gallery.folders import GalleryFolders
+from commonart_desktop.gui.pages.gallery.grid_view import GalleryView
+from commonart_desktop.gui.pages.gallery.index import Chosen
+from commonart_desktop.gui.pages.gallery.library import Library
+from commonart_desktop.gui.pages.gallery.model import PicturesModel
+from commonart_desktop.gui.pages.gallery.side_panel import SidePanel
+from commonart_desktop.gui.pages.gallery.viewer import Viewer
+from commonart_desktop.gui.pages.verify.gallery_section import ProvenancePanel
+from commonart_desktop.gui.style.tokens import SPACE
+from commonart_desktop.gui.widgets.staged_page import StagedPage
+from engine.contract.errors import CommonArtError
+
+
+def _stop(library: Library, thumbnails: Thumbnails, viewer_stop: Callable[[], None]) -> None:
+    library.stop()
+    thumbnails.stop()
+    viewer_stop()
+
+
+class GalleryPage(StagedPage):
+    """``use_recipe`` carries the recipe whose settings the user wants on the Make page. ``side.add_section`` takes more about a picture."""
+
+    use_recipe = Signal(object)  # dict, as engine.contract.recipe builds it
+
+    def make(self, context: Context) -> Steps:
+        self._context = context
+        self.library = Library(home() / "gallery.db")
+        self.thumbnails = Thumbnails(home() / "cache" / "thumbnails")
+        self.model = PicturesModel(self.library)
+        self.model.setParent(self)
+        self.folders = GalleryFolders(context, self.library)
+        self.folders.setParent(self)
+        self.chosen = Chosen()  # the selection, once it is known what it is
+        self._kept_ids: list[int] = []
+        self._next_row: int | None = None
+        self._opening = False  # the large view, as soon as the selection is known
+        yield
+        yield from self._build()
+        self._connect()
+        self._restore()
+
+    # building ---------------------------------------------------------------------------------------------------------
+
+    def _build(self) -> Steps:
+        self.filters = FilterBar()
+        yield
+        self.view = GalleryView(self.model, self.thumbnails, int(str(self._context.state.value("gallery/side", 160))))
+        self.sizes = SizeBar(self.view.side)
+        yield
+        self.viewer = Viewer()
+        self.empty = EmptyState()
+        yield
+        self.stack = QStackedWidget()
+        for widget in (self.view, self.empty, self.viewer):
+            self.stack.addWidget(widget)
+        left = QWidget()
+        column = QVBoxLayout(left)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(SPACE["s"])
+        column.addWidget(self.filters)
+        column.addWidget(self.stack, 1)
+        column.addWidget(self.sizes)
+        yield
+        self.deeds = GalleryActions(self._context, self.library, self.stack)
+        self.actions_ = self.deeds.all
+        yield
+        self.side = SidePanel(self.actions_)
+        yield
+        self.side.add_section(self.tr("Provenance"), ProvenancePanel(self._context))
+        yield
+        self.splitter = QSplitter(Qt.Orientation.Horizontal)
+        self.splitter.addWidget(left)
+        self.splitter.addWidget(self.side)
+        self.splitter.setStretchFactor(0, 1)
+        self.splitter.setCollapsible(0, False)
+        self.splitter.setSizes([900, 280])
+        row = QHBoxLayout(self)
+        row.setContentsMargins(SPACE["m"], SPACE["m"], SPACE["m"], SPACE["s"])
+        row.addWidget(self.splitter)
+
+    def _connect(self) -> None:
+        for keys, do in (("Ctrl+F", self.filters.focus_search), ("F5", self.folders.look_through)):
+            action = QAction(
+                self, shortcut=QKeySequence(keys), shortcutContext=Qt.ShortcutContext.WidgetWithChildrenShortcut
+            )
+            action.triggered.connect(do)
+            self.addAction(action)
+        self.filters.asked.connect(self._ask)
+        self.filters.left.connect(self.view.setFocus)
+        self.filters.add_folder.connect(lambda: self.folders.ask(self))
+        self.filters.remove_folder.connect(self.folders.remove)
+        self.filters.again.connect(self.folders.look_through)
+        self.sizes.changed.connect(self.view.set_side)
+        self.side.rated.connect(self.deeds.rate)
+        self.deeds.use_recipe.connect(self.use_recipe)
+        self.deeds.removed.connect(self._keep_place)
+        self.actions_["open"].triggered.connect(self.open_viewer)
+        self.actions_["compare"].triggered.connect(self.compare)
+        self.view.opened.connect(self.open_viewer)
+        self.view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.view.customContextMenuRequested.connect(self._menu)
+        self.view.selectionModel().selectionChanged.connect(self._choose)
+        self.viewer.back.connect(self._close_viewer)
+        self.viewer.step.connect(self._step)
+        self.empty.button.clicked.connect(self._first_action)
+        self.model.modelAboutToBeReset.connect(self._keep_selection)
+        self.model.answered.connect(self._on_answer)
+        self.library.chosen.connect(self._on_chosen)
+        self.library.changed.connect(self._choose)
+        self.library.folders.connect(lambda found: self.filters.set_folders(found, self.folders.added()))
+        self.folders.looking.connect(self._show_state)
+        self.library.scanned.connect(self._ask)
+        self.library.trouble.connect(self._on_trouble)
+        stop = partial(_stop, self.library, self.thumbnails, self.viewer.stop)
+        self.destroyed.connect(stop)
+        if (app := QCoreApplication.instance()) is not None:
+            app.aboutToQuit.connect(stop)
+        if self.library.set_aside is not None:
+            QTimer.singleShot(
+                0,
+                self,
+                lambda: self._context.notices.say(
+                    self.tr(
+                        "The list of pictures was damaged and is made anew. Stars and ratings are in {path}."
+                    ).format(path=self.library.set_aside)
+                ),
+            )
+
+    def _restore(self) -> None:
+        state = self._context.state
+        self.filters.set_sort(str(state.value("gallery/sort", "newest")))
+        if (sizes := state.value("gallery/splitter")) is not None:
+            self.splitter.restoreState(sizes)
+
+    def keep(self) -> None:
+        """Tile size, order and the splitter, for the next start."""
+        state = self._context.state
+        state.setValue("gallery/side", self.view.side)
+        state.setValue("gallery/sort", self.filters.query().sort)
+        state.setValue("gallery/splitter", self.splitter.saveState())
+
+    # what is shown ----------------------------------------------------------------------------------------------------
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if not self.model.known:
+            self.view.setFocus()
+            self._ask()
+        self.folders.shown()
+
+    def _ask(self, *_: object) -> None:
+        self.model.look_for(self.filters.query())
+
+    def _on_trouble(self, error: Exception) -> None:
+        if isinstance(error, CommonArtError):
+            self._context.notices.complain(error)
+        else:
+            what = (
+                self.tr("The list of pictures cannot be used ({why}).")
+                if isinstance(error, sqlite3.Error)
+                else self.tr("It could not be done ({why}).")
+            )
+            self._context.notices.say(what.format(why=error))
+
+    def _keep_selection(self) -> None:
+        self._kept_ids = list(self.view.chosen()[:200])
+
+    def _keep_place(self) -> None:
+        self._next_row = (self.view.rows() or [0])[0]
+
+    def _on_answer(self) -> None:
+        count, rows = self.model.rowCount(), []
+        if not self.view.runs():
+            rows = self.model.places_of(self._kept_ids)
+            if self._next_row is not None and count:
+                rows = [min(self._next_row, count - 1)]  # the deleted ones were selected until they went
+                self._next_row = None
+        self._kept_ids = []
+        if rows:
+            self.view.select_rows(rows)
+        if not count and self._viewing():
+            self._close_viewer()
+        self._show_state()
+        self._choose()
+
+    def _show_state(self) -> None:
+        """The wall of pictures, or why it is empty."""
+        count = self.model.rowCount()
+        self.sizes.set_count(count if self.model.known else None, scanning=self.folders.scanning)
+        self.side.setVisible(bool(count) or self.filters.narrowed)  # with nothing to select it would be dead weight
+        if not self._viewing():
+            self.stack.setCurrentWidget(self.view if count or not self.model.known else self.empty)
+            self.empty.tell(narrowed=self.filters.narrowed, scanning=self.folders.scanning)
+
+    def _first_action(self) -> None:
+        self.filters.clear() if self.filters.narrowed else self._context.go_to("make")
+
+    # the selection ----------------------------------------------------------------------------------------------------
+
+    def _choose(self, *_: object) -> None:
+        """Ask what is selected; meanwhile the actions are for it already."""
+        ids = self.view.chosen()
+        if ids != self.chosen.ids:
+            self.deeds.choose(Chosen(ids))
+        self.library.choose(ids)
+
+    def _on_chosen(self, chosen: Chosen) -> None:
+        if chosen.ids != self.view.chosen():
+            return  # another question is on its way
+        same = [(p.path, p.mtime) for p in chosen.pictures] == [(p.path, p.mtime) for p in self.chosen.pictures]
+        self.chosen = chosen
+        self.deeds.choose(chosen)
+        self.side.show_chosen(chosen)
+        if self._opening or (self._viewing() and not same):
+            self._show_in_viewer(fit=self._opening)
+
+    def _menu(self, at: QPoint) -> None:
+        if self.view.runs():
+            self.deeds.menu().popup(self.view.viewport().mapToGlobal(at))
+
+    # looking ----------------------------------------------------------------------------------------------------------
+
+    def _viewing(self) -> bool:
+        return self.stack.currentWidget() is self.viewer
+
+    def _open(self) -> None:
+        """Show the selection large, at once or when it is known what it is."""
+        self._opening = True
+        if self.chosen.ids == self.view.chosen():
+            self._show_in_viewer(fit=True)
+
+    def _show_in_viewer(self, *, fit: bool) -> None:
+        self._opening = False
+        shown = [(p.path, self.thumbnails.peek(p), Path(p.path).name) for p in self.chosen.pictures]
+        if shown:
+            self.filters.hide()
+            self.stack.setCurrentWidget(self.viewer)
+            self.viewer.show_pictures(shown, fit=fit)
+        elif self._viewing():
+            self._close_viewer()
+
+    def open_viewer(self) -> None:
+        """Show the current picture large."""
+        row = self.view.currentIndex().row() if self.view.currentIndex().isValid() else (self.view.rows() or [-1])[0]
+        if row >= 0:
+            self.view.select_rows([row])
+            self._open()
+
+    def compare(self) -> None:
+        """Show the two selected pictures side by side."""
+        if len(self.view.rows()) == 2:
+            self._open()
+
+    def _step(self, by: int) -> None:
+        row = self.view.currentIndex().row() + by
+        if 0 <= row < self.model.rowCount():
+            self.view.select_rows([row])
+
+    def _close_viewer(self) -> None:
+        self.filters.show()
+        self.stack.setCurrentWidget(self.view)
+        self._show_state()
+        self.view.scrollTo(self.view.currentIndex())
+        self.view.setFocus()

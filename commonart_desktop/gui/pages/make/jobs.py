@@ -1,0 +1,160 @@
+"""What the compose side does away from the window's thread: files, programs, and thousands of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from commonart_desktop.core.compose import PromptOrder, compose, ready_folder
+from commonart_desktop.core.home import home
+from commonart_desktop.core.process import program
+from engine.contract import template
+from engine.contract.errors import NoRecipe, Phrase, UsageError
+from engine.contract.ledger.ledger import Ledger
+from engine.contract.recipe import SAMPLER_NAMES, request_of
+from engine.contract.request import ImageRequest
+
+PRIORITY_NOW = 10  # of "make one now": ahead of what was queued before
+
+
+def wildcards() -> list[Path]:
+    """Folders of wildcard files; also one not made yet, so that an error tells where it belongs."""
+    return [home() / "wildcards"]
+
+
+# the queue --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AddedJob:
+    """A job that is in the ledger now."""
+
+    job: int
+    count: int
+    last_seed: int
+    stranded: int  # rows a crashed run left: then the engine is not started by itself
+    paused: bool
+
+
+def enqueue(
+    ledger: Path,
+    name: str,
+    wanted: Iterable[PromptOrder],
+    base: dict[str, Any],
+    *,
+    count: int,
+    seed: int | None,
+    now: bool = False,
+) -> AddedJob:
+    """Compose and add one job over a connection of its own, so that nobody else waits; all of it or nothing.
+
+    ``now`` adds a single picture ahead of everything that waits.
+
+    Raises:
+        CommonArtError: see ``compose``, ``ready_folder`` and ``Ledger``; UsageError where there is nothing to draw.
+    """
+    made = list(islice(compose(wanted, base, count=count, seed=seed, wildcards=wildcards()), 1 if now else None))
+    if not made:
+        raise UsageError(why=Phrase("Nothing to draw: there is no prompt in {path}", path=name))
+    ready_folder(Path(base["out"]))  # only once all else is found right
+    book = Ledger(ledger)
+    try:
+        highest = max((j.priority for j in book.jobs() if j.waiting), default=0)
+        job = book.add_job(name, made, priority=max(PRIORITY_NOW, highest) if now else 0)
+        return AddedJob(job, len(made), made[-1].seed, len(book.stranded()), book.paused()[0])
+    finally:
+        book.close()
+
+
+def take_back(ledger: Path, job: int) -> int:
+    """Undo of ``enqueue``: what waits goes, what is being made is cancelled, what is done stays. Returns how many went."""
+    book = Ledger(ledger)
+    try:
+        gone = book.remove(job)
+        if any(j.id == job and j.running for j in book.jobs()):
+            gone += book.set_state([job], ["running"], "cancelled")
+        return gone
+    finally:
+        book.close()
+
+
+# looking ----------------------------------------------------------------------------------------------------------
+
+
+def preview(text: str, count: int, seed: int) -> tuple[int, str]:
+    """How many pictures a prompt stands for, and the first one's text.
+
+    Raises:
+        BadTemplate, BadFile
+    """
+    folders = wildcards()
+    total = template.count_combinations(text, folders) * count
+    return total, next(template.expand(text, count=1, seed=seed, wildcards=folders)).text
+
+
+def settings_of_picture(path: str) -> dict[str, Any]:
+    """The settings a picture was made with, as the compose form takes them; never a place on a disk.
+
+    Raises:
+        BadFile, NoRecipe, BadValue
+    """
+    found = program("engine.output", ["show", path])
+    if found["recipe"] is not None:
+        return settings_of_request(request_of(found["recipe"]))
+    return settings_of_parameters(found["parameters"], path)
+
+
+def settings_of_request(r: ImageRequest) -> dict[str, Any]:
+    """The form's values for making this very picture again; the model by name."""
+    return {
+        "prompt": r.prompt if template.is_plain(r.prompt) else template.escape(r.prompt),
+        "negative": r.negative,
+        "model": r.model,
+        "width": r.width,
+        "height": r.height,
+        "steps": r.steps,
+        "guidance": float(r.guidance),
+        "sampler": r.sampler,
+        "seed_mode": "fixed",
+        "seed": str(r.seed),
+        "count": 1,
+        "preset": r.preset,
+        "loras": [list(pair) for pair in r.loras],
+        "lora_merged": r.lora_merged,
+        "dtype": r.dtype,
+        "deterministic": r.deterministic,
+        "format": r.format,
+    }
+
+
+def settings_of_parameters(text: str, path: str) -> dict[str, Any]:
+    """What the ``parameters`` text of other tools says that this program knows. Raises NoRecipe."""
+    import re
+
+    body, found, tail = text.rpartition("\nSteps: ")
+    if not found:
+        raise NoRecipe(path=path)
+    prompt, _, negative = body.partition("\nNegative prompt: ")
+    pairs = dict(re.findall(r'([A-Z][\w ]*): ("(?:\\.|[^"])*"|[^,\n]*)', "Steps: " + tail))
+    values: dict[str, Any] = {
+        "prompt": template.escape(prompt) if not template.is_plain(prompt) else prompt,
+        "negative": negative,
+        "count": 1,
+    }
+    samplers = {shown: name for name, shown in SAMPLER_NAMES.items()}
+    if pairs.get("Sampler") in samplers:
+        values["sampler"] = samplers[pairs["Sampler"]]
+    size = re.fullmatch(r"(\d{2,4})x(\d{2,4})", pairs.get("Size", ""))
+    if size:
+        values |= {"width": int(size[1]), "height": int(size[2])}
+    for key, name, kind in (("Steps", "steps", int), ("CFG scale", "guidance", float)):
+        try:
+            values[name] = kind(pairs[key])
+        except (KeyError, ValueError):
+            pass  # another tool's way of writing: that setting stays as it is
+    if re.fullmatch(r"\d{1,19}", pairs.get("Seed", "")):
+        values |= {"seed_mode": "fixed", "seed": pairs["Seed"]}
+    return values

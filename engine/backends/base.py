@@ -1,0 +1,79 @@
+"""TODO docstring engine.backends.base."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from engine.backends.row_threads import RowThreads
+from engine.checkpoint.layout import ModelFolder
+from engine.contract.errors import Phrase
+from engine.contract.request import ImageRequest
+from engine.contract.sampling_plan import SamplingPlan
+from engine.sampling.schedule import Sampler
+
+#: (noisy latents, timestep) -> guided prediction, all in the backend's own array type
+Predict = Callable[[Any, float], Any]
+
+
+class Backend(Protocol):
+    """One loaded model on one device."""
+
+    folder: ModelFolder
+    name: str  # "pytorch", "onnx" or "fake"
+    device: str
+    dtype: str  # "fp32", "bf16" or "fp16"
+    hashes: dict[str, str]  # SHA-256 of the parts
+    loras: list[dict[str, Any]]  # what the recipe keeps of each: LoraFile.record()
+    notes: list[Phrase]  # what a person should be told once; whoever tells it takes it out
+    levers: frozenset[
+        str
+    ]  # of presets: "timesteps" given, "cache" of blocks, "halves" where rows must be filled, "small" weights, "course" at once
+    tight: bool  # memory ran out before: only the part at work is on the device, and stages must take turns
+
+    def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
+        """Features of each text, from the store or fresh; each has ``tokens`` (its length) and ``cut``.
+
+        ``upcoming(n)`` gives the next n captions of the queue, for an encoder too large to be loaded often.
+        """
+
+    def lanes(self, rows: int) -> RowThreads:
+        """The threads that share a micro-batch of ``rows``; the library's own threads are set to fit."""
+
+    def join(self, parts: Sequence[Any]) -> Any:
+        """Latents of several lanes as one array."""
+
+    def fits(self, width: int, height: int) -> int:
+        """How many pictures of that size may be denoised together by the memory plan; a large number where there is none."""
+
+    def noise(self, seeds: Sequence[int], width: int, height: int) -> Any:
+        """Standard normal latents, one row a seed, the same on every device. Sides in pixels."""
+
+    def small_weights(self, wanted: str) -> tuple[str, Phrase | None]:
+        """Weights in 8 bits made ready: ``wanted`` ("int8" or "fp8"), or the best there are if it is empty; or "exact" and why, as a note."""
+
+    def sampler(self, name: str, steps: int, seeds: Sequence[int], timesteps: Sequence[int] = ()) -> Sampler:
+        """A fresh sampler for one micro-batch, over ``timesteps`` where they are given (only with that lever)."""
+
+    def predictor(
+        self, requests: Sequence[ImageRequest], features: dict[str, Any], course: SamplingPlan | None = None
+    ) -> Predict:
+        """The denoiser under guidance for these rows; captions are prepared once here. ``course``: for all predictions in turn, with that lever."""
+
+    def decode(self, latents: Any, tiled: bool = False) -> np.ndarray[Any, Any]:
+        """uint8 RGB ``[n, height, width, 3]``.
+
+        Raises:
+            NotFinite: the latents or pixels are not numbers.
+        """
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Whether ``error`` means that the device has too little memory."""
+
+    def trim(self) -> None:
+        """Make room: drop the text encoder, and from now on keep idle parts off the device (``tight``)."""
+
+    def libraries(self) -> dict[str, str]:
+        """Versions that decide the pixels."""

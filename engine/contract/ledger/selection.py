@@ -1,0 +1,206 @@
+"""What a person does to the pictures they picked: cancel, retry, take off the list; and undoing it.
+
+What was taken off or cancelled lies in a second file beside the ledger until it is undone or too many deeds came after.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.contract.ledger.reader import LedgerReader
+from engine.contract.ledger.schema import RECOUNT, SCHEMA, STATES, ledger_error
+
+LIVE, ENDED = ("waiting", "running"), ("done", "failed", "cancelled")
+MAX_DEEDS = 20  # so many can be undone
+_AFRESH = ", error = NULL, deaths = 0, attempts = 0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Whole jobs, single pictures, and ranges of a job's pictures: (job, first id, last id), of those in ``state`` only if it is given."""
+
+    jobs: Sequence[int] = ()
+    pictures: Sequence[int] = ()
+    ranges: Sequence[tuple[int, int, int]] = ()
+    state: str | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.jobs or self.pictures or self.ranges)
+
+    def parts(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        """Conditions on a row of ``images``, one of which holds for each picture meant."""
+        yield from (("job = ?", (j,)) for j in self.jobs)
+        yield from self.single()
+
+    def single(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        """The same without the whole jobs."""
+        yield from (("id = ?", (i,)) for i in self.pictures)
+        for span in self.ranges:
+            yield (
+                ("job = ? AND id BETWEEN ? AND ? AND state = ?", (*span, self.state))
+                if self.state
+                else ("job = ? AND id BETWEEN ? AND ?", span)
+            )
+
+
+class SelectionEditor(LedgerReader):
+    """Deeds on picked pictures; each is one transaction."""
+
+    def cancel(self, pick: Selection) -> int:
+        """Give up what is waiting or running of these; how many. ``undo`` puts them back."""
+        count = 0
+        with self._deed("cancel") as (db, deed):
+            for where, values in pick.parts():
+                count += db.execute(
+                    f"INSERT OR IGNORE INTO aside.cancelled SELECT ?, id FROM main.images WHERE {where} AND state IN {LIVE}",
+                    (deed, *values),
+                ).rowcount
+            db.execute(
+                "UPDATE main.images SET state = 'cancelled', active = 0, worker = NULL WHERE id IN "
+                "(SELECT id FROM aside.cancelled WHERE deed = ?)",
+                (deed,),
+            )
+        return count
+
+    def retry(self, pick: Selection | None) -> int:
+        """Put back what has failed in these jobs, and these failed or cancelled pictures (None: all that failed); how many.
+
+        A job with nothing failed has its cancelled pictures put back.
+        """
+        again = f"UPDATE images SET state = 'waiting', active = 0, worker = NULL{_AFRESH} WHERE "
+        with self._write("retry") as db:
+            if pick is None:
+                return db.execute(again + "state = 'failed'").rowcount
+            count = 0
+            for job in pick.jobs:
+                counts = db.execute("SELECT failed FROM jobs WHERE id = ?", (job,)).fetchone()
+                if counts is not None:
+                    count += db.execute(
+                        again + "job = ? AND state = ?", (job, "failed" if counts[0] else "cancelled")
+                    ).rowcount
+            for where, values in pick.single():
+                count += db.execute(again + where + " AND state IN ('failed', 'cancelled')", values).rowcount
+        return count
+
+    def take_off(self, pick: Selection | None = None, states: Sequence[str] = ENDED) -> int:
+        """Take these pictures (None: all) off the list if they are in these states, and jobs left empty; files stay. ``undo`` brings them back."""
+        marks = ", ".join("?" * len(states))
+        count = 0
+        with self._deed("remove") as (db, deed):
+            columns = _columns(db, "images")
+            for where, values in pick.parts() if pick is not None else [("1", ())]:
+                count += db.execute(
+                    f"INSERT OR IGNORE INTO aside.images (deed, {columns}) SELECT ?, {columns} FROM main.images "
+                    f"WHERE {where} AND state IN ({marks})",
+                    (deed, *values, *states),
+                ).rowcount
+            jobs = _columns(db, "jobs")
+            db.execute(
+                f"INSERT INTO aside.jobs (deed, {jobs}) SELECT ?, {jobs} FROM main.jobs WHERE id IN (SELECT job FROM aside.images WHERE deed = ?)",
+                (deed, deed),
+            )
+            db.execute("DELETE FROM main.images WHERE id IN (SELECT id FROM aside.images WHERE deed = ?)", (deed,))
+            db.execute(
+                f"DELETE FROM main.jobs WHERE id IN (SELECT id FROM aside.jobs WHERE deed = ?) AND {' + '.join(STATES)} = 0",
+                (deed,),
+            )
+        return count
+
+    def undo(self) -> tuple[str, int]:
+        """Undo the last ``take_off`` or ``cancel`` that is not yet undone: ``remove``, ``cancel`` or "" (there is none), and how many came back."""
+        with self._aside() as db:
+            found = db.execute("SELECT deed, what FROM aside.deeds ORDER BY deed DESC LIMIT 1").fetchone()
+            if found is None:
+                return "", 0
+            deed, what = found
+            with self._write("undo"):
+                columns, jobs = _columns(db, "images"), _columns(db, "jobs")
+                db.execute(
+                    f"INSERT OR IGNORE INTO main.jobs ({jobs}) SELECT {jobs} FROM aside.jobs WHERE deed = ?", (deed,)
+                )
+                count = db.execute(
+                    f"INSERT OR IGNORE INTO main.images ({columns}) SELECT {columns} FROM aside.images WHERE deed = ?",
+                    (deed,),
+                ).rowcount
+                db.execute(f"{RECOUNT} WHERE id IN (SELECT id FROM aside.jobs WHERE deed = ?)", (deed,))
+                count += db.execute(
+                    "UPDATE main.images SET state = 'waiting', active = 0, worker = NULL WHERE state = 'cancelled' AND id IN "
+                    "(SELECT id FROM aside.cancelled WHERE deed = ?)",
+                    (deed,),
+                ).rowcount
+                _forget(db, "deed = ?", deed)
+            return str(what), count
+
+    @contextmanager
+    def _deed(self, what: str) -> Iterator[tuple[sqlite3.Connection, int]]:
+        """A transaction over both files, numbered so that it can be undone. One that changed nothing leaves no number."""
+        with self._aside() as db, self._write(what):
+            deed = db.execute("INSERT INTO aside.deeds (what, at) VALUES (?, ?)", (what, time.time())).lastrowid
+            assert deed is not None
+            yield db, deed
+            _forget(db, "deed <= ?", deed - MAX_DEEDS)
+            db.execute(
+                "DELETE FROM aside.deeds WHERE deed = ? AND NOT EXISTS (SELECT 1 FROM aside.images WHERE deed = ?) "
+                "AND NOT EXISTS (SELECT 1 FROM aside.cancelled WHERE deed = ?)",
+                (deed, deed, deed),
+            )
+
+    @contextmanager
+    def _aside(self) -> Iterator[sqlite3.Connection]:
+        """The connection with the second file as schema ``aside``; one of another version or damaged is begun anew, and an empty one removed."""
+        path = self.path.with_name(f"{self.path.name}.removed")
+        with self._lock, ledger_error(self.path):
+            self._attach(path)
+            empty = False
+            try:
+                yield self._db
+                empty = self._db.execute("SELECT 1 FROM aside.deeds LIMIT 1").fetchone() is None
+            finally:
+                self._db.execute("DETACH aside")
+            if empty:
+                _unlink(path)
+
+    def _attach(self, path: Path) -> None:
+        db = self._db
+        try:
+            db.execute("ATTACH ? AS aside", (str(path),))
+            if db.execute("PRAGMA aside.user_version").fetchone()[0] == SCHEMA:
+                return
+            db.execute("DETACH aside")
+        except sqlite3.DatabaseError as e:
+            if "not a database" not in str(e) and "malformed" not in str(e):
+                raise
+            if any(r["name"] == "aside" for r in db.execute("PRAGMA database_list")):
+                db.execute("DETACH aside")
+        _unlink(path)
+        db.execute("ATTACH ? AS aside", (str(path),))
+        db.execute(
+            "CREATE TABLE aside.deeds (deed INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT NOT NULL, at REAL NOT NULL)"
+        )
+        db.execute(
+            "CREATE TABLE aside.cancelled (deed INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (deed, id)) WITHOUT ROWID"
+        )
+        for table in ("jobs", "images"):
+            db.execute(f"CREATE TABLE aside.{table} AS SELECT 0 AS deed, * FROM main.{table} WHERE 0")
+            db.execute(f"CREATE UNIQUE INDEX aside.{table}_deed ON {table} (deed, id)")
+        db.execute(f"PRAGMA aside.user_version = {SCHEMA}")
+
+
+def _columns(db: sqlite3.Connection, table: str) -> str:
+    return ", ".join(r["name"] for r in db.execute(f"PRAGMA main.table_info({table})"))
+
+
+def _forget(db: sqlite3.Connection, where: str, deed: int) -> None:
+    for table in ("images", "jobs", "cancelled", "deeds"):
+        db.execute(f"DELETE FROM aside.{table} WHERE {where}", (deed,))
+
+
+def _unlink(path: Path) -> None:
+    for tail in ("", "-journal", "-wal", "-shm"):
+        path.with_name(path.name + tail).unlink(missing_ok=True)

@@ -1,0 +1,169 @@
+"""Pictures as PNG, WebP and JPEG with their recipe inside, and reading it back."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import unescape
+
+import numpy as np
+from PIL import Image
+
+from engine.contract.errors import BadFile, BadValue, NoRecipe, Phrase
+from engine.contract.recipe import parameters
+from engine.imagefile import embed_metadata
+from engine.imagefile.container import TEXT_LIMIT
+from engine.imagefile.xmp import PNG_KEY, AiLabel, fitting, packet
+
+ENDINGS = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
+KEY = "commonart"  # the PNG text chunk and the XMP property with our JSON recipe
+_USER_COMMENT = 0x9286
+_EXIF_IFD = 0x8769
+_JPEG_SEGMENT = 65_000  # bytes a JPEG segment holds, less what stands at its head
+FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow's other readers are never offered a file
+#: what Pillow raises at files that are damaged, or made to do harm
+_TROUBLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    AssertionError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+def pixel_sha256(pixels: np.ndarray[Any, Any]) -> str:
+    """SHA-256 of the RGB bytes, row by row."""
+    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def encode_image(pixels: np.ndarray[Any, Any], kind: str) -> bytes:
+    """uint8 RGB ``[height, width, 3]`` as a bare file without any text. PNG and WebP are lossless."""
+    out = io.BytesIO()
+    image = Image.fromarray(pixels)
+    if kind == "png":
+        image.save(out, "PNG", compress_level=3)
+    elif kind == "webp":
+        image.save(out, "WEBP", lossless=True, method=0, exact=True)
+    else:
+        image.save(out, "JPEG", quality=95, subsampling=0)
+    return out.getvalue()
+
+
+def with_metadata(
+    coded: bytes, kind: str, width: int, height: int, recipe: dict[str, Any], label: AiLabel | None = None
+) -> bytes:
+    """What ``encode_image`` made, with the recipe in it. ``label``: what the XMP packet tells others.
+
+    Raises:
+        BadValue: the recipe is too long for a JPEG.
+    """
+    text, packed = parameters(recipe), json.dumps(recipe, ensure_ascii=False)
+    if kind == "png":
+        texts = [("parameters", text, not text.isascii()), (KEY, packed, True)]
+        return embed_metadata.png(coded, texts if label is None else [*texts, (PNG_KEY, packet("", label), True)])
+    exif = Image.Exif()
+    exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + text.encode("utf-16-be")
+    xmp = fitting(packed, label, _JPEG_SEGMENT if kind == "jpeg" else TEXT_LIMIT)
+    if kind == "webp":
+        return embed_metadata.webp(coded, width, height, exif.tobytes(), xmp)
+    if max(len(xmp), len(exif.tobytes())) > _JPEG_SEGMENT:
+        raise BadValue(
+            name="format", value="jpeg", why=Phrase("the prompt is too long for a JPEG's metadata; use png or webp")
+        )
+    return embed_metadata.jpeg(coded, exif.tobytes(), xmp)
+
+
+def to_bytes(pixels: np.ndarray[Any, Any], kind: str, recipe: dict[str, Any], label: AiLabel | None = None) -> bytes:
+    """The whole file from uint8 RGB ``[height, width, 3]``: ``encode_image``, ``with_metadata``.
+
+    Raises:
+        BadValue: see ``with_metadata``.
+    """
+    height, width = pixels.shape[:2]
+    return with_metadata(encode_image(pixels, kind), kind, width, height, recipe, label)
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        return Image.open(path, formats=FORMATS)
+    except FileNotFoundError as e:
+        raise BadFile(path=path, why=Phrase("there is no such file")) from e
+    except _TROUBLE as e:
+        raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG picture")) from e
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The recipe inside a picture of ours. Data only: nothing in it is trusted.
+
+    Raises:
+        BadFile: not a picture. NoRecipe: none inside, or one that is not JSON.
+    """
+    with _open(path) as image:
+        try:
+            if image.format == "PNG":
+                image.load()  # text may stand after the pixels
+                packed = getattr(image, "text", {}).get(KEY, "")
+            else:
+                xmp = image.info.get("xmp", b"")
+                found = re.search(
+                    r"<ca:recipe>(.*?)</ca:recipe>",
+                    xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else xmp,
+                    re.S,
+                )
+                packed = unescape(found[1]) if found else ""
+        except _TROUBLE as e:
+            raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG picture")) from e
+    try:
+        recipe = json.loads(packed)
+    except (ValueError, RecursionError) as e:
+        raise NoRecipe(path=path) from e
+    if not isinstance(recipe, dict) or "request" not in recipe:
+        raise NoRecipe(path=path)
+    return recipe
+
+
+def read_parameters(path: Path) -> str:
+    """The A1111-style ``parameters`` text of any tool's picture, or an empty string.
+
+    Raises:
+        BadFile: not a picture.
+    """
+    with _open(path) as image:
+        if image.format == "PNG":
+            return str(image.info.get("parameters", ""))[:100_000]
+        try:
+            raw = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
+        except _TROUBLE:
+            return ""  # a picture all the same
+    if isinstance(raw, bytes) and raw.startswith(b"UNICODE\0"):
+        return raw[8:].decode("utf-16-be", "replace")[:100_000]
+    return ""
+
+
+def decode(coded: bytes) -> np.ndarray[Any, Any]:
+    """The pixels of what ``encode_image`` made: uint8 RGB ``[height, width, 3]``."""
+    with Image.open(io.BytesIO(coded), formats=FORMATS) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def read_pixels(path: Path) -> np.ndarray[Any, Any]:
+    """uint8 RGB ``[height, width, 3]``. Raises BadFile."""
+    with _open(path) as image:
+        try:
+            return np.asarray(image.convert("RGB"))
+        except _TROUBLE as e:
+            raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG picture")) from e

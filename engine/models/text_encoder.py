@@ -1,0 +1,173 @@
+"""Captions to hidden states, by any Hugging Face decoder language model or a T5 encoder; and their store on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.checkpoint.layout import ModelFolder
+from engine.checkpoint.weights import weight_files
+from engine.contract.errors import BrokenWeights, Phrase, WrongTokenizer
+from engine.system.caption_cache import file_of, part_of
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One caption as the denoiser reads it: ``[tokens, channels]``, in the encoder's dtype, on the CPU."""
+
+    states: Tensor
+    cut: bool  # the caption was longer than the model reads
+
+    @property
+    def tokens(self) -> int:
+        return len(self.states)
+
+
+class CaptionEncoder:
+    """A text encoder and its tokenizer.
+
+    Captions are encoded one at a time and without padding. Under a causal mask, and under T5's own mask, that equals
+    the padded-and-masked form of the reference pipelines up to rounding, and what one caption gives never depends on
+    which others were asked for in the same go, so stored features are the same whoever made them.
+
+    Raises:
+        WrongTokenizer, BrokenWeights: the parts do not load or do not fit each other.
+    """
+
+    def __init__(self, folder: ModelFolder, *, device: torch.device, dtype: torch.dtype) -> None:
+        from transformers import AutoConfig, AutoModel, AutoTokenizer
+        from transformers.models.t5 import T5EncoderModel
+        from transformers.models.umt5 import UMT5EncoderModel
+
+        self.max_tokens, self.device = folder.max_tokens, device
+        self._pixart_text = folder.pixart_text
+        self._one_at_a_time = threading.Lock()  # a tokenizer is changed by its own options while it works
+        try:
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(
+                folder.tokenizer, local_files_only=True, trust_remote_code=False
+            )
+        except Exception as e:  # transformers raises many kinds here: whatever it is, the file is unusable
+            raise WrongTokenizer(
+                path=folder.tokenizer, why=Phrase("it cannot be read ({reason})", reason=_short(e))
+            ) from e
+        try:
+            config = AutoConfig.from_pretrained(folder.text_encoder, local_files_only=True, trust_remote_code=False)
+            if config.num_hidden_layers < 1:
+                raise ValueError(f"num_hidden_layers is {config.num_hidden_layers}")
+            loader: Any = {"t5": T5EncoderModel, "umt5": UMT5EncoderModel}.get(config.model_type, AutoModel)
+            first = weight_files(folder.text_encoder)[0].name
+            model, told = loader.from_pretrained(
+                folder.text_encoder,
+                config=config,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=dtype,
+                variant=next((v for v in ("fp16", "bf16") if f".{v}." in first or f".{v}-" in first), None),
+                output_loading_info=True,
+            )
+            self.model = model.eval().requires_grad_(False).to(device)
+        except Exception as e:
+            raise BrokenWeights(
+                path=folder.text_encoder, why=Phrase("it cannot be loaded ({reason})", reason=_short(e))
+            ) from e
+        if told["missing_keys"]:  # transformers would fill them at random
+            raise BrokenWeights(
+                path=folder.text_encoder, why=Phrase("the tensor {name} is missing", name=min(told["missing_keys"]))
+            )
+        rows = self.model.get_input_embeddings().weight.shape[0]
+        if len(self.tokenizer) > rows:
+            raise WrongTokenizer(
+                path=folder.tokenizer,
+                why=Phrase("it has {tokens} tokens, the encoder knows {rows}", tokens=len(self.tokenizer), rows=rows),
+            )
+        wanted = folder.denoiser_config.get("caption_channels")
+        if wanted and wanted != config.hidden_size:
+            raise BrokenWeights(
+                path=folder.text_encoder,
+                why=Phrase(
+                    "its features have {found} channels, the denoiser reads {wanted}",
+                    found=config.hidden_size,
+                    wanted=wanted,
+                ),
+            )
+
+    @torch.inference_mode()
+    def encode(self, text: str) -> Feature:
+        """Last hidden states of one caption (for decoders after the final norm, as ``hidden_states[-1]``). Safe from several threads."""
+        if self._pixart_text:  # PixArt's pipelines strip and lower their captions before T5
+            text = text.lower().strip()
+        with self._one_at_a_time:
+            ids = self.tokenizer(text, truncation=True, max_length=self.max_tokens, return_tensors="pt")["input_ids"]
+            cut = (
+                ids.shape[1] == self.max_tokens
+                and len(self.tokenizer(text, verbose=False)["input_ids"]) > self.max_tokens
+            )
+            mask = torch.ones_like(ids)
+            if ids.shape[1] == 0:
+                # An empty caption under a tokenizer that adds no marks. The reference pads it to full length, masks all of
+                # it, and the denoiser then attends to all the padding alike: the same is done here.
+                batch = self.tokenizer(
+                    text, padding="max_length", truncation=True, max_length=self.max_tokens, return_tensors="pt"
+                )
+                ids, mask = batch["input_ids"], batch["attention_mask"]
+        states = self.model(input_ids=ids.to(self.device), attention_mask=mask.to(self.device)).last_hidden_state[0]
+        if not bool(torch.isfinite(states).all()):
+            raise BrokenWeights(path=self.tokenizer.name_or_path, why=Phrase("its features are not numbers"))
+        return Feature(states.cpu().contiguous(), bool(cut))
+
+
+def _short(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+class FeatureStore:
+    """Features on disk, one safetensors file a caption, keyed by encoder hash, dtype and text: none is encoded twice.
+
+    Files are written aside and renamed, so several processes may share a store; an unreadable one counts as absent.
+    """
+
+    def __init__(self, folder: Path, encoder_sha256: str, dtype: torch.dtype) -> None:
+        self._folder = folder / part_of(encoder_sha256, str(dtype).removeprefix("torch."))
+
+    def _file(self, text: str) -> Path:
+        return file_of(self._folder, text)
+
+    def has(self, text: str) -> bool:
+        return self._file(text).exists()
+
+    def get(self, text: str) -> Feature | None:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self._file(text), "pt") as f:
+                return Feature(f.get_tensor("states"), (f.metadata() or {}).get("cut") == "1")
+        except (OSError, SafetensorError):
+            return None
+
+    def put(self, text: str, feature: Feature) -> None:
+        """Keep one; a disk that refuses costs only the time to encode again."""
+        from safetensors.torch import save
+
+        file = self._file(text)
+        aside = file.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            aside.write_bytes(save({"states": feature.states}, {"cut": str(int(feature.cut))}))
+            os.replace(aside, file)
+        except OSError:
+            with contextlib.suppress(OSError):
+                aside.unlink(missing_ok=True)
+
+    def get_many(self, texts: Sequence[str]) -> dict[str, Feature]:
+        """Those of ``texts`` that are known."""
+        found = ((t, self.get(t)) for t in dict.fromkeys(texts))
+        return {t: f for t, f in found if f is not None}

@@ -1,0 +1,228 @@
+"""A contact sheet: many small pictures on one, each with its prompt under it."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import sys
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+from engine.contract.errors import BadValue, NoRecipe, Phrase
+from engine.imagefile.image import read_pixels, read_recipe
+from engine.system import atomic
+
+SIDE = 160  # pixels, the longest a picture is shown at
+TINY = 80  # pixels; pictures up to this are shown at twice their size
+GAP = 12
+TEXT = 12  # pixels, the letters' height
+LINES = 3
+MOST = 2000  # pictures
+PAPER, INK = (236, 236, 236), (48, 48, 48)
+# Beginnings of file names, best first. macOS names its Japanese fonts in Japanese.
+_JAPANESE = (
+    "notosanscjkjp-regular",
+    "notosanscjk-regular",
+    "notosansjp-regular",
+    "notosansjp",
+    "notosanscjk",
+    "sourcehansans",
+    "ipaexg",
+    "ipagp",
+    "ipag",
+    "vl-pgothic-regular",
+    "vl-gothic-regular",
+    "takaopgothic",
+    "takaogothic",
+    "ヒラギノ角ゴシック w3",
+    "ヒラギノ角ゴ pro w3",
+    "hiragino",
+    "ヒラギノ",
+    "yugothm",
+    "yugothr",
+    "yugoth",
+    "meiryo",
+    "msgothic",
+    "bizudpgothic",
+    "bizudgothic",
+    "droidsansfallback",
+)
+
+
+def _font_folders() -> list[Path]:
+    home = Path.home()
+    if sys.platform == "win32":
+        return [
+            Path(os.environ.get("WINDIR", r"C:\Windows")) / "Fonts",
+            Path(os.environ.get("LOCALAPPDATA", home)) / "Microsoft" / "Windows" / "Fonts",
+        ]
+    if sys.platform == "darwin":
+        return [home / "Library" / "Fonts", Path("/Library/Fonts"), Path("/System/Library/Fonts")]
+    return [
+        Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "fonts",
+        home / ".fonts",
+        Path("/usr/local/share/fonts"),
+        Path("/usr/share/fonts"),
+    ]
+
+
+def _drawable(font: Any, letter: str, missing: bytes) -> bool:
+    mask = font.getmask(letter)
+    return 0 not in mask.size and bytes(mask) != missing
+
+
+def can_draw(font: Any, text: str) -> bool:
+    """Whether every visible letter has a glyph of its own."""
+    missing = bytes(font.getmask("\U0010fffe")) if isinstance(font, ImageFont.FreeTypeFont) else b""
+    try:
+        return all(
+            _drawable(font, c, missing)
+            for c in set(text)
+            if not c.isspace() and unicodedata.category(c) not in ("Cf", "Mn", "Me")
+        )
+    except (UnicodeError, OSError):  # Pillow's bitmap font knows latin-1 only
+        return False
+
+
+@lru_cache(maxsize=1)
+def find_font() -> tuple[Any, str | None]:
+    """(a font that draws Japanese, its file), else (Pillow's own font, None)."""
+    best: list[tuple[int, str]] = []
+    for folder in _font_folders():
+        for where, _, names in os.walk(folder):
+            for name in names:
+                plain = unicodedata.normalize("NFC", name).lower()
+                rank = next((i for i, start in enumerate(_JAPANESE) if plain.startswith(start)), None)
+                if rank is not None and plain.endswith((".ttf", ".otf", ".ttc")):
+                    best.append((rank, str(Path(where) / name)))
+    for _, file in sorted(best):
+        try:
+            font = ImageFont.truetype(file, TEXT)
+            if can_draw(font, "日本語のかなカナ、abc"):
+                return font, file
+        except OSError:
+            continue  # not a font after all
+    return ImageFont.load_default(TEXT), None
+
+
+def wrap(text: str, width: int, font: Any, lines: int = LINES) -> list[str]:
+    """Lines that fit; broken at spaces where there are any near the end, else between letters; ``…`` where text is left."""
+    out: list[str] = []
+    rest = " ".join(text.split())
+    while rest and len(out) < lines:
+        fits = len(rest)
+        if font.getlength(rest) > width:
+            fits = max(1, next(n for n in range(1, len(rest) + 1) if font.getlength(rest[:n]) > width) - 1)
+            space = rest.rfind(" ", 1, fits + 1)
+            if space > fits // 2:
+                fits = space
+        out.append(rest[:fits].rstrip())
+        rest = rest[fits:].lstrip()
+    if rest:
+        end = "…" if can_draw(font, "…") else "..."
+        last = out[-1]
+        while last and font.getlength(last + end) > width:
+            last = last[:-1]
+        out[-1] = last + end
+    return out
+
+
+def prompt_of(path: Path) -> str:
+    """The prompt in a picture's own recipe; empty without one. Raises BadFile."""
+    try:
+        request = read_recipe(path)["request"]
+    except NoRecipe:
+        return ""
+    prompt = request.get("prompt") if isinstance(request, dict) else ""
+    return prompt if isinstance(prompt, str) else ""
+
+
+def _small(path: Path) -> Image.Image:
+    picture = Image.fromarray(read_pixels(path))
+    long = max(picture.size)
+    scale = 2.0 if long <= TINY else min(1.0, SIDE / long)
+    size = tuple(max(1, round(side * scale)) for side in picture.size)
+    return picture if size == picture.size else picture.resize((size[0], size[1]), Image.Resampling.LANCZOS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """What was written. ``left_out`` counts captions that the font cannot draw; ``font`` is None for Pillow's own."""
+
+    path: Path
+    width: int
+    height: int
+    columns: int
+    rows: int
+    left_out: int
+    font: str | None
+
+
+def write_sheet(
+    out: Path, pictures: Sequence[Path], captions: Sequence[str] | None = None, columns: int | None = None
+) -> Sheet:
+    """Write the sheet as a PNG, under the next free name if ``out`` exists. Captions are by default the prompts.
+
+    Raises:
+        BadFile: not a picture. BadValue: an impossible number. OutputFolder, DiskFull.
+    """
+    for name, value, high in (("pictures", len(pictures), MOST), ("columns", 1 if columns is None else columns, 100)):
+        if not 1 <= value <= high:
+            raise BadValue(name=name, value=value, why=Phrase("it must lie between {low} and {high}", low=1, high=high))
+    if out.suffix.lower() != ".png":
+        raise BadValue(name="OUT", value=out.name, why=Phrase("its name must end in {ending}", ending=".png"))
+    texts = [prompt_of(p) for p in pictures] if captions is None else list(captions)
+    if len(texts) != len(pictures):
+        raise BadValue(name="captions", value=len(texts), why=Phrase("there are {n} pictures", n=len(pictures)))
+    small = [_small(p) for p in pictures]
+    font, file = find_font()
+    drawn = [t if can_draw(font, t) else "" for t in texts]
+    across = columns or min(len(small), max(1, round(math.sqrt(len(small)) * 1.2)))
+    across = min(across, len(small))
+    down = -(-len(small) // across)
+    wide = max(SIDE, *(p.width for p in small))
+    talls = [max(p.height for p in small[r * across : (r + 1) * across]) for r in range(down)]
+    lines = [wrap(t, wide, font) for t in drawn]
+    line = TEXT + 4
+    # a row is as high as its own pictures and captions need
+    heights = [talls[r] + line * max(len(x) for x in lines[r * across : (r + 1) * across]) for r in range(down)]
+    sheet = Image.new("RGB", (GAP + across * (wide + GAP), GAP + sum(heights) + down * GAP), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    top = GAP
+    for row, tall in enumerate(talls):
+        for column, n in enumerate(range(row * across, min((row + 1) * across, len(small)))):
+            left = GAP + column * (wide + GAP)
+            sheet.paste(small[n], (left + (wide - small[n].width) // 2, top + tall - small[n].height))
+            for i, text in enumerate(lines[n]):
+                draw.text((left + wide / 2, top + tall + 3 + i * line), text, INK, font, anchor="ma")
+        top += heights[row] + GAP
+    data = io.BytesIO()
+    sheet.save(data, "PNG")
+    out = out.absolute()
+    atomic.make_folder(out.parent)
+    part = atomic.write_aside(out.parent, f"sheet{os.getpid()}", data.getvalue())
+    try:
+        for final in atomic.candidates(out.with_suffix(""), out.suffix):
+            try:
+                atomic.publish(part, final)
+                break
+            except FileExistsError:
+                continue  # someone took the name in this moment
+    finally:
+        part.unlink(missing_ok=True)
+    return Sheet(
+        path=final,
+        width=sheet.width,
+        height=sheet.height,
+        columns=across,
+        rows=down,
+        left_out=sum(bool(t.strip()) and not d.strip() for t, d in zip(texts, drawn, strict=True)),
+        font=file,
+    )

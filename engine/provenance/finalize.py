@@ -1,0 +1,119 @@
+"""The last step before a picture is written: its bytes, labelled and signed as the user chose. A picture is never lost over it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.contract.errors import CommonArtError, Phrase, ScoreFailed, SigningFailed
+from engine.contract.provenance_policy import ProvenancePolicy
+from engine.imagefile.image import decode, encode_image, with_metadata
+from engine.imagefile.xmp import label_of
+from engine.provenance.prompt_redaction import redact_prompt
+from engine.provenance.safety_score import Scorer, scorer
+
+if TYPE_CHECKING:
+    from engine.provenance.sign import Signer
+
+
+@dataclass(frozen=True)
+class FinalizedImage:
+    """A file's bytes, and whether they are signed."""
+
+    data: bytes
+    signed: bool
+
+
+class ImageFinalizer:
+    """One a worker, used by all its writers. ``complain`` hears once why pictures stay unsigned."""
+
+    def __init__(self, policy: ProvenancePolicy, complain: Callable[[CommonArtError], None]) -> None:
+        self.policy, self._complain = policy, complain
+        self._lock = threading.Lock()
+        self._signer: Signer | None = None
+        self._scorer: Scorer | None = None
+        self._scoreless = not policy.safety
+        self._told = False
+        self._hopeless = False
+
+    def told(self, recipe: dict[str, Any]) -> dict[str, Any]:
+        """The recipe as it is written into the file."""
+        return redact_prompt(recipe) if self.policy.prompt == "hash" else recipe
+
+    def pack(self, pixels: np.ndarray[Any, Any], kind: str, recipe: dict[str, Any]) -> FinalizedImage:
+        """``close_up`` of uint8 RGB ``[height, width, 3]``."""
+        return self.close_up(encode_image(pixels, kind), kind, pixels.shape[1], pixels.shape[0], recipe)
+
+    def close_up(self, coded: bytes, kind: str, width: int, height: int, recipe: dict[str, Any]) -> FinalizedImage:
+        """What ``image.code`` made, with the recipe and label, signed if the user wants it and it can be done."""
+        recipe = self.told(recipe)
+
+        def file(credentials: bool) -> bytes:
+            return with_metadata(coded, kind, width, height, recipe, label_of(recipe, self.policy, credentials))
+
+        signer = self._open() if self.policy.sign else None
+        if signer is not None:
+            try:
+                return FinalizedImage(signer.sign(file(True), kind, recipe), True)
+            except SigningFailed as e:
+                self._fail(e)
+        return FinalizedImage(file(False), False)
+
+    def judged(self, pixels: np.ndarray[Any, Any] | bytes, recipe: dict[str, Any]) -> dict[str, Any]:
+        """``pixels`` as they are or coded. The recipe with ``safety``, a name and a score, if the user wants one and it can be had; ``complain`` hears why not."""
+        with self._lock:
+            if self._scorer is None and not self._scoreless:
+                try:
+                    self._scorer = scorer(self.policy.safety)
+                except Exception as e:  # a package that does not load costs the score, not the picture
+                    self._scoreless = True
+                    self._complain(
+                        ScoreFailed(
+                            why=Phrase(e.message, **e.fields)
+                            if isinstance(e, CommonArtError)
+                            else f"{type(e).__name__}: {e}"
+                        )
+                    )
+        if self._scorer is None:
+            return recipe
+        return recipe | {
+            "safety": {
+                "name": self.policy.safety,
+                "score": self._scorer(decode(pixels) if isinstance(pixels, bytes) else pixels),
+            }
+        }
+
+    def warm(self) -> None:
+        """Open the signer while a model loads, so that the first picture does not wait for it."""
+        if self.policy.sign and self._signer is None and not self._hopeless:
+            threading.Thread(target=self._open, name="signer", daemon=True).start()
+
+    def _open(self) -> Signer | None:
+        with self._lock:
+            if self._signer is None and not self._hopeless:
+                try:
+                    from engine.provenance.sign import (
+                        Signer,
+                    )  # its libraries may be missing: pictures are made all the same
+
+                    self._signer = Signer(self.policy)
+                except Exception as e:  # a library that does not load costs the signature, not the picture
+                    self._hopeless = True
+                    self._fail(e if isinstance(e, CommonArtError) else CommonArtError(why=f"{type(e).__name__}: {e}"))
+            return self._signer
+
+    def _fail(self, error: CommonArtError) -> None:
+        if not self._told:
+            self._told = True
+            self._complain(error)
+
+    def close(self) -> None:
+        """Let the key go."""
+        with self._lock:
+            if self._signer is not None:
+                self._signer.close()
+            self._signer, self._hopeless = None, True

@@ -1,0 +1,74 @@
+"""TODO docstring engine.system.tuning."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from engine.system.paths import home
+
+
+def _notes() -> Path:
+    return home() / "compiled.json"
+
+
+def read_records() -> dict[str, dict[str, Any]]:
+    """Everything that was found, by key; empty where nothing is or the file is damaged."""
+    try:
+        if _notes().stat().st_size > 1 << 20:
+            return {}
+        found = json.loads(_notes().read_text(encoding="utf-8"))
+        return {str(k): v for k, v in found.items() if isinstance(v, dict)}
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return {}
+
+
+@dataclass
+class TuningRecord:
+    """What is known of one kind of model on this machine."""
+
+    key: str
+    found: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, *, device: str, dtype: str, width: int, heads: int) -> TuningRecord:
+        """Look it up."""
+        try:
+            torch = version("torch")
+        except PackageNotFoundError:
+            torch = "?"
+        key = f"{this_machine()} | torch {torch} | {device} {dtype} | width {width}, {heads} heads"
+        return cls(key, read_records().get(key, {}))
+
+    @property
+    def choice(self) -> str | None:
+        """``eager`` or ``compiled``; None if it was never found out."""
+        found = self.found.get("choice")
+        return found if found in ("eager", "compiled") else None
+
+    def remember(self, choice: str, **more: Any) -> None:
+        """Keep it; a data folder that cannot be written costs only the next probe."""
+        self.found = {"choice": choice, "when": time.strftime("%Y-%m-%d"), **more}
+        aside = _notes().with_suffix(f".{os.getpid()}.tmp")
+        try:
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            aside.write_text(json.dumps(read_records() | {self.key: self.found}, indent=1), encoding="utf-8")
+            os.replace(aside, _notes())
+        except OSError:
+            aside.unlink(missing_ok=True)
+
+
+def this_machine() -> str:
+    """The processor in words, and how many cores work."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return f"{name} × {os.cpu_count() or 1}"

@@ -1,0 +1,52 @@
+"""What a worker tells: events as they come, and notes once a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.backends.base import Backend
+from engine.contract import events
+from engine.contract.errors import CommonArtError, Phrase, ScoreFailed
+
+
+class Notifier:
+    """Notes worth saying once, on top of ``say``."""
+
+    def __init__(self, say: Callable[[events.Event], None]) -> None:
+        self.say = say
+        self._noted: set[str] = set()
+
+    def _note(self, template: str, /, **fields: Any) -> None:
+        if template not in self._noted:
+            self._noted.add(template)
+            self.say(events.Note(template=template, fields=fields))
+
+    def strange_lora(self, name: str) -> None:
+        """A LoRA whose header names another base."""
+        self._note("The LoRA {name} was made for another base model; it fits by its shapes", name=name)
+
+    def smaller(self, more: int, half: int) -> None:
+        """The micro-batch had to shrink."""
+        self._note("Not enough memory for {more} pictures at once; going on with {half}", more=more, half=half)
+
+    def notes_of(self, backend: Backend) -> None:
+        """What the backend found worth knowing, such as a device that had to give way to another."""
+        while backend.notes:
+            note = backend.notes.pop(0)
+            self._note(
+                note.template, **{k: v if isinstance(v, (int, float)) else str(v) for k, v in note.fields.items()}
+            )
+
+    def unsigned(self, error: CommonArtError) -> None:
+        """Why a signature or a score is missing. Once a run: three notes, each told in the reader's language."""
+        self._note(
+            "Pictures are saved without a safety score."
+            if isinstance(error, ScoreFailed)
+            else "Pictures are saved without a signature."
+        )
+        why = error.fields.get("why", str(error))
+        template, fields = (why.template, why.fields) if isinstance(why, Phrase) else ("{why}", {"why": why})
+        self.say(events.Note(template=template, fields={k: str(v) for k, v in fields.items()}))
+        if error.hint:
+            self.say(events.Note(template=error.hint))
