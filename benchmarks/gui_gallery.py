@@ -153,7 +153,8 @@ def _page(folder: Path, rows: int, clock: Clock, app: QApplication) -> Iterator[
     from commonart_desktop.gui.background.worker_process import WorkerProcess
     from commonart_desktop.gui.context import Context
     from commonart_desktop.gui.notices import Notices
-    from commonart_desktop.gui.pages.gallery import folders, page
+    from commonart_desktop.gui.pages.gallery import folders
+    from commonart_desktop.gui.pages.gallery import page as gallery_page
     from commonart_desktop.gui.settings_store import SettingsStore
     from commonart_desktop.gui.style import theme
     from engine.contract.ledger.ledger import Ledger
@@ -171,10 +172,10 @@ def _page(folder: Path, rows: int, clock: Clock, app: QApplication) -> Iterator[
         lambda _: None,
     )
     folders.GalleryFolders.look_through = lambda self: None  # type: ignore[method-assign]  # the made-up files are not there
-    pages: list[page.GalleryPage] = []
+    pages: list[gallery_page.GalleryPage] = []
 
     def opened() -> None:
-        pages.append(page.GalleryPage(context))
+        pages.append(gallery_page.GalleryPage(context))
         pages[0].resize(1280, 800)
         pages[0].show()
 

@@ -14,11 +14,14 @@ from engine.checkpoint.layout import ModelFolder
 from engine.contract.errors import BadValue, OutOfMemory, Phrase
 from engine.contract.request import ImageRequest
 from engine.contract.sampling_plan import SamplingPlan
-from engine.pipeline import OnStep, denoise
 from engine.sampling.presets import Preset, sampling_plan_of
 from engine.sampling.schedule import Sampler
 
 T = TypeVar("T")
+
+
+class Cancelled(Exception):
+    """Raised by an ``on_step`` to stop a micro-batch that nobody wants any more."""
 
 
 def settle(request: ImageRequest, folder: ModelFolder, backend: Backend | None = None) -> ImageRequest:

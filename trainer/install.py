@@ -13,7 +13,7 @@ from engine.system.json_program import JsonArgumentParser, run_json_program
 from engine.system.paths import home
 from trainer.dataset.files import name_problem
 from trainer.learn.artifacts.lineage import BOM, CARD, CONFIG
-from trainer.learn.artifacts.result import install
+from trainer.learn.result import install
 
 BESIDE = ("gate-report*.json", "ATTRIBUTION*.md", CARD, BOM, CONFIG)
 

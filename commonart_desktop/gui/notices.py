@@ -1,4 +1,4 @@
-"""TODO docstring commonart_desktop.gui.notices."""
+"""Messages shown in the window for a while, and the details of an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO docstring commonart_desktop.gui.settings_store."""
+"""The settings that the window is using, with a signal when they change."""
 
 from __future__ import annotations
 

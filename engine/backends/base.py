@@ -1,4 +1,4 @@
-"""TODO docstring engine.backends.base."""
+"""What a backend must offer."""
 
 from __future__ import annotations
 

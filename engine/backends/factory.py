@@ -1,4 +1,4 @@
-"""TODO docstring engine.backends.factory."""
+"""Open the backend that suits a model."""
 
 from __future__ import annotations
 

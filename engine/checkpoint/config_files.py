@@ -1,4 +1,4 @@
-"""TODO docstring engine.checkpoint.config_files."""
+"""Reading config.json and its kind, with bounds."""
 
 from __future__ import annotations
 

@@ -11,13 +11,10 @@ from typing import Any
 from engine.contract.errors import CommonArtError
 from engine.contract.request import ImageRequest
 from engine.contract.version import VERSION
+from engine.pipeline import Cancelled
 from engine.worker.__main__ import quiet_libraries
 
 PROTOCOL = 1  # of what is said between driver and engine
-
-
-class Abandon(Exception):
-    """Nobody wants this micro-batch any more."""
 
 
 def _wire(error: Exception) -> dict[str, Any]:
@@ -148,7 +145,7 @@ class EngineActor:
             if drawing.overlaps:
                 drawing.paint()
             return drawing.answer() | {"notes": self._notes()}
-        except Abandon:
+        except Cancelled:
             return {"abandoned": True}
         except Exception as e:
             return {"error": _wire(e)}
@@ -162,7 +159,7 @@ class EngineActor:
             if batch in self._dropped:
                 break
         if batch in self._dropped:
-            raise Abandon
+            raise Cancelled
 
     # beside the drawing -------------------------------------------------------------------------------------------
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from engine import pipeline
 from engine.backends.base import Backend
-from engine.cluster.actor import Abandon
 from engine.contract.errors import CommonArtError, OutOfMemory
 from engine.contract.ledger.ledger import Row
 from engine.contract.request import ImageRequest
 from engine.imagefile.image import encode_image, pixel_sha256
 from engine.output.save import DecodedImage
+from engine.pipeline import Cancelled
 from engine.system.caption_cache import base, file_of, part_of
 from engine.worker.decoding import Batch, FailedRows, as_engine_error, batch_of, decode_batch, settle_rows
 from engine.worker.stage_timer import StageTimer
@@ -101,7 +101,7 @@ class RemoteBatch:
         """As a local worker: what fails together is tried one by one, to find the one that cannot be made."""
         try:
             self._together(rows)
-        except Abandon:
+        except Cancelled:
             raise
         except Exception as e:
             if len(rows) > 1 and (not isinstance(e, CommonArtError) or isinstance(e, OutOfMemory)):

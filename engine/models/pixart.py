@@ -34,7 +34,7 @@ from engine.models.layers import (
 )
 from engine.models.step_cache import Middle
 
-__all__ = ["CaptionGroup", "DiT", "DiTConfig", "ProjectedCaption", "CaptionKV"]
+__all__ = ["CaptionGroup", "CaptionKV", "DiT", "DiTConfig", "ProjectedCaption"]
 
 
 class CaptionKV(NamedTuple):

@@ -31,6 +31,16 @@ def make_folder(folder: Path) -> None:
         raise as_our_error(e, folder) from e
 
 
+def sync_folder(folder: Path) -> None:
+    """The folder's own entries outlive a power cut; Windows has no such call and needs none."""
+    if os.name != "nt":
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
 def write_aside(folder: Path, label: str, data: bytes) -> Path:
     """Write and sync ``data`` under a temporary name in ``folder``; nothing stays behind if it fails.
 
@@ -82,13 +92,8 @@ def publish(part: Path, final: Path) -> None:
                     os.rename(part, final)
                 else:
                     discard(part)
-        if os.name != "nt":  # the folder's entry must outlive a power cut too
-            with fault_point("fsync folder"):
-                fd = os.open(final.parent, os.O_RDONLY)
-                try:
-                    os.fsync(fd)
-                finally:
-                    os.close(fd)
+        with fault_point("fsync folder"):
+            sync_folder(final.parent)
     except FileExistsError:
         raise
     except OSError as e:

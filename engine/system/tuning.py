@@ -1,4 +1,4 @@
-"""TODO docstring engine.system.tuning."""
+"""What was measured on this machine: which way of running the denoiser is the fastest here."""
 
 from __future__ import annotations
 

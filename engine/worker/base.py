@@ -106,7 +106,3 @@ class QueueWorker:
             self._told_paused = False
             self.say(events.Resumed())
         return True
-
-
-class Abandon(Exception):
-    """Leave this micro-batch: quit, release, or nobody wants it any more."""

@@ -22,7 +22,8 @@ from engine.contract.ledger.ledger import Ledger, Row
 from engine.contract.request import ImageRequest
 from engine.output.preview import write_preview
 from engine.output.save import check_room
-from engine.worker.base import CHECK_SECONDS, LOW_DISK, Abandon, QueueWorker, WorkerOptions
+from engine.pipeline import Cancelled
+from engine.worker.base import CHECK_SECONDS, LOW_DISK, QueueWorker, WorkerOptions
 from engine.worker.batching import choose
 from engine.worker.decoding import Batch, as_engine_error, batch_of, micro_batch, settle_rows
 from engine.worker.threads import PipelineStage
@@ -155,7 +156,7 @@ class LocalWorker(QueueWorker):
                 self._finisher.drain()
             self.ledger.begin(batch.rows)
             self._denoise(batch, painter)
-        except Abandon:
+        except Cancelled:
             self.ledger.put_back([r.id for r in rows])
         except (DiskFull, LedgerError):
             raise
@@ -288,7 +289,7 @@ class LocalWorker(QueueWorker):
         """Within a step: quit, release, cancel and pause.
 
         Raises:
-            Abandon
+            Cancelled
         """
         told = False
         while True:
@@ -296,11 +297,11 @@ class LocalWorker(QueueWorker):
             if command:
                 self.command(command)
             if self._quit.is_set():
-                raise Abandon
+                raise Cancelled
             if not self.ledger.still_running(rows, self.name):
-                raise Abandon
+                raise Cancelled
             if all(self.ledger.job(j).paused for j in {r.job for r in rows}):
-                raise Abandon
+                raise Cancelled
             paused, error = self.ledger.paused()
             if not paused:
                 break
@@ -308,13 +309,13 @@ class LocalWorker(QueueWorker):
                 self.say(events.Paused(error=error))
                 told = self._told_paused = True
             if self._release.is_set():
-                raise Abandon
+                raise Cancelled
             time.sleep(CHECK_SECONDS)
         if told:
             self._told_paused = False
             self.say(events.Resumed())
         if self._release.is_set():
-            raise Abandon
+            raise Cancelled
 
     def _decode(self, item: tuple[Batch, Any]) -> None:
         if self._backend is None:  # released in between: the rows are made again

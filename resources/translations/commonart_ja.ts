@@ -2,7 +2,7 @@
 <!DOCTYPE TS>
 <TS version="2.1" language="ja" sourcelanguage="en">
 <context>
-    <name />
+    <name></name>
     <message>
         <source>it must not be empty</source>
         <translation>空にはできません</translation>
@@ -161,12 +161,19 @@
         <translation>最大誤差（最大の数値に対する比）</translation>
     </message>
     <message>
-        <source>RMS error, relative to the RMS of PyTorch's numbers</source>
+        <source>RMS error, relative to the RMS of PyTorch&apos;s numbers</source>
         <translation>RMS 誤差（PyTorch の数値の RMS に対する比）</translation>
     </message>
     <message>
         <source>What the largest and the RMS error may be at most</source>
         <translation>最大誤差と RMS 誤差の許容値</translation>
+    </message>
+</context>
+<context>
+    <name>CommandPalette</name>
+    <message>
+        <source>Nothing with this name was found.</source>
+        <translation>該当するものはありません。</translation>
     </message>
 </context>
 <context>
@@ -617,6 +624,121 @@
     </message>
 </context>
 <context>
+    <name>DownloadPanel</name>
+    <message>
+        <source>by the system</source>
+        <translation>システムの設定に従う</translation>
+    </message>
+    <message>
+        <source>Also download pickled weights where there are no others, and convert them here</source>
+        <translation>pickle形式しかない重みも取得し、ここで変換する</translation>
+    </message>
+    <message>
+        <source>They are read without running anything in them. Allow it only if you trust where they come from.</source>
+        <translation>中のプログラムを実行せずに読み取ります。入手先を信頼できる場合にだけ許可してください。</translation>
+    </message>
+    <message>
+        <source>Show licences and sizes</source>
+        <translation>ライセンスとサイズを確認</translation>
+    </message>
+    <message>
+        <source>Download</source>
+        <translation>ダウンロード</translation>
+    </message>
+    <message>
+        <source>Cancel</source>
+        <translation>取り消す</translation>
+    </message>
+    <message>
+        <source>Close (Esc)</source>
+        <translation>閉じる（Esc）</translation>
+    </message>
+    <message>
+        <source>Close</source>
+        <translation>閉じる</translation>
+    </message>
+    <message>
+        <source>Progress</source>
+        <translation>進み具合</translation>
+    </message>
+    <message>
+        <source>Model</source>
+        <translation>モデル</translation>
+    </message>
+    <message>
+        <source>Text encoder</source>
+        <translation>テキストエンコーダー</translation>
+    </message>
+    <message>
+        <source>VAE</source>
+        <translation>VAE</translation>
+    </message>
+    <message>
+        <source>Address</source>
+        <translation>アドレス</translation>
+    </message>
+    <message>
+        <source>Proxy</source>
+        <translation>プロキシ</translation>
+    </message>
+    <message>
+        <source>Get a model</source>
+        <translation>モデルを入手</translation>
+    </message>
+    <message>
+        <source>This is the only place where this program uses the network, and only when you press a button here. Leave the parts empty for a model that brings its own.</source>
+        <translation>このプログラムがネットワークを使うのは、この画面でボタンを押したときだけです。部品を含むモデルでは、部品の欄を空にしてください。</translation>
+    </message>
+    <message>
+        <source>Asking the hub…</source>
+        <translation>ハブに問い合わせています…</translation>
+    </message>
+    <message>
+        <source>licence: {licence}</source>
+        <translation>ライセンス：{licence}</translation>
+    </message>
+    <message>
+        <source>none is named</source>
+        <translation>記載なし</translation>
+    </message>
+    <message>
+        <source>{count} files, {size}, {left} left to download</source>
+        <translation>{count}ファイル、{size}（残り{left}）</translation>
+    </message>
+    <message>
+        <source>{size} of weights exist only in pickled form</source>
+        <translation>うち{size}の重みはpickle形式のみです</translation>
+    </message>
+    <message>
+        <source>{size} left to download in total</source>
+        <translation>ダウンロードする量：{size}</translation>
+    </message>
+    <message>
+        <source>Stopped. What was downloaded is kept; the next download continues from there.</source>
+        <translation>中止しました。取得した分は残り、次回は続きから始めます。</translation>
+    </message>
+    <message>
+        <source>Download {size}</source>
+        <translation>{size}をダウンロード</translation>
+    </message>
+    <message>
+        <source>Add to the models</source>
+        <translation>モデルに追加</translation>
+    </message>
+    <message>
+        <source>Downloading…</source>
+        <translation>ダウンロードしています…</translation>
+    </message>
+    <message>
+        <source>{done} of {total}</source>
+        <translation>{total}中{done}</translation>
+    </message>
+    <message>
+        <source>Putting it together…</source>
+        <translation>仕上げています…</translation>
+    </message>
+</context>
+<context>
     <name>DropArea</name>
     <message>
         <source>Drop pictures or folders here</source>
@@ -862,7 +984,7 @@
         <translation>LoRA</translation>
     </message>
     <message>
-        <source>Text, CSV or JSONL, or captions of COCO's form. Without one, what the model knows is drawn and looked for among true drawings.</source>
+        <source>Text, CSV or JSONL, or captions of COCO&apos;s form. Without one, what the model knows is drawn and looked for among true drawings.</source>
         <translation>テキスト・CSV・JSONL、またはCOCO形式の説明文です。空なら、モデルが知っているものを描き、正しい絵の中から見分けられるかを調べます。</translation>
     </message>
     <message>
@@ -1143,13 +1265,6 @@
     </message>
 </context>
 <context>
-    <name>CommandPalette</name>
-    <message>
-        <source>Nothing with this name was found.</source>
-        <translation>該当するものはありません。</translation>
-    </message>
-</context>
-<context>
     <name>FindingsModel</name>
     <message>
         <source>Severity</source>
@@ -1340,10 +1455,6 @@
         <translation>画像の一覧が壊れていたため作り直しています。スターと評価は{path}に残っています。</translation>
     </message>
     <message>
-        <source>Provenance</source>
-        <translation>来歴</translation>
-    </message>
-    <message>
         <source>The list of pictures cannot be used ({why}).</source>
         <translation>画像の一覧を使えません（{why}）。</translation>
     </message>
@@ -1357,121 +1468,6 @@
     <message>
         <source>Pictures</source>
         <translation>画像</translation>
-    </message>
-</context>
-<context>
-    <name>DownloadPanel</name>
-    <message>
-        <source>by the system</source>
-        <translation>システムの設定に従う</translation>
-    </message>
-    <message>
-        <source>Also download pickled weights where there are no others, and convert them here</source>
-        <translation>pickle形式しかない重みも取得し、ここで変換する</translation>
-    </message>
-    <message>
-        <source>They are read without running anything in them. Allow it only if you trust where they come from.</source>
-        <translation>中のプログラムを実行せずに読み取ります。入手先を信頼できる場合にだけ許可してください。</translation>
-    </message>
-    <message>
-        <source>Show licences and sizes</source>
-        <translation>ライセンスとサイズを確認</translation>
-    </message>
-    <message>
-        <source>Download</source>
-        <translation>ダウンロード</translation>
-    </message>
-    <message>
-        <source>Cancel</source>
-        <translation>取り消す</translation>
-    </message>
-    <message>
-        <source>Close (Esc)</source>
-        <translation>閉じる（Esc）</translation>
-    </message>
-    <message>
-        <source>Close</source>
-        <translation>閉じる</translation>
-    </message>
-    <message>
-        <source>Progress</source>
-        <translation>進み具合</translation>
-    </message>
-    <message>
-        <source>Model</source>
-        <translation>モデル</translation>
-    </message>
-    <message>
-        <source>Text encoder</source>
-        <translation>テキストエンコーダー</translation>
-    </message>
-    <message>
-        <source>VAE</source>
-        <translation>VAE</translation>
-    </message>
-    <message>
-        <source>Address</source>
-        <translation>アドレス</translation>
-    </message>
-    <message>
-        <source>Proxy</source>
-        <translation>プロキシ</translation>
-    </message>
-    <message>
-        <source>Get a model</source>
-        <translation>モデルを入手</translation>
-    </message>
-    <message>
-        <source>This is the only place where this program uses the network, and only when you press a button here. Leave the parts empty for a model that brings its own.</source>
-        <translation>このプログラムがネットワークを使うのは、この画面でボタンを押したときだけです。部品を含むモデルでは、部品の欄を空にしてください。</translation>
-    </message>
-    <message>
-        <source>Asking the hub…</source>
-        <translation>ハブに問い合わせています…</translation>
-    </message>
-    <message>
-        <source>licence: {licence}</source>
-        <translation>ライセンス：{licence}</translation>
-    </message>
-    <message>
-        <source>none is named</source>
-        <translation>記載なし</translation>
-    </message>
-    <message>
-        <source>{count} files, {size}, {left} left to download</source>
-        <translation>{count}ファイル、{size}（残り{left}）</translation>
-    </message>
-    <message>
-        <source>{size} of weights exist only in pickled form</source>
-        <translation>うち{size}の重みはpickle形式のみです</translation>
-    </message>
-    <message>
-        <source>{size} left to download in total</source>
-        <translation>ダウンロードする量：{size}</translation>
-    </message>
-    <message>
-        <source>Stopped. What was downloaded is kept; the next download continues from there.</source>
-        <translation>中止しました。取得した分は残り、次回は続きから始めます。</translation>
-    </message>
-    <message>
-        <source>Download {size}</source>
-        <translation>{size}をダウンロード</translation>
-    </message>
-    <message>
-        <source>Add to the models</source>
-        <translation>モデルに追加</translation>
-    </message>
-    <message>
-        <source>Downloading…</source>
-        <translation>ダウンロードしています…</translation>
-    </message>
-    <message>
-        <source>{done} of {total}</source>
-        <translation>{total}中{done}</translation>
-    </message>
-    <message>
-        <source>Putting it together…</source>
-        <translation>仕上げています…</translation>
     </message>
 </context>
 <context>
@@ -1587,7 +1583,7 @@
         <translation>LoRAの場所</translation>
     </message>
     <message>
-        <source>Where to look for the LoRAs of the pictures, beside the program's own LoRA folder</source>
+        <source>Where to look for the LoRAs of the pictures, beside the program&apos;s own LoRA folder</source>
         <translation>画像に使われたLoRAを、アプリのLoRAフォルダーのほかに探す場所</translation>
     </message>
     <message>
@@ -1703,6 +1699,105 @@
     <message>
         <source>Leave it working and close</source>
         <translation>生成を続けたまま閉じる</translation>
+    </message>
+</context>
+<context>
+    <name>MetricLabels</name>
+    <message>
+        <source>Japanese</source>
+        <translation>日本語</translation>
+    </message>
+    <message>
+        <source>English</source>
+        <translation>英語</translation>
+    </message>
+    <message>
+        <source>Both</source>
+        <translation>両方</translation>
+    </message>
+    <message>
+        <source>Top-1</source>
+        <translation>1位正解率</translation>
+    </message>
+    <message>
+        <source>Top-5</source>
+        <translation>5位以内正解率</translation>
+    </message>
+    <message>
+        <source>Cosine</source>
+        <translation>余弦類似度</translation>
+    </message>
+    <message>
+        <source>Share of prompts naming one known thing whose picture is nearest to a true drawing of that thing. More is better. It says nothing of other things.</source>
+        <translation>既知のもの一つを指すプロンプトのうち、描いた画像がそのものの正しい絵に最も近かった割合です。高いほどよく、ほかのものについては何も示しません。</translation>
+    </message>
+    <message>
+        <source>Share of prompts whose thing is among the five nearest. More is better.</source>
+        <translation>指示したものが近い順に5位以内に入った割合です。高いほどよい値です。</translation>
+    </message>
+    <message>
+        <source>How well picture and prompt agree for this encoder, 2.5 times the cosine. More is better. Scores of different encoders cannot be compared.</source>
+        <translation>このエンコーダーから見た画像とプロンプトの一致度（余弦類似度の2.5倍）です。高いほどよく、異なるエンコーダーの値は比べられません。</translation>
+    </message>
+    <message>
+        <source>The agreement of picture and prompt itself, from -1 to 1. More is better.</source>
+        <translation>画像とプロンプトの一致度そのもの（-1から1）です。高いほどよい値です。</translation>
+    </message>
+    <message>
+        <source>Distance to your reference pictures in this encoder, without bias. 0 is none; less is better.</source>
+        <translation>このエンコーダーで測った参照画像との偏りのない距離です。0なら差がなく、小さいほどよい値です。</translation>
+    </message>
+    <message>
+        <source>Distance to your reference pictures in this encoder, with fewer assumptions than FID. 0 is none; less is better.</source>
+        <translation>このエンコーダーで測った参照画像との距離で、FIDより仮定が少ないものです。0なら差がなく、小さいほどよい値です。</translation>
+    </message>
+    <message>
+        <source>An older distance to your reference pictures that depends on how many there are. Less is better.</source>
+        <translation>参照画像との古くからの距離で、枚数に左右されます。小さいほどよい値です。</translation>
+    </message>
+    <message>
+        <source>95 % interval over prompts and seeds: {interval}. From {n} pictures.</source>
+        <translation>プロンプトとシードについての95 %区間: {interval}。画像 {n} 枚から。</translation>
+    </message>
+    <message>
+        <source>95 % interval over prompts and seeds: {interval}. From {n} pictures against {reference}.</source>
+        <translation>プロンプトとシードについての95 %区間: {interval}。画像 {n} 枚と参照画像 {reference} 枚から。</translation>
+    </message>
+    <message>
+        <source>Figure</source>
+        <translation>指標</translation>
+    </message>
+    <message>
+        <source>How often chance alone would give a difference this large. Below 0.05 is called significant; of twenty, one is so by chance.</source>
+        <translation>偶然だけでこれほどの差が出る割合です。0.05未満を有意としますが、20個に1個は偶然そうなります。</translation>
+    </message>
+    <message>
+        <source>no clear difference</source>
+        <translation>明らかな差なし</translation>
+    </message>
+    <message>
+        <source>better</source>
+        <translation>良い</translation>
+    </message>
+    <message>
+        <source>worse</source>
+        <translation>悪い</translation>
+    </message>
+    <message>
+        <source>Language</source>
+        <translation>言語</translation>
+    </message>
+    <message>
+        <source>Difference</source>
+        <translation>差</translation>
+    </message>
+    <message>
+        <source>Verdict</source>
+        <translation>判定</translation>
+    </message>
+    <message>
+        <source>No {measure}: {why}.</source>
+        <translation>{measure} は出せません: {why}。</translation>
     </message>
 </context>
 <context>
@@ -2138,11 +2233,7 @@
     </message>
 </context>
 <context>
-    <name>ZoomView</name>
-    <message>
-        <source>! This picture cannot be read</source>
-        <translation>! この画像を読み取れません</translation>
-    </message>
+    <name>PictureView</name>
     <message>
         <source>This picture cannot be shown.</source>
         <translation>この画像は表示できません。</translation>
@@ -2361,7 +2452,7 @@
         <translation>ファイルを受け取った人は誰でも、プロンプトを読み、同じ画像を作れます。</translation>
     </message>
     <message>
-        <source>The score stands in the picture's recipe, from 0 to 1; nothing is held back or changed by it. It is reckoned on this machine.</source>
+        <source>The score stands in the picture&apos;s recipe, from 0 to 1; nothing is held back or changed by it. It is reckoned on this machine.</source>
         <translation>スコアは 0 から 1 で、画像のレシピに記録されます。画像が保留されたり変更されたりすることはありません。計算はこのマシンの中だけで行います。</translation>
     </message>
     <message>
@@ -2390,6 +2481,10 @@
     <message>
         <source>See everything known about it on the Verify page</source>
         <translation>分かることのすべてを検証の画面で見る</translation>
+    </message>
+    <message>
+        <source>Provenance</source>
+        <translation>来歴</translation>
     </message>
     <message>
         <source>Licences of its training pictures: {licences}</source>
@@ -2553,6 +2648,65 @@
     <message>
         <source>{count} waiting picture(s) changed.</source>
         <translation>待機中の{count}枚を変更しました。</translation>
+    </message>
+</context>
+<context>
+    <name>QueueLabels</name>
+    <message>
+        <source>Name or prompt</source>
+        <translation>名前またはプロンプト</translation>
+    </message>
+    <message>
+        <source>Settings</source>
+        <translation>設定</translation>
+    </message>
+    <message>
+        <source>Progress</source>
+        <translation>進み具合</translation>
+    </message>
+    <message>
+        <source>Time left</source>
+        <translation>残り時間</translation>
+    </message>
+    <message>
+        <source>Attempts</source>
+        <translation>試行回数</translation>
+    </message>
+    <message>
+        <source>Error</source>
+        <translation>エラー</translation>
+    </message>
+    <message>
+        <source>paused</source>
+        <translation>一時停止中</translation>
+    </message>
+    <message>
+        <source>seed {seed}</source>
+        <translation>シード {seed}</translation>
+    </message>
+    <message>
+        <source>{steps} steps</source>
+        <translation>{steps}ステップ</translation>
+    </message>
+    <message>
+        <source>step {step}/{steps}</source>
+        <translation>ステップ {step}/{steps}</translation>
+    </message>
+    <message>
+        <source>priority {number}</source>
+        <translation>優先度 {number}</translation>
+    </message>
+    <message>
+        <source>{count} failed</source>
+        <translation>失敗 {count}枚</translation>
+    </message>
+    <message>
+        <source>about {minutes} m</source>
+        <translation>推定 {minutes}分</translation>
+    </message>
+    <message>
+        <source>about {hours} h {minutes} m</source>
+        <translation>推定 {hours}時間{minutes}分</translation>
     </message>
 </context>
 <context>
@@ -2802,7 +2956,7 @@
         <translation>fp32 を選んでもう一度書き出してください。容量は増えますが、丸めが小さくなります。</translation>
     </message>
     <message>
-        <source>Report it with the model's name: the exporter does not understand this model. Copy report holds what is known.</source>
+        <source>Report it with the model&apos;s name: the exporter does not understand this model. Copy report holds what is known.</source>
         <translation>書き出し機能がこのモデルを正しく扱えていません。モデル名を添えてご報告ください。必要な情報は「結果をコピー」で得られます。</translation>
     </message>
     <message>
@@ -2838,7 +2992,7 @@
         <translation>同じノイズからの画像</translation>
     </message>
     <message>
-        <source>With int8 {changed} of {count} pictures ({share} %) show another concept than PyTorch's: they are nearer to the picture of another prompt than to their own.</source>
+        <source>With int8 {changed} of {count} pictures ({share} %) show another concept than PyTorch&apos;s: they are nearer to the picture of another prompt than to their own.</source>
         <translation>int8 では {count} 枚中 {changed} 枚（{share} %）が PyTorch と別のものになりました（自分の画像より、別のプロンプトの画像に近いもの）。</translation>
     </message>
     <message>
@@ -3102,7 +3256,7 @@
         <translation>報告書を開く</translation>
     </message>
     <message>
-        <source>Open the run's folder</source>
+        <source>Open the run&apos;s folder</source>
         <translation>この学習のフォルダーを開く</translation>
     </message>
     <message>
@@ -3158,7 +3312,7 @@
         <translation>学習 {count} 枚、評価用 {held} 枚</translation>
     </message>
     <message>
-        <source>The training's process ended without a word. What it had saved is there.</source>
+        <source>The training&apos;s process ended without a word. What it had saved is there.</source>
         <translation>学習の処理が予告なく終わりました。保存済みの分は残っています。</translation>
     </message>
     <message>
@@ -3565,7 +3719,7 @@
         <translation>解像度</translation>
     </message>
     <message>
-        <source>the model's own</source>
+        <source>the model&apos;s own</source>
         <translation>モデルの標準</translation>
     </message>
     <message>
@@ -3713,8 +3867,8 @@
         <translation>閉じる</translation>
     </message>
     <message>
-        <source>It becomes a file's name: without / \ : * ? " &lt; &gt; | and not beginning with a dot.</source>
-        <translation>ファイル名になるので、/ \ : * ? " &lt; &gt; | は使えず、点で始められません。</translation>
+        <source>It becomes a file&apos;s name: without / \ : * ? &quot; &lt; &gt; | and not beginning with a dot.</source>
+        <translation>ファイル名になるので、/ \ : * ? &quot; &lt; &gt; | は使えず、点で始められません。</translation>
     </message>
     <message>
         <source>Give the result a name.</source>
@@ -4117,158 +4271,10 @@
     </message>
 </context>
 <context>
-    <name>MetricLabels</name>
+    <name>ZoomView</name>
     <message>
-        <source>Name or prompt</source>
-        <translation>名前またはプロンプト</translation>
-    </message>
-    <message>
-        <source>Settings</source>
-        <translation>設定</translation>
-    </message>
-    <message>
-        <source>Progress</source>
-        <translation>進み具合</translation>
-    </message>
-    <message>
-        <source>Time left</source>
-        <translation>残り時間</translation>
-    </message>
-    <message>
-        <source>Attempts</source>
-        <translation>試行回数</translation>
-    </message>
-    <message>
-        <source>Error</source>
-        <translation>エラー</translation>
-    </message>
-    <message>
-        <source>paused</source>
-        <translation>一時停止中</translation>
-    </message>
-    <message>
-        <source>seed {seed}</source>
-        <translation>シード {seed}</translation>
-    </message>
-    <message>
-        <source>{steps} steps</source>
-        <translation>{steps}ステップ</translation>
-    </message>
-    <message>
-        <source>priority {number}</source>
-        <translation>優先度 {number}</translation>
-    </message>
-    <message>
-        <source>{count} failed</source>
-        <translation>失敗 {count}枚</translation>
-    </message>
-    <message>
-        <source>step {step}/{steps}</source>
-        <translation>ステップ {step}/{steps}</translation>
-    </message>
-    <message>
-        <source>about {minutes} m</source>
-        <translation>推定 {minutes}分</translation>
-    </message>
-    <message>
-        <source>about {hours} h {minutes} m</source>
-        <translation>推定 {hours}時間{minutes}分</translation>
-    </message>
-    <message>
-        <source>Japanese</source>
-        <translation>日本語</translation>
-    </message>
-    <message>
-        <source>English</source>
-        <translation>英語</translation>
-    </message>
-    <message>
-        <source>Both</source>
-        <translation>両方</translation>
-    </message>
-    <message>
-        <source>Top-1</source>
-        <translation>1位正解率</translation>
-    </message>
-    <message>
-        <source>Top-5</source>
-        <translation>5位以内正解率</translation>
-    </message>
-    <message>
-        <source>Cosine</source>
-        <translation>余弦類似度</translation>
-    </message>
-    <message>
-        <source>Share of prompts naming one known thing whose picture is nearest to a true drawing of that thing. More is better. It says nothing of other things.</source>
-        <translation>既知のもの一つを指すプロンプトのうち、描いた画像がそのものの正しい絵に最も近かった割合です。高いほどよく、ほかのものについては何も示しません。</translation>
-    </message>
-    <message>
-        <source>Share of prompts whose thing is among the five nearest. More is better.</source>
-        <translation>指示したものが近い順に5位以内に入った割合です。高いほどよい値です。</translation>
-    </message>
-    <message>
-        <source>How well picture and prompt agree for this encoder, 2.5 times the cosine. More is better. Scores of different encoders cannot be compared.</source>
-        <translation>このエンコーダーから見た画像とプロンプトの一致度（余弦類似度の2.5倍）です。高いほどよく、異なるエンコーダーの値は比べられません。</translation>
-    </message>
-    <message>
-        <source>The agreement of picture and prompt itself, from -1 to 1. More is better.</source>
-        <translation>画像とプロンプトの一致度そのもの（-1から1）です。高いほどよい値です。</translation>
-    </message>
-    <message>
-        <source>Distance to your reference pictures in this encoder, without bias. 0 is none; less is better.</source>
-        <translation>このエンコーダーで測った参照画像との偏りのない距離です。0なら差がなく、小さいほどよい値です。</translation>
-    </message>
-    <message>
-        <source>Distance to your reference pictures in this encoder, with fewer assumptions than FID. 0 is none; less is better.</source>
-        <translation>このエンコーダーで測った参照画像との距離で、FIDより仮定が少ないものです。0なら差がなく、小さいほどよい値です。</translation>
-    </message>
-    <message>
-        <source>An older distance to your reference pictures that depends on how many there are. Less is better.</source>
-        <translation>参照画像との古くからの距離で、枚数に左右されます。小さいほどよい値です。</translation>
-    </message>
-    <message>
-        <source>95 % interval over prompts and seeds: {interval}. From {n} pictures.</source>
-        <translation>プロンプトとシードについての95 %区間: {interval}。画像 {n} 枚から。</translation>
-    </message>
-    <message>
-        <source>95 % interval over prompts and seeds: {interval}. From {n} pictures against {reference}.</source>
-        <translation>プロンプトとシードについての95 %区間: {interval}。画像 {n} 枚と参照画像 {reference} 枚から。</translation>
-    </message>
-    <message>
-        <source>Figure</source>
-        <translation>指標</translation>
-    </message>
-    <message>
-        <source>How often chance alone would give a difference this large. Below 0.05 is called significant; of twenty, one is so by chance.</source>
-        <translation>偶然だけでこれほどの差が出る割合です。0.05未満を有意としますが、20個に1個は偶然そうなります。</translation>
-    </message>
-    <message>
-        <source>no clear difference</source>
-        <translation>明らかな差なし</translation>
-    </message>
-    <message>
-        <source>better</source>
-        <translation>良い</translation>
-    </message>
-    <message>
-        <source>worse</source>
-        <translation>悪い</translation>
-    </message>
-    <message>
-        <source>Language</source>
-        <translation>言語</translation>
-    </message>
-    <message>
-        <source>Difference</source>
-        <translation>差</translation>
-    </message>
-    <message>
-        <source>Verdict</source>
-        <translation>判定</translation>
-    </message>
-    <message>
-        <source>No {measure}: {why}.</source>
-        <translation>{measure} は出せません: {why}。</translation>
+        <source>! This picture cannot be read</source>
+        <translation>! この画像を読み取れません</translation>
     </message>
 </context>
 <context>

@@ -17,8 +17,8 @@ from tests.fuzz.mutate import damaged, dumps, lines, texts, twisted
 from tests.fuzz.pictures import of_others, plain
 from trainer.dataset.importers.run import run_import
 from trainer.dataset.importers.source import Options
+from trainer.dataset.licence.gate import check
 from trainer.dataset.records import FILE, parse, read_records, scan, to_row
-from trainer.licence.gate import check
 
 _ROW = {
     "file_name": "a.png",

@@ -20,7 +20,7 @@ from tests.fuzz.core import Broken, Files, Target
 from tests.fuzz.mutate import damaged, dumps, lines, texts, twisted, values
 from tests.support.paths import ROOT
 from trainer.config_file import presets, read_config
-from trainer.licence.policy import load_policy
+from trainer.dataset.licence.policy import load_policy
 
 _PIECES = (
     "{",

@@ -247,8 +247,10 @@ def test_the_make_page_takes_the_folder(
     make.form.model.set_value(str(other))  # not the one of the settings
     make._save_draft()
     page = build()
+    page.use_values.connect(make.form.fill)  # as the window does
     page.use(str(tmp_path / "exported"))
     assert make.form.model.value() == str(tmp_path / "exported")
+    make.keep()
     later = ComposePanel(context)
     qtbot.addWidget(later)
     assert later.form.model.value() == str(tmp_path / "exported")

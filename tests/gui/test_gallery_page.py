@@ -19,6 +19,7 @@ from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.gallery import file_operations
 from commonart_desktop.gui.pages.gallery.grid_view import SIZES
 from commonart_desktop.gui.pages.gallery.page import GalleryPage
+from commonart_desktop.gui.pages.verify.gallery_section import ProvenancePanel
 from tests.support.gallery import TIMEOUT, NoBin, names, open_gallery, ready, select, write  # noqa: F401
 from tests.support.stub_model import requests
 
@@ -217,7 +218,7 @@ def test_a_damaged_index_is_made_anew(page: Callable[[], GalleryPage], context: 
 
 
 def test_threads_end_with_the_page(context: Context, qtbot: QtBot) -> None:
-    one = GalleryPage(context)
+    one = GalleryPage(context, ProvenancePanel)
     library = one.library
     one.deleteLater()
     del one

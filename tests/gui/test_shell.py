@@ -77,7 +77,7 @@ def test_every_page_has_its_module_and_icon() -> None:
     assert len({p.name for p in PAGES}) == len(PAGES)
     for page in PAGES:
         module, _, kind = page.of.partition(":")
-        assert hasattr(import_module(f"commonart_desktop.gui.{module}"), kind)
+        assert hasattr(import_module(f"commonart_desktop.gui.pages.{module}"), kind)
         assert (resources() / "icons" / f"{page.icon}.svg").is_file()
 
 

@@ -200,10 +200,10 @@ def drop(page: TrainPage, path: Path) -> None:
 def test_what_is_chosen_is_what_the_trainer_reads(
     qtbot: QtBot, page: TrainPage, template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from commonart_desktop.gui.pages.train import page
+    from commonart_desktop.gui.pages.train import page as train_page
 
     opened: list[str] = []
-    monkeypatch.setattr(page.QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()))
+    monkeypatch.setattr(train_page.QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()))
     setup = page.setup
     page.dataset.folder = str(template)
     page.show_part(SETTINGS)

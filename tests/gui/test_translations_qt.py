@@ -34,7 +34,7 @@ def test_every_text_of_the_window_is_in_it(tmp_path: Path) -> None:
     if not tool.exists():
         pytest.skip("lupdate is not installed")
     fresh = tmp_path / "fresh.ts"
-    files = sorted(str(p) for p in (ROOT / "commonart_desktop" / "gui").glob("*.py"))
+    files = sorted(str(p) for p in (ROOT / "commonart_desktop" / "gui").rglob("*.py"))
     subprocess.run(
         [tool, "-extensions", "py", "-source-language", "en", "-target-language", "ja", *files, "-ts", fresh],
         check=True,

@@ -343,7 +343,7 @@ def test_the_section_of_the_gallery(
     qtbot: QtBot, context: Context, pictures: Path, went: list[str], page: VerifyPage
 ) -> None:
     page.hide()
-    gallery = GalleryPage(context)
+    gallery = GalleryPage(context, ProvenancePanel)
     qtbot.addWidget(gallery)
     gallery.resize(1100, 700)
     gallery.show()
@@ -427,7 +427,7 @@ def test_the_safety_score_is_turned_on_and_off(
 ) -> None:
     there: list[object] = []
     monkeypatch.setattr(
-        settings_provenance,
+        provenance_section,
         "find_spec",
         lambda name: there[0] if there and name == provenance_section.SAFETY else None,
     )

@@ -17,6 +17,7 @@ from pytestqt.qtbot import QtBot
 
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.gallery.page import GalleryPage
+from commonart_desktop.gui.pages.verify.gallery_section import ProvenancePanel
 from engine.contract import recipe as recipes
 from engine.contract.request import ImageRequest
 from engine.imagefile.image import to_bytes
@@ -70,7 +71,7 @@ def open_gallery(
     made: list[GalleryPage] = []
 
     def open_page() -> GalleryPage:
-        one = GalleryPage(context)
+        one = GalleryPage(context, ProvenancePanel)
         made.append(one)
         qtbot.addWidget(one)
         one.resize(1100, 700)

@@ -95,11 +95,11 @@ MAY_NETWORK = {
         "engine/cluster/ray_connection.py",
         "ray",
     ): "`--ray` and a cluster's address in the settings: other machines make the pictures",
-    ("engine/cluster/engine_pool.py", "ray"): "which machine an engine is to start on",
     (
         "commonart_desktop/gui/shell/quit_signals.py",
         "socket",
     ): "a pair of sockets of this process alone, by which a signal wakes Qt",
+    ("engine/cluster/engine_pool.py", "ray"): "which machine an engine is to start on",
     (
         "engine/cluster/ray_connection.py",
         "socket",

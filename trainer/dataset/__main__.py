@@ -74,16 +74,16 @@ def work(argv: list[str]) -> dict[str, Any]:
             args.folder, args.source, options, form=args.format, link=args.link, progress=tell_progress
         ).as_data()
     if args.command == "check":
-        from trainer.licence.gate import check
+        from trainer.dataset.licence.gate import check
 
         report = check(args.folder, args.policy, full=args.full, progress=tell_progress, out=args.out)
         return {"passed": report.passed, "report": report.as_data(), "path": str(report.path), "sha256": report.sha256}
     if args.command == "report":
-        from trainer.licence.summary import summary
+        from trainer.dataset.licence.summary import summary
 
         return summary(args.folder, progress=tell_progress)
     if args.command == "show":
-        from trainer.licence.summary import show
+        from trainer.dataset.licence.summary import show
 
         return show(args.folder, args.file, offset=max(args.offset, 0), limit=max(args.limit, 1))
     if args.command == "edit":

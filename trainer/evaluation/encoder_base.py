@@ -1,4 +1,4 @@
-"""TODO docstring trainer.evaluation.encoder_base."""
+"""What an image encoder must offer, and checks of what it returns."""
 
 from __future__ import annotations
 

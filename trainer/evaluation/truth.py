@@ -16,19 +16,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from engine.contract.errors import BrokenWeights, Phrase
 from trainer.evaluation.features import features
 
-if TYPE_CHECKING:
-    from trainer.mini.things import Thing
-
 FILE = "concepts.safetensors"
 STEP = 0.007  # coarser steps move top-1 by more than the half point that is allowed
 _MOST = 64 << 20  # bytes unpacked
+
+
+class Thing(Protocol):
+    """Something a model was taught to draw: the indices of the styles that have a render of it, and its names."""
+
+    @property
+    def styles(self) -> tuple[int, ...]: ...
+
+    def names(self, lang: str) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, eq=False)

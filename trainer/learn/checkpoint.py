@@ -21,9 +21,9 @@ from torch import Tensor
 from engine.checkpoint.weights import sha256_file
 from engine.contract.errors import BrokenWeights, NoRoom, Phrase, system_words
 from engine.contract.fault_injection import fault_point
-from engine.system.atomic import PART, as_our_error
-from trainer.learn.artifacts.safetensors_writer import read_tensors, size_of, write_tensors
+from engine.system.atomic import PART, as_our_error, sync_folder
 from trainer.learn.distributed.processes import Processes
+from trainer.learn.safetensors_writer import read_tensors, size_of, write_tensors
 
 VERSION = 1
 _NAME = re.compile(r"step-(\d{8,})")
@@ -59,16 +59,6 @@ def shared(state: State | None, processes: Processes, *, content: bool) -> State
 def min_free() -> int:
     """Bytes that must stay free on the disk."""
     return int(os.environ.get("COMMONART_MIN_FREE_MB", "200")) << 20
-
-
-def sync_folder(folder: Path) -> None:
-    """The folder's own entries outlive a power cut; Windows has no such call and needs none."""
-    if os.name != "nt":
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
 
 
 def demand_room(folder: Path, size: int) -> None:

@@ -20,7 +20,6 @@ from engine.system.atomic import as_our_error
 from trainer.config import Config
 from trainer.learn import optim, trainable, validation
 from trainer.learn.artifacts import report
-from trainer.learn.artifacts.result import finish, write_summary
 from trainer.learn.checkpoint import Checkpoints, State, demand_room, shared
 from trainer.learn.commands import Commands
 from trainer.learn.data.batches import BatchSampler
@@ -32,6 +31,7 @@ from trainer.learn.log import RunLog
 from trainer.learn.loss import Objective
 from trainer.learn.prepare import RunInfo, bind, gather, open_base
 from trainer.learn.previews import PreviewPainter
+from trainer.learn.result import finish, write_summary
 from trainer.learn.train_state import TrainState
 
 Say = Callable[[Event], None]
@@ -391,7 +391,7 @@ class Trainer:
         last = steps[-max(1, len(steps) // 20) :]
         loss = sum(last) / len(last) if last else None
         heldout = self.history[-1][2] if self.history else None
-        result = finish(self.out, self.info, weights, step=self.step, loss=loss, heldout=validation)
+        result = finish(self.out, self.info, weights, step=self.step, loss=loss, heldout=heldout)
         summary = write_summary(self.out, self.info, self.history, result)
         return events.Finished(
             step=self.step,
@@ -399,6 +399,6 @@ class Trainer:
             sha256=result.sha256,
             report=str(summary),
             loss=loss,
-            heldout=validation,
+            heldout=heldout,
             installed=str(result.installed or ""),
         )

@@ -14,10 +14,10 @@ from engine.checkpoint.library import open_model
 from engine.contract.errors import RunDiffers
 from trainer.config import Config
 from trainer.dataset.files import replacing
+from trainer.dataset.licence.gate import check
+from trainer.dataset.licence.report import GateReport
 from trainer.learn.artifacts.lineage import ATTRIBUTION, Lineage, Source
 from trainer.learn.data.samples import Collection, collect
-from trainer.licence.gate import check
-from trainer.licence.report import GateReport
 
 Progress = Callable[[str, int, int], None]
 

@@ -27,11 +27,10 @@ from engine.checkpoint.weights import read_header, weight_files
 from engine.contract.errors import BadConfig, Phrase
 from engine.models.pixart import CaptionGroup, DiT, DiTConfig
 from engine.sampling.schedule import Schedule
-from engine.system.atomic import PART
+from engine.system.atomic import PART, sync_folder
 from trainer.config import Config
-from trainer.learn.artifacts.safetensors_writer import write_tensors
-from trainer.learn.checkpoint import sync_folder
 from trainer.learn.data import counter_rng
+from trainer.learn.safetensors_writer import write_tensors
 
 INDEX = {
     "_class_name": "PixArtSigmaPipeline",

@@ -1,4 +1,4 @@
-"""TODO docstring commonart_desktop.gui.images.messages."""
+"""Large text in the middle of an empty image area."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO docstring commonart_desktop.gui.images.picture."""
+"""One image of the gallery, as plain data."""
 
 from __future__ import annotations
 

@@ -31,12 +31,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Page:
-    """One entry of the side bar. ``of`` is ``module:Class`` in this package."""
+    """One entry of the side bar. ``of`` is ``module:Class``; ``parts`` are classes of other pages that this one is handed."""
 
     name: str
     title: str
     icon: str
     of: str
+    parts: tuple[str, ...] = ()
 
     def shown_as(self) -> str:
         """The title in the language in force."""
@@ -44,12 +45,20 @@ class Page:
 
     def load(self) -> Any:
         """Import its module."""
-        return import_module(f"commonart_desktop.gui.pages.{self.of.partition(':')[0]}")
+        for part in self.parts:
+            _load(part)
+        return _load(self.of)
 
     def begin(self, context: Context) -> StagedPage:
         """The page, still empty: its ``making`` is to be run."""
-        made: StagedPage = getattr(self.load(), self.of.partition(":")[2])(context, in_turns=True)
-        return made
+        page: StagedPage = _load(self.of)(context, *map(_load, self.parts), in_turns=True)
+        return page
+
+
+def _load(name: str) -> Any:
+    """The class ``module:Class`` of ``commonart_desktop.gui.pages``."""
+    module, _, attribute = name.partition(":")
+    return getattr(import_module(f"commonart_desktop.gui.pages.{module}"), attribute)
 
 
 def load_all() -> None:
@@ -64,7 +73,13 @@ def load_all() -> None:
 # Make, Pictures, Training, Models, Export, Evaluate, Verify, Settings: keep to this order
 PAGES = (
     Page("make", QT_TRANSLATE_NOOP("pages", "Make"), "make", "make.page:MakePage"),
-    Page("pictures", QT_TRANSLATE_NOOP("pages", "Pictures"), "pictures", "gallery.page:GalleryPage"),
+    Page(
+        "pictures",
+        QT_TRANSLATE_NOOP("pages", "Pictures"),
+        "pictures",
+        "gallery.page:GalleryPage",
+        parts=("verify.gallery_section:ProvenancePanel",),
+    ),
     Page("train", QT_TRANSLATE_NOOP("pages", "Train"), "train", "train.page:TrainPage"),
     Page("models", QT_TRANSLATE_NOOP("pages", "Models"), "models", "models.page:ModelsPage"),
     Page("export", QT_TRANSLATE_NOOP("pages", "Export"), "export", "export.page:ExportPage"),

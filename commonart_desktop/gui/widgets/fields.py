@@ -1,4 +1,4 @@
-"""TODO docstring commonart_desktop.gui.widgets.fields."""
+"""Small parts that every form is made of."""
 
 from __future__ import annotations
 

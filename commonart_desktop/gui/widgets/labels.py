@@ -1,4 +1,4 @@
-"""TODO docstring commonart_desktop.gui.widgets.labels."""
+"""Labels, and sizes in bytes for people."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""TODO docstring commonart_desktop.gui.widgets.lora_list."""
+"""Choosing LoRAs that are merged into an export or an evaluation."""
 
 from __future__ import annotations
 
 from PySide6.QtWidgets import QWidget
 
-from commonart_desktop.gui.pages.export.fields import ExportModels
 from commonart_desktop.gui.widgets.lora_field import LoraField
+from commonart_desktop.gui.widgets.model_field import ExportModels
 from engine.contract.errors import CommonArtError
 
 

@@ -1,4 +1,4 @@
-"""TODO docstring commonart_desktop.gui.widgets.model_field."""
+"""Choosing a model."""
 
 from __future__ import annotations
 

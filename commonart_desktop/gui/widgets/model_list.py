@@ -1,4 +1,4 @@
-"""TODO docstring commonart_desktop.gui.widgets.model_list."""
+"""The models that are installed, read by the checkpoint program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO docstring commonart_desktop.gui.widgets.parts_field."""
+"""Folders for the parts that a model lacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO docstring commonart_desktop.gui.widgets.shortcuts."""
+"""Keyboard shortcuts, in the form the platform shows them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO docstring commonart_desktop.gui.widgets.staged_page."""
+"""A page that is built in parts, so that the window stays responsive."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Source:
     """One data set that a run learned from."""
 
     name: str
-    manifest_sha256: str  # over every (file name, hash, licence): see trainer.licence.report
+    manifest_sha256: str  # over every (file name, hash, licence): see trainer.dataset.licence.report
     gate_report_sha256: str
     gate_report: Path
     attribution: Path

@@ -1,4 +1,4 @@
-"""TODO docstring trainer.learn.artifacts.write."""
+"""Write the files that lie beside trained weights."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from typing import Any
 from engine.contract.errors import CommonArtError, MachinesDiffer, Phrase
 from engine.system.paths import home
 from trainer.config import Config
+from trainer.dataset.licence.report import GateReport
 from trainer.learn.distributed.processes import Processes
 from trainer.learn.prepare import RunInfo, check_dataset, check_dataset_here
-from trainer.licence.report import GateReport
 
 Progress = Callable[[str, int, int], None]
 

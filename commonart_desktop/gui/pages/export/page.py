@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
@@ -17,7 +16,6 @@ from commonart_desktop.gui.pages.export.report import NAME, Report, read_report
 from commonart_desktop.gui.pages.export.report_view import ReportView
 from commonart_desktop.gui.pages.export.run import ExportRun
 from commonart_desktop.gui.pages.export.run_view import RunningView
-from commonart_desktop.gui.pages.make.compose_panel import DRAFT as COMPOSED
 from commonart_desktop.gui.style.tokens import SPACE
 from commonart_desktop.gui.widgets.form_scroll import FormScroll
 from commonart_desktop.gui.widgets.labels import label
@@ -35,6 +33,7 @@ class ExportPage(StagedPage):
     """An export goes on while other pages are shown, and when the pages are built anew; it ends with the program."""
 
     opened = Signal()  # a report is shown
+    use_values = Signal(object)  # dict: values for the form of the Make page
 
     def make(self, context: Context) -> Steps:
         self._context = context
@@ -275,18 +274,11 @@ class ExportPage(StagedPage):
         )
 
     def _put(self, model: str) -> bool:
-        """Choose a model in the settings; the Make page follows them where its own choice is that of the settings, so this is made so first."""
-        settings, state = self._context.settings, self._context.state
+        """Make it the model of new images: in the settings, and in the form of the Make page."""
         try:
-            draft = json.loads(str(state.value(COMPOSED, "")))
-        except ValueError:
-            draft = None
-        try:
-            if isinstance(draft, dict) and isinstance(draft.get("model"), str) and draft["model"]:
-                settings.put(model=draft["model"])
-                state.setValue(COMPOSED, json.dumps(draft | {"model": model}, ensure_ascii=False))
-            settings.put(model=model)
+            self._context.settings.put(model=model)
         except CommonArtError as e:
             self._context.notices.complain(e)
             return False
+        self.use_values.emit({"model": model})
         return True

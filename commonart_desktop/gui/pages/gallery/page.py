@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import QCoreApplication, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QKeySequence, QShowEvent
@@ -24,7 +25,6 @@ from commonart_desktop.gui.pages.gallery.library import Library
 from commonart_desktop.gui.pages.gallery.model import PicturesModel
 from commonart_desktop.gui.pages.gallery.side_panel import SidePanel
 from commonart_desktop.gui.pages.gallery.viewer import Viewer
-from commonart_desktop.gui.pages.verify.gallery_section import ProvenancePanel
 from commonart_desktop.gui.style.tokens import SPACE
 from commonart_desktop.gui.widgets.staged_page import StagedPage
 from engine.contract.errors import CommonArtError
@@ -41,8 +41,8 @@ class GalleryPage(StagedPage):
 
     use_recipe = Signal(object)  # dict, as engine.contract.recipe builds it
 
-    def make(self, context: Context) -> Steps:
-        self._context = context
+    def make(self, context: Context, *sections: Callable[[Context], Any]) -> Steps:
+        self._context, self._sections = context, sections
         self.library = Library(home() / "gallery.db")
         self.thumbnails = Thumbnails(home() / "cache" / "thumbnails")
         self.model = PicturesModel(self.library)
@@ -85,8 +85,10 @@ class GalleryPage(StagedPage):
         yield
         self.side = SidePanel(self.actions_)
         yield
-        self.side.add_section(self.tr("Provenance"), ProvenancePanel(self._context))
-        yield
+        for section in self._sections:
+            widget = section(self._context)
+            self.side.add_section(widget.title(), widget)
+            yield
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
         self.splitter.addWidget(left)
         self.splitter.addWidget(self.side)

@@ -35,7 +35,9 @@ NO_CHOICE = Chosen()
 
 
 class Section(Protocol):
-    """What ``add_section`` takes, beside being a QWidget."""
+    """What ``add_section`` takes, beside being a QWidget. ``title`` is for sections that another page contributes."""
+
+    def title(self) -> str: ...
 
     def show_picture(self, path: Path | None) -> None: ...
 

@@ -22,16 +22,17 @@ from commonart_desktop.core import i18n
 from commonart_desktop.gui.background.incremental import Steps
 from commonart_desktop.gui.background.tasks import LedgerTasks
 from commonart_desktop.gui.context import Context
-from commonart_desktop.gui.pages.queue import view_state
 from commonart_desktop.gui.pages.queue.after_queue import AfterQueue
 from commonart_desktop.gui.pages.queue.commands import QueueCommands
 from commonart_desktop.gui.pages.queue.empty_state import EmptyQueue
 from commonart_desktop.gui.pages.queue.job_editor import EditPanel
 from commonart_desktop.gui.pages.queue.labels import left
 from commonart_desktop.gui.pages.queue.preview import Details, Preview
+from commonart_desktop.gui.pages.queue.selection import KeepCurrent
 from commonart_desktop.gui.pages.queue.status_strip import RunStrip
 from commonart_desktop.gui.pages.queue.table_model import LedgerModel
 from commonart_desktop.gui.pages.queue.table_view import QueueView
+from commonart_desktop.gui.pages.queue.view_state import ViewState
 from commonart_desktop.gui.style import theme
 from commonart_desktop.gui.style.tokens import SPACE
 from commonart_desktop.gui.widgets.staged_page import StagedPage
@@ -73,7 +74,8 @@ class QueuePanel(StagedPage):
         self._build()
         yield
         self._connect()
-        self._top = view_state.restore(self)
+        self._state = ViewState(context.state, self.view, self.model, (self.split, self.below), self.states)
+        self._top = self._state.restore()
         self._look_for_stranded()
         self._on_refresh()
 
@@ -166,7 +168,7 @@ class QueuePanel(StagedPage):
 
     def keep(self) -> None:
         """Store columns, sizes, what is unfolded, the filter and the place."""
-        view_state.keep(self)
+        self._state.save()
 
     # starting and holding -----------------------------------------------------------------------------------------
 
@@ -285,8 +287,8 @@ class QueuePanel(StagedPage):
 
         self.work.do(lambda ledger: ledger.search(text, self.model.state, FOUND), then=take)
 
-    def _keeping(self) -> view_state.SameItem:
-        return view_state.SameItem(self.model, self.view)
+    def _keeping(self) -> KeepCurrent:
+        return KeepCurrent(self.model, self.view)
 
     def _compose(self) -> None:
         self.context.go_to("make")

@@ -1,4 +1,4 @@
-"""TODO docstring commonart_desktop.gui.pages.queue.selection."""
+"""The selection in the queue table, kept across a reset of its model."""
 
 from __future__ import annotations
 

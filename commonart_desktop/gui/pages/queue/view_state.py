@@ -1,11 +1,12 @@
-"""What the queue's page remembers: over a restart of the window, and over a reset of its table."""
+"""What the queue page restores when the window starts again: columns, sizes, open jobs, the filter, the scroll position."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from PySide6.QtCore import QSettings
+from PySide6.QtWidgets import QComboBox, QSplitter
 
-if TYPE_CHECKING:
-    from commonart_desktop.gui.pages.queue.panel import QueuePanel
+from commonart_desktop.gui.pages.queue.table_model import LedgerModel
+from commonart_desktop.gui.pages.queue.table_view import QueueView
 
 COLUMNS, SPLIT, BELOW, OPEN, STATE, TOP = (
     "queue/columns",
@@ -17,31 +18,44 @@ COLUMNS, SPLIT, BELOW, OPEN, STATE, TOP = (
 )
 
 
-def keep(panel: QueuePanel) -> None:
-    """Store columns, sizes, what is unfolded, the filter, and how far it is scrolled."""
-    state = panel.context.state
-    state.setValue(COLUMNS, panel.view.horizontalHeader().saveState())
-    state.setValue(SPLIT, panel.split.saveState())
-    state.setValue(BELOW, panel.below.saveState())
-    state.setValue(OPEN, " ".join(str(j.id) for j in panel.model.jobs if panel.model.is_open(j.id)))
-    state.setValue(STATE, panel.states.currentData() or "")
-    state.setValue(TOP, panel.view.verticalScrollBar().value() if not panel.model.searching else 0)
+class ViewState:
+    """Saves the state of the queue's widgets into ``settings`` and restores it."""
 
+    def __init__(
+        self,
+        settings: QSettings,
+        view: QueueView,
+        model: LedgerModel,
+        splitters: tuple[QSplitter, QSplitter],
+        states: QComboBox,
+    ) -> None:
+        self._settings, self._view, self._model, self._states = settings, view, model, states
+        self._beside, self._below = splitters
 
-def restore(panel: QueuePanel) -> int:
-    """Take it back; returns the row that stood at the top."""
-    state, model = panel.context.state, panel.model
-    for name, put in (
-        (COLUMNS, panel.view.horizontalHeader().restoreState),
-        (SPLIT, panel.split.restoreState),
-        (BELOW, panel.below.restoreState),
-    ):
-        if state.value(name) is not None:
-            put(state.value(name))
-    for job in str(state.value(OPEN, "")).split():
-        row = model.row_of_job(int(job)) if job.isdigit() else None
-        if row is not None:
-            model.fold(row, True)
-    panel.states.setCurrentIndex(max(0, panel.states.findData(str(state.value(STATE, "")))))
-    top = str(state.value(TOP, "0"))
-    return int(top) if top.isdigit() else 0
+    def save(self) -> None:
+        """Store columns, sizes, open jobs, the filter and the scroll position."""
+        put = self._settings.setValue
+        put(COLUMNS, self._view.horizontalHeader().saveState())
+        put(SPLIT, self._beside.saveState())
+        put(BELOW, self._below.saveState())
+        put(OPEN, " ".join(str(j.id) for j in self._model.jobs if self._model.is_open(j.id)))
+        put(STATE, self._states.currentData() or "")
+        put(TOP, self._view.verticalScrollBar().value() if not self._model.searching else 0)
+
+    def restore(self) -> int:
+        """Restore what was saved; returns the row that was at the top."""
+        get = self._settings.value
+        for name, put in (
+            (COLUMNS, self._view.horizontalHeader().restoreState),
+            (SPLIT, self._beside.restoreState),
+            (BELOW, self._below.restoreState),
+        ):
+            if get(name) is not None:
+                put(get(name))
+        for job in str(get(OPEN, "")).split():
+            row = self._model.row_of_job(int(job)) if job.isdigit() else None
+            if row is not None:
+                self._model.fold(row, True)
+        self._states.setCurrentIndex(max(0, self._states.findData(str(get(STATE, "")))))
+        top = str(get(TOP, "0"))
+        return int(top) if top.isdigit() else 0

@@ -1,4 +1,4 @@
-"""TODO docstring commonart_desktop.gui.pages.settings.rows."""
+"""Rows of a settings form."""
 
 from __future__ import annotations
 

@@ -56,6 +56,10 @@ class ProvenancePanel(QWidget):
         for widget in (self.lines, self.licences, self.verify):
             column.addWidget(widget)
 
+    def title(self) -> str:
+        """What stands above the section."""
+        return self.tr("Provenance")
+
     def show_picture(self, path: Path | None) -> None:
         """Another picture is selected, or none; what was asked for the last one is no longer wanted."""
         self._path = path

@@ -150,12 +150,12 @@ def test_a_picture_needs_neither_library(tmp_path: Path) -> None:
     text = """
 import sys
 from engine import pipeline
-from engine.backends import open_backend
+from engine.backends.factory import open_backend
 from engine.checkpoint.library import open_model
 from engine.contract.request import ImageRequest
 backend = open_backend(open_model("commonart-mini"), device="cpu")
 some = [pipeline.settle(ImageRequest(prompt="すし", seed=1, steps=2), backend.folder)]
-pipeline.paint(backend, pipeline.draw(backend, some, pipeline.encode(backend, some)))
+pipeline.decode(backend, pipeline.denoise_batch(backend, some, pipeline.encode(backend, some)))
 backend.libraries()
 print([m for m in ("diffusers", "transformers", "torch._dynamo", "sympy", "onnxruntime", "torchao") if m in sys.modules])
 """

@@ -57,7 +57,9 @@ def test_dpm_solver_equals_diffusers(prediction: str, spacing: str, beta: str) -
         assert sampler.timesteps == [float(t) for t in scheduler.timesteps]
         assert len(sampler.timesteps) == steps
         got = denoise(model, sampler, start)
-        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4, msg=lambda m, s=steps: f"{s} steps: {m}")
+        # A schedule that begins at almost no signal divides by it: rounding is of the size of the largest value.
+        atol = 1e-4 * max(1.0, float(want.abs().max()))
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=atol, msg=lambda m, s=steps: f"{s} steps: {m}")
 
 
 @pytest.mark.parametrize("spacing", ["linspace", "trailing", "leading"])

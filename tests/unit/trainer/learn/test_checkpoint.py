@@ -15,8 +15,8 @@ import torch
 from engine.contract import training_events as events
 from engine.contract.errors import BrokenWeights, DiskFull, NothingToResume
 from tests.support.training_runs import losses, make_world, process, read_events, train, write_config
-from trainer.learn.artifacts.safetensors_writer import read_tensors, write_tensors
 from trainer.learn.checkpoint import Checkpoints, State
+from trainer.learn.safetensors_writer import read_tensors, write_tensors
 
 STEPS = 14
 

@@ -36,8 +36,8 @@ from trainer.dataset.files import name_problem, safe_name, sha256_of
 from trainer.dataset.importers.reuse import glob, holder
 from trainer.dataset.importers.run import FORMATS, ImportResult, detect, run_import
 from trainer.dataset.importers.source import Options
+from trainer.dataset.licence.gate import check
 from trainer.dataset.records import FILE, Record, read_records
-from trainer.licence.gate import check
 
 _numbers = itertools.count()
 BY = "https://creativecommons.org/licenses/by/2.0/"

@@ -18,8 +18,8 @@ import torch
 from engine.contract import training_events as events
 from engine.contract.events import Event
 from tests.support.training_runs import ROOT, losses, make_world, process, read_events, train, write_config
-from trainer.learn.artifacts.safetensors_writer import read_tensors
 from trainer.learn.checkpoint import Checkpoints
+from trainer.learn.safetensors_writer import read_tensors
 
 STEPS = 12
 # an odd batch over two processes, shapes that differ, parts of different numbers

@@ -19,9 +19,9 @@ from engine.contract.errors import BadFile, BadPicture, CommonArtError, Phrase
 from engine.imagefile.image import pixel_sha256
 from engine.system.paths import home
 from trainer.dataset.files import sha256_of
+from trainer.dataset.licence.perceptual_hash import SIDE, Look, look_at
+from trainer.dataset.licence.signals import Signals, read_signals
 from trainer.dataset.pictures import load_rgb, opened, orientation, rgb, upright
-from trainer.licence.perceptual_hash import SIDE, Look, look_at
-from trainer.licence.signals import Signals, read_signals
 
 _FORM = 1  # of what is remembered; raise it when hashes or signals are taken otherwise
 _FRESH = 2.0  # seconds: a file written so recently may change again without its times changing

@@ -21,12 +21,12 @@ from engine.contract.errors import BadPolicy, GateClosed, NoRecords
 from tests.support.images import CC0, CC_BY, make_dataset
 from tests.support.paths import ROOT
 from trainer.dataset.files import sha256_of
+from trainer.dataset.licence.gate import check
+from trainer.dataset.licence.perceptual_hash import Look, alike, look_at
+from trainer.dataset.licence.policy import BUILT_IN, load_policy
+from trainer.dataset.licence.report import read_report
 from trainer.dataset.records import FILE
 from trainer.dataset.spdx import from_statement, from_url, parse, url_of
-from trainer.licence.gate import check
-from trainer.licence.perceptual_hash import Look, alike, look_at
-from trainer.licence.policy import BUILT_IN, load_policy
-from trainer.licence.report import read_report
 
 Rows = list[dict[str, Any]]
 
@@ -172,7 +172,7 @@ def test_policies_differ_in_nc_and_or_is_the_readers_choice(good: Path) -> None:
 def test_one_byte_altered_is_named_even_with_size_and_time_restored(
     good: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainer.licence.file_facts._FRESH", -1)  # as if the files were older than they are
+    monkeypatch.setattr("trainer.dataset.licence.file_facts._FRESH", -1)  # as if the files were older than they are
     name = rows_of(good)[2]["file_name"]
     old = time.time() - 100
     for path in good.glob("*.png"):
@@ -198,15 +198,15 @@ def test_an_unchanged_folder_is_not_read_again_unless_full(good: Path, monkeypat
         read.append(path)
         return sha256_of(path)
 
-    monkeypatch.setattr("trainer.licence.file_facts.sha256_of", counted)
-    monkeypatch.setattr("trainer.licence.file_facts._FRESH", -1)  # as if the files were older than they are
+    monkeypatch.setattr("trainer.dataset.licence.file_facts.sha256_of", counted)
+    monkeypatch.setattr("trainer.dataset.licence.file_facts._FRESH", -1)  # as if the files were older than they are
     for options, wanted in (({}, 6), ({}, 0), ({"full": True}, 6)):
         read.clear()
         assert check(good, **options).passed and len(read) == wanted
 
 
 def test_fresh_files_are_not_remembered(good: Path) -> None:
-    from trainer.licence.file_facts import Memory
+    from trainer.dataset.licence.file_facts import Memory
 
     check(good)  # written a moment ago: they might change again within one tick of the clock
     memory = Memory(good)
@@ -523,7 +523,7 @@ def test_a_word_against_training_stands_though_the_signature_is_broken(good: Pat
     assert ("training-forbidden", "block") in [t[:2] for t in found(good)] or ("picture", "block") in [
         t[:2] for t in found(good)
     ]
-    from trainer.licence.signals import _c2pa, _Found
+    from trainer.dataset.licence.signals import _c2pa, _Found
 
     told = _Found()
     _c2pa(good / rows_of(good)[1]["file_name"], "PNG", told)
@@ -646,5 +646,5 @@ def test_command_line_tells_every_file_in_both_languages_and_its_exit_status(goo
 
 
 def test_importing_the_gate_needs_no_torch() -> None:
-    code = "import sys, trainer.licence.gate, trainer.dataset.importers.run, trainer.dataset.__main__; sys.exit('torch' in sys.modules)"
+    code = "import sys, trainer.dataset.licence.gate, trainer.dataset.importers.run, trainer.dataset.__main__; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -9,11 +9,11 @@ from typing import Any
 
 from engine.contract.errors import BadFile, BadPicture, Phrase
 from trainer.dataset.files import sha256_of
+from trainer.dataset.licence.attribution import entry
+from trainer.dataset.licence.file_facts import Memory, Progress, gather
 from trainer.dataset.pictures import opened, orientation
 from trainer.dataset.records import LANGUAGES, Record, read_records, to_row
 from trainer.dataset.spdx import parse
-from trainer.licence.attribution import entry
-from trainer.licence.file_facts import Memory, Progress, gather
 
 _SHOWN = 30
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from engine.contract.errors import BadRow, Phrase
 from engine.contract.version import VERSION
+from trainer.dataset.licence.attribution import write_attribution
+from trainer.dataset.licence.file_facts import Memory, Progress, gather, tools
+from trainer.dataset.licence.perceptual_hash import alike
+from trainer.dataset.licence.policy import Policy, load_policy
+from trainer.dataset.licence.report import Finding, GateReport, manifest_sha256, write_report
+from trainer.dataset.licence.rules import Judged, judge
 from trainer.dataset.records import FILE, Record, file_of, scan
-from trainer.licence.attribution import write_attribution
-from trainer.licence.file_facts import Memory, Progress, gather, tools
-from trainer.licence.perceptual_hash import alike
-from trainer.licence.policy import Policy, load_policy
-from trainer.licence.report import Finding, GateReport, manifest_sha256, write_report
-from trainer.licence.rules import Judged, judge
 
 # pictures by their ending, of formats that are not read too: none of them may lie there unrecorded
 _PICTURES = (

@@ -10,11 +10,12 @@ import torch
 
 from engine.checkpoint.lora import lora_folder
 from engine.checkpoint.weights import sha256_file
+from engine.system.atomic import sync_folder
 from engine.system.paths import home
 from trainer.learn import trainable
 from trainer.learn.artifacts import report
 from trainer.learn.artifacts.write import write_beside
-from trainer.learn.checkpoint import demand_room, sync_folder
+from trainer.learn.checkpoint import demand_room
 from trainer.learn.prepare import RunInfo
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine.contract.errors import Phrase
+from trainer.dataset.licence.file_facts import Facts
+from trainer.dataset.licence.policy import Policy
+from trainer.dataset.licence.report import Finding
 from trainer.dataset.records import LANGUAGES, Record
 from trainer.dataset.spdx import Expression, from_url, parse
-from trainer.licence.file_facts import Facts
-from trainer.licence.policy import Policy
-from trainer.licence.report import Finding
 
 # what creators say in training_permission, in the words of CAWG and in plain ones
 _ALLOWED = {"", "allowed", "allow", "yes", "true", "granted"}
