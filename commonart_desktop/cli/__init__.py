@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from commonart_desktop.core.i18n import sentence, tr
+from commonart_desktop.core.i18n import say, sentence, tr
+from commonart_desktop.core.settings import read_settings
 from engine.contract.errors import CommonArtError, Phrase, UnknownCommand
 from engine.contract.version import APP
 
@@ -70,6 +71,13 @@ def command_line(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     return parser
 
 
+def _tell_unknown_settings() -> None:
+    """Once a run: a misspelt entry does nothing, and one of a newer version is no fault."""
+    remark = read_settings().remark()
+    if remark is not None:
+        print(f"commonart: {say(remark)}", file=sys.stderr)
+
+
 def run(argv: Sequence[str]) -> int:
     """Parse and obey. Returns the exit status: 0 done, 1 failed, 2 asked wrongly, 130 interrupted."""
     try:
@@ -84,6 +92,7 @@ def run(argv: Sequence[str]) -> int:
         parser.print_help()
         return 2
     try:
+        _tell_unknown_settings()
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be ended politely is to be interrupted
         return int(args.run(args))
     except CommonArtError as e:

@@ -23,7 +23,7 @@ from commonart_desktop.cli.pictures import (
 )
 from commonart_desktop.cli.progress import Display
 from commonart_desktop.core.compose import ready_folder
-from commonart_desktop.core.home import home
+from commonart_desktop.core.home import home, writing_home
 from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.process import Worker, error_of, program
 from commonart_desktop.core.settings import load_settings, provenance_options
@@ -82,8 +82,9 @@ def run(args: argparse.Namespace) -> int:
         options += replay
     else:
         requests = list(requests_from(args))
-    (home() / "tmp").mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix="generate-", dir=home() / "tmp"))
+    with writing_home():
+        (home() / "tmp").mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix="generate-", dir=home() / "tmp"))
     try:
         return _make(requests, scratch, options, args, want)
     finally:

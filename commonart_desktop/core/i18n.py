@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from commonart_desktop.core.home import resources
-from commonart_desktop.core.settings import load_settings
+from commonart_desktop.core.settings import read_settings
 from engine.contract.errors import CommonArtError, Phrase
 
 LANGUAGES = ("en", "ja")
@@ -21,8 +21,8 @@ _NOT_SHOWN = re.compile(
 
 @cache
 def language() -> str:
-    """``COMMONART_LANG``, else the settings, else the system's."""
-    for wanted in (os.environ.get("COMMONART_LANG"), load_settings().language, _system()):
+    """``COMMONART_LANG``, else the settings, else the system's. Raises nothing: errors are told in it."""
+    for wanted in (os.environ.get("COMMONART_LANG"), read_settings().settings.language, _system()):
         if wanted and wanted[:2].lower() in LANGUAGES:
             return wanted[:2].lower()
     return "en"
@@ -32,7 +32,10 @@ def _system() -> str:
     for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
         if os.environ.get(name):
             return os.environ[name]
-    found = (locale.getlocale()[0] or "").lower()
+    try:
+        found = (locale.getlocale()[0] or "").lower()
+    except ValueError:  # a locale that Python does not know, such as macOS's UTF-8
+        found = ""
     return "ja" if found.startswith("japan") else found  # Windows says Japanese_Japan
 
 

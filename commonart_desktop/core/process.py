@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from commonart_desktop.core.home import home
+from commonart_desktop.core.home import home, writing_home
 from engine.contract.errors import CommonArtError, EngineStopped, from_wire
 from engine.contract.events import Broken, Event, ProtocolError, decode
 from engine.contract.python_process import python_command, python_environment
@@ -107,10 +107,11 @@ class Worker:
         self._log = None if debug else (home() / "logs" / "worker.log")
         stderr: IO[bytes] | None = None
         if self._log is not None:
-            self._log.parent.mkdir(parents=True, exist_ok=True)
-            if self._log.exists() and self._log.stat().st_size > 1_000_000:
-                self._log.replace(self._log.with_suffix(".old.log"))
-            stderr = self._log.open("ab")
+            with writing_home():
+                self._log.parent.mkdir(parents=True, exist_ok=True)
+                if self._log.exists() and self._log.stat().st_size > 1_000_000:
+                    self._log.replace(self._log.with_suffix(".old.log"))
+                stderr = self._log.open("ab")
         extra = ["--debug"] if debug else []
         module = "engine.cluster" if "--ray" in options else "engine.worker.__main__"
         try:

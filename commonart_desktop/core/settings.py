@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import difflib
+import re
 import tomllib
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from commonart_desktop.core.home import home
+from commonart_desktop.core.toml_lines import entries, error_at, not_toml, position, what_can_be_read
 from engine.contract.errors import BadFile, Phrase, system_words
+
+MAX_BYTES = 1_000_000
+_CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,60 +58,117 @@ class Settings:
     provenance: Provenance = field(default_factory=Provenance)
 
 
-def load_settings() -> Settings:
-    """The settings in force.
+@dataclass(frozen=True, kw_only=True)
+class SettingsRead:
+    """``settings.toml`` as far as it can be understood."""
 
-    Raises:
-        BadFile: the file is there and cannot be understood; the entry is named.
-    """
-    path = home() / "settings.toml"
+    settings: Settings = field(default_factory=Settings)  # usual values where an entry is wrong
+    errors: tuple[BadFile, ...] = ()
+    unknown: tuple[str, ...] = ()  # entries that this version does not know, such as ``provenance.colour``; they stay
+
+    def remark(self) -> Phrase | None:
+        """What to say of the unknown entries, with the one that may have been meant."""
+        if not self.unknown:
+            return None
+        known = [*(f.name for f in fields(Settings)), *(f"provenance.{f.name}" for f in fields(Provenance))]
+        keys = []
+        for key in self.unknown:
+            near = difflib.get_close_matches(key, known, n=1)
+            keys.append(f"{key} ({near[0]}?)" if near else key)
+        return Phrase(
+            "{path}: this version has no setting {keys}; what stands there is kept",
+            path=settings_path(),
+            keys=", ".join(keys),
+        )
+
+
+def settings_path() -> Path:
+    """Where they are written."""
+    return home() / "settings.toml"
+
+
+def read_settings() -> SettingsRead:
+    """What the file says; raises nothing, so that a person can be told what is wrong in their language."""
+    path = settings_path()
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        return Settings()
-    except (OSError, ValueError, RecursionError) as e:
-        raise BadFile(path=path, why=Phrase("it is not TOML ({reason})", reason=e)) from e
+        if path.stat().st_size > MAX_BYTES:
+            return SettingsRead(errors=(BadFile(path=path, why=Phrase("it is larger than {n} MB", n=1)),))
+        raw = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return SettingsRead()
+    except OSError as e:
+        return SettingsRead(errors=(BadFile(path=path, why=system_words(e)),))
+    errors: list[BadFile] = []
+    text = raw.decode("utf-8-sig", "replace")
+    try:
+        raw.decode("utf-8-sig")
+        data = tomllib.loads(text)
+    except UnicodeDecodeError as e:
+        before = raw[: e.start].decode("utf-8-sig", "replace")
+        errors.append(error_at(path, *position(before), Phrase("it is not UTF-8; save the file as UTF-8")))
+        data = what_can_be_read("".join(x for x in text.splitlines(True) if "\ufffd" not in x))
+    except (ValueError, RecursionError) as e:
+        errors.append(not_toml(path, text, e))
+        data = what_can_be_read(text)
+    places = {(x.table, x.key): (x.number, x.column) for x in entries(text)}
+
+    def wrong(table: str, key: str, why: Phrase) -> None:
+        line, column = places.get((table, key), (1, 1))
+        value = data[table][key] if table else data[key]
+        escaped = isinstance(value, str) and _CONTROL.search(value)  # the n of D:\new is taken for the end of a line
+        errors.append(error_at(path, line, column, why, text if escaped else ""))
+
+    good: dict[str, Any] = {}
+    unknown: list[str] = []
     known = {f.name for f in fields(Settings)}
     for key, value in data.items():
         if key not in known:
-            raise BadFile(
-                path=path,
-                why=Phrase("there is no setting {key}; known are {known}", key=key, known=", ".join(sorted(known))),
-            )
-        if key == "provenance":
-            data[key] = _provenance(path, value)
-        elif not isinstance(value, str):
-            raise BadFile(path=path, why=Phrase("{key} must be text in quotes", key=key))
-    return Settings(**data)
+            unknown.append(key)
+        elif key == "provenance" and isinstance(value, dict):
+            good[key] = _provenance(value, wrong, unknown)
+        elif key == "provenance":
+            wrong("", key, Phrase("{key} must be a table: a line [{key}] and its entries below it", key=key))
+        elif not isinstance(value, str) or _CONTROL.search(value):
+            wrong("", key, Phrase("{key} must be text in quotes", key=key))
+        else:
+            good[key] = value
+    return SettingsRead(settings=Settings(**good), errors=tuple(errors), unknown=tuple(unknown))
 
 
-def _provenance(path: Path, table: Any) -> Provenance:
-    """Raises BadFile."""
-    if not isinstance(table, dict):
-        raise BadFile(
-            path=path, why=Phrase("{key} must be a table: a line [{key}] and its entries below it", key="provenance")
-        )
+def _provenance(table: dict[str, Any], wrong: Callable[[str, str, Phrase], None], unknown: list[str]) -> Provenance:
+    """What is right in the table; ``wrong`` is told the rest."""
+    good: dict[str, Any] = {}
     known = {f.name for f in fields(Provenance)}
     for key, value in table.items():
         name = f"provenance.{key}"
         if key not in known:
-            raise BadFile(
-                path=path,
-                why=Phrase("there is no setting {key}; known are {known}", key=name, known=", ".join(sorted(known))),
-            )
-        if key == "sign":
-            if not isinstance(value, bool):
-                raise BadFile(path=path, why=Phrase("{key} must be true or false", key=name))
-        elif not isinstance(value, str) or any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in value):
-            raise BadFile(path=path, why=Phrase("{key} must be text in quotes", key=name))
+            unknown.append(name)
+        elif key == "sign" and not isinstance(value, bool):
+            wrong("provenance", key, Phrase("{key} must be true or false", key=name))
+        elif key != "sign" and (not isinstance(value, str) or _CONTROL.search(value)):
+            wrong("provenance", key, Phrase("{key} must be text in quotes", key=name))
         elif key in _CHOICES and value not in _CHOICES[key]:
-            raise BadFile(
-                path=path,
-                why=Phrase("{key} must be one of {known}", key=name, known=", ".join(c or '""' for c in _CHOICES[key])),
-            )
-    if bool(table.get("certificate")) != bool(table.get("key")):
-        raise BadFile(path=path, why=Phrase("provenance.certificate and provenance.key belong together"))
-    return Provenance(**table)
+            choices = ", ".join(c or '""' for c in _CHOICES[key])
+            wrong("provenance", key, Phrase("{key} must be one of {known}", key=name, known=choices))
+        else:
+            good[key] = value
+    if bool(good.get("certificate")) != bool(good.get("key")):
+        key = "certificate" if good.get("certificate") else "key"
+        wrong("provenance", key, Phrase("provenance.certificate and provenance.key belong together"))
+        del good[key]
+    return Provenance(**good)
+
+
+def load_settings() -> Settings:
+    """The settings in force, for whatever makes images by them.
+
+    Raises:
+        BadFile: the file is there and cannot be understood as a whole; BadSettings where line and column are known.
+    """
+    read = read_settings()
+    if read.errors:
+        raise read.errors[0]
+    return read.settings
 
 
 def provenance_options(mine: Provenance | None = None, *, sign: bool | None = None) -> list[str]:
@@ -131,26 +194,3 @@ def provenance_options(mine: Provenance | None = None, *, sign: bool | None = No
             for name, value in (("certificate", mine.certificate), ("key", mine.key))
         ]
     return options
-
-
-def save_settings(settings: Settings) -> None:
-    """Write what differs from the defaults, aside and renamed; comments of the old file are not kept.
-
-    Raises:
-        BadFile: it cannot be written.
-    """
-    path = home() / "settings.toml"
-    aside = path.with_suffix(".tmp")
-    plain = asdict(Settings())
-    # a JSON string is a TOML basic string: the same quotes and escapes
-    now = asdict(settings)
-    table, usual = now.pop("provenance"), plain.pop("provenance")
-    lines = [f"{k} = {json.dumps(v, ensure_ascii=False)}\n" for k, v in now.items() if v != plain[k]]
-    inner = [f"{k} = {json.dumps(v, ensure_ascii=False)}\n" for k, v in table.items() if v != usual[k]]
-    lines += ["\n[provenance]\n", *inner] if inner else []
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text("".join(lines), encoding="utf-8")
-        aside.replace(path)
-    except OSError as e:
-        raise BadFile(path=path, why=system_words(e)) from e

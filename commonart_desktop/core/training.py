@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from commonart_desktop.core.home import home
+from commonart_desktop.core.home import home, writing_home
 from commonart_desktop.core.process import _apart, _environment
 from engine.contract import training_events
 from engine.contract.errors import EngineStopped
@@ -43,8 +43,9 @@ class Training:
             program = ["trainer.launch", "--accelerate", accelerate, *(x for one in launch for x in ("--launch", one))]
         stderr = None
         if self._log is not None:
-            self._log.parent.mkdir(parents=True, exist_ok=True)
-            stderr = self._log.open("wb")
+            with writing_home():
+                self._log.parent.mkdir(parents=True, exist_ok=True)
+                stderr = self._log.open("wb")
         try:
             self.process = subprocess.Popen(
                 python_command("-m", *program, *arguments, *(["--debug"] if debug else [])),

@@ -64,8 +64,15 @@ class Application(QObject):
                     count=rescued[1],
                 )
             )
-        elif self.settings.trouble is not None:
-            self.notices.complain(self.settings.trouble)
+        elif self.settings.read.errors:
+            self.notices.complain(self.settings.read.errors[0])
+        elif (remark := self.settings.read.remark()) is not None:
+            self.notices.say(i18n.say(remark))
+        self.settings.kept.connect(
+            lambda path: self.notices.say(
+                i18n.tr("The settings file that could not be read is kept as {path}.", path=path)
+            )
+        )
 
     def _zoom(self) -> float:
         """Size of the letters, 1 as designed."""
@@ -282,7 +289,9 @@ def main(argv: Sequence[str]) -> int:
         whole = Application(app)
     except CommonArtError as e:
         text, hint = i18n.sentence(e)
-        QMessageBox.critical(None, "CommonArt Desktop", f"{text}\n\n{hint}")
+        print(f"commonart: {text}\n  {hint}", file=sys.stderr)
+        if app.platformName() not in ("offscreen", "minimal"):  # nobody could close it there
+            QMessageBox.critical(None, "CommonArt Desktop", f"{text}\n\n{hint}")
         return e.exit_status
 
     def asked() -> None:

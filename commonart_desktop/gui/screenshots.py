@@ -27,7 +27,8 @@ def _fill(demo: bool) -> str | None:
     from commonart_desktop.core.home import home, resources
     from commonart_desktop.core.ledger import open_ledger
     from commonart_desktop.core.process import Worker
-    from commonart_desktop.core.settings import Settings, save_settings
+    from commonart_desktop.core.settings import Settings
+    from commonart_desktop.core.settings_save import save_settings
     from engine.contract import events
 
     model = next(iter(sorted(p.parent for p in (resources() / "models").glob("*/model_index.json"))), None)

@@ -2,53 +2,31 @@
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from PySide6.QtCore import QObject, Signal
 
-from commonart_desktop.core.home import home
-from commonart_desktop.core.settings import Settings, load_settings, save_settings
-from engine.contract.errors import BadFile, CommonArtError
-
-if TYPE_CHECKING:
-    pass
+from commonart_desktop.core.settings import read_settings
+from commonart_desktop.core.settings_save import save_settings
 
 
 class SettingsStore(QObject):
     """The settings in force; ``changed`` after each change, which is saved at once."""
 
     changed = Signal()
+    kept = Signal(str)  # a copy of settings.toml, made before a file that could not be read was written over
 
     def __init__(self) -> None:
         super().__init__()
-        self.trouble: CommonArtError | None = None  # why settings.toml was put aside
-        try:
-            self.now = load_settings()
-        except BadFile as e:
-            self.now, self.trouble = self._rescue(), e
-
-    def _rescue(self) -> Settings:
-        """What can be understood of a damaged file, which is kept beside: the next change would write over it."""
-        path = home() / "settings.toml"
-        try:
-            data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        except (OSError, ValueError):
-            data = {}
-        known = {f.name: type(f.default) for f in fields(Settings)}
-        good = Settings(**{k: v for k, v in data.items() if k in known and isinstance(v, known[k])})
-        try:
-            path.replace(path.with_name("settings.broken.toml"))
-            save_settings(good)
-        except (OSError, CommonArtError):
-            pass  # a folder that cannot be written: it is read again, and told of again, at the next start
-        return good
+        self.read = read_settings()  # as the window found them; the file is left alone until something is changed here
+        self.now = self.read.settings
 
     def put(self, **values: str) -> None:
         """Change some settings. Raises BadFile if they cannot be saved; they are in force all the same."""
         self.now = replace(self.now, **values)
         try:
-            save_settings(self.now)
+            kept = save_settings(self.now)
         finally:
             self.changed.emit()
+        if kept is not None:
+            self.kept.emit(str(kept))

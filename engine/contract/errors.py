@@ -112,6 +112,17 @@ class BadFile(UsageError):
     message = "{path} cannot be read: {why}"
 
 
+class BadSettings(BadFile):
+    kind = "bad-settings"
+    message = "{path}, line {line}, column {column}: {why}"
+    hint = "Correct that line in a text editor."
+
+
+class BackslashInSettings(BadSettings):
+    kind = "backslash-in-settings"
+    hint = "Write a path with / or in single quotes, such as: {example}"
+
+
 class BadRow(UsageError):
     kind = "bad-row"
     message = "{path}, line {line}: {why}"
@@ -290,6 +301,12 @@ class OutputFolder(OutputError):
     hint = "Choose another with --out, or make it writable."
 
 
+class DataFolder(OutputError):
+    kind = "data-folder"
+    message = "The data folder {path} cannot be written: {why}"
+    hint = "Make it writable, or set COMMONART_HOME to another folder."
+
+
 class DiskFull(OutputError):
     kind = "disk-full"
     message = "The disk of {path} is full"
@@ -309,6 +326,12 @@ class LedgerNewer(LedgerError):
     hint = "Update CommonArt Desktop, or set COMMONART_HOME to another folder."
 
 
+class LedgerUnwritable(LedgerError):
+    kind = "ledger-unwritable"
+    message = "The queue {path} cannot be written: {why}"
+    hint = "Make its folder writable, or set COMMONART_HOME to another folder."
+
+
 class LedgerCorrupt(LedgerError):
     kind = "ledger-corrupt"
     message = "The queue {path} is damaged and cannot be read"
@@ -319,6 +342,12 @@ class LedgerLocked(LedgerError):
     kind = "ledger-locked"
     message = "The queue {path} is being held by another program"
     hint = "Wait a moment or close the other program, then try again."
+
+
+class NoDisplay(CommonArtError):
+    kind = "no-display"
+    message = "The window cannot open: {why}"
+    hint = "Start it in a graphical session. Every other command works without one: `commonart --help`."
 
 
 class FeatureMissing(UsageError):

@@ -7,6 +7,17 @@ import sys
 from pathlib import Path
 
 
+def given_folder() -> Path | None:
+    """The folder that ``COMMONART_HOME`` names, which may begin with ``~``; None where it is not set."""
+    given = os.environ.get("COMMONART_HOME")
+    if not given:
+        return None
+    try:
+        return Path(given).expanduser()
+    except RuntimeError:  # ~ of somebody unknown: a folder of that name
+        return Path(given)
+
+
 def data_folder(app: str) -> Path:
     """The folder that ``platformdirs.user_data_path(app, appauthor=False)`` gives."""
     if sys.platform == "win32":

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from engine.contract.place import data_folder
+from engine.contract.place import data_folder, given_folder
 
 APP = "CommonArt Desktop"
 
 
 def home() -> Path:
     """The data folder; not created here."""
-    given = os.environ.get("COMMONART_HOME")
-    if given:
-        return Path(given)
+    given = given_folder()
+    if given is not None:
+        return given
     try:
         import platformdirs
     except ModuleNotFoundError:  # a slim installation

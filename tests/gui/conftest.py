@@ -11,7 +11,8 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from commonart_desktop.core import i18n
-from commonart_desktop.core.settings import Settings, save_settings
+from commonart_desktop.core.settings import Settings
+from commonart_desktop.core.settings_save import save_settings
 from commonart_desktop.gui.app import Application
 from commonart_desktop.gui.background.worker_process import WorkerProcess
 from commonart_desktop.gui.context import Context

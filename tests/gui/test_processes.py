@@ -15,7 +15,8 @@ import pytest
 from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
-from commonart_desktop.core.settings import Settings, save_settings
+from commonart_desktop.core.settings import Settings
+from commonart_desktop.core.settings_save import save_settings
 from commonart_desktop.gui.app import Application
 from engine.contract.ledger.ledger import Ledger
 from tests.support.stub_model import ROOT, make_stub, until

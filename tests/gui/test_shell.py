@@ -324,19 +324,33 @@ def test_hand_written_settings_that_cannot_be_read_are_kept(qtbot: QtBot, open_p
     first = open_program(theme="dark")
     open_program.shut(first)  # type: ignore[attr-defined]
     file = tmp_path / "home" / "settings.toml"
-    text = file.read_text(encoding="utf-8") + 'devise = "cpu"\nguidance = 3\n'
+    text = "# mine\n" + file.read_text(encoding="utf-8") + 'memory = 8\nfuture = 3\nout = "D:\\Pictures\\new"\n'
+    text = text.replace("\nout = ", "\nname = ", 1)
     file.write_text(text, encoding="utf-8")
     whole = open_program()
-    assert (
-        whole.settings.now.theme == "dark"
-        and "devise" in whole.window.notice.text.text()
-        and not whole.window.notice.isHidden()
-    )
-    assert (tmp_path / "home" / "settings.broken.toml").read_text(encoding="utf-8") == text
+    assert whole.settings.now.theme == "dark"
+    assert "settings.toml" in whole.window.notice.text.text() and not whole.window.notice.isHidden()
+    assert file.read_text(encoding="utf-8") == text, "the file is left alone until something is changed here"
+    whole.settings.put(device="cpu")
+    (kept,) = file.parent.glob("settings.unreadable-*.toml")
+    assert kept.read_text(encoding="utf-8") == text and str(kept) in whole.window.notice.text.text()
     assert load_settings() == whole.settings.now
+    whole.settings.put(device="auto")
+    assert len(list(file.parent.glob("settings.*.toml"))) == 1
     open_program.shut(whole)  # type: ignore[attr-defined]
     file.write_text("no toml at all", encoding="utf-8")
     assert open_program().settings.now.theme == "system"
+
+
+def test_settings_of_a_newer_version_stay(open_program: Open, tmp_path: Path) -> None:
+    open_program.shut(open_program(theme="dark"))  # type: ignore[attr-defined]
+    file = tmp_path / "home" / "settings.toml"
+    file.write_text(file.read_text(encoding="utf-8") + "glow = 3  # strong\n", encoding="utf-8")
+    whole = open_program()
+    assert "glow" in whole.window.notice.text.text()
+    whole.settings.put(device="cpu")
+    assert "glow = 3  # strong\n" in file.read_text(encoding="utf-8") and load_settings().device == "cpu"
+    assert not list(file.parent.glob("settings.*.toml"))
 
 
 # looks and language -----------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from commonart_desktop.core.home import home, resources
+from commonart_desktop.core.home import home, resources, writing_home
 from commonart_desktop.gui.style.tokens import DARK, FONT, ICON, LIGHT, RADIUS, SPACE, Colours
 
 ZOOM = "window/zoom"  # in QSettings: size of the letters, 1 as designed
@@ -180,9 +180,10 @@ def _palette(c: Colours) -> QPalette:
 
 
 def _art(c: Colours) -> dict[str, str]:
-    """Arrows and a tick in the theme's colours, as files: a style sheet can only name files."""
+    """Arrows and a tick in the theme's colours, as files: a style sheet can only name files. Raises DataFolder, DiskFull."""
     folder = home() / "cache" / "theme"
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing_home():
+        folder.mkdir(parents=True, exist_ok=True)
     paths = {}
     for name, source, colour in (
         ("up", "up", c.text),
@@ -194,7 +195,8 @@ def _art(c: Colours) -> dict[str, str]:
         path = folder / f"{name}-{colour.lstrip('#')}.svg"
         if not path.exists():
             svg = (resources() / "icons" / f"{source}.svg").read_text(encoding="utf-8")
-            path.write_text(svg.replace("currentColor", colour), encoding="utf-8")
+            with writing_home():
+                path.write_text(svg.replace("currentColor", colour), encoding="utf-8")
         paths[name] = path.as_posix()
     return paths
 

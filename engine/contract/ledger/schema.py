@@ -9,7 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.contract.errors import CommonArtError, DiskFull, LedgerCorrupt, LedgerError, LedgerLocked, LedgerNewer
+from engine.contract.errors import (
+    CommonArtError,
+    DiskFull,
+    LedgerCorrupt,
+    LedgerError,
+    LedgerLocked,
+    LedgerNewer,
+    LedgerUnwritable,
+    Phrase,
+    system_words,
+)
 from engine.contract.fault_injection import fault_point
 
 STATES = ("waiting", "running", "done", "failed", "cancelled")
@@ -70,6 +80,10 @@ def translate(error: Exception, path: Path) -> CommonArtError:
         or "file is encrypted" in text
     ):
         return LedgerCorrupt(path=path)
+    if isinstance(error, OSError):
+        return LedgerUnwritable(path=path, why=system_words(error))
+    if "unable to open" in text or "readonly" in text:
+        return LedgerUnwritable(path=path, why=Phrase("it is not permitted"))
     return LedgerError(why=f"{path}: {text}")
 
 
@@ -78,7 +92,7 @@ def ledger_error(path: Path) -> Iterator[None]:
     """Turn database errors inside into the tree's.
 
     Raises:
-        DiskFull, LedgerLocked, LedgerCorrupt, LedgerError
+        DiskFull, LedgerLocked, LedgerCorrupt, LedgerUnwritable, LedgerError
     """
     try:
         yield
