@@ -9,6 +9,7 @@ press                     press "Make one now"
 picture SECONDS           wait until the gallery shows one picture
 shot FILE                 what the display shows, to a file
 tell                      the queue and the draft, as JSON
+kept                      what else a user left: presets, runs, stars and ratings, the evaluation's seed, as JSON
 engine off                the engine is not started in this run
 """
 
@@ -98,8 +99,32 @@ def drive(whole: Any, app: Any, steps: list[str]) -> None:
                 ),
                 flush=True,
             )
+        elif step == "kept":
+            print(json.dumps(kept(window, app)), flush=True)
         else:
             raise SystemExit(f"there is no step {step}")
+
+
+def kept(window: Any, app: Any) -> dict[str, Any]:
+    """What a user saved in the window before, by the names and files it was saved under."""
+    from commonart_desktop.core.runs import list_runs
+    from commonart_desktop.gui.pages.make.presets import of_user
+
+    pictures = window.page("pictures")
+    window.go_to("pictures")
+    model = pictures.model
+    until(app, lambda: pictures.library.idle and model.rowCount() > 0)
+    model.fetch(0, model.rowCount() - 1)
+    until(app, lambda: all(model.picture(n) is not None for n in range(model.rowCount())))
+    found = [model.picture(n) for n in range(model.rowCount())]
+    presets, troubles = of_user()
+    return {
+        "presets": {p.name: p.values for p in presets},
+        "troubles": [t.to_wire() for t in troubles],
+        "runs": [[r.name, r.state()] for r in list_runs()],
+        "ratings": {Path(p.path).name: [p.starred, p.rating] for p in found},
+        "seed": window.page("evaluate").form.seed.value(),
+    }
 
 
 def main(steps: list[str]) -> int:

@@ -32,7 +32,7 @@ def unpack(folder: Path) -> Path:
             if BASE.encode() in data:
                 file.write_bytes(data.replace(BASE.encode(), place.encode()))
     for name, columns in (
-        ("queue.db", {"images": ("request", "path")}),
+        ("queue.db", {"images": ("request", "path", "pending", "error")}),
         ("gallery.db", {"pictures": ("path", "folder")}),
     ):
         _move(folder / "data" / name, columns, place)

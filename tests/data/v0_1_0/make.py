@@ -4,12 +4,16 @@ Runs with a checkout of version 0.1.0 (commit 7ad03e3), whose modules it imports
 
     cd CHECKOUT && python .../tests/data/v0_1_0/make.py /home/user/commonart
 
-That folder's path stands in the files as it would in a user's; the tests put their own in its place (see ``tests/support``).
-It cannot run with a later version, and the files are never made again: they would no longer be those of version 0.1.0.
+That folder's path stands in the files as it would in a user's; the tests put their own in its place (``unpack`` beside this file).
+The signing key among them belongs to nobody.
+
+All imports are by the names of version 0.1.0 and stay so when modules are renamed: no later version can run this, and the files are never
+made again, or they would no longer be those of version 0.1.0.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -54,7 +58,7 @@ tensorboard = false
 """
 
 
-class Desk:
+class Workspace:
     """A user's folder: ``data`` is the program's, beside it datasets, runs and output folders."""
 
     def __init__(self, base: Path) -> None:
@@ -86,27 +90,27 @@ class Desk:
         return done.stdout
 
 
-def dataset(desk: Desk) -> None:
+def dataset(workspace: Workspace) -> None:
     """Eight images with licences, and what the gate says of them."""
-    from tests.support.images import make_dataset
+    from tests.pictures import make_dataset
 
-    make_dataset(desk.base / "drawings", 8, size=40, style="outline")
-    desk.run("dataset", "import", "washi", "--from", "drawings", "--format", "imagefolder")
-    (desk.base / "washi-report").mkdir()
-    desk.run("dataset", "check", "washi", "--out", "washi-report")
-    shutil.rmtree(desk.base / "drawings")
+    make_dataset(workspace.base / "drawings", 8, size=40, style="outline")
+    workspace.run("dataset", "import", "washi", "--from", "drawings", "--format", "imagefolder")
+    (workspace.base / "washi-report").mkdir()
+    workspace.run("dataset", "check", "washi", "--out", "washi-report")
+    shutil.rmtree(workspace.base / "drawings")
 
 
-def training(desk: Desk) -> None:
+def training(workspace: Workspace) -> None:
     """A finished LoRA; a run of the window that was stopped after its third step; and the end of that run, drawn by version 0.1.0."""
     from commonart_desktop.core import runs
 
-    config = desk.base / "washi.toml"
+    config = workspace.base / "washi.toml"
     config.write_text(LORA, encoding="utf-8", newline="\n")
-    desk.run("train", config, "--quiet")
+    workspace.run("train", config, "--quiet")
     text = (
         LORA.replace('"runs/washi"', '"result"')
-        .replace('folder = "washi"', f'folder = "{desk.base / "washi"}"')
+        .replace('folder = "washi"', f'folder = "{workspace.base / "washi"}"')
         .replace('name = "washi"', 'name = "washi-two"')
     )
     run = runs.new_run("washi-two", text + '\n[device]\ndevice = "cpu"\n', kind="lora", device="cpu")
@@ -116,17 +120,17 @@ def training(desk: Desk) -> None:
     runs.tell(run, "quit")
     while run.alive:
         time.sleep(0.1)
-    again = desk.base / "again"
+    again = workspace.base / "again"
     shutil.copytree(run.folder, again)
-    desk.run("train", again / "config.toml", "--resume", "--quiet", "--set", "install=false")
-    shutil.copy(again / "result" / "washi-two.safetensors", desk.base / "washi-two-expected.safetensors")
+    workspace.run("train", again / "config.toml", "--resume", "--quiet", "--set", "install=false")
+    shutil.copy(again / "result" / "washi-two.safetensors", workspace.base / "washi-two-expected.safetensors")
     shutil.rmtree(again)
 
 
-def settings(desk: Desk) -> None:
+def settings(workspace: Workspace) -> None:
     """``settings.toml`` with a table ``[provenance]``, wildcards, and part folders that were given once and are remembered."""
     from commonart_desktop.core.settings import Provenance, Settings, save_settings
-    from tests.support.tiny_models import make_commonart
+    from tests.models import make_commonart
 
     provenance = Provenance(
         studio="山田スタジオ", creator="山田花子", rights="© 2026 山田花子", training_mining="notAllowed"
@@ -134,7 +138,7 @@ def settings(desk: Desk) -> None:
     save_settings(
         Settings(
             language="ja",
-            out=str(desk.base / "outputs"),
+            out=str(workspace.base / "outputs"),
             name="{job}/{prompt:20}-{seed}",
             device="cpu",
             dtype="fp32",
@@ -143,24 +147,24 @@ def settings(desk: Desk) -> None:
             provenance=provenance,
         )
     )
-    (desk.data / "wildcards").mkdir()
-    (desk.data / "wildcards" / "place.txt").write_text("海\n山\n", encoding="utf-8")
-    root, encoder, vae = make_commonart(desk.base / "elsewhere")
-    desk.run("models", "info", root, "--text-encoder", encoder, "--vae", vae)
+    (workspace.data / "wildcards").mkdir()
+    (workspace.data / "wildcards" / "place.txt").write_text("海\n山\n", encoding="utf-8")
+    root, encoder, vae = make_commonart(workspace.base / "elsewhere")
+    workspace.run("models", "info", root, "--text-encoder", encoder, "--vae", vae)
 
 
-def images(desk: Desk) -> None:
+def images(workspace: Workspace) -> None:
     """Signed and unsigned images in every format, with a preset, with a LoRA, with the prompt kept out, and by an export."""
     from dataclasses import replace
 
     from commonart_desktop.core.settings import load_settings, save_settings
     from tests.data.tiny_onnx import unpack
 
-    if not (desk.data / "models" / "tiny-onnx").exists():
-        unpack(desk.data / "models")
-    common = ["--out", desk.base / "images", "--quiet"]
+    if not (workspace.data / "models" / "tiny-onnx").exists():
+        unpack(workspace.data / "models")
+    common = ["--out", workspace.base / "images", "--quiet"]
     small = ["--size", "32x32", *common]
-    desk.run(
+    workspace.run(
         "generate",
         "すし、<b>&amp; {a red|a blue} bowl",
         "--seed",
@@ -173,10 +177,10 @@ def images(desk: Desk) -> None:
         "64x64",
         *common,
     )
-    desk.run(
+    workspace.run(
         "generate", "washi style, 星", "--seed", 2, "--lora", "washi:8", "--format", "webp", "--name", "lora", *small
     )
-    desk.run(
+    workspace.run(
         "generate",
         "a boat",
         "--seed",
@@ -191,34 +195,36 @@ def images(desk: Desk) -> None:
         "jpeg",
         *small,
     )
-    desk.run("generate", "りんご", "--seed", 4, "--deterministic", "--no-sign", "--name", "unsigned", *small)
-    desk.run(
+    workspace.run("generate", "りんご", "--seed", 4, "--deterministic", "--no-sign", "--name", "unsigned", *small)
+    workspace.run(
         "generate", "ねこ", "--seed", 5, "--model", "tiny-onnx", "--steps", 4, "--no-sign", "--name", "onnx", *common
     )
     usual = load_settings()
     save_settings(replace(usual, provenance=replace(usual.provenance, prompt="hash")))
-    desk.run("generate", "a secret", "--seed", 6, "--no-sign", "--name", "hidden", *small)
+    workspace.run("generate", "a secret", "--seed", 6, "--no-sign", "--name", "hidden", *small)
     save_settings(usual)
-    (desk.base / "images" / "broken.png").write_bytes((desk.base / "images" / "preset.png").read_bytes()[:1500])
+    (workspace.base / "images" / "broken.png").write_bytes(
+        (workspace.base / "images" / "preset.png").read_bytes()[:1500]
+    )
 
 
-def queue(desk: Desk) -> None:
+def queue(workspace: Workspace) -> None:
     """``queue.db`` with rows of every state in eight jobs, and the same exported."""
-    from engine.contract.ledger.ledger import Ledger
+    from engine.contract.queue import Ledger
 
-    prompts = desk.base / "festival.csv"
+    prompts = workspace.base / "festival.csv"
     prompts.write_bytes(
         "# coding: cp932\nprompt,seed,steps,client\n{赤い|青い} 鳥,7,2,ACME\n[[猫|犬]]、__place__,8,2,山田\n".encode(
             "cp932"
         )
     )
     common = ["--size", "32x32", "--steps", 2]
-    desk.run("queue", "add", "--from", prompts, "--job", "祭り", "--name", "{job}/{client}-{seed}", *common)
-    desk.run("queue", "add", "a ship", "--lora", "gone", "--job", "broken", *common)
-    desk.run("queue", "run", "--until-empty", "--quiet", "--no-sign", status=1)
-    desk.run("queue", "add", "a cat", "--count", 2, "--job", "given up", *common)
-    desk.run("queue", "cancel", 3)
-    desk.run(
+    workspace.run("queue", "add", "--from", prompts, "--job", "祭り", "--name", "{job}/{client}-{seed}", *common)
+    workspace.run("queue", "add", "a ship", "--lora", "gone", "--job", "broken", *common)
+    workspace.run("queue", "run", "--until-empty", "--quiet", "--no-sign", status=1)
+    workspace.run("queue", "add", "a cat", "--count", 2, "--job", "given up", *common)
+    workspace.run("queue", "cancel", 3)
+    workspace.run(
         "queue",
         "add",
         "[[赤い|blue]] 鳥",
@@ -245,7 +251,7 @@ def queue(desk: Desk) -> None:
         "--size",
         "32x32",
     )
-    desk.run(
+    workspace.run(
         "queue",
         "add",
         "a dog",
@@ -262,30 +268,32 @@ def queue(desk: Desk) -> None:
         "plain",
         *common,
     )
-    desk.run("queue", "add", "--from", prompts, "--job", "later", *common)
-    desk.run("queue", "pause", 6)
-    desk.run("queue", "add", "a lost one", "--seed", 300, "--count", 2, "--job", "crashed", "--priority", 3, *common)
-    ledger = Ledger(desk.data / "queue.db")
+    workspace.run("queue", "add", "--from", prompts, "--job", "later", *common)
+    workspace.run("queue", "pause", 6)
+    workspace.run(
+        "queue", "add", "a lost one", "--seed", 300, "--count", 2, "--job", "crashed", "--priority", 3, *common
+    )
+    ledger = Ledger(workspace.data / "queue.db")
     rows = ledger.claim("a-worker-that-died", lambda found: [r for r in found if r.job == 7][:1])
     ledger.begin(rows)
     ledger.close()
-    desk.run("queue", "add", "after the export", "--job", "last", "--seed", 400, *common)
-    desk.run("queue", "move", 8, "--before", 5)
-    desk.run("queue", "export", desk.base / "queue.jsonl")
+    workspace.run("queue", "add", "after the export", "--job", "last", "--seed", 400, *common)
+    workspace.run("queue", "move", 8, "--before", 5)
+    workspace.run("queue", "export", workspace.base / "queue.jsonl")
 
 
-def evaluation(desk: Desk) -> None:
+def evaluation(workspace: Workspace) -> None:
     """The result of an evaluation, without its images."""
-    desk.run("evaluate", "commonart-mini", "--limit", 3, "--steps", 8, "--out", desk.base / "evaluation")
+    workspace.run("evaluate", "commonart-mini", "--limit", 3, "--steps", 8, "--out", workspace.base / "evaluation")
 
 
-def window(desk: Desk) -> None:
+def window(workspace: Workspace) -> None:
     """``window.ini``, the user's presets, and stars and ratings in ``gallery.db``: all by the window's own widgets."""
+    from commonart_desktop.gui.gallery_index import Index, Query
     from PySide6.QtCore import QEventLoop
     from PySide6.QtWidgets import QApplication
 
     from commonart_desktop.gui.app import Application
-    from commonart_desktop.gui.pages.gallery.index import Index, Query
 
     app = QApplication([])
     whole = Application(app)
@@ -299,7 +307,7 @@ def window(desk: Desk) -> None:
         while not condition():
             app.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 20)
             if time.monotonic() > end:
-                raise SystemExit("it did not come about")
+                raise SystemExit("timed out")
 
     compose = window.page("make").compose
     until(lambda: compose.background.pending == 0)
@@ -331,7 +339,7 @@ def window(desk: Desk) -> None:
         app.processEvents()
     window.page("evaluate").form.seed.setValue(1234)
     until(lambda: window.page("pictures").library.idle and window.page("pictures").model.rowCount() == 3)
-    index = Index(desk.data / "gallery.db")
+    index = Index(workspace.data / "gallery.db")
     first, second, _ = index.ids(Query(sort="name"))
     index.star([first], True)
     index.rate([second], 4)
@@ -357,16 +365,16 @@ ANSWERS = {
 }
 
 
-def answers(desk: Desk) -> None:
+def answers(workspace: Workspace) -> None:
     """``answers.json``: the command line and the answer of version 0.1.0 to each of ``ANSWERS``."""
     found = {}
     for name, arguments in ANSWERS.items():
         done = subprocess.run(
             [sys.executable, "-m", "commonart_desktop", *arguments],
-            cwd=desk.base,
+            cwd=workspace.base,
             stdout=subprocess.PIPE,
             encoding="utf-8",
-            env=desk.environment,
+            env=workspace.environment,
             check=False,
         )
         text = done.stdout.strip()
@@ -375,10 +383,10 @@ def answers(desk: Desk) -> None:
         except ValueError:  # an object a line
             answer = [json.loads(line) for line in text.splitlines()]
         found[name] = {"arguments": arguments, "status": done.returncode, "answer": answer}
-    (desk.base / "answers.json").write_text(json.dumps(found, ensure_ascii=False, indent=1), encoding="utf-8")
+    (workspace.base / "answers.json").write_text(json.dumps(found, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def pixels(desk: Desk) -> None:
+def pixels(workspace: Workspace) -> None:
     """``pixels.zip``: the hashes of all images of ``pixels.jsonl`` with each backend, and the images themselves without loss."""
     from PIL import Image
 
@@ -388,8 +396,8 @@ def pixels(desk: Desk) -> None:
     sys.path.append(str(HERE.parent))
     from v0_1_0 import machine
 
-    unpack(desk.data / "models")
-    desk.run("export", "commonart-mini", desk.data / "models" / "mini-onnx", "--dtype", "fp32")
+    unpack(workspace.data / "models")
+    workspace.run("export", "commonart-mini", workspace.data / "models" / "mini-onnx", "--dtype", "fp32")
     rows = [line for line in (HERE / "pixels.jsonl").read_text(encoding="utf-8").splitlines() if line]
     plain = [line for line in rows if '"loras"' not in line]
     groups = {
@@ -400,9 +408,9 @@ def pixels(desk: Desk) -> None:
     hashes: dict[str, object] = {"version": "0.1.0", "machine": machine()}
     with zipfile.ZipFile(HERE / "pixels.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for group, (model, lines) in groups.items():
-            file, out = desk.base / f"{group}.jsonl", desk.base / f"pixels-{group}"
+            file, out = workspace.base / f"{group}.jsonl", workspace.base / f"pixels-{group}"
             file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-            made = desk.run(
+            made = workspace.run(
                 "generate",
                 "--from",
                 file,
@@ -433,8 +441,8 @@ def pixels(desk: Desk) -> None:
         archive.writestr(zipfile.ZipInfo("pixels.json"), json.dumps(hashes, indent=1))
 
 
-def pack(desk: Desk) -> None:
-    """``home.zip``, without what a later version makes anew or has elsewhere: the bundled model's texts, the tiny model, the export, chatter."""
+def pack(workspace: Workspace) -> None:
+    """``home.zip``, without what a later version makes anew or has elsewhere: all encoded captions but one, the tiny model, the export, chatter."""
     left_out = (
         "data/models/mini-onnx",
         "data/models/tiny",
@@ -457,21 +465,24 @@ def pack(desk: Desk) -> None:
         "runs/washi/washi.safetensors",
     )
     with zipfile.ZipFile(HERE / "home.zip", "w", zipfile.ZIP_LZMA) as archive:
-        for file in sorted(p for p in desk.base.rglob("*") if p.is_file()):
-            name = file.relative_to(desk.base).as_posix()
-            if not name.startswith(left_out) and file.name != ".lock" and not name.endswith((".log", "-wal", "-shm")):
+        for file in sorted(p for p in workspace.base.rglob("*") if p.is_file()):
+            name = file.relative_to(workspace.base).as_posix()
+            kept = not name.startswith(left_out) or file.stem == EMPTY and "/float32/" in name
+            if kept and file.name != ".lock" and not name.endswith((".log", "-wal", "-shm")):
                 archive.writestr(zipfile.ZipInfo(name), file.read_bytes(), compress_type=zipfile.ZIP_LZMA)
 
 
-STAGES: dict[str, Callable[[Desk], None]] = {
+#: as the captions' store names the empty caption, the smallest of those that version 0.1.0 kept
+EMPTY = hashlib.sha256(b"").hexdigest()
+STAGES: dict[str, Callable[[Workspace], None]] = {
     f.__name__: f for f in (dataset, training, pixels, settings, images, queue, evaluation, window, answers, pack)
 }
 
 
 def main(base: Path, *names: str) -> None:
-    desk = Desk(base)
+    workspace = Workspace(base)
     for name in names or STAGES:
-        STAGES[name](desk)
+        STAGES[name](workspace)
 
 
 if __name__ == "__main__":
