@@ -27,7 +27,7 @@ from commonart_desktop.gui.shell.main_window import LEAVE, MainWindow
 from commonart_desktop.gui.shell.pages import PAGES, load_all
 from commonart_desktop.gui.shell.quit_signals import QuitSignals
 from commonart_desktop.gui.style import theme
-from engine.contract.errors import CommonArtError, QueueHeld
+from engine.contract.errors import CommonArtError, Phrase, QueueHeld
 from engine.contract.recipe import request_of
 
 LOAD_AFTER = 500  # ms after the window is there
@@ -70,7 +70,7 @@ class Application(QObject):
             self.notices.say(i18n.say(remark))
         self.settings.kept.connect(
             lambda path: self.notices.say(
-                i18n.tr("The settings file that could not be read is kept as {path}.", path=path)
+                i18n.say(Phrase("The settings file that could not be read is kept as {path}.", path=path))
             )
         )
 
