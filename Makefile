@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint unit slow e2e stress fuzz bench speed parity mini evaluate translations screenshots clean
+.PHONY: install demo test lint unit slow e2e stress fuzz bench speed parity mini evaluate translations font screenshots clean
 
 install: $(STAMP)
 
@@ -75,6 +75,11 @@ TS := resources/translations/commonart_ja
 translations: $(STAMP)
 	$(BIN)/pyside6-lupdate -extensions py -no-obsolete -locations none -source-language en -target-language ja -recursive commonart_desktop/gui -ts $(TS).ts
 	$(BIN)/pyside6-lrelease $(TS).ts -qm $(TS).qm
+
+# the font that is shipped, from the whole one on PyPI
+font: $(STAMP)
+	$(BIN)/python -m pip install --quiet --no-deps noto-cjk-sans-jp-regular==0.0.1
+	$(BIN)/python resources/fonts/subset.py $$($(BIN)/python -c 'import noto_cjk_sans_jp_regular as n; print(n.__path__[0])')/NotoSansCJKjp-Regular.otf
 
 # every page, in both languages and both themes
 screenshots: $(STAMP)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import io
 import math
 import os
-import sys
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
 from engine.contract.errors import BadValue, NoRecipe, Phrase
+from engine.contract.font import FILE
 from engine.imagefile.image import read_pixels, read_recipe
 from engine.system import atomic
+from engine.system.paths import resources
 
 SIDE = 160  # pixels, the longest a picture is shown at
 TINY = 80  # pixels; pictures up to this are shown at twice their size
@@ -26,90 +27,29 @@ TEXT = 12  # pixels, the letters' height
 LINES = 3
 MOST = 2000  # pictures
 PAPER, INK = (236, 236, 236), (48, 48, 48)
-# Beginnings of file names, best first. macOS names its Japanese fonts in Japanese.
-_JAPANESE = (
-    "notosanscjkjp-regular",
-    "notosanscjk-regular",
-    "notosansjp-regular",
-    "notosansjp",
-    "notosanscjk",
-    "sourcehansans",
-    "ipaexg",
-    "ipagp",
-    "ipag",
-    "vl-pgothic-regular",
-    "vl-gothic-regular",
-    "takaopgothic",
-    "takaogothic",
-    "ヒラギノ角ゴシック w3",
-    "ヒラギノ角ゴ pro w3",
-    "hiragino",
-    "ヒラギノ",
-    "yugothm",
-    "yugothr",
-    "yugoth",
-    "meiryo",
-    "msgothic",
-    "bizudpgothic",
-    "bizudgothic",
-    "droidsansfallback",
-)
+MISSING = "〓"  # printers' mark for a letter that is not in the case
 
 
-def _font_folders() -> list[Path]:
-    home = Path.home()
-    if sys.platform == "win32":
-        return [
-            Path(os.environ.get("WINDIR", r"C:\Windows")) / "Fonts",
-            Path(os.environ.get("LOCALAPPDATA", home)) / "Microsoft" / "Windows" / "Fonts",
-        ]
-    if sys.platform == "darwin":
-        return [home / "Library" / "Fonts", Path("/Library/Fonts"), Path("/System/Library/Fonts")]
-    return [
-        Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "fonts",
-        home / ".fonts",
-        Path("/usr/local/share/fonts"),
-        Path("/usr/share/fonts"),
-    ]
+@cache
+def caption_font() -> ImageFont.FreeTypeFont:
+    """The shipped font, which draws Japanese and Latin letters on every machine alike."""
+    return ImageFont.truetype(resources() / FILE, TEXT)
 
 
-def _drawable(font: Any, letter: str, missing: bytes) -> bool:
-    mask = font.getmask(letter)
-    return 0 not in mask.size and bytes(mask) != missing
+def drawable(text: str, font: ImageFont.FreeTypeFont) -> str:
+    """``text`` in NFC, with ``MISSING`` for every visible letter that the font has no glyph for."""
+    nothing = bytes(font.getmask("\U0010fffe"))
 
-
-def can_draw(font: Any, text: str) -> bool:
-    """Whether every visible letter has a glyph of its own."""
-    missing = bytes(font.getmask("\U0010fffe")) if isinstance(font, ImageFont.FreeTypeFont) else b""
-    try:
-        return all(
-            _drawable(font, c, missing)
-            for c in set(text)
-            if not c.isspace() and unicodedata.category(c) not in ("Cf", "Mn", "Me")
-        )
-    except (UnicodeError, OSError):  # Pillow's bitmap font knows latin-1 only
-        return False
-
-
-@lru_cache(maxsize=1)
-def find_font() -> tuple[Any, str | None]:
-    """(a font that draws Japanese, its file), else (Pillow's own font, None)."""
-    best: list[tuple[int, str]] = []
-    for folder in _font_folders():
-        for where, _, names in os.walk(folder):
-            for name in names:
-                plain = unicodedata.normalize("NFC", name).lower()
-                rank = next((i for i, start in enumerate(_JAPANESE) if plain.startswith(start)), None)
-                if rank is not None and plain.endswith((".ttf", ".otf", ".ttc")):
-                    best.append((rank, str(Path(where) / name)))
-    for _, file in sorted(best):
+    def has(letter: str) -> bool:
+        if letter.isspace() or unicodedata.category(letter) in ("Cf", "Mn", "Me"):
+            return True
         try:
-            font = ImageFont.truetype(file, TEXT)
-            if can_draw(font, "日本語のかなカナ、abc"):
-                return font, file
-        except OSError:
-            continue  # not a font after all
-    return ImageFont.load_default(TEXT), None
+            mask = font.getmask(letter)
+        except UnicodeError:  # half of a surrogate pair
+            return False
+        return 0 not in mask.size and bytes(mask) != nothing
+
+    return "".join(letter if has(letter) else MISSING for letter in unicodedata.normalize("NFC", text))
 
 
 def wrap(text: str, width: int, font: Any, lines: int = LINES) -> list[str]:
@@ -126,11 +66,10 @@ def wrap(text: str, width: int, font: Any, lines: int = LINES) -> list[str]:
         out.append(rest[:fits].rstrip())
         rest = rest[fits:].lstrip()
     if rest:
-        end = "…" if can_draw(font, "…") else "..."
         last = out[-1]
-        while last and font.getlength(last + end) > width:
+        while last and font.getlength(last + "…") > width:
             last = last[:-1]
-        out[-1] = last + end
+        out[-1] = last + "…"
     return out
 
 
@@ -154,7 +93,7 @@ def _small(path: Path) -> Image.Image:
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """What was written. ``left_out`` counts captions that the font cannot draw; ``font`` is None for Pillow's own."""
+    """What was written. ``left_out`` counts captions with a letter that ``font`` (a file of the resources) lacks."""
 
     path: Path
     width: int
@@ -162,7 +101,7 @@ class Sheet:
     columns: int
     rows: int
     left_out: int
-    font: str | None
+    font: str
 
 
 def write_sheet(
@@ -182,8 +121,8 @@ def write_sheet(
     if len(texts) != len(pictures):
         raise BadValue(name="captions", value=len(texts), why=Phrase("there are {n} pictures", n=len(pictures)))
     small = [_small(p) for p in pictures]
-    font, file = find_font()
-    drawn = [t if can_draw(font, t) else "" for t in texts]
+    font = caption_font()
+    drawn = [drawable(t, font) for t in texts]
     across = columns or min(len(small), max(1, round(math.sqrt(len(small)) * 1.2)))
     across = min(across, len(small))
     down = -(-len(small) // across)
@@ -223,6 +162,6 @@ def write_sheet(
         height=sheet.height,
         columns=across,
         rows=down,
-        left_out=sum(bool(t.strip()) and not d.strip() for t, d in zip(texts, drawn, strict=True)),
-        font=file,
+        left_out=sum(MISSING in d and MISSING not in t for t, d in zip(texts, drawn, strict=True)),
+        font=FILE,
     )

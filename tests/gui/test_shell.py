@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from PySide6.QtCore import QObject, QSize, Qt, QTimer
-from PySide6.QtGui import QGuiApplication, QInputMethodEvent, QKeyEvent
+from PySide6.QtGui import QFont, QGuiApplication, QInputMethodEvent, QKeyEvent, QRawFont
 from PySide6.QtTest import QAbstractItemModelTester
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
@@ -26,6 +26,7 @@ from commonart_desktop.gui.style import theme
 from commonart_desktop.gui.style.tokens import DARK, LIGHT, contrast
 from engine.contract import recipe
 from engine.contract.errors import BadFile, DiskFull, QueueHeld
+from engine.contract.font import FAMILY
 from engine.contract.ledger.ledger import Ledger
 from engine.contract.request import ImageRequest
 
@@ -491,3 +492,15 @@ def test_errors_are_json_in_their_details() -> None:
 
     line = details(BadFile(path="/a", why="b")).splitlines()
     assert any(json.loads(x)["kind"] == "bad-file" for x in line if x.startswith("{"))
+
+
+# letters ----------------------------------------------------------------------------------------------------------
+
+
+def test_japanese_is_shown_on_a_system_without_a_japanese_font(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(theme.QFontDatabase, "families", staticmethod(lambda *_: []))
+    assert theme._families("Some Sans") == ["Some Sans", FAMILY]
+    letters = QRawFont.fromFont(QFont(FAMILY))
+    assert letters.familyName() == FAMILY and all(letters.supportsCharacter(ord(c)) for c in "漢字かなカナ、")

@@ -10,6 +10,7 @@ from typing import Any
 from trainer.copycheck.check import ordered
 from trainer.copycheck.copies import thumbnail
 from trainer.evaluation.page import both, paragraph, picture, svg, table, write
+from trainer.plot_style import plot_style
 
 SHOWN = 60  # pairs
 KINDS = {
@@ -45,7 +46,8 @@ def write_report(path: Path, answer: dict[str, Any], dataset: Path) -> None:
             "weak",
         )
     )
-    body += [_features(answer["features"]), _plot(answer)]
+    with plot_style():
+        body += [_features(answer["features"]), _plot(answer)]
     if "overfit" in answer:
         body.append(_overfit(answer["overfit"]))
     if "extraction" in answer:
@@ -134,7 +136,7 @@ def _plot(answer: dict[str, Any]) -> str:
                     linewidth=1.2,
                     label=f"training set {name[1:]} %",
                 )
-        axes.set_title(m["encoder"][:24].encode("ascii", "replace").decode(), fontsize=9)
+        axes.set_title(m["encoder"][:24], fontsize=9)
         axes.set_xlabel("cosine to nearest training picture")
         axes.legend(frameon=False, fontsize=7)
     return svg(figure)

@@ -17,6 +17,7 @@ from engine.imagefile.image import read_pixels
 from trainer.evaluation.page import both, paragraph, picture, svg, table, write
 from trainer.evaluation.suite_page import suite_table
 from trainer.evaluation.table import MEASURES
+from trainer.plot_style import plot_style
 
 SHOWN = 60  # pictures of each language on the page
 NAMES = {
@@ -67,7 +68,8 @@ def write_report(path: Path, result: dict[str, Any], folder: Path) -> Path:
             "weak",
         )
     )
-    plots = _plots(result)
+    with plot_style():
+        plots = _plots(result)
     if plots:
         body += [f"<h2>{both('Plots', '図')}</h2>", plots]
     if result.get("against"):
@@ -124,9 +126,7 @@ def _plots(result: dict[str, Any]) -> str:
                 capsize=4,
             )
         axes.set_xticks(range(len(some)), [LANGUAGES[r["lang"]][0] for r in some])
-        axes.set_title(
-            f"{measure}{' · ' + encoder[:18].encode('ascii', 'replace').decode() if encoder else ''}", fontsize=9
-        )
+        axes.set_title(f"{measure}{' · ' + encoder[:18] if encoder else ''}", fontsize=9)
         axes.grid(axis="y", alpha=0.25)
     for axes in figure.axes[len(groups) :]:
         axes.set_visible(False)

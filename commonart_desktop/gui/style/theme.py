@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from PySide6.QtCore import QByteArray, QEvent, QObject, QRect, QRectF, Qt
 from PySide6.QtGui import (
@@ -36,6 +36,7 @@ from PySide6.QtWidgets import (
 
 from commonart_desktop.core.home import home, resources, writing_home
 from commonart_desktop.gui.style.tokens import DARK, FONT, ICON, LIGHT, RADIUS, SPACE, Colours
+from engine.contract.font import FILE
 
 ZOOM = "window/zoom"  # in QSettings: size of the letters, 1 as designed
 JAPANESE = (
@@ -98,9 +99,17 @@ def _families(own: str) -> list[str]:
     """The system's own, then the first Japanese one that is here: left to itself, Qt picks a font for each script, so that kana and kanji
     come from two, on two base lines, and kanji in the Chinese forms where a Chinese font is found first."""
     there = set(QFontDatabase.families(QFontDatabase.WritingSystem.Japanese))
+    if not there:
+        there = set(QFontDatabase.applicationFontFamilies(_shipped_font()))
     if not there or own in there:
         return [own]
     return [own, next((name for name in JAPANESE if name in there), min(there))]
+
+
+@cache
+def _shipped_font() -> int:
+    """Qt's number of the font that comes with the program, for a system without a Japanese one; -1 if Qt does not take it."""
+    return QFontDatabase.addApplicationFont(str(resources() / FILE))
 
 
 def apply_style(island: QWidget) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from trainer.dataset.files import replacing
 from trainer.learn.log import read_log
+from trainer.plot_style import plot_style
 
 _STYLE = """body{font:15px/1.6 system-ui,"Hiragino Sans","Yu Gothic UI","Noto Sans CJK JP",sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;
 color:#222;background:#fff}h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}td,th{padding:.2rem .8rem .2rem 0;text-align:left;vertical-align:top}
@@ -37,14 +38,11 @@ def smooth(values: Sequence[float], width: int = 0) -> list[float]:
 
 def plot(lines: Sequence[Mapping[str, Any]], form: str = "svg") -> bytes:
     """Losses over steps as SVG or PNG, and the learning rate below. Same lines, same bytes."""
-    import matplotlib
-
-    matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
     steps = [x for x in lines if x.get("event") == "step"]
     held = [x for x in lines if x.get("event") == "heldout"]
-    with matplotlib.rc_context({"svg.hashsalt": "commonart", "font.family": "DejaVu Sans"}):
+    with plot_style():
         figure = Figure(figsize=(9, 5.2), layout="constrained")
         top, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         x, y = [s["step"] for s in steps], [s["loss"] for s in steps]

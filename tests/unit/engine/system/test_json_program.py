@@ -352,7 +352,7 @@ def test_sheet(tmp_path: Path) -> None:
 def test_sheet_captions(tmp_path: Path) -> None:
     picture(tmp_path / "a.png", "りんご")
     plain = call("engine.output", "sheet", tmp_path / "plain.png", tmp_path / "a.png")[1]
-    assert plain["left_out"] == (0 if plain["font"] else 1)  # no caption rather than boxes
+    assert plain["left_out"] == 0  # with no font of the system's
     (tmp_path / "c.json").write_text(json.dumps({"a.png": "an apple " * 30}), encoding="utf-8")
     told = call(
         "engine.output", "sheet", tmp_path / "told.png", tmp_path / "a.png", "--captions-json", tmp_path / "c.json"
@@ -375,15 +375,18 @@ def test_sheet_captions(tmp_path: Path) -> None:
     )
 
 
-def test_letters_the_font_lacks() -> None:
-    from PIL import ImageFont
+def test_captions_need_no_font_of_the_system() -> None:
+    from engine.output.contact_sheet import MISSING, caption_font, drawable, wrap
 
-    from engine.output.contact_sheet import can_draw, wrap
-
-    font = ImageFont.load_default(12)
-    assert can_draw(font, "An apple, 3…") and not can_draw(font, "an apple りんご")
+    font = caption_font()
+    text = "an Äpple りんご、ｶﾀｶﾅ 漢字 髙﨑 凜 彁 ①㈱ 〜～ 𠮟る…"
+    assert drawable(text, font) == text and drawable("か\u3099", font) == "が"
+    assert drawable("猫🐱 한", font) == f"猫{MISSING} {MISSING}"
+    levels = [bytes((row + 0xA0, cell + 0xA0)) for row in (*range(1, 9), *range(16, 85)) for cell in range(1, 95)]
+    everything = "".join(code.decode("euc_jp", "ignore") for code in levels).replace("≒", "")  # Noto has none
+    assert len(everything) > 6_800 and MISSING not in drawable(everything.replace(MISSING, ""), font)
     lines = wrap("one two three four five six seven eight nine ten eleven twelve", 100, font)
-    assert len(lines) == 3 and all(font.getlength(line) <= 100 for line in lines) and lines[-1].endswith(("…", "..."))
+    assert len(lines) == 3 and all(font.getlength(line) <= 100 for line in lines) and lines[-1].endswith("…")
     assert wrap("a" * 90, 100, font, 99) and "".join(wrap("a" * 90, 100, font, 99)) == "a" * 90
 
 
