@@ -52,7 +52,7 @@ def add(subparsers: Any) -> None:
         action="append",
         default=[],
         metavar="FILE[:SCALE]",
-        help=tr("a LoRA, by file or by name; may be given several times; the scale is 1 if not given"),
+        help=tr("a LoRA, by file, folder or name; may be given several times; the scale is 1 if not given"),
     )
     parser.add_argument("--lang", default="ja,en", metavar="LANG", help=tr("languages to evaluate: ja, en or ja,en"))
     parser.add_argument("--limit", type=int, metavar="N", help=tr("at most so many prompts of each language"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from commonart_desktop.cli.bar import tqdm
-from commonart_desktop.cli.pictures import folder_of
+from commonart_desktop.cli.pictures import folder_of, lora_of
 from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.process import program
 
@@ -39,7 +39,7 @@ def add(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--lora",
-        metavar="FILE[:SCALE]",
+        metavar="LORA[:SCALE]",
         action="append",
         default=[],
         help=tr("merge a LoRA into the graphs; may be given again"),
@@ -61,8 +61,8 @@ def _arguments(args: argparse.Namespace) -> list[str]:
         "--quantize",
         args.quantize,
     ]
-    for one in args.lora:
-        arguments += ["--lora", one]
+    for name, scale in map(lora_of, args.lora):
+        arguments += ["--lora", f"{name}:{scale}"]
     for option in ("text_encoder", "vae"):
         if getattr(args, option):
             arguments += ["--" + option.replace("_", "-"), folder_of(getattr(args, option)) or ""]

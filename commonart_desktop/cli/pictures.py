@@ -60,8 +60,8 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lora",
         action="append",
-        metavar="FILE[:SCALE]",
-        help=tr("a LoRA, by file or by name; may be given several times; the scale is 1 if not given"),
+        metavar="LORA[:SCALE]",
+        help=tr("a LoRA, by file, folder or name; may be given several times; the scale is 1 if not given"),
     )
     parser.add_argument(
         "--lora-beside",
@@ -134,7 +134,7 @@ def folder_of(text: str | None) -> str | None:
 
 
 def lora_of(text: str) -> tuple[str, float]:
-    """``FILE[:SCALE]``; a colon that is part of a Windows path is no scale. Raises BadValue."""
+    """``FILE_OR_FOLDER_OR_NAME[:SCALE]``; a colon that is part of a Windows path is no scale. Raises BadValue."""
     name, colon, scale = text.rpartition(":")
     if not colon or not re.fullmatch(r"[-+]?\d*\.?\d+", scale):
         name, scale = text, "1"
@@ -143,7 +143,11 @@ def lora_of(text: str) -> tuple[str, float]:
             name="lora", value=repr(text), why=Phrase("it is written like {example}", example="style.safetensors:0.8")
         )
     path = Path(name).expanduser()
-    return (str(path.absolute()) if path.is_file() else name), float(scale)
+    # a folder counts if it holds an adapter: one that only happens to lie here does not hide a LoRA known by its name
+    here = (
+        path.is_file() or path.is_dir() and any(path.glob("*.safetensors")) or (path / "adapter_config.json").is_file()
+    )
+    return (str(path.absolute()) if here else name), float(scale)
 
 
 def settings_from(args: argparse.Namespace) -> dict[str, Any]:

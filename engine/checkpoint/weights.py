@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.checkpoint.file_kinds import PICKLES, wrong_kind
 from engine.contract.errors import BrokenWeights, NeedsConversion, Phrase, system_words
 from engine.system.paths import home
 
@@ -34,7 +35,7 @@ WIDTH = {
     "F8_E4M3": 1,
     "F8_E5M2": 1,
 }
-PICKLES = (".bin", ".pth", ".pt", ".ckpt", ".pkl")
+_F8 = {"F8_E4M3": (0x78, 7), "F8_E5M2": (0x7C, 0)}  # from these bits on, without the sign, not a number or infinite
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
     """The table of one safetensors file, checked against the file's true length.
 
     Raises:
-        BrokenWeights: not safetensors, truncated, or a table that contradicts itself.
+        NotSafetensors: a Git LFS pointer, a web page, a pickle or another kind of file.
+        BrokenWeights: truncated, or a table that contradicts itself.
     """
     try:
         size = path.stat().st_size
@@ -59,7 +61,7 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
             head = f.read(8)
             length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
             if not 2 <= length <= min(size - 8, 100_000_000):
-                raise BrokenWeights(path=path, why=Phrase("it is not a safetensors file, or its head is cut off"))
+                raise wrong_kind(path)
             table = json.loads(f.read(length).decode("utf-8"))
         entries = {
             k: TensorEntry(v["dtype"], tuple(v["shape"]), *v["data_offsets"])
@@ -125,6 +127,10 @@ def weight_files(folder: Path) -> list[Path]:
 def _finite(values: np.ndarray[Any, Any], dtype: str) -> bool:
     if dtype == "BF16":
         return not bool(((values.view(np.uint16) & 0x7F80) == 0x7F80).any())
+    if dtype in _F8:
+        exponent, mantissa = _F8[dtype]
+        bits = values.view(np.uint8) & 0x7F
+        return not bool((bits >= exponent + mantissa).any())
     kind = {"F64": np.float64, "F32": np.float32, "F16": np.float16}.get(dtype)
     return kind is None or bool(np.isfinite(values.view(kind)).all())
 
@@ -142,6 +148,23 @@ def check_finite(path: Path) -> None:
     for name, e in entries.items():
         if e.stop > e.start and not _finite(np.array(raw[base + e.start : base + e.stop]), e.dtype):
             raise BrokenWeights(path=path, why=Phrase("the tensor {name} holds infinities or not-a-numbers", name=name))
+
+
+def read_scalar(path: Path, entry: TensorEntry) -> float | None:
+    """The one number of a tensor; None if it has more, or is of a type in which no factor is written.
+
+    Raises:
+        OSError
+    """
+    if math.prod(entry.shape) != 1:
+        return None
+    with path.open("rb") as f:
+        f.seek(8 + struct.unpack("<Q", f.read(8))[0] + entry.start)
+        data = f.read(entry.stop - entry.start)
+    if entry.dtype == "BF16":
+        return float(np.frombuffer(b"\0\0" + data, "<f4")[0])
+    kind = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1"}
+    return float(np.frombuffer(data, kind[entry.dtype])[0]) if entry.dtype in kind else None
 
 
 def sha256_file(path: Path, progress: Callable[[int], None] | None = None) -> str:

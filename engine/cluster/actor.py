@@ -14,7 +14,7 @@ from engine.contract.version import VERSION
 from engine.pipeline import Cancelled
 from engine.worker.__main__ import quiet_libraries
 
-PROTOCOL = 1  # of what is said between driver and engine
+PROTOCOL = 2  # of what is said between driver and engine
 
 
 def _wire(error: Exception) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class EngineActor:
             self._order, self._light = order, not getattr(folder, "whole", True)
             if missing or folder is None:
                 return {"missing": missing, "other": other}
-            loras = [open_lora(str(lora_of(one)), one["scale"], folder) for one in order["loras"]]
+            loras = [open_lora(str(lora_of(one)), one["scale"], folder, one["wire"]) for one in order["loras"]]
             o = self._options
             self._backend = b = open_backend(
                 folder,

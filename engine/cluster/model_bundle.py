@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.library import open_model
-from engine.checkpoint.lora import locate_lora, open_lora
+from engine.checkpoint.lora import open_lora
 from engine.checkpoint.onnxfile import graph_files
 from engine.checkpoint.weights import remembered_hash, sha256_file, weight_files
 from engine.contract.errors import BrokenWeights, CommonArtError, NodeDiskFull, Phrase, system_words
@@ -95,13 +95,14 @@ class ModelBundle:
             "files": self._entries,
             "loras": [
                 {
-                    "file": str(locate_lora(name)),
+                    "file": str(one.path),
                     "name": one.name,
                     "sha256": one.sha256,
                     "scale": one.scale,
                     "size": one.path.stat().st_size,
+                    "wire": one.to_wire(),
                 }
-                for (name, _), one in zip(request.loras, loras, strict=True)
+                for one in loras
             ],
         }
         for one in loras:
@@ -138,7 +139,7 @@ def _below(base: Path, key: str) -> Path:
 
 def _lora_file(one: dict[str, Any]) -> Path:
     base = home() / "cache" / "cluster" / "loras" / one["sha256"][:32]
-    return _below(base, f"{one['name']}.safetensors")
+    return _below(base, f"{one['name'].rpartition('/')[2]}.safetensors")
 
 
 def find(order: dict[str, Any], light: bool) -> tuple[ModelFolder | None, bool, list[str]]:
@@ -191,12 +192,7 @@ def lora_of(one: dict[str, Any]) -> Path | None:
     """The LoRA's file here, if one lies here with the same bytes."""
     for path in (Path(one["file"]), _lora_file(one)):
         try:
-            if (
-                path.is_file()
-                and path.stat().st_size == one["size"]
-                and path.stem == one["name"]
-                and remembered_hash(path) == one["sha256"]
-            ):
+            if path.is_file() and path.stat().st_size == one["size"] and remembered_hash(path) == one["sha256"]:
                 return path
         except (CommonArtError, OSError):
             continue

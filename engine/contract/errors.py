@@ -185,6 +185,12 @@ class BrokenWeights(ModelError):
     hint = "Fetch or copy that file again; `commonart models verify` checks a whole model."
 
 
+class NotSafetensors(BrokenWeights):
+    kind = "not-safetensors"
+    message = "{path} is not a safetensors file: {why}"
+    hint = "{remedy}"
+
+
 class WrongShape(ModelError):
     kind = "wrong-shape"
     message = "{path} does not fit its config.json: {tensor} is {found}, expected {expected}"
@@ -201,6 +207,18 @@ class UnknownLora(UsageError):
     kind = "unknown-lora"
     message = "There is no LoRA {name!r}"
     hint = "Give a .safetensors file, or the name of one in {folder}: {known}."
+
+
+class AmbiguousLora(UsageError):
+    kind = "ambiguous-lora"
+    message = "{count} LoRAs are called {name!r}"
+    hint = "Give the one that is meant: {known}."
+
+
+class UnsupportedAdapter(ModelError):
+    kind = "unsupported-adapter"
+    message = "The adapter {path} cannot be used: {why}"
+    hint = "What can be used are safetensors files of LoRA, LoHa, LoKr and DoRA for PixArt transformers."
 
 
 class LoraForOther(ModelError):

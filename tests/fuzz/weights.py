@@ -60,35 +60,81 @@ _TOLD = {
 }
 
 
+_SETTINGS: dict[str, Any] = {
+    "peft_type": "LORA",
+    "r": 2,
+    "lora_alpha": 4,
+    "use_rslora": True,
+    "use_dora": False,
+    "rank_pattern": {"to_q": 2, "^blocks.0.*": 3},
+    "alpha_pattern": {r"transformer_blocks\.0\.attn[12]\.to_k": 1},
+    "init_lora_weights": True,
+}
+_Q, _PATCH = "transformer_blocks.0.attn1.to_q", "pos_embed.proj"
+
+
+def _ones(*shape: int) -> np.ndarray[Any, Any]:
+    return np.ones(shape, np.float32)
+
+
 @cache
-def _lora() -> bytes:
-    tensors = {}
-    for name, (out, into) in list(layers_of(_CONFIG).items())[6:9]:
-        tensors |= {
-            f"transformer.{name}.lora_A.weight": np.ones((2, into), np.float32),
-            f"transformer.{name}.lora_B.weight": np.ones((out, 2), np.float32),
+def _lora_files() -> tuple[bytes, ...]:
+    """One of each kind and style: diffusers, PEFT with a convolution and DoRA, kohya, LyCORIS' LoHa and LoKr."""
+    plain, flat = {}, _Q.replace(".", "_")
+    for name, (out, into) in list(layers_of(_CONFIG).items())[7:10]:
+        plain |= {
+            f"transformer.{name}.lora_A.weight": _ones(2, into),
+            f"transformer.{name}.lora_B.weight": _ones(out, 2),
         }
-    return bytes(save(tensors, _TOLD))
+    peft = {
+        f"base_model.model.{_PATCH}.lora_A.weight": _ones(2, 4, 2, 2),
+        f"base_model.model.{_PATCH}.lora_B.weight": _ones(4, 2, 1, 1),
+        f"base_model.model.{_Q}.lora_A.default.weight": _ones(2, 4),
+        f"base_model.model.{_Q}.lora_B.default.weight": _ones(4, 2),
+        f"base_model.model.{_Q}.lora_magnitude_vector": _ones(4),
+    }
+    kohya = {
+        f"lora_unet_{flat}.lora_down.weight": _ones(2, 4),
+        f"lora_unet_{flat}.lora_up.weight": _ones(4, 2),
+        f"lora_unet_{flat}.alpha": np.ones((), np.float16),
+        "lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight": _ones(2, 4),
+    }
+    loha = {
+        f"lycoris_{flat}.hada_{n}": _ones(*s)
+        for n, s in (("w1_a", (4, 2)), ("w1_b", (2, 4)), ("w2_a", (4, 2)), ("w2_b", (2, 4)))
+    }
+    lokr = {
+        f"lycoris_{flat}.lokr_w1": _ones(2, 2),
+        f"lycoris_{flat}.lokr_w2_a": _ones(2, 1),
+        f"lycoris_{flat}.lokr_w2_b": _ones(1, 2),
+        f"lycoris_{flat}.dora_scale": _ones(1, 4),
+        f"lycoris_{flat}.alpha": _ones(),
+    }
+    return tuple(bytes(save(tensors, _TOLD)) for tensors in (plain, peft, kohya, loha, lokr))
 
 
-@cache
-def _table() -> dict[str, Any]:
-    data = _lora()
-    return dict(json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]]))
+def _split(data: bytes) -> tuple[dict[str, Any], bytes]:
+    length = struct.unpack("<Q", data[:8])[0]
+    return json.loads(data[8 : 8 + length]), data[8 + length :]
 
 
-def _with(table: Any) -> bytes:
+def _with(table: Any, rest: bytes) -> bytes:
     head = dumps(table)
-    data = _lora()
-    return struct.pack("<Q", len(head)) + head + data[8 + struct.unpack("<Q", data[:8])[0] :]
+    return struct.pack("<Q", len(head)) + head + rest
 
 
 def _loras() -> SearchStrategy[Files]:
-    table = st.one_of(
-        twisted(_table()),
-        twisted(_table() | {"__metadata__": _TOLD | {"commonart.licences": "[[1]]", "lora_adapter_metadata": "[]"}}),
-    )
-    return st.one_of(damaged([_lora()]), table.map(_with)).map(lambda d: {"a.safetensors": d})
+    def retold(data: bytes) -> SearchStrategy[bytes]:
+        table, rest = _split(data)
+        packed = twisted(_SETTINGS).map(lambda s: dumps(s).decode("utf-8", "replace"))
+        settings = packed.map(lambda s: table | {"__metadata__": {"lora_adapter_metadata": s}})
+        plain = twisted({"r": "2", "lora_alpha": "4", "use_rslora": "True"}).map(lambda m: table | {"__metadata__": m})
+        return st.one_of(twisted(table), settings, plain).map(lambda t: _with(t, rest))
+
+    files = list(_lora_files())
+    config = st.one_of(twisted(_SETTINGS).map(dumps), damaged([dumps(_SETTINGS)]))
+    body = st.one_of(damaged(files), st.sampled_from(files).flatmap(retold), st.sampled_from(files))
+    return st.builds(lambda d, c: {"a.safetensors": d, "adapter_config.json": c}, body, config)
 
 
 class _Model:
@@ -109,6 +155,7 @@ def _lora_read(folder: Path) -> Any:
         lambda: told_by(path),
         lambda: check_finite(path),
         lambda: open_lora(str(path), 1.0, _Model()).record(),
+        lambda: open_lora(str(folder), 1.0, _Model()).to_wire(),
     )  # type: ignore[arg-type]
 
 

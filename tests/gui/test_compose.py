@@ -740,3 +740,19 @@ def test_a_lora_that_is_not_here_is_told_of(
     assert context.ledger.counts()["waiting"] == 0
     panel.form.loras.remove(0)
     assert panel.form.first_problem() is None and not panel.form.loras.error.isVisible()
+
+
+def test_loras_of_one_name_and_folders_of_peft(make: Callable[[], ComposePanel], tmp_path: Path) -> None:
+    """Each of two is listed by its own path below the LoRA folder; their common name is asked about; a folder can be dropped."""
+    inside = [lora_file(tmp_path / "home" / "loras" / place / "線画.safetensors") for place in ("a", "b")]
+    lora_file(tmp_path / "home" / "loras" / "水彩" / "adapter_model.safetensors")
+    folder = lora_file(tmp_path / "elsewhere" / "adapter_model.safetensors").parent
+    panel = make()
+    field = panel.form.loras
+    assert [field.combo.itemData(n) for n in range(1, 4)] == ["a/線画", "b/線画", "水彩"]
+    drop(panel, inside[1])
+    drop(panel, folder)
+    assert field.value() == [["b/線画", 1.0], [str(folder), 1.0]] and panel.form.first_problem() is None
+    panel.fill({"loras": [["線画", 1.0]]})
+    assert panel.form.first_problem() is field.combo
+    assert "a/線画" in field.error.text() and "b/線画" in field.error.text()

@@ -16,7 +16,12 @@ from tests.support.paths import ROOT
 
 def collect() -> set[str]:
     """``tr("...")``, ``Phrase("...")``, notes, templates of errors, states, and argparse's own words."""
-    found = {t for cls in tree(CommonArtError).values() for t in (cls.message, cls.hint) if t and t != "{why}"}
+    found = {
+        t
+        for cls in tree(CommonArtError).values()
+        for t in (cls.message, cls.hint)
+        if t and t not in ("{why}", "{remedy}")
+    }
     found |= set(STATES)
     for folder in ("commonart_desktop", "engine", "trainer"):
         for file in (ROOT / folder).rglob("*.py"):

@@ -48,7 +48,7 @@ def matched(patterns: Sequence[str], config: Mapping[str, Any]) -> list[str]:
     Raises:
         BadConfig: a pattern fits none.
     """
-    names = list(layers_of(dict(config)))
+    names = [name for name, shape in layers_of(dict(config)).items() if len(shape) == 2]
     found: dict[str, None] = {}
     for pattern in patterns:
         hits = fnmatch.filter(names, pattern)

@@ -25,7 +25,7 @@ from commonart_desktop.gui.background.tasks import Background
 from commonart_desktop.gui.style.theme import icon
 from commonart_desktop.gui.style.tokens import SPACE
 from commonart_desktop.gui.widgets.fields import FieldHint, column, pad, roomy
-from engine.contract.errors import CommonArtError, UnknownLora, from_wire
+from engine.contract.errors import AmbiguousLora, CommonArtError, UnknownLora, from_wire
 
 MOST = 16  # of one picture, as the contract has it
 STRONGEST = 2.0
@@ -98,7 +98,7 @@ class LoraField(QWidget):
         self._folder = found[0]
         self._known = {}
         for one in found[1]:
-            self._known.setdefault(one.name, one)  # the first of a name is the one the name finds
+            self._known[one.name] = one
         self._fill()
         self._show_rows()
 
@@ -133,13 +133,7 @@ class LoraField(QWidget):
 
     def add(self, name: str, scale: float = 1.0) -> None:
         """One more, by its name in the LoRA folder or as a file; one that is there already stays as it is."""
-        if (
-            self._folder
-            and Path(name).is_absolute()
-            and Path(name).is_relative_to(self._folder)
-            and Path(name).stem in (self._known or {})
-        ):
-            name = Path(name).stem
+        name = next((one.name for one in (self._known or {}).values() if one.path == name), name)
         if len(self._chosen) < MOST and all(name != there for there, _ in self._chosen):
             self.set_value([*self._chosen, [name, scale]])
 
@@ -152,7 +146,10 @@ class LoraField(QWidget):
             info = (self._known or {}).get(name.removesuffix(".safetensors"))
             if info is not None and info.problem is not None:
                 return info.problem
-            if info is None and not Path(name).is_file() and (Path(name).is_absolute() or self._known is not None):
+            same = [known for known in self._known or {} if known.rpartition("/")[2] == name]
+            if info is None and len(same) > 1:
+                return AmbiguousLora(name=name, count=len(same), known=", ".join(same))
+            if info is None and not Path(name).exists() and (Path(name).is_absolute() or self._known is not None):
                 return UnknownLora(name=name, folder=self._folder, known=", ".join(list(self._known or {})[:8]) or "–")
         return None
 
@@ -184,7 +181,7 @@ class LoraField(QWidget):
                 item.widget().deleteLater()
         self.scales, self.removers = [], []
         for n, (name, scale) in enumerate(self._chosen):
-            short = Path(name).name.removesuffix(".safetensors")
+            short = name if name in (self._known or {}) else Path(name).name.removesuffix(".safetensors")
             info = (self._known or {}).get(name)
             text = QLabel(
                 short,

@@ -23,7 +23,7 @@ from engine.contract.errors import BrokenWeights, NoDevice, Phrase, WrongShape
 from engine.contract.request import ImageRequest
 from engine.contract.sampling_plan import SamplingPlan
 from engine.models.compilation import Compiling
-from engine.models.lora import Merge, attach
+from engine.models.lora import Adapters
 from engine.models.pixart import DiT, DiTConfig
 from engine.models.quantization import QuantizedWeights
 from engine.models.vae import VaeDecoder
@@ -122,16 +122,10 @@ def load_denoiser(
         raise BrokenWeights(
             path=folder.denoiser / "config.json", why=Phrase("it describes no PixArt transformer ({reason})", reason=e)
         ) from e
-    _load_weights(
-        model,
-        weight_files(folder.denoiser),
-        "PixArt transformer",
-        device,
-        dtype,
-        Merge(loras) if loras and merged else None,
-    )
-    if not merged:
-        attach(model, loras)
+    adapters = Adapters(loras, merged) if loras else None
+    _load_weights(model, weight_files(folder.denoiser), "PixArt transformer", device, dtype, adapters)
+    if adapters is not None:
+        adapters.attach(model)
     return model.eval()
 
 

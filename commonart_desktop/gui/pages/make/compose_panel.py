@@ -346,7 +346,7 @@ class ComposePanel(StagedPage):
                 self._enqueue(path.name, [], path)
             elif path.suffix.lower() in PICTURES:
                 pictures.append(path)
-            elif path.suffix.lower() == LORA:
+            elif path.suffix.lower() == LORA or any(path.glob(f"adapter_model{LORA}")):
                 self.form.loras.add(str(path))
             else:
                 self._context.notices.say(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from engine.contract.errors import BrokenWeights, LoraForOther, UnknownLora
 from engine.contract.recipe import request_of
 from engine.contract.request import ImageRequest
 from engine.models.pixart import DiT
+from tests.support.sentences import ROOT
 from tests.support.tiny_models import make_lora, make_pipeline
 
 CPU, FP32 = torch.device("cpu"), torch.float32
@@ -51,7 +53,7 @@ def drawn(model: DiT) -> torch.Tensor:
 def test_layers_are_those_of_the_model(folder: ModelFolder) -> None:
     model = load_denoiser(folder, CPU, FP32)
     assert layers_of(folder.denoiser_config) == {
-        n: tuple(m.weight.shape) for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)
+        n: tuple(m.weight.shape) for n, m in model.named_modules() if isinstance(m, (torch.nn.Linear, torch.nn.Conv2d))
     }
 
 
@@ -205,3 +207,44 @@ def test_a_recipe_names_no_file(folder: ModelFolder) -> None:
     }
     with pytest.raises(BadValue):
         request_of(recipe)
+
+
+def test_a_peft_folder_and_a_sub_path_from_the_command_line(folder: ModelFolder, tmp_path: Path, home: Path) -> None:
+    """A folder given from where it lies; two of one name, asked and then told apart; and the images made again from their recipes."""
+    from engine.imagefile.image import read_recipe
+
+    for place, seed in (("a", 1), ("b", 2)):
+        make_lora(home / "loras" / place / "ink.safetensors", some(folder), seed=seed)
+    make_lora(tmp_path / "peft" / "adapter_model.safetensors", some(folder), style="peft", size=0.3)
+    (tmp_path / "peft" / "adapter_config.json").write_text(
+        '{"r": 4, "lora_alpha": 2, "use_rslora": true}', encoding="utf-8"
+    )
+    (tmp_path / "a").mkdir()  # a folder of that name without an adapter hides nothing
+
+    def run(*words: str) -> tuple[int, list[dict[str, object]], str]:
+        got = subprocess.run(
+            [sys.executable, "-m", "commonart_desktop", "generate", *words]
+            + ["--model", str(folder.root), "--out", str(tmp_path / "out"), "--json", "--quiet"],
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+        return got.returncode, [json.loads(line) for line in got.stdout.splitlines()], got.stderr
+
+    common = ("cat", "--seed", "3", "--steps", "2")
+    status, rows, said = run(*common, "--lora", "ink")
+    assert status != 0 and rows[0]["error"]["kind"] == "ambiguous-lora" and "a/ink, b/ink" in said
+    seen = set()
+    for name in ("peft", "a/ink", "b/ink"):
+        status, rows, said = run(*common, "--lora", f"{name}:0.5")
+        assert status == 0, said
+        seen.add(rows[0]["pixel_sha256"])
+        recipe = read_recipe(Path(str(rows[0]["path"])))
+        assert recipe["loras"][0]["name"] == name and ("adapter_config_sha256" in recipe["loras"][0]) == (
+            name == "peft"
+        )
+        if name == "b/ink":
+            assert run("--like", str(rows[0]["path"]))[1][0]["pixel_sha256"] == rows[0]["pixel_sha256"]
+    assert len(seen) == 3
