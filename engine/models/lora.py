@@ -159,7 +159,7 @@ class Adapters:
 class _Beside(nn.Module):
     """A layer with adapters beside it: ``sides`` are ``A [rank, in]`` and ``B [out, rank]``, ``dense`` a difference in the weight's shape."""
 
-    def __init__(self, base: Any, sides: Sequence[tuple[Tensor, Tensor]], dense: Tensor | None) -> None:
+    def __init__(self, base: Any, sides: Sequence[tuple[Tensor, Tensor]], dense: Tensor | None = None) -> None:
         super().__init__()
         self.base = base
         for n, (down, up) in enumerate(sides):

@@ -229,7 +229,7 @@ def test_a_lora_learns_and_draws_as_it_was_trained(world: Path) -> None:
     assert isinstance(finished, events.Finished)
     folder = identify(world / "tiny")
     lora = open_lora(finished.path, 1.0, folder)
-    assert len(lora.pairs) == 5 and not lora.strange
+    assert len(lora.layers) == 5 and not lora.strange
     for merged in (True, False):
         assert torch.allclose(
             predicted(load_denoiser(folder, CPU, torch.float32, [lora], merged)),
