@@ -67,6 +67,11 @@ def _import_options(one: argparse.ArgumentParser) -> None:
         help=tr("the licence of pictures that do not name their own, such as CC0-1.0, CC-BY-4.0 or LicenseRef-Own"),
     )
     one.add_argument("--license-url", metavar="URL", help=tr("where that licence can be read"))
+    one.add_argument(
+        "--license-table",
+        choices=("flickr",),
+        help=tr("what numbers in a licence column stand for, where the source uses those of Flickr"),
+    )
     one.add_argument("--creator", metavar=tr("NAME"), help=tr("who made pictures that name nobody"))
     one.add_argument("--source-url", metavar="URL", help=tr("where pictures come from that do not say so"))
     one.add_argument("--pictures", type=Path, metavar="DIR", help=tr("where the pictures of a table lie"))
@@ -149,14 +154,25 @@ def _import(args: argparse.Namespace) -> int:
         f"--from={_absolute(args.source)}",
         f"--format={args.format}",
         *(["--link"] if args.link else []),
-        *_given(args, "license", "license_url", "creator", "source_url", "pictures", "encoding", "caption_origin"),
+        *_given(
+            args,
+            "license",
+            "license_url",
+            "license_table",
+            "creator",
+            "source_url",
+            "pictures",
+            "encoding",
+            "caption_origin",
+        ),
         "--",
         _absolute(args.folder),
     ]
     answer = _asked(arguments, tr("importing"), quiet=args.json)
+    status = 0 if answer["added"] or answer["already"] else 1
     if args.json:
         _print_json(answer)
-        return 0
+        return status
     print(
         tr(
             "{added} picture(s) taken in, {already} were there already ({format})",
@@ -167,11 +183,28 @@ def _import(args: argparse.Namespace) -> int:
     )
     for licence, count in answer["licences"].items():
         print(f"    {licence}  {count}")
+    print(
+        tr(
+            "found: {found}; taken in or there: {taken}; read as captions, records or licences: {read}; left out: {left}",
+            found=answer["found"],
+            taken=answer["added"] + answer["already"],
+            read=answer["read"],
+            left=answer["skipped"],
+        )
+    )
+    if answer["undecided"]:
+        print(
+            tr(
+                "{count} picture(s) have licences that are stated in different ways or not understood; the check names them",
+                count=answer["undecided"],
+            ),
+            file=sys.stderr,
+        )
     for reason in answer["reasons"]:
         print(tr("left out: {count} ({why})", count=reason["count"], why=_why(reason["why"])), file=sys.stderr)
         for name in reason["files"][:5]:
             print(f"    {name}", file=sys.stderr)
-    return 0
+    return status
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -509,12 +509,12 @@
         <translation>{count} 件を保存しました。残りはもう一度検査すると分かります。</translation>
     </message>
     <message>
-        <source>{count} picture(s) taken in.</source>
-        <translation>{count} 枚を取り込みました。</translation>
+        <source>No picture was taken in.</source>
+        <translation>画像を 1 枚も取り込めませんでした。</translation>
     </message>
     <message>
-        <source>{count} left out: {why}</source>
-        <translation>{count} 枚は除外：{why}</translation>
+        <source>{count} picture(s) taken in.</source>
+        <translation>{count} 枚を取り込みました。</translation>
     </message>
 </context>
 <context>
@@ -1517,8 +1517,24 @@
         <translation>写さずにリンクする</translation>
     </message>
     <message>
+        <source>Numbers in a licence column are those of Flickr</source>
+        <translation>ライセンスの列の番号は Flickr のもの</translation>
+    </message>
+    <message>
         <source>Import</source>
         <translation>取り込む</translation>
+    </message>
+    <message>
+        <source>{found} files and rows: {taken} images are in, {read} read as records, {left} left out.</source>
+        <translation>ファイルと行 {found} 件のうち、画像 {taken} 枚が入り、{read} 件を記録として読み、{left} 件は取り込みませんでした。</translation>
+    </message>
+    <message>
+        <source>{count} images: the licence is stated in different ways, or not understood.</source>
+        <translation>{count} 枚は、ライセンスの記載が食い違っているか、解釈できません。</translation>
+    </message>
+    <message>
+        <source>{count} left out: {why} ({names})</source>
+        <translation>取り込まなかったもの {count} 件: {why}（{names}）</translation>
     </message>
     <message>
         <source>Choose where the dataset is written.</source>
@@ -4360,6 +4376,18 @@
     <message>
         <source>file names another licence</source>
         <translation>ファイル内のライセンスが別</translation>
+    </message>
+    <message>
+        <source>licence stated differently</source>
+        <translation>ライセンスの記載の食い違い</translation>
+    </message>
+    <message>
+        <source>statement not understood</source>
+        <translation>解釈できない記載</translation>
+    </message>
+    <message>
+        <source>licence given by hand</source>
+        <translation>手で指定したライセンス</translation>
     </message>
     <message>
         <source>no hash recorded</source>

@@ -202,6 +202,12 @@ def _import(folder: Path) -> Any:
     finally:
         if not done and (folder / "to").exists():
             raise Broken(f"a refused import left {[p.name for p in (folder / 'to').iterdir()]}")
+    if answer["found"] != answer["added"] + answer["already"] + answer["read"] + answer["skipped"]:
+        raise Broken(f"what was found is not all accounted for: {answer}")
+    if not answer["added"]:
+        if (folder / "to").exists():
+            raise Broken("an import that took nothing made a folder")
+        return answer
     names = {r.file_name for r in read_records(folder / "to")}
     there = {p.relative_to(folder / "to").as_posix() for p in (folder / "to").rglob("*") if p.is_file()} - {FILE}
     if names != there or len(names) != answer["added"]:

@@ -21,6 +21,7 @@ def _parser() -> JsonArgumentParser:
     command.add_argument("--format", choices=("auto", *FORMATS), default="auto")
     for name in ("license", "license-url", "creator", "source-url", "caption-origin"):
         command.add_argument(f"--{name}", default="")
+    command.add_argument("--license-table", choices=("flickr",), default="")
     command.add_argument("--encoding", default="utf-8-sig")
     command.add_argument("--pictures", type=Path)
     command.add_argument("--link", action="store_true")
@@ -69,6 +70,7 @@ def work(argv: list[str]) -> dict[str, Any]:
             encoding=args.encoding,
             pictures=args.pictures,
             caption_origin=args.caption_origin,
+            license_table=args.license_table,
         )
         return run_import(
             args.folder, args.source, options, form=args.format, link=args.link, progress=tell_progress

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import BadFile, BadRow, BadValue, Phrase, system_words
+from trainer.dataset.evidence.statement import EDIT, Statement
 from trainer.dataset.files import name_problem, sha256_of
 from trainer.dataset.records import LANGUAGES, Record, scan, write_records
 
@@ -142,6 +143,10 @@ def _added(folder: Path, by_file: Mapping[str, list[Change]], seen: set[str]) ->
 
 def _changed(record: Record, change: Change, folder: Path) -> Record:
     record = replace(record, **{k: v for k, v in change.set.items() if k in TEXTS})
+    if "license" in change.set:  # what is stated elsewhere stays; the decision stands beside it
+        kept = tuple(s for s in record.license_statements if s.source != EDIT)
+        decided = (Statement(EDIT, record.license, record.license),) if record.license else ()
+        record = replace(record, license_statements=kept + decided if kept else ())
     for column, language in _COLUMNS.items():
         if column in change.set and change.set[column] != record.captions(language):
             record = record.with_captions(language, change.set[column], "human" if change.set[column] else "")

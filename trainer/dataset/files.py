@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import hashlib
+import json
 import os
 import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from engine.contract.errors import BadFile, Phrase, system_words
 from engine.contract.fault_injection import fault_point
@@ -76,7 +78,7 @@ def name_problem(name: str) -> Phrase | None:
 def safe_name(name: str, ending: str = "") -> str:
     """``name`` as a path inside a folder that every system can hold, with its folders kept; ``ending`` replaces its own."""
     parts = []
-    for part in name.replace("\\", "/").split("/"):
+    for part in unicodedata.normalize("NFC", name).replace("\\", "/").split("/"):
         part = re.sub(
             r'[<>:"|?*]', "_", "".join("_" if unicodedata.category(c) in ("Cc", "Cs") else c for c in part)
         ).strip(" ")
@@ -106,9 +108,18 @@ def text_of(path: Path, encoding: str = "utf-8-sig", *, limit: int = CHUNK) -> s
 
 
 def decoded(data: bytes, path: Path, encoding: str = "utf-8-sig") -> str:
-    """Bytes of ``path`` as text. Raises NotUtf8 saying what they look like, BadFile for an unknown encoding."""
+    """Bytes of ``path`` as text; a UTF-16 byte order mark counts more than ``encoding``.
+
+    Raises:
+        NotUtf8: saying what they look like. BadFile: an unknown encoding.
+    """
     from engine.contract.errors import NotUtf8
 
+    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        try:
+            return data.decode("utf-16")
+        except UnicodeDecodeError:
+            pass  # it only looks like one: let the encoding asked for decide
     try:
         return data.decode(encoding)
     except LookupError as e:
@@ -127,3 +138,23 @@ def _looks_like(data: bytes) -> Phrase:
     except UnicodeDecodeError:
         return Phrase("some bytes in it are no text")
     return Phrase("it looks like Shift JIS (cp932)")
+
+
+def load_json(text: str, *, keep_both: bool = False) -> Any:
+    """JSON in which no object names a column twice, since one of the two values would be passed over.
+
+    ``keep_both`` keeps the second one under another name instead.
+
+    Raises:
+        ValueError: with a Phrase where a name stands twice. RecursionError
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        row: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in row and not keep_both:
+                raise ValueError(Phrase("two columns have the same name"))
+            row[name if name not in row else f"{name} ({len(row)})"] = value
+        return row
+
+    return json.loads(text, object_pairs_hook=once)

@@ -1,4 +1,4 @@
-"""Opening pictures of others: PNG, JPEG and WebP only, with limits, as upright RGB. Gate, trainer and copy check all come here."""
+"""Opening images of others: some formats only, with limits, as upright sRGB. Gate, trainer and copy check all come here."""
 
 from __future__ import annotations
 
@@ -11,12 +11,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import AvifImagePlugin, Image, ImageCms, PngImagePlugin, TiffImagePlugin, WebPImagePlugin, features  # noqa: F401
 
 from engine.contract.errors import BadPicture, Phrase, system_words
 
-FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow's other readers are never offered a file
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+# Pillow's name of a format -> endings of its files, the usual one first; Pillow's other readers are never offered a file
+KINDS = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "WEBP": (".webp",),
+    "MPO": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),  # a camera's JPEG with further images behind the first
+    "GIF": (".gif",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+    "AVIF": (".avif",),
+}
+_MISSING = () if features.check("avif") else ("AVIF",)
+FORMATS = tuple(k for k in KINDS if k not in ("MPO", *_MISSING))  # Pillow opens an MPO as a JPEG, then calls it so
+ENDINGS = tuple(dict.fromkeys(e for kind, endings in KINDS.items() if kind not in _MISSING for e in endings))
+# images by their ending that nothing here reads
+OTHERS = (
+    ".heic", ".heif", ".jxl", ".jp2", ".j2k", ".psd", ".tga", ".ico", ".svg", ".eps", ".apng", ".exr", ".hdr", ".dng", ".cr2",
+    ".nef", ".arw", ".raw", ".avif", ".qoi", ".pcx", ".ppm", ".pgm", ".pbm", ".icns", ".xcf", ".ai", ".cur",
+)  # fmt: skip
+FIRST_FRAME = ("GIF", "MPO", "TIFF")  # of several images the first is meant
 MAX_PIXELS = 80_000_000
 _TROUBLE = (
     OSError,
@@ -42,6 +60,8 @@ def looks_like_picture(name: str) -> bool:
     return name.lower().endswith(ENDINGS)
 
 
+# the text of a PNG may be as large as all its texts together: ComfyUI's workflows pass Pillow's 1 MB
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -73,7 +93,7 @@ def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
                         limit=MAX_PIXELS,
                     ),
                 )
-            if getattr(image, "is_animated", False):
+            if getattr(image, "is_animated", False) and image.format not in FIRST_FRAME:
                 raise BadPicture(
                     path=path,
                     why=Phrase(
@@ -88,7 +108,10 @@ def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
     except FileNotFoundError as e:
         raise BadPicture(path=path, why=Phrase("there is no such file")) from e
     except Image.UnidentifiedImageError as e:
-        raise BadPicture(path=path, why=Phrase("it is not a PNG, JPEG or WebP")) from e
+        raise BadPicture(
+            path=path,
+            why=Phrase("it is no image of a format that is read here (PNG, JPEG, WebP, AVIF, TIFF, GIF, BMP)"),
+        ) from e
     except OSError as e:
         why = system_words(e) if e.errno else Phrase("it is damaged or cut off")
         raise BadPicture(path=path, why=why) from e
@@ -111,13 +134,52 @@ def upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
+_SRGB = ImageCms.createProfile("sRGB")
+_MAX_PROFILE = 4_000_000  # bytes; printers' profiles have some 2 MB
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """An image with an ICC profile as sRGB; one without a profile, or with a broken one, as it is."""
+    profile = image.info.get("icc_profile")
+    if not isinstance(profile, bytes) or not 128 <= len(profile) <= _MAX_PROFILE:
+        return image
+    wanted = {b"RGB ": ("RGB", "RGBA"), b"GRAY": ("L", "LA"), b"CMYK": ("CMYK",)}.get(profile[16:20], ())
+    if image.mode in ("P", "PA") and profile[16:20] == b"RGB ":
+        image = image.convert("RGBA" if image.mode == "PA" or "transparency" in image.info else "RGB")
+    if image.mode not in wanted:
+        return image
+    alpha = image.getchannel("A") if image.mode in ("RGBA", "LA") else None
+    plain = image.convert(image.mode.removesuffix("A")) if alpha is not None else image
+    try:
+        given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if plain.mode == "RGB" and ImageCms.getProfileDescription(given).startswith("sRGB"):
+            return image
+        transform = ImageCms.buildTransform(
+            given,
+            _SRGB,
+            plain.mode,
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+        made = ImageCms.applyTransform(plain, transform)
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image
+    if made is None:
+        return image
+    if alpha is not None:
+        made.putalpha(alpha)
+    return made
+
+
 def rgb(image: Image.Image) -> Image.Image:
-    """Any mode as 8-bit RGB: 16-bit scaled, CMYK converted, what is transparent laid over white."""
+    """Any mode as 8-bit sRGB: by its ICC profile, 16-bit scaled, CMYK converted, what is transparent laid over white."""
     if image.mode.startswith("I"):  # 16-bit grey; Pillow's own convert would clip at 255
         values = np.asarray(image).astype(np.int64).clip(0, 65535)
         return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
         return Image.fromarray(np.nan_to_num(np.asarray(image)).clip(0, 255).astype(np.uint8)).convert("RGB")
+    image = _to_srgb(image)
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         over = image.convert("RGBA")
         ground = Image.new("RGBA", over.size, (255, 255, 255, 255))

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import BadFile, BadRow, NoRecords, NotUtf8, Phrase, system_words
-from trainer.dataset.files import decoded, name_problem, replacing
+from trainer.dataset.evidence.statement import Statement, from_data
+from trainer.dataset.files import decoded, load_json, name_problem, replacing
 
 FILE = "metadata.jsonl"
+STATEMENTS = "license_statements"
 MAX_LINE = 4_000_000  # bytes: no caption list needs more
 LANGUAGES = {"en": "text", "ja": "text_ja"}
 _STRINGS = (
@@ -45,6 +47,7 @@ class Record:
     evidence: str = ""  # where the licence can be seen: a contract's number, a page kept, a letter
     caption_origin: str = ""  # human, machine:MODEL@HASH, or en=...; ja=...
     training_permission: str = ""  # allowed, notAllowed or constrained, where the creator said so
+    license_statements: tuple[Statement, ...] = ()  # everything that was found to state a licence, as evidence
     extra: Mapping[str, Any] = field(default_factory=dict)  # columns of others, kept as they came
 
     def captions(self, language: str) -> tuple[str, ...]:
@@ -74,6 +77,10 @@ def to_row(record: Record) -> dict[str, Any]:
     """JSON-ready; one caption is a string, several are a list."""
     row: dict[str, Any] = {}
     for name in KNOWN:
+        if name == STATEMENTS:
+            if record.license_statements:
+                row[name] = [s.as_data() for s in record.license_statements]
+            continue
         value = getattr(record, name)
         row[name] = (
             (value[0] if len(value) == 1 else list(value) if value else "") if isinstance(value, tuple) else value
@@ -110,6 +117,7 @@ def from_row(row: Any) -> Record:
             raise ValueError(Phrase("{name} is not text", name=column))
         values[column] = (value or "").strip()
     values["sha256"] = values["sha256"].lower()
+    values[STATEMENTS] = from_data(row.get(STATEMENTS))
     _check_encodable(row)
     return Record(**values, extra={k: v for k, v in row.items() if k not in KNOWN})
 
@@ -126,9 +134,10 @@ def _check_encodable(row: dict[str, Any]) -> None:
 def parse(line: str) -> Record:
     """One line. Raises ValueError with a Phrase."""
     try:
-        row = json.loads(line)
+        row = load_json(line)
     except (ValueError, RecursionError) as e:
-        raise ValueError(Phrase("it is not JSON")) from e
+        why = e.args[0] if e.args and isinstance(e.args[0], Phrase) else Phrase("it is not JSON")
+        raise ValueError(why) from e
     return from_row(row)
 
 

@@ -61,6 +61,75 @@ _REFS = {
     "licenseref-scancode-public-domain": "public-domain",
 }
 _MAX = 1000  # characters of an expression
+# where Creative Commons licences were adapted to the law of a country ("ported"), and two of their own kind
+_PORTS = [
+    "ar",
+    "at",
+    "au",
+    "az",
+    "be",
+    "bg",
+    "br",
+    "ca",
+    "ch",
+    "cl",
+    "cn",
+    "co",
+    "cr",
+    "cz",
+    "de",
+    "dk",
+    "ec",
+    "ee",
+    "eg",
+    "es",
+    "fi",
+    "fr",
+    "ge",
+    "gr",
+    "gt",
+    "hk",
+    "hr",
+    "hu",
+    "ie",
+    "igo",
+    "il",
+    "in",
+    "it",
+    "jp",
+    "kr",
+    "lu",
+    "mk",
+    "mt",
+    "mx",
+    "my",
+    "nl",
+    "no",
+    "nz",
+    "pe",
+    "ph",
+    "pl",
+    "pr",
+    "pt",
+    "ro",
+    "rs",
+    "scotland",
+    "se",
+    "sg",
+    "si",
+    "th",
+    "tw",
+    "ug",
+    "uk",
+    "us",
+    "ve",
+    "vn",
+    "za",
+]
+_CC_TERMS = ("by", "by-nc", "by-nd", "by-sa", "by-nc-nd", "by-nc-sa", "by-nd-nc", "nc", "nd", "sa", "nc-sa", "nd-nc")
+_CC_ID = re.compile(
+    rf"(?:LicenseRef-)?CC-({'|'.join(_CC_TERMS)})-(?:1\.0|2\.0|2\.1|2\.5|3\.0|4\.0)(?:-(?:{'|'.join(_PORTS)}))?", re.I
+)
 
 
 @dataclass(frozen=True)
@@ -105,9 +174,8 @@ def classes_of(licence: str) -> frozenset[str]:
         return frozenset({"permissive"})
     if licence in _BY:
         return frozenset({"by"})
-    if match := re.match(r"^(?:LicenseRef-)?CC-(BY(?:-[A-Z]{2})*|(?:NC|ND|SA)(?:-[A-Z]{2})*)-\d", licence):
-        parts = [p.lower() for p in match[1].split("-")]
-        return frozenset(p for p in parts if p in ("by", "nc", "nd", "sa")) or frozenset({"unknown"})
+    if match := _CC_ID.fullmatch(licence):
+        return frozenset(match[1].lower().split("-"))
     if _SHARE_ALIKE.match(licence):
         return frozenset({"sa"})
     return frozenset({"unknown"})
@@ -195,8 +263,10 @@ def _spelling(tree: Any, outer: str = "") -> str:
 
 # addresses ------------------------------------------------------------------------------------------------------------
 
+# the licence, its deed or its legal code, in any language; "?ref=" is what the licence chooser adds. Nothing else may follow
 _CC = re.compile(
-    r"^(?:https?:)?(?://)?(?:www\.)?creativecommons\.org/(licenses|publicdomain)/([a-z0-9\-]+)/(\d\.\d)(?:/([a-z]{2,4})\b)?",
+    r"(?:https?:)?(?://)?(?:www\.)?creativecommons\.org/(licenses|publicdomain)/([a-z\-]+)/(\d\.\d)"
+    r"(?:/([a-z]{2,8}))??(?:/(?:deed|legalcode)(?:\.[a-z]{2}(?:[_\-][a-z]{2,4})?)?(?:\.txt|\.html)?)?/?(?:\?ref=[a-z0-9_\-]+)?",
     re.I,
 )
 _OTHERS = {
@@ -220,29 +290,77 @@ _OTHERS = {
 
 
 def from_url(url: str) -> str | None:
-    """The SPDX id an address of a licence stands for, or None. Ported versions (``/jp/``) keep their country where SPDX has it."""
-    if match := _CC.match(url.strip()):
-        kind, name, version, country = match[1].lower(), match[2].lower(), match[3], (match[4] or "").upper()
+    """The SPDX id that the address of a licence stands for, or None. The address is read whole: a tail that is not known
+    makes another address of it. Ported versions (``/jp/``) keep their country."""
+    if match := _CC.fullmatch(url.strip()):
+        kind, name, version, country = match[1].lower(), match[2].lower(), match[3], (match[4] or "").lower()
         if kind == "publicdomain":
-            return {"zero": "CC0-1.0", "mark": "CC-PDM-1.0"}.get(name)
+            known = {("zero", "1.0"): "CC0-1.0", ("mark", "1.0"): "CC-PDM-1.0"}
+            return None if country else known.get((name, version))
+        if name not in _CC_TERMS or (country and country not in _PORTS):
+            return None
         wanted = f"CC-{name.upper()}-{version}"
-        for candidate in (f"{wanted}-{country}", wanted) if country else (wanted,):
-            if candidate.lower() in _symbols():
-                return _symbols()[candidate.lower()]
-        # some ported versions have no SPDX id of their own, CC BY 2.1 JP among them
-        return f"LicenseRef-{wanted}-{country}" if country and version in ("1.0", "2.0", "2.1", "2.5", "3.0") else None
+        # without a country only SPDX's own ids; of the ported ones some have no SPDX id, CC BY 2.1 JP among them
+        if (found := _symbols().get(f"{wanted}-{country}".lower() if country else wanted.lower())) or not country:
+            return found
+        return f"LicenseRef-{wanted}-{country.upper()}" if version in ("1.0", "2.0", "2.1", "2.5", "3.0") else None
     plain = re.sub(r"^(?:https?:)?(?://)?(?:www\.)?", "", url.strip().lower()).rstrip("/")
     plain = plain.removesuffix(".html").removesuffix(".txt").rstrip("/")
     if plain.startswith("spdx.org/licenses/"):
-        return _symbols().get(plain.split("/")[2])
+        return _symbols().get(plain.removeprefix("spdx.org/licenses/"))
     return _OTHERS.get(plain)
 
 
-_NAMES = re.compile(r"^(?:creative commons |cc)[ \-]?(by(?:[ \-](?:nc|nd|sa)){0,2})[ \-]?(\d\.\d)$", re.I)
+_TERMS = r"by(?:[ \-_](?:nc|nd|sa)){0,2}"
+_SHORT = re.compile(
+    rf"(?:creative commons |cc)?[ \-_]?({_TERMS})(?:[ \-_]?v?(\d\.\d))?(?: (?:international|unported|generic))?"
+)
+_LONG = re.compile(
+    r"(?:creative commons )?attribution((?:[ \-]+(?:non[ \-]?commercial|no[ \-]?deriv(?:ative)?s|share[ \-]?alike)){0,2})"
+    r"(?: v?(\d\.\d))?(?: (?:international|unported|generic))?(?: (?:public )?licen[sc]e)?(?: \((.+)\))?"
+)
+_PLAIN = {
+    "cc0": "CC0-1.0",
+    "cc0 1.0": "CC0-1.0",
+    "cc0 1.0 universal": "CC0-1.0",
+    "public domain dedication (cc0)": "CC0-1.0",
+    "creative commons zero v1.0 universal": "CC0-1.0",
+    "creative commons cc0 1.0 universal": "CC0-1.0",
+    "public domain mark": "CC-PDM-1.0",
+    "public domain mark 1.0": "CC-PDM-1.0",
+    "pdm": "CC-PDM-1.0",
+    "pdm 1.0": "CC-PDM-1.0",
+    "united states government work": US_GOVERNMENT,
+    "us government work": US_GOVERNMENT,
+    "no known copyright restrictions": NO_KNOWN_COPYRIGHT,
+    "mit license": "MIT",
+    "the mit license": "MIT",
+    "apache license 2.0": "Apache-2.0",
+    "apache license, version 2.0": "Apache-2.0",
+    "apache 2.0": "Apache-2.0",
+}
+
+
+def _cc_name(text: str) -> tuple[str, str] | None:
+    """Terms (``by-nc``) and version (empty: not named) of a Creative Commons licence called by its name; None for others."""
+    low = " ".join(text.lower().split())
+    if match := _SHORT.fullmatch(low):
+        return match[1].replace(" ", "-").replace("_", "-"), match[2] or ""
+    if match := _LONG.fullmatch(low):
+        parts = {"nc": "commercial", "nd": "deriv", "sa": "alike"}
+        terms = "-".join(["by", *(k for k, word in parts.items() if word in match[1])])
+        version = match[2] or ""
+        if match[3] and (inside := _cc_name(match[3])) != (terms, version) and inside != (terms, ""):
+            return None  # "Attribution 4.0 (CC BY-NC 4.0)"
+        return terms, version
+    return None
 
 
 def from_statement(text: str) -> str | None:
-    """An id out of what people write in a licence column: an id, an address, ``CC BY 4.0``, ``CC0``. None where a version would be a guess."""
+    """The SPDX expression that ``text`` states: an expression, an address, ``CC BY 4.0``, ``CC0``.
+
+    The text is understood whole or not at all: None for anything else, and where a version would be a guess.
+    """
     text = " ".join(text.split())
     if not text:
         return None
@@ -252,24 +370,21 @@ def from_statement(text: str) -> str | None:
         return parse(text).text
     except ValueError:
         pass
-    low = text.lower()
-    plain = {
-        "cc0": "CC0-1.0",
-        "cc0 1.0": "CC0-1.0",
-        "cc0 1.0 universal": "CC0-1.0",
-        "public domain dedication (cc0)": "CC0-1.0",
-        "public domain mark": "CC-PDM-1.0",
-        "public domain mark 1.0": "CC-PDM-1.0",
-        "pdm": "CC-PDM-1.0",
-        "united states government work": US_GOVERNMENT,
-        "us government work": US_GOVERNMENT,
-        "no known copyright restrictions": NO_KNOWN_COPYRIGHT,
-    }
-    if low in plain:
-        return plain[low]
-    if match := _NAMES.match(low):
-        return _symbols().get(f"cc-{match[1].replace(' ', '-')}-{match[2]}")
+    if text.lower() in _PLAIN:
+        return _PLAIN[text.lower()]
+    if (name := _cc_name(text)) and name[1]:
+        return _symbols().get(f"cc-{name[0]}-{name[1]}")
     return None
+
+
+def is_name_of(text: str, licence: str) -> bool:
+    """Whether ``text`` names the Creative Commons licence ``licence`` (an SPDX id) but for its version.
+
+    "Attribution License" beside an address of CC BY 2.0 is no contradiction; beside one of CC BY-NC 2.0 it is.
+    """
+    name = _cc_name(text)
+    match = _CC_ID.fullmatch(licence)
+    return bool(name and match and not name[1] and sorted(match[1].lower().split("-")) == sorted(name[0].split("-")))
 
 
 def url_of(licence: str) -> str:

@@ -5,11 +5,12 @@ A map names, for each of our columns, theirs; ``picture`` names columns that hol
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainer.dataset.evidence.columns import speaks_of_licence
 from trainer.dataset.importers.source import ALIASES, from_columns
-from trainer.dataset.spdx import NO_KNOWN_COPYRIGHT, US_GOVERNMENT
 
 # YFCC100M's table has no header; its 25 columns in order
 YFCC_COLUMNS = (
@@ -39,19 +40,6 @@ YFCC_COLUMNS = (
     "ext",
     "marker",
 )
-# Flickr's numbers for licences, as its API tells them; CC ones without a version of their own are 2.0 there
-FLICKR = {
-    "1": "CC-BY-NC-SA-2.0",
-    "2": "CC-BY-NC-2.0",
-    "3": "CC-BY-NC-ND-2.0",
-    "4": "CC-BY-2.0",
-    "5": "CC-BY-SA-2.0",
-    "6": "CC-BY-ND-2.0",
-    "7": NO_KNOWN_COPYRIGHT,
-    "8": US_GOVERNMENT,
-    "9": "CC0-1.0",
-    "10": "CC-PDM-1.0",
-}
 
 
 @dataclass(frozen=True)
@@ -66,13 +54,29 @@ class Columns:
 
 
 GENERIC = Columns(
-    frozenset(), ALIASES, ("file_name", "filename", "file", "path", "image", "image_path", "img"), ("id", "key")
+    frozenset(),
+    ALIASES,
+    (
+        "file_name",
+        "filename",
+        "file",
+        "file_path",
+        "filepath",
+        "path",
+        "image",
+        "image_path",
+        "image_file",
+        "img",
+        "img_path",
+        "image_url",
+        "img_url",
+    ),
+    ("id", "key"),
 )
 _FLICKR_ALIASES = {
     "text": ("text", "caption", "blip2_caption"),
     "text_ja": ("text_ja", "caption_ja"),
     "license_url": ("licenseurl", "license_url"),
-    "license": ("licensename", "license", "license_name"),
     "creator": ("unickname", "usernickname", "ownername", "owner", "uid"),
     "title": ("title",),
     "source_url": ("pageurl", "page_url", "url_source", "url"),
@@ -97,6 +101,10 @@ MEGALITH = Columns(
     ("jpg", "file_name", "url_highres", "url"),
     ("id", "key", "photoid"),
 )
+# a creator's words against training, in the words of CAWG and in plain ones
+FORBIDDEN = frozenset(
+    ("notallowed", "not allowed", "not-allowed", "denied", "no", "false", "forbidden", "prohibited", "block", "blocked")
+)
 SETS = {"commoncatalog": COMMONCATALOG, "yfcc100m": YFCC, "megalith": MEGALITH}
 
 
@@ -106,30 +114,45 @@ def which(names: set[str]) -> str:
     return next((name for name, columns in SETS.items() if columns.signs <= low), "table")
 
 
+_LONGEST = 20_000  # characters of a column of others that is kept
+
+
 def values_of(row: dict[str, Any], columns: Columns) -> tuple[dict[str, Any], dict[str, Any]]:
     """Our columns, and those of theirs that nobody used and that are small enough to keep."""
     values, used = from_columns(row, columns.aliases)
-    if values.get("license", "") in FLICKR:
-        values["license"] = FLICKR[values["license"]]
     for column, origin in columns.machine_captions.items():
         if origin and column in used and not values.get("caption_origin"):
             values["caption_origin"] = origin
-    keep = {
-        k: v
-        for k, v in row.items()
-        if k not in used
-        and k.lower() not in GENERIC.picture
-        and isinstance(v, (str, int, float, bool))
-        and len(str(v)) < 2000
-        and v != ""
-        and v == v
-        and k not in ("sha256", "license", "text", "text_ja")
-    }
+    ours = ("sha256", "license", "text", "text_ja", "license_statements")
+    keep = {}
+    for name, value in row.items():
+        if not isinstance(name, str) or name in used or name in ours or name.lower() in GENERIC.picture:
+            continue
+        if value in (None, "") or value != value or speaks_of_licence(name):  # those are in the statements
+            continue
+        try:
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+            text.encode("utf-8")
+        except (TypeError, ValueError, RecursionError):
+            continue
+        if len(text) < _LONGEST:
+            keep[name] = value
     return values, keep
 
 
-def smithsonian(row: dict[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
-    """Each picture of an Open Access record: our columns, and the names its file may have."""
+def fill_in(values: dict[str, Any], extra: dict[str, Any], row: dict[str, Any]) -> None:
+    """Add what a JSON object beside an image says and nothing nearer does. Its captions count where there are no others."""
+    more, others = values_of(row, SETS.get(which(set(row)), GENERIC))
+    has_captions = "text" in values or "text_ja" in values
+    for name, value in more.items():
+        if not (has_captions and name in ("text", "text_ja", "caption_origin")):
+            values.setdefault(name, value)
+    for name, value in others.items():
+        extra.setdefault(name, value)
+
+
+def smithsonian(row: dict[str, Any]) -> list[tuple[dict[str, Any], list[str], dict[str, Any]]]:
+    """Each image of an Open Access record: our columns, the names its file may have, and what the record says of it."""
     content = row.get("content")
     fixed = content.get("descriptiveNonRepeating") if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(fixed, dict):
@@ -155,13 +178,14 @@ def smithsonian(row: dict[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
             (
                 {
                     "text": (str(title),) if title else (),
-                    "license": access or "NOASSERTION",
+                    "license": access,
                     "creator": "; ".join(makers[:5]),
                     "title": str(title),
                     "source_url": str(fixed.get("record_link") or fixed.get("guid") or row.get("url") or ""),
                     "evidence": str(fixed.get("data_source", "")),
                 },
                 ids,
+                one,
             )
         )
     return found

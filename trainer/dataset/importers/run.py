@@ -6,17 +6,28 @@ import codecs
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import BadFile, BadPicture, BadValue, OutputFolder, Phrase, UnknownImport, system_words
 from engine.system.atomic import PART, as_our_error, discard, make_folder
+from trainer.dataset.evidence.embedded import read_embedded, statements
+from trainer.dataset.evidence.gather import Evidence
+from trainer.dataset.evidence.readings import lenient
+from trainer.dataset.evidence.reuse import side_statements
+from trainer.dataset.evidence.statement import TABLES as LICENCE_TABLES
+from trainer.dataset.evidence.statement import Statement, merged
 from trainer.dataset.files import CHUNK, safe_name, sha256_of
-from trainer.dataset.importers import imagefolder, plain, reuse, shards, table
+from trainer.dataset.importers import shards
+from trainer.dataset.importers.account import Account
+from trainer.dataset.importers.folder import BY_ROW, Reader, Source
+from trainer.dataset.importers.merge import Records
 from trainer.dataset.importers.source import Item, Options, Skipped
-from trainer.dataset.pictures import opened
-from trainer.dataset.records import FILE, Record, read_records, write_records
+from trainer.dataset.importers.table import TABLES, is_metadata, is_table, set_of
+from trainer.dataset.pictures import KINDS, opened
+from trainer.dataset.spdx import from_statement
+from trainer.dataset.tree import Tree
 
 FORMATS = (
     "plain",
@@ -34,13 +45,19 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class ImportResult:
-    """What an import did."""
+    """What an import did. ``found`` is ``added`` and ``already`` and ``read`` and what was left out, together."""
 
     form: str
     added: int = 0
     already: int = 0
-    skipped: Skipped = field(default_factory=Skipped)
+    account: Account = field(default_factory=Account)
     licences: dict[str, int] = field(default_factory=dict)
+    undecided: int = 0  # images whose licence the gate will refuse: statements differ, or are not understood
+
+    @property
+    def skipped(self) -> Skipped:
+        """What was left out."""
+        return self.account.skipped
 
     def as_data(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -50,54 +67,62 @@ class ImportResult:
         ]
         return {
             "format": self.form,
+            "found": self.account.found,
             "added": self.added,
             "already": self.already,
+            "read": self.account.read,
             "skipped": self.skipped.count,
             "reasons": reasons,
             "licences": dict(sorted(self.licences.items())),
+            "undecided": self.undecided,
         }
 
 
-def detect(source: Path, encoding: str) -> str:
-    """How ``source`` is written. Raises UnknownImport, BadFile."""
+def detect(source: Path, options: Options) -> tuple[Source | Path, str]:
+    """The source and how it is written; an archive comes as its path. Raises UnknownImport, BadFile."""
     if not source.exists():
         raise BadFile(path=source, why=Phrase("there is no such file or folder"))
-    if source.is_file():
-        if source.name.lower().endswith(shards.ARCHIVES):
-            return "webdataset"
-        if source.suffix.lower() in table.TABLES:
-            return table.looks_like(source, encoding) or "table"
+    if source.is_file() and source.name.lower().endswith(shards.ARCHIVES):
+        return source, "webdataset"
+    if source.is_file() and not (is_table(source.name) or source.suffix.lower() == ".json"):
         raise UnknownImport(
             path=source, why=Phrase("it is neither a table nor a tar archive"), known=", ".join(FORMATS)
         )
-    if imagefolder.metadata_of(source):
-        return "imagefolder"
-    if next(source.rglob("REUSE.toml"), None) or any(p.with_suffix("").is_file() for p in source.rglob("*.license")):
-        return "reuse"
-    if shards.shards_in(source):
-        return "webdataset"
-    if tables := table.tables_in(source):
-        return table.looks_like(tables[0], encoding) or "table"
-    if next(plain.pictures_in(source), None):
-        return "plain"
-    raise UnknownImport(
-        path=source,
-        why=Phrase("there are no PNG, JPEG or WebP pictures, tables or tar archives in it"),
-        known=", ".join(FORMATS),
-    )
-
-
-def _items(form: str, source: Path, options: Options, skipped: Skipped) -> Iterator[Item]:
-    if form in ("plain", "reuse", "imagefolder") and not source.is_dir():
-        raise UnknownImport(path=source, why=Phrase("it is not a folder"), known=", ".join(FORMATS))
-    if form == "imagefolder" and imagefolder.metadata_of(source) is None:
+    found = Source(source, options)
+    if found.given:
+        return found, set_of(found.tree, found.given, options.encoding)
+    form = found.form()
+    if not form:
         raise UnknownImport(
-            path=source, why=Phrase("it has no metadata.jsonl or metadata.csv"), known=", ".join(FORMATS)
+            path=source, why=Phrase("there are no images, tables or tar archives in it"), known=", ".join(FORMATS)
         )
-    simple = {"plain": plain.items, "reuse": reuse.items, "imagefolder": imagefolder.items, "webdataset": shards.items}
-    if form in simple:
-        return simple[form](source, options, skipped.add)
-    return table.items(source, options, skipped.add, form)
+    return found, form
+
+
+def _items(found: Source | Path, options: Options, form: str, account: Account, *, chosen: bool) -> Iterator[Item]:
+    """Every image of the source. Raises UnknownImport and what its readers raise."""
+    if isinstance(found, Path):
+        account.found += 1
+        account.read += 1
+        around = Evidence(Tree([found.name], str(found.parent)), set(), above=found.parent / "x")
+        beside = found.with_name(found.name + ".license")
+        told: list[Statement] = around.for_folder("")
+        if beside.is_file():
+            told += side_statements(beside.name, lenient(beside.read_bytes()))
+        for item, _ in shards.items(found, found.name, options, account):
+            yield replace(item, statements=merged(item.statements, told))
+        return
+    if form in ("plain", "reuse", "imagefolder") and found.given:
+        raise UnknownImport(
+            path=found.tree.place(found.given), why=Phrase("it is not a folder"), known=", ".join(FORMATS)
+        )
+    if form == "imagefolder" and not any(map(is_metadata, found.tables)):
+        raise UnknownImport(
+            path=found.tree.root, why=Phrase("it has no metadata.jsonl or metadata.csv"), known=", ".join(FORMATS)
+        )
+    if form in BY_ROW and not found.tables:
+        raise UnknownImport(path=found.tree.root, why=Phrase("there is no table in it"), known=", ".join(TABLES))
+    yield from Reader(found, options, form, account, chosen=chosen).items()
 
 
 class _Taker:
@@ -109,8 +134,8 @@ class _Taker:
         self.folders: list[Path] = []
         self.names: dict[str, str] = {}  # casefolded name -> sha256 of what stands there
 
-    def take(self, item: Item) -> tuple[str, str, bool]:
-        """Name, SHA-256, and whether the same picture stood under that name already. Raises BadPicture, BadFile, DiskFull, OutputFolder."""
+    def take(self, item: Item) -> tuple[str, str]:
+        """Name and SHA-256 in the folder. Raises BadFile, DiskFull, OutputFolder."""
         sha256 = hashlib.sha256(item.where).hexdigest() if isinstance(item.where, bytes) else sha256_of(item.where)
         wanted = safe_name(item.name)
         stem, dot, ending = wanted.rpartition(".")
@@ -123,16 +148,14 @@ class _Taker:
             if there is None and os.path.lexists(self.folder / name):
                 there = sha256_of(self.folder / name)  # left by an import that was killed, or put there by hand
                 self.names[name.casefold()] = there
-                if there == sha256:
-                    return name, sha256, False
             if there is None:
                 break
             if there == sha256:
-                return name, sha256, True
+                return name, sha256
             number += 1
         self._write(item, self.folder / name)
         self.names[name.casefold()] = sha256
-        return name, sha256, False
+        return name, sha256
 
     def _write(self, item: Item, final: Path) -> None:
         missing = [p for p in (final.parent, *final.parents) if self.folder in p.parents and not p.exists()]
@@ -197,12 +220,13 @@ def run_import(
     Pictures already there are kept with their records; the same one under the same name is not taken twice.
 
     Raises:
-        NoLicence, UnknownImport, UnsafeArchive, BadFile, BadRow, NotUtf8, MissingLibrary, DiskFull, OutputFolder
+        NoLicence: an image of which nothing states a licence whole, and none was given.
+        UnknownImport, UnsafeArchive, BadFile, BadRow, NotUtf8, MissingLibrary, DiskFull, OutputFolder
     """
     _check_options(options)
-    form = detect(source, options.encoding) if form == "auto" else form
-    if not source.exists():
-        raise BadFile(path=source, why=Phrase("there is no such file or folder"))
+    found, seen = detect(source, options)
+    chosen = form != "auto"
+    form = form if chosen else seen
     if source.is_dir() and _inside(folder, source):
         raise BadValue(
             name="FOLDER",
@@ -214,36 +238,33 @@ def run_import(
     make_folder(folder)
     taker = _Taker(folder, link)
     try:
-        old = list(read_records(folder)) if (folder / FILE).is_file() else []
+        records = Records(folder, options)
         taker.names = {
             r.file_name.casefold(): r.sha256 or sha256_of(folder / r.file_name)
-            for r in old
+            for r in records.all.values()
             if r.sha256 or (folder / r.file_name).is_file()
         }
-        known = {(r.file_name.casefold()) for r in old}
-        new: list[Record] = []
-        total = _count(form, source)
-        for number, item in enumerate(_items(form, source, options, done.skipped), 1):
+        total = len(found.images) if isinstance(found, Source) else 0
+        for number, item in enumerate(_items(found, options, form, done.account, chosen=chosen), 1):
             if progress and number % 10 == 0:
                 progress(min(number, total or number), total or number)
-            values = options.fill(item.values, item.where if isinstance(item.where, Path) else f"{source}: {item.name}")
             try:
-                name, sha256, there = _checked(taker, item)
+                name, sha256, inside = _checked(taker, item)
             except BadPicture as e:
-                done.skipped.add(
-                    item.name,
-                    e.fields["why"] if isinstance(e.fields["why"], Phrase) else Phrase("it is damaged or cut off"),
-                )
+                why = e.fields["why"]
+                done.account.skip(item.name, why if isinstance(why, Phrase) else Phrase("it is damaged or cut off"))
                 continue
-            if there and name.casefold() in known:
+            if records.take(item, name, sha256, inside):
+                done.added += 1
+            else:
                 done.already += 1
-                continue
-            known.add(name.casefold())
-            new.append(_record(name, sha256, values, item.extra))
-            done.licences[values["license"]] = done.licences.get(values["license"], 0) + 1
-        done.added = len(new)
-        if new or not old:
-            write_records(folder, [*old, *new])
+        for licence, undecided in records.taken():
+            done.licences[licence] = done.licences.get(licence, 0) + 1
+            done.undecided += undecided
+        records.write()
+        if not records.all and fresh:
+            taker.undo()
+            folder.rmdir()
     except BaseException:
         taker.undo()
         if fresh:
@@ -257,46 +278,32 @@ def run_import(
     return done
 
 
-def _checked(taker: _Taker, item: Item) -> tuple[str, str, bool]:
-    """Only what opens as a picture is taken in; under its right ending. Raises BadPicture."""
-    given = {"path": item.where} if isinstance(item.where, Path) else {"path": Path(item.name), "data": item.where}
-    with opened(**given) as image:
-        kind = image.format
-    endings = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "WEBP": (".webp",)}[kind or "PNG"]
+def _checked(taker: _Taker, item: Item) -> tuple[str, str, tuple[Statement, ...]]:
+    """Name, hash, and what the file itself states of a licence. Only what opens as an image is taken in, under a right ending.
+
+    Raises:
+        BadPicture, BadFile, DiskFull, OutputFolder
+    """
+    path, data = (item.where, None) if isinstance(item.where, Path) else (None, item.where)
+    with opened(path or Path(item.name), data) as image:
+        endings = KINDS[image.format or "PNG"]
+        inside = statements(read_embedded(image, path, data))
     name = item.name if item.name.lower().endswith(endings) else safe_name(item.name, endings[0])
-    return taker.take(Item(name, item.where, item.values, item.extra))
-
-
-def _record(name: str, sha256: str, values: dict[str, Any], extra: dict[str, Any]) -> Record:
-    texts = {k: tuple(values.get(k) or ()) for k in ("text", "text_ja")}
-    plain_columns = (
-        "license",
-        "license_url",
-        "creator",
-        "title",
-        "source_url",
-        "modified",
-        "evidence",
-        "caption_origin",
-        "training_permission",
-    )
-    strings = {
-        k: "".join(c for c in str(values.get(k) or "") if c == "\t" or ord(c) >= 32).strip() for k in plain_columns
-    }
-    if not any(texts.values()):
-        strings["caption_origin"] = ""
-    kept = {k: v for k, v in extra.items() if isinstance(k, str) and k != "file_name"}
-    return Record(file_name=name, sha256=sha256, extra=kept, **texts, **strings)  # type: ignore[arg-type]
+    return *taker.take(Item(name, item.where)), inside
 
 
 def _check_options(options: Options) -> None:
-    from trainer.dataset.spdx import from_statement
-
     if options.license and from_statement(options.license) is None:
         raise BadValue(
             name="license",
             value=repr(options.license),
             why=Phrase("it is not an SPDX licence expression; a licence of your own is called LicenseRef-..."),
+        )
+    if options.license_table and options.license_table not in LICENCE_TABLES:
+        raise BadValue(
+            name="license-table",
+            value=repr(options.license_table),
+            why=Phrase("it is one of {known}", known=", ".join(LICENCE_TABLES)),
         )
     try:
         codecs.lookup(options.encoding)
@@ -311,8 +318,3 @@ def _check_options(options: Options) -> None:
 def _inside(folder: Path, source: Path) -> bool:
     a, b = folder.resolve(), source.resolve()
     return a == b or b in a.parents
-
-
-def _count(form: str, source: Path) -> int:
-    """How many pictures to expect, where that is quick to know; else 0."""
-    return sum(1 for _ in plain.pictures_in(source)) if form in ("plain", "reuse") else 0

@@ -1,52 +1,47 @@
-"""WebDataset shards, as img2dataset writes them: ``key.jpg``, ``key.txt``, ``key.json`` in tar files.
+"""Archives of samples, as WebDataset and img2dataset write them: ``key.jpg``, ``key.txt``, ``key.json`` in tar files.
 
 Nothing is extracted under a name of the archive's choosing: members are read in turn, within limits, and written by us.
+Members of one key need not stand together: an archive is read twice, for its texts and for its images.
 """
 
 from __future__ import annotations
 
-import json
 import tarfile
 import zlib
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
 
 from engine.contract.errors import BadFile, Phrase, UnsafeArchive, system_words
+from trainer.dataset.evidence.gather import Evidence
+from trainer.dataset.evidence.readings import is_licence_file, is_text
+from trainer.dataset.evidence.statement import merged
 from trainer.dataset.files import decoded
-from trainer.dataset.importers.columns import GENERIC, SETS, values_of, which
-from trainer.dataset.importers.source import Item, Options, Skip, captions
+from trainer.dataset.importers.account import Account, why_left_out
+from trainer.dataset.importers.captions import ENDINGS as CAPTIONS
+from trainer.dataset.importers.columns import fill_in
+from trainer.dataset.importers.match import ImageIndex
+from trainer.dataset.importers.rows import Rows, Told
+from trainer.dataset.importers.source import Item, Options, captions
+from trainer.dataset.importers.table import TABLES, is_json_table, is_metadata
+from trainer.dataset.language import by_language
 from trainer.dataset.pictures import ENDINGS
+from trainer.dataset.tree import Members, key_of
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz")
 MAX_PICTURE, MAX_TEXT = 200_000_000, 4_000_000  # bytes of one member
+MAX_TEXTS = 1_000_000_000  # bytes of all texts of one archive, which are held in memory
 MAX_RATIO = 100  # unpacked bytes for each packed one
-_OF_TEXT = (".txt", ".json", ".ja.txt", ".caption")
+_SIDE = (*CAPTIONS, ".json", ".license", ".xmp")
 
 
-def shards_in(source: Path) -> list[Path]:
-    """The shard, or those of a folder."""
-    if source.is_file():
-        return [source]
-    return sorted(p for p in source.iterdir() if p.is_file() and p.name.lower().endswith(ARCHIVES))
-
-
-def _split(name: str) -> tuple[str, str]:
-    """Key and ending, as WebDataset splits: at the first dot of the last part."""
-    folder, slash, last = name.rpartition("/")
-    stem, dot, ending = last.partition(".")
-    return f"{folder}{slash}{stem}", (dot + ending).lower()
-
-
-def samples(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Key and members by ending; those of one key stand together.
+def _members(path: Path) -> Iterator[tuple[str, tarfile.TarInfo, Callable[[], bytes]]]:
+    """Name, head and reader of each member.
 
     Raises:
         BadFile: no whole tar. UnsafeArchive: names that lead out of it, or sizes beyond the limits.
     """
     packed = max(path.stat().st_size, 1)
     unpacked = 0
-    key, members = "", {}
     try:
         with tarfile.open(path, "r|*") as tar:
             for member in tar:
@@ -66,53 +61,167 @@ def samples(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
                     raise UnsafeArchive(
                         path=path, why=Phrase("its member {name!r} is a link or a device", name=member.name[:200])
                     )
-                this, ending = _split(member.name.removeprefix("./"))
-                if ending not in ENDINGS and ending not in _OF_TEXT:
+                name = "/".join(p for p in parts if p not in ("", "."))
+                if not name:
                     continue
-                if member.size > (MAX_PICTURE if ending in ENDINGS else MAX_TEXT):
-                    raise UnsafeArchive(
-                        path=path,
-                        why=Phrase("its member {name!r} is larger than any picture should be", name=member.name[:200]),
-                    )
-                if this != key:
-                    if members:
-                        yield key, members
-                    key, members = this, {}
-                file = tar.extractfile(member)
-                assert file is not None
-                members[ending] = file.read()
-                if len(members[ending]) != member.size:
-                    raise BadFile(path=path, why=Phrase("it is damaged or cut off"))
-        if members:
-            yield key, members
+                yield name, member, lambda member=member: _bytes(tar, member, path)
     except (tarfile.TarError, zlib.error, EOFError, ValueError) as e:
         raise BadFile(path=path, why=Phrase("it is not a whole tar archive")) from e
     except OSError as e:
         raise BadFile(path=path, why=system_words(e) if e.errno else Phrase("it is not a whole tar archive")) from e
 
 
-def items(source: Path, options: Options, skip: Skip) -> Iterator[Item]:
-    """Raises NoLicence, BadFile, UnsafeArchive, NotUtf8."""
-    for path in shards_in(source):
-        for key, members in samples(path):
-            label = f"{path.stem.removesuffix('.tar')}/{key}"
-            ending = next((e for e in ENDINGS if e in members), None)
-            if ending is None:
-                skip(label, Phrase("there is no picture in it that can be read (PNG, JPEG or WebP)"))
-                continue
-            row: dict[str, Any] = {}
-            if ".json" in members:
-                try:
-                    row = json.loads(members[".json"])
-                except (ValueError, RecursionError):
-                    row = {}
-                if not isinstance(row, dict):
-                    row = {}
-            if str(row.get("status", "success")) != "success":
-                skip(label, Phrase("img2dataset could not fetch it"))
-                continue
-            values, extra = values_of(row, SETS.get(which(set(row)), GENERIC))
-            for column, name in (("text", ".txt"), ("text_ja", ".ja.txt")):
-                if name in members and (told := captions(decoded(members[name], path, options.encoding))):
-                    values[column] = told
-            yield Item(label + ending, members[ending], values, extra)
+def _bytes(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> bytes:
+    file = tar.extractfile(member)
+    assert file is not None
+    data = file.read()
+    if len(data) != member.size:
+        raise BadFile(path=path, why=Phrase("it is damaged or cut off"))
+    return data
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(ENDINGS)
+
+
+def _is_read(name: str) -> bool:
+    """A member with text that could speak of images."""
+    low = name.lower()
+    return low.endswith((*_SIDE, *TABLES, "dep5")) or is_text(name) or is_licence_file(name)
+
+
+def key_of_member(name: str) -> str:
+    """Without the endings that are known: ``a/000.en.txt`` is of ``a/000``, ``photo.2020.jpg`` of ``photo.2020``."""
+    low = name.lower()
+    ending = max((e for e in (*_SIDE, *ENDINGS) if low.endswith(e)), key=len, default="")
+    return name[: len(name) - len(ending)] if ending else name
+
+
+class _Texts:
+    """Everything in an archive but its images."""
+
+    def __init__(self, path: Path, label: str, options: Options, account: Account) -> None:
+        self.path, self.options = path, options
+        self.images: list[str] = []
+        texts: dict[str, list[bytes]] = {}
+        others: list[str] = []
+        total = 0
+        for name, member, read in _members(path):
+            account.found += 1
+            if member.size > (MAX_PICTURE if _is_image(name) else MAX_TEXT) and (_is_image(name) or _is_read(name)):
+                raise UnsafeArchive(
+                    path=path, why=Phrase("its member {name!r} is larger than any picture should be", name=name[:200])
+                )
+            if _is_image(name):
+                self.images.append(name)
+            elif _is_read(name):
+                total += member.size
+                if total > MAX_TEXTS:
+                    raise UnsafeArchive(
+                        path=path, why=Phrase("its texts have more than {limit} bytes together", limit=MAX_TEXTS)
+                    )
+                texts.setdefault(name, []).append(read())
+            else:
+                others.append(name)
+        self._texts = texts
+        self.tree = Members(texts, (*self.images, *texts), label)
+        self._by_key: dict[str, list[str]] = {}
+        for name in texts:
+            if name.lower().endswith(_SIDE):
+                self._by_key.setdefault(key_of(key_of_member(name)), []).append(name)
+        images = set(self.images)
+        keys = {k for image in images for k in self._keys(image)}
+        sides = {n for key, names in self._by_key.items() if key in keys for n in names}
+        tables = {n for n in texts if n not in sides and n.lower().endswith(TABLES)}
+        tables |= {
+            n
+            for n in texts
+            if n not in sides
+            and n.lower().endswith(".json")
+            and (is_metadata(n) or is_json_table(self.tree, n, options.encoding))
+        }
+        self.evidence = Evidence(
+            self.tree, images, skip=sides | tables, table=options.license_table, beside=self._side_files
+        )
+        self.rows = Rows(self.tree, ImageIndex(self.tree, images), options, "table")
+        used = sides | self.evidence.used
+        for name in sorted(tables):
+            if self.rows.read(name, account, must=is_metadata(name)):
+                used |= {name}
+        for name in texts:
+            times = len(texts[name])
+            for _ in range(times):
+                if name in used:
+                    account.read += 1
+                else:
+                    account.skip(f"{label}/{name}", why_left_out(name))
+        for name in others:
+            account.skip(f"{label}/{name}", why_left_out(name))
+
+    def _keys(self, image: str) -> list[str]:
+        """Keys whose texts are about ``image``, the nearest first: its own, and those that WebDataset splits off at a dot."""
+        folder, slash, last = image.rpartition("/")
+        stem = last.rpartition(".")[0]
+        keys = [image, f"{folder}{slash}{stem}"]
+        while "." in stem:
+            stem = stem.rpartition(".")[0]
+            if stem:
+                keys.append(f"{folder}{slash}{stem}")
+        return [key_of(k) for k in keys]
+
+    def _side_files(self, image: str) -> list[str]:
+        return [name for key in self._keys(image) for name in self._by_key.get(key, ())]
+
+    def item(self, image: str, data: bytes, label: str) -> Item | Phrase:
+        """The image with everything that the archive says of it, or why it is left out."""
+        row = self.evidence.row_of(image)
+        if str(row.get("status", "success")) != "success":
+            return Phrase("img2dataset could not fetch it")
+        told = self.rows.of.get(image) or Told()
+        values, extra = dict(told.values), dict(told.extra)
+        for column, texts in self._captions(image).items():
+            values[column] = tuple(dict.fromkeys((*values.get(column, ()), *texts)))
+        fill_in(values, extra, row)
+        creator, _ = self.evidence.creators(image)
+        if creator:
+            values.setdefault("creator", creator)
+        return Item(label, data, values, extra, merged(told.statements, self.evidence.of(image)))
+
+    def _captions(self, image: str) -> dict[str, tuple[str, ...]]:
+        """Captions of the nearest key that has any. Raises NotUtf8."""
+        for key in self._keys(image):
+            found: dict[str, tuple[str, ...]] = {}
+            for name in self._by_key.get(key, ()):
+                ending = max((e for e in _SIDE if name.lower().endswith(e)), key=len)
+                for data in self._texts[name] if ending in CAPTIONS else ():
+                    told = captions(decoded(data, self.tree.place(name), self.options.encoding))
+                    column = CAPTIONS[ending]
+                    for where, texts in ({column: told} if column else by_language(told)).items():
+                        found[where] = tuple(dict.fromkeys((*found.get(where, ()), *texts)))
+            if found := {k: v for k, v in found.items() if v}:
+                return found
+        return {}
+
+
+def items(path: Path, name: str, options: Options, account: Account) -> Iterator[tuple[Item, str]]:
+    """Images of an archive, and for each the key by which tables outside may name it.
+
+    Raises:
+        BadFile, UnsafeArchive, NotUtf8
+    """
+    stem = PurePosixPath(name).name
+    for ending in ARCHIVES:
+        stem = stem.removesuffix(ending) if stem.lower().endswith(ending) else stem
+    folder = name.rpartition("/")[0]
+    label = f"{folder}/{stem}" if folder else stem
+    texts = _Texts(path, label, options, account)
+    for member_name, _, read in _members(path):
+        if not _is_image(member_name):
+            continue
+        inside = f"{label}/{member_name}"
+        made = texts.item(member_name, read(), inside)
+        if isinstance(made, Phrase):
+            account.skip(inside, made)
+        else:
+            last = PurePosixPath(member_name).name
+            yield made, key_of(last.rpartition(".")[0])

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.contract.errors import NoLicence, Phrase
-from trainer.dataset.spdx import from_statement, from_url, url_of
+from engine.contract.errors import Phrase
+from trainer.dataset.evidence.statement import Statement
+from trainer.dataset.language import by_language
 
 # what tables call things -> our column; the first that is there and not empty counts
 ALIASES: dict[str, tuple[str, ...]] = {
     "text": ("text", "caption", "text_en", "caption_en", "prompt", "description"),
     "text_ja": ("text_ja", "caption_ja", "japanese", "ja"),
-    "license": ("license", "licence", "license_id", "spdx", "rights"),
     "license_url": ("license_url", "licence_url", "licenseurl", "rights_url"),
     "creator": ("creator", "author", "artist", "photographer", "credit"),
     "title": ("title", "name"),
@@ -28,48 +28,28 @@ ALIASES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the person said for all pictures that do not say it themselves."""
+    """What the person said for all images that do not say it themselves."""
 
     license: str = ""
     license_url: str = ""
     creator: str = ""
     source_url: str = ""
     encoding: str = "utf-8-sig"
-    pictures: Path | None = None  # where the pictures of a table lie
+    pictures: Path | None = None  # where the images of a table lie
     caption_origin: str = ""
-
-    def fill(self, values: dict[str, Any], where: object) -> dict[str, Any]:
-        """``values`` with what they lack, and the licence as an SPDX id where it can be told without guessing.
-
-        Raises:
-            NoLicence: neither the source nor the person names one.
-        """
-        made = dict(values)
-        stated = str(made.get("license") or "").strip()
-        url = str(made.get("license_url") or "").strip()
-        if stated or url:
-            # an address tells the version, which names such as "Attribution License" leave open
-            known = from_url(url) or from_statement(stated)
-            made["license"] = known or stated or "NOASSERTION"
-        else:
-            made["license"] = from_statement(self.license) or self.license
-            url = self.license_url
-        if not made["license"]:
-            raise NoLicence(path=where)
-        made["license_url"] = url or url_of(made["license"])
-        for name in ("creator", "source_url", "caption_origin"):
-            made[name] = made.get(name) or getattr(self, name)
-        return made
+    license_table: str = ""  # the source gives licences as numbers of this table (see evidence.statement.TABLES)
 
 
 @dataclass(frozen=True)
 class Item:
-    """One picture: its name here, where its bytes are, and columns of a record beside ``file_name`` and ``sha256``."""
+    """One image: its name here, where its bytes are, columns of a record beside ``file_name`` and ``sha256``, and all that
+    states its licence outside its own bytes."""
 
     name: str
     where: Path | bytes
     values: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
+    statements: tuple[Statement, ...] = ()
 
 
 @dataclass
@@ -100,22 +80,31 @@ def captions(value: Any) -> tuple[str, ...]:
 
 
 def from_columns(row: dict[str, Any], aliases: dict[str, tuple[str, ...]]) -> tuple[dict[str, Any], set[str]]:
-    """Our columns out of a row with others' names, and which of its columns were used."""
-    lower = {k.lower().strip(): k for k in row}
+    """Our columns out of a row with others' names, and which of its columns were used.
+
+    Captions of a column that does not tell its language go where they belong by what is written in them.
+    """
+    lower = {k.lower().strip(): k for k in reversed(row) if isinstance(k, str)}
     values: dict[str, Any] = {}
     used: set[str] = set()
     for ours, names in aliases.items():
         for name in names:
             key = lower.get(name)
-            if key is None or row[key] in (None, "", []):
+            value = None if key is None else row[key]
+            if key is None or value in (None, "", []):
                 continue
             if ours in ("text", "text_ja"):
-                if got := captions(row[key]):
-                    values[ours] = got
-                    used.add(key)
-                    break
-            elif isinstance(row[key], (str, int, float)):
-                values[ours] = str(row[key]).strip()
-                used.add(key)
-                break
-    return values, used
+                if not (got := captions(value)):
+                    continue
+                parts = by_language(got) if ours == "text" and name not in ("text_en", "caption_en") else {ours: got}
+                for column, told in parts.items():
+                    values[column] = tuple(dict.fromkeys((*values.get(column, ()), *told)))
+            elif isinstance(value, bool):
+                values[ours] = "yes" if value else ""
+            elif isinstance(value, (str, int, float)):
+                values[ours] = str(value).strip()
+            else:
+                continue
+            used.add(key)
+            break
+    return {k: v for k, v in values.items() if v not in ("", ())}, used

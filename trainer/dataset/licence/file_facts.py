@@ -23,7 +23,7 @@ from trainer.dataset.licence.perceptual_hash import SIDE, Look, look_at
 from trainer.dataset.licence.signals import Signals, read_signals
 from trainer.dataset.pictures import load_rgb, opened, orientation, rgb, upright
 
-_FORM = 1  # of what is remembered; raise it when hashes or signals are taken otherwise
+_FORM = 2  # of what is remembered; raise it when hashes or signals are taken otherwise
 _FRESH = 2.0  # seconds: a file written so recently may change again without its times changing
 Progress = Callable[[int, int], None]
 T = TypeVar("T")

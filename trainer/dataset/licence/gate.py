@@ -10,13 +10,17 @@ from pathlib import Path
 
 from engine.contract.errors import BadRow, Phrase
 from engine.contract.version import VERSION
+from trainer.dataset.evidence.gather import Evidence
+from trainer.dataset.licence.attribution import FILE as ATTRIBUTION
 from trainer.dataset.licence.attribution import write_attribution
 from trainer.dataset.licence.file_facts import Memory, Progress, gather, tools
 from trainer.dataset.licence.perceptual_hash import alike
 from trainer.dataset.licence.policy import Policy, load_policy
+from trainer.dataset.licence.report import FILE as REPORT
 from trainer.dataset.licence.report import Finding, GateReport, manifest_sha256, write_report
 from trainer.dataset.licence.rules import Judged, judge
 from trainer.dataset.records import FILE, Record, file_of, scan
+from trainer.dataset.tree import Folder
 
 # pictures by their ending, of formats that are not read too: none of them may lie there unrecorded
 _PICTURES = (
@@ -66,8 +70,9 @@ def check(
     try:
         facts = gather(folder, [r.file_name for r, _ in rows], memory, full=full, progress=progress, workers=workers)
         judged = []
+        beside = Evidence(Folder(folder), {r.file_name for r, _ in rows}, skip={FILE, REPORT, ATTRIBUTION})
         for record, line in rows:
-            one, told = judge(record, line, facts[record.file_name], rules)
+            one, told = judge(record, line, facts[record.file_name], rules, beside.of(record.file_name))
             judged.append(one)
             findings += told
         findings += _orphans(folder, {r.file_name for r, _ in rows})

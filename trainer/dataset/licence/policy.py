@@ -20,6 +20,7 @@ RULES = {
     "attribution": "block",  # BY without creator, licence address or source
     "licence-url-differs": "block",  # the address stands for another licence than the expression
     "licence-in-file-differs": "block",  # the file itself names another licence
+    "licence-decided": "warn",  # a person gave another licence than what is stated or not understood
     "training-forbidden": "block",  # a signal in the file, or the creator's word in the record
     "training-constrained": "warn",
     "ai-made": "block",

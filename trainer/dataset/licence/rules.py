@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from engine.contract.errors import Phrase
+from trainer.dataset.evidence.statement import Statement, expression_of
+from trainer.dataset.importers.columns import FORBIDDEN
+from trainer.dataset.licence.evidence import evidence_findings
 from trainer.dataset.licence.file_facts import Facts
 from trainer.dataset.licence.policy import Policy
 from trainer.dataset.licence.report import Finding
 from trainer.dataset.records import LANGUAGES, Record
 from trainer.dataset.spdx import Expression, from_url, parse
 
-# what creators say in training_permission, in the words of CAWG and in plain ones
+# what creators say in training_permission, in the words of CAWG and in plain ones; FORBIDDEN are the others
 _ALLOWED = {"", "allowed", "allow", "yes", "true", "granted"}
-_FORBIDDEN = {
-    "notallowed",
-    "not allowed",
-    "not-allowed",
-    "denied",
-    "no",
-    "false",
-    "forbidden",
-    "prohibited",
-    "block",
-    "blocked",
-}
 _SEPARATORS = "\t\n\r"
 _BIDI = {chr(c) for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}  # they show another text than is there
 
@@ -42,8 +33,10 @@ class Judged:
     classes: tuple[str, ...]  # of the alternative that the policy likes best
 
 
-def judge(record: Record, line: int, facts: Facts, policy: Policy) -> tuple[Judged, list[Finding]]:
-    """Every finding of one record."""
+def judge(
+    record: Record, line: int, facts: Facts, policy: Policy, beside: Sequence[Statement] = ()
+) -> tuple[Judged, list[Finding]]:
+    """Every finding of one record. ``beside`` is what stands about its file in the dataset folder, outside the record."""
     found: list[Finding] = []
 
     def say(rule: str, why: Phrase, severity: str | None = None) -> None:
@@ -89,28 +82,27 @@ def judge(record: Record, line: int, facts: Facts, policy: Policy) -> tuple[Judg
                 ),
             )
         named = from_url(record.license_url) if record.license_url else None
-        every = {i.split(" WITH ")[0] for c in expression.choices for i in c.licences}
-        if named and named not in every:
+        if named and (other := _other_than(named, expression, record.license_statements)):
             say(
                 "licence-url-differs",
-                Phrase(
-                    "its license_url is that of {named}, its license is {licence}", named=named, licence=record.license
-                ),
+                Phrase("its license_url is that of {named}, its license is {licence}", named=named, licence=other),
             )
-        if others := [x for x in facts.signals.licences if x not in every]:
-            say(
-                "licence-in-file-differs",
-                Phrase(
-                    "the file itself names {named}, its license is {licence}",
-                    named=", ".join(others),
-                    licence=record.license,
-                ),
-            )
+    for rule, why, severity in evidence_findings(record, (*facts.signals.statements, *beside), expression):
+        say(rule, why, severity)
     for rule, why in _file(record, facts):
         say(rule, why)
     for rule, why in _captions(record, int(policy.limits["caption_characters"])):
         say(rule, why)
     return Judged(record, line, facts, expression, classes), found
+
+
+def _other_than(named: str, expression: Expression, statements: Sequence[Statement]) -> str:
+    """A licence stated otherwise than by an address that is not ``named``; empty where there is none."""
+    stated = [e for s in statements if s.license and not from_url(s.text) and (e := expression_of(s)) is not None]
+    for one in stated or [expression]:
+        if named not in {i.split(" WITH ")[0] for c in one.choices for i in c.licences}:
+            return one.text
+    return ""
 
 
 def _file(record: Record, facts: Facts) -> Iterator[tuple[str, Phrase]]:
@@ -141,7 +133,7 @@ def _file(record: Record, facts: Facts) -> Iterator[tuple[str, Phrase]]:
     for signal in facts.signals.unreadable:
         yield "unreadable-provenance", Phrase("its {signal} data is damaged and could not be read", signal=signal)
     permission = record.training_permission.lower()
-    if permission in _FORBIDDEN:
+    if permission in FORBIDDEN:
         yield "training-forbidden", Phrase("its training_permission is {value!r}", value=record.training_permission)
     elif permission not in _ALLOWED:
         yield "training-constrained", Phrase("its training_permission is {value!r}", value=record.training_permission)

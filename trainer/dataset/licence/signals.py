@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 from PIL import Image
 
-from trainer.dataset.spdx import from_url
+from trainer.dataset.evidence.embedded import Embedded, assertions, read_embedded, statements
+from trainer.dataset.evidence.statement import Statement, from_data
 
-MAX_XMP = 2_000_000  # bytes
 _PLUS = "http://ns.useplus.org/ldf/xmp/1.0/"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _RIGHTS = "http://ns.adobe.com/xap/1.0/rights/"
-_CC = "http://creativecommons.org/ns#"
 _DC = "http://purl.org/dc/elements/1.1/"
 _TDM = ("http://www.w3.org/ns/tdmrep#", "http://www.w3.org/ns/tdmrep/")
-_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 # IPTC's vocabulary of digital source types; algorithmicMedia alone is drawn by rules, not learned
 _AI_SOURCES = ("trainedalgorithmicmedia", "compositewithtrainedalgorithmicmedia", "compositesynthetic")
 # of the assertion's entries, those that are about learning; ai_inference is not
@@ -47,16 +42,19 @@ class Signals:
     forbids: tuple[str, ...] = ()
     constrains: tuple[str, ...] = ()
     ai_made: tuple[str, ...] = ()
-    licences: tuple[str, ...] = ()  # SPDX ids of licence addresses in the file
     unreadable: tuple[str, ...] = ()
+    statements: tuple[Statement, ...] = ()  # of a licence
 
-    def as_data(self) -> dict[str, list[str]]:
+    def as_data(self) -> dict[str, list[Any]]:
         """JSON-ready."""
-        return {k: list(v) for k, v in self.__dict__.items() if v}
+        data = {k: list(v) for k, v in self.__dict__.items() if v}
+        return data | ({"statements": [s.as_data() for s in self.statements]} if self.statements else {})
 
     @classmethod
-    def from_data(cls, data: dict[str, list[str]]) -> Signals:
-        return cls(**{k: tuple(v) for k, v in data.items()})
+    def from_data(cls, data: dict[str, list[Any]]) -> Signals:
+        """What ``as_data`` made."""
+        told = from_data(data.get("statements"))
+        return cls(**{k: tuple(v) for k, v in data.items() if k != "statements"}, statements=told)
 
 
 @dataclass
@@ -64,25 +62,22 @@ class _Found:
     forbids: set[str] = field(default_factory=set)
     constrains: set[str] = field(default_factory=set)
     ai_made: set[str] = field(default_factory=set)
-    licences: set[str] = field(default_factory=set)
     unreadable: set[str] = field(default_factory=set)
 
 
 def read_signals(path: Path, image: Image.Image) -> Signals:
     """All that the file says. ``image`` is the same file, already decoded, so that texts after its pixels are read too."""
     found = _Found()
-    try:
-        late = dict(getattr(image, "text", {}) or {})
-    except AssertionError:  # Pillow's word for a PNG that ends before its end
-        late = {}
-    info = {k: v for k, v in image.info.items() if isinstance(k, str)} | late
-    _texts(info, image, found)
-    for name in ("xmp", "XML:com.adobe.xmp"):
-        if info.get(name):
-            _xmp(info[name], found)
-    _c2pa(path, image.format or "", found)
+    embedded = read_embedded(image, path)
+    _texts(embedded.texts, image, found)
+    _xmp(embedded, found)
+    for label, data in assertions(embedded):
+        # a word against training stands whether or not its signature is valid, and whether for the image or a part of it
+        _assertion(label, data, found)
+    found.unreadable |= embedded.unreadable
     return Signals(
-        *(tuple(sorted(getattr(found, f))) for f in ("forbids", "constrains", "ai_made", "licences", "unreadable"))
+        *(tuple(sorted(getattr(found, f))) for f in ("forbids", "constrains", "ai_made", "unreadable")),
+        statements(embedded),
     )
 
 
@@ -119,44 +114,16 @@ def _texts(info: dict[str, Any], image: Image.Image, found: _Found) -> None:
 # XMP ------------------------------------------------------------------------------------------------------------------
 
 
-def _xmp(raw: bytes | str, found: _Found) -> None:
-    text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw
-    if len(text) > MAX_XMP:
-        found.unreadable.add("XMP")
-        return
-    if "<ca:recipe>" in text:
-        found.ai_made.add("CommonArt")
-    start, end = text.find("<x:xmpmeta"), text.rfind("</x:xmpmeta>")
-    body = text[start : end + len("</x:xmpmeta>")] if 0 <= start < end else text.strip("\ufeff\0 \r\n\t")
-    try:
-        if "<!DOCTYPE" in body or "<!ENTITY" in body:  # no XMP has them, and expanding entities is how XML bombs work
-            raise ElementTree.ParseError
-        tree = ElementTree.fromstring(body)
-    except (ElementTree.ParseError, ValueError, RecursionError):
-        found.unreadable.add("XMP")
-        # what forbids is obeyed even where the rest cannot be read
-        for value in re.findall(r"DMI-PROHIBITED[A-Z\-]*", text):
-            found.forbids.add(f"PLUS {value}")
-        return
-    for name, value in _properties(tree):
-        _property(name, value.strip(), found)
-
-
-def _properties(tree: ElementTree.Element) -> list[tuple[str, str]]:
-    """Every property with each of its values, in whichever of RDF's forms it is written."""
-    pairs: list[tuple[str, str]] = []
-    for element in tree.iter():
-        pairs += [(k, v) for k, v in element.attrib.items() if not k.startswith(_RDF)]
-        if element.tag.startswith(_RDF):
-            continue
-        values = [
-            element.text or "",
-            element.get(_RDF + "resource", ""),
-            *((li.text or "") for li in element.iter(_RDF + "li")),
-            *(li.get(_RDF + "resource", "") for li in element.iter(_RDF + "li")),
-        ]
-        pairs += [(element.tag, v) for v in values if v.strip()]
-    return [(k.lstrip("{").replace("}", ""), v) for k, v in pairs]
+def _xmp(embedded: Embedded, found: _Found) -> None:
+    for text in embedded.packets:
+        if "<ca:recipe>" in text:
+            found.ai_made.add("CommonArt")
+        if "XMP" in embedded.unreadable:
+            # what forbids is obeyed even where the rest cannot be read
+            for value in re.findall(r"DMI-PROHIBITED[A-Z\-]*", text):
+                found.forbids.add(f"PLUS {value}")
+    for name, value in embedded.xmp:
+        _property(name, value, found)
 
 
 def _property(name: str, value: str, found: _Found) -> None:
@@ -188,52 +155,12 @@ def _property(name: str, value: str, found: _Found) -> None:
         r"\b(noai|noimageai|no ?ai training)\b", value, re.I
     ):
         found.forbids.add(name.rsplit("/", 1)[-1].replace("rights", "dc:rights") + " noai")
-    if name in (_RIGHTS + "WebStatement", _CC + "license", _RIGHTS + "UsageTerms", _DC + "rights"):
-        for url in re.findall(r"https?://[^\s\"'<>)]+", value)[:20]:
-            if licence := from_url(url):
-                found.licences.add(licence)
 
 
 # C2PA -----------------------------------------------------------------------------------------------------------------
 
-_local = threading.local()
 
-
-def _context() -> Any:
-    """One a thread; it asks no network for anything."""
-    if not hasattr(_local, "context"):
-        from c2pa import Context
-
-        _local.context = Context.from_dict(
-            {"core": {"allowed_network_hosts": []}, "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
-        )
-    return _local.context
-
-
-def _c2pa(path: Path, kind: str, found: _Found) -> None:
-    from c2pa import C2paError, Reader
-
-    try:
-        with path.open("rb") as f, Reader(f"image/{kind.lower()}", f, context=_context()) as reader:
-            store = json.loads(reader.json())
-    except C2paError.ManifestNotFound:
-        return
-    except (C2paError, OSError, ValueError, RecursionError) as e:
-        if "ManifestNotFound" not in str(e):
-            found.unreadable.add("C2PA")
-        return
-    # a word against training stands whether or not its signature is valid, and whether for the picture or a part of it
-    for manifest in store.get("manifests", {}).values():
-        for assertion in manifest.get("assertions", []) if isinstance(manifest, dict) else []:
-            _assertion(assertion, found)
-
-
-def _assertion(assertion: Any, found: _Found) -> None:
-    if not isinstance(assertion, dict):
-        return
-    label, data = str(assertion.get("label", "")), assertion.get("data")
-    if not isinstance(data, dict):
-        return
+def _assertion(label: str, data: dict[str, Any], found: _Found) -> None:
     if re.match(r"^(c2pa|cawg)\.training-mining", label):
         entries = data.get("entries")
         for name, entry in entries.items() if isinstance(entries, dict) else ():

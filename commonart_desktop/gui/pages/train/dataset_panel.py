@@ -28,7 +28,6 @@ from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.train.dataset_tasks import PROGRAM, check_folder, edit_folder, read_folder
 from commonart_desktop.gui.pages.train.findings_panel import FindingsPanel
 from commonart_desktop.gui.pages.train.import_panel import ImportPanel
-from commonart_desktop.gui.pages.train.labels import why
 from commonart_desktop.gui.style.theme import ICON_SIZE, icon
 from commonart_desktop.gui.style.tokens import SPACE
 from commonart_desktop.gui.widgets.fields import FieldHint
@@ -91,6 +90,7 @@ class DatasetPanel(StagedPage):
         self.outcome = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText)
         self.sign = QLabel()
         self.trouble = FieldHint()
+        self.imported = FieldHint("muted")  # what became of everything that the last import found
         yield
         yield from self._build()
         yield
@@ -147,6 +147,7 @@ class DatasetPanel(StagedPage):
         whole.addWidget(self.trouble)
         whole.addLayout(verdict)
         whole.addWidget(self.contents)
+        whole.addWidget(self.imported)
         whole.addWidget(self.stack, 1)
 
     def keep(self) -> None:
@@ -189,6 +190,7 @@ class DatasetPanel(StagedPage):
         self._context.state.setValue(RECENT, json.dumps([folder, *known][:12], ensure_ascii=False))
         self.found.show_findings(folder, [], {}, passed=False)
         self.trouble.tell("")
+        self.imported.tell("")
         self._begin("read", lambda task: read_folder(task, folder), self._on_read)
 
     def _on_read(self, answer: dict[str, Any]) -> None:
@@ -333,15 +335,15 @@ class DatasetPanel(StagedPage):
         )
 
     def _on_imported(self, answer: dict[str, Any]) -> None:
-        locale = QLocale()
-        left = sum(r["count"] for r in answer["reasons"])
-        text = self.tr("{count} picture(s) taken in.").format(count=locale.toString(answer["added"]))
-        if left:
-            text += " " + self.tr("{count} left out: {why}").format(
-                count=locale.toString(left), why=why(answer["reasons"][0]["why"])
-            )
-        self._context.notices.say(text)
+        lines = self.importer.account(answer)
+        if not answer["added"] + answer["already"]:
+            self.importer.trouble.tell("\n".join([self.tr("No picture was taken in."), *lines]))
+            return
+        self._context.notices.say(
+            self.tr("{count} picture(s) taken in.").format(count=QLocale().toString(answer["added"]))
+        )
         self.set_folder(answer["folder"])
+        self.imported.tell("\n".join(lines))
 
     # work ---------------------------------------------------------------------------------------------------------
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QLocale, Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -17,6 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from commonart_desktop.gui.pages.train.labels import why
 from commonart_desktop.gui.pages.train.record_editor import LICENCES, licence_box
 from commonart_desktop.gui.style.theme import icon
 from commonart_desktop.gui.style.tokens import SPACE
@@ -63,6 +65,7 @@ class ImportPanel(QWidget):
         self.source_url = QLineEdit(accessibleName=self.tr("Source address"))
         self.target = QLineEdit(accessibleName=self.tr("Dataset folder"))
         self.link = QCheckBox(self.tr("Link to the pictures instead of copying them"))
+        self.flickr = QCheckBox(self.tr("Numbers in a licence column are those of Flickr"))
         self.under = {key: FieldHint() for key in ("license", "license_url", "creator", "source_url", "target")}
         form = QFormLayout(
             horizontalSpacing=SPACE["m"],
@@ -76,6 +79,7 @@ class ImportPanel(QWidget):
         form.addRow(self.tr("Licence address"), column(self.license_url, self.under["license_url"]))
         form.addRow(self.tr("Source address"), column(self.source_url, self.under["source_url"]))
         form.addRow(self.tr("Dataset folder"), column(self.target, self.under["target"]))
+        form.addRow("", self.flickr)
         form.addRow("", self.link)
         self.go = QPushButton(icon("add"), self.tr("Import"), clicked=self._go)
         self.trouble = FieldHint()
@@ -113,6 +117,26 @@ class ImportPanel(QWidget):
             )
             self.under.get(key, self.trouble).complain(error)
 
+    def account(self, answer: dict[str, Any]) -> list[str]:
+        """What became of everything that an import found, a sentence a line."""
+        number = QLocale().toString
+        lines = [
+            self.tr("{found} files and rows: {taken} images are in, {read} read as records, {left} left out.").format(
+                found=number(answer["found"]),
+                taken=number(answer["added"] + answer["already"]),
+                read=number(answer["read"]),
+                left=number(answer["skipped"]),
+            )
+        ]
+        if answer["undecided"]:
+            text = self.tr("{count} images: the licence is stated in different ways, or not understood.")
+            lines.append(text.format(count=number(answer["undecided"])))
+        for reason in answer["reasons"]:
+            names = ", ".join(reason["files"][:3]) + (" …" if reason["count"] > 3 else "")
+            text = self.tr("{count} left out: {why} ({names})")
+            lines.append(text.format(count=number(reason["count"]), why=why(reason["why"]), names=names))
+        return lines
+
     def _fill_address(self, text: str) -> None:
         if text in LICENCES and (not self.license_url.text() or self.license_url.text() in LICENCES.values()):
             self.license_url.setText(LICENCES[text])
@@ -136,6 +160,7 @@ class ImportPanel(QWidget):
                 f"--from={self.source}",
                 f"--format={self.format.currentData()}",
                 *(f"--{k}={v.strip()}" for k, v in values.items() if v.strip()),
+                *(["--license-table=flickr"] if self.flickr.isChecked() else []),
                 *(["--link"] if self.link.isChecked() else []),
                 "--",
                 str(Path(self.target.text().strip()).expanduser().absolute()),

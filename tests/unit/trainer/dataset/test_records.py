@@ -202,19 +202,19 @@ def _animated() -> bytes:
     return out.getvalue()
 
 
-def _gif() -> bytes:
+def _ppm() -> bytes:
     out = io.BytesIO()
-    _picture().save(out, "GIF")
+    _picture().save(out, "PPM")
     return out.getvalue()
 
 
 BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "cut": (lambda: png(_picture())[:300], "damaged"),
-    "text": (lambda: b"no picture at all", "not a PNG"),
-    "empty": (lambda: b"", "not a PNG"),
+    "text": (lambda: b"no picture at all", "no image of a format"),
+    "empty": (lambda: b"", "no image of a format"),
     "bomb": (_bomb, "pixels"),
     "animated": (_animated, "animated"),
-    "gif": (_gif, "not a PNG"),
+    "another format": (_ppm, "no image of a format"),
 }
 
 

@@ -523,10 +523,13 @@ def test_a_word_against_training_stands_though_the_signature_is_broken(good: Pat
     assert ("training-forbidden", "block") in [t[:2] for t in found(good)] or ("picture", "block") in [
         t[:2] for t in found(good)
     ]
-    from trainer.dataset.licence.signals import _c2pa, _Found
+    from trainer.dataset.evidence.embedded import Embedded, _c2pa, assertions
+    from trainer.dataset.licence.signals import _assertion, _Found
 
-    told = _Found()
-    _c2pa(good / rows_of(good)[1]["file_name"], "PNG", told)
+    told, embedded = _Found(), Embedded()
+    _c2pa("PNG", good / rows_of(good)[1]["file_name"], None, embedded)
+    for label, content in assertions(embedded):
+        _assertion(label, content, told)
     assert told.forbids == {"C2PA cawg.ai_generative_training notAllowed"}
 
 

@@ -1,19 +1,17 @@
-"""Folders under the REUSE specification 3.3: ``REUSE.toml`` and ``.license`` files beside pictures."""
+"""The REUSE specification 3.3: ``REUSE.toml``, ``.reuse/dep5`` and ``.license`` files beside images."""
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.contract.errors import BadFile, NoLicence, Phrase
-from trainer.dataset.files import text_of
-from trainer.dataset.importers.plain import pictures_in, read_captions
-from trainer.dataset.importers.source import Item, Options, Skip
+from engine.contract.errors import BadFile, Phrase
+from trainer.dataset.evidence.statement import Statement, rights, statement
+from trainer.dataset.files import decoded
 
 _TAG = re.compile(
     r"SPDX-(License-Identifier|FileCopyrightText|FileContributor):[ \t]*(.*?)[ \t]*(?:\*/|-->)?[ \t]*$", re.M
@@ -26,21 +24,21 @@ _PRECEDENCE = ("closest", "aggregate", "override")
 
 
 @dataclass(frozen=True)
-class ReuseStatement:
+class Said:
     """Licences and copyright lines, in the order they were found."""
 
     licences: tuple[str, ...] = ()
     copyrights: tuple[str, ...] = ()
 
-    def __add__(self, other: ReuseStatement) -> ReuseStatement:
-        return ReuseStatement(
+    def __add__(self, other: Said) -> Said:
+        return Said(
             tuple(dict.fromkeys(self.licences + other.licences)),
             tuple(dict.fromkeys(self.copyrights + other.copyrights)),
         )
 
-    def or_else(self, other: ReuseStatement) -> ReuseStatement:
+    def or_else(self, other: Said) -> Said:
         """Licence and copyright each from ``self`` where it has them, as REUSE asks for ``closest``."""
-        return ReuseStatement(self.licences or other.licences, self.copyrights or other.copyrights)
+        return Said(self.licences or other.licences, self.copyrights or other.copyrights)
 
     def __bool__(self) -> bool:
         return bool(self.licences or self.copyrights)
@@ -52,7 +50,7 @@ class Table:
 
     patterns: tuple[re.Pattern[str], ...]
     precedence: str
-    said: ReuseStatement
+    said: Said
     title: str = ""
     source: str = ""
     extra: dict[str, Any] = field(default_factory=dict, compare=False)
@@ -82,10 +80,10 @@ def _strings(value: Any, path: Path, key: str) -> tuple[str, ...]:
     return tuple(values)
 
 
-def read_toml(path: Path) -> list[Table]:
-    """Raises BadFile, NotUtf8."""
+def read_toml(raw: bytes, path: Path) -> list[Table]:
+    """The annotations of a REUSE.toml. Raises BadFile, NotUtf8."""
     try:
-        data = tomllib.loads(text_of(path))
+        data = tomllib.loads(decoded(raw, path))
     except (tomllib.TOMLDecodeError, RecursionError) as e:
         raise BadFile(path=path, why=Phrase("it is not TOML ({detail})", detail=str(e))) from e
     if data.get("version") != 1:
@@ -106,7 +104,7 @@ def read_toml(path: Path) -> list[Table]:
                     known=", ".join(_PRECEDENCE),
                 ),
             )
-        said = ReuseStatement(
+        said = Said(
             _strings(a.get("SPDX-License-Identifier"), path, "SPDX-License-Identifier"),
             _strings(a.get("SPDX-FileCopyrightText"), path, "SPDX-FileCopyrightText"),
         )
@@ -122,18 +120,58 @@ def read_toml(path: Path) -> list[Table]:
     return tables
 
 
-def sidecar(picture: Path) -> ReuseStatement | None:
-    """What ``picture.license`` says; None where there is none. Raises BadFile, NotUtf8."""
-    path = picture.with_name(picture.name + ".license")
-    if not path.is_file():
-        return None
+def read_dep5(raw: bytes, path: Path) -> list[Table]:
+    """The stanzas of a ``.reuse/dep5``, Debian's machine-readable copyright format, as tables. Raises NotUtf8."""
+    tables = []
+    for stanza in re.split(r"\n[ \t]*\n", decoded(raw, path).replace("\r\n", "\n")):
+        fields: dict[str, list[str]] = {}
+        name = ""
+        for line in stanza.splitlines():
+            if line[:1] in (" ", "\t"):
+                fields.get(name, []).append(line.strip())
+            elif ":" in line and not line.startswith("#"):
+                name, _, value = line.partition(":")
+                name = name.strip().lower()
+                fields.setdefault(name, []).append(value.strip())
+        if "files" not in fields:
+            continue
+        said = Said(
+            tuple(x for x in fields.get("license", [""])[:1] if x), tuple(x for x in fields.get("copyright", ()) if x)
+        )
+        patterns = tuple(_dep5_glob(p) for line in fields["files"] for p in line.split())
+        tables.append(Table(patterns, "aggregate", said))
+    return tables
+
+
+def _dep5_glob(pattern: str) -> re.Pattern[str]:
+    """There ``*`` crosses folders, and ``?`` is any one character."""
+    made = "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern.removeprefix("./"))
+    return re.compile(made + r"\Z", re.S)
+
+
+def side_file(raw: str) -> Said:
+    """What the tags of a ``.license`` file say."""
     licences, copyrights = [], []
-    for kind, value in _TAG.findall(text_of(path).replace("\r\n", "\n")):
+    for kind, value in _TAG.findall(raw.replace("\r\n", "\n")):
         if kind == "License-Identifier":
             licences.append(value)
         elif kind == "FileCopyrightText":
             copyrights.append(value)
-    return ReuseStatement(tuple(licences), tuple(copyrights))
+    return Said(tuple(licences), tuple(copyrights))
+
+
+def side_statements(source: str, raw: str) -> list[Statement]:
+    """What a ``.license`` file states; one without REUSE's tags is read as a text about rights."""
+    said = side_file(raw)
+    if said.licences:
+        return [statement(source, joined(said.licences))]
+    return rights(source, raw) if raw.strip() and not said.copyrights else []
+
+
+def joined(licences: Iterable[str]) -> str:
+    """Several licences in one place all hold."""
+    every = list(licences)
+    return " AND ".join(f"({x})" if " OR " in x.upper() and len(every) > 1 else x for x in every)
 
 
 def holder(line: str) -> str:
@@ -142,61 +180,43 @@ def holder(line: str) -> str:
     return (match[1] if match else line).strip(" ,;")
 
 
-class Tree:
-    """All REUSE.toml files of a folder, and what holds for a file."""
+@dataclass
+class Document:
+    """A REUSE.toml or dep5 and where its paths start: ``base`` is its folder in the source; ``lead`` is what comes before
+    names of the source where the document lies above it."""
 
-    def __init__(self, root: Path) -> None:
-        self.tables: dict[Path, list[Table]] = {}
-        for place, folders, files in os.walk(root):
-            folders[:] = [d for d in folders if not d.startswith(".")]
-            if "REUSE.toml" in files:
-                self.tables[Path(place)] = read_toml(Path(place, "REUSE.toml"))
-        self.root = root
+    label: str
+    tables: list[Table]
+    base: str = ""
+    lead: str = ""
 
-    def of(self, picture: Path) -> tuple[ReuseStatement, Table | None]:
-        """What holds for a picture. The outermost ``override`` ends the search; the file's own word beats ``closest`` and adds to ``aggregate``."""
-        hits: list[Table] = []  # from the root inwards: in each REUSE.toml the last table that fits
-        place = picture.parent
-        places = [place, *[p for p in place.parents if p == self.root or self.root in p.parents]]
-        for folder in reversed(places):
-            relative = picture.relative_to(folder).as_posix()
-            fit = [t for t in self.tables.get(folder, ()) if any(p.match(relative) for p in t.patterns)]
-            if fit:
-                hits.append(fit[-1])
-                if fit[-1].precedence == "override":
-                    return fit[-1].said + _aggregated(hits[:-1]), fit[-1]
-        own = sidecar(picture)
-        said = own or ReuseStatement()
+    def table_for(self, name: str) -> Table | None:
+        """The last of its tables that fits the file, as REUSE says."""
+        if self.base and not name.startswith(self.base + "/"):
+            return None
+        relative = self.lead + name[len(self.base) + 1 if self.base else 0 :]
+        return next((t for t in reversed(self.tables) if any(p.match(relative) for p in t.patterns)), None)
+
+
+def creators(documents: Iterable[Document], name: str, own: Said) -> tuple[str, Table | None]:
+    """Who holds the copyright in a file by REUSE's precedence, and the nearest table that fits.
+
+    ``documents`` come from the root inwards. The outermost ``override`` ends the search; the file's own text beats
+    ``closest`` and adds to ``aggregate``.
+    """
+    hits: list[Table] = []
+    said = own
+    for document in documents:
+        if table := document.table_for(name):
+            hits.append(table)
+            if table.precedence == "override":
+                said = table.said
+                break
+    else:
         for table in reversed(hits):  # the nearest first
             if table.precedence == "closest":
                 said = said.or_else(table.said)
-        return said + _aggregated(hits), hits[-1] if hits else None
-
-
-def _aggregated(tables: list[Table]) -> ReuseStatement:
-    said = ReuseStatement()
-    for table in tables:
+    for table in hits:
         if table.precedence == "aggregate":
             said = said + table.said
-    return said
-
-
-def items(source: Path, options: Options, skip: Skip) -> Iterator[Item]:
-    """Raises NoLicence, BadFile, NotUtf8."""
-    tree = Tree(source)
-    for path in pictures_in(source):
-        said, table = tree.of(path)
-        relative = path.relative_to(source).as_posix()
-        if not said.licences and not options.license:
-            raise NoLicence(path=path)
-        # several licences in one place all hold
-        licence = " AND ".join(f"({x})" if " OR " in x.upper() and len(said.licences) > 1 else x for x in said.licences)
-        values: dict[str, Any] = {
-            **read_captions(path, options.encoding),
-            "license": licence,
-            "creator": ", ".join(map(holder, said.copyrights)),
-            "evidence": "REUSE" if said else "",
-        }
-        if table is not None:
-            values |= {"title": table.title, "source_url": table.source}
-        yield Item(relative, path, values)
+    return ", ".join(map(holder, said.copyrights)), hits[-1] if hits else None

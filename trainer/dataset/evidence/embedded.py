@@ -1,0 +1,218 @@
+"""What an image file carries beside its pixels (texts, EXIF, IPTC, XMP, C2PA), and what that states of a licence."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from PIL import Image, IptcImagePlugin
+
+from trainer.dataset.evidence.columns import speaks_of_licence, statements_of
+from trainer.dataset.evidence.statement import Statement, mentioned, rights, statement
+
+MAX_XMP = 2_000_000  # bytes
+RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+_CC = "http://creativecommons.org/ns#"
+_RIGHTS = "http://ns.adobe.com/xap/1.0/rights/"
+_DC = "http://purl.org/dc/elements/1.1/"
+_XMP_RIGHTS = {
+    _CC + "license": "cc:license",
+    _RIGHTS + "WebStatement": "xmpRights:WebStatement",
+    _RIGHTS + "UsageTerms": "xmpRights:UsageTerms",
+    _DC + "rights": "dc:rights",
+}
+_EXIF = {0x8298: "Copyright", 0x010E: "ImageDescription", 0x9C9C: "XPComment", 0x9C9F: "XPSubject", 0x9C9B: "XPTitle"}
+_IPTC = {(2, 116): "CopyrightNotice", (2, 40): "SpecialInstructions", (2, 120): "Caption"}
+_NO_C2PA = ("BMP",)  # formats that cannot carry it
+_TYPES = {"MPO": "jpeg"}
+_WHERE = "image file: "
+
+
+@dataclass
+class Embedded:
+    """``unreadable`` names the kinds of data (XMP, C2PA) that are there and cannot be read."""
+
+    texts: dict[str, Any] = field(default_factory=dict)  # Pillow's info, with the texts after the pixels of a PNG
+    exif: dict[str, str] = field(default_factory=dict)
+    iptc: dict[str, str] = field(default_factory=dict)
+    packets: list[str] = field(default_factory=list)  # XMP as it stands
+    xmp: list[tuple[str, str]] = field(default_factory=list)  # full name and value of every property
+    c2pa: dict[str, Any] = field(default_factory=dict)  # the manifest store
+    unreadable: set[str] = field(default_factory=set)
+
+
+def read_embedded(image: Image.Image, path: Path | None, data: bytes | None = None) -> Embedded:
+    """Everything that ``image`` carries; its bytes lie at ``path`` or are ``data``."""
+    try:
+        late = dict(getattr(image, "text", {}) or {})
+    except (
+        AssertionError,
+        ValueError,
+    ):  # Pillow's words for a PNG that ends before its end, and for one with too much text
+        late = {}
+    found = Embedded({k: v for k, v in image.info.items() if isinstance(k, str)} | late)
+    found.exif, found.iptc = _exif(image), _iptc(image)
+    for raw in _packets(image, found.texts, path, data):
+        text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
+        found.packets.append(text)
+        properties = xmp_properties(text)
+        if properties is None:
+            found.unreadable.add("XMP")
+        else:
+            found.xmp += properties
+    _c2pa(image.format or "", path, data, found)
+    return found
+
+
+def _has_late_texts(path: Path | None, data: bytes | None) -> bool:
+    """Whether a PNG has texts behind its pixels; only then it must be decoded to read them."""
+    with BytesIO(data) if data is not None else path.open("rb") as f:  # type: ignore[union-attr]
+        f.seek(8)
+        pixels = False
+        while len(head := f.read(8)) == 8:
+            kind = head[4:]
+            if kind == b"IDAT":
+                pixels = True
+            elif pixels and kind in (b"tEXt", b"zTXt", b"iTXt", b"eXIf"):
+                return True
+            f.seek(int.from_bytes(head[:4], "big") + 4, 1)
+    return False
+
+
+def _exif(image: Image.Image) -> dict[str, str]:
+    try:
+        exif = image.getexif()
+        values = {name: exif.get(tag) for tag, name in _EXIF.items()}
+    except Exception:  # EXIF of others may be anything; Pillow raises what it meets
+        return {}
+    found = {}
+    for name, value in values.items():
+        if isinstance(value, (bytes, tuple)):
+            value = bytes(value).decode("utf-16-le" if name.startswith("XP") else "utf-8", "replace")
+        if isinstance(value, str) and value.strip("\0 "):
+            found[name] = value.replace("\0", " ").strip()
+    return found
+
+
+def _iptc(image: Image.Image) -> dict[str, str]:
+    try:
+        values = IptcImagePlugin.getiptcinfo(image) or {}
+    except Exception:  # as with EXIF
+        return {}
+    found = {}
+    for key, name in _IPTC.items():
+        value = values.get(key)
+        parts = value if isinstance(value, list) else [value]
+        text = " ".join(p.decode("utf-8", "replace") for p in parts if isinstance(p, bytes)).strip("\0 ")
+        if text:
+            found[name] = text
+    return found
+
+
+def _packets(image: Image.Image, texts: dict[str, Any], path: Path | None, data: bytes | None) -> list[bytes | str]:
+    found = [texts[k] for k in ("xmp", "XML:com.adobe.xmp") if isinstance(texts.get(k), (bytes, str)) and texts[k]]
+    if not found and image.format == "TIFF":
+        raw = getattr(image, "tag_v2", {}).get(700)
+        found += [raw] if isinstance(raw, (bytes, str)) else [bytes(raw)] if isinstance(raw, tuple) else []
+    if not found and image.format == "GIF":  # Pillow does not read the extension that holds it
+        whole = data if data is not None else path.read_bytes() if path else b""
+        found += re.findall(rb"<x:xmpmeta.*?</x:xmpmeta>", whole, re.S)[:1]
+    return list(dict.fromkeys(found))
+
+
+def xmp_properties(text: str) -> list[tuple[str, str]] | None:
+    """Full name and value of every property, in whichever of RDF's forms it is written; None where it cannot be read."""
+    if len(text) > MAX_XMP:
+        return None
+    start, end = text.find("<x:xmpmeta"), text.rfind("</x:xmpmeta>")
+    body = text[start : end + len("</x:xmpmeta>")] if 0 <= start < end else text.strip("\ufeff\0 \r\n\t")
+    try:
+        if "<!DOCTYPE" in body or "<!ENTITY" in body:  # no XMP has them, and expanding entities is how XML bombs work
+            return None
+        tree = ElementTree.fromstring(body)
+    except (ElementTree.ParseError, ValueError, RecursionError):
+        return None
+    pairs: list[tuple[str, str]] = []
+    for element in tree.iter():
+        pairs += [(k, v) for k, v in element.attrib.items() if not k.startswith(RDF)]
+        if element.tag.startswith(RDF):
+            continue
+        values = [element.text or "", element.get(RDF + "resource", "")]
+        for item in element.iter(RDF + "li"):
+            values += [item.text or "", item.get(RDF + "resource", "")]
+        pairs += [(element.tag, v) for v in values if v.strip()]
+    return [(k.lstrip("{").replace("}", ""), v.strip()) for k, v in pairs]
+
+
+_local = threading.local()
+
+
+def _context() -> Any:
+    """One a thread; it asks no network for anything."""
+    if not hasattr(_local, "context"):
+        from c2pa import Context
+
+        _local.context = Context.from_dict(
+            {"core": {"allowed_network_hosts": []}, "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
+        )
+    return _local.context
+
+
+def _c2pa(kind: str, path: Path | None, data: bytes | None, found: Embedded) -> None:
+    from c2pa import C2paError, Reader
+
+    if kind in _NO_C2PA or (path is None and data is None):
+        return
+    try:
+        with BytesIO(data) if data is not None else path.open("rb") as f:  # type: ignore[union-attr]
+            with Reader(f"image/{_TYPES.get(kind, kind.lower())}", f, context=_context()) as reader:
+                found.c2pa = json.loads(reader.json())
+    except C2paError.ManifestNotFound:
+        return
+    except (C2paError, OSError, ValueError, RecursionError) as e:
+        if "ManifestNotFound" not in str(e):
+            found.unreadable.add("C2PA")
+
+
+def assertions(found: Embedded) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Label and data of every assertion of every manifest, whether or not its signature is valid."""
+    manifests = found.c2pa.get("manifests", {})
+    for manifest in manifests.values() if isinstance(manifests, dict) else ():
+        for one in manifest.get("assertions", []) if isinstance(manifest, dict) else ():
+            if isinstance(one, dict) and isinstance(one.get("data"), dict):
+                yield str(one.get("label", "")), one["data"]
+
+
+def statements(found: Embedded) -> tuple[Statement, ...]:
+    """What the file states of a licence."""
+    told: list[Statement] = []
+    for name, value in found.xmp:
+        if name in _XMP_RIGHTS:
+            told += rights(f"{_WHERE}XMP {_XMP_RIGHTS[name]}", value)
+        elif name.rsplit("/", 1)[-1].rsplit("#", 1)[-1] in ("description", "title", "Instructions", "UserComment"):
+            told += mentioned(f"{_WHERE}XMP {name.rsplit('/', 1)[-1].rsplit('#', 1)[-1]}", value)
+    for where, values in (("EXIF", found.exif), ("IPTC", found.iptc)):
+        for name, value in values.items():
+            about_rights = name.startswith("Copyright")
+            told += (rights if about_rights else mentioned)(f"{_WHERE}{where} {name}", value)
+    for name, value in found.texts.items():
+        if name in ("xmp", "XML:com.adobe.xmp", "exif", "icc_profile", "photoshop"):
+            continue
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        if not isinstance(text, str):
+            continue
+        source = f"{_WHERE}text {name[:60]}"
+        if speaks_of_licence(name):
+            told += [statement(source, text)] if text.strip() else []
+        else:
+            told += (rights if name.lower() in ("copyright", "disclaimer") else mentioned)(source, text)
+    for label, data in assertions(found):
+        told += statements_of(data, f"{_WHERE}C2PA {label}")
+    return tuple(dict.fromkeys(told))

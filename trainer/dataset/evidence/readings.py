@@ -1,0 +1,112 @@
+"""Texts of a folder that speak for everything in it: licence texts, readme files with a card, data about the whole set."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import Any
+
+from trainer.dataset.evidence.columns import statements_of
+from trainer.dataset.evidence.licence_texts import licence_of_text
+from trainer.dataset.evidence.statement import LONGEST, Statement, mentioned, rights, statement
+from trainer.dataset.evidence.text import labelled
+from trainer.dataset.files import load_json
+
+# endings of texts in which a licence could be stated
+TEXTS = (
+    ".txt", ".md", ".markdown", ".rst", ".html", ".htm", ".xml", ".rdf", ".yaml", ".yml", ".toml", ".json", ".jsonld", ".cff",
+    ".ini", ".cfg", ".nfo", ".info", ".log", ".tex", ".caption",
+)  # fmt: skip
+_LICENCE_FILE = re.compile(
+    r"^(?:licen[cs]es?|un-?licen[cs]e|copying|copyright|rights|terms(?:[ _-]of[ _-]use)?|ライセンス|利用規約|利用条件|著作権)"
+    r"(?:[._\- ()].*)?$",
+    re.I,
+)
+# texts about a whole folder, whose sentences count; of other texts only lines that are labelled as a licence do
+_ABOUT = re.compile(
+    r"^(?:readme|credits?|attributions?|authors|notice|about|source|sources|dataset[_ -]?card|利用について|クレジット)(?:[._\- ].*)?$",
+    re.I,
+)
+_UNREADABLE = (".pdf", ".doc", ".docx", ".rtf", ".odt")
+_CODE = (".py", ".sh", ".js", ".ipynb", ".css", ".c", ".h")
+
+
+def is_licence_file(name: str) -> bool:
+    """``LICENSE``, ``COPYING.txt``, ``Licence-images.md``: by its name."""
+    path = PurePosixPath(name)
+    return bool(_LICENCE_FILE.match(path.name)) and path.suffix.lower() not in _CODE
+
+
+def is_text(name: str) -> bool:
+    """By its ending, or by having none and a name in capitals, such as README."""
+    path = PurePosixPath(name)
+    return path.suffix.lower() in TEXTS or (not path.suffix and path.name.isupper())
+
+
+def lenient(data: bytes) -> str:
+    """Text out of bytes in whichever of the usual encodings; never fails."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace")
+    for encoding in ("utf-8-sig", "cp932"):
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return data.decode("latin-1")
+
+
+def of_licence_file(source: str, data: bytes) -> list[Statement]:
+    """What a licence text states: one that is known whole, an id or an address alone, or something not understood."""
+    if PurePosixPath(source).suffix.lower() in _UNREADABLE or b"\0" in data[:1000].replace(b"\xff\xfe", b"")[:200:2]:
+        return [Statement(source, PurePosixPath(source).name)]
+    text = lenient(data)
+    if known := licence_of_text(text):
+        return [Statement(source, _first_line(text), known)]
+    found = rights(source, text) if text.strip() else []
+    # without the text in full: its beginning says enough to find it again
+    return [s if s.license else Statement(source, _first_line(text), "", s.mention) for s in found]
+
+
+def _first_line(text: str) -> str:
+    lines = (" ".join(line.split()).strip("# *=") for line in text.splitlines())
+    return next((line for line in lines if line), "")[:200]
+
+
+def of_text(source: str, data: bytes) -> list[Statement]:
+    """What any other text of a folder states: JSON and YAML by their keys, a text about the folder by what it mentions."""
+    text = lenient(data)
+    ending = PurePosixPath(source).suffix.lower()
+    found: list[Statement] = []
+    if ending in (".json", ".jsonld"):
+        value = _json(text)
+        if isinstance(value, (dict, list)):
+            every = statements_of(value if isinstance(value, dict) else {"": value}, source)
+            return [s for s in every if not s.mention]
+    if ending in (".yaml", ".yml", ".cff"):
+        found += _yaml(source, text)
+    elif match := re.match(r"\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", text, re.S):  # a dataset card's metadata
+        found += _yaml(source, match[1])
+        text = text[match.end() :]
+    if _ABOUT.match(PurePosixPath(source).name):
+        found += mentioned(source, text)
+    else:
+        found += [statement(source, x, mention=True) for x in labelled(text[:LONGEST])]
+    return list(dict.fromkeys(found))
+
+
+def _json(text: str) -> Any:
+    try:
+        return load_json(text, keep_both=True)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _yaml(source: str, text: str) -> list[Statement]:
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return [statement(source, m[1]) for m in re.finditer(r"^licen[cs]e\w*:[ \t]*(.+)$", text, re.M | re.I)]
+    every = statements_of(value, source) if isinstance(value, dict) else []
+    return [s for s in every if not s.mention]

@@ -1,0 +1,62 @@
+"""Mentions of a licence in running text: captions, notes, readme files, copyright lines of an image."""
+
+from __future__ import annotations
+
+import re
+
+_TAG = re.compile(r"SPDX-License-Identifier:[ \t]*(.*?)[ \t]*(?:\*/|-->)?[ \t]*$", re.M | re.I)
+_LINE = re.compile(
+    r"^[ \t#*/;>\-]*(?:\**(?:licen[cs]e|licen[cs]ed under|rights|usage ?terms|terms of use|ライセンス|利用条件|利用許諾|権利)\**)"
+    r"[ \t]*[:=:][ \t]*[\"'*]*(.*?)[\"'*,]*[ \t]*$",
+    re.M | re.I,
+)
+_URL = re.compile(
+    r"(?:https?:)?(?://)?(?:www\.)?(?:creativecommons\.org/(?:licenses|publicdomain)/|opendatacommons\.org/licenses/"
+    r"|opensource\.org/licen|spdx\.org/licenses/|apache\.org/licenses/|gnu\.org/licenses/|rightsstatements\.org/"
+    r"|unlicense\.org|artlibre\.org/licence|flickr\.com/commons/usage)[^\s\"'<>()\[\]{}、。「」]*",
+    re.I,
+)
+_CC = re.compile(
+    r"(?<![\w\-])(?:CC0|CC[ \-_]?(?:BY|NC|ND|SA|PDM)(?:[ \-_]?(?:NC|ND|SA))*)(?:[ \-_]?v?\d\.\d)?[\w.\-]*(?<![.\-])",
+    re.I,
+)
+_CREATIVE = re.compile(r"creative commons(?:[ \t]+[\w\-]+)*(?:[ \t]+v?\d\.\d)?", re.I)
+_RESERVED = re.compile(
+    r"all rights reserved|rights[ \-]managed|editorial use only|personal use only|non[ \-]?commercial use|for non[ \-]?commercial"
+    r"|not for commercial|no commercial|no derivatives|無断(?:転載|使用|複製)|転載禁止|商用(?:利用)?(?:不可|禁止)|非商用|非営利",
+    re.I,
+)
+_COPYRIGHT_ONLY = re.compile(
+    r"(?:(?:©|\(c\)|copyright|著作権(?:者)?|\d{4}(?:\s*[-–,]\s*\d{4})*|by|:|:|,|\.)\s*)+[^\s;|]+(?:\s[^\s;|]+){0,7}",
+    re.I,
+)
+_SIGN = re.compile(r"©|\(c\)|copyright|著作権", re.I)
+_GRANT = re.compile(
+    r"\b(?:us(?:e|ed|es|age)|free|licen\w*|permi\w*|allow\w*|only|commercial\w*|terms|restrict\w*|see|not|no)\b|許|利用|使用|可|禁|自由",
+    re.I,
+)
+
+
+def mentions(text: str) -> list[str]:
+    """Every piece of ``text`` that states a licence or reserves rights, as it stands; whether it is understood is another question."""
+    found = labelled(text)
+    rest = _LINE.sub("", _TAG.sub("", text))
+    for pattern in (_URL, _CC, _CREATIVE, _RESERVED):
+        found += [m[0].rstrip(".,;:!?*_") for m in pattern.finditer(rest)]
+        rest = pattern.sub(" ", rest)
+    return list(dict.fromkeys(f for f in (" ".join(f.split()) for f in found) if f))
+
+
+def labelled(text: str) -> list[str]:
+    """What stands behind ``SPDX-License-Identifier:``, ``License:`` or ``ライセンス:`` on a line of its own."""
+    found = [m[1] for m in _TAG.finditer(text)]
+    found += [m[1] for m in _LINE.finditer(_TAG.sub("", text))]
+    return [f for f in found if f.strip()]
+
+
+def is_copyright_notice(text: str) -> bool:
+    """``© 2024 Jane Doe`` and no more: it names who holds the rights, and grants and denies nothing."""
+    text = " ".join(text.split())
+    return bool(
+        _SIGN.search(text) and not mentions(text) and not _GRANT.search(text) and _COPYRIGHT_ONLY.fullmatch(text)
+    )

@@ -1,0 +1,128 @@
+"""The files of a folder or an archive by their names, and finding the one that a name means."""
+
+from __future__ import annotations
+
+import io
+import os
+import unicodedata
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO
+
+from engine.contract.errors import BadFile, Phrase, system_words
+
+
+def key_of(name: str) -> str:
+    """The same for names that look the same: composed (NFC) and without case, as Windows and macOS compare."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def plain_path(name: str) -> str:
+    """A path of others with ``/`` and without ``.`` parts: ``.\\a\\b.png`` is ``a/b.png``. ``..`` stays, to be refused."""
+    parts = name.strip().replace("\\", "/").split("/")
+    kept = [p for n, p in enumerate(parts) if p not in (".",) and not (p == "" and 0 < n < len(parts))]
+    return "/".join(kept)
+
+
+class Tree:
+    """Names relative to a root, with ``/``, as they stand there."""
+
+    def __init__(self, names: Iterable[str], label: str = "") -> None:
+        self.names = list(names)
+        self.label = label  # of the root, in messages
+        self._there = set(self.names)
+        self._by_key: dict[str, list[str]] = {}
+        for name in self.names:
+            self._by_key.setdefault(key_of(name), []).append(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._there
+
+    def find(self, name: str) -> str | None:
+        """The file of that name: spelled exactly so, else the only one that looks the same."""
+        if name in self._there:
+            return name
+        alike = self._by_key.get(key_of(name), [])
+        if len(alike) > 1:  # on a system that tells case apart: the same but for its Unicode form
+            composed = unicodedata.normalize("NFC", name)
+            alike = [a for a in alike if unicodedata.normalize("NFC", a) == composed]
+        return alike[0] if len(alike) == 1 else None
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The bytes of a small file. Raises BadFile: unreadable, or larger than ``limit`` bytes."""
+        raise NotImplementedError
+
+    def copies(self, name: str, limit: int) -> list[bytes]:
+        """The bytes of every file of that name: an archive may hold several. Raises BadFile."""
+        return [self.read(name, limit)]
+
+    def open(self, name: str) -> IO[bytes]:
+        """The file's bytes as a stream. Raises BadFile."""
+        raise NotImplementedError
+
+    def shown(self, name: str) -> str:
+        """The name as evidence and messages give it."""
+        return name
+
+    def place(self, name: str) -> Path:
+        """For messages."""
+        return Path(self.label, name)
+
+
+class Folder(Tree):
+    """All files below ``root``, sorted by folder; ``hidden`` are those whose name, or whose folder's, begins with a dot;
+    ``also`` is one of them that counts as the others do."""
+
+    def __init__(self, root: Path, *, also: str = "") -> None:
+        self.root = root
+        self.hidden: list[str] = []
+        found: list[str] = []
+        for place, folders, files in os.walk(root):
+            folders.sort()
+            inside = Path(place).relative_to(root)
+            below = any(p.startswith(".") for p in inside.parts)
+            for name in sorted(files):
+                relative = (inside / name).as_posix()
+                hidden = (below or name.startswith(".")) and relative != also
+                (self.hidden if hidden else found).append(relative)
+        super().__init__(found, str(root))
+
+    def read(self, name: str, limit: int) -> bytes:
+        path = self.root / name
+        try:
+            with path.open("rb") as f:
+                data = f.read(limit + 1)
+        except OSError as e:
+            raise BadFile(path=path, why=system_words(e)) from e
+        if len(data) > limit:
+            raise BadFile(path=path, why=Phrase("it is larger than {limit} bytes", limit=limit))
+        return data
+
+    def open(self, name: str) -> IO[bytes]:
+        try:
+            return (self.root / name).open("rb")
+        except OSError as e:
+            raise BadFile(path=self.root / name, why=system_words(e)) from e
+
+
+class Members(Tree):
+    """The small files of an archive, held in memory. A name that stands there twice has the texts of both."""
+
+    def __init__(self, texts: Mapping[str, list[bytes]], names: Iterable[str], label: str) -> None:
+        super().__init__(dict.fromkeys(names), label)
+        self._texts = texts
+
+    def shown(self, name: str) -> str:
+        return f"{self.label}/{name}"
+
+    def copies(self, name: str, limit: int) -> list[bytes]:
+        return [one for one in self._texts[name] if len(one) <= limit] or [self.read(name, limit)]
+
+    def read(self, name: str, limit: int) -> bytes:
+        data = b"\n".join(self._texts[name])
+        if len(data) > limit:
+            raise BadFile(path=self.place(name), why=Phrase("it is larger than {limit} bytes", limit=limit))
+        return data
+
+    def open(self, name: str) -> IO[bytes]:
+        return io.BytesIO(b"\n".join(self._texts[name]))
