@@ -6,7 +6,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Any
 
-from trainer.dataset.evidence.columns import statements_of
+from trainer.dataset.evidence.columns import speaks_of_licence, statements_of
 from trainer.dataset.evidence.licence_texts import licence_of_text
 from trainer.dataset.evidence.statement import LONGEST, Statement, mentioned, rights, statement
 from trainer.dataset.evidence.text import labelled
@@ -101,12 +101,31 @@ def _json(text: str) -> Any:
         return None
 
 
-def _yaml(source: str, text: str) -> list[Statement]:
-    import yaml
+_KEY = re.compile(r"^[ \t]*(?:-[ \t]+)?[\"']?([\w:.\- ]+?)[\"']?[ \t]*:(?:[ \t]+(.*))?$")
+_ENTRY = re.compile(r"^[ \t]*-[ \t]+(.*)$")
 
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError):
-        return [statement(source, m[1]) for m in re.finditer(r"^licen[cs]e\w*:[ \t]*(.+)$", text, re.M | re.I)]
-    every = statements_of(value, source) if isinstance(value, dict) else []
-    return [s for s in every if not s.mention]
+
+def _yaml(source: str, text: str) -> list[Statement]:
+    """Values of keys that speak of licences, on their line or as a list below: all that is needed here of YAML."""
+    found: list[Statement] = []
+    key = ""
+    for line in text.splitlines():
+        if match := _KEY.match(line):
+            key = match[1] if speaks_of_licence(match[1]) else ""
+            value = _scalar(match[2] or "")
+            if key and value:
+                values = value[1:-1].split(",") if value.startswith("[") and value.endswith("]") else [value]
+                found += [statement(f"{source} {key}", _scalar(v)) for v in values if _scalar(v)]
+        elif key and (entry := _ENTRY.match(line)) and _scalar(entry[1]):
+            found.append(statement(f"{source} {key}", _scalar(entry[1])))
+        elif key and line[:1] in (" ", "\t") and line.strip():
+            found.append(statement(f"{source} {key}", line))
+    return found
+
+
+def _scalar(text: str) -> str:
+    """Without a comment and quotes; the sign of a text on the next lines is none itself."""
+    text = re.sub(r"(?:^|[ \t])#.*$", "", text).strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1]
+    return "" if text in ("|", ">", "|-", ">-", "|+", ">+") else text
