@@ -32,7 +32,7 @@ from engine.backends.factory import open_backend
 from engine.checkpoint.library import open_model
 from engine.contract.errors import MissingLibrary
 from engine.contract.request import PRESETS, ImageRequest
-from engine.sampling.presets import KNOWN, Preset, sampling_plan_of
+from engine.sampling.presets import PRESET_DEFINITIONS, Preset, sampling_plan_of
 from trainer.evaluation.encoder_base import BUILT_IN, EFFICIENTNET, Encoder
 from trainer.evaluation.encoders import open_encoder
 from trainer.evaluation.truth import concept_table_of
@@ -54,8 +54,6 @@ LEVERS = {
     "6 steps, usual timesteps": Row(Preset(steps=0.3)),  # between `fast` and `balanced`
     "guided to 0.6": Row(Preset(guided_to=0.6)),
     "guided to 0.6, rows refilled": Row(Preset(guided_to=0.6), halves=True),
-    "every 2nd step reuses blocks": Row(Preset(reuse=1, reused_from=0.2)),
-    "the same, carried on in a line": Row(Preset(reuse=1, reused_from=0.2, order=1)),
 }
 
 
@@ -91,9 +89,9 @@ class Bench:
     def _draw(self, row: Row, requests: list[ImageRequest]) -> tuple[np.ndarray[Any, Any], float, float]:
         words = pipeline.encode(self.backend, requests)
         size = 2 * BATCH if row.halves else BATCH
-        levers = self.backend.levers
+        supports = self.backend.supports
         if row.halves:
-            self.backend.levers = levers | {"halves"}
+            self.backend.supports = supports | {"halves"}
         try:
             began, used = time.perf_counter(), time.process_time()
             parts = [
@@ -104,7 +102,7 @@ class Bench:
             ]
             return np.concatenate(parts), time.perf_counter() - began, time.process_time() - used
         finally:
-            self.backend.levers = levers
+            self.backend.supports = supports
 
     def turn(self, number: int, asked: list[tuple[str, int, str]]) -> dict[str, Any]:
         """Each row once for these (language, thing, name), the first another one each time."""
@@ -210,16 +208,16 @@ def main(argv: list[str] | None = None, extra: dict[str, Row] | None = None) -> 
     )
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
-    rows = {name: Row(KNOWN[name]) for name in PRESETS} | LEVERS | (extra or {})
+    rows = {name: Row(PRESET_DEFINITIONS[name]) for name in PRESETS} | LEVERS | (extra or {})
     if args.only:
         rows = {name: row for name, row in rows.items() if name == "exact" or name in args.only}
     bench = Bench(args.model, rows, args.steps, args.sampler, args.encoder)
     out = args.out or ROOT / "benchmarks" / "results" / f"presets-{bench.folder.name}.json"
-    courses = {}
+    plans = {}
     for name, row in rows.items():
         request = ImageRequest(prompt="x", seed=1, steps=args.steps, sampler=args.sampler)
-        course = sampling_plan_of(request, bench.backend, row.preset)
-        courses[name] = course.to_dict() | {"halves": row.halves} if course else {}
+        plan = sampling_plan_of(request, bench.backend, row.preset)
+        plans[name] = plan.to_dict() | {"halves": row.halves} if plan else {}
     things = np.random.default_rng(0).permutation(len(bench.truth.names["ja"]))[: args.limit]
     asked = [(lang, int(n), bench.truth.names[lang][int(n)][0]) for n in things for lang in ("ja", "en")]
     size = 2 * BATCH  # so that the rows that take as many have one whole micro-batch
@@ -230,7 +228,7 @@ def main(argv: list[str] | None = None, extra: dict[str, Row] | None = None) -> 
         "sampler": args.sampler,
         "things": len(things),
         "encoder": bench.encoder.name,
-        "courses": courses,
+        "plans": plans,
     }
     part = out.with_name(out.name + ".part")
     turns: list[dict[str, Any]] = []

@@ -45,8 +45,8 @@ def settle(request: ImageRequest, folder: ModelFolder, backend: Backend | None =
                 ),
             )
     request = dataclasses.replace(request, width=width, height=height)
-    course = sampling_plan_of(request, backend) if backend else None
-    return dataclasses.replace(request, preset_did=course.to_dict()) if course else request
+    plan = sampling_plan_of(request, backend) if backend else None
+    return dataclasses.replace(request, preset_did=plan.to_dict()) if plan else request
 
 
 def can_batch(request: ImageRequest, backend: Backend, fitting: int) -> int:
@@ -54,8 +54,8 @@ def can_batch(request: ImageRequest, backend: Backend, fitting: int) -> int:
 
     Twice as many where guided predictions are made in halves: neither half then has more rows than fit.
     """
-    course = sampling_plan_of(request, backend) if request.guidance > 1 else None
-    return 2 * fitting if course and course.halves else fitting
+    plan = sampling_plan_of(request, backend) if request.guidance > 1 else None
+    return 2 * fitting if plan and plan.halves else fitting
 
 
 def texts_of(requests: Iterable[ImageRequest]) -> list[str]:
@@ -82,28 +82,28 @@ def denoise_batch(
     ``preset`` stands in for the one that the requests name: a definition of one's own, to be measured.
     """
     lanes = backend.lanes(len(requests))
-    course = sampling_plan_of(requests[0], backend, preset)
+    plan = sampling_plan_of(requests[0], backend, preset)
 
     def share(lane: int, some: Sequence[ImageRequest]) -> Any:
         first = some[0]
         seeds = [r.seed for r in some]
         noise = backend.noise(seeds, first.width or 0, first.height or 0)
-        if course is None:
+        if plan is None:
             sampler, predict = backend.sampler(first.sampler, first.steps, seeds), backend.predictor(some, features)
         else:
-            sampler = backend.sampler(first.sampler, course.steps, seeds, course.timesteps)
+            sampler = backend.sampler(first.sampler, plan.steps, seeds, plan.timesteps)
             predict = (
-                backend.predictor(some, features, course)
-                if "course" in backend.levers
-                else _along(course, backend, some, features)
+                backend.predictor(some, features, plan)
+                if "plan" in backend.supports
+                else _guided_interval(plan, backend, some, features)
             )
         return denoise(predict, sampler, noise, on_step if lane == 0 and on_step else lanes.check)
 
     return backend.join(lanes.map(share, requests))
 
 
-def _along(
-    course: SamplingPlan, backend: Backend, requests: Sequence[ImageRequest], features: dict[str, Any]
+def _guided_interval(
+    plan: SamplingPlan, backend: Backend, requests: Sequence[ImageRequest], features: dict[str, Any]
 ) -> Predict:
     """Guidance in a part of the predictions only, for a backend whose predictors know nothing of it."""
     guided = backend.predictor(requests, features)
@@ -111,7 +111,7 @@ def _along(
     turns = itertools.count()
 
     def predict(latents: Any, timestep: float) -> Any:
-        return (guided if course.guided[0] <= next(turns) < course.guided[1] else plain)(latents, timestep)
+        return (guided if plan.guided[0] <= next(turns) < plan.guided[1] else plain)(latents, timestep)
 
     return predict
 

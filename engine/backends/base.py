@@ -28,9 +28,8 @@ class Backend(Protocol):
     hashes: dict[str, str]  # SHA-256 of the parts
     loras: list[dict[str, Any]]  # what the recipe keeps of each: LoraFile.record()
     notes: list[Phrase]  # what a person should be told once; whoever tells it takes it out
-    levers: frozenset[
-        str
-    ]  # of presets: "timesteps" given, "cache" of blocks, "halves" where rows must be filled, "small" weights, "course" at once
+    #: what presets may use: "timesteps" that are given, "halves" where rows must be filled, "small" weights, a "plan" for the predictor
+    supports: frozenset[str]
     tight: bool  # memory ran out before: only the part at work is on the device, and stages must take turns
 
     def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
@@ -58,9 +57,9 @@ class Backend(Protocol):
         """A fresh sampler for one micro-batch, over ``timesteps`` where they are given (only with that lever)."""
 
     def predictor(
-        self, requests: Sequence[ImageRequest], features: dict[str, Any], course: SamplingPlan | None = None
+        self, requests: Sequence[ImageRequest], features: dict[str, Any], plan: SamplingPlan | None = None
     ) -> Predict:
-        """The denoiser under guidance for these rows; captions are prepared once here. ``course``: for all predictions in turn, with that lever."""
+        """The denoiser under guidance for these rows; captions are prepared once here. ``plan``: for all predictions in turn, with that lever."""
 
     def decode(self, latents: Any, tiled: bool = False) -> np.ndarray[Any, Any]:
         """uint8 RGB ``[n, height, width, 3]``.

@@ -123,7 +123,7 @@ def request_of(recipe: dict[str, Any]) -> ImageRequest:
         and isinstance(data.get("sampler"), str)
         and type(data.get("steps")) is int
     ):
-        data["preset_did"] = sampling_plan.before(data["preset"], data["sampler"], data["steps"])
+        data["preset_did"] = sampling_plan.legacy_plan(data["preset"], data["sampler"], data["steps"])
     request = ImageRequest.from_dict(data)
     for name in (request.model, *(name for name, _ in request.loras)):
         if "\\" in name or name.startswith(("/", ".", "~")) or ":" in name or ".." in name:

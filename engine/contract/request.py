@@ -113,7 +113,7 @@ class ImageRequest:
     preset: str = "exact"
     preset_did: dict[str, Any] = field(
         default_factory=dict
-    )  # what the preset stood for when it was made: see Course; empty before
+    )  # the SamplingPlan that the preset resolved to; empty before
     loras: tuple[tuple[str, float], ...] = ()
     lora_merged: bool = True
     out: str = ""

@@ -32,7 +32,6 @@ from engine.models.layers import (
     modulate,
     positions,
 )
-from engine.models.step_cache import Middle
 
 __all__ = ["CaptionGroup", "CaptionKV", "DiT", "DiTConfig", "ProjectedCaption"]
 
@@ -57,10 +56,10 @@ class CaptionGroup:
     values: list[Tensor]
     folded: list[FoldedCaption] | None = None
 
-    def words(self, layer: int) -> CaptionKV:
-        """For one layer."""
+    def layer(self, index: int) -> CaptionKV:
+        """What layer ``index`` reads."""
         return CaptionKV(
-            self.start, self.stop, self.keys[layer], self.values[layer], self.folded[layer] if self.folded else None
+            self.start, self.stop, self.keys[index], self.values[index], self.folded[index] if self.folded else None
         )
 
 
@@ -198,8 +197,6 @@ class DiT(nn.Module):
         captions: Sequence[CaptionGroup],
         resolution: Tensor | None = None,
         aspect: Tensor | None = None,
-        *,
-        middle: Middle | None = None,
     ) -> Tensor:
         """Predict noise (or v) and learned variance.
 
@@ -209,7 +206,6 @@ class DiT(nn.Module):
             captions: from ``captions()``, covering rows 0 to m; m is n, or a multiple of n where the latents stand for themselves so
                 many times.
             resolution, aspect: ``[m, 2]`` pixels (height, width) and ``[m, 1]``, for ``use_additional_conditions``.
-            middle: which blocks may be left out here, and what stands in for them; None: all are run.
 
         Returns:
             ``[m, out_channels, height, width]`` in the dtype of the weights.
@@ -223,24 +219,10 @@ class DiT(nn.Module):
         embedded = self.adaln_single.emb(timesteps, resolution, aspect)
         modulation = self.adaln_single.linear(F.silu(embedded)).unflatten(-1, (6, -1))
 
-        depth = len(self.transformer_blocks)
-
-        def run(x: Tensor, start: int, stop: int) -> Tensor:
-            for layer in range(start, stop):
-                x = self.transformer_blocks[layer](x, modulation, [g.words(layer) for g in captions], rows // len(x))
-            return x
-
-        if rows > n and (
-            len(modulation) > 1 or middle is not None and not min(middle.first, depth)
-        ):  # what follows must see all rows
+        if rows > n and len(modulation) > 1:  # every row has its own modulation, so all of them must be there
             x = x.repeat(rows // n, 1, 1)
-        if middle is None:
-            x = run(x, 0, depth)
-        else:
-            first, stop = min(middle.first, depth), min(middle.stop, depth)
-            x = run(x, 0, first)
-            x = middle.through(x, lambda x: run(x, first, stop))
-            x = run(x, stop, depth)
+        for index, block in enumerate(self.transformer_blocks):
+            x = block(x, modulation, [g.layer(index) for g in captions], rows // len(x))
         shift, scale = (self.scale_shift_table[None] + embedded[:, None])[:, :, None].unbind(1)
         x = self.proj_out(modulate(x, shift, scale, 1e-6))
         x = x.reshape(rows, height, width, patch, patch, -1)

@@ -47,7 +47,7 @@ class FakeBackend:
     ``COMMONART_FAKE_ROOM`` is how many pictures fit at once."""
 
     name, device, dtype = "fake", "cpu", "fp32"
-    levers: frozenset[str] = frozenset()
+    supports: frozenset[str] = frozenset()
 
     def __init__(self, folder: ModelFolder, loras: Sequence[LoraFile] = ()) -> None:
         self.folder = folder
@@ -82,7 +82,7 @@ class FakeBackend:
         return FakeSampler(steps)
 
     def predictor(
-        self, requests: Sequence[ImageRequest], features: dict[str, Any], course: SamplingPlan | None = None
+        self, requests: Sequence[ImageRequest], features: dict[str, Any], plan: SamplingPlan | None = None
     ) -> Callable[[Any, float], Any]:
         def predict(latents: Any, timestep: float) -> Any:
             if any("!die" in r.prompt for r in requests):

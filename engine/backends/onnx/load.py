@@ -63,7 +63,7 @@ class OnnxBackend:
     """One exported model on one device; see ``engine.backends.base.Backend``."""
 
     name = "onnx"
-    levers = frozenset({"timesteps"})  # a graph is run whole, in the weights it was exported with
+    supports = frozenset({"timesteps"})  # a graph is run whole, in the weights it was exported with
 
     def __init__(
         self, folder: ModelFolder, *, device: str = "auto", dtype: str = "auto", loras: Sequence[LoraFile] = ()
@@ -193,7 +193,7 @@ class OnnxBackend:
         )
 
     def predictor(
-        self, requests: Sequence[ImageRequest], features: dict[str, Any], course: SamplingPlan | None = None
+        self, requests: Sequence[ImageRequest], features: dict[str, Any], plan: SamplingPlan | None = None
     ) -> Predictor:
         return Predictor(
             self._here("transformer"),

@@ -9,12 +9,11 @@ from torch import Tensor
 
 from engine.contract.request import ImageRequest
 from engine.models.pixart import CaptionGroup, DiT, ProjectedCaption
-from engine.models.step_cache import Middle
 from engine.models.text_encoder import Feature
 
 
 def noise(seeds: Sequence[int], channels: int, height: int, width: int) -> Tensor:
-    """float32 ``[n, channels, height, width]``: one CPU generator a picture, drawn as diffusers draws it."""
+    """float32 ``[n, channels, height, width]``: one CPU generator per image, drawn as diffusers draws it."""
     rows = [torch.randn((1, channels, height, width), generator=torch.Generator("cpu").manual_seed(s)) for s in seeds]
     return torch.cat(rows)
 
@@ -25,11 +24,11 @@ class CaptionFeatures:
     def __init__(self, model: DiT, features: dict[str, Feature], device: torch.device) -> None:
         self._model, self._features, self._device = model, features, device
         self._states: dict[str, Tensor] = {}
-        self._projected: dict[int, ProjectedCaption] = {}  # by the identity of what ``_states`` holds
+        self._projected: dict[int, ProjectedCaption] = {}  # by the identity of the tensors in ``_states``
 
     @torch.inference_mode()
     def groups(self, texts: Sequence[str]) -> list[CaptionGroup]:
-        """Keys and values for one row a text."""
+        """Keys and values, one row per text."""
         for text in texts:
             if text not in self._states:
                 self._states[text] = self._features[text].states.to(self._device)
@@ -39,7 +38,7 @@ class CaptionFeatures:
 class Predictor:
     """Guided prediction for one micro-batch: negative rows first, then positive, in one call.
 
-    Captions' keys and values are computed here once, the negative prompt's once for all rows that share it.
+    The captions' keys and values are computed here once, the negative prompt's once for all rows that share it.
     """
 
     def __init__(
@@ -52,7 +51,16 @@ class Predictor:
         guided: bool = True,
         captions: CaptionFeatures | None = None,
     ) -> None:
-        """``guided`` false: without the negative half, whatever the requests say. ``captions`` may be shared with other predictors."""
+        """Prepare the captions.
+
+        Args:
+            model: the denoiser, on ``device``.
+            requests: the rows, all of one size.
+            features: of every prompt and, under guidance, every negative prompt.
+            device: where the latents are.
+            guided: false omits the negative half regardless of the requests' guidance.
+            captions: shared with other predictors of the same micro-batch.
+        """
         self._model = model
         self._guided = guided and any(r.guidance > 1 for r in requests)
         rows = [r.prompt for r in requests]
@@ -70,11 +78,11 @@ class Predictor:
             }
 
     @torch.inference_mode()
-    def __call__(self, latents: Tensor, timestep: float, middle: Middle | None = None) -> Tensor:
-        """float32 latents ``[n, c, h, w]`` -> float32 prediction of the same shape; ``middle`` as in ``DiT.forward``."""
+    def __call__(self, latents: Tensor, timestep: float) -> Tensor:
+        """float32 latents ``[n, c, h, w]`` -> float32 prediction of the same shape."""
         x = latents.to(self._model.proj_out.weight.dtype)
         times = torch.full((self._count if self._size else 1,), timestep, device=x.device)
-        out = self._model(x, times, self._captions, **self._size, middle=middle)[:, : latents.shape[1]].float()
+        out: Tensor = self._model(x, times, self._captions, **self._size)[:, : latents.shape[1]].float()
         if not self._guided:
             return out
         negative, positive = out.chunk(2)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.backends.pytorch.course import PlannedPredictor
 from engine.backends.pytorch.decode import decode
 from engine.backends.pytorch.denoise import Predictor, noise
 from engine.backends.pytorch.encode import Encoder
+from engine.backends.pytorch.planned import PlannedPredictor
 from engine.backends.pytorch.samplers import build_sampler
 from engine.backends.row_threads import RowThreads
 from engine.checkpoint.layout import ModelFolder
@@ -241,8 +241,8 @@ class TorchBackend:
             Compiling(self._denoiser, self._device, self.dtype, self.notes.append) if merged or not loras else None
         )
         # on a CPU unguided rows take half the time of guided ones however few they are; on other devices there must be enough of them
-        self.levers = frozenset(
-            {"course", "timesteps", "cache"}
+        self.supports = frozenset(
+            {"plan", "timesteps"}
             | ({"halves"} if self._device.type != "cpu" else set())
             | ({"small"} if self._device.type == "cuda" else set())
         )
@@ -293,16 +293,16 @@ class TorchBackend:
         )
 
     def predictor(
-        self, requests: Sequence[ImageRequest], features: dict[str, Any], course: SamplingPlan | None = None
+        self, requests: Sequence[ImageRequest], features: dict[str, Any], plan: SamplingPlan | None = None
     ) -> Predictor | PlannedPredictor:
-        model = self._small.model(course.weights if course else "exact", self.tight)
+        model = self._small.model(plan.weights if plan else "exact", self.tight)
         self._bring(model, self._vae)
         compiling = self._compiling if model is self._denoiser else self._small.compiling
         if compiling is not None:
             compiling.before_batch(deterministic=self.tight or any(r.deterministic for r in requests))
         return (
-            PlannedPredictor(model, requests, features, self._device, course)
-            if course
+            PlannedPredictor(model, requests, features, self._device, plan)
+            if plan
             else Predictor(model, requests, features, self._device)
         )
 

@@ -34,7 +34,7 @@ def test_a_cpu_keeps_its_weights_and_says_why() -> None:
 
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quantization, "best", lambda _: "int8")
+    monkeypatch.setattr(quantization, "best_scheme", lambda _: "int8")
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     model = dit()
     assert "pip install 'commonart-desktop[quantized]'" in str(unsupported_reason(CPU, model, "int8"))
@@ -50,9 +50,9 @@ def test_what_fails_leaves_the_exact_weights(monkeypatch: pytest.MonkeyPatch) ->
         tries.append(kind)
         raise RuntimeError("no kernel image\nand more")
 
-    monkeypatch.setattr(quantization, "best", lambda _: "int8")
+    monkeypatch.setattr(quantization, "best_scheme", lambda _: "int8")
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
-    monkeypatch.setattr(quantization, "quantized", broken)
+    monkeypatch.setattr(quantization, "quantize", broken)
     model = dit()
     small = QuantizedWeights(model, CPU, "fp32", lambda _: None)
     for _ in range(2):
@@ -75,9 +75,9 @@ def test_int8_weights_are_near(tiny_model: Path, monkeypatch: pytest.MonkeyPatch
     from engine.contract.request import ImageRequest
     from engine.sampling.presets import Preset
 
-    monkeypatch.setattr(quantization, "best", lambda _: "int8")
+    monkeypatch.setattr(quantization, "best_scheme", lambda _: "int8")
     backend = TorchBackend(open_model(str(tiny_model)), device="cpu")
-    backend.levers |= {"small"}
+    backend.supports |= {"small"}
     before = {k: v.clone() for k, v in backend._denoiser.state_dict().items()}
     requests = [
         pipeline.settle(ImageRequest(prompt=p, seed=n, steps=3, preset="fast"), backend.folder)

@@ -1,4 +1,4 @@
-"""Presets: exact is exact; the others are static courses that stay near, know no neighbours, and say what cannot be done."""
+"""Presets: exact is exact; the others are static sampling plans that stay close to it, ignore the neighbours, and report what is not supported."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from engine.checkpoint.library import open_model
 from engine.contract import recipe as recipes
 from engine.contract.errors import BadValue
 from engine.contract.request import PRESETS, SAMPLERS, ImageRequest
-from engine.contract.sampling_plan import SamplingPlan, before, fewer, interval, predictions_of
+from engine.contract.sampling_plan import SamplingPlan, guidance_interval, legacy_plan, predictions_of, reduced_steps
 from engine.models.text_encoder import Feature
 from engine.sampling import presets
-from engine.sampling.presets import KNOWN, Preset, cached_at, sampling_plan_of
+from engine.sampling.presets import PRESET_DEFINITIONS, Preset, sampling_plan_of
 from engine.sampling.schedule import DPMSolverPP2M, Schedule
 
-#: every lever at once
-ALL = Preset(steps=0.8, guided_to=0.6, reuse=1, reused_from=0.2, order=1)
+#: fewer steps and an end of guidance at once
+ALL = Preset(steps=0.8, guided_to=0.6)
 
 
 @pytest.fixture(scope="module")
@@ -52,21 +52,15 @@ def latents(backend: TorchBackend, requests: Sequence[ImageRequest], preset: Pre
     return pipeline.denoise_batch(backend, *settled(backend, requests), preset=preset)
 
 
-# courses ----------------------------------------------------------------------------------------------------------
+# plans ------------------------------------------------------------------------------------------------------------
 
 
-def test_steps_intervals_and_places() -> None:
-    assert [fewer(n, 0.4) for n in (1, 3, 4, 8, 20, 21, 1000)] == [1, 3, 4, 4, 8, 9, 400]
-    assert (
-        interval("dpm++2m", 10, 0.0, 1.0) == (0, 10)
-        and interval("dpm++2m", 10, 0.0, 0.6) == (0, 6)
-        and interval("heun", 4, 0.25, 0.5) == (2, 4)
-    )
-    assert (
-        cached_at(Preset(), 9) == ()
-        and cached_at(Preset(reuse=1), 6) == (1, 3, 5)
-        and cached_at(Preset(reuse=2, reused_from=0.3), 8) == (2, 3, 5, 6)
-    )
+def test_steps_and_intervals() -> None:
+    assert [reduced_steps(n, 0.4) for n in (1, 3, 4, 8, 20, 21, 1000)] == [1, 3, 4, 4, 8, 9, 400]
+    assert guidance_interval("dpm++2m", 10, 1.0) == (0, 10)
+    assert guidance_interval("dpm++2m", 10, 0.6) == (0, 6)
+    assert guidance_interval("heun", 4, 0.5) == (0, 4)
+    assert guidance_interval("dpm++2m", 10, 0.01) == (0, 0)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -75,23 +69,20 @@ def test_predictions_are_as_many_as_the_sampler_asks_for(sampler: str, steps: in
     assert predictions_of(sampler, steps) == len(MAKERS[sampler](Schedule(), steps, later_noise([1])).timesteps)
 
 
-def test_a_course_goes_through_json_and_nonsense_does_not() -> None:
-    course = SamplingPlan(
+def test_a_plan_goes_through_json_and_an_invalid_one_does_not() -> None:
+    plan = SamplingPlan(
         preset="fast",
         sampler="heun",
         asked=20,
         steps=3,
         guided=(0, 2),
         timesteps=(999, 500, 20),
-        cached=(1, 2),
-        blocks=(2, 6),
-        order=1,
         weights="fp8",
         halves=True,
     )
-    plain = course.to_dict()
+    plain = plan.to_dict()
     assert (
-        SamplingPlan.from_dict(plain) == course
+        SamplingPlan.from_dict(plain) == plan
         and ImageRequest.from_dict(ask(preset_did=plain).to_dict()).preset_did == plain
     )
     for wrong in (
@@ -102,17 +93,11 @@ def test_a_course_goes_through_json_and_nonsense_does_not() -> None:
         {"guided": "ab"},
         {"timesteps": [999, 500]},
         {"timesteps": [1, 2, 3]},
-        {"cached": [0]},
-        {"cached": [2, 1]},
-        {"cached": list(range(1, 3000))},
-        {"blocks": [0, 5000]},
-        {"order": 2},
         {"weights": "int2"},
         {"halves": 1},
         {"other": 1},
         {"preset": None},
         {"timesteps": [1 << 40, 1, 0]},
-        {"blocks": [[0], 1]},
     ):
         with pytest.raises(BadValue):
             ask(preset_did=plain | wrong)
@@ -121,19 +106,27 @@ def test_a_course_goes_through_json_and_nonsense_does_not() -> None:
             ask(preset_did=wrong_kind)
 
 
+def test_a_plan_of_version_0_1_0_may_mention_the_step_cache_but_not_use_it() -> None:
+    plan = {"preset": "fast", "sampler": "dpm++2m", "asked": 20, "steps": 4, "guided": [0, 4]}
+    unused = ask(preset="fast", preset_did=plan | {"cached": [], "blocks": [0, 0], "order": 0})
+    assert SamplingPlan.from_dict(unused.preset_did) == SamplingPlan.from_dict(plan)
+    for used in ([1, 2], 3, "1", None):
+        with pytest.raises(BadValue, match="step cache, which was removed after version 0.1.0"):
+            ask(preset="fast", preset_did=plan | {"cached": used, "blocks": [2, 6], "order": 1})
+
+
 def test_presets_leave_out_more_and_more(mini: TorchBackend) -> None:
     assert sampling_plan_of(ask(), mini) is None and pipeline.settle(ask(), mini.folder, mini).preset_did == {}
     work = [40]
     for name in PRESETS[1:]:
-        course = sampling_plan_of(ask(preset=name), mini)
-        assert course and course.guided[0] == 0 and course.timesteps and not course.halves and course.weights == "exact"
-        depth = course.blocks[1] - course.blocks[0]
-        rows = [
-            (2 if n < course.guided[1] else 1) * (1 - (depth / 8 if n in course.cached else 0))
-            for n in range(course.steps)
-        ]
-        work.append(sum(rows))
-        assert [fewer(n, KNOWN[name].steps) for n in (1, 2, 3)] == [1, 2, 3]  # few steps are left as they are
+        plan = sampling_plan_of(ask(preset=name), mini)
+        assert plan and plan.guided[0] == 0 and plan.timesteps and not plan.halves and plan.weights == "exact"
+        work.append(plan.guided[1] + plan.steps)  # rows of each image
+        assert [reduced_steps(n, PRESET_DEFINITIONS[name].steps) for n in (1, 2, 3)] == [
+            1,
+            2,
+            3,
+        ]  # few steps are left as they are
     assert work == sorted(work, reverse=True) and len(set(work)) == 4
     assert mini.notes == []
 
@@ -156,38 +149,22 @@ def test_exact_is_the_plain_loop(tiny: TorchBackend) -> None:
 
 
 def by_hand(
-    backend: TorchBackend, request: ImageRequest, features: dict[str, Feature], course: SamplingPlan
+    backend: TorchBackend, request: ImageRequest, features: dict[str, Feature], plan: SamplingPlan
 ) -> torch.Tensor:
-    """A course in the plainest way: one picture, its halves one after the other, every block by its index."""
+    """A plan in the plainest way: one image, its halves one after the other, every block by its index."""
     model = backend._denoiser
-    scheduler = dataclasses.replace(Schedule.from_dict(backend.folder.scheduler_config), given=course.timesteps)
-    sampler = DPMSolverPP2M(scheduler, course.steps)
+    scheduler = dataclasses.replace(Schedule.from_dict(backend.folder.scheduler_config), given=plan.timesteps)
+    sampler = DPMSolverPP2M(scheduler, plan.steps)
     x = denoising.noise([request.seed], 4, 8, 8)
-    kept: dict[str, list[tuple[float, torch.Tensor]]] = {"": [], request.prompt: []}
     for index, t in enumerate(sampler.timesteps):
         out = {}
-        for text in (request.prompt, *([""] if course.guided[0] <= index < course.guided[1] else [])):
-            blocks = list(model.transformer_blocks)
+        for text in (request.prompt, *([""] if plan.guided[0] <= index < plan.guided[1] else [])):
             captions = model.captions([features[text].states])[0]
             state = model.pos_embed.proj(x).flatten(2).transpose(1, 2) + model._positions(4, 4, x)
             embedded = model.adaln_single.emb(torch.tensor([t]), None, None)
             modulation = model.adaln_single.linear(torch.nn.functional.silu(embedded)).unflatten(-1, (6, -1))
-            first, stop = course.blocks
-            entered = state
-            for n, block in enumerate(blocks):
-                if n == first:
-                    entered = state
-                if first <= n < stop and index in course.cached:
-                    if n == first:
-                        (t1, newest), *older = kept[text][::-1]
-                        if course.order and older:
-                            t0, oldest = older[0]
-                            newest = newest + (newest - oldest) * ((t - t1) / (t1 - t0))
-                        state = state + newest
-                    continue
-                state = block(state, modulation, [captions.words(n)])
-                if n == stop - 1:
-                    kept[text].append((t, state - entered))
+            for n, block in enumerate(model.transformer_blocks):
+                state = block(state, modulation, [captions.layer(n)])
             shift, scale = (model.scale_shift_table[None] + embedded[:, None])[:, :, None].unbind(1)
             y = model.proj_out(
                 torch.addcmul(shift, torch.nn.functional.layer_norm(state, state.shape[-1:], eps=1e-6), 1 + scale)
@@ -200,31 +177,27 @@ def by_hand(
 
 
 @pytest.mark.parametrize("halves", [False, True])
-@pytest.mark.parametrize("order", [0, 1])
-def test_a_course_is_what_it_says(tiny_model: Path, order: int, halves: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guidance in an interval, blocks reused, timesteps given, micro-batches in halves: against plain loops, one picture at a time."""
+def test_a_plan_is_what_it_says(tiny_model: Path, halves: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guidance in an interval, timesteps given, micro-batches in halves: against plain loops, one picture at a time."""
     backend = TorchBackend(open_model(str(tiny_model)), device="cpu")
     if halves:
-        backend.levers |= {"halves"}
+        backend.supports |= {"halves"}
     for name, p in backend._denoiser.named_parameters():  # blocks that matter
         if "scale_shift_table" in name:
             p.data.mul_(3)
-    course = SamplingPlan(
+    plan = SamplingPlan(
         preset="fast",
         sampler="dpm++2m",
         asked=20,
         steps=7,
         guided=(0, 4),
         timesteps=(999, 900, 700, 500, 300, 100, 30),
-        cached=(2, 4, 6),
-        blocks=(0, 1),
-        order=order,
         halves=halves,
     )
     requests, features = settled(
         backend,
         [
-            ask(prompt=p, seed=n, preset="fast", guidance=g, preset_did=course.to_dict())
+            ask(prompt=p, seed=n, preset="fast", guidance=g, preset_did=plan.to_dict())
             for n, (p, g) in enumerate(
                 (("cat", 4.5), ("a red apple", 7.0), ("寿司", 3.0), ("青い背景", 2.0), ("ねこ", 4.0))
             )
@@ -237,15 +210,9 @@ def test_a_course_is_what_it_says(tiny_model: Path, order: int, halves: bool, mo
     assert calls == ([6, 4] * 4 if halves else [10] * 4) + [5] * 3
     with torch.inference_mode():
         for n, request in enumerate(requests):
-            want = by_hand(backend, request, features, course)
+            want = by_hand(backend, request, features, plan)
             torch.testing.assert_close(together[n : n + 1], want, rtol=1e-3, atol=1e-4)
             torch.testing.assert_close(pipeline.denoise_batch(backend, [request], features), want, rtol=1e-3, atol=1e-4)
-    without = pipeline.denoise_batch(
-        backend,
-        [dataclasses.replace(r, preset_did=dataclasses.replace(course, cached=()).to_dict()) for r in requests],
-        features,
-    )
-    assert float((without - together).abs().max()) > 1e-2  # the cache is heard at all
 
 
 def test_every_preset_stays_near(mini: TorchBackend) -> None:
@@ -288,7 +255,7 @@ def test_a_recipe_outlives_its_preset(tiny: TorchBackend, monkeypatch: pytest.Mo
         app="",
     )
     first = latents(tiny, [request])
-    monkeypatch.setitem(presets.KNOWN, "draft", Preset(steps=0.9))
+    monkeypatch.setitem(presets.PRESET_DEFINITIONS, "draft", Preset(steps=0.9))
     again = recipes.request_of(made)
     assert again.preset_did == request.preset_did and torch.equal(latents(tiny, [again]), first)
     assert not torch.equal(latents(tiny, [ask(preset="draft")]), first)
@@ -313,7 +280,7 @@ def test_recipes_of_before_stand_for_what_they_did(tiny: TorchBackend) -> None:
     assert (
         recipes.request_of(made).preset_did
         == {"preset": "fast", "sampler": "dpm++2m", "asked": 20, "steps": 8, "guided": [0, 6]}
-        == before("fast", "dpm++2m", 20)
+        == legacy_plan("fast", "dpm++2m", 20)
     )
     made["request"]["preset"] = "exact"
     assert recipes.request_of(made).preset_did == {}
@@ -324,12 +291,12 @@ def test_recipes_of_before_stand_for_what_they_did(tiny: TorchBackend) -> None:
 
 def noted(backend: TorchBackend, request: ImageRequest, preset: Preset) -> tuple[SamplingPlan, list[str]]:
     backend.notes.clear()
-    course = sampling_plan_of(request, backend, preset)
+    plan = sampling_plan_of(request, backend, preset)
     sampling_plan_of(request, backend, preset)  # each is said once
-    assert course is not None
+    assert plan is not None
     found = [str(n) for n in backend.notes]
     backend.notes.clear()
-    return course, found
+    return plan, found
 
 
 def test_what_cannot_be_done_is_left_as_in_exact_and_said(
@@ -337,31 +304,22 @@ def test_what_cannot_be_done_is_left_as_in_exact_and_said(
 ) -> None:
     request, fitted = ask(preset="fast"), Preset(steps=0.4, fitted=True)
     assert noted(mini, request, fitted)[1] == []
-    course, said = noted(tiny, request, fitted)  # it predicts noise, for which none were fitted
-    assert course.timesteps == () and said == [
+    plan, said = noted(tiny, request, fitted)  # it predicts noise, for which none were fitted
+    assert plan.timesteps == () and said == [
         "The preset fast has no timesteps fitted for the noise schedule of tiny; the usual ones are used"
     ]
     for sampler in ("pndm", "euler"):  # one that needs equal strides, one that was not fitted for
-        course, said = noted(mini, ask(preset="fast", sampler=sampler), fitted)
-        assert course.timesteps == () and said == [
+        plan, said = noted(mini, ask(preset="fast", sampler=sampler), fitted)
+        assert plan.timesteps == () and said == [
             f"The preset fast has timesteps of its own; the sampler {sampler} keeps its usual ones"
         ]
-    monkeypatch.setattr(tiny, "levers", frozenset({"timesteps"}))
-    course, said = noted(tiny, request, dataclasses.replace(ALL, small=True))
-    assert (
-        course.cached == ()
-        and course.guided == (0, 10)
-        and said == ["The preset fast leaves out blocks in some steps; pytorch runs them all"]
-    )
-    want = latents(tiny, [request], Preset(steps=0.8, guided_to=0.6))
-    monkeypatch.setattr(
-        tiny, "levers", frozenset()
-    )  # as the fake one: guidance is left to predictors that know nothing of courses
+    want = latents(tiny, [request], ALL)
+    monkeypatch.setattr(tiny, "supports", frozenset())  # as the fake backend, whose predictors cannot follow a plan
     assert torch.equal(latents(tiny, [request], ALL), want)
     tiny.notes.clear()
 
 
-def test_a_course_from_another_machine_is_followed_as_far_as_it_goes(tiny: TorchBackend) -> None:
+def test_a_plan_from_another_machine_is_followed_as_far_as_it_goes(tiny: TorchBackend) -> None:
     given = SamplingPlan(
         preset="fast",
         sampler="dpm++2m",
@@ -369,13 +327,11 @@ def test_a_course_from_another_machine_is_followed_as_far_as_it_goes(tiny: Torch
         steps=4,
         guided=(0, 4),
         timesteps=(5000, 900, 20, 1),
-        cached=(1,),
-        blocks=(0, 900),
         weights="fp8",
         halves=True,
     )
-    course, said = noted(tiny, ask(preset="fast", preset_did=given.to_dict()), Preset(steps=0.4))
-    assert course == dataclasses.replace(given, timesteps=(), weights="exact", halves=False)
+    plan, said = noted(tiny, ask(preset="fast", preset_did=given.to_dict()), Preset(steps=0.4))
+    assert plan == dataclasses.replace(given, timesteps=(), weights="exact", halves=False)
     assert len(said) == 2 and "graphics card" in said[1]
     assert bool(torch.isfinite(latents(tiny, [ask(preset="fast", preset_did=given.to_dict())])).all())
     tiny.notes.clear()
@@ -383,8 +339,8 @@ def test_a_course_from_another_machine_is_followed_as_far_as_it_goes(tiny: Torch
 
 def test_freed_rows_are_filled_by_larger_micro_batches(tiny: TorchBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     request = ask(preset="fast")
-    monkeypatch.setitem(presets.KNOWN, "fast", Preset(guided_to=0.5))
+    monkeypatch.setitem(presets.PRESET_DEFINITIONS, "fast", Preset(guided_to=0.5))
     assert pipeline.can_batch(request, tiny, 8) == 8  # a CPU wants no more rows
-    monkeypatch.setattr(tiny, "levers", tiny.levers | {"halves"})
+    monkeypatch.setattr(tiny, "supports", tiny.supports | {"halves"})
     assert pipeline.can_batch(request, tiny, 8) == 16 and pipeline.can_batch(ask(), tiny, 8) == 8
     assert pipeline.can_batch(dataclasses.replace(request, guidance=1), tiny, 8) == 8
