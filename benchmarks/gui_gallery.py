@@ -150,6 +150,7 @@ class Clock:
 @contextmanager
 def _page(folder: Path, rows: int, clock: Clock, app: QApplication) -> Iterator[object]:
     home, out = folder / "home", folder / "out"
+    from commonart_desktop.gui.background.training_runs import TrainingRuns
     from commonart_desktop.gui.background.worker_process import WorkerProcess
     from commonart_desktop.gui.context import Context
     from commonart_desktop.gui.notices import Notices
@@ -163,14 +164,10 @@ def _page(folder: Path, rows: int, clock: Clock, app: QApplication) -> Iterator[
     _fill(home, out, rows)
     ledger, settings = Ledger(home / "queue.db"), SettingsStore()
     settings.put(out=str(out))
-    context = Context(
-        ledger,
-        WorkerProcess(ledger, settings, backend="fake"),
-        settings,
-        Notices(),
-        QSettings(str(folder / "window.ini"), QSettings.Format.IniFormat),
-        lambda _: None,
-    )
+    engine, notices = WorkerProcess(ledger, settings, backend="fake"), Notices()
+    state = QSettings(str(folder / "window.ini"), QSettings.Format.IniFormat)
+    trainings = TrainingRuns(ledger, engine, settings, notices, state)
+    context = Context(ledger, engine, trainings, settings, notices, state, lambda _: None)
     folders.GalleryFolders.look_through = lambda self: None  # type: ignore[method-assign]  # the made-up files are not there
     pages: list[gallery_page.GalleryPage] = []
 

@@ -17,6 +17,7 @@ from commonart_desktop.core import i18n
 from commonart_desktop.core.home import home, resources
 from commonart_desktop.core.ledger import open_ledger
 from commonart_desktop.gui.background.incremental import IncrementalBuild, Steps, at_once
+from commonart_desktop.gui.background.training_runs import TrainingRuns
 from commonart_desktop.gui.background.worker_process import WorkerProcess
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.notices import Notices
@@ -27,7 +28,7 @@ from commonart_desktop.gui.shell.main_window import LEAVE, MainWindow
 from commonart_desktop.gui.shell.pages import PAGES, load_all
 from commonart_desktop.gui.shell.quit_signals import QuitSignals
 from commonart_desktop.gui.style import theme
-from engine.contract.errors import CommonArtError, Phrase, QueueHeld
+from engine.contract.errors import CommonArtError, Phrase
 from engine.contract.recipe import request_of
 
 LOAD_AFTER = 500  # ms after the window is there
@@ -50,6 +51,9 @@ class Application(QObject):
         self.ledger, rescued = open_ledger()
         self.engine = WorkerProcess(self.ledger, self.settings, backend=backend)
         self.notices = Notices()
+        self.trainings = TrainingRuns(self.ledger, self.engine, self.settings, self.notices, self.state)
+        if self.trainings.queue_held():  # for a training, perhaps of an earlier start, that may be over
+            self.trainings.refresh()
         self._work: IncrementalBuild | None = None  # what is changing the looks
         self.window = self._begin()
         at_once(self._furnish(self.window))
@@ -105,10 +109,11 @@ class Application(QObject):
     def _begin(self) -> MainWindow:
         """A window without a page."""
         window = MainWindow()
-        context = Context(self.ledger, self.engine, self.settings, self.notices, self.state, window.go_to)
+        context = Context(
+            self.ledger, self.engine, self.trainings, self.settings, self.notices, self.state, window.go_to
+        )
         for page in PAGES:
             window.add_page(page.name, page.shown_as(), page.icon, lambda page=page: page.begin(context), page.load)
-        window.stack.built.connect(lambda name, page: name == "train" and page.yard.refresh())
         window.stack.built.connect(lambda _, page: hasattr(page, "use_recipe") and page.use_recipe.connect(self._use))
         window.stack.built.connect(
             lambda _, page: (
@@ -127,13 +132,6 @@ class Application(QObject):
         name = name if name in window.titles else PAGES[0].name
         yield from window.first_page(name)
         yield from window.dress()
-        if self._held():
-            window.stack.prepare("train")
-
-    def _held(self) -> bool:
-        """Whether the queue waits for a training, perhaps of an earlier window: the Training page frees it, so that is built."""
-        paused, reason = self.ledger.paused()
-        return paused and reason is not None and reason.get("kind") == QueueHeld.kind
 
     def _use(self, recipe: dict[str, Any]) -> None:
         """Settings of a picture go to the Make page."""
@@ -182,7 +180,6 @@ class Application(QObject):
         deaf = InputBlocker(old)
         self._app.installEventFilter(deaf)
         try:
-            trains = "train" in old.pages  # it looks after the trainings, also when it is not shown
             yield from old.clear_away()
             theme.apply(self._app, self.settings.now.theme, self._zoom())
             self._speak()
@@ -202,8 +199,6 @@ class Application(QObject):
         yield
         yield from parts
         old.hide()
-        if trains:
-            window.stack.prepare("train")
         old.deleteLater()
 
     def load_ahead(self) -> None:
@@ -224,6 +219,7 @@ class Application(QObject):
         self.window.keep()
         self.window.rest()
         self.state.sync()
+        self.trainings.shut()
         self.engine.shut(leave_working=leave_working)
         self.ledger.close()
 

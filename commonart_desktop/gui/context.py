@@ -14,6 +14,7 @@ from commonart_desktop.gui.settings_store import SettingsStore
 from engine.contract.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
+    from commonart_desktop.gui.background.training_runs import TrainingRuns
     from commonart_desktop.gui.background.worker_process import WorkerProcess
 
 
@@ -23,6 +24,7 @@ class Context:
 
     ledger: Ledger
     engine: WorkerProcess
+    trainings: TrainingRuns
     settings: SettingsStore
     notices: Notices
     state: QSettings

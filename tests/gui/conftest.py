@@ -14,6 +14,7 @@ from commonart_desktop.core import i18n
 from commonart_desktop.core.settings import Settings
 from commonart_desktop.core.settings_save import save_settings
 from commonart_desktop.gui.app import Application
+from commonart_desktop.gui.background.training_runs import TrainingRuns
 from commonart_desktop.gui.background.worker_process import WorkerProcess
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.notices import Notices
@@ -39,7 +40,10 @@ def context(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, went:
     settings.put(model=str(model), out=str(tmp_path / "out"))
     engine = WorkerProcess(ledger, settings, backend="fake")
     state = QSettings(str(tmp_path / "window.ini"), QSettings.Format.IniFormat)
-    yield Context(ledger, engine, settings, Notices(), state, went.append)
+    notices = Notices()
+    trainings = TrainingRuns(ledger, engine, settings, notices, state)
+    yield Context(ledger, engine, trainings, settings, notices, state, went.append)
+    trainings.shut()
     QCoreApplication.sendPostedEvents(
         None, QEvent.Type.DeferredDelete
     )  # pages that qtbot closed: what their threads still tell comes too late

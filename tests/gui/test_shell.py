@@ -128,9 +128,8 @@ def test_a_queue_held_for_a_training_that_is_over_goes_on(qtbot: QtBot, open_pro
     ledger.close()
     whole = open_program()
     window = shown(qtbot, whole)
-    assert whole.ledger.paused()[0]
     qtbot.waitUntil(lambda: not whole.ledger.paused()[0], timeout=30_000)
-    assert window.current() == "make"
+    assert window.current() == "make" and list(window.pages) == ["make"]
 
 
 # finding actions --------------------------------------------------------------------------------------------------

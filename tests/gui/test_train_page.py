@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from commonart_desktop.core.process import program
 from commonart_desktop.core.runs import Run, new_run
 from commonart_desktop.core.train_config import Choices, config_text
 from commonart_desktop.core.training_story import Curve, EventTail
+from commonart_desktop.gui.background.training_runs import TrainingRuns
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.train.dataset_panel import IMPORT
 from commonart_desktop.gui.pages.train.findings_model import EVERY, FILE, REASON, RULE, SEVERITY
@@ -68,9 +70,9 @@ def page(qtbot: QtBot, context: Context, monkeypatch: pytest.MonkeyPatch) -> Ite
     ]
     made.resize(1280, 800)
     made.show()
-    qtbot.waitUntil(lambda: made.yard.listed and made.setup.model.count() > 0, timeout=WAIT)
+    qtbot.waitUntil(lambda: made.trainings.listed and made.setup.model.count() > 0, timeout=WAIT)
     yield made
-    for run in made.yard.runs:
+    for run in made.trainings.runs:
         runs.end(run)  # where a test broke off
     del testers
 
@@ -86,7 +88,7 @@ def prepared(context: Context, steps: int = 12, seed: int = 0, name: str = "mine
 
 
 def state(page: TrainPage, run: Run) -> str:
-    return page.yard.state(run)
+    return page.trainings.state(run)
 
 
 def shown(page: TrainPage) -> list[list[str]]:
@@ -226,7 +228,7 @@ def test_what_is_chosen_is_what_the_trainer_reads(
     qtbot.waitUntil(lambda: page.model.rowCount() == 1, timeout=WAIT)
     from trainer.config_file import read_config
 
-    run = page.yard.runs[0]
+    run = page.trainings.runs[0]
     config = read_config(run.config)
     assert opened == [str(run.config)] and state(page, run) == "draft" and page.stack.currentIndex() == LIST
     assert (config.name, config.lora.rank, config.lora.trigger, config.optimiser.lr, config.schedule.steps) == (
@@ -292,24 +294,27 @@ def test_runs_wait_for_each_other_and_are_found_again(qtbot: QtBot, page: TrainP
     first, second = prepared(context, 100_000, name="one"), prepared(context, 8, name="two")
     page.start_run(first)
     page.start_run(second)
-    qtbot.waitUntil(lambda: page.yard.follow(first).step > 3, timeout=WAIT)
+    qtbot.waitUntil(lambda: page.trainings.follow(first).step > 3, timeout=WAIT)
     assert state(page, second) == "waiting" and page.model.rowCount() == 2
     assert context.ledger.paused()[1]["kind"] == QueueHeld.kind  # type: ignore[index]
-    again = TrainPage(context)  # as after the window was closed and opened again
+    trainings = TrainingRuns(context.ledger, context.engine, context.settings, context.notices, context.state)
+    again = TrainPage(replace(context, trainings=trainings))  # as after the window was closed and opened again
     qtbot.addWidget(again)
     again.show()
-    qtbot.waitUntil(lambda: again.yard.listed and again.yard.follow(again.yard.runs[-1]).step > 3, timeout=WAIT)
-    found = next(r for r in again.yard.runs if r.name == "one")
-    assert again.yard.state(found) == "running"
-    again.yard._timer.stop()
-    again.yard.stop(found)
+    qtbot.waitUntil(
+        lambda: again.trainings.listed and again.trainings.follow(again.trainings.runs[-1]).step > 3, timeout=WAIT
+    )
+    found = next(r for r in again.trainings.runs if r.name == "one")
+    assert again.trainings.state(found) == "running"
+    again.trainings._timer.stop()
+    again.trainings.stop(found)
     qtbot.waitUntil(lambda: state(page, first) == "stopped" and state(page, second) == "done", timeout=WAIT)
     qtbot.waitUntil(lambda: not context.ledger.paused()[0], timeout=WAIT)
     page.table.setCurrentIndex(page.model.index(page.model.row_of(first), 1))
     assert page.run.start.text() == "Resume"
     page.run.start.click()
     qtbot.waitUntil(lambda: page.run.now.started["step"] == 3 and page.run.now.step > 4, timeout=WAIT)
-    page.yard.stop(first)
+    page.trainings.stop(first)
     qtbot.waitUntil(lambda: state(page, first) == "stopped", timeout=WAIT)
     page.run._remove()
     qtbot.waitUntil(lambda: page.model.rowCount() == 1, timeout=WAIT)
@@ -347,10 +352,10 @@ def test_the_queue_and_the_training_take_turns(
     assert page.bar.isVisible() and state(page, run) == "draft" and not context.ledger.paused()[0]
     page.after.click()
     assert not page.bar.isVisible() and state(page, run) == "waiting" and "queue is empty" in page.run.line.text()
-    page.yard._tick()
+    page.trainings._tick()
     assert state(page, run) == "waiting"
     context.ledger.cancel(Selection(jobs=(job,)))
-    page.yard._tick()
+    page.trainings._tick()
     qtbot.waitUntil(lambda: state(page, run) == "done", timeout=WAIT)
     context.ledger.add_job(
         "k", [ImageRequest(prompt="a", model=model, out=str(tmp_path / "out"), width=32, height=32, seed=1)]
@@ -360,7 +365,7 @@ def test_the_queue_and_the_training_take_turns(
     assert page.bar.isVisible()
     page.hold.click()
     assert context.ledger.paused()[0] and QueueHeld.kind == (context.ledger.paused()[1] or {})["kind"]
-    qtbot.waitUntil(lambda: page.yard.follow(other).step > 1, timeout=WAIT)
+    qtbot.waitUntil(lambda: page.trainings.follow(other).step > 1, timeout=WAIT)
     monkeypatch.setattr(context.engine, "now", "off")
     page.run.stop.click()
     qtbot.waitUntil(lambda: state(page, other) == "stopped" and not context.ledger.paused()[0], timeout=WAIT)

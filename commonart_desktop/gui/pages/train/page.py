@@ -30,7 +30,6 @@ from commonart_desktop.core.train_config import config_text
 from commonart_desktop.gui.background.incremental import Steps
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.train.dataset_panel import DatasetPanel
-from commonart_desktop.gui.pages.train.run_manager import TrainingScheduler
 from commonart_desktop.gui.pages.train.run_view import RunView
 from commonart_desktop.gui.pages.train.runs_model import CREATED, NAME, PROGRESS, RUN, STATE, RunsModel
 from commonart_desktop.gui.pages.train.setup_panel import SetupPanel
@@ -56,14 +55,14 @@ class TrainPage(StagedPage):
         self._shown = False
         self._pending: Run | None = None  # asked to start while the queue is at work
         self._draft: Run | None = None  # written by "Open the config"
-        self.yard = TrainingScheduler(context, self)
+        self.trainings = context.trainings
         yield
         self.dataset = DatasetPanel(context, in_turns=True)
         yield from self.dataset.making
         yield
         self.setup = SetupPanel(context)
         yield
-        self.run = RunView(context, self.yard)
+        self.run = RunView(context, self.trainings)
         yield
         self.parts: list[QToolButton] = []
         self.head = QWidget()
@@ -113,9 +112,9 @@ class TrainPage(StagedPage):
         self.dataset.changed.connect(self._tell)
         self.setup.changed.connect(self._tell)
         self.setup.config_wanted.connect(self._open_config)
-        self.yard.changed.connect(self._on_runs)
-        self.yard.news.connect(self.model.set_progress)
-        self.yard.ended.connect(self._on_ended)
+        self.trainings.changed.connect(self._on_runs)
+        self.trainings.news.connect(self.model.set_progress)
+        self.trainings.ended.connect(self._on_ended)
         self.run.use_wanted.connect(self._use)
         self.run.start_wanted.connect(self.start_run)
         self.show_part(min(LIST, max(0, int(str(context.state.value(PART, "0")) or 0))))
@@ -189,7 +188,7 @@ class TrainPage(StagedPage):
         super().showEvent(event)
         if not self._shown:
             self._shown = True
-            self.yard.refresh()
+            self.trainings.refresh()
             self.setup.load_models()
             if not self.dataset.folder:
                 self.dataset.restore()
@@ -204,7 +203,7 @@ class TrainPage(StagedPage):
 
     def busy(self) -> bool:
         """Whether a program is at work for what is shown."""
-        return self.dataset.busy() or self.yard.busy() or self.run.busy()
+        return self.dataset.busy() or self.trainings.busy() or self.run.busy()
 
     def shots(self) -> Iterator[str]:
         """The other parts, for the screenshots."""
@@ -284,14 +283,10 @@ class TrainPage(StagedPage):
         """Start it, at once or in turn; asks first if the queue is at work on the same device."""
         self._pending = run
         self._remember(run)
-        self.yard.runs = (
-            [run, *(r for r in self.yard.runs if r.folder != run.folder)]
-            if all(r.folder != run.folder for r in self.yard.runs)
-            else self.yard.runs
-        )
+        self.trainings.add(run)
         self._select(run)
         self.show_part(LIST)
-        if self.yard.queue_busy(run):
+        if self.trainings.queue_busy(run):
             self.bar.show()
             self.hold.setFocus()
         else:
@@ -318,20 +313,20 @@ class TrainPage(StagedPage):
         if run is None:
             return
         try:
-            self.yard.enqueue(run, after_queue=after_queue)
+            self.trainings.enqueue(run, after_queue=after_queue)
         except CommonArtError as e:
             self._context.notices.complain(e)
 
     def _forget(self) -> None:
         self._pending = None
         self.bar.hide()
-        self.yard.refresh()
+        self.trainings.refresh()
 
     def _open_config(self) -> None:
         run = self._written()
         if run is None:
             return
-        self.yard.refresh()
+        self.trainings.refresh()
         self._select(run)
         self.show_part(LIST)
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(run.config)))
@@ -344,7 +339,7 @@ class TrainPage(StagedPage):
 
     def _on_runs(self) -> None:
         current = self.table.currentIndex().data(RUN) if self.table.currentIndex().isValid() else None
-        self.model.set_runs([(r, self.yard.state(r)) for r in self.yard.runs])
+        self.model.set_runs([(r, self.trainings.state(r)) for r in self.trainings.runs])
         wanted, at = self._draft or current, -1
         if wanted is not None:
             at = self.model.row_of(wanted)
@@ -358,7 +353,7 @@ class TrainPage(StagedPage):
             self.run.show_run(None)
         self.empty.setVisible(not self.model.rowCount())
         self.table.setVisible(bool(self.model.rowCount()))
-        waiting = len(self.yard.active()) + len(self.yard.waiting())
+        waiting = len(self.trainings.active()) + len(self.trainings.waiting())
         self.parts[LIST].setText(self.tr("Runs ({count})").format(count=waiting) if waiting else self.tr("Runs"))
 
     def _show_current(self) -> None:

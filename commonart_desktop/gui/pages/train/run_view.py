@@ -24,11 +24,11 @@ from commonart_desktop.core.i18n import sentence
 from commonart_desktop.core.runs import Run
 from commonart_desktop.core.training_story import Snapshot
 from commonart_desktop.gui.background.tasks import Task
+from commonart_desktop.gui.background.training_runs import LEAVE, TrainingRuns
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.train.labels import duration, number, phase_word, state_word, why
 from commonart_desktop.gui.pages.train.loss_plot import LossPlot
 from commonart_desktop.gui.pages.train.preview_strip import PreviewStrip
-from commonart_desktop.gui.pages.train.run_manager import LEAVE, TrainingScheduler
 from commonart_desktop.gui.style.theme import icon
 from commonart_desktop.gui.style.tokens import SPACE
 from commonart_desktop.gui.widgets.fields import FieldHint
@@ -43,9 +43,9 @@ class RunView(QWidget):
     use_wanted = Signal(object)
     start_wanted = Signal(object)
 
-    def __init__(self, context: Context, yard: TrainingScheduler) -> None:
+    def __init__(self, context: Context, trainings: TrainingRuns) -> None:
         super().__init__()
-        self._context, self._yard = context, yard
+        self._context, self._trainings = context, trainings
         self.run: Run | None = None
         self.now = Snapshot()
         self._task: Task | None = None
@@ -78,7 +78,7 @@ class RunView(QWidget):
         )
         self.start.setProperty("main", True)
         self.unqueue = QPushButton(
-            self.tr("Do not start"), clicked=lambda: self.run and self._guarded(lambda run: yard.dequeue(run))
+            self.tr("Do not start"), clicked=lambda: self.run and self._guarded(lambda run: trainings.dequeue(run))
         )
         self.use = QPushButton(icon("make"), self.tr("Use for making pictures"), clicked=self._use)
         self.use.setProperty("main", True)
@@ -110,8 +110,8 @@ class RunView(QWidget):
         self.leave.toggled.connect(lambda on: context.state.setValue(LEAVE, "true" if on else "false"))
         self.log.toggled.connect(self._on_log)
         self._lay_out()
-        yard.news.connect(self._on_news)
-        yard.changed.connect(self._refresh)
+        trainings.news.connect(self._on_news)
+        trainings.changed.connect(self._refresh)
         self.show_run(None)
 
     def _lay_out(self) -> None:
@@ -148,7 +148,7 @@ class RunView(QWidget):
     def show_run(self, run: Run | None) -> None:
         """Another run, or none."""
         self.run = run
-        self.now = self._yard.follow(run) if run is not None else Snapshot()
+        self.now = self._trainings.follow(run) if run is not None else Snapshot()
         self.setVisible(run is not None)
         self._refresh()
 
@@ -161,7 +161,7 @@ class RunView(QWidget):
         run, now = self.run, self.now
         if run is None:
             return
-        state = self._yard.state(run)
+        state = self._trainings.state(run)
         at_work = state in ("running", "paused")
         learning = at_work and now.phase == "learning"
         self.title.setText(f"{run.name}  ·  {state_word(state)}")
@@ -251,31 +251,31 @@ class RunView(QWidget):
 
     def _tell(self, command: str, told: str) -> None:
         if self.run is not None:
-            self._yard.tell(self.run, command)
+            self._trainings.send(self.run, command)
             if told:
                 self._context.notices.say(told)
 
     def _pause(self) -> None:
         if self.run is not None:
-            self._tell("resume" if self._yard.state(self.run) == "paused" else "pause", "")
+            self._tell("resume" if self._trainings.state(self.run) == "paused" else "pause", "")
 
     def _stop(self) -> None:
         if self.run is not None:
-            self._guarded(self._yard.stop)
+            self._guarded(self._trainings.stop)
             self._context.notices.say(self.tr("The training saves, then stops."))
 
     def _remove(self) -> None:
         run = self.run
         if run is None:
             return
-        self._yard.change(run, removed=True, state="off")
-        self._yard.refresh()
-        yard = self._yard
+        self._trainings.change(run, removed=True, state="off")
+        self._trainings.refresh()
+        trainings = self._trainings
 
         def undo() -> None:
-            if isValid(yard):  # the notice may outlive this page
-                yard.change(run, removed=False)
-                yard.refresh()
+            if isValid(trainings):  # the notice may outlive this page
+                trainings.change(run, removed=False)
+                trainings.refresh()
 
         self._context.notices.say(
             self.tr("“{name}” is no longer listed; its files stay.").format(name=run.name), "", self.tr("Undo"), undo
@@ -304,7 +304,7 @@ class RunView(QWidget):
 
         def done(answer: dict[str, Any]) -> None:
             self._task = None
-            self._yard.change(run, installed=answer["path"])
+            self._trainings.change(run, installed=answer["path"])
             if then:
                 then(answer["path"])
 

@@ -1,18 +1,22 @@
-"""The training runs as the window sees them: listed, started one after the other behind the queue, followed, told things."""
+"""The training runs as the window sees them: listed, scheduled, followed by their events, and sent commands."""
 
 from __future__ import annotations
 
 import threading
 from typing import Any
 
-from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QCoreApplication, QObject, QSettings, Qt, QTimer, Signal
 
 from commonart_desktop.core import runs
 from commonart_desktop.core.runs import Run
+from commonart_desktop.core.training_scheduler import TrainingScheduler
 from commonart_desktop.core.training_story import EventTail, Snapshot
 from commonart_desktop.gui.background.tasks import Task
-from commonart_desktop.gui.context import Context
-from engine.contract.errors import CommonArtError, QueueHeld
+from commonart_desktop.gui.background.worker_process import WorkerProcess
+from commonart_desktop.gui.notices import Notices
+from commonart_desktop.gui.settings_store import SettingsStore
+from engine.contract.errors import CommonArtError
+from engine.contract.ledger.ledger import Ledger
 
 LEAVE = "train/leave_running"  # in context.state: "true" (as it is at first) or "false"
 FOLLOW = 0.4  # seconds between two looks at the events of a run at work
@@ -73,22 +77,26 @@ class Follower(QObject):
             life.over.wait(FOLLOW)
 
 
-class TrainingScheduler(QObject):
-    """``changed`` when the list or a state is another; ``news`` (Run, Snapshot) from runs that are followed; ``ended`` (Run) when one is over."""
+class TrainingRuns(QObject):
+    """``core.training_scheduler`` with threads and signals. One for the program: it does its work whatever page is shown.
+
+    Signals: ``changed`` when the list or a state is another; ``news`` (Run, Snapshot) from runs that are followed;
+    ``ended`` (Run) when one is over.
+    """
 
     changed = Signal()
     news = Signal(object, object)
     ended = Signal(object)
 
-    def __init__(self, context: Context, parent: QObject) -> None:
-        super().__init__(parent)
-        self._context = context
-        self.runs: list[Run] = []
-        self.states: dict[str, str] = {}  # folder -> state
+    def __init__(
+        self, ledger: Ledger, engine: WorkerProcess, settings: SettingsStore, notices: Notices, state: QSettings
+    ) -> None:
+        super().__init__()
+        self._notices, self._settings_file = notices, state
+        self._scheduler = TrainingScheduler(ledger, engine, lambda: settings.now.device, notices.complain)
         self._followers: dict[str, Follower] = {}
         self._task: Task | None = None
         self._again = False
-        self.listed = False
         self._timer = QTimer(self, interval=1000)
         self._timer.timeout.connect(self._tick)
         app = QCoreApplication.instance()
@@ -108,46 +116,47 @@ class TrainingScheduler(QObject):
 
     def _failed(self, error: CommonArtError) -> None:
         self._task = None
-        self._context.notices.complain(error)
+        self._notices.complain(error)
 
-    def _listed(self, found: list[tuple[Run, str]]) -> None:
+    def _listed(self, listing: list[tuple[Run, str]]) -> None:
         self._task = None
-        self.listed = True
-        known = {str(r.folder): r for r in self.runs}
-        fresh = []
-        for run, state in found:
-            old = known.get(str(run.folder))
-            if old is not None:
-                old.plan = run.plan
-                run = old
-            fresh.append(run)
-            self.states[str(run.folder)] = state
-            if state in ("running", "paused"):
-                self.follow(run)
-        self.runs = fresh
+        self._scheduler.update(listing)
+        for run in self.active():
+            self.follow(run)
         if self._again:
             self._again = False
             self.refresh()
         self.changed.emit()
-        self._pace()
         self._schedule()
 
+    @property
+    def runs(self) -> list[Run]:
+        """All runs, the newest first."""
+        return self._scheduler.runs
+
+    @property
+    def listed(self) -> bool:
+        """Whether the folders were read once."""
+        return self._scheduler.listed
+
     def state(self, run: Run) -> str:
-        return self.states.get(str(run.folder), "draft")
+        return self._scheduler.state(run)
 
     def busy(self) -> bool:
+        """Whether folders or events are still being read for the first time."""
         return self._task is not None or any(not f.read for f in self._followers.values())
 
     def active(self) -> list[Run]:
-        """At work now."""
-        return [r for r in self.runs if self.state(r) in ("running", "paused")]
+        return self._scheduler.active()
 
     def waiting(self) -> list[Run]:
-        """In the order in which they will start."""
-        return sorted(
-            (r for r in self.runs if self.state(r) == "waiting"),
-            key=lambda r: float(r.plan.get("order") or r.plan.get("created") or 0),
-        )
+        return self._scheduler.waiting()
+
+    def queue_busy(self, run: Run | None = None) -> bool:
+        return self._scheduler.queue_busy(run)
+
+    def queue_held(self) -> bool:
+        return self._scheduler.queue_held()
 
     # following ----------------------------------------------------------------------------------------------------
 
@@ -164,9 +173,7 @@ class TrainingScheduler(QObject):
         return follower.now
 
     def _on_news(self, run: Run, snapshot: Snapshot) -> None:
-        now = "paused" if snapshot.paused else "running"
-        if self.state(run) in ("running", "paused") and now != self.state(run) and not snapshot.end:
-            self.states[str(run.folder)] = now
+        if not snapshot.end and self._scheduler.set_paused(run, snapshot.paused):
             self.changed.emit()
         self.news.emit(run, snapshot)
 
@@ -178,31 +185,14 @@ class TrainingScheduler(QObject):
 
     # starting -----------------------------------------------------------------------------------------------------
 
-    def queue_busy(self, run: Run | None = None) -> bool:
-        """The queue makes pictures on the device that this run wants."""
-        counts = self._context.ledger.counts()
-        at_work = self._context.engine.now in ("working", "starting") or (
-            self._context.engine.running and not self._context.ledger.paused()[0]
-        )
-        return at_work and bool(counts["waiting"] + counts["running"]) and self._same_device(run)
-
-    def _same_device(self, run: Run | None) -> bool:
-        ours = str(run.plan.get("device") or "auto") if run is not None else "auto"
-        theirs = self._context.settings.now.device
-        return "auto" in (ours, theirs) or ours.partition(":")[0] == theirs.partition(":")[0]
+    def add(self, run: Run) -> None:
+        """Put a new run at the top of the list."""
+        self._scheduler.add(run)
 
     def enqueue(self, run: Run, *, after_queue: bool) -> None:
-        """Let it start as soon as no other training is at work; with ``after_queue`` also not before the queue is empty. Raises OutputFolder."""
-        run.change(
-            state="waiting",
-            after_queue=after_queue,
-            order=max([float(r.plan.get("order") or 0) for r in self.runs], default=0) + 1,
-        )
-        if all(r.folder != run.folder for r in self.runs):
-            self.runs.insert(0, run)
-        self.states[str(run.folder)] = "waiting"
+        """See ``TrainingScheduler.enqueue``. Raises OutputFolder."""
+        self._scheduler.enqueue(run, after_queue=after_queue)
         self.changed.emit()
-        self._pace()
         self._schedule()
 
     def dequeue(self, run: Run) -> None:
@@ -211,38 +201,13 @@ class TrainingScheduler(QObject):
         self.refresh()
 
     def _schedule(self) -> None:
-        if self.active():
-            return
-        waiting = self.waiting()
-        if not waiting:
-            self._free_queue()
-            return
-        run = waiting[0]
-        if run.plan.get("after_queue") and self.queue_busy(run):
-            return
-        try:
-            if self._same_device(run) and not self._context.ledger.paused()[0]:
-                self._context.ledger.pause(None, True, QueueHeld(name=run.name))
-                self._context.engine.release()
-            runs.start(run)
-        except CommonArtError as e:
-            run.plan["state"] = "off"
-            self.states[str(run.folder)] = "failed"
-            self._context.notices.complain(e)
-            return
-        self.states[str(run.folder)] = "running"
-        self.follow(run)
-        self.changed.emit()
-
-    def _free_queue(self) -> None:
-        """No training is left: a queue that was held for one goes on."""
-        paused, reason = self._context.ledger.paused()
-        if paused and reason is not None and reason.get("kind") == QueueHeld.kind and self.listed:
-            self._context.ledger.pause(None, False)
-
-    def _pace(self) -> None:
-        """The clock runs only while there is something to wait for."""
-        if self.active() or self.waiting():
+        before = [self.state(r) for r in self.waiting()]
+        run = self._scheduler.schedule()
+        if run is not None:
+            self.follow(run)
+        if run is not None or before != [self.state(r) for r in self.waiting()]:
+            self.changed.emit()
+        if self.active() or self.waiting():  # the timer runs only while there is something to wait for
             self._timer.start()
         else:
             self._timer.stop()
@@ -253,30 +218,34 @@ class TrainingScheduler(QObject):
         for run in self.active():
             self.follow(run)
 
-    # telling ------------------------------------------------------------------------------------------------------
+    # commands -----------------------------------------------------------------------------------------------------
 
-    def tell(self, run: Run, command: str) -> None:
-        """pause, resume, save, sample or quit; told if it cannot be passed on."""
+    def send(self, run: Run, command: str) -> None:
+        """ "pause", "resume", "save", "sample" or "quit"; a failure is shown as a notice."""
         try:
             runs.tell(run, command)
         except CommonArtError as e:
-            self._context.notices.complain(e)
+            self._notices.complain(e)
 
     def stop(self, run: Run) -> None:
         """Save and stop; one that has not begun to learn has nothing to save and ends at once, if it is ours."""
         follower = self._followers.get(str(run.folder))
         if follower is not None and follower.now.phase != "learning" and not run.begun:
             runs.end(run)
-        self.tell(run, "quit")
+        self.send(run, "quit")
 
     def change(self, run: Run, **values: Any) -> None:
-        """Put values into its plan; told if it cannot be kept."""
+        """Put values into its plan; a failure is shown as a notice."""
         try:
             run.change(**values)
         except CommonArtError as e:
-            self._context.notices.complain(e)
+            self._notices.complain(e)
+
+    def shut(self) -> None:
+        """The window goes: no events are followed from now on."""
+        self._timer.stop()
 
     def _quit(self) -> None:
-        if str(self._context.state.value(LEAVE, "true")) != "true":
+        if str(self._settings_file.value(LEAVE, "true")) != "true":
             for run in self.active():
                 runs.tell(run, "quit")
