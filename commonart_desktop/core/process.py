@@ -101,7 +101,7 @@ def program(
 
 
 class Worker:
-    """A running ``engine.worker.__main__``, or ``engine.cluster`` where the options say ``--ray``: its events, and a way to tell it things."""
+    """A running ``engine.worker``, or ``engine.cluster`` where the options say ``--ray``: its events, and a way to tell it things."""
 
     def __init__(self, ledger: Path, options: Sequence[str], *, debug: bool = False) -> None:
         self._log = None if debug else (home() / "logs" / "worker.log")
@@ -113,7 +113,7 @@ class Worker:
                     self._log.replace(self._log.with_suffix(".old.log"))
                 stderr = self._log.open("ab")
         extra = ["--debug"] if debug else []
-        module = "engine.cluster" if "--ray" in options else "engine.worker.__main__"
+        module = "engine.cluster" if "--ray" in options else "engine.worker"
         try:
             self.process = subprocess.Popen(
                 python_command("-m", module, str(ledger), *options, *extra),

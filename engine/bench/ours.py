@@ -48,7 +48,7 @@ class EngineRun:
         self.ledger = Ledger(home / "queue.db")
         options = ["--device", device, "--backend", backend, *(["--batch-size", str(batch)] if batch else [])]
         self._process = subprocess.Popen(
-            python_command("-m", "engine.worker.__main__", str(home / "queue.db"), *options),
+            python_command("-m", "engine.worker", str(home / "queue.db"), *options),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

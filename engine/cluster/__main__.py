@@ -1,4 +1,4 @@
-"""``python -m engine.cluster LEDGER --ray ADDRESS``: drain the queue by the machines of a Ray cluster; else as ``engine.worker.__main__``."""
+"""``python -m engine.cluster LEDGER --ray ADDRESS``: drain the queue by the machines of a Ray cluster; else as ``engine.worker``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from engine.contract import events
 from engine.contract.ledger.ledger import Ledger
-from engine.worker.__main__ import add_worker_options, serve
+from engine.worker import add_worker_options, serve
 from engine.worker.base import QueueWorker, WorkerOptions
 
 

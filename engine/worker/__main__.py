@@ -1,4 +1,4 @@
-"""``python -m engine.worker.__main__ LEDGER``: drain the queue; events on standard output, commands on standard input."""
+"""``python -m engine.worker LEDGER``: drain the queue; events on standard output, commands on standard input."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def serve(
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m engine.worker.__main__", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m engine.worker", description=__doc__)
     add_worker_options(parser)
     parser.add_argument(
         "--replay", metavar="ROWS,INDEX", help="make each picture as row INDEX of a micro-batch of ROWS"

@@ -74,7 +74,7 @@ class Worker:
         self._fresh: queue.Queue[events.Event | None] = queue.Queue()
         self._stderr: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "engine.worker.__main__", str(ledger), "--backend", "fake", *options],
+            [sys.executable, "-m", "engine.worker", str(ledger), "--backend", "fake", *options],
             cwd=ROOT,
             encoding="utf-8",
             stdin=subprocess.PIPE,

@@ -552,7 +552,7 @@ def test_the_worker_drains_a_queue(
         [
             sys.executable,
             "-m",
-            "engine.worker.__main__",
+            "engine.worker",
             str(tmp_path / "ledger.db"),
             "--until-empty",
             "--device",
