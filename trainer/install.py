@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from engine.checkpoint.lora import lora_folder
+from engine.checkpoint.lora_library import lora_folder
 from engine.contract.errors import BadFile, BadValue, Phrase
 from engine.system.atomic import as_our_error
 from engine.system.json_program import JsonArgumentParser, run_json_program

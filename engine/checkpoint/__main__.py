@@ -12,7 +12,7 @@ from engine.checkpoint import convert as converting
 from engine.checkpoint.describe import facts, folders, info
 from engine.checkpoint.layout import ModelFolder, identify
 from engine.checkpoint.library import InstalledModel, find_all, open_model, remembered_parts
-from engine.checkpoint.lora import list_loras, lora_folder
+from engine.checkpoint.lora_library import list_loras, lora_folder
 from engine.checkpoint.verify import verify
 from engine.contract.errors import CommonArtError
 from engine.system.json_program import JsonArgumentParser, run_json_program, tell_progress

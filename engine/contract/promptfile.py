@@ -333,10 +333,12 @@ def _size(lines: _Lines, value: Any, values: dict[str, Any]) -> tuple[int, int]:
 
 
 def _loras(lines: _Lines, value: Any) -> tuple[tuple[str, float], ...]:
-    """``name:scale, name`` into pairs; names of LoRAs in the LoRA folder, never paths."""
+    """``name:scale, name`` into pairs; names of LoRAs in the LoRA folder or paths below it."""
     found = []
     for one in value.split(",") if isinstance(value, str) else [""]:
-        match = re.fullmatch(r"([^/\\:~]*[^/\\:~. ])(?::([-+]?[0-9]*\.?[0-9]{1,6}))?", one.strip())
+        match = re.fullmatch(
+            r"((?:[^/\\:~]*[^/\\:~. ]/)*[^/\\:~]*[^/\\:~. ])(?::([-+]?[0-9]*\.?[0-9]{1,6}))?", one.strip()
+        )
         if match is None:
             raise lines.bad(
                 Phrase("loras must read like {example}, by names and not by paths", example="ink:0.8, paper")

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.checkpoint.lora import lora_folder, told_by
+from engine.checkpoint.lora_header import told_by
+from engine.checkpoint.lora_library import lora_folder
 from engine.checkpoint.weights import sha256_file
 from engine.contract.errors import CommonArtError
 

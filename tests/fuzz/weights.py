@@ -18,8 +18,10 @@ from safetensors.numpy import save
 
 from engine.checkpoint.describe import licence_of
 from engine.checkpoint.layout import identify
-from engine.checkpoint.lora import layers_of, metadata, open_lora, told_by
+from engine.checkpoint.lora import open_lora
+from engine.checkpoint.lora_header import metadata, told_by
 from engine.checkpoint.onnxfile import MANIFEST, check_promised, graph_sha256, graph_table, promised, tensors_of
+from engine.checkpoint.pixart_layers import layers_of
 from engine.checkpoint.unpickle import read
 from engine.checkpoint.weights import check_finite, read_header, remembered_hash, weight_files
 from tests.data.tiny_onnx import __file__ as tiny_onnx

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from engine.checkpoint.lora import lora_folder
+from engine.checkpoint.lora_library import lora_folder
 from engine.checkpoint.weights import sha256_file
 from engine.system.atomic import sync_folder
 from engine.system.paths import home

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from engine.backends.pytorch.load import DTYPES, load_denoiser
 from engine.checkpoint.layout import TOKENIZER_FILES, ModelFolder
-from engine.checkpoint.lora import layers_of
+from engine.checkpoint.pixart_layers import layers_of
 from engine.checkpoint.weights import read_header, weight_files
 from engine.contract.errors import BadConfig, Phrase
 from engine.models.pixart import CaptionGroup, DiT, DiTConfig

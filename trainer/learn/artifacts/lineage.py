@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.checkpoint.lora import PREFIX
+from engine.checkpoint.lora_header import PREFIX
 from engine.contract.version import APP
 
 GATE_REPORT, ATTRIBUTION, CONFIG, CARD, BOM = (

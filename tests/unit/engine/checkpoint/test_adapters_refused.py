@@ -13,7 +13,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from engine.checkpoint.layout import ModelFolder, identify
-from engine.checkpoint.lora import layers_of, list_loras, locate_lora, open_lora
+from engine.checkpoint.lora import open_lora
+from engine.checkpoint.lora_library import list_loras, locate_lora
+from engine.checkpoint.pixart_layers import layers_of
 from engine.contract.errors import (
     AmbiguousLora,
     BrokenWeights,
@@ -347,9 +349,25 @@ def test_two_files_of_one_name(folder: ModelFolder, home: Path) -> None:
 
 def test_a_name_in_the_folder_itself_is_no_less_ambiguous(folder: ModelFolder, home: Path) -> None:
     put(home, "ink", "b/ink")
-    with pytest.raises(AmbiguousLora):
+    with pytest.raises(AmbiguousLora) as e:
         open_lora("ink", 1.0, folder)
-    assert {layer.rank for layer in open_lora("b/ink", 1.0, folder).layers.values()} == {2}
+    assert "b/ink" in e.value.advice and "loras/ink" in e.value.advice
+    for name, rank in (("b/ink", 2), ("loras/ink", 1)):
+        found = open_lora(name, 1.0, folder)
+        assert {layer.rank for layer in found.layers.values()} == {rank} and found.name == name
+    assert [one["name"] for one in list_loras()] == ["b/ink", "loras/ink"]
+
+
+def test_a_relative_path_leads_nowhere_but_into_the_folder(
+    folder: ModelFolder, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name may come out of a recipe or a prompt file."""
+    save_file(pair(), tmp_path / "ink.safetensors")
+    monkeypatch.chdir(tmp_path)
+    put(home, "x/y")
+    for name in ("ink.safetensors", "./ink.safetensors", "../ink", "x/../../ink", "x/../x/y", "."):
+        with pytest.raises(UnknownLora):
+            open_lora(name, 1.0, folder)
 
 
 def test_folders_of_peft_are_known_by_their_own_name(folder: ModelFolder, home: Path) -> None:

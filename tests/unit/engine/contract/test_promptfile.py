@@ -211,7 +211,21 @@ def test_the_limits_are_those_of_a_request() -> None:
 def test_loras_by_name(rows: Any) -> None:
     (row,) = rows("a.csv", 'prompt,preset,loras\ncat,fast,"和風:0.5, ink"\n')
     assert row.settings == {"preset": "fast", "loras": (("和風", 0.5), ("ink", 1.0))}
-    for bad in ("../ink", "/ink.safetensors:1", "C:ink", "~ink", "", "ink:x", "ink:0.5:1"):
+    (row,) = rows("b.csv", 'prompt,loras\ncat,"a/和風:0.5, b/c/ink"\n')
+    assert row.settings == {"loras": (("a/和風", 0.5), ("b/c/ink", 1.0))}
+    for bad in (
+        "../ink",
+        "a/../ink",
+        "a//ink",
+        "./ink",
+        "a/",
+        "/ink.safetensors:1",
+        "C:ink",
+        "~ink",
+        "",
+        "ink:x",
+        "ink:0.5:1",
+    ):
         refusal(rows, "a.jsonl", json.dumps({"prompt": "cat", "loras": bad}) + "\n")
     refusal(rows, "b.jsonl", '{"prompt": "cat", "loras": [["ink", 1]]}\n')
 

@@ -22,8 +22,9 @@ from commonart_desktop.cli import export as command
 from engine.backends.factory import open_backend
 from engine.backends.pytorch.load import load_denoiser
 from engine.checkpoint.layout import ModelFolder, identify
-from engine.checkpoint.lora import layers_of, open_lora
+from engine.checkpoint.lora import open_lora
 from engine.checkpoint.onnxfile import MANIFEST, check_promised
+from engine.checkpoint.pixart_layers import layers_of
 from engine.contract.errors import (
     CommonArtError,
     ExportAltered,

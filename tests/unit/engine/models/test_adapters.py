@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from engine.backends.pytorch.load import load_denoiser
 from engine.checkpoint.layout import ModelFolder, identify
-from engine.checkpoint.lora import layers_of, open_lora
+from engine.checkpoint.lora import open_lora
+from engine.checkpoint.pixart_layers import layers_of
 from engine.contract.errors import BrokenWeights, LoraForOther
 from engine.models.lora import Adapters
 from tests.support.tiny_models import make_pipeline

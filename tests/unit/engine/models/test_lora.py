@@ -13,7 +13,9 @@ import torch
 
 from engine.backends.pytorch.load import load_denoiser
 from engine.checkpoint.layout import ModelFolder, identify
-from engine.checkpoint.lora import layers_of, list_loras, open_lora
+from engine.checkpoint.lora import open_lora
+from engine.checkpoint.lora_library import list_loras
+from engine.checkpoint.pixart_layers import layers_of
 from engine.contract.errors import BrokenWeights, LoraForOther, UnknownLora
 from engine.contract.recipe import request_of
 from engine.contract.request import ImageRequest

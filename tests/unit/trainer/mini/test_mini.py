@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from engine.checkpoint.layout import identify
-from engine.checkpoint.lora import told_by
+from engine.checkpoint.lora_header import told_by
 from engine.checkpoint.vocabulary import Vocabulary
 from engine.contract.errors import BrokenWeights, NothingToEvaluate
 from engine.models.llama import open_llama

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.checkpoint.lora import told_by
+from engine.checkpoint.lora_header import told_by
 from tests.support.tiny_models import make_lora
 from trainer.learn.artifacts.lineage import Lineage, Source
 from trainer.learn.artifacts.write import write_beside
