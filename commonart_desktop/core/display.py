@@ -8,11 +8,20 @@ import sys
 
 from engine.contract.errors import CommonArtError, MissingLibrary, NoDisplay, Phrase
 
-INSTALL = "sudo apt install libxcb-cursor0"  # on Debian and Ubuntu
+#: what Qt's X11 plug-in is linked with and the wheel does not bring -> its package on Debian and Ubuntu
+LIBRARIES = {
+    "libxcb-cursor.so.0": "libxcb-cursor0",
+    "libxcb-icccm.so.4": "libxcb-icccm4",
+    "libxcb-image.so.0": "libxcb-image0",
+    "libxcb-keysyms.so.1": "libxcb-keysyms1",
+    "libxcb-render-util.so.0": "libxcb-render-util0",
+    "libxcb-xkb.so.1": "libxcb-xkb1",
+    "libxkbcommon-x11.so.0": "libxkbcommon-x11-0",
+}
 
 
 def what_is_missing() -> CommonArtError | None:
-    """On Linux: a display, one that answers, or the library of Qt's X11 plug-in. None where nothing is known to be missing."""
+    """On Linux: a display, one that answers, or libraries of Qt's X11 plug-in. None where nothing is known to be missing."""
     platform = os.environ.get("QT_QPA_PLATFORM", "").partition(":")[0].partition(";")[0]
     if not sys.platform.startswith("linux") or platform not in ("", "xcb", "wayland"):
         return None
@@ -21,11 +30,19 @@ def what_is_missing() -> CommonArtError | None:
         return None if wayland else NoDisplay(why=Phrase("{variable} is not set", variable="WAYLAND_DISPLAY"))
     if not x11:
         return NoDisplay(why=Phrase("there is no display; neither DISPLAY nor WAYLAND_DISPLAY is set"))
-    try:
-        ctypes.CDLL("libxcb-cursor.so.0")
-    except OSError:
-        return MissingLibrary(name="libxcb-cursor", command=INSTALL)
+    missing = [name for name in LIBRARIES if not _loads(name)]
+    if missing:
+        packages = " ".join(LIBRARIES[name] for name in missing)
+        return MissingLibrary(name=", ".join(missing), command=f"sudo apt install {packages}")
     return None if _answers() else NoDisplay(why=Phrase("the display {name} does not answer", name=x11))
+
+
+def _loads(name: str) -> bool:
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
 
 
 def _answers() -> bool:

@@ -39,7 +39,7 @@ def test_wayland_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_display_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":987")
     here = ctypes.CDLL
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: here(None) if "cursor" in name else here(name))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: here(None) if name in display.LIBRARIES else here(name))
     try:
         here("libxcb.so.1")
     except OSError:
@@ -48,12 +48,17 @@ def test_a_display_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None
     assert isinstance(told, NoDisplay) and ":987" in str(told)
 
 
-def test_the_library_of_the_x11_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libraries_of_the_x11_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":987")
 
-    def missing(name: str) -> None:
-        raise OSError(name)
+    here, gone = ctypes.CDLL, ("libxcb-cursor.so.0", "libxcb-keysyms.so.1")
 
-    monkeypatch.setattr(ctypes, "CDLL", missing)
+    def load(name: str) -> ctypes.CDLL:
+        if name in gone:
+            raise OSError(name)
+        return here(None)
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
     told = display.what_is_missing()
-    assert isinstance(told, MissingLibrary) and "libxcb-cursor0" in told.advice
+    assert isinstance(told, MissingLibrary) and "libxcb-cursor.so.0, libxcb-keysyms.so.1" in str(told)
+    assert told.advice.endswith("sudo apt install libxcb-cursor0 libxcb-keysyms1")
