@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.checkpoint.lora_library import lora_folder
 from engine.contract.errors import BadFile, BadValue, Phrase
-from engine.system.atomic import as_our_error
+from engine.contract.files import as_our_error
 from engine.system.json_program import JsonArgumentParser, run_json_program
 from engine.system.paths import home
 from trainer.dataset.files import name_problem

@@ -11,6 +11,7 @@ from commonart_desktop.core.compose import MAX_PICTURES
 from commonart_desktop.core.home import home
 from engine.contract import naming
 from engine.contract.errors import BadFile, BadRow, CommonArtError, LedgerCorrupt, Phrase, system_words
+from engine.contract.files import replacing
 from engine.contract.ledger.ledger import Ledger
 from engine.contract.ledger.process_lock import ProcessLock
 from engine.contract.ledger.schema import salvage
@@ -55,30 +56,24 @@ def open_ledger() -> tuple[Ledger, tuple[Path, int] | None]:
 
 
 def export_rows(ledger: Ledger, file: Path) -> int:
-    """Every row as a line of JSON, under a temporary name and then renamed. Returns how many.
+    """Write every row as a line of JSON. Returns how many.
 
     Raises:
-        BadFile: it cannot be written.
+        OutputFile, DiskFull: it cannot be written.
     """
-    aside = file.with_name(file.name + ".part")
     count = 0
-    try:
-        with aside.open("w", encoding="utf-8", newline="\n") as f:
-            for job, row in ledger.every():
-                data = {
-                    "job": job.name,
-                    "priority": job.priority,
-                    "state": row.state,
-                    "path": row.path,
-                    "pixel_sha256": row.pixel_sha256,
-                    "request": row.request.to_dict(),
-                }
-                f.write(json.dumps(data, ensure_ascii=False) + "\n")
-                count += 1
-        aside.replace(file)
-    except OSError as e:
-        aside.unlink(missing_ok=True)
-        raise BadFile(path=file, why=system_words(e)) from e
+    with replacing(file) as f:
+        for job, row in ledger.every():
+            data = {
+                "job": job.name,
+                "priority": job.priority,
+                "state": row.state,
+                "path": row.path,
+                "pixel_sha256": row.pixel_sha256,
+                "request": row.request.to_dict(),
+            }
+            f.write(json.dumps(data, ensure_ascii=False).encode("utf-8") + b"\n")
+            count += 1
     return count
 
 

@@ -12,6 +12,7 @@ from typing import IO, Any
 from commonart_desktop.core.home import home, writing_home
 from engine.contract.errors import CommonArtError, EngineStopped, from_wire
 from engine.contract.events import Broken, Event, ProtocolError, decode
+from engine.contract.files import rename
 from engine.contract.python_process import python_command, python_environment
 
 
@@ -110,7 +111,7 @@ class Worker:
             with writing_home():
                 self._log.parent.mkdir(parents=True, exist_ok=True)
                 if self._log.exists() and self._log.stat().st_size > 1_000_000:
-                    self._log.replace(self._log.with_suffix(".old.log"))
+                    rename(self._log, self._log.with_suffix(".old.log"), overwrite=True)
                 stderr = self._log.open("ab")
         extra = ["--debug"] if debug else []
         module = "engine.cluster" if "--ray" in options else "engine.worker"

@@ -13,17 +13,17 @@ command it as the one that started it could.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from commonart_desktop.core.home import home
 from commonart_desktop.core.process import _apart, _environment
 from engine.contract.errors import BadFile, OutputFolder, system_words
+from engine.contract.files import replacing
 from engine.contract.ledger.process_lock import is_held
 from engine.contract.python_process import python_command
 
@@ -220,14 +220,5 @@ def read_config_text(run: Run) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.commonart-part")
-    try:
-        file: IO[bytes]
-        with part.open("wb") as file:
-            file.write(text.encode("utf-8"))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as e:
-        part.unlink(missing_ok=True)
-        raise OutputFolder(path=path.parent, why=system_words(e)) from e
+    with replacing(path) as file:
+        file.write(text.encode("utf-8"))

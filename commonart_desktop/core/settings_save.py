@@ -11,6 +11,7 @@ from typing import Any
 
 from commonart_desktop.core.settings import Settings, read_settings, settings_path
 from engine.contract.errors import BadFile, system_words
+from engine.contract.files import as_our_error, replacing
 
 
 def save_settings(settings: Settings) -> Path | None:
@@ -20,11 +21,10 @@ def save_settings(settings: Settings) -> Path | None:
         The copy of a file that could not be read as a whole, which is made before anything is written over it.
 
     Raises:
-        BadFile: it cannot be written, or no such copy can be made; nothing has changed then.
+        OutputFolder, DiskFull: it cannot be written. BadFile: no such copy can be made. Nothing has changed then.
     """
 
     path = settings_path()
-    aside = path.with_suffix(".tmp")
     kept = _keep(path) if read_settings().errors else None
     try:
         text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
@@ -33,10 +33,10 @@ def save_settings(settings: Settings) -> Path | None:
         text, data = "", {}  # the copy has what stood there
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(_changed(text, data, settings), encoding="utf-8", newline="\n")
-        aside.replace(path)
     except OSError as e:
-        raise BadFile(path=path, why=system_words(e)) from e
+        raise as_our_error(e, path.parent) from e
+    with replacing(path) as f:
+        f.write(_changed(text, data, settings).encode("utf-8"))
     return kept
 
 

@@ -22,7 +22,7 @@ class SettingsStore(QObject):
         self.now = self.read.settings
 
     def put(self, **values: str) -> None:
-        """Change some settings. Raises BadFile if they cannot be saved; they are in force all the same."""
+        """Change some settings. Raises OutputFolder, DiskFull, BadFile if they cannot be saved; they are in force all the same."""
         self.now = replace(self.now, **values)
         try:
             kept = save_settings(self.now)

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from engine.checkpoint.unpickle import read
 from engine.contract.errors import BadFile, BrokenWeights, CommonArtError, DiskFull, OutputFolder, Phrase, from_wire
+from engine.contract.files import rename
 from engine.contract.python_process import python_command
 
 Progress = Callable[[int, int], None]
@@ -93,7 +94,7 @@ def convert(
             with _writing(target):
                 for part, place in parts:
                     if not place.exists():  # someone else's, made meanwhile
-                        os.replace(part, place)
+                        rename(part, place, overwrite=True)
                         written.append(place)
         finally:
             for part, _ in parts:

@@ -29,6 +29,7 @@ from engine.contract.errors import (
     UsageError,
     system_words,
 )
+from engine.contract.files import rename
 from engine.contract.ledger.process_lock import ProcessLock
 
 HUB = "https://huggingface.co"
@@ -184,13 +185,13 @@ def _fetch(
         if _digest(part, entry) != wanted:
             part.unlink()
             raise BrokenDownload(file=entry["path"], endpoint=endpoint, why=Phrase("its hash is another"))
-        os.replace(part, blob)
+        rename(part, blob, overwrite=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     try:
         target.symlink_to(os.path.relpath(blob, target.parent))
     except OSError:  # Windows without that right, or a disk that knows no links: as the library does
-        os.replace(blob, target)
+        rename(blob, target, overwrite=True)
 
 
 def get(

@@ -13,6 +13,7 @@ from typing import Any
 from engine.checkpoint.config_files import read_config
 from engine.checkpoint.layout import DENOISERS, ModelFolder, identify
 from engine.contract.errors import CommonArtError, UnknownModel
+from engine.contract.files import replacing
 from engine.system.paths import home, resources
 
 
@@ -104,10 +105,9 @@ def remember_parts(root: Path, **parts: Path | None) -> None:
     known[str(root.resolve())] = remembered_parts(root) | given
     try:
         _memory().parent.mkdir(parents=True, exist_ok=True)
-        aside = _memory().with_suffix(f".{os.getpid()}.tmp")
-        aside.write_text(json.dumps(known, indent=1, ensure_ascii=False), encoding="utf-8")
-        os.replace(aside, _memory())
-    except OSError:
+        with replacing(_memory(), durable=False) as f:
+            f.write(json.dumps(known, indent=1, ensure_ascii=False).encode("utf-8"))
+    except (OSError, CommonArtError):
         pass  # not remembered: the user gives it again
 
 

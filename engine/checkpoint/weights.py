@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from engine.checkpoint.file_kinds import PICKLES, wrong_kind
-from engine.contract.errors import BrokenWeights, NeedsConversion, Phrase, system_words
+from engine.contract.errors import BrokenWeights, CommonArtError, NeedsConversion, Phrase, system_words
+from engine.contract.files import replacing
 from engine.system.paths import home
 
 WIDTH = {
@@ -200,10 +200,9 @@ def remembered_hash(
     digest = sha256_file(path, progress)
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
-        aside = note.with_suffix(f".{os.getpid()}.tmp")
-        aside.write_text(json.dumps(stamp | {"sha256": digest}), encoding="utf-8")
-        os.replace(aside, note)
-    except OSError:
+        with replacing(note, durable=False) as f:
+            f.write(json.dumps(stamp | {"sha256": digest}).encode("utf-8"))
+    except (OSError, CommonArtError):
         pass  # a home that cannot be written costs only time
     return digest
 

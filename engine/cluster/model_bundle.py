@@ -16,6 +16,7 @@ from engine.checkpoint.lora import open_lora
 from engine.checkpoint.onnxfile import graph_files
 from engine.checkpoint.weights import remembered_hash, sha256_file, weight_files
 from engine.contract.errors import BrokenWeights, CommonArtError, NodeDiskFull, Phrase, system_words
+from engine.contract.files import PART, rename
 from engine.contract.request import ImageRequest
 from engine.system.paths import home
 
@@ -208,7 +209,7 @@ def receive(order: dict[str, Any], key: str, offset: int, last: bool, piece: byt
     lora = next((one for one in order["loras"] if f"lora/{one['sha256']}" == key), None)
     entry = lora or next(e for e in order["files"] if e["key"] == key)
     path = _lora_file(lora) if lora else _below(_base(order), key)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.commonart-part")
+    aside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if offset == 0 and shutil.disk_usage(path.parent).free < entry["size"] + SPARE:
@@ -221,7 +222,7 @@ def receive(order: dict[str, Any], key: str, offset: int, last: bool, piece: byt
         if last:
             if sha256_file(aside) != entry["sha256"]:
                 raise BrokenWeights(path=key, why=Phrase("it did not arrive as it was sent"))
-            os.replace(aside, path)
+            rename(aside, path, overwrite=True)
     except OSError as e:
         aside.unlink(missing_ok=True)
         raise (

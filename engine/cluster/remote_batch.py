@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 from engine import pipeline
 from engine.backends.base import Backend
 from engine.contract.errors import CommonArtError, OutOfMemory
+from engine.contract.files import replacing
 from engine.contract.ledger.ledger import Row
 from engine.contract.request import ImageRequest
 from engine.imagefile.image import encode_image, pixel_sha256
@@ -41,13 +40,12 @@ def keep(folder: Path, features: dict[str, bytes]) -> None:
         file = file_of(folder, text)
         if len(data) > MAX_FEATURE or file.exists():
             continue
-        aside = file.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            aside.write_bytes(data)
-            os.replace(aside, file)
-        except OSError:
-            aside.unlink(missing_ok=True)  # a disk that refuses costs only the time to encode again
+            with replacing(file, durable=False) as f:
+                f.write(data)
+        except (OSError, CommonArtError):
+            pass  # a disk that refuses costs only the time to encode again
 
 
 def row_of(item: dict[str, Any]) -> Row:

@@ -37,6 +37,8 @@ def system_words(error: OSError) -> str:
         errno.EEXIST: Phrase("it exists already and is not overwritten"),
         errno.ENOSPC: Phrase("the disk is full"),
     }
+    if getattr(error, "winerror", None) in (32, 33):  # sharing and lock violation
+        return Phrase("another program has it open")
     return said.get(error.errno or 0) or error.strerror or str(error)
 
 
@@ -317,6 +319,12 @@ class OutputFolder(OutputError):
     kind = "output-folder"
     message = "The folder {path} cannot be written: {why}"
     hint = "Choose another with --out, or make it writable."
+
+
+class OutputFile(OutputFolder):
+    kind = "output-file"
+    message = "{path} cannot be written: {why}"
+    hint = "Close the programs that have it open, or make it and its folder writable."
 
 
 class DataFolder(OutputError):

@@ -20,8 +20,8 @@ from typing import Any
 from engine.checkpoint.config_files import read_config
 from engine.checkpoint.layout import TOKENIZER_FILES, ModelFolder
 from engine.contract.errors import BadFile, ExportOut, Phrase, system_words
+from engine.contract.files import as_our_error, make_folder, rename
 from engine.contract.ledger.process_lock import ProcessLock
-from engine.system.atomic import as_our_error, make_folder
 
 LOCK = ".export-lock"
 _CLASSES = {
@@ -79,7 +79,7 @@ def growing(out: Path) -> Iterator[Path]:
         _sync(part)
         if out.is_dir():
             out.rmdir()  # only an empty one
-        os.rename(part, out)
+        rename(part, out)
     except OSError as e:
         raise as_our_error(e, out) from e
     finally:
@@ -113,7 +113,7 @@ def carry_over(model: ModelFolder, part: Path) -> None:
             if (model.tokenizer / name).is_file():
                 shutil.copyfile(model.tokenizer / name, part / "tokenizer" / name)
         if (part / "tokenizer.json").is_file():  # made of a SentencePiece model by the text encoder's stage
-            os.replace(part / "tokenizer.json", part / "tokenizer" / "tokenizer.json")
+            rename(part / "tokenizer.json", part / "tokenizer" / "tokenizer.json", overwrite=True)
         if model.scheduler:
             (part / "scheduler").mkdir()
             shutil.copyfile(model.scheduler / "scheduler_config.json", part / "scheduler" / "scheduler_config.json")

@@ -8,7 +8,6 @@ infer for these graphs.
 from __future__ import annotations
 
 import gc
-import os
 import re
 import shutil
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from engine.contract.files import rename
 from engine.export.graphs import LARGE
 
 #: Layers left in fp32, by the names of their modules: what leaves the denoiser, and what all its blocks read.
@@ -39,7 +39,7 @@ def to_int8(file: Path) -> int:
     for old in (file, file.with_name(file.name + "_data")):
         old.unlink(missing_ok=True)
     for new in aside.iterdir():
-        os.replace(new, file.parent / new.name)
+        rename(new, file.parent / new.name, overwrite=True)
     shutil.rmtree(aside)
     return changed
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import EngineStopped, from_wire
+from engine.contract.files import as_our_error
 from engine.contract.python_process import python_command, python_environment
-from engine.system.atomic import as_our_error
 from engine.system.json_program import run_json_program
 from engine.system.ram import peak_bytes
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from torch import Tensor
 
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.weights import weight_files
-from engine.contract.errors import BrokenWeights, Phrase, WrongTokenizer
+from engine.contract.errors import BrokenWeights, CommonArtError, Phrase, WrongTokenizer
+from engine.contract.files import replacing
 from engine.system.caption_cache import file_of, part_of
 
 
@@ -158,14 +158,10 @@ class FeatureStore:
         from safetensors.torch import save
 
         file = self._file(text)
-        aside = file.with_suffix(f".{os.getpid()}.tmp")
-        try:
+        with contextlib.suppress(OSError, CommonArtError):
             file.parent.mkdir(parents=True, exist_ok=True)
-            aside.write_bytes(save({"states": feature.states}, {"cut": str(int(feature.cut))}))
-            os.replace(aside, file)
-        except OSError:
-            with contextlib.suppress(OSError):
-                aside.unlink(missing_ok=True)
+            with replacing(file, durable=False) as f:
+                f.write(save({"states": feature.states}, {"cut": str(int(feature.cut))}))
 
     def get_many(self, texts: Sequence[str]) -> dict[str, Feature]:
         """Those of ``texts`` that are known."""

@@ -15,6 +15,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from engine.contract.errors import BadValue, NoRecipe, Phrase
+from engine.contract.files import make_folder
 from engine.contract.font import FILE
 from engine.imagefile.image import read_pixels, read_recipe
 from engine.system import atomic
@@ -145,7 +146,7 @@ def write_sheet(
     data = io.BytesIO()
     sheet.save(data, "PNG")
     out = out.absolute()
-    atomic.make_folder(out.parent)
+    make_folder(out.parent)
     part = atomic.write_aside(out.parent, f"sheet{os.getpid()}", data.getvalue())
     try:
         for final in atomic.candidates(out.with_suffix(""), out.suffix):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from PIL import Image
 
 from engine.backends.base import Backend
 from engine.contract.errors import CommonArtError
+from engine.contract.files import replacing
 from engine.system.paths import home
 
 SIDE = 192
@@ -21,9 +21,8 @@ def write_preview(backend: Backend, latents: Any, worker: str) -> str | None:
         image = Image.fromarray(backend.decode(latents)[0])
         image.thumbnail((SIDE, SIDE))
         folder.mkdir(parents=True, exist_ok=True)
-        aside = folder / f"{worker}.tmp"
-        image.save(aside, "WEBP", quality=80, method=0)
-        os.replace(aside, folder / f"{worker}.webp")
+        with replacing(folder / f"{worker}.webp", durable=False) as f:
+            image.save(f, "WEBP", quality=80, method=0)
         return str(folder / f"{worker}.webp")
     except (CommonArtError, OSError):
         return None

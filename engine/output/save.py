@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.contract import recipe as recipes
 from engine.contract.errors import BadTemplate, CommonArtError, DiskFull, Phrase
+from engine.contract.files import discard, make_folder
 from engine.contract.ledger.ledger import Ledger, Row
 from engine.contract.ledger.worker_side import PLAIN_NAME
 from engine.contract.naming import DEFAULT, render
@@ -75,7 +76,7 @@ def save(made: DecodedImage, ledger: Ledger, worker: str, job: str, seal: ImageF
     recipe = seal.judged(made.coded if made.pixels is None else made.pixels, recipe)
     sealed = seal.close_up(made.coded, request.format, request.width or 0, request.height or 0, recipe)
     stem = folder / render(request.name or DEFAULT, request, job=job, image=made.row.id)
-    atomic.make_folder(stem.parent)
+    make_folder(stem.parent)
     if not stem.parent.resolve().is_relative_to(folder.resolve()):  # a link inside the folder leads out
         raise BadTemplate(template=request.name, why=Phrase("it must stay inside the output folder"))
     part = atomic.write_aside(stem.parent, label_of(made.row.id, worker), sealed.data)
@@ -89,7 +90,7 @@ def save(made: DecodedImage, ledger: Ledger, worker: str, job: str, seal: ImageF
             except FileExistsError:
                 continue  # another picture took the name in this moment
     finally:
-        atomic.discard(part)
+        discard(part)
     ledger.done(made.row.id, path=final, pixel_sha256=sha, recipe=recipe)
     return report(made.row.id, final, recipe, signed=sealed.signed)
 

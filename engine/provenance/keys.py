@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import os
 import secrets
 import shutil
 import time
@@ -24,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from engine.contract.errors import BadCertificate, Phrase, SigningFailed, system_words
 from engine.contract.fault_injection import fault_point
+from engine.contract.files import rename
 from engine.provenance import keystore
 from engine.system.paths import home
 
@@ -88,7 +88,7 @@ def _create(name: str, folder: Path) -> None:
         (aside / CHAIN).write_bytes(chain)
         keystore.keep(_fingerprint(chain), key, aside / KEY)
         with fault_point("rename key"):
-            os.rename(aside, folder)  # refuses a folder that is there and not empty
+            rename(aside, folder)  # refuses a folder that is there and not empty
     except OSError:
         if not (folder / CHAIN).is_file():
             raise

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and never over another one. POSIX and Windows differ; only this place knows."""
+"""Publishing an output file: complete or not at all, and never over an existing one (``engine.contract.files`` replaces)."""
 
 from __future__ import annotations
 
@@ -7,38 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.contract.errors import BadValue, CommonArtError, DiskFull, OutputFolder, system_words
 from engine.contract.fault_injection import fault_point
-
-PART = ".commonart-part"
-
-
-def as_our_error(error: OSError, path: Path) -> CommonArtError:
-    """The system's complaint as ours."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(path=path)
-    if error.errno in (errno.ENAMETOOLONG, errno.EINVAL):  # this picture's name, not the place, is at fault
-        return BadValue(name="name", value=f"…{str(path)[-40:]}", why=system_words(error))
-    return OutputFolder(path=path, why=system_words(error))
-
-
-def make_folder(folder: Path) -> None:
-    """Raises OutputFolder, DiskFull."""
-    try:
-        with fault_point("mkdir"):
-            folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise as_our_error(e, folder) from e
-
-
-def sync_folder(folder: Path) -> None:
-    """The folder's own entries outlive a power cut; Windows has no such call and needs none."""
-    if os.name != "nt":
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+from engine.contract.files import PART, as_our_error, discard, rename, sync_folder
 
 
 def write_aside(folder: Path, label: str, data: bytes) -> Path:
@@ -60,14 +30,6 @@ def write_aside(folder: Path, label: str, data: bytes) -> Path:
     return part
 
 
-def discard(part: Path) -> None:
-    """Remove a file written aside, if it is there and can be."""
-    try:
-        part.unlink(missing_ok=True)
-    except OSError:
-        pass  # its folder is gone or cannot be written, which is told elsewhere
-
-
 def publish(part: Path, final: Path) -> None:
     """Give the file its name.
 
@@ -78,7 +40,7 @@ def publish(part: Path, final: Path) -> None:
     try:
         with fault_point("rename"):
             if os.name == "nt":
-                os.rename(part, final)  # refuses to overwrite
+                rename(part, final)  # refuses to overwrite
             else:
                 try:
                     os.link(part, final)  # refuses to overwrite, which rename does not
@@ -89,7 +51,7 @@ def publish(part: Path, final: Path) -> None:
                         raise
                     if os.path.lexists(final):  # a file system without hard links: this check is all there is
                         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final)) from e
-                    os.rename(part, final)
+                    rename(part, final)
                 else:
                     discard(part)
         with fault_point("fsync folder"):

@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from engine.contract.errors import CommonArtError
+from engine.contract.files import replacing
 from engine.system.paths import home
 
 
@@ -55,13 +57,12 @@ class TuningRecord:
     def remember(self, choice: str, **more: Any) -> None:
         """Keep it; a data folder that cannot be written costs only the next probe."""
         self.found = {"choice": choice, "when": time.strftime("%Y-%m-%d"), **more}
-        aside = _notes().with_suffix(f".{os.getpid()}.tmp")
         try:
-            aside.parent.mkdir(parents=True, exist_ok=True)
-            aside.write_text(json.dumps(read_records() | {self.key: self.found}, indent=1), encoding="utf-8")
-            os.replace(aside, _notes())
-        except OSError:
-            aside.unlink(missing_ok=True)
+            _notes().parent.mkdir(parents=True, exist_ok=True)
+            with replacing(_notes(), durable=False) as f:
+                f.write(json.dumps(read_records() | {self.key: self.found}, indent=1).encode("utf-8"))
+        except (OSError, CommonArtError):
+            pass  # see above
 
 
 def this_machine() -> str:

@@ -13,10 +13,11 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from engine.contract.errors import BadPicture, CommonArtError
+from engine.contract.files import replacing
 from engine.imagefile.image import pixel_sha256
 from engine.system.json_program import phrase
 from engine.system.paths import home
-from trainer.dataset.files import replacing, sha256_of
+from trainer.dataset.files import sha256_of
 from trainer.dataset.licence.perceptual_hash import COLOUR, DHASH_BITS, PHASH_BITS, Look, look_at
 from trainer.dataset.pictures import load_rgb
 from trainer.evaluation.store import mark_of

@@ -1,54 +1,19 @@
-"""Files of a dataset folder: written aside and renamed, hashed, and named so that every system can hold them."""
+"""Files of a dataset folder: read, hashed, and named so that every system can store them."""
 
 from __future__ import annotations
 
 import codecs
-import contextlib
 import hashlib
 import json
-import os
 import re
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from engine.contract.errors import BadFile, Phrase, system_words
-from engine.contract.fault_injection import fault_point
-from engine.system.atomic import PART, as_our_error, discard
 
 CHUNK = 1 << 20
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}  # Windows' devices
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the place of ``path`` when the block ends well; otherwise ``path`` stays as it was.
-
-    Raises:
-        DiskFull, OutputFolder
-    """
-    part = path.with_name(f".{path.name}{PART}")
-    try:
-        with fault_point("write"), part.open("wb") as f:
-            yield f
-            f.flush()
-            with fault_point("fsync"):
-                os.fsync(f.fileno())
-        with fault_point("rename"):
-            os.replace(part, path)
-        if os.name != "nt":  # the folder's entry must outlive a power cut too
-            fd = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-    except OSError as e:
-        discard(part)
-        raise as_our_error(e, path) from e
-    except BaseException:
-        discard(part)
-        raise
 
 
 def sha256_of(path: Path) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import BadFile, BadRow, NoRecords, NotUtf8, Phrase, system_words
+from engine.contract.files import replacing
 from trainer.dataset.evidence.statement import Statement, from_data
-from trainer.dataset.files import decoded, load_json, name_problem, replacing
+from trainer.dataset.files import decoded, load_json, name_problem
 
 FILE = "metadata.jsonl"
 STATEMENTS = "license_statements"

@@ -205,7 +205,7 @@ def work(argv: list[str]) -> dict[str, Any]:
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:
-    from trainer.dataset.files import replacing
+    from engine.contract.files import replacing
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as f:

@@ -13,11 +13,12 @@ import numpy as np
 from engine import pipeline
 from engine.backends.base import Backend
 from engine.contract import recipe as recipes
+from engine.contract.files import discard
 from engine.contract.request import MAX_SEED, ImageRequest
 from engine.contract.version import APP
 from engine.imagefile.image import pixel_sha256
 from engine.provenance.finalize import ImageFinalizer
-from engine.system.atomic import discard, publish, write_aside
+from engine.system.atomic import publish, write_aside
 from engine.worker.batching import batch_size
 from trainer.evaluation.prompts import Item
 

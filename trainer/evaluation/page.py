@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from trainer.dataset.files import replacing
+from engine.contract.files import replacing
 
 _STYLE = """body{font:15px/1.6 system-ui,"Hiragino Sans","Yu Gothic UI","Noto Sans CJK JP",sans-serif;max-width:76rem;margin:2rem auto;padding:0 1rem;
 color:#222;background:#fff}h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}table{border-collapse:collapse;margin:.6rem 0}

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import BadFile, Phrase, RecipesDiffer, RunDiffers, system_words
-from engine.system.atomic import make_folder
-from trainer.dataset.files import replacing
+from engine.contract.files import make_folder, replacing
 from trainer.evaluation.metrics import Array
 from trainer.evaluation.prompts import Item
 

@@ -237,7 +237,7 @@ def _recipe(result: dict[str, Any]) -> str:
 
 def write_sheet(path: Path, result: dict[str, Any], folder: Path) -> None:
     """All pictures beside each other as one PNG: Japanese above English, twenty in a row. Raises DiskFull, OutputFolder."""
-    from trainer.dataset.files import replacing
+    from engine.contract.files import replacing
 
     side, columns = 64, 20
     cells: dict[int, list[Any]] = {}

@@ -197,7 +197,7 @@ def pack(path: Path, tasks: Sequence[Task], known: Array, told: Mapping[str, Any
     """Write the file; ``told`` are the other fields of ``Suite`` as JSON. Returns its bytes."""
     from safetensors.numpy import save
 
-    from trainer.dataset.files import replacing
+    from engine.contract.files import replacing
 
     mean = known.mean(0).astype(np.float16)
     codes = np.clip(np.rint((known - mean.astype(np.float32)) / STEP), -127, 127).astype(np.int8)

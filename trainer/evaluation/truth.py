@@ -134,7 +134,7 @@ def write(path: Path, renders: np.ndarray[Any, Any], names: dict[str, list[list[
     """Make the file from uint8 RGB ``[things, styles, h, w, 3]``; returns its bytes. Same renders, same file."""
     from safetensors.numpy import save
 
-    from trainer.dataset.files import replacing
+    from engine.contract.files import replacing
 
     known = features(renders.reshape(-1, *renders.shape[2:]))
     mean = known.mean(0).astype(np.float16)

@@ -21,7 +21,7 @@ from torch import Tensor
 from engine.checkpoint.weights import sha256_file
 from engine.contract.errors import BrokenWeights, NoRoom, Phrase, system_words
 from engine.contract.fault_injection import fault_point
-from engine.system.atomic import PART, as_our_error, sync_folder
+from engine.contract.files import PART, as_our_error, rename, sync_folder
 from trainer.learn.distributed.processes import Processes
 from trainer.learn.safetensors_writer import read_tensors, size_of, write_tensors
 
@@ -115,7 +115,7 @@ class Checkpoints:
             _write_json(aside / "manifest.json", {"version": VERSION, "step": state.step, "files": files})
             sync_folder(aside)
             with fault_point("rename"):
-                os.rename(aside, final)
+                rename(aside, final)
             sync_folder(self.folder)
         except OSError as e:
             shutil.rmtree(aside, ignore_errors=True)
@@ -187,7 +187,7 @@ class Checkpoints:
         aside = path.with_name(f".old-{path.name}{PART}")
         try:
             shutil.rmtree(aside, ignore_errors=True)
-            os.rename(path, aside)
+            rename(path, aside)
         except OSError:
             return  # it stays; the next time will tell
         shutil.rmtree(aside, ignore_errors=True)

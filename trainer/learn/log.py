@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.contract import training_events as events
 from engine.contract.events import Event
-from trainer.dataset.files import replacing
+from engine.contract.files import replacing
 
 FILE = "log.jsonl"
 _KEPT = (

@@ -14,9 +14,9 @@ import torch
 from engine.contract import training_events as events
 from engine.contract.errors import BadValue, BrokenWeights, NothingToResume, Phrase, RunExists, TrainingDiverged
 from engine.contract.events import Event
+from engine.contract.files import as_our_error
 from engine.contract.ledger.process_lock import ProcessLock
 from engine.sampling.schedule import Schedule
-from engine.system.atomic import as_our_error
 from trainer.config import Config
 from trainer.learn import optim, trainable, validation
 from trainer.learn.artifacts import report

@@ -12,8 +12,8 @@ from engine.checkpoint.describe import licence_of
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.library import open_model
 from engine.contract.errors import RunDiffers
+from engine.contract.files import replacing
 from trainer.config import Config
-from trainer.dataset.files import replacing
 from trainer.dataset.licence.gate import check
 from trainer.dataset.licence.report import GateReport
 from trainer.learn.artifacts.lineage import ATTRIBUTION, Lineage, Source

@@ -16,11 +16,11 @@ from engine.backends.pytorch.denoise import noise
 from engine.backends.pytorch.load import load_vae
 from engine.backends.pytorch.samplers import build_sampler
 from engine.checkpoint.layout import ModelFolder
+from engine.contract.files import replacing
 from engine.models.pixart import DiT
 from engine.pipeline import denoise
 from engine.sampling.schedule import Schedule
 from trainer.config import Previews
-from trainer.dataset.files import replacing
 from trainer.learn.data.feature_cache import FeatureCache
 from trainer.learn.train_step import TrainStep
 

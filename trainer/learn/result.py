@@ -10,7 +10,7 @@ import torch
 
 from engine.checkpoint.lora_library import lora_folder
 from engine.checkpoint.weights import sha256_file
-from engine.system.atomic import sync_folder
+from engine.contract.files import rename, sync_folder
 from engine.system.paths import home
 from trainer.learn import trainable
 from trainer.learn.artifacts import report
@@ -82,7 +82,7 @@ def install(files: list[Path], folder: Path, name: str) -> Path:
         aside.mkdir(parents=True)
         for file in files:
             shutil.copyfile(file, aside / file.name)
-    aside.rename(target)
+    rename(aside, target)
     sync_folder(folder)
     return target
 

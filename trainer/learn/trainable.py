@@ -25,9 +25,9 @@ from engine.checkpoint.layout import TOKENIZER_FILES, ModelFolder
 from engine.checkpoint.pixart_layers import layers_of
 from engine.checkpoint.weights import read_header, weight_files
 from engine.contract.errors import BadConfig, Phrase
+from engine.contract.files import PART, rename, sync_folder
 from engine.models.pixart import CaptionGroup, DiT, DiTConfig
 from engine.sampling.schedule import Schedule
-from engine.system.atomic import PART, sync_folder
 from trainer.config import Config
 from trainer.learn.data import counter_rng
 from trainer.learn.safetensors_writer import write_tensors
@@ -235,7 +235,7 @@ def save_lora(path: Path, weights: Mapping[str, Tensor], config: Config, words: 
     aside = path.with_name(f".{path.name}{PART}")
     try:
         sha256 = write_tensors(aside, lora_tensors(weights, dtype), header)
-        os.replace(aside, path)
+        rename(aside, path, overwrite=True)
         sync_folder(path.parent)
     finally:
         aside.unlink(missing_ok=True)
@@ -289,7 +289,7 @@ def save_model(
         shutil.copyfile(folder.root / "vocabulary.json", aside / "vocabulary.json")
     if path.exists():
         shutil.rmtree(path)
-    os.rename(aside, path)
+    rename(aside, path)
     sync_folder(path.parent)
     return sha256
 

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from engine.contract.files import rename
 from trainer.mini import denoiser, text, vae
 from trainer.mini.captions import NUMBERS, TABLES, TAILS
 from trainer.mini.packages import NAMES, STYLES
@@ -128,7 +129,7 @@ def base(work: Path, former: Path | None) -> Path:
             shutil.copytree(former / "transformer", aside / "transformer")
         else:
             denoiser.build().half().save_pretrained(aside / "transformer")
-        aside.rename(folder)
+        rename(aside, folder)
     return folder
 
 
@@ -177,7 +178,7 @@ def assemble(work: Path, out: Path, former: Path | None, rows: list[dict[str, st
             shutil.copyfile(out / name, aside / name)
     if out.exists():
         shutil.rmtree(out)
-    aside.rename(out)
+    rename(aside, out)
 
 
 #: measure of the suite -> words of the card

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from trainer.dataset.files import replacing, sha256_of
+from engine.contract.files import replacing
+from trainer.dataset.files import sha256_of
 from trainer.dataset.records import Record, write_records
 from trainer.mini import heldout
 from trainer.mini.captions import LANGS, RELATIONS, Facts, caption, names_of

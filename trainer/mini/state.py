@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+
+from engine.contract.files import rename
 
 
 class Run:
@@ -38,7 +39,7 @@ def save(
     """Write everything a resumed run needs to go on exactly; a crash leaves the former file."""
     aside = run.file.with_suffix(".tmp")
     save_file(_flat(model, opt, ema), aside, metadata={"state": json.dumps({"step": step})})
-    os.replace(aside, run.file)
+    rename(aside, run.file, overwrite=True)
 
 
 def restore(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,8 @@ import numpy as np
 from engine.backends.onnx.sessions import Device, open_session
 from engine.checkpoint.config_files import read_config
 from engine.checkpoint.layout import ModelFolder
-from engine.contract.errors import BrokenWeights, Phrase, WrongTokenizer
+from engine.contract.errors import BrokenWeights, CommonArtError, Phrase, WrongTokenizer
+from engine.contract.files import replacing
 from engine.system.caption_cache import file_of, part_of
 from engine.system.paths import home
 
@@ -152,14 +152,10 @@ class FeatureStore:
     def put(self, text: str, feature: Feature) -> None:
         """Keep one; a disk that refuses costs only the time to encode again."""
         file = self._file(text)
-        aside = file.with_suffix(f".{os.getpid()}.tmp")
-        try:
+        with contextlib.suppress(OSError, CommonArtError):
             file.parent.mkdir(parents=True, exist_ok=True)
-            aside.write_bytes(packed(feature))
-            os.replace(aside, file)
-        except OSError:
-            with contextlib.suppress(OSError):
-                aside.unlink(missing_ok=True)
+            with replacing(file, durable=False) as f:
+                f.write(packed(feature))
 
 
 class Encoder:

@@ -21,6 +21,7 @@ from engine.contract.errors import (
     system_words,
 )
 from engine.contract.fault_injection import fault_point
+from engine.contract.files import rename
 
 STATES = ("waiting", "running", "done", "failed", "cancelled")
 _COUNT_UP = (
@@ -160,7 +161,7 @@ def salvage(path: Path) -> tuple[Path, int]:
     for tail in ("", "-wal", "-shm"):
         part = path.with_name(path.name + tail)
         if part.exists():
-            os.replace(part, kept.with_name(kept.name + tail))
+            rename(part, kept.with_name(kept.name + tail), overwrite=True)
     new = connect(path)
     saved = 0
     try:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import codecs
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import BadFile, BadPicture, BadValue, OutputFolder, Phrase, UnknownImport, system_words
-from engine.system.atomic import PART, as_our_error, discard, make_folder
+from engine.contract.files import discard, make_folder, replacing
 from trainer.dataset.evidence.embedded import read_embedded, statements
 from trainer.dataset.evidence.gather import Evidence
 from trainer.dataset.evidence.readings import lenient
@@ -164,19 +165,12 @@ class _Taker:
         if self.link and isinstance(item.where, Path):
             self._link(item.where.resolve(), final)
         else:
-            part = final.with_name(f".{final.name}{PART}")
-            try:
-                with part.open("wb") as out:
-                    if isinstance(item.where, bytes):
-                        out.write(item.where)
-                    else:
-                        with item.where.open("rb") as f:
-                            while piece := f.read(CHUNK):
-                                out.write(piece)
-                os.replace(part, final)
-            except OSError as e:
-                discard(part)
-                raise as_our_error(e, final) from e
+            with replacing(final, durable=False) as out:
+                if isinstance(item.where, bytes):
+                    out.write(item.where)
+                else:
+                    with item.where.open("rb") as f:
+                        shutil.copyfileobj(f, out, CHUNK)
         self.made.append(final)
 
     def _link(self, target: Path, final: Path) -> None:

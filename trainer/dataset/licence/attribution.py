@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from trainer.dataset.files import replacing
+from engine.contract.files import replacing
 from trainer.dataset.records import Record
 from trainer.dataset.spdx import Expression, parse, url_of
 

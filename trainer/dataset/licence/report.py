@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import BadFile, GateClosed, Phrase, system_words
-from trainer.dataset.files import replacing
+from engine.contract.files import replacing
 
 FILE = "gate-report.json"
 FORMAT = "commonart-gate-report"

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer.dataset.files import replacing
+from engine.contract.files import replacing
 from trainer.learn.log import read_log
 from trainer.plot_style import plot_style
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from trainer.dataset.files import replacing
+from engine.contract.files import replacing
 from trainer.learn.artifacts.lineage import ATTRIBUTION, BOM, CARD, CONFIG, GATE_REPORT, Lineage
 
 

@@ -31,9 +31,9 @@ from torch import Tensor
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.weights import read_header, weight_files
 from engine.contract.errors import BrokenWeights
+from engine.contract.files import replacing
 from engine.models.text_encoder import CaptionEncoder, FeatureStore
 from engine.system.paths import home
-from trainer.dataset.files import replacing
 from trainer.dataset.pictures import load_rgb
 from trainer.learn.data.samples import TrainingImage
 

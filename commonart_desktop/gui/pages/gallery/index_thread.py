@@ -11,6 +11,7 @@ from pathlib import Path
 
 from commonart_desktop.gui.pages.gallery.index import Index
 from engine.contract.errors import CommonArtError
+from engine.contract.files import rename
 
 
 class IndexThread(threading.Thread):
@@ -54,7 +55,7 @@ def open_or_set_aside(path: Path) -> Path | None:
         if isinstance(e, sqlite3.OperationalError):
             raise
         aside = path.with_name(f"{path.name}.damaged-{int(time.time())}")
-        path.replace(aside)
+        rename(path, aside, overwrite=True)
         for tail in ("-wal", "-shm"):
             path.with_name(path.name + tail).unlink(missing_ok=True)
         Index(path).close()

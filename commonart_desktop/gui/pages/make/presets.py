@@ -18,6 +18,7 @@ from commonart_desktop.gui.notices import Notices
 from commonart_desktop.gui.style.theme import icon
 from commonart_desktop.gui.widgets.fields import FieldHint, column, roomy, row
 from engine.contract.errors import BadFile, CommonArtError, Phrase
+from engine.contract.files import as_our_error, replacing
 from engine.contract.request import ImageRequest
 
 #: what a preset may hold, and of what type; no place on a disk but that of a LoRA outside the LoRA folder
@@ -104,17 +105,16 @@ def of_user() -> tuple[list[Preset], list[CommonArtError]]:
 
 
 def save(name: str, values: dict[str, Any]) -> Path:
-    """Write a preset, aside and renamed; one of the same name is replaced. Raises BadFile."""
+    """Write a preset; one of the same name is replaced. Raises OutputFolder, DiskFull."""
     path = folder() / f"{name}.toml"
-    aside = path.with_suffix(".tmp")
     # a JSON string is a TOML basic string but for DEL, and JSON's numbers and true are TOML's
     lines = [f"{k} = {json.dumps(v, ensure_ascii=False)}\n".replace("\x7f", "") for k, v in values.items() if k in KEYS]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text("".join(lines), encoding="utf-8")
-        aside.replace(path)
     except OSError as e:
-        raise BadFile(path=path, why=e.strerror or str(e)) from e
+        raise as_our_error(e, path.parent) from e
+    with replacing(path) as f:
+        f.write("".join(lines).encode("utf-8"))
     return path
 
 
