@@ -22,7 +22,7 @@ from commonart_desktop.cli.pictures import (
     settings_from,
 )
 from commonart_desktop.cli.progress import Display
-from commonart_desktop.core.compose import ready_folder
+from commonart_desktop.core.compose import random_seed, ready_folder
 from commonart_desktop.core.home import home, writing_home
 from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.process import Worker, error_of, program
@@ -32,7 +32,7 @@ from engine.contract.errors import BadFile, Phrase, PromptHidden, UsageError, fr
 from engine.contract.ledger.ledger import Ledger
 from engine.contract.ledger.process_lock import is_held
 from engine.contract.recipe import request_of
-from engine.contract.request import ImageRequest
+from engine.contract.request import ImageRequest, fixed_seed
 
 
 def add(subparsers: Any) -> None:
@@ -106,8 +106,9 @@ def _make(
 ) -> int:
     ledger = Ledger(scratch / "ledger.db")
     ledger.add_job("generate", requests)
+    first = ledger.page(limit=1)[0].id
     ledger.close()  # the worker has its own connection
-    display = Display(len(requests), as_json=args.json, quiet=args.quiet, queued=False)
+    display = Display(len(requests), as_json=args.json, quiet=args.quiet, queued=False, first=first)
     worker = Worker(scratch / "ledger.db", options, debug=args.debug)
     stuck = False
     try:
@@ -159,7 +160,8 @@ def _again(args: argparse.Namespace) -> tuple[list[ImageRequest], list[str], str
             )
         )
     if args.seed is not None:
-        changes["seed"] = args.seed
+        seed = fixed_seed(args.seed)
+        changes["seed"] = random_seed() if seed is None else seed
     request = ImageRequest.from_dict(original.to_dict() | {"dtype": recipe["backend"]["dtype"]} | changes)
     request = replace(request, out=str(ready_folder(args.out or Path(load_settings().out))))
     # the same pixels need the same way of running the denoiser's blocks

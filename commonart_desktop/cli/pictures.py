@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from commonart_desktop.core.compose import compose, orders, ready_folder
 from commonart_desktop.core.home import home, resources
-from commonart_desktop.core.i18n import tr
+from commonart_desktop.core.i18n import printable, say, tr
 from commonart_desktop.core.settings import load_settings
 from engine.contract import naming
 from engine.contract.errors import BadFile, BadValue, Phrase, UsageError
+from engine.contract.other_tools import sampler_named
 from engine.contract.request import DTYPES, FORMATS, PRESETS, SAMPLERS, ImageRequest
 
 
@@ -40,9 +42,14 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
         dest="file",
         type=Path,
         metavar="FILE",
-        help=tr("prompts from a .txt (one a line), .csv or .jsonl file"),
+        help=tr("prompts from a .txt (one a line; # begins a comment), .csv, .tsv or .jsonl file"),
     )
-    parser.add_argument("--encoding", help=tr("how that file is written, if not in UTF-8 (cp932)"))
+    parser.add_argument(
+        "--encoding", help=tr("how that file, and wildcard files that are not UTF-8, are written (cp932)")
+    )
+    parser.add_argument(
+        "--delimiter", metavar=tr("SIGN"), help=tr("what stands between the columns of that file, if not recognised")
+    )
     parser.add_argument(
         "--wildcards",
         type=Path,
@@ -72,7 +79,10 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", choices=PRESETS, help=tr("exact, or faster at a measured loss"))
     parser.add_argument("--count", type=int, default=1, metavar="N", help=tr("pictures of each prompt"))
     parser.add_argument(
-        "--seed", type=int, metavar="S", help=tr("the first picture's seed, then S+1 and so on; random if not given")
+        "--seed",
+        type=int,
+        metavar="S",
+        help=tr("the first picture's seed, then S+1 and so on; random if not given or -1"),
     )
     parser.add_argument("--steps", type=int, metavar="N", help=tr("denoising steps (20)"))
     parser.add_argument("--guidance", type=float, metavar="G", help=tr("how strictly to follow the prompt (4.5)"))
@@ -159,7 +169,7 @@ def settings_from(args: argparse.Namespace) -> dict[str, Any]:
         "vae": folder_of(args.vae),
         "steps": args.steps,
         "guidance": args.guidance,
-        "sampler": args.sampler,
+        "sampler": args.sampler and (sampler_named(args.sampler) or args.sampler),
         "dtype": args.dtype,
         "deterministic": args.deterministic,
         "name": args.name,
@@ -187,13 +197,22 @@ def requests_from(args: argparse.Namespace) -> Iterator[ImageRequest]:
     for folder in args.wildcards:
         if not folder.is_dir():
             raise BadFile(path=folder, why=Phrase("there is no such folder"))
+    said: set[str] = set()
+
+    def note(text: Phrase) -> None:
+        if text not in said:
+            said.add(text)
+            print(f"commonart: {printable(say(text))}", file=sys.stderr)
+
     made = list(
         compose(
-            orders(args.prompts, args.file, args.encoding),
+            orders(args.prompts, args.file, args.encoding, args.delimiter, note),
             base | {"out": "?"},
             count=args.count,
             seed=args.seed,
             wildcards=[f for f in folders if f.is_dir()],
+            encoding=args.encoding,
+            note=note,
         )
     )
     if not made:

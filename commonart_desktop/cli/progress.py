@@ -8,19 +8,28 @@ from typing import Any
 
 from commonart_desktop.cli import complain
 from commonart_desktop.cli.bar import tqdm
+from commonart_desktop.cli.in_order import InOrder
 from commonart_desktop.core.i18n import tr
 from engine.contract import events
 from engine.contract.errors import CommonArtError, EngineStopped, from_wire
 
 
 class Display:
-    """Paths or JSON on standard output; a bar and sentences on standard error."""
+    """Paths or JSON on standard output; a bar and sentences on standard error.
 
-    def __init__(self, total: int, *, as_json: bool, quiet: bool, queued: bool = True) -> None:
+    ``first`` is the ledger's number of the first image of a single job: then the lines come in that job's order, with an
+    empty one for a failed image before a later one, so that line n belongs to the nth image. Without it they come as images are made.
+    """
+
+    def __init__(
+        self, total: int, *, as_json: bool, quiet: bool, queued: bool = True, first: int | None = None
+    ) -> None:
         self.as_json, self.made, self.failed = as_json, 0, 0
         self.errors: list[CommonArtError] = []
         self._told: set[str] = set()
         self._queued = queued  # there is a queue to go on with
+        self._first = first
+        self._ordered = InOrder(self._print, gaps=not as_json)
         self._bar: tqdm[Any] = tqdm(
             total=total, unit=tr("img"), file=sys.stderr, disable=quiet, dynamic_ncols=True, smoothing=0.1
         )
@@ -30,7 +39,9 @@ class Display:
         if isinstance(event, events.Saved):
             self.made += 1
             self._bar.update(1)
-            self._print(json.dumps(event.report, ensure_ascii=False) if self.as_json else event.report["path"])
+            self._result(
+                event.image, json.dumps(event.report, ensure_ascii=False) if self.as_json else event.report["path"]
+            )
             for word in event.report["unknown_words"]:
                 self.note(tr("{model} does not know the word “{word}”", model=event.report["model"], word=word))
             if event.report["prompt_cut"]:
@@ -45,16 +56,13 @@ class Display:
             error = from_wire(event.error)
             self.errors.append(error)
             if self.as_json:
-                self._print(
-                    json.dumps(
-                        {
-                            "id": event.image,
-                            "prompt": event.prompt,
-                            "error": {k: event.error[k] for k in ("kind", "message", "hint")},
-                        },
-                        ensure_ascii=False,
-                    )
+                failure = {k: event.error[k] for k in ("kind", "message", "hint")}
+                self._result(
+                    event.image,
+                    json.dumps({"id": event.image, "prompt": event.prompt, "error": failure}, ensure_ascii=False),
                 )
+            else:
+                self._result(event.image, None)
             self.complain(error)
         elif isinstance(event, events.Note):
             self.note(tr(event.template, **event.fields))
@@ -65,6 +73,12 @@ class Display:
                 self.note(tr("Paused."))
         elif isinstance(event, events.Resumed):
             self._told.discard(tr("Paused."))
+
+    def _result(self, image: int, line: str | None) -> None:
+        if self._first is not None:
+            self._ordered.put(image - self._first, line)
+        elif line is not None:
+            self._print(line)
 
     def _print(self, line: str) -> None:
         self._bar.clear()
@@ -91,6 +105,8 @@ class Display:
             )
 
     def close(self) -> None:
+        """What waited for an image that will not come is printed."""
+        self._ordered.flush()
         self._bar.close()
 
     def exit_status(self) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from commonart_desktop.cli import complain, queue_run
 from commonart_desktop.cli.pictures import add_picture_options, folder_of, requests_from, settings_from
-from commonart_desktop.core.compose import ready_folder
+from commonart_desktop.core.compose import random_seed, ready_folder
 from commonart_desktop.core.home import home
 from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.ledger import export_rows, import_rows, open_ledger, suspect_mark
@@ -18,7 +18,7 @@ from commonart_desktop.core.settings import load_settings
 from engine.contract.errors import BadValue, LedgerCorrupt, Phrase, UsageError, from_wire
 from engine.contract.ledger.ledger import Job, Ledger
 from engine.contract.ledger.schema import STATES
-from engine.contract.request import ImageRequest
+from engine.contract.request import ImageRequest, fixed_seed
 from engine.contract.template import expand
 
 
@@ -231,12 +231,13 @@ def _edit(args: argparse.Namespace, ledger: Ledger) -> int:
         ledger.prioritise(args.job, args.priority)
         return 0
     folders = [f for f in (*args.wildcards, home() / "wildcards") if f.is_dir()]
+    first = fixed_seed(args.seed)
 
     def change(number: int, old: ImageRequest) -> dict[str, Any]:
-        seed = old.seed if args.seed is None else args.seed + number
+        seed = old.seed if args.seed is None else random_seed() if first is None else first + number
         new = changes | {"seed": seed}
         if args.prompts:  # drawn anew for each picture, by its seed
-            drawn = next(iter(expand(args.prompts[0], count=1, seed=seed, wildcards=folders)))
+            drawn = next(iter(expand(args.prompts[0], count=1, seed=seed, wildcards=folders, encoding=args.encoding)))
             new |= {
                 "prompt": drawn.text,
                 "template": args.prompts[0] if drawn.text != args.prompts[0] else "",

@@ -10,7 +10,8 @@ from typing import Any
 
 from engine.contract import naming, promptfile, template
 from engine.contract.errors import BadRow, BadValue, CommonArtError, OutputFolder, Phrase, system_words
-from engine.contract.request import MAX_SEED, ImageRequest
+from engine.contract.promptfile import Note
+from engine.contract.request import ImageRequest, fixed_seed
 
 MAX_PICTURES = 1_000_000
 
@@ -24,16 +25,22 @@ class PromptOrder:
     source: tuple[str, int] | None = None
 
 
-def orders(prompts: Iterable[str], file: Path | None, encoding: str | None) -> Iterator[PromptOrder]:
-    """Prompts given directly, then those of a file.
+def orders(
+    prompts: Iterable[str],
+    file: Path | None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    note: Note | None = None,
+) -> Iterator[PromptOrder]:
+    """Prompts given directly, then those of a file; see ``promptfile.read``.
 
     Raises:
-        BadFile, BadRow
+        BadFile, BadRow, BadValue
     """
     for text in prompts:
         yield PromptOrder(prompt=text)
     if file is not None:
-        for row in promptfile.read(file, encoding=encoding):
+        for row in promptfile.read(file, encoding=encoding, delimiter=delimiter, note=note):
             yield PromptOrder(prompt=row.prompt, settings=row.settings, source=(str(file), row.line))
 
 
@@ -44,11 +51,14 @@ def compose(
     count: int = 1,
     seed: int | None = None,
     wildcards: Sequence[Path] = (),
+    encoding: str | None = None,
+    note: Note | None = None,
 ) -> Iterator[ImageRequest]:
     """The pictures of each order: every ``[[combination]]``, ``count`` times.
 
     With a seed, the pictures of one combination get seed, seed + 1, ... for every prompt alike, so that prompts can be
-    compared; without one each picture draws its own. ``{a|b}`` and ``__name__`` are drawn here, once and for all.
+    compared; without one, or with ``RANDOM_SEED``, each picture draws its own. ``encoding`` is that of wildcard files that
+    are not UTF-8, ``note`` hears of their doubtful lines. ``{a|b}`` and ``__name__`` are drawn here, once and for all.
 
     Raises:
         BadTemplate, BadValue, BadRow: with the file's line where there is one.
@@ -61,9 +71,12 @@ def compose(
     for order in wanted:
         settings = base | order.settings
         times, first = settings.pop("count", count), settings.pop("seed", seed)
-        draw_seed = secrets.randbelow(2**32) if first is None else first
         try:
-            for e in template.expand(order.prompt, count=times, seed=draw_seed, wildcards=wildcards):
+            first = fixed_seed(first)
+            draw_seed = random_seed() if first is None else first
+            for e in template.expand(
+                order.prompt, count=times, seed=draw_seed, wildcards=wildcards, encoding=encoding, note=note
+            ):
                 made += 1
                 if made > MAX_PICTURES:
                     raise BadValue(
@@ -71,7 +84,7 @@ def compose(
                         value=made,
                         why=Phrase("it must lie between {low} and {high}", low=1, high=MAX_PICTURES),
                     )
-                own = secrets.randbelow(2**32) if first is None else (first + e.index % times) % (MAX_SEED + 1)
+                own = random_seed() if first is None else first + e.index % times
                 request = ImageRequest(
                     prompt=e.text,
                     template=order.prompt if e.text != order.prompt else "",
@@ -87,6 +100,11 @@ def compose(
             if order.source is None:
                 raise
             raise BadRow(path=order.source[0], line=order.source[1], why=Phrase(e.message, **e.fields)) from e
+
+
+def random_seed() -> int:
+    """A seed by chance, short enough to be written down."""
+    return secrets.randbelow(2**32)
 
 
 def ready_folder(folder: Path) -> Path:

@@ -69,4 +69,9 @@ def sentence(error: CommonArtError) -> tuple[str, str]:
     """
     fields = error.fields or {"why": str(error)}
     hint = tr(error.hint, **fields) if error.hint else ""
-    return _NOT_SHOWN.sub("\ufffd", tr(error.message, **fields)), _NOT_SHOWN.sub("\ufffd", hint)
+    return printable(tr(error.message, **fields)), printable(hint)
+
+
+def printable(text: str) -> str:
+    """Text that may quote a file, without the control characters that a terminal would obey."""
+    return _NOT_SHOWN.sub("\ufffd", text)

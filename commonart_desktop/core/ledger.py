@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from commonart_desktop.core.compose import MAX_PICTURES
+from commonart_desktop.core.compose import MAX_PICTURES, random_seed
 from commonart_desktop.core.home import home
 from engine.contract import naming
 from engine.contract.errors import BadFile, BadRow, CommonArtError, LedgerCorrupt, Phrase, system_words
@@ -15,7 +15,7 @@ from engine.contract.files import replacing
 from engine.contract.ledger.ledger import Ledger
 from engine.contract.ledger.process_lock import ProcessLock
 from engine.contract.ledger.schema import salvage
-from engine.contract.request import ImageRequest
+from engine.contract.request import RANDOM_SEED, ImageRequest
 
 MAX_LINE = 1_000_000
 
@@ -118,6 +118,8 @@ def import_rows(
             asked = {k: v for k, v in data["request"].items() if k not in ("out", "text_encoder", "vae")}
             if isinstance(asked.get("model"), str):
                 asked["model"] = asked["model"].replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+            if asked.get("seed") == RANDOM_SEED:
+                asked["seed"] = random_seed()
             request = ImageRequest.from_dict(asked | settings | {"out": out})
             naming.check(request.name or naming.DEFAULT, request.extra)
             name, priority = data.get("job", "import"), data.get("priority", 0)

@@ -1,4 +1,8 @@
-"""File names from templates such as ``{date}/{prompt:40}-{seed}``: known fields only, safe on every system."""
+"""File names from templates such as ``{date}/{prompt:40}-{seed}``: known fields only, safe on every system.
+
+``{prompt:40}`` is at most 40 letters of a text; ``{seed:08}`` a number with zeros before it, never cut. A column of a
+prompt file is either, as far as its values allow.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +33,9 @@ FIELDS = (
     "sampler",
     "model",
 )
+_NUMBERS = ("id", "seed", "width", "height", "steps", "guidance")
+_LENGTH = re.compile(r"[1-9][0-9]{0,2}")
+_PADDED = re.compile(r"0([1-9][0-9]?)d?")
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
 _LONGEST = 180  # bytes a path part: room for "-2" and the ending below the usual limit of 255
@@ -74,7 +81,25 @@ def check(template: str, extra: Mapping[str, str] = {}) -> None:
                     known=", ".join(near or known),
                 ),
             )
-        if spec and not re.fullmatch(r"\d{1,3}", spec):
+        if not spec:
+            continue
+        if field in _NUMBERS and not _PADDED.fullmatch(spec):
+            raise BadTemplate(
+                template=template,
+                why=Phrase(
+                    "{field} is a number: after its colon stand a zero and how many digits, as in {example}",
+                    field="{" + field + "}",
+                    example="{" + field + ":08}",
+                ),
+            )
+        if field in extra and _PADDED.fullmatch(spec) and not re.fullmatch(r"-?[0-9]+", extra[field]):
+            raise BadTemplate(
+                template=template,
+                why=Phrase(
+                    "{field} is not a number that zeros can stand before: {value}", field=field, value=extra[field]
+                ),
+            )
+        if field not in _NUMBERS and not _LENGTH.fullmatch(spec) and not (field in extra and _PADDED.fullmatch(spec)):
             raise BadTemplate(
                 template=template, why=Phrase("after the colon stands a length, as in {example}", example="{prompt:40}")
             )
@@ -130,6 +155,9 @@ def render(
         text += literal
         if field is not None:
             value = _clean(values[field])
-            text += value[: int(spec)].strip() if spec else value
+            padded = _PADDED.fullmatch(spec)
+            if padded:
+                value = value.zfill(int(padded[1])) if value else ""
+            text += value[: int(spec)].strip() if spec and not padded else value
     # a name of nothing but empty fields would be the folder itself
     return PurePosixPath(*([_component(p) for p in text.split("/") if p.strip()] or ["_"]))

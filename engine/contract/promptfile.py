@@ -1,41 +1,37 @@
 """Prompts in a file: .txt (one a line), .csv and .tsv (a column ``prompt``), .jsonl (one object a line).
 
+In a .txt, lines that begin with ``#`` are comments. A column by the name of another program's setting is that setting
+here (``other_tools``); one that is no setting is a field for file names.
+
 A prompt file may come from anyone: it chooses prompts and settings, but never where anything is read or written.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
 import json
 import re
 import stat
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
 from engine.contract.errors import BadFile, BadRow, BadValue, Phrase
-from engine.contract.request import DTYPES, FORMATS, MAX_SEED, PRESETS, SAMPLERS
+from engine.contract.other_tools import is_foreign, nearest_setting, setting_of
+from engine.contract.prompt_columns import note_of, read_row, typed
+from engine.contract.text_encoding import CODING_LINE, byte_order_mark, codec_of, coding_line, not_utf8
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
 MAX_BYTES = 64_000_000
 MAX_LETTERS = 20_000  # of one row
-MAX_COUNT = 1_000_000
+MAX_NOTED = 1000  # columns without a setting that are looked at for a note
 
-WHOLE = {"seed": (0, MAX_SEED), "count": (1, MAX_COUNT), "steps": (1, 1000), "width": (16, 8192), "height": (16, 8192)}
-CHOICES = {"sampler": SAMPLERS, "dtype": DTYPES, "format": FORMATS, "preset": PRESETS}
-PLAIN_NAMES = ("model", "name")
-REFUSED = ("out", "text_encoder", "vae")
-
-_CODING = re.compile(r"#[ \t]*(?:-\*-[ \t]*)?coding[ \t]*[:=][ \t]*([-\w.]+)")
-_ENCODINGS = {
-    "utf8": "utf-8-sig",
-    "utf8sig": "utf-8-sig",
-    # What is called Shift JIS is nearly always Microsoft's wider form of it.
-    **dict.fromkeys(("cp932", "ms932", "windows31j", "sjis", "shiftjis"), "cp932"),
-}
+DELIMITERS = "\t,;"  # that are recognised
+_DELIMITER_NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
+_SEP = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # the first line by which Excel names the delimiter
+_OPTION = re.compile(r"--([A-Za-z][\w-]*)(?=[\s=]|$)")
 _CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")  # how surrogateescape marks a byte that could not be decoded
 
@@ -52,26 +48,29 @@ class PromptRow:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def read(path: Path, *, encoding: str | None = None) -> Iterator[PromptRow]:
+Note = Callable[[Phrase], None]  # is called with what a person should know that is no error
+
+
+def read(
+    path: Path, *, encoding: str | None = None, delimiter: str | None = None, note: Note | None = None
+) -> Iterator[PromptRow]:
     """The rows of a prompt file in order, read as they are taken.
 
     A byte order mark decides the encoding; then ``encoding``; then a first line ``# coding: cp932``; else UTF-8.
+    ``delimiter`` stands between the cells of a table; without it a first line ``sep=;`` names it, or the header shows
+    it. ``note`` hears of columns that are no settings, and of how many comment lines were skipped.
 
     Raises:
         BadFile: at the call for a file that is missing, too large or of an unknown kind; while iterating for one that
             is not readable or in another encoding.
         BadRow: while iterating: a row that is too long or holds a value that cannot be used.
-        BadValue: at the call: an unknown ``encoding``.
+        BadValue: at the call: an unknown ``encoding``, an impossible ``delimiter``.
     """
     path = Path(path)
-    if encoding is not None and _known(encoding) is None:
-        raise BadValue(
-            name="encoding",
-            value=encoding,
-            why=Phrase(
-                "choose one of {known}; UTF-16 is known by its byte order mark", known="utf-8, cp932, shift_jis"
-            ),
-        )
+    if encoding is not None:
+        codec_of(encoding)
+    if delimiter is not None:
+        delimiter = _checked_delimiter(delimiter)
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -87,16 +86,38 @@ def read(path: Path, *, encoding: str | None = None) -> Iterator[PromptRow]:
         raise BadFile(path=str(path), why=Phrase("prompt files end in one of {known}", known=", ".join(SUFFIXES)))
     if found.st_size > MAX_BYTES:
         raise BadFile(path=str(path), why=Phrase("it is larger than {n} MB", n=MAX_BYTES // 1_000_000))
-    return _rows(path, suffix, encoding)
+    return _rows(path, suffix, encoding, delimiter, note or _silent)
 
 
-def _rows(path: Path, suffix: str, encoding: str | None) -> Iterator[PromptRow]:
-    kind = {".txt": _txt, ".jsonl": _jsonl}.get(suffix, _table)
+def _silent(_: Phrase) -> None:
+    pass
+
+
+def _checked_delimiter(text: str) -> str:
+    found = _DELIMITER_NAMES.get(text.lower(), text)
+    if len(found) != 1 or found.isalnum() or found in "\"'\r\n _" or not (found.isprintable() or found == "\t"):
+        raise BadValue(
+            name="delimiter",
+            value=repr(text),
+            why=Phrase("it must be one sign, such as {example}", example=", ; | tab"),
+        )
+    return found
+
+
+def _rows(path: Path, suffix: str, encoding: str | None, delimiter: str | None, note: Note) -> Iterator[PromptRow]:
     try:
-        name = _encoding(path, encoding)
+        with path.open("rb") as raw:
+            head = raw.read(200)
+        codec = byte_order_mark(head) or (codec_of(encoding) if encoding is not None else coding_line(head, path))
         # newline="" keeps the line ends as the csv module needs them.
-        with path.open(encoding=name, errors="surrogateescape", newline="") as file:
-            yield from kind(_Lines(path, file, name))
+        with path.open(encoding=codec or "utf-8-sig", errors="surrogateescape", newline="") as file:
+            lines = _Lines(path, file, codec or "utf-8-sig")
+            if suffix == ".txt":
+                yield from _txt(lines, note)
+            elif suffix == ".jsonl":
+                yield from _jsonl(lines, note)
+            else:
+                yield from _table(lines, delimiter, note)
     except OSError as error:
         raise _unreadable(path, error) from error
 
@@ -106,45 +127,16 @@ def _unreadable(path: Path, error: Exception) -> BadFile:
     return BadFile(path=str(path), why=Phrase("the system says: {error}", error=said))
 
 
-def _known(name: str) -> str | None:
-    return _ENCODINGS.get(re.sub(r"[-_\s]", "", name.lower()))
-
-
-def _encoding(path: Path, given: str | None) -> str:
-    with path.open("rb") as file:
-        head = file.read(200)
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    if head.startswith(codecs.BOM_UTF8):
-        return "utf-8-sig"
-    if given is not None:
-        return _known(given) or "utf-8-sig"
-    said = _CODING.match(head.decode("latin-1"))
-    if said is None:
-        return "utf-8-sig"
-    name = _known(said[1])
-    if name is None:
-        raise BadFile(
-            path=str(path),
-            why=Phrase(
-                "its first line names the unknown coding {name}; known are {known}",
-                name=said[1],
-                known="utf-8, cp932, shift_jis",
-            ),
-        )
-    return name
-
-
 class _Lines:
     """The lines of a file with their ends, decoded and checked, without the one that names the coding.
 
-    ``number`` is that of the last line given, ``start`` that of the line where the present row starts: the row that
+    ``number`` is that of the last line given, ``last`` its text, ``start`` that of the line where the present row starts: the row that
     ``new_row`` began. A row is refused when it grows too long, before more of it is read.
     """
 
     def __init__(self, path: Path, file: TextIO, encoding: str) -> None:
         self.path, self.file, self.encoding = path, file, encoding
-        self.number, self.start, self.letters = 0, 1, 0
+        self.number, self.start, self.letters, self.last = 0, 1, 0, ""
 
     def new_row(self) -> None:
         self.start, self.letters = self.number + 1, 0
@@ -169,23 +161,17 @@ class _Lines:
             raise StopIteration
         if _ESCAPED_BYTE.search(line):
             if self.encoding == "utf-8-sig":
-                raise BadFile(
-                    path=str(self.path),
-                    why=Phrase(
-                        "line {line} is not valid UTF-8; if it is Shift JIS (cp932), say so with `# coding: cp932` in the "
-                        "first line or with --encoding cp932",
-                        line=self.number,
-                    ),
-                )
+                raise not_utf8(self.path, self.number)
             raise BadRow(
                 path=str(self.path), line=self.number, why=Phrase("it is not valid {encoding}", encoding=self.encoding)
             )
-        if self.number == 1 and _CODING.match(line):
+        if self.number == 1 and CODING_LINE.match(line):
             self.start = 2
             return next(self)
         self.letters += len(line.rstrip("\r\n"))
         if self.letters > MAX_LETTERS:
             raise self.bad(Phrase("the row is longer than {n} letters", n=MAX_LETTERS))
+        self.last = line
         return line
 
     def text(self, name: str, value: str) -> str:
@@ -202,56 +188,98 @@ class _Lines:
         return unicodedata.normalize("NFC", value.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def _txt(lines: _Lines) -> Iterator[PromptRow]:
+def without_comment(line: str) -> str | None:
+    """The prompt in a line of a text file or wildcard file; None for a comment, which ``#`` begins, ``\\#`` does not."""
+    text = line.strip()
+    if text.startswith("#"):
+        return None
+    return text[1:] if text.startswith("\\#") else text
+
+
+def _txt(lines: _Lines, note: Note) -> Iterator[PromptRow]:
+    comments = 0
     lines.new_row()
     for line in lines:
-        text = line.strip()
-        if text and not text.startswith("#"):
+        text = without_comment(line)
+        if text is None:
+            comments += 1
+        elif text:
+            option = _OPTION.match(text)
+            if option and (setting_of(option[1]) or is_foreign(option[1])):
+                raise lines.bad(
+                    Phrase(
+                        "it begins with the option {name}; a line of a .txt is a prompt alone, settings are columns of a .csv",
+                        name="--" + option[1],
+                    )
+                )
             yield PromptRow(lines.start, lines.text("prompt", text))
         lines.new_row()
+    if comments:
+        note(
+            Phrase(
+                "{path}: {n} line(s) that begin with # were skipped as comments; a prompt that begins with # is written \\#",
+                path=str(lines.path),
+                n=comments,
+            )
+        )
 
 
-def _jsonl(lines: _Lines) -> Iterator[PromptRow]:
+def _jsonl(lines: _Lines, note: Note) -> Iterator[PromptRow]:
+    seen: set[str] = set()
     lines.new_row()
     for line in lines:
         if line.strip():
             try:
-                row = json.loads(line)
+                row = json.loads(line, object_pairs_hook=_once)
             except RecursionError:
                 raise lines.bad(Phrase("it nests too deep")) from None
+            except _Twice as error:
+                raise lines.bad(Phrase("the column {name} is there twice", name=repr(str(error)))) from None
             except ValueError as error:
                 raise lines.bad(Phrase("it is not JSON: {error}", error=str(error))) from None
             if not isinstance(row, dict):
                 raise lines.bad(Phrase("it is not a JSON object"))
-            yield _row(lines, {key: value for key, value in row.items() if value is not None})
+            values = {key: value for key, value in row.items() if value is not None}
+            prompt, settings = read_row(values, lines.bad, lines.text)
+            _note_columns(lines, values, seen, note)
+            yield PromptRow(lines.start, prompt, settings)
         lines.new_row()
 
 
-def _table(lines: _Lines) -> Iterator[PromptRow]:
-    header: list[str] = []
-    lines.new_row()
-    for line in lines:
-        if line.strip():
-            break
-        lines.new_row()
-    else:
+class _Twice(ValueError):
+    """A JSON object has a key twice: which of the two is meant is not clear."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in made:
+            raise _Twice(key)
+        made[key] = value
+    return made
+
+
+def _note_columns(lines: _Lines, columns: Iterable[str], seen: set[str], note: Note) -> None:
+    for name in columns:
+        if name not in seen and len(seen) < MAX_NOTED and setting_of(name) is None:
+            seen.add(name)
+            said = note_of(str(lines.path), name)
+            if said is not None:
+                note(said)
+
+
+def _table(lines: _Lines, delimiter: str | None, note: Note) -> Iterator[PromptRow]:
+    line = _first_line(lines)
+    said = _SEP.fullmatch(line.strip(" \r\n")) if line else None
+    if said is not None:
+        delimiter = delimiter or said[1]
+        line = _first_line(lines)
+    if not line:
         return
-    delimiter = ","
-    for each in "\t,;":
-        try:
-            names = [name.strip() for name in next(csv.reader([line], delimiter=each))]
-        except csv.Error:
-            continue
-        if "prompt" in map(str.lower, names) and len(names) > len(header):
-            header, delimiter = names, each
-    if not header:
-        raise lines.bad(Phrase("the header has no column {name}", name="prompt"))
-    header = [name.lower() if _is_setting(name.lower()) else name for name in header]
-    bare = [name for name in header if name]
-    twice = next((name for name in bare if bare.count(name) > 1), None)
-    if twice is not None:
-        raise lines.bad(Phrase("the column {name} is there twice", name=repr(twice)))
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    given = delimiter is not None
+    header, delimiter = _header(lines, line, delimiter)
+    _note_columns(lines, filter(None, header), set(), note)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
     while True:
         lines.new_row()
         try:
@@ -263,110 +291,78 @@ def _table(lines: _Lines) -> Iterator[PromptRow]:
         cells = [cell.strip() for cell in cells]
         if not any(cells):
             continue
-        if any(cells[len(header) :]) or any(cell and not name for name, cell in zip(header, cells, strict=False)):
-            raise lines.bad(Phrase("it has a value without a column"))
-        yield _row(lines, {name: _typed(name, cell) for name, cell in zip(header, cells, strict=False) if cell})
+        prompt, settings = _cells(lines, header, cells)
+        if not given and len(cells) == 1 and len(header) > 1:
+            _check_delimiter(lines, header, delimiter)
+        yield PromptRow(lines.start, prompt, settings)
 
 
-def _is_setting(name: str) -> bool:
-    return name in (
-        "prompt",
-        "negative",
-        "guidance",
-        "size",
-        "deterministic",
-        "loras",
-        *WHOLE,
-        *CHOICES,
-        *PLAIN_NAMES,
-        *REFUSED,
-    )
+def _first_line(lines: _Lines) -> str:
+    """The next line that is not empty; "" at the end of the file."""
+    lines.new_row()
+    for line in lines:
+        if line.strip():
+            return line
+        lines.new_row()
+    return ""
 
 
-def _typed(name: str, cell: str) -> Any:
-    """A cell of text as the JSON value it would be; one that does not fit stays text, which ``_row`` then refuses."""
-    if name in WHOLE and re.fullmatch(r"[-+]?[0-9]{1,30}", cell):
-        return int(cell)
-    if name == "guidance" and re.fullmatch(r"[-+]?[0-9.]{1,30}(?:[eE][-+]?[0-9]{1,3})?", cell):
+def _header(lines: _Lines, line: str, delimiter: str | None) -> tuple[list[str], str]:
+    """The columns, and the delimiter between them: ``delimiter`` where it is known, else the one that gives a column
+    ``prompt``."""
+    header: list[str] = []
+    names: list[str] = []
+    for each in delimiter or DELIMITERS:
         try:
-            return float(cell)
-        except ValueError:
-            return cell
-    if name == "deterministic":
-        return {"true": True, "1": True, "false": False, "0": False}.get(cell.lower(), cell)
-    return cell
-
-
-def _row(lines: _Lines, values: dict[str, Any]) -> PromptRow:
-    """Check the values, each of its JSON type, and sort them into the prompt, settings and extra columns."""
-    settings: dict[str, Any] = {}
-    extra: dict[str, str] = {}
-    prompt = values.pop("prompt", "")
-    if not isinstance(prompt, str) or not prompt.strip():
-        raise lines.bad(Phrase("it has no prompt"))
-    for name, value in values.items():
-        if not _is_setting(name):
-            short = lines.text(repr(name), name.removeprefix("x_"))
-            if isinstance(value, bool) or not isinstance(value, (str, int, float)) or not short:
-                raise lines.bad(Phrase("there is no setting {name} that takes such a value", name=repr(name)))
-            if short in extra:
-                raise lines.bad(Phrase("the column {name} is there twice", name=repr(short)))
-            extra[short] = lines.text(repr(short), str(value))
-        elif name == "loras":
-            settings["loras"] = _loras(lines, value)
-        elif name == "size":
-            settings["width"], settings["height"] = _size(lines, value, values)
-        else:
-            settings[name] = _checked(lines, name, value)
-    if extra:
-        settings["extra"] = extra
-    return PromptRow(lines.start, lines.text("prompt", prompt), settings)
-
-
-def _size(lines: _Lines, value: Any, values: dict[str, Any]) -> tuple[int, int]:
-    found = re.fullmatch(r"([0-9]{1,6})\s*[xX×]\s*([0-9]{1,6})", value) if isinstance(value, str) else None
-    if found is None:
-        raise lines.bad(Phrase("size must read like {example}", example="512x768"))
-    if "width" in values or "height" in values:
-        raise lines.bad(Phrase("it gives both size and width or height"))
-    return _checked(lines, "width", int(found[1])), _checked(lines, "height", int(found[2]))
-
-
-def _loras(lines: _Lines, value: Any) -> tuple[tuple[str, float], ...]:
-    """``name:scale, name`` into pairs; names of LoRAs in the LoRA folder or paths below it."""
-    found = []
-    for one in value.split(",") if isinstance(value, str) else [""]:
-        match = re.fullmatch(
-            r"((?:[^/\\:~]*[^/\\:~. ]/)*[^/\\:~]*[^/\\:~. ])(?::([-+]?[0-9]*\.?[0-9]{1,6}))?", one.strip()
-        )
-        if match is None:
+            names = [name.strip() for name in next(csv.reader([line], delimiter=each, skipinitialspace=True))]
+        except csv.Error:
+            continue
+        if any(setting_of(name) == "prompt" for name in names) and len(names) > len(header):
+            header, delimiter = names, each
+    if not header or delimiter is None:
+        names = [name.strip() for name in re.split(r"[\t,;]", line)]
+        near = next((name for name in names if setting_of(name) is None and nearest_setting(name) == "prompt"), "")
+        if near:
             raise lines.bad(
-                Phrase("loras must read like {example}, by names and not by paths", example="ink:0.8, paper")
+                Phrase("the header has no column {name}; {near} is nearly one", name="prompt", near=repr(near))
             )
-        found.append((lines.text("loras", match[1]), float(match[2] or 1)))
-    return tuple(found)
+        raise lines.bad(
+            Phrase(
+                "the header has no column {name}; if other signs than , ; and tab stand between the columns, "
+                "say which with --delimiter",
+                name="prompt",
+            )
+        )
+    bare = [setting_of(name) or name for name in header if name]
+    twice = next((name for name in bare if bare.count(name) > 1), None)
+    if twice is not None:
+        raise lines.bad(Phrase("the column {name} is there twice", name=repr(twice)))
+    return header, delimiter
 
 
-def _checked(lines: _Lines, name: str, value: Any) -> Any:
-    if name in REFUSED:
-        raise lines.bad(Phrase("{name} cannot be set in a prompt file, which may not choose folders", name=name))
-    if name in WHOLE:
-        low, high = WHOLE[name]
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise lines.bad(Phrase("{name} must be a whole number from {low} to {high}", name=name, low=low, high=high))
-        return value
-    if name == "guidance":
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100:  # nan fails too
-            raise lines.bad(Phrase("{name} must be a number from {low} to {high}", name=name, low=0, high=100))
-        return float(value)
-    if name == "deterministic":
-        if not isinstance(value, bool):
-            raise lines.bad(Phrase("{name} must be true or false", name=name))
-        return value
-    if not isinstance(value, str):
-        raise lines.bad(Phrase("{name} must be text", name=name))
-    if name in CHOICES and value not in CHOICES[name]:
-        raise lines.bad(Phrase("{name} must be one of {known}", name=name, known=", ".join(CHOICES[name])))
-    if name in PLAIN_NAMES and (re.search(r"[/\\]|^[A-Za-z]:|^~", value) or value.strip(" .") == ""):
-        raise lines.bad(Phrase("{name} must be a plain name in a prompt file, not a path", name=name))
-    return lines.text(name, value)
+def _cells(lines: _Lines, header: list[str], cells: list[str]) -> tuple[str, dict[str, Any]]:
+    if any(cells[len(header) :]) or any(cell and not name for name, cell in zip(header, cells, strict=False)):
+        raise lines.bad(
+            Phrase("it has a value without a column; a value with the delimiter in it stands in double quotes")
+        )
+    values = {name: typed(setting_of(name), cell) for name, cell in zip(header, cells, strict=False) if cell}
+    return read_row(values, lines.bad, lines.text)
+
+
+def _check_delimiter(lines: _Lines, header: list[str], delimiter: str) -> None:
+    """Refuse a row of one cell that would be a whole row under another delimiter: which is meant is not clear."""
+    for other in DELIMITERS.replace(delimiter, ""):
+        try:
+            cells = [cell.strip() for cell in next(csv.reader([lines.last], delimiter=other, skipinitialspace=True))]
+            if len(cells) != len(header):
+                continue
+            _cells(lines, header, cells)
+        except (csv.Error, BadRow):
+            continue  # it makes no sense that way
+        raise lines.bad(
+            Phrase(
+                "its values could be separated by {other}, those of the header are by {delimiter}; say which with --delimiter",
+                other=repr(other),
+                delimiter=repr(delimiter),
+            )
+        )

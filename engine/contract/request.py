@@ -30,6 +30,7 @@ FORMATS = ("png", "webp", "jpeg")
 #: how much the pixels may move for speed; docs/performance.md has each one's measured loss
 PRESETS = ("exact", "balanced", "fast", "draft")
 MAX_SEED = 2**63 - 1
+RANDOM_SEED = -1  # as in AUTOMATIC1111's web UI and ComfyUI
 _TEXTS = (
     "prompt",
     "negative",
@@ -54,6 +55,23 @@ def _number(name: str, value: Any, low: float, high: float, whole: bool = True) 
         )
     if not low <= value <= high:  # also refuses nan
         raise BadValue(name=name, value=value, why=Phrase("it must lie between {low} and {high}", low=low, high=high))
+
+
+def fixed_seed(value: Any) -> int | None:
+    """A seed as a person gives it; None for a random one, which ``RANDOM_SEED`` and None ask for.
+
+    Raises:
+        BadValue: it is neither a whole number from 0 to ``MAX_SEED`` nor ``RANDOM_SEED``.
+    """
+    if value is None or (value == RANDOM_SEED and type(value) is int):
+        return None
+    if type(value) is not int or not 0 <= value <= MAX_SEED:
+        raise BadValue(
+            name="seed",
+            value=value,
+            why=Phrase("it must be a whole number from {low} to {high}, or -1 for a random one", low=0, high=MAX_SEED),
+        )
+    return value
 
 
 def _choice(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -149,7 +167,8 @@ class ImageRequest:
                     value=repr(text[:40]),
                     why=Phrase("it holds the control character {code}", code=f"U+{ord(bad[0]):04X}"),
                 )
-        _number("seed", self.seed, 0, MAX_SEED)
+        if fixed_seed(self.seed) is None:
+            raise BadValue(name="seed", value=self.seed, why=Phrase("an image is made from a fixed seed"))
         _number("steps", self.steps, 1, 1000)
         _number("guidance", self.guidance, 0, 100, whole=False)
         for name in ("width", "height"):

@@ -2,7 +2,8 @@
 
 ======================  ======================================================================================
 ``{a|b|c}``             one of them by chance, for each picture anew; ``{3::a|b}`` takes a three times as often
-``__animals/cats__``    a line by chance of the wildcard file ``animals/cats.txt``; the line may be a template too
+``__animals/cats__``    a line by chance of the wildcard file ``animals/cats.txt``; the line may be a template too,
+                        and may begin with a weight (``wildcards``)
 ``[[a|b]]``             each of them: the pictures are made for every combination of all such groups
 ``\\{``                  the sign itself; likewise ``\\} \\| \\[ \\] \\_ \\\\``
 ======================  ======================================================================================
@@ -18,18 +19,18 @@ import hashlib
 import math
 import random
 import re
-import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-from engine.contract.errors import BadFile, BadTemplate, Phrase
+from engine.contract.errors import Phrase
+from engine.contract.promptfile import Note
+from engine.contract.wildcards import SEVERAL, WEIGHT, WildcardFiles, bad_template
 
 MAX_LETTERS = 20_000  # of a template, and of what comes out of it
 MAX_COMBINATIONS = 1_000_000
-MAX_WILDCARD_BYTES = 5_000_000
 MAX_WILDCARD_DEPTH = 8
 MAX_NESTING = 30  # groups within groups in one text; with the depth above it bounds the recursion of _render
 MAX_DRAWS = 20_000  # choices in one picture: wildcards that repeat each other grow exponentially
@@ -40,7 +41,7 @@ _SYNTAX = re.compile(
     r"|(?P<sign>\{|\}|\||\[\[|\]\])"
 )
 _NOT_PLAIN = re.compile(r"\\[{}|\[\]_\\]|__(?![_\s])(?:(?!__)[^{}|\[\]\r\n])+(?<!\s)__|\{|\[\[")
-_WEIGHT = re.compile(r"\s*(-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))::")
+_VARIABLE = re.compile(r"\w+\s*(?:=|:|\})")
 _CLOSE = {"{": "}", "[[": "]]"}
 
 
@@ -71,28 +72,25 @@ class _Choice:
 @dataclass(frozen=True, slots=True)
 class _Wildcard:
     lines: tuple[str | _Sequence, ...]
+    weights: tuple[float, ...]  # cumulative; empty where all weigh the same
     depth: int  # 1 where no line names another wildcard
     combinations: int = 1
-
-
-def _bad(template: str, why: Phrase) -> BadTemplate:
-    return BadTemplate(template=template if len(template) <= 80 else template[:79] + "…", why=why)
 
 
 class _Parser:
     """Reads a template and the wildcard files it names into a tree, each file once."""
 
-    def __init__(self, folders: Sequence[Path]) -> None:
-        self.folders = [Path(folder) for folder in folders]
+    def __init__(self, wildcards: WildcardFiles) -> None:
+        self.wildcards = wildcards
         self.files: dict[str, _Wildcard] = {}
         self.by_chance = False  # whether anything in the tree is left to chance
 
     def template(self, text: str) -> _Sequence:
         if len(text) > MAX_LETTERS:
-            raise _bad(text, Phrase("it is longer than {n} letters", n=MAX_LETTERS))
+            raise bad_template(text, Phrase("it is longer than {n} letters", n=MAX_LETTERS))
         tree = self.parse(text, text, ())
         if tree.combinations > MAX_COMBINATIONS:
-            raise _bad(text, Phrase("it has more than {n} combinations", n=MAX_COMBINATIONS))
+            raise bad_template(text, Phrase("it has more than {n} combinations", n=MAX_COMBINATIONS))
         return tree
 
     def parse(self, text: str, told: str, chain: tuple[str, ...]) -> _Sequence:
@@ -102,15 +100,33 @@ class _Parser:
         weights: list[float] = []
         outer: list[tuple[str, int, list[str | _Choice | _Wildcard], list[_Sequence], list[float]]] = []
 
+        def refuse_several(at: int) -> None:
+            """Other programs' syntax that would otherwise be drawn as text."""
+            if SEVERAL.match(text, at):
+                raise bad_template(
+                    told,
+                    Phrase(
+                        "at letter {position} {sign} asks for several options at once, which is not supported; "
+                        "write the groups one after the other",
+                        position=at + 1,
+                        sign="$$",
+                    ),
+                )
+
         def weight(at: int) -> int:
             """Take the weight at the start of an option, if one stands there; returns where its text begins."""
-            found = _WEIGHT.match(text, at) if outer[-1][0] == "{" else None
+            found = WEIGHT.match(text, at) if outer[-1][0] == "{" else None
+            refuse_several(at)
             weights.append(float(found[1]) if found else 1.0)
             if weights[-1] < 0 or math.isinf(weights[-1]):
-                raise _bad(told, Phrase("the weight at letter {position} must be a number from 0 up", position=at + 1))
+                raise bad_template(
+                    told, Phrase("the weight at letter {position} must be a number from 0 up", position=at + 1)
+                )
             return found.end() if found else at
 
         end = 0
+        if chain:
+            refuse_several(0)
         # A match never starts within a weight (digits and colons), so the positions of finditer stay right.
         for match in _SYNTAX.finditer(text):
             if match.start() > end:
@@ -123,12 +139,19 @@ class _Parser:
                 nodes.append(self.wildcard(match["name"], told, chain))
             elif sign in _CLOSE:
                 if len(outer) == MAX_NESTING:
-                    raise _bad(
+                    raise bad_template(
                         told,
                         Phrase(
                             "at letter {position} groups nest more than {n} deep",
                             position=match.start() + 1,
                             n=MAX_NESTING,
+                        ),
+                    )
+                if sign == "{" and text[: match.start()].endswith("$") and _VARIABLE.match(text, match.end()):
+                    raise bad_template(
+                        told,
+                        Phrase(
+                            "at letter {position} stands a variable, which is not supported", position=match.start()
                         ),
                     )
                 outer.append((sign, match.start(), nodes, options, weights))
@@ -142,7 +165,7 @@ class _Parser:
                 options.append(_sequence(nodes))
                 every = outer[-1][0] == "[[" and not chain
                 if not 0 < sum(weights) < math.inf:
-                    raise _bad(
+                    raise bad_template(
                         told,
                         Phrase(
                             "the weights of the group at letter {position} must have a finite sum above 0",
@@ -156,7 +179,7 @@ class _Parser:
             else:
                 nodes.append(sign)
         if outer:
-            raise _bad(
+            raise bad_template(
                 told,
                 Phrase("the {sign} at letter {position} is never closed", sign=outer[-1][0], position=outer[-1][1] + 1),
             )
@@ -167,7 +190,7 @@ class _Parser:
         """Read every line at once, so that a mistake is told before the first picture rather than by chance later."""
         self.by_chance = True
         if name in chain:
-            raise _bad(
+            raise bad_template(
                 told,
                 Phrase(
                     "the wildcards name each other in a circle: {chain}",
@@ -177,7 +200,7 @@ class _Parser:
         found = self.files.get(name)
         depth = len(chain) + (found.depth if found else 1)
         if depth > MAX_WILDCARD_DEPTH:
-            raise _bad(
+            raise bad_template(
                 told,
                 Phrase(
                     "wildcards name each other more than {n} deep: {chain}",
@@ -187,67 +210,19 @@ class _Parser:
             )
         if found:
             return found
-        path = self.find(name, told)
         lines: list[str | _Sequence] = []
+        weights: list[float] = []
         below = 0
-        for number, line in enumerate(re.split(r"\r\n|\r|\n", _text(path)), 1):
-            line = line.strip()
-            if not line or line.startswith("#"):
-                continue
-            if _NOT_PLAIN.search(line):
-                tree = self.parse(line, f"{name}.txt:{number}: {line}", (*chain, name))
+        for line in self.wildcards.lines(name, told):
+            if _NOT_PLAIN.search(line.text) or SEVERAL.match(line.text):
+                tree = self.parse(line.text, f"{name}.txt:{line.number}: {line.text}", (*chain, name))
                 below = max(below, _depth(tree))
                 lines.append(tree)
             else:
-                lines.append(line)
-        if not lines:
-            raise BadFile(path=str(path), why=Phrase("it has no line to choose from"))
-        self.files[name] = _Wildcard(tuple(lines), 1 + below)
+                lines.append(line.text)
+            weights.append(line.weight)
+        self.files[name] = _Wildcard(tuple(lines), _cumulative(weights), 1 + below)
         return self.files[name]
-
-    def find(self, name: str, told: str) -> Path:
-        # A colon is a drive or a stream on Windows.
-        if any(part in ("", ".", "..") for part in name.split("/")) or re.search(r"[\\:\0]", name):
-            raise _bad(told, Phrase("the wildcard name {name} must stay within the wildcard folder", name=repr(name)))
-        for folder in self.folders:
-            # Some systems and archives spell a letter with its mark as two characters.
-            for form in dict.fromkeys((name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))):
-                try:
-                    path = folder / (form + ".txt")
-                    if not path.is_file():
-                        continue
-                    inside = path.resolve().is_relative_to(folder.resolve())
-                except (OSError, ValueError, RuntimeError):  # a name too long or not encodable here, a loop of links
-                    continue
-                if not inside:
-                    raise _bad(
-                        told, Phrase("the wildcard {name} is a link out of the wildcard folder", name=repr(name))
-                    )
-                return path
-        if not self.folders:
-            raise _bad(
-                told, Phrase("there is no wildcard {name}, because no wildcard folder is known", name=repr(name))
-            )
-        raise _bad(
-            told,
-            Phrase(
-                "there is no wildcard {name} in {folders}", name=repr(name), folders=", ".join(map(str, self.folders))
-            ),
-        )
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_WILDCARD_BYTES + 1)
-        if len(data) > MAX_WILDCARD_BYTES:
-            raise BadFile(path=str(path), why=Phrase("it is larger than {n} MB", n=MAX_WILDCARD_BYTES // 1_000_000))
-        return unicodedata.normalize("NFC", data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise BadFile(path=str(path), why=Phrase("line {line} is not valid UTF-8", line=line)) from None
-    except OSError as error:
-        raise BadFile(path=str(path), why=Phrase("the system says: {error}", error=str(error.strerror))) from error
 
 
 def _sequence(nodes: list[str | _Choice | _Wildcard]) -> _Sequence:
@@ -259,8 +234,12 @@ def _choice(options: list[_Sequence], weights: list[float], every: bool) -> _Cho
     counts = [option.combinations for option in options]
     if every:
         return _Choice(tuple(options), (), tuple(accumulate(counts[:-1], initial=0)), sum(counts))
+    return _Choice(tuple(options), _cumulative(weights), (), math.prod(counts))
+
+
+def _cumulative(weights: list[float]) -> tuple[float, ...]:
     same = all(weight == weights[0] for weight in weights)
-    return _Choice(tuple(options), () if same else tuple(accumulate(weights)), (), math.prod(counts))
+    return () if same else tuple(accumulate(weights))
 
 
 def _depth(tree: _Sequence) -> int:
@@ -296,21 +275,17 @@ class _Picture:
             mine, combination = divmod(combination, rest)
             place = len(self.draw)
             if place == MAX_DRAWS:
-                raise _bad(self.template, Phrase("one picture takes more than {n} choices", n=MAX_DRAWS))
+                raise bad_template(self.template, Phrase("one picture takes more than {n} choices", n=MAX_DRAWS))
             self.draw.append("")
             # Only random() is promised to give the same numbers in every version of Python.
             if isinstance(node, _Wildcard):
-                line = node.lines[int(self.chance.random() * len(node.lines))]
+                line = node.lines[self.pick(len(node.lines), node.weights)]
                 text = self.written(line) if isinstance(line, str) else self.render(line, 0)
             elif node.starts:
                 option = bisect_right(node.starts, mine) - 1
                 text = self.render(node.options[option], mine - node.starts[option])
             else:
-                if node.weights:
-                    option = bisect_right(node.weights, self.chance.random() * node.weights[-1])
-                    option = min(option, len(node.options) - 1)
-                else:
-                    option = int(self.chance.random() * len(node.options))
+                option = self.pick(len(node.options), node.weights)
                 for later in node.options[:option:-1]:  # their digits stand behind
                     mine //= later.combinations
                 text = self.render(node.options[option], mine % node.options[option].combinations)
@@ -318,25 +293,40 @@ class _Picture:
             parts.append(text)
         return "".join(parts)
 
+    def pick(self, count: int, weights: tuple[float, ...]) -> int:
+        """One of ``count`` by chance, by cumulative ``weights`` where there are any."""
+        if not weights:
+            return int(self.chance.random() * count)
+        return min(bisect_right(weights, self.chance.random() * weights[-1]), count - 1)
+
     def written(self, text: str) -> str:
         self.letters += len(text)
         if self.letters > MAX_LETTERS:
-            raise _bad(self.template, Phrase("a prompt made from it is longer than {n} letters", n=MAX_LETTERS))
+            raise bad_template(self.template, Phrase("a prompt made from it is longer than {n} letters", n=MAX_LETTERS))
         return text
 
 
-def expand(template: str, *, count: int, seed: int, wildcards: Sequence[Path] = ()) -> Iterator[Expansion]:
+def expand(
+    template: str,
+    *,
+    count: int,
+    seed: int,
+    wildcards: Sequence[Path] = (),
+    encoding: str | None = None,
+    note: Note | None = None,
+) -> Iterator[Expansion]:
     """Every combination, ``count`` times each, one after another: the combinations are the outer loop.
 
-    ``wildcards`` are folders, the first that has the file is taken. What chance gives a picture follows from ``seed``
+    ``wildcards`` are folders, the first that has the file is taken; ``encoding`` is that of files that are not UTF-8 and
+    do not name another; ``note`` hears of lines that may be taken for comments by mistake. What chance gives a picture follows from ``seed``
     and the picture's index alone. The template and its files are read at the call, the prompts made as they are taken.
 
     Raises:
         BadTemplate, at the call: a mistake in the template or a wildcard line, an unknown wildcard, or a limit passed;
             while iterating: a prompt grew too long.
-        BadFile, at the call: a wildcard file is too large, empty, not UTF-8 or not readable.
+        BadFile, at the call: a wildcard file is too large, empty, in another encoding or not readable.
     """
-    parser = _Parser(wildcards)
+    parser = _Parser(WildcardFiles(wildcards, encoding, note))
     tree = parser.template(template)
     return _pictures(template, tree, parser.by_chance, count, seed)
 
@@ -357,7 +347,7 @@ def count_combinations(template: str, wildcards: Sequence[Path] = ()) -> int:
     Raises:
         BadTemplate, BadFile: as for ``expand``.
     """
-    return _Parser(wildcards).template(template).combinations
+    return _Parser(WildcardFiles(wildcards)).template(template).combinations
 
 
 def is_plain(text: str) -> bool:

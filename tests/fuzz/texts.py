@@ -15,6 +15,7 @@ from hypothesis.strategies import SearchStrategy
 from commonart_desktop.core.settings import load_settings
 from engine.contract import events, naming, promptfile, template, training_events
 from engine.contract.errors import BadValue
+from engine.contract.other_tools import PLACES
 from engine.contract.request import ImageRequest
 from tests.fuzz.core import Broken, Files, Target
 from tests.fuzz.mutate import damaged, dumps, lines, texts, twisted, values
@@ -178,11 +179,11 @@ def _promptfile(folder: Path) -> Any:
     path = next(folder.iterdir())
     rows = [asdict(row) for row in promptfile.read(path)]
     for row in rows:
-        if row["settings"].keys() & set(promptfile.REFUSED) or any(
+        if row["settings"].keys() & set(PLACES) or any(
             c in str(row["settings"].get(k, "")) for k in ("model", "name") for c in "/\\"
         ):
             raise Broken("a prompt file chose a place")
-        settings = {k: v for k, v in row["settings"].items() if k != "count"}
+        settings = {k: v for k, v in row["settings"].items() if k != "count" and v is not None}
         ImageRequest(**{"seed": 0} | settings, prompt=row["prompt"])
     return rows
 

@@ -294,13 +294,23 @@ def test_a_broken_model_folder_is_told_of(qtbot: QtBot, make: Callable[[], Compo
     assert panel.form.first_problem() is panel.form.model.combo
 
 
-@pytest.mark.parametrize("text", ["", "12a", "9999999999999999999", "-1"])
+@pytest.mark.parametrize("text", ["", "12a", "9999999999999999999", "-2"])
 def test_a_bad_seed_is_told_of(make: Callable[[], ComposePanel], text: str) -> None:
     panel = make()
     panel.form.seed.set_value("fixed", text)
     assert panel.form.seed.error.isVisible() and panel.form.first_problem() is panel.form.seed.number
     panel.form.seed.set_value("random", text)
     assert not panel.form.seed.error.isVisible() and panel.form.seed.value() is None
+
+
+def test_a_seed_of_minus_one_is_random(panel: ComposePanel) -> None:
+    panel.form.seed.set_value("fixed", "-1")
+    assert panel.form.seed.key() == "random" and panel.form.seed.value() is None
+    panel.form.seed.set_value("on", "5")
+    panel.form.seed.number.setText("-1")
+    assert panel.form.first_problem() is None and panel.form.seed.value() is None
+    panel.form.seed.used(77)
+    assert panel.form.seed.number.text() == "-1"
 
 
 def test_a_bad_file_name_is_told_of(make: Callable[[], ComposePanel]) -> None:

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from commonart_desktop.cli import COMMANDS
+from commonart_desktop.cli.in_order import InOrder
 from tests.support.sentences import ROOT
 from tests.support.stub_model import make_stub
 
@@ -215,8 +216,99 @@ def test_a_disk_nearly_full_stops_before_anything_is_written(stub: Path, out: Pa
 
 def test_some_failed_is_status_1_and_the_rest_is_kept(stub: Path, out: Path) -> None:
     result = commonart("generate", "a", "b !nan", "c", "--model", stub, "--out", out)
-    assert result.returncode == 1 and len(result.stdout.splitlines()) == 2
+    first, failed, last = result.stdout.splitlines()
+    assert result.returncode == 1 and failed == "" and "a-" in Path(first).name and "c-" in Path(last).name
     assert "not-a-number" in result.stderr and "--dtype" in result.stderr
+
+
+def test_lines_come_in_the_order_asked_whatever_is_finished_first(stub: Path, out: Path, tmp_path: Path) -> None:
+    rows = [(f"apple {n}", 2 + n % 3) for n in range(9)]
+    table = tmp_path / "mixed.csv"
+    table.write_text(
+        "prompt,steps\n" + "".join(f"{p},{s}\n" for p, s in rows) + "pear !nan,2\nplum,3\n", encoding="utf-8"
+    )
+    asked = (
+        "generate",
+        "--from",
+        table,
+        "--model",
+        stub,
+        "--out",
+        out,
+        "--batch-size",
+        4,
+        "--name",
+        "{prompt}",
+        "--quiet",
+    )
+    paths = commonart(*asked).stdout.splitlines()
+    assert [Path(p).stem for p in paths] == [*(p for p, _ in rows), "", "plum"]
+    told = [json.loads(line) for line in commonart(*asked, "--json").stdout.splitlines()]
+    assert [one["prompt"] for one in told] == [*(p for p, _ in rows), "pear !nan", "plum"]
+    assert told[9]["error"]["kind"] == "not-finite"
+
+
+def test_lines_held_back_for_one_that_never_comes() -> None:
+    lines: list[str] = []
+    output = InOrder(lines.append, gaps=True)
+    for place in (2, 0, 4, 6):
+        output.put(place, f"line {place}")
+    assert lines == ["line 0"]
+    output.put(1, None)
+    assert lines == ["line 0", "", "line 2"]
+    output.flush()
+    assert lines == ["line 0", "", "line 2", "", "line 4", "", "line 6"]
+    output.put(7, None)
+    output.flush()
+    assert len(lines) == 7
+    bare = InOrder(lines.append, gaps=False)
+    bare.put(1, "b")
+    bare.put(0, None)
+    assert lines[7:] == ["b"]
+
+
+@pytest.mark.parametrize("arguments", [("--seed", -1), ("--from", "seeds.csv")])
+def test_a_seed_of_minus_one_is_random(stub: Path, out: Path, tmp_path: Path, arguments: tuple[Any, ...]) -> None:
+    (tmp_path / "seeds.csv").write_text("prompt,seed\nx,-1\n", encoding="utf-8")
+    given = [tmp_path / a if a == "seeds.csv" else a for a in arguments] + ([] if "--from" in arguments else ["x"])
+    made = objects(commonart("generate", *given, "--count", 2, "--model", stub, "--out", out, "--json"))
+    seeds = {one["seed"] for one in made}
+    assert len(seeds) == 2 and all(0 <= seed < 2**32 for seed in seeds)
+    again = objects(commonart("generate", *given, "--count", 2, "--model", stub, "--out", out, "--json"))
+    assert not seeds & {one["seed"] for one in again}
+
+
+@pytest.mark.parametrize("command", [("generate", "x"), ("queue", "add", "x"), ("queue", "edit", "1")])
+@pytest.mark.parametrize("seed", [-2, 2**63])
+def test_a_seed_out_of_range_is_one_sentence(stub: Path, out: Path, command: tuple[str, ...], seed: int) -> None:
+    commonart("queue", "add", "x", "--model", stub, "--out", out)
+    result = commonart(*command, "--seed", seed, *(() if "edit" in command else ("--model", stub, "--out", out)))
+    assert result.returncode == 2 and f"seed cannot be {seed}: it must be a whole number" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_edited_seeds_may_be_random(stub: Path, out: Path) -> None:
+    commonart("queue", "add", "x", "--count", 3, "--seed", 5, "--model", stub, "--out", out)
+    job = commonart("queue", "list").stdout.split()[0]
+    assert commonart("queue", "edit", job, "--seed", -1).returncode == 0
+    rows = objects(commonart("queue", "show", job, "--json"))
+    assert len({row["seed"] for row in rows} - {5, 6, 7}) == 3
+
+
+def test_what_a_prompt_file_leaves_out_is_noted(stub: Path, out: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("# one\n#ff0000 ball\n\\#00ff00 ball\n", encoding="utf-8")
+    result = commonart("generate", "--from", tmp_path / "a.txt", "--model", stub, "--out", out, "--quiet")
+    assert result.returncode == 0 and "2 line(s) that begin with #" in result.stderr and "#00ff00" in result.stdout
+    (tmp_path / "b.csv").write_text("prompt;negatve\na, b;c\n", encoding="utf-8")
+    result = commonart("queue", "add", "--from", tmp_path / "b.csv", "--model", stub, "--out", out, COMMONART_LANG="ja")
+    assert (
+        result.returncode == 0 and "negatve" in result.stderr and "negative" in result.stderr and "列" in result.stderr
+    )
+    (tmp_path / "c.csv").write_text("prompt,negative\na; b\n", encoding="utf-8")
+    asked = ("queue", "add", "--from", tmp_path / "c.csv", "--model", stub, "--out", out)
+    result = commonart(*asked)
+    assert result.returncode == 2 and "--delimiter" in result.stderr
+    assert commonart(*asked, "--delimiter", ",").returncode == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")

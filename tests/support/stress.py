@@ -36,7 +36,7 @@ def kills(folder: Path, count: int, *, rows: int = 40, seed: int = 0) -> Counter
             ledger.add_job(
                 "stress",
                 requests(
-                    model, out, rows // 3, format=form, name="{seed:1}/{prompt:20}" if form == "png" else "w{seed}"
+                    model, out, rows // 3, format=form, name="{sampler}/{prompt:20}" if form == "png" else "w{seed}"
                 ),
             )
         while seen["kills"] < count and any(ledger.counts()[s] for s in ("waiting", "running")):

@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
 from commonart_desktop.gui.widgets.fields import FieldHint, column, roomy, row
 from commonart_desktop.gui.widgets.model_list import ModelInfo
 from engine.contract.errors import BadValue, CommonArtError, Phrase
-from engine.contract.request import MAX_SEED
+from engine.contract.request import MAX_SEED, RANDOM_SEED, fixed_seed
 
 RATIOS = {"square": (1, 1), "portrait": (2, 3), "landscape": (3, 2), "tall": (9, 16), "wide": (16, 9)}
 
@@ -189,24 +189,27 @@ class SeedField(QWidget):
 
     def value(self) -> int | None:
         """The first seed; None for random."""
-        return None if self.key() == "random" or self.problem() else int(self.number.text())
+        return None if self.key() == "random" or self.problem() else fixed_seed(int(self.number.text()))
 
     def set_value(self, mode: str, number: str) -> None:
-        self.number.setText(number)
-        self.mode.setCurrentIndex(max(0, self.mode.findData(mode)))
+        """``RANDOM_SEED`` in another program's settings is our random mode."""
+        self.number.setText("1" if number.strip() == str(RANDOM_SEED) else number)
+        self.mode.setCurrentIndex(max(0, self.mode.findData("random" if number.strip() == str(RANDOM_SEED) else mode)))
 
     def used(self, last: int) -> None:
         """A job was added and its last picture has this seed."""
-        if self.key() == "on":
+        if self.key() == "on" and self.value() is not None:
             self.number.setText(str(last + 1 if last < MAX_SEED else 0))
 
     def problem(self) -> CommonArtError | None:
-        text = self.number.text()
-        if self.key() == "random" or (re.fullmatch(r"[0-9]+", text) and int(text) <= MAX_SEED):
+        text = self.number.text().strip()
+        if self.key() == "random":
             return None
-        return BadValue(
-            name="seed", value=text or "…", why=Phrase("it must lie between {low} and {high}", low=0, high=MAX_SEED)
-        )
+        try:
+            fixed_seed(int(text) if re.fullmatch(r"-?[0-9]+", text) else text or "…")
+        except BadValue as error:
+            return error
+        return None
 
     def _check(self) -> None:
         self.number.setVisible(self.key() != "random")

@@ -12,9 +12,8 @@ from engine.contract.request import ImageRequest
 
 
 def name(template: str, prompt: str = "すし", **more: object) -> str:
-    return str(
-        render(template, ImageRequest(prompt=prompt, seed=7, width=64, height=32, **more), job="祭り", image=3, when=0)
-    )  # type: ignore[arg-type]
+    request = ImageRequest(**{"prompt": prompt, "seed": 7, "width": 64, "height": 32} | more)
+    return str(render(template, request, job="祭り", image=3, when=0))  # type: ignore[arg-type]
 
 
 def test_fields_are_filled_in() -> None:
@@ -45,6 +44,14 @@ def test_fields_are_filled_in() -> None:
         "{prompt.x}",
         "{prompt[0]}",
         "{prompt:x}",
+        "{prompt:0}",
+        "{prompt:040}",
+        "{date:08}",
+        "{seed:8}",
+        "{seed:>8}",
+        "{seed:x}",
+        "{seed:00}",
+        "{seed:0100}",
         "{0}",
         "{}",
         "{prompt:40000}",
@@ -54,6 +61,16 @@ def test_fields_are_filled_in() -> None:
 def test_what_leads_out_or_is_unknown_is_refused(template: str) -> None:
     with pytest.raises(BadTemplate):
         check(template)
+
+
+def test_numbers_are_padded_with_zeros_and_never_cut() -> None:
+    assert name("{seed:08}-{id:03}-{width:04d}") == "00000007-003-0064"
+    assert name("{seed:02}", seed=1234567890123) == "1234567890123"
+    assert name("{x:03}", extra={"x": "7"}) == "007" and name("{x:03}", extra={"x": "1234"}) == "1234"
+    assert name("{x:3}", extra={"x": "abcdef"}) == "abc"
+    for bad in ("abc", "", "1.5"):
+        with pytest.raises(BadTemplate, match="x"):
+            check("{x:03}", {"x": bad})
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import json
 import os
 import tracemalloc
@@ -13,10 +15,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from engine.contract import promptfile
+from engine.contract import other_tools, prompt_columns, promptfile
 from engine.contract.errors import BadFile, BadRow, BadValue, CommonArtError, Phrase
 from engine.contract.promptfile import PromptRow, read
-from engine.contract.request import ImageRequest
+from engine.contract.recipe import SAMPLER_NAMES
+from engine.contract.request import SAMPLERS, ImageRequest
 
 
 @pytest.fixture
@@ -122,7 +125,10 @@ def test_jsonl(rows: Any) -> None:
         '{"prompt": "a", "seed": "1"}',
         '{"prompt": "a", "seed": true}',
         '{"prompt": "a", "seed": 1.0}',
-        '{"prompt": "a", "seed": -1}',
+        '{"prompt": "a", "seed": -2}',
+        '{"prompt": "a", "seed": -1.0}',
+        '{"prompt": "a", "cfg": 3, "guidance": 3}',
+        '{"prompt": "a", "seed": 1, "seed": 2}',
         '{"prompt": "a", "guidance": NaN}',
         '{"prompt": "a", "guidance": "3"}',
         '{"prompt": "a", "deterministic": 1}',
@@ -198,14 +204,16 @@ def test_a_file_may_not_choose_paths(rows: Any, name: str, value: str) -> None:
 
 def test_the_limits_are_those_of_a_request() -> None:
     base = ImageRequest(prompt="a", seed=0)
-    for name, (low, high) in promptfile.WHOLE.items() | {("guidance", (0, 100))}:
+    for name, (low, high) in prompt_columns.WHOLE.items() | {("guidance", (0, 100))}:
         if name != "count":
             for value in (low, high):
                 assert getattr(dataclasses.replace(base, **{name: value}), name) == value
             for value in (low - 1, high + 1):
                 with pytest.raises(BadValue):
                     dataclasses.replace(base, **{name: value})
-    assert set(promptfile.WHOLE) | set(promptfile.CHOICES) <= {f.name for f in dataclasses.fields(base)} | {"count"}
+    assert set(prompt_columns.WHOLE) | set(prompt_columns.CHOICES) <= {f.name for f in dataclasses.fields(base)} | {
+        "count"
+    }
 
 
 def test_loras_by_name(rows: Any) -> None:
@@ -383,3 +391,188 @@ def test_jsonl_round_trip(tmp_path: Path, prompts: list[str]) -> None:
     path = tmp_path / "trip.jsonl"
     path.write_text("".join(json.dumps({"prompt": p}, ensure_ascii=False) + "\n" for p in prompts), encoding="utf-8")
     assert [row.prompt for row in read(path)] == [promptfile.unicodedata.normalize("NFC", p) for p in prompts]
+
+
+# what other programs write ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def notes() -> list[str]:
+    return []
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "settings"),
+    [
+        ("negative_prompt", "fog", {"negative": "fog"}),
+        ("Negative Prompt", "fog", {"negative": "fog"}),
+        ("cfg", "7", {"guidance": 7.0}),
+        ("cfg_scale", "7.5", {"guidance": 7.5}),
+        ("guidance_scale", "3", {"guidance": 3.0}),
+        ("num_inference_steps", "12", {"steps": 12}),
+        ("noise_seed", "5", {"seed": 5}),
+        ("batch_count", "3", {"count": 3}),
+        ("Image-Width", "256", {"width": 256}),
+        ("resolution", "64x32", {"width": 64, "height": 32}),
+        ("sampler_name", "DPM++ 2M Karras", {"sampler": "dpm++2m-karras"}),
+        ("sampler_name", "euler_ancestral", {"sampler": "euler-a"}),
+        ("sampler", "Euler a", {"sampler": "euler-a"}),
+        ("sampler", "EulerDiscreteScheduler", {"sampler": "euler"}),
+        ("lora", "ink:0.5", {"loras": (("ink", 0.5),)}),
+        ("lora", "<lora:ink:0.5> <lora:paper>", {"loras": (("ink", 0.5), ("paper", 1.0))}),
+        ("checkpoint", "commonart-mini", {"model": "commonart-mini"}),
+        ("x_cfg", "7", {"extra": {"cfg": "7"}}),
+    ],
+)
+def test_columns_of_other_programs_are_settings(
+    rows: Any, notes: list[str], column: str, value: str, settings: dict[str, Any]
+) -> None:
+    table = rows("a.tsv", f"positive_prompt\t{column}\ncat\t{value}\n", note=notes.append)
+    assert table == [PromptRow(2, "cat", settings)] and notes == []
+    if not any(isinstance(found, (int, float)) for found in settings.values()):
+        assert rows("a.jsonl", json.dumps({"prompt": "cat", column: value}))[0].settings == settings
+
+
+def test_every_alias_is_a_setting_of_ours() -> None:
+    for alias, setting in other_tools.ALIASES.items():
+        assert setting in other_tools.SETTINGS + other_tools.PLACES and other_tools.setting_of(alias.upper()) == setting
+        assert alias not in other_tools.SETTINGS and not other_tools.is_foreign(alias)
+    for name in SAMPLERS:
+        assert other_tools.sampler_named(name) == other_tools.sampler_named(SAMPLER_NAMES[name]) == name
+    assert other_tools.sampler_named("DPM++ 2M", "Karras") == "dpm++2m-karras"
+    assert other_tools.sampler_named("Euler", "Automatic") == "euler"
+    assert other_tools.sampler_named("Euler", "Karras") is None is other_tools.sampler_named("dpmpp_2m_sde_gpu")
+
+
+@pytest.mark.parametrize(
+    ("column", "near"), [("negatve", "negative"), ("cfg_scael", "guidance"), ("setps", "steps"), ("hieght", "height")]
+)
+def test_a_column_that_nearly_is_a_setting_is_noted(rows: Any, notes: list[str], column: str, near: str) -> None:
+    assert rows("a.csv", f"prompt,{column}\na,1\nb,2\n", note=notes.append)[0].settings == {"extra": {column: "1"}}
+    assert len(notes) == 1 and repr(column) in notes[0] and notes[0].endswith(near)
+    line = json.dumps({"prompt": "a", column: "1"}) + "\n"
+    rows("a.jsonl", line * 3, note=notes.append)
+    assert len(notes) == 2
+
+
+def test_a_setting_that_only_others_have_is_noted(rows: Any, notes: list[str]) -> None:
+    rows("a.csv", "prompt,clip_skip,artist,x_scheduler\na,2,me,karras\n", note=notes.append)
+    assert len(notes) == 1 and "'clip_skip'" in notes[0]
+
+
+def test_two_columns_for_one_setting(rows: Any) -> None:
+    assert "guidance" in str(refusal(rows, "a.csv", "prompt,cfg,guidance_scale\na,1,2\n"))
+    assert "'neg'" in str(refusal(rows, "a.jsonl", '{"prompt": "a", "neg": "b", "negative_prompt": "c"}'))
+    refusal(rows, "a.csv", "prompt,output_dir\na,/tmp\n")
+
+
+def test_a_seed_of_minus_one_is_random(rows: Any) -> None:
+    assert rows("a.csv", "prompt,seed\na,-1\n")[0].settings == {"seed": None}
+    assert rows("a.jsonl", '{"prompt": "a", "seed": -1}')[0].settings == {"seed": None}
+    for bad in ("-2", str(2**63), "9" * 25):
+        said = str(refusal(rows, "a.csv", f"prompt,seed\na,{bad}\n"))
+        assert "-1 for a random one" in said
+        with pytest.raises(BadValue, match="-1 for a random one"):
+            ImageRequest(prompt="a", seed=int(bad))
+
+
+# comments ---------------------------------------------------------------------------------------------------------
+
+
+def test_comments_are_counted_and_can_be_escaped(rows: Any, notes: list[str]) -> None:
+    text = "# coding: utf-8\n#ff0000 ball\n  # no\n\\#00ff00 ball\n \\# sign\n\\\\# two\n"
+    found = [row.prompt for row in rows("a.txt", text, note=notes.append)]
+    assert found == ["#00ff00 ball", "# sign", "\\\\# two"]
+    assert len(notes) == 1 and "2 line(s)" in notes[0]
+    assert rows("a.csv", "prompt\n#ff0000 ball\n", note=notes.append)[0].prompt == "#ff0000 ball" and len(notes) == 1
+    rows("b.txt", "a\n", note=notes.append)
+    assert len(notes) == 1
+
+
+def test_options_in_a_text_file_are_refused(rows: Any) -> None:
+    for line in (
+        '--prompt "a cat" --steps 20',
+        "--negative_prompt x --prompt y",
+        "--cfg-scale=3 cat",
+        "--batch_size 4",
+    ):
+        assert "--" in str(refusal(rows, "a.txt", f"fine\n{line}\n"))
+    assert rows("a.txt", "--- a line ---\n--dramatic sky\n")[1].prompt == "--dramatic sky"
+
+
+# dialects ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("head", ["sep={}\r\n", '"sep={}"\n', "# coding: utf-8\nSEP={}\n\n"])
+def test_the_first_line_may_name_the_delimiter(rows: Any, head: str, sign: str) -> None:
+    text = head.format(sign) + sign.join(("prompt", "seed")) + "\n" + sign.join(("red apple", "1")) + "\n"
+    (row,) = rows("a.csv", text)
+    assert (row.prompt, row.settings) == ("red apple", {"seed": 1})
+
+
+def test_quotes_may_stand_after_a_space(rows: Any) -> None:
+    text = 'prompt, seed, note\n"red apple, on white", 1, "a, b"\n  "b", 2,  c\n'
+    assert [(row.prompt, row.settings["seed"], row.settings["extra"]["note"]) for row in rows("a.csv", text)] == [
+        ("red apple, on white", 1, "a, b"),
+        ("b", 2, "c"),
+    ]
+    assert "double quotes" in str(refusal(rows, "a.csv", "prompt,seed\nred apple, on white, 1\n"))
+
+
+def test_a_delimiter_that_is_not_clear_is_asked_for(rows: Any) -> None:
+    for text in ("prompt,seed\ncat;5\n", "prompt;negative\na cat, sitting\n", "prompt\tsteps\ncat,5\n"):
+        assert "--delimiter" in str(refusal(rows, "a.csv", text))
+    assert rows("a.csv", "prompt;seed\na cat, sitting\n")[0].prompt == "a cat, sitting"  # no seed that way
+    assert rows("a.csv", "prompt;negative\na cat, sitting\n", delimiter=";")[0].prompt == "a cat, sitting"
+    assert rows("a.csv", "sep=,\nprompt,negative\na cat; sitting\n")[0].prompt == "a cat; sitting"
+    assert rows("a.csv", "prompt|seed\ncat|5\n", delimiter="pipe")[0].settings == {"seed": 5}
+    assert rows("a.csv", "prompt\tseed\ncat\t5\n", delimiter="\\t")[0].settings == {"seed": 5}
+    assert "--delimiter" in str(refusal(rows, "a.csv", "prompt|seed\ncat|5\n"))
+    assert "'promt'" in str(refusal(rows, "a.csv", "promt,seed\ncat,5\n"))
+    for bad in ("", "ab", '"', " ", "a", "\n", "\0"):
+        refusal(rows, "a.csv", "prompt\na\n", BadValue, delimiter=bad)
+
+
+CELL = st.text(
+    st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp", "Zs")) | st.sampled_from(' ,;\t"'), max_size=12
+)
+
+
+@given(
+    st.lists(st.tuples(CELL.filter(str.strip), CELL, st.none() | st.integers(-1, 2**63 - 1)), min_size=1, max_size=4),
+    st.sampled_from(",;\t"),
+    st.sampled_from(["seed", "noise_seed"]),
+    st.sampled_from(["", "sep={}\r\n"]),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_the_csv_module_writes_is_read_back(
+    tmp_path: Path, cells: list[Any], sign: str, seed: str, head: str, encoding: str
+) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=sign, quoting=csv.QUOTE_ALL)
+    writer.writerow(["prompt", "negative_prompt", seed])
+    writer.writerows([[p, n, "" if s is None else s] for p, n, s in cells])
+    path = tmp_path / "trip.csv"
+    path.write_bytes((head.format(sign) + text.getvalue()).encode(encoding))
+    found = list(read(path))
+    nfc = promptfile.unicodedata.normalize
+    assert [row.prompt for row in found] == [nfc("NFC", p.strip()) for p, _, _ in cells]
+    for row, (_, negative, number) in zip(found, cells, strict=True):
+        wanted = {"negative": nfc("NFC", negative.strip())} if negative.strip() else {}
+        assert row.settings == wanted | ({} if number is None else {"seed": None if number == -1 else number})
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=20), max_size=6))
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_line_of_a_text_file_is_a_prompt_or_counted(tmp_path: Path, lines: list[str]) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_text("".join(line + "\n" for line in ["first", *lines]), encoding="utf-8")
+    notes: list[Phrase] = []
+    try:
+        found = list(read(path, note=notes.append))
+    except BadRow:
+        return  # an option
+    comments = sum(note.fields["n"] for note in notes)
+    assert len(found) + comments == 1 + sum(bool(line.strip()) for line in lines)

@@ -190,6 +190,64 @@ def test_bad_wildcard_files(folder: Path) -> None:
         assert isinstance(caught.value.fields["why"], Phrase)
 
 
+def test_lines_of_wildcards_have_weights(folder: Path) -> None:
+    (folder / "w.txt").write_text("3::red\nblue\n0::never\n 0.5:: {c|d} \n1::2::x\n", encoding="utf-8")
+    found = Counter(texts("__w__", 5500, folder=folder))
+    assert set(found) == {"red", "blue", "c", "d", "2::x"}
+    assert found["red"] / found["blue"] == pytest.approx(3, rel=0.2)
+    assert found["blue"] / (found["c"] + found["d"]) == pytest.approx(2, rel=0.25)
+    (folder / "same.txt").write_text("2::one\n2::two\n2.0::three\n", encoding="utf-8")
+    assert texts("__same__", 50, folder=folder) == texts("__x__", 50, folder=folder)  # as if there were no weights
+    for bad in ("-1::a\nb\n", "0::a\n", "9" * 400 + "::a\n"):
+        (folder / "bad.txt").write_text(bad, encoding="utf-8")
+        with pytest.raises(BadFile, match="weight"):
+            texts("__bad__", folder=folder)
+
+
+@pytest.mark.parametrize("template", ["{2$$a|b}", "{a|1-2$$b}", "{-3$$ and $$a|b}", "__several__", "${v=a} b", "${v}"])
+def test_syntax_that_only_others_have_is_refused(folder: Path, template: str) -> None:
+    (folder / "several.txt").write_text("fine\n2$$a|b\n", encoding="utf-8")
+    assert "not supported" in why(template, folder)
+    assert set(texts("{$$|cheap} ${5|10}", 40)) == {"$$ $5", "$$ $10", "cheap $5", "cheap $10"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "# coding: cp932\nりんご\n".encode("cp932"),
+        "# coding: utf-8\nりんご\n".encode(),
+        "\ufeffりんご\n".encode("utf-8"),
+        "りんご\n".encode("utf-16"),
+        b"\xfe\xff" + "りんご\n".encode("utf-16-be"),
+    ],
+)
+@pytest.mark.parametrize("encoding", [None, "utf-8", "cp932"])
+def test_wildcard_files_name_their_encoding(folder: Path, data: bytes, encoding: str | None) -> None:
+    (folder / "e.txt").write_bytes(data)
+    assert [e.text for e in expand("__e__", count=1, seed=0, wildcards=[folder], encoding=encoding)] == ["りんご"]
+
+
+def test_a_wildcard_file_that_is_not_utf8_needs_its_encoding(folder: Path) -> None:
+    (folder / "e.txt").write_bytes("犬\nりんご\n".encode("cp932"))
+    with pytest.raises(BadFile, match="--encoding cp932"):
+        texts("__e__", folder=folder)
+    assert {e.text for e in expand("__e__", count=9, seed=0, wildcards=[folder], encoding="sjis")} == {"犬", "りんご"}
+    for bad in (b"# coding: ebcdic\na", b"# coding: cp932\na\n\x81", b"\xff\xfea", b"\xef\xbb\xbf\xff"):
+        (folder / "e.txt").write_bytes(bad)
+        with pytest.raises(BadFile):
+            texts("__e__", folder=folder)
+
+
+def test_comments_of_wildcard_files(folder: Path) -> None:
+    (folder / "c.txt").write_text("# a list\n#\n#ff0000\n\\#00ff00\n", encoding="utf-8")
+    notes: list[Phrase] = []
+    assert [e.text for e in expand("__c__", count=1, seed=0, wildcards=[folder], note=notes.append)] == ["#00ff00"]
+    assert [note.fields["n"] for note in notes] == [1]  # "# a list" is plainly a comment
+    (folder / "c.txt").write_text("#ff0000\n#00ff00\n", encoding="utf-8")
+    with pytest.raises(BadFile, match="all its 2 lines are comments"):
+        texts("__c__", folder=folder)
+
+
 def test_limits(folder: Path) -> None:
     assert texts("x" * 20_000) == ["x" * 20_000]
     assert "20000" in why("x" * 20_001)
