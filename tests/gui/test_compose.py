@@ -303,7 +303,8 @@ def test_a_bad_seed_is_told_of(make: Callable[[], ComposePanel], text: str) -> N
     assert not panel.form.seed.error.isVisible() and panel.form.seed.value() is None
 
 
-def test_a_seed_of_minus_one_is_random(panel: ComposePanel) -> None:
+def test_a_seed_of_minus_one_is_random(make: Callable[[], ComposePanel]) -> None:
+    panel = make()
     panel.form.seed.set_value("fixed", "-1")
     assert panel.form.seed.key() == "random" and panel.form.seed.value() is None
     panel.form.seed.set_value("on", "5")
