@@ -41,13 +41,13 @@ class Driver(EnginePool):
         ledger: Ledger,
         name: str,
         options: WorkerOptions,
-        say: Callable[[events.Event], None],
+        notify: Callable[[events.Event], None],
         address: str,
         *,
         gpus: float = 1.0,
         cpus: float = 0.0,
     ) -> None:
-        super().__init__(ledger, name, options, say, NodeShares(gpus=gpus, cpus=cpus))
+        super().__init__(ledger, name, options, notify, NodeShares(gpus=gpus, cpus=cpus))
         self._address = address
         self._numbers = itertools.count(1)
         self._paused = False
@@ -55,7 +55,7 @@ class Driver(EnginePool):
 
     def run(self) -> None:
         def late(error: CommonArtError) -> None:
-            self.say(events.Broken(error=error.to_wire()))
+            self.notify(events.Broken(error=error.to_wire()))
             os._exit(1)
 
         self._join(ray_connection.join(self._address, late)[0], self._address.startswith("ray://"))
@@ -63,54 +63,54 @@ class Driver(EnginePool):
         self._bringing = ModelTransfer(
             self._calls, self._ray.put, self._ready, self._failed, self._refuse, self._note, self._spare
         )
-        self._seal.warm()
+        self._finalizer.warm()
         try:
             while not self._quit.is_set() and self._turn():
                 pass
             self._give_back(self._hands)
-            self._finisher.drain()
+            self._writer.drain()
             self._nodes.tell(last=True)
         finally:
             for held in self._hands:
                 self._ray.kill(held.actor)
             self._bringing.close()
-            self._finisher.close()
+            self._writer.close()
             self._ray.shutdown()
 
     def _turn(self) -> bool:
         """One round; false when all is done."""
         try:
-            self._hear()
+            self._poll_commands()
             if self._due("look", LOOK):
                 self._look()
             self._calls.hear(0.05)
             self._bringing.look()
             if self._due("check", CHECK_SECONDS):
                 self._check()
-            if self._finisher.squeeze:
-                self._finisher.squeeze = False
+            if self._writer.out_of_memory:
+                self._writer.out_of_memory = False
             moved = self._fill()
             self._nodes.tell()
             if not moved and not any(h.rows() for h in self._hands):
                 return self._rest()
         except (DiskFull, LedgerError) as e:
-            self._hold(e, lambda: self._give_back(self._hands))
+            self._wait_for_ledger(e, lambda: self._give_back(self._hands))
         return True
 
     def _rest(self) -> bool:
         """Nothing is in hand: done, paused or idle. False when all is done and that was asked for."""
-        if self._finisher.busy or self._paused:
+        if self._writer.busy or self._paused:
             return True
-        self._finisher.drain()
-        if seconds := self._clock.take():
-            self.say(events.Timings(seconds=seconds))
+        self._writer.drain()
+        if seconds := self._timer.take():
+            self.notify(events.Timings(seconds=seconds))
         waiting = any(j.waiting and not j.paused for j in self.ledger.jobs())
         if not waiting:
             if self.options.until_empty and not self.ledger.paused()[0]:
                 return False
             if not self._idle:
                 self._idle = True
-                self.say(events.Idle())
+                self.notify(events.Idle())
         elif not any(h.alive for h in self._hands):
             self._nobody()
         if self._idle:
@@ -123,7 +123,7 @@ class Driver(EnginePool):
         """Hand out what waits; whether anything was."""
         if (
             self._paused
-            or self._finisher.busy > LAG
+            or self._writer.busy > LAG
             or not self._hands
             or self._when.get("empty", 0) > time.monotonic() - EMPTY
         ):
@@ -188,7 +188,7 @@ class Driver(EnginePool):
         held.node.state = "ready"
         for note in facts["notes"]:
             self._note(note["template"], **note["fields"])
-        self.say(
+        self.notify(
             events.Loaded(
                 model=facts["model"],
                 backend=facts["backend"],
@@ -257,17 +257,17 @@ class Driver(EnginePool):
                 self.ledger.put_back([r.id for r in rows])
             return
         if "error" in answer:
-            self._finisher.fail(rows, from_wire(answer["error"]))
+            self._writer.fail(rows, from_wire(answer["error"]))
             return
         held.knows |= texts
         if held.store is not None:
             keep(base() / held.store, answer["features"])
         if answer["limit"] and rows:
             held.limits[rows[0].request.batch_key] = answer["limit"]
-            self._teller.smaller(len(rows), answer["limit"])
+            self._notifier.smaller(len(rows), answer["limit"])
         for note in answer["notes"]:
             self._note(note["template"], **note["fields"])
-        self._clock.add(answer["seconds"])
+        self._timer.add(answer["seconds"])
         facts = held.facts
         device = {k: facts[k] for k in ("backend", "device", "dtype", "libraries")}
         for p in answer["pictures"]:
@@ -275,7 +275,7 @@ class Driver(EnginePool):
                 continue  # it was given away meanwhile
             row = flight.rows[p["row"]]
             request = ImageRequest.from_dict(p["request"])
-            self._finisher.take(
+            self._writer.take(
                 DecodedImage(
                     row=row,
                     request=request,
@@ -297,12 +297,12 @@ class Driver(EnginePool):
             if one["error"] is None:
                 self.ledger.put_back([r.id for r in lost])
             else:
-                self._finisher.fail(lost, from_wire(one["error"]))
+                self._writer.fail(lost, from_wire(one["error"]))
 
     def _failed(self, held: RemoteEngine, rows: list[Row], error: CommonArtError) -> None:
         """Nobody can make these."""
         held.pending = []
-        self._finisher.fail(rows, error)
+        self._writer.fail(rows, error)
 
     def _give_back(self, hands: Sequence[RemoteEngine]) -> None:
         """What these engines have in hand waits again; they give it up at their next step."""
@@ -325,7 +325,7 @@ class Driver(EnginePool):
             for number, (step, steps) in answer["steps"].items():
                 flight = held.flights.get(int(number))
                 if flight is not None and step:
-                    self.say(events.Progress(images=list(flight.rows), step=step, steps=steps))
+                    self.notify(events.Progress(images=list(flight.rows), step=step, steps=steps))
 
         held.minded, held.held = True, self._paused
         self._calls.ask(held, "mind", self._paused, drop or [], then=told)
@@ -335,7 +335,7 @@ class Driver(EnginePool):
         paused, error = self.ledger.paused()
         if paused != self._paused:
             self._paused = paused
-            self.say(events.Paused(error=error) if paused else events.Resumed())
+            self.notify(events.Paused(error=error) if paused else events.Resumed())
         flying = [(h, f) for h in self._hands for f in h.flights.values()]
         rows = [r for _, f in flying for r in f.rows.values()]
         ours = set().union(*(self.ledger.still_running(rows[n : n + 500], self.name) for n in range(0, len(rows), 500)))
@@ -354,7 +354,7 @@ class Driver(EnginePool):
             if not held.minded and ((mind and held.flights) or held.held != self._paused):
                 self._mind(held)
 
-    def _drop(self) -> None:
+    def _release_device(self) -> None:
         self._release.clear()
         self._give_back(self._hands)
         for held in list(self._hands):
@@ -366,4 +366,4 @@ class Driver(EnginePool):
                 held.busy = False
 
             self._calls.ask(held, "release", then=freed)
-        self.say(events.Released())
+        self.notify(events.Released())

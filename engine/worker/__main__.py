@@ -24,14 +24,14 @@ GRACE = 180.0  # seconds: more than one step of the full model takes on a slow C
 
 
 def _own_stdout() -> TextIO:
-    """Keep fd 1 for the protocol and point everyone else's standard output at standard error."""
+    """Reserve file descriptor 1 for the protocol; other output to standard output goes to standard error."""
     mine = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n", buffering=1)
     os.dup2(2, 1)
     return mine
 
 
-def _listen(runner: QueueWorker, ledger: Ledger) -> None:
-    """Obey commands; the end of standard input means that whoever started us is gone."""
+def _listen(worker: QueueWorker, ledger: Ledger) -> None:
+    """Execute commands; the end of standard input means that the parent process is gone."""
     for line in sys.stdin.buffer:
         try:
             command = events.decode_command(line.decode("utf-8", "replace"))
@@ -40,13 +40,15 @@ def _listen(runner: QueueWorker, ledger: Ledger) -> None:
             elif command == "cancel":
                 ledger.set_state(None, ("waiting", "running"), "cancelled")
             else:
-                runner.command(command)
+                worker.command(command)
         except CommonArtError as e:
             print(f"{e}", file=sys.stderr)
-    runner.command("quit")
-    last = threading.Timer(GRACE, lambda: os._exit(143))  # a load or a step that never ends must not outlive its owner
-    last.daemon = True
-    last.start()
+    worker.command("quit")
+    deadline = threading.Timer(
+        GRACE, lambda: os._exit(143)
+    )  # a load or a step that never ends must not outlive its owner
+    deadline.daemon = True
+    deadline.start()
 
 
 def _bytes(text: str | None) -> int | None:
@@ -54,18 +56,18 @@ def _bytes(text: str | None) -> int | None:
     if text in (None, "", "auto"):
         return None
     try:
-        found = float(str(text))
-        if not 0.5 <= found <= 4096:  # also refuses nan
+        gigabytes = float(str(text))
+        if not 0.5 <= gigabytes <= 4096:  # also refuses nan
             raise ValueError
     except ValueError as e:
         raise BadValue(
             name="memory", value=text, why=Phrase("it must be auto or a number of GB, such as {example}", example="8")
         ) from e
-    return int(found * 1e9)
+    return int(gigabytes * 1e9)
 
 
 def add_worker_options(parser: argparse.ArgumentParser) -> None:
-    """What every worker over the queue understands."""
+    """The options that every queue worker has."""
     parser.add_argument("ledger", type=Path)
     parser.add_argument("--device", default="auto")
     parser.add_argument(
@@ -75,40 +77,42 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--memory", metavar="GB", help="how much of the device's memory the model may use; auto: what there is"
     )
-    parser.add_argument("--preview", type=int, default=0, metavar="STEPS", help="a small picture every so many steps")
+    parser.add_argument(
+        "--preview", type=int, default=0, metavar="STEPS", help="a small preview image every so many steps"
+    )
     parser.add_argument("--until-empty", action="store_true", help="end when nothing is waiting")
-    parser.add_argument("--resume", action="store_true", help="first bring home what dead workers left")
+    parser.add_argument("--resume", action="store_true", help="first recover the rows of dead workers")
     parser.add_argument("--detached", action="store_true", help="go on when standard input closes")
     parser.add_argument("--debug", action="store_true", help="tracebacks on standard error")
     add_options(parser)
 
 
 def quiet_libraries() -> None:
-    """What must be so before any library is loaded: no network, and the same kernels wherever memory happens to lie."""
+    """Set before any library is loaded: no network access, and kernels that do not depend on memory alignment."""
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
-        os.environ[name] = "1"  # pictures need no network, whoever starts this
-    # MKL picks kernels by where memory happens to lie, so two processes may round differently; strict mode does not.
-    # It must be said before torch is loaded.
+        os.environ[name] = "1"  # generating needs no network, whatever the environment says
+    # MKL picks kernels by memory alignment, so two processes may round differently; strict mode does not.
+    # It is read when torch is loaded.
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 
 def serve(
     args: argparse.Namespace,
-    make: Callable[[Ledger, str, WorkerOptions, Callable[[events.Event], None]], QueueWorker],
+    create: Callable[[Ledger, str, WorkerOptions, Callable[[events.Event], None]], QueueWorker],
     replay: tuple[int, ...] | None = None,
 ) -> int:
-    """Sign on under a lease, drain the queue by what ``make`` gives, sign off; returns the exit status."""
+    """Register under a lease, run the worker that ``create`` returns, unregister; returns the exit status."""
     out = _own_stdout()
     quiet_libraries()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started us gets it too, and says quit
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process gets it too, and sends quit
     lock = threading.Lock()
 
-    def say(event: events.Event) -> None:
+    def notify(event: events.Event) -> None:
         try:
             with lock:
                 out.write(events.encode(event) + "\n")
         except (BrokenPipeError, ValueError, OSError):
-            pass  # nobody listens any more; the ledger has it all
+            pass  # nobody reads any more; the ledger has everything
 
     name = f"{os.getpid()}-{secrets.token_hex(3)}"
     ledger = None
@@ -118,10 +122,10 @@ def serve(
         lease = ProcessLock(ledger.lock_file(name))
         lease.take()
         ledger.sign_on(name, os.getpid())
-        say(events.Hello(worker=name))
+        notify(events.Hello(worker=name))
         if args.resume:
             recover(
-                ledger, lambda row, e: say(events.Failed(image=row.id, prompt=row.request.prompt, error=e.to_wire()))
+                ledger, lambda row, e: notify(events.Failed(image=row.id, prompt=row.request.prompt, error=e.to_wire()))
             )
         options = WorkerOptions(
             device=args.device,
@@ -134,19 +138,19 @@ def serve(
             debug=args.debug,
             provenance=policy_of(args),
         )
-        runner = make(ledger, name, options, say)
+        worker = create(ledger, name, options, notify)
         if not args.detached:
-            threading.Thread(target=_listen, args=(runner, ledger), name="commands", daemon=True).start()
-        runner.run()
+            threading.Thread(target=_listen, args=(worker, ledger), name="commands", daemon=True).start()
+        worker.run()
         ledger.sign_off(name)
         return 0
     except CommonArtError as e:
-        say(events.Broken(error=e.to_wire()))
+        notify(events.Broken(error=e.to_wire()))
         return 1
-    except Exception as e:  # an error of ours: told as one sentence, with the traceback on request
+    except Exception as e:  # a bug: one sentence, with the traceback on request
         if args.debug:
             raise
-        say(events.Broken(error=EngineStopped(why=f"{type(e).__name__}: {e}").to_wire()))
+        notify(events.Broken(error=EngineStopped(why=f"{type(e).__name__}: {e}").to_wire()))
         return 1
     finally:
         if lease is not None:
@@ -155,14 +159,14 @@ def serve(
             try:
                 ledger.close()
             except LedgerError:
-                pass  # it is closed by our end anyway
+                pass  # the process ends anyway
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m engine.worker", description=__doc__)
     add_worker_options(parser)
     parser.add_argument(
-        "--replay", metavar="ROWS,INDEX", help="make each picture as row INDEX of a micro-batch of ROWS"
+        "--replay", metavar="ROWS,INDEX", help="generate each image as row INDEX of a micro-batch of ROWS"
     )
     args = parser.parse_args()
     from engine.worker.local import LocalWorker
@@ -173,4 +177,4 @@ def main() -> int:
 if __name__ == "__main__":
     code = main()
     sys.stderr.flush()
-    os._exit(code)  # no second thoughts of native thread pools at exit
+    os._exit(code)  # native thread pools may hang or crash at exit

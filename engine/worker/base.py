@@ -1,4 +1,4 @@
-"""What every worker over the queue has: its commands, pauses told once, and rows put back when the ledger itself fails."""
+"""What every queue worker has: its commands, pauses reported once, and rows put back when the ledger itself fails."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from engine.worker.stage_timer import StageTimer
 from engine.worker.writer import ResultWriter
 
 LOW_DISK = int(os.environ.get("COMMONART_MIN_FREE_MB", "200")) << 20  # bytes
-CHECK_SECONDS = 0.1  # how often pause and cancel are looked for: seldom enough to cost nothing
+CHECK_SECONDS = 0.1  # how often pause and cancel are polled: seldom enough to cost nothing
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
+    """The options of the command line, parsed."""
+
     device: str = "auto"
     kind: str = "auto"
     batch_size: int | None = None
@@ -35,17 +37,19 @@ class WorkerOptions:
 
 
 class QueueWorker:
-    """One worker over the ledger under its ``name``; ``say`` hears what it tells."""
+    """One worker over the ledger, registered there as ``name``; ``notify`` gets its events."""
 
-    def __init__(self, ledger: Ledger, name: str, options: WorkerOptions, say: Callable[[events.Event], None]) -> None:
-        self.ledger, self.name, self.options, self.say = ledger, name, options, say
+    def __init__(
+        self, ledger: Ledger, name: str, options: WorkerOptions, notify: Callable[[events.Event], None]
+    ) -> None:
+        self.ledger, self.name, self.options, self.notify = ledger, name, options, notify
         self._quit = threading.Event()
         self._release = threading.Event()
-        self._told_paused = False  # whoever heard of a pause also hears of its end
-        self._teller = Notifier(say)
-        self._clock = StageTimer()
-        self._seal = ImageFinalizer(options.provenance, self._teller.unsigned)
-        self._finisher = ResultWriter(ledger, name, say, self._clock, self._seal, self._quit, options.debug)
+        self._reported_paused = False  # a reported pause is followed by a reported end
+        self._notifier = Notifier(notify)
+        self._timer = StageTimer()
+        self._finalizer = ImageFinalizer(options.provenance, self._notifier.unsigned)
+        self._writer = ResultWriter(ledger, name, notify, self._timer, self._finalizer, self._quit, options.debug)
 
     def command(self, command: str) -> None:
         """``quit`` or ``release``, from any thread."""
@@ -55,54 +59,54 @@ class QueueWorker:
             self._release.set()
 
     def run(self) -> None:
-        """Until told to quit or, if so asked, until nothing is left."""
+        """Work until ``quit`` or, with ``until_empty``, until nothing is waiting."""
         raise NotImplementedError
 
-    def _drop(self) -> None:
-        """Free every device."""
+    def _release_device(self) -> None:
+        """Free the memory of every device."""
         raise NotImplementedError
 
-    def _hear(self) -> None:
+    def _poll_commands(self) -> None:
         command = self.ledger.take_command(self.name)
         if command:
             self.command(command)
         if self._release.is_set():
-            self._drop()
+            self._release_device()
 
-    def _hold(self, error: CommonArtError, quieten: Callable[[], None]) -> None:
-        """The ledger itself cannot be written: hold still until it can, then put back what is ours. ``quieten`` ends what is in hand."""
-        self.say(events.Paused(error=error.to_wire()))
+    def _wait_for_ledger(self, error: CommonArtError, finish: Callable[[], None]) -> None:
+        """The ledger cannot be written: wait until it can, then put back this worker's rows. ``finish`` completes what was begun."""
+        self.notify(events.Paused(error=error.to_wire()))
         while not self._quit.wait(1.0):
             try:
-                quieten()
-                self._finisher.drain()
-                self._put_back_mine()
-                self.say(events.Resumed())
+                finish()
+                self._writer.drain()
+                self._put_back_own_rows()
+                self.notify(events.Resumed())
                 return
             except CommonArtError:
                 continue
 
-    def _put_back_mine(self) -> None:
+    def _put_back_own_rows(self) -> None:
         for row in self.ledger.page(state="running", limit=10_000):
             settle(self.ledger, row.id, self.name)
 
-    def _tell_resumed(self) -> None:
-        """A pause that ended while something else was being done."""
-        if self._told_paused:
-            self._told_paused = False
-            self.say(events.Resumed())
+    def _report_resumed(self) -> None:
+        """Report the end of a pause that ended unnoticed."""
+        if self._reported_paused:
+            self._reported_paused = False
+            self.notify(events.Resumed())
 
     def _wait_while_paused(self) -> bool:
         paused, error = self.ledger.paused()
         if not paused:
-            self._tell_resumed()
+            self._report_resumed()
             return False
-        self._told_paused = True
-        self.say(events.Paused(error=error))
+        self._reported_paused = True
+        self.notify(events.Paused(error=error))
         while not self._quit.is_set() and self.ledger.paused()[0]:
-            self._hear()
+            self._poll_commands()
             self._quit.wait(CHECK_SECONDS)
         if not self._quit.is_set():
-            self._told_paused = False
-            self.say(events.Resumed())
+            self._reported_paused = False
+            self.notify(events.Resumed())
         return True

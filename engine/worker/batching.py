@@ -1,4 +1,4 @@
-"""Waiting rows to micro-batches."""
+"""Which waiting rows share a micro-batch, and how large it should be."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from engine.contract.ledger.ledger import Row
 def choose(rows: Sequence[Row], limit: int) -> list[Row]:
     """The next micro-batch out of waiting rows in running order: the first row, and later ones that can share with it.
 
-    A row whose worker died is a suspect and runs alone, so that it takes nothing with it. A deterministic row runs
-    alone too: its pixels must not know of neighbours.
+    A row whose worker died is a suspect and runs alone, so that no other row fails with it. A deterministic row runs
+    alone too: its pixels must not depend on its neighbours.
     """
     if not rows:
         return []
@@ -23,10 +23,10 @@ def choose(rows: Sequence[Row], limit: int) -> list[Row]:
 
 
 def batch_size(tokens: int, device: str) -> int:
-    """How many pictures of ``tokens`` latent patches a forward call should hold: enough to fill the device, no more.
+    """How many images of ``tokens`` latent patches a forward pass should have: enough to fill the device, no more.
 
-    On a CPU 1,024 tokens keep two cores' matrix units busy; a GPU wants some 8,000 (facts measured elsewhere: an L4 is
-    filled by 2 to 4 pictures of 1,024 tokens, an H100 by 8 to 16). Memory is looked after when it runs out.
+    On a CPU 1,024 tokens keep two cores' matrix units busy; a GPU wants some 8,000 (measured elsewhere: an L4 is
+    filled by 2 to 4 images of 1,024 tokens, an H100 by 8 to 16). Out of memory is handled when it occurs.
     """
     budget = 1024 if device.startswith("cpu") else 8192
     return max(1, min(32, budget // max(1, tokens)))

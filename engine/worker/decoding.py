@@ -1,4 +1,4 @@
-"""Rows that are made together, and what becomes of their latents. The same for a worker of this machine and for one elsewhere."""
+"""Rows that share a micro-batch, and the decoding of their latents; the same on this machine and on a cluster's."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from engine.worker.stage_timer import StageTimer
 
 @dataclass
 class Batch:
-    """Rows that are made together."""
+    """Rows that are denoised together."""
 
     rows: list[Row]
-    requests: list[ImageRequest]  # sizes settled, in the order of rows
+    requests: list[ImageRequest]  # with sizes resolved, in the order of rows
     features: dict[str, Any]
     size: int  # rows denoised together, copies for a replay included
     index: int = 0  # of the first row among them
 
 
 class FailedRows(NamedTuple):
-    """Rows that got no picture. Without an error it is no fault of theirs: they are made again, with less on the device."""
+    """Rows without an image. No ``error``: they are not at fault and are generated again, with less on the device."""
 
     rows: list[Row]
     error: CommonArtError | None
@@ -42,21 +42,21 @@ def as_engine_error(error: Exception) -> CommonArtError:
 
 
 def settle_rows(rows: Sequence[Row], backend: Backend) -> tuple[list[Row], list[ImageRequest], list[FailedRows]]:
-    """The rows whose settings suit the model, their requests with all of them settled, and the others."""
+    """The rows whose settings suit the model, their requests with every setting resolved, and the rows that do not suit it."""
     kept: list[Row] = []
     requests: list[ImageRequest] = []
-    wrong: list[FailedRows] = []
+    failed: list[FailedRows] = []
     for row in rows:
         try:
             requests.append(pipeline.settle(row.request, backend.folder, backend))
             kept.append(row)
         except CommonArtError as e:
-            wrong.append(FailedRows([row], e))
-    return kept, requests, wrong
+            failed.append(FailedRows([row], e))
+    return kept, requests, failed
 
 
 def micro_batch(backend: Backend, request: ImageRequest) -> int:
-    """How many such settled requests this device makes best together."""
+    """The best micro-batch for such a resolved request on this device."""
     side = backend.folder.multiple
     width, height = request.width or side, request.height or side
     fitting = min(batch_size(width // side * (height // side), backend.device), backend.fits(width, height))
@@ -76,27 +76,27 @@ def batch_of(
 
 
 def decode_batch(
-    backend: Backend, batch: Batch, latents: Any, clock: StageTimer, debug: bool = False
+    backend: Backend, batch: Batch, latents: Any, timer: StageTimer, debug: bool = False
 ) -> list[DecodedImage | FailedRows]:
-    """Latents to pixels and all that is known of their making; a picture that is broken does not take its neighbours with it."""
+    """Latents to pixels with their provenance. An image that is not finite does not fail its neighbours."""
     try:
-        with clock("decode"):
+        with timer("decode"):
             pixels = pipeline.decode(backend, latents)
     except NotFinite as e:
         if len(batch.rows) == 1:
             return [FailedRows(batch.rows, e)]
         return [
-            one
+            result
             for i, row in enumerate(batch.rows)
-            for one in decode_batch(
+            for result in decode_batch(
                 backend,
                 Batch([row], [batch.requests[i]], batch.features, batch.size, batch.index + i),
                 latents[i : i + 1],
-                clock,
+                timer,
                 debug,
             )
         ]
-    except OutOfMemory as e:  # even tiled: made again, with the denoiser off the device while decoding
+    except OutOfMemory as e:  # even tiled: generated again, with the denoiser off the device while decoding
         return [FailedRows(batch.rows, e if backend.tight or backend.device == "cpu" else None)]
     except Exception as e:
         if debug and not isinstance(e, CommonArtError):

@@ -1,4 +1,4 @@
-"""What a worker tells: events as they come, and notes once a run."""
+"""Notes of a worker for the user, each sent once a run."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from engine.contract.errors import CommonArtError, Phrase, ScoreFailed
 
 
 class Notifier:
-    """Notes worth saying once, on top of ``say``."""
+    """Sends each note once, through ``notify``."""
 
-    def __init__(self, say: Callable[[events.Event], None]) -> None:
-        self.say = say
-        self._noted: set[str] = set()
+    def __init__(self, notify: Callable[[events.Event], None]) -> None:
+        self.notify = notify
+        self._sent: set[str] = set()
 
     def _note(self, template: str, /, **fields: Any) -> None:
-        if template not in self._noted:
-            self._noted.add(template)
-            self.say(events.Note(template=template, fields=fields))
+        if template not in self._sent:
+            self._sent.add(template)
+            self.notify(events.Note(template=template, fields=fields))
 
-    def strange_lora(self, name: str) -> None:
+    def lora_of_other_base(self, name: str) -> None:
         """A LoRA whose header names another base."""
         self._note("The LoRA {name} was made for another base model; it fits by its shapes", name=name)
 
@@ -31,7 +31,7 @@ class Notifier:
         self._note("Not enough memory for {more} pictures at once; going on with {half}", more=more, half=half)
 
     def notes_of(self, backend: Backend) -> None:
-        """What the backend found worth knowing, such as a device that had to give way to another."""
+        """Send the backend's own notes, such as a device that was replaced by another."""
         while backend.notes:
             note = backend.notes.pop(0)
             self._note(
@@ -39,7 +39,7 @@ class Notifier:
             )
 
     def unsigned(self, error: CommonArtError) -> None:
-        """Why a signature or a score is missing. Once a run: three notes, each told in the reader's language."""
+        """Why a signature or a score is missing: up to three notes, so that each is translated by itself."""
         self._note(
             "Pictures are saved without a safety score."
             if isinstance(error, ScoreFailed)
@@ -47,6 +47,6 @@ class Notifier:
         )
         why = error.fields.get("why", str(error))
         template, fields = (why.template, why.fields) if isinstance(why, Phrase) else ("{why}", {"why": why})
-        self.say(events.Note(template=template, fields={k: str(v) for k, v in fields.items()}))
+        self.notify(events.Note(template=template, fields={k: str(v) for k, v in fields.items()}))
         if error.hint:
-            self.say(events.Note(template=error.hint))
+            self.notify(events.Note(template=error.hint))

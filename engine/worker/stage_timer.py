@@ -1,4 +1,4 @@
-"""Where the time goes: seconds by stage, added up from any thread."""
+"""Seconds spent in each stage, summed over threads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class StageTimer:
-    """Thread-safe. Stages that run beside each other each count in full, so the sum may exceed the time that passed."""
+    """Thread-safe. Stages that overlap each count in full, so the sum may exceed the elapsed time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -18,21 +18,21 @@ class StageTimer:
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
         """Count what happens inside for ``stage``."""
-        began = time.perf_counter()
+        start = time.perf_counter()
         try:
             yield
         finally:
             with self._lock:
-                self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - began
+                self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - start
 
     def add(self, seconds: dict[str, float]) -> None:
-        """What another clock counted."""
+        """Add what another timer counted."""
         with self._lock:
-            for stage, more in seconds.items():
-                self._seconds[stage] = self._seconds.get(stage, 0.0) + more
+            for stage, extra in seconds.items():
+                self._seconds[stage] = self._seconds.get(stage, 0.0) + extra
 
     def take(self) -> dict[str, float]:
-        """The seconds so far, rounded to milliseconds; counting starts anew."""
+        """The seconds so far, rounded to milliseconds; resets the timer."""
         with self._lock:
-            found, self._seconds = self._seconds, {}
-        return {k: round(v, 3) for k, v in found.items()}
+            seconds, self._seconds = self._seconds, {}
+        return {k: round(v, 3) for k, v in seconds.items()}

@@ -1,4 +1,4 @@
-"""Overlapping stages with bounded hand-over."""
+"""Threads with bounded queues, so that stages overlap without piling up images."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ T = TypeVar("T")
 
 
 class PipelineStage(Generic[T]):
-    """One thread that works off what is put in, at most ``room`` items behind; ``put`` waits when it is full.
+    """One thread that processes items in order, with at most ``room`` of them pending; ``put`` waits when it is full.
 
-    With ``threaded`` set to false ``put`` does the work itself: two stages that compute on the same cores only get in each
-    other's way. ``work`` handles its own errors; one that escapes is kept, and raised once by the next
-    ``put`` or ``drain``; what was put in meanwhile is dropped.
+    With ``threaded`` set to false ``put`` does the work itself: two stages that compute on the same cores only slow each
+    other down. ``work`` handles its own errors; one that escapes is raised once by the next ``put`` or ``drain``, and the
+    items that were put in meanwhile are dropped.
     """
 
     def __init__(self, name: str, work: Callable[[T], None], room: int) -> None:
@@ -35,7 +35,7 @@ class PipelineStage(Generic[T]):
             except BaseException as e:
                 self._error = e
             finally:
-                del item  # do not keep a picture alive while waiting
+                del item  # do not keep an image alive while waiting
                 self._items.task_done()
         self._items.task_done()
 
@@ -52,31 +52,31 @@ class PipelineStage(Generic[T]):
             raise error
 
     def drain(self) -> None:
-        """Wait until everything put in is worked off."""
+        """Wait until every item is processed."""
         self._items.join()
         self.check()
 
     def close(self) -> None:
-        """Work off the rest and end the thread."""
+        """Process the rest and end the thread."""
         self._items.put(None)
         self._thread.join()
 
 
 class BoundedPool:
-    """Threads that compress and write files, with a bounded number of pictures in their hands."""
+    """Threads that compress and write files, with a bounded number of pending images."""
 
     def __init__(self, threads: int, room: int) -> None:
         self._threads = ThreadPoolExecutor(threads, "write")
         self._room = threading.BoundedSemaphore(room)
         self._busy = 0
-        self._quiet = threading.Condition()
+        self._idle = threading.Condition()
         self._error: BaseException | None = None
 
     def submit(self, work: Callable[..., None], *args: Any) -> None:
-        """Run ``work`` soon; waits while ``room`` pictures are in hand."""
+        """Run ``work`` in a thread; waits while ``room`` images are pending."""
         self._check()
         self._room.acquire()
-        with self._quiet:
+        with self._idle:
             self._busy += 1
         self._threads.submit(self._run, work, *args)
 
@@ -87,20 +87,20 @@ class BoundedPool:
             self._error = e
         finally:
             self._room.release()
-            with self._quiet:
+            with self._idle:
                 self._busy -= 1
-                self._quiet.notify_all()
+                self._idle.notify_all()
 
     @property
     def busy(self) -> int:
-        """What was submitted and is not done."""
-        with self._quiet:
+        """How many submitted items are not done."""
+        with self._idle:
             return self._busy
 
     def drain(self) -> None:
-        """Wait until all is written; raise what escaped."""
-        with self._quiet:
-            self._quiet.wait_for(lambda: self._busy == 0)
+        """Wait until everything is written; raises an error that escaped."""
+        with self._idle:
+            self._idle.wait_for(lambda: self._busy == 0)
         self._check()
 
     def _check(self) -> None:

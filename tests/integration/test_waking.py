@@ -33,9 +33,9 @@ def test_a_nap_ends_when_the_queue_is_written(tmp_path: Path) -> None:
         runner = LocalWorker(mine, "w", WorkerOptions(kind="fake"), lambda _: None)
         naps = Naps(writer, tmp_path)
         runner._quit = naps  # type: ignore[assignment]
-        runner._nap()
+        runner._sleep()
         counts.append(naps.count)
-        runner._finisher.close()
+        runner._writer.close()
     assert counts[0] == 3 < counts[1]
     mine.close()
     other.close()
