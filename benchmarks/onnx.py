@@ -32,9 +32,9 @@ import torch
 
 from engine.backends.factory import open_backend
 from engine.backends.onnx import sessions
+from engine.backends.onnx.backend import OnnxBackend
 from engine.backends.onnx.denoise import Predictor as OnnxPredictor
 from engine.backends.onnx.encode import Feature as OnnxFeature
-from engine.backends.onnx.load import OnnxBackend
 from engine.backends.onnx.noise import noise as numpy_noise
 from engine.backends.pytorch.denoise import Predictor, noise
 from engine.checkpoint.layout import ModelFolder, identify

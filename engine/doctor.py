@@ -237,7 +237,7 @@ def auto() -> Check:
     """What ``--device auto --dtype auto`` chooses."""
     label = Phrase("Chosen by auto")
     try:
-        from engine.backends.pytorch.load import choose_device, choose_dtype
+        from engine.backends.pytorch.devices import choose_device, choose_dtype
 
         device = choose_device("auto")
         return _check("auto", label, "ok", f"{device}, {choose_dtype('auto', device)}")

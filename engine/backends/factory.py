@@ -43,13 +43,13 @@ def open_backend(
         )
     if folder.layout == "onnx":
         try:
-            from engine.backends.onnx.load import OnnxBackend
+            from engine.backends.onnx.backend import OnnxBackend
         except ModuleNotFoundError as e:
             raise MissingLibrary(name=e.name or "onnxruntime", command=f"pip install {e.name or 'onnxruntime'}") from e
 
         return OnnxBackend(folder, device=device, dtype=dtype, loras=loras)
     try:
-        from engine.backends.pytorch.load import TorchBackend
+        from engine.backends.pytorch.backend import TorchBackend
     except ModuleNotFoundError as e:
         if e.name not in ("torch", "diffusers", "transformers"):
             raise

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.checkpoint.layout import TOKENIZER_FILES, ModelFolder
+from engine.checkpoint.memory_plan import SIXTEEN_BIT_ENCODER
 from engine.checkpoint.onnxfile import GRAPH, graph_files, graph_sha256, graph_table
 from engine.checkpoint.weights import TensorEntry, part_sha256, read_header, sha256_file, weight_files
 from engine.contract.errors import CommonArtError, Phrase
@@ -116,8 +117,8 @@ def _memory(model: ModelFolder, parts: dict[str, dict[str, Any]]) -> dict[str, A
         return out
     for dtype, width in (("fp32", 4), ("bf16", 2)):
         weights = width * (parts["denoiser"]["parameters"] + parts["vae"]["parameters"])
-        # the PyTorch backend keeps language models above 4 GiB in 16 bits, see engine/backends/pytorch/encode.py
-        encoder = (2 if parts["text_encoder"]["bytes"] > 4 << 30 else width) * parts["text_encoder"]["parameters"]
+        encoder_width = 2 if parts["text_encoder"]["bytes"] > SIXTEEN_BIT_ENCODER else width
+        encoder = encoder_width * parts["text_encoder"]["parameters"]
         out[dtype] = _fits(weights, encoder, activations(model, width), ram, gpus)
     return out
 

@@ -15,6 +15,10 @@ from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.weights import read_header, weight_files
 
 SIZES = (8, 12, 16, 24)  # GB of the graphics cards that people have
+#: bytes as stored: a larger text encoder runs in 16 bits on a CPU too, where the other parts run in fp32 (7 B parameters would need 28 GB)
+SIXTEEN_BIT_ENCODER = 4 << 30
+#: bytes as stored: a larger text encoder leaves memory before denoising, and is worth loading only for many captions
+EVICTED_ENCODER = 1 << 30
 WIDTH = {"fp32": 4, "bf16": 2, "fp16": 2}
 STORED = {"fp32": "F32", "bf16": "BF16", "fp16": "F16"}  # the names safetensors has for them
 RESERVE = 0.06  # of the memory: kernels, the allocator's holes, the desktop's share
@@ -98,7 +102,7 @@ def memory_needs(model: ModelFolder, dtype: str) -> MemoryNeeds:
     numbers, stored = count("text_encoder")
     return MemoryNeeds(
         denoiser=width * count("denoiser")[0],
-        encoder=numbers * (2 if stored > 4 << 30 else width),
+        encoder=numbers * (2 if stored > SIXTEEN_BIT_ENCODER else width),
         vae=width * count("vae")[0],
     )
 
@@ -187,7 +191,7 @@ def on_cpu(
         BrokenWeights, NeedsConversion
     """
     stored = sum(e.stop - e.start for file in weight_files(model.text_encoder) for e in read_header(file).values())
-    text_dtype = "bf16" if stored > 4 << 30 and dtype == "fp32" else dtype
+    text_dtype = "bf16" if stored > SIXTEEN_BIT_ENCODER and dtype == "fp32" else dtype
     denoiser, text, vae = (
         loading_bytes(model.denoiser, dtype),
         loading_bytes(model.text_encoder, text_dtype),

@@ -8,14 +8,14 @@ from typing import Any
 
 from engine import pipeline
 from engine.backends.base import Backend
+from engine.checkpoint.memory_plan import SIXTEEN_BIT_ENCODER
 from engine.contract.errors import CommonArtError, OutOfMemory
-from engine.contract.files import replacing
 from engine.contract.ledger.ledger import Row
 from engine.contract.request import ImageRequest
 from engine.imagefile.image import encode_image, pixel_sha256
 from engine.output.save import DecodedImage
 from engine.pipeline import Cancelled
-from engine.system.caption_cache import base, file_of, part_of
+from engine.system.caption_cache import CaptionCache, base, part_of
 from engine.worker.decoding import Batch, FailedRows, as_engine_error, batch_of, decode_batch, settle_rows
 from engine.worker.stage_timer import StageTimer
 
@@ -29,23 +29,17 @@ def store_of(backend: str, dtype: str, encoder_sha256: str, encoder_bytes: int) 
     A large encoder on a CPU stays in 16 bits: see the backends' ``encode.py``.
     """
     if backend == "pytorch":
-        large = dtype == "fp32" and encoder_bytes > 4 << 30
+        large = dtype == "fp32" and encoder_bytes > SIXTEEN_BIT_ENCODER
         return part_of(encoder_sha256, "bfloat16" if large else _DTYPES[dtype])
     return part_of(encoder_sha256, f"onnx-{dtype}") if backend == "onnx" else None
 
 
 def keep(folder: Path, features: dict[str, bytes]) -> None:
     """Store captions' features that came from elsewhere, where the encoder looks for them."""
+    cache = CaptionCache(folder)
     for text, data in features.items():
-        file = file_of(folder, text)
-        if len(data) > MAX_FEATURE or file.exists():
-            continue
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(file, durable=False) as f:
-                f.write(data)
-        except (OSError, CommonArtError):
-            pass  # a disk that refuses costs only the time to encode again
+        if len(data) <= MAX_FEATURE and not cache.has(text):
+            cache.write(text, data)
 
 
 def row_of(item: dict[str, Any]) -> Row:
@@ -90,7 +84,7 @@ class RemoteBatch:
         texts = pipeline.texts_of(r.request for r in rows)
         if self._store is not None:
             keep(self._store, self._batch["features"])
-            if self._light and any(not file_of(self._store, t).exists() for t in texts):
+            if self._light and any(not CaptionCache(self._store).has(t) for t in texts):
                 self._need = "text_encoder"
                 return
         self._try(rows)
@@ -167,10 +161,9 @@ class RemoteBatch:
         fresh = {}
         if self._store is not None and not self._need:
             for text in self._batch["wanted"]:
-                try:
-                    fresh[text] = file_of(self._store, text).read_bytes()
-                except OSError:
-                    continue
+                data = CaptionCache(self._store).read(text)
+                if data is not None:
+                    fresh[text] = data
         return {
             "need": self._need,
             "pictures": self._pictures,

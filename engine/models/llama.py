@@ -22,7 +22,7 @@ from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.weights import weight_files
 from engine.contract.errors import BrokenWeights, Phrase
 from engine.models.text_encoder import Feature
-from engine.models.weight_loading import load_weights, shapes_match, without_init
+from engine.models.weight_loading import load_weights, locate_weights_if_they_fit, without_init
 
 _SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 #: entries of tokenizer_config.json that change nothing about the ids of a caption, or are obeyed here
@@ -304,7 +304,7 @@ def open_llama(
         return None
     with without_init():
         model = Llama(config)
-    places = shapes_match(model, weight_files(folder.text_encoder), _name)
+    places = locate_weights_if_they_fit(model, weight_files(folder.text_encoder), _name)
     if places is None:
         return None
     if small:

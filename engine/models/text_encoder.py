@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,9 @@ from torch import Tensor
 
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.weights import weight_files
-from engine.contract.errors import BrokenWeights, CommonArtError, Phrase, WrongTokenizer
-from engine.contract.files import replacing
-from engine.system.caption_cache import file_of, part_of
+from engine.contract.errors import BrokenWeights, Phrase, WrongTokenizer
+from engine.system import caption_cache
+from engine.system.caption_cache import PackedStates
 
 
 @dataclass(frozen=True)
@@ -129,41 +127,25 @@ def _short(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
-class FeatureStore:
-    """Features on disk, one safetensors file a caption, keyed by encoder hash, dtype and text: none is encoded twice.
+_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
-    Files are written aside and renamed, so several processes may share a store; an unreadable one counts as absent.
-    """
 
-    def __init__(self, folder: Path, encoder_sha256: str, dtype: torch.dtype) -> None:
-        self._folder = folder / part_of(encoder_sha256, str(dtype).removeprefix("torch."))
+class FeatureStore(caption_cache.FeatureStore[Feature]):
+    """Features of one encoder on disk."""
 
-    def _file(self, text: str) -> Path:
-        return file_of(self._folder, text)
+    def __init__(self, encoder_sha256: str, dtype: torch.dtype, folder: Path | None = None) -> None:
+        """``folder`` replaces the user's own cache."""
+        super().__init__(encoder_sha256, str(dtype).removeprefix("torch."), folder)
 
-    def has(self, text: str) -> bool:
-        return self._file(text).exists()
+    def to_states(self, feature: Feature) -> PackedStates:
+        """The feature as bytes."""
+        states = feature.states.contiguous()
+        return PackedStates(
+            _NAMES[states.dtype], tuple(states.shape), states.view(torch.uint8).numpy().tobytes(), feature.cut
+        )
 
-    def get(self, text: str) -> Feature | None:
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(self._file(text), "pt") as f:
-                return Feature(f.get_tensor("states"), (f.metadata() or {}).get("cut") == "1")
-        except (OSError, SafetensorError):
-            return None
-
-    def put(self, text: str, feature: Feature) -> None:
-        """Keep one; a disk that refuses costs only the time to encode again."""
-        from safetensors.torch import save
-
-        file = self._file(text)
-        with contextlib.suppress(OSError, CommonArtError):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(file, durable=False) as f:
-                f.write(save({"states": feature.states}, {"cut": str(int(feature.cut))}))
-
-    def get_many(self, texts: Sequence[str]) -> dict[str, Feature]:
-        """Those of ``texts`` that are known."""
-        found = ((t, self.get(t)) for t in dict.fromkeys(texts))
-        return {t: f for t, f in found if f is not None}
+    def to_feature(self, states: PackedStates) -> Feature:
+        """The inverse of ``to_states``."""
+        flat = torch.frombuffer(bytearray(states.data), dtype=_DTYPES[states.dtype])
+        return Feature(flat.reshape(states.shape), states.cut)

@@ -1,4 +1,4 @@
-"""Modules without numbers, and weights into them where a file holds exactly what they want."""
+"""Modules without values, and the one way to load weights into them from safetensors files."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from engine.checkpoint.weights import read_header
+from engine.contract.errors import BrokenWeights, CommonArtError, Phrase, WrongShape
+
+#: by each parameter's name in the module: the file and the tensor's name there
+Locations = dict[str, tuple[Path, str]]
 
 
 class _NoRandom(TorchFunctionMode):
-    """Random numbers for weights that a file will give are left out: on the meta device they would only import torch's tracing
-    machinery, which takes longer than loading a small model."""
+    """Skips random initialisation, since every value comes from a file.
+
+    On the meta device it would only import torch's tracing machinery, which takes longer than loading a small model.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -32,57 +38,103 @@ class _NoRandom(TorchFunctionMode):
 
 @contextlib.contextmanager
 def without_init() -> Iterator[None]:
-    """Modules built in here have shapes but neither memory nor numbers; only for modules whose every parameter is set afterwards."""
+    """Modules created in here have shapes but neither memory nor values; only for modules whose every parameter is set afterwards."""
     with torch.device("meta"), _NoRandom():
         yield
 
 
-def shapes_match(
-    module: nn.Module, files: Sequence[Path], rename: Callable[[str], str | None]
-) -> dict[str, tuple[Path, str]] | None:
-    """Where each parameter of ``module`` lies: (file, name there). ``rename`` gives a tensor's name in the module, None to pass over it.
-
-    None if a parameter is missing or has another shape, or a tensor that ``rename`` does not pass over is unknown.
-
-    Raises:
-        BrokenWeights: a file's head cannot be read.
-    """
-    wanted = {name: tuple(p.shape) for name, p in module.named_parameters()}
-    found: dict[str, tuple[Path, str]] = {}
+def _match(
+    module: nn.Module, files: Sequence[Path], rename: Callable[[str], str | None], part: str
+) -> tuple[Locations, CommonArtError | None]:
+    """The location of each parameter, and the first thing that does not fit."""
+    expected = {name: tuple(p.shape) for name, p in module.named_parameters()}
+    found: Locations = {}
     for file in files:
         for name, entry in read_header(file).items():
-            mine = rename(name)
-            if mine is None:
+            target = rename(name)
+            if target is None:
                 continue
-            if wanted.get(mine) != entry.shape:
-                return None
-            found[mine] = file, name
-    return found if found.keys() == wanted.keys() else None
+            if target not in expected or target in found:
+                why = Phrase("the tensor {name} belongs to no {part}", name=name, part=part)
+                return found, BrokenWeights(path=file, why=why)
+            if expected[target] != entry.shape:
+                shapes = {"found": list(entry.shape), "expected": list(expected[target])}
+                return found, WrongShape(path=file, tensor=name, **shapes)
+            found[target] = file, name
+    missing = next((name for name in expected if name not in found), None)
+    if missing is not None:
+        return found, BrokenWeights(path=files[0], why=Phrase("the tensor {name} is missing", name=missing))
+    return found, None
+
+
+def locate_weights(
+    module: nn.Module, files: Sequence[Path], part: str, rename: Callable[[str], str | None] = lambda name: name
+) -> Locations:
+    """Where each parameter of ``module`` is.
+
+    Args:
+        module: built in ``without_init``.
+        files: safetensors files.
+        part: what the module is, for error messages.
+        rename: gives a tensor's name in the module, or None to skip it.
+
+    Raises:
+        WrongShape, BrokenWeights: the files do not fit the module (the tensor is named), or a file's header cannot be read.
+    """
+    found, problem = _match(module, files, rename, part)
+    if problem is not None:
+        raise problem
+    return found
+
+
+def locate_weights_if_they_fit(
+    module: nn.Module, files: Sequence[Path], rename: Callable[[str], str | None]
+) -> Locations | None:
+    """As ``locate_weights``, but None where the files do not fit the module.
+
+    Raises:
+        BrokenWeights: a file's header cannot be read.
+    """
+    found, problem = _match(module, files, rename, "")
+    return found if problem is None else None
 
 
 def load_weights(
     module: nn.Module,
-    places: dict[str, tuple[Path, str]],
+    locations: Locations,
     device: torch.device,
     dtype: torch.dtype,
     *,
+    change: Callable[[str, Tensor], Tensor] | None = None,
     channels_last: bool = False,
 ) -> None:
-    """Read every parameter, in ``dtype`` on ``device``; none wants a gradient.
+    """Read every parameter, in ``dtype`` on ``device``; none requires a gradient.
 
-    On the CPU, in the dtype of the file, they stay views of the memory map. ``channels_last``: all are copies, and convolutions have their
-    channels side by side, which is 10 to 25 % faster for small maps on a CPU and was never seen to be slower.
+    On the CPU, in the dtype of the file, parameters remain views of the memory map.
+
+    Args:
+        module: built in ``without_init``.
+        locations: from ``locate_weights``; names may be below ``module``.
+        device: where the parameters go.
+        dtype: what they are cast to.
+        change: gets each parameter's name and tensor before the cast, as LoRAs do that are merged.
+        channels_last: all are copies, and convolutions have their channels side by side, which is 10 to 25 % faster for small maps on a
+            CPU and was never seen to be slower.
     """
     from safetensors import safe_open
 
-    for file in dict.fromkeys(file for file, _ in places.values()):
+    for file in dict.fromkeys(file for file, _ in locations.values()):
         with safe_open(file, "pt") as f:
-            for mine, (where, name) in places.items():
-                if where == file:
-                    owner, _, leaf = mine.rpartition(".")
-                    tensor = f.get_tensor(name).to(device=device, dtype=dtype)
-                    if channels_last:  # all of them copied: one view left would keep the whole map
-                        tensor = tensor.clone(
-                            memory_format=torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
-                        )
-                    setattr(module.get_submodule(owner), leaf, nn.Parameter(tensor, requires_grad=False))
+            for target, (source, name) in locations.items():
+                if source != file:
+                    continue
+                tensor = f.get_tensor(name)
+                if change:
+                    tensor = change(target, tensor)
+                tensor = tensor.to(device=device, dtype=dtype)
+                if channels_last:  # all of them are copied: one remaining view would keep the complete map
+                    tensor = tensor.clone(
+                        memory_format=torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
+                    )
+                owner, _, leaf = target.rpartition(".")
+                setattr(module.get_submodule(owner), leaf, nn.Parameter(tensor, requires_grad=False))

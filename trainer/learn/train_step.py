@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.backends.pytorch.load import DTYPES
+from engine.backends.pytorch.devices import DTYPES
 from engine.contract.errors import TrainingMemory
 from trainer.learn.data.batches import Sample, micro_batches
 from trainer.learn.distributed.processes import Processes, whole

@@ -20,7 +20,8 @@ import torch
 import torch.utils.checkpoint
 from torch import Tensor, nn
 
-from engine.backends.pytorch.load import DTYPES, load_denoiser
+from engine.backends.pytorch.devices import DTYPES
+from engine.backends.pytorch.load import load_denoiser
 from engine.checkpoint.layout import TOKENIZER_FILES, ModelFolder
 from engine.checkpoint.pixart_layers import layers_of
 from engine.checkpoint.weights import read_header, weight_files

@@ -12,10 +12,9 @@ from typing import Any
 
 import torch
 
-from engine.backends.pytorch.load import DTYPES, choose_dtype
+from engine.backends.pytorch.devices import DTYPES, choose_dtype
 from engine.checkpoint.layout import ModelFolder
 from engine.models.text_encoder import CaptionEncoder, Feature, FeatureStore
-from engine.system.paths import home
 from trainer.dataset.records import read_records
 
 BATCH = 256
@@ -44,7 +43,7 @@ def fill(folder: ModelFolder, texts: Iterable[str], *, say: Any = print) -> int:
     """Encode what the store does not hold yet; returns how many those were."""
     device = torch.device("cpu")
     dtype = DTYPES[choose_dtype("auto", device)]
-    store = FeatureStore(home() / "cache" / "text", folder.hashes()["text_encoder"], dtype)
+    store = FeatureStore(folder.hashes()["text_encoder"], dtype)
     missing = [t for t in texts if not store.has(t)]
     if not missing:
         return 0

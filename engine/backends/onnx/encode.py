@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,15 +11,12 @@ import numpy as np
 from engine.backends.onnx.sessions import Device, open_session
 from engine.checkpoint.config_files import read_config
 from engine.checkpoint.layout import ModelFolder
-from engine.contract.errors import BrokenWeights, CommonArtError, Phrase, WrongTokenizer
-from engine.contract.files import replacing
-from engine.system.caption_cache import file_of, part_of
-from engine.system.paths import home
+from engine.checkpoint.memory_plan import EVICTED_ENCODER
+from engine.contract.errors import BrokenWeights, Phrase, WrongTokenizer
+from engine.system import caption_cache
+from engine.system.caption_cache import PackedStates
 
-LARGE = (
-    1 << 30
-)  # bytes: an encoder above this leaves memory before denoising, and is worth loading only for many captions
-AHEAD = 512  # captions encoded in one go then
+AHEAD = 512  # captions encoded in one go by an encoder above EVICTED_ENCODER
 
 
 @dataclass(frozen=True)
@@ -100,62 +94,22 @@ def _line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
-def packed(feature: Feature) -> bytes:
-    """A safetensors file, written here: the library need not be installed where exported models run."""
-    states = np.ascontiguousarray(feature.states)
-    head = json.dumps(
-        {
-            "__metadata__": {"cut": str(int(feature.cut))},
-            "states": {
-                "dtype": {4: "F32", 2: "F16"}[states.itemsize],
-                "shape": list(states.shape),
-                "data_offsets": [0, states.nbytes],
-            },
-        }
-    ).encode()
-    head += b" " * (-len(head) % 8)
-    return len(head).to_bytes(8, "little") + head + states.astype(states.dtype.newbyteorder("<"), copy=False).tobytes()
+_DTYPES = {"F32": "<f4", "F16": "<f2"}
 
 
-def unpacked(data: bytes) -> Feature:
-    """What ``packed`` wrote. Raises ValueError, TypeError, LookupError, AttributeError, RecursionError: the file is damaged."""
-    start = 8 + int.from_bytes(data[:8], "little")
-    head = json.loads(data[8:start])
-    row, (begin, end) = head["states"], head["states"]["data_offsets"]
-    if start + end != len(data) or begin != 0 or len(row["shape"]) != 2:
-        raise ValueError("cut off")
-    kind = np.dtype({"F32": "<f4", "F16": "<f2"}[row["dtype"]])
-    return Feature(
-        np.frombuffer(data, kind, offset=start).reshape(row["shape"]), head.get("__metadata__", {}).get("cut") == "1"
-    )
+class FeatureStore(caption_cache.FeatureStore[Feature]):
+    """Features of one encoder on disk."""
 
+    def to_states(self, feature: Feature) -> PackedStates:
+        """The feature as bytes."""
+        dtype = {4: "F32", 2: "F16"}[feature.states.itemsize]
+        return PackedStates(
+            dtype, feature.states.shape, feature.states.astype(_DTYPES[dtype], copy=False).tobytes(), feature.cut
+        )
 
-class FeatureStore:
-    """Features on disk, one safetensors file a caption, keyed by encoder hash, dtype and text, as those of ``engine.models.text_encoder``."""
-
-    def __init__(self, folder: Path, encoder_sha256: str, dtype: str) -> None:
-        self._folder = folder / part_of(encoder_sha256, dtype)
-
-    def _file(self, text: str) -> Path:
-        return file_of(self._folder, text)
-
-    def has(self, text: str) -> bool:
-        return self._file(text).exists()
-
-    def get(self, text: str) -> Feature | None:
-        """None if it is not there or cannot be read."""
-        try:
-            return unpacked(self._file(text).read_bytes())
-        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
-            return None
-
-    def put(self, text: str, feature: Feature) -> None:
-        """Keep one; a disk that refuses costs only the time to encode again."""
-        file = self._file(text)
-        with contextlib.suppress(OSError, CommonArtError):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(file, durable=False) as f:
-                f.write(packed(feature))
+    def to_feature(self, states: PackedStates) -> Feature:
+        """The inverse of ``to_states``."""
+        return Feature(np.frombuffer(states.data, _DTYPES[states.dtype]).reshape(states.shape), states.cut)
 
 
 class Encoder:
@@ -166,7 +120,7 @@ class Encoder:
     ) -> None:
         self._folder, self._device, self._bytes, self._tell = folder, device, size, tell
         self._captions = CaptionFeatures(folder)
-        self._store = FeatureStore(home() / "cache" / "text", sha256, f"onnx-{dtype}")
+        self._store = FeatureStore(sha256, f"onnx-{dtype}")
         self._session: Any = None
         self._recent: dict[str, Feature] = {}
 
@@ -204,14 +158,14 @@ class Encoder:
         for text in missing:
             found[text] = self._encode(text)
             self._store.put(text, found[text])
-        if missing and self._bytes > LARGE and upcoming:
+        if missing and self._bytes > EVICTED_ENCODER and upcoming:
             for text in dict.fromkeys(upcoming(AHEAD)):
                 if text not in found and not self._store.has(text):
                     self._store.put(text, self._encode(text))
         self._recent = {**self._recent, **found}
         while len(self._recent) > 256:  # a few rounds' worth; the store has the rest
             self._recent.pop(next(iter(self._recent)))
-        if missing and self._bytes > (4 * LARGE if self._device.name == "cpu" else LARGE):
+        if missing and self._bytes > (4 * EVICTED_ENCODER if self._device.name == "cpu" else EVICTED_ENCODER):
             self.drop()
         return found
 

@@ -8,18 +8,15 @@ import torch
 
 from engine.backends.row_threads import RowThreads
 from engine.checkpoint.layout import ModelFolder
+from engine.checkpoint.memory_plan import EVICTED_ENCODER, SIXTEEN_BIT_ENCODER
 from engine.checkpoint.weights import read_header, weight_files
 from engine.models.llama import LlamaEncoder, open_llama
 from engine.models.text_encoder import CaptionEncoder, Feature, FeatureStore
-from engine.system.paths import home
 
-LARGE = (
-    1 << 30
-)  # bytes: an encoder above this leaves memory before denoising, and is worth loading only for many captions
 ALONE = (
     64 << 20
 )  # bytes: below it the interpreter is much of the work, and a second thread was not seen to gain anything
-AHEAD = 512  # captions encoded in one go then
+AHEAD = 512  # captions encoded in one go by an encoder above EVICTED_ENCODER
 
 
 class Encoder:
@@ -39,10 +36,10 @@ class Encoder:
         self._folder, self._device, self._lanes, self._lone = folder, device, lanes, lone
         self._bytes = sum(e.stop - e.start for f in weight_files(folder.text_encoder) for e in read_header(f).values())
         # A 7 B language model in fp32 would need 28 GB; on the CPU it stays in the bf16 it is stored in.
-        self._dtype = torch.bfloat16 if dtype == torch.float32 and self._bytes > 4 * LARGE else dtype
+        self._dtype = torch.bfloat16 if dtype == torch.float32 and self._bytes > SIXTEEN_BIT_ENCODER else dtype
         self._small = small
         # features of another precision are other features: a store of their own
-        self._store = FeatureStore(home() / "cache" / "text", f"int8-{sha256}" if small else sha256, self._dtype)
+        self._store = FeatureStore(f"int8-{sha256}" if small else sha256, self._dtype)
         self._loaded: CaptionEncoder | LlamaEncoder | None = None
         self._recent: dict[str, Feature] = {}
 
@@ -63,7 +60,7 @@ class Encoder:
                     self._folder, device=self._device, dtype=self._dtype, small=self._small
                 ) or CaptionEncoder(self._folder, device=self._device, dtype=self._dtype)
             found |= self._fresh(self._loaded, missing)
-            if self._bytes > LARGE and upcoming:
+            if self._bytes > EVICTED_ENCODER and upcoming:
                 self._fresh(
                     self._loaded,
                     [t for t in dict.fromkeys(upcoming(AHEAD)) if t not in found and not self._store.has(t)],
@@ -71,7 +68,7 @@ class Encoder:
         self._recent = {**self._recent, **found}
         while len(self._recent) > 256:  # a few rounds' worth; the store has the rest
             self._recent.pop(next(iter(self._recent)))
-        if missing and self._bytes > LARGE and (self._lone or self._device.type != "cpu"):
+        if missing and self._bytes > EVICTED_ENCODER and (self._lone or self._device.type != "cpu"):
             self.drop()
         return found
 

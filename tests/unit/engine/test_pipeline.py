@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.backends.pytorch.load import TorchBackend
+from engine.backends.pytorch.backend import TorchBackend
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.library import open_model
 from engine.contract.errors import BadValue

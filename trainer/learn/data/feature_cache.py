@@ -29,6 +29,7 @@ from PIL import Image
 from torch import Tensor
 
 from engine.checkpoint.layout import ModelFolder
+from engine.checkpoint.memory_plan import SIXTEEN_BIT_ENCODER
 from engine.checkpoint.weights import read_header, weight_files
 from engine.contract.errors import BrokenWeights
 from engine.contract.files import replacing
@@ -76,7 +77,7 @@ class FeatureCache:
         self._vae_hash = hashlib.sha256(f"{VERSION} {hashes['vae']} ".encode() + vae_config).hexdigest()
         self._latents = home() / "cache" / "latents" / self._vae_hash[:16]
         self._text_dtype = _text_dtype(folder, text_dtype, device)
-        self._texts = FeatureStore(home() / "cache" / "text", hashes["text_encoder"], self._text_dtype)
+        self._texts = FeatureStore(hashes["text_encoder"], self._text_dtype)
         self._vae: Any = None
         self._encoder: CaptionEncoder | None = None
         self._recent: OrderedDict[Any, Any] = OrderedDict()
@@ -251,11 +252,10 @@ def _checksum(mean: Tensor, std: Tensor) -> str:
 
 def _text_dtype(folder: ModelFolder, wanted: str, device: torch.device) -> torch.dtype:
     """What was asked for; else as the engine does when it draws, so that both know the same features."""
-    from engine.backends.pytorch.encode import LARGE
-    from engine.backends.pytorch.load import DTYPES, choose_dtype
+    from engine.backends.pytorch.devices import DTYPES, choose_dtype
 
     if wanted != "auto":
         return DTYPES[wanted]
     dtype = DTYPES[choose_dtype("auto", device)]
     size = sum(e.stop - e.start for f in weight_files(folder.text_encoder) for e in read_header(f).values())
-    return torch.bfloat16 if dtype == torch.float32 and size > 4 * LARGE else dtype
+    return torch.bfloat16 if dtype == torch.float32 and size > SIXTEEN_BIT_ENCODER else dtype

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.backends.pytorch.load import choose_device, choose_dtype
+from engine.backends.pytorch.devices import choose_device, choose_dtype
 from engine.contract.errors import BadValue, CommonArtError, Phrase
 from trainer.learn.distributed.watchdog import PULSE, Watch
 

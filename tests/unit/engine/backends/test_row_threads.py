@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import pipeline
-from engine.backends.pytorch import load
-from engine.backends.pytorch.load import TorchBackend
+from engine.backends.pytorch import backend as pytorch_backend
+from engine.backends.pytorch.backend import TorchBackend
 from engine.backends.row_threads import RowThreads, ThreadCancelled
 from engine.checkpoint.library import open_model
 from engine.contract.request import ImageRequest
@@ -62,7 +62,7 @@ def test_pictures_do_not_know_of_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     pictures = []
     for cores in (1, 2, 3):
-        monkeypatch.setattr(load, "CORES", cores)
+        monkeypatch.setattr(pytorch_backend, "CORES", cores)
         backend = TorchBackend(folder, device="cpu")
         latents = pipeline.denoise_batch(backend, requests, pipeline.encode(backend, requests))
         assert backend.lanes(5).count == cores

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine.backends.pytorch.load import TorchBackend
+from engine.backends.pytorch.backend import TorchBackend
 from engine.checkpoint.layout import ModelFolder, identify
 from engine.checkpoint.library import find_all, hub_cache, locate, open_model, remembered_parts
 from engine.checkpoint.weights import part_sha256, read_header, sha256_file, weight_files

@@ -47,7 +47,7 @@ def _drawn(model: DiT, features: list[torch.Tensor], latents: torch.Tensor, time
 def test_the_numbers_are_those_of_attention(model, monkeypatch, lengths):
     features, times = _features(lengths), torch.tensor([10.0, 200.0, 500.0, 700.0, 999.0])
     folded = _drawn(model, features, _latents(5), times)
-    monkeypatch.setattr(caption_attention, "worth", lambda *_: False)
+    monkeypatch.setattr(caption_attention, "should_fold", lambda *_: False)
     plain = _drawn(model, features, _latents(5), times)
     assert torch.allclose(folded, plain, atol=2e-5 * float(plain.abs().max()))
     assert not torch.equal(folded, plain)  # it was indeed another way

@@ -192,7 +192,7 @@ def test_a_language_model_in_8_bits(grouped: ModelFolder, monkeypatch: pytest.Mo
         torch.equal(again.encode(t).states, small.encode(t).states) for t in ("すし", "a red apple " * 60, "")
     )
     stores = {
-        Encoder(grouped, "ab" * 32, CPU, torch.float32, lambda _: RowThreads(1), small=yes)._store._file("x").parts[-4]
+        Encoder(grouped, "ab" * 32, CPU, torch.float32, lambda _: RowThreads(1), small=yes)._store.file("x").parts[-4]
         for yes in (False, True)
     }
     assert len(stores) == 2

@@ -70,7 +70,7 @@ def test_int8_weights_are_near(tiny_model: Path, monkeypatch: pytest.MonkeyPatch
     """torchao's own int8 on a CPU, where it is slow but the same arithmetic; exact weights beside it are untouched."""
     pytest.importorskip("torchao")
     from engine import pipeline
-    from engine.backends.pytorch.load import TorchBackend
+    from engine.backends.pytorch.backend import TorchBackend
     from engine.checkpoint.library import open_model
     from engine.contract.request import ImageRequest
     from engine.sampling.presets import Preset

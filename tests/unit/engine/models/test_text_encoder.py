@@ -183,7 +183,7 @@ def test_features_that_are_not_numbers(model: ModelFolder) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("cut", [False, True])
 def test_store_gives_back_what_it_got(tmp_path: Path, dtype: torch.dtype, cut: bool) -> None:
-    store, states = FeatureStore(tmp_path, "ab" * 32, dtype), torch.randn(5, 8).to(dtype)
+    store, states = FeatureStore("ab" * 32, dtype, tmp_path), torch.randn(5, 8).to(dtype)
     for text in ("寿司", "", "a" * 20_000, "a/b\\c:\n", "\U0001f600"):
         assert store.get(text) is None
         store.put(text, Feature(states, cut))
@@ -196,14 +196,14 @@ def test_store_gives_back_what_it_got(tmp_path: Path, dtype: torch.dtype, cut: b
 
 
 def test_stores_of_other_encoders_and_dtypes_are_apart(tmp_path: Path) -> None:
-    FeatureStore(tmp_path, "a" * 64, FP32).put("x", Feature(torch.zeros(1, 2), False))
-    assert FeatureStore(tmp_path, "b" * 64, FP32).get("x") is None
-    assert FeatureStore(tmp_path, "a" * 64, torch.bfloat16).get("x") is None
+    FeatureStore("a" * 64, FP32, tmp_path).put("x", Feature(torch.zeros(1, 2), False))
+    assert FeatureStore("b" * 64, FP32, tmp_path).get("x") is None
+    assert FeatureStore("a" * 64, torch.bfloat16, tmp_path).get("x") is None
 
 
 @pytest.mark.parametrize("damage", [b"", b"abc", b"\xff" * 200, None])
 def test_a_damaged_file_counts_as_absent(tmp_path: Path, damage: bytes | None) -> None:
-    store = FeatureStore(tmp_path, "a" * 64, FP32)
+    store = FeatureStore("a" * 64, FP32, tmp_path)
     store.put("x", Feature(torch.ones(3, 4), False))
     (file,) = tmp_path.rglob("*.safetensors")
     file.write_bytes(file.read_bytes()[:-5] if damage is None else damage)
@@ -216,7 +216,7 @@ def test_a_damaged_file_counts_as_absent(tmp_path: Path, damage: bytes | None) -
 
 def test_a_store_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
-    store = FeatureStore(tmp_path / "file", "a" * 64, FP32)
+    store = FeatureStore("a" * 64, FP32, tmp_path / "file")
     store.put("x", Feature(torch.ones(1, 1), False))
     assert store.get("x") is None
 

@@ -14,7 +14,7 @@ import torch
 from engine import pipeline
 from engine.backends.onnx.samplers import MAKERS, later_noise
 from engine.backends.pytorch import denoise as denoising
-from engine.backends.pytorch.load import TorchBackend
+from engine.backends.pytorch.backend import TorchBackend
 from engine.checkpoint.library import open_model
 from engine.contract import recipe as recipes
 from engine.contract.errors import BadValue

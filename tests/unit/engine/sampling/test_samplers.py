@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from engine.backends.pytorch.backend import TorchBackend
 from engine.backends.pytorch.denoise import noise
-from engine.backends.pytorch.load import TorchBackend
 from engine.backends.pytorch.samplers import ZOO, build_sampler
 from engine.checkpoint.library import open_model
 from engine.contract.request import SAMPLERS, ImageRequest

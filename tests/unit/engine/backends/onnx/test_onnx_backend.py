@@ -21,13 +21,13 @@ from safetensors import safe_open
 from engine.backends.factory import open_backend
 from engine.backends.onnx import sessions
 from engine.backends.onnx.arrays import DeviceArray
+from engine.backends.onnx.backend import OnnxBackend
 from engine.backends.onnx.decode import starts
-from engine.backends.onnx.encode import CaptionFeatures, Feature, FeatureStore, packed, unpacked
-from engine.backends.onnx.load import OnnxBackend
+from engine.backends.onnx.encode import CaptionFeatures, Feature, FeatureStore
 from engine.backends.onnx.noise import Normal, noise
 from engine.backends.onnx.samplers import MAKERS, build_sampler
 from engine.backends.onnx.sessions import Device, choose_device
-from engine.backends.pytorch.load import TorchBackend
+from engine.backends.pytorch.backend import TorchBackend
 from engine.backends.pytorch.samplers import build_sampler as diffusers_sampler
 from engine.checkpoint.describe import info
 from engine.checkpoint.library import open_model
@@ -47,6 +47,7 @@ from engine.contract.ledger.ledger import Ledger
 from engine.contract.request import SAMPLERS, ImageRequest
 from engine.pipeline import decode, denoise, denoise_batch, encode, settle
 from engine.sampling.schedule import Schedule
+from engine.system.caption_cache import file_of, part_of
 from tests.data.tiny_onnx import unpack
 from tests.support.paths import ROOT
 from tests.support.tiny_models import make_lora, make_tokenizer
@@ -240,18 +241,27 @@ def test_features_are_those_of_torch_and_are_stored(
     monkeypatch.setattr("engine.backends.onnx.encode.Encoder._encode", lambda *_: pytest.fail("encoded again"))
     again = OnnxBackend(open_model(str(folders[1])), device="cpu").encode(texts)
     assert all(np.array_equal(again[t].states, got[t].states) for t in texts)
-    file = next((own_home / "cache" / "text").rglob("*.safetensors"))
+    store = FeatureStore(backend.hashes["text_encoder"], f"onnx-{backend.dtype}")
+    text = texts[0]
+    file = file_of(own_home / "cache" / "text" / part_of(backend.hashes["text_encoder"], f"onnx-{backend.dtype}"), text)
     with safe_open(file, "np") as f:  # written without the library, read by it
-        kept = f.get_tensor("states")
-        assert any(np.array_equal(kept, got[t].states) and f.metadata() == {"cut": str(int(got[t].cut))} for t in texts)
-    whole = file.read_bytes()
-    for damaged in (whole[:-1], whole[:40], whole.replace(b"F32", b"F64"), whole[:8] + b"[" * (len(whole) - 8), b""):
+        assert np.array_equal(f.get_tensor("states"), got[text].states)
+        assert f.metadata() == {"cut": str(int(got[text].cut))}
+    complete = file.read_bytes()
+    for damaged in (
+        complete[:-1],
+        complete[:40],
+        complete.replace(b"F32", b"F64"),
+        complete[:8] + b"[" * (len(complete) - 8),
+        b"",
+        b"nonsense",
+    ):
         file.write_bytes(damaged)
-        assert [FeatureStore(file.parents[2], "x", "y").get(t) for t in texts] == [None] * len(texts)
+        assert store.get(text) is None and set(store.get_many(texts)) == set(texts) - {text}
     half = Feature(np.arange(6, dtype=np.float16).reshape(2, 3), True)
-    assert np.array_equal(unpacked(packed(half)).states, half.states) and unpacked(packed(half)).cut
-    file.write_bytes(b"nonsense")
-    assert [FeatureStore(file.parents[2], "x", "y").get(t) for t in texts] == [None] * len(texts)
+    store.put(text, half)
+    stored = store.get(text)
+    assert stored and np.array_equal(stored.states, half.states) and stored.states.dtype == np.float16 and stored.cut
 
 
 # pictures ---------------------------------------------------------------------------------------------------------

@@ -144,7 +144,7 @@ def test_what_is_remembered_is_no_map_of_its_file(world: Path) -> None:
     f, item = features(folder), found.train[0]
     kept = {
         f._file(item.sha256, item.bucket, False): f.latent(item, False)[0],
-        f._texts._file("an apple"): f.text("an apple"),
+        f._texts.file("an apple"): f.text("an apple"),
     }
     for file, tensor in kept.items():
         want = tensor.clone()
