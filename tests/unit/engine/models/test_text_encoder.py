@@ -192,7 +192,7 @@ def test_store_gives_back_what_it_got(tmp_path: Path, dtype: torch.dtype, cut: b
         assert torch.equal(found.states, states)
         assert (found.cut, found.tokens, found.states.dtype) == (cut, 5, dtype)
     assert set(store.get_many(["寿司", "none", "", "寿司"])) == {"寿司", ""}
-    assert not list(tmp_path.rglob("*.tmp"))
+    assert not list(tmp_path.rglob("*.commonart-part*"))
 
 
 def test_stores_of_other_encoders_and_dtypes_are_apart(tmp_path: Path) -> None:
