@@ -311,4 +311,5 @@ def test_many_images(person: Person) -> None:
 def test_export(person: Person) -> None:
     for words in readme("Export to ONNX"):
         person.types(words)
-    assert (person.folder / "mini-onnx" / "transformer" / "model.onnx").is_file() and len(images(person.folder)) == 1
+    assert (person.folder / "mini-onnx" / "transformer" / "model.onnx").is_file()
+    assert len(images(person.folder / "outputs")) == 1
