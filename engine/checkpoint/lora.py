@@ -5,12 +5,14 @@ LoRA, LoHa, LoKr and DoRA are read (``engine.checkpoint.adapter``); how they are
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engine.checkpoint.adapter.foreign import name_base, name_kind, name_text_encoder
 from engine.checkpoint.adapter.groups import gather
+from engine.checkpoint.adapter.keys import LayerNames
 from engine.checkpoint.adapter.layers import Layer, fit
 from engine.checkpoint.adapter.settings import Settings, beside, in_header, read_config
 from engine.checkpoint.layout import ModelFolder
@@ -92,7 +94,7 @@ def open_lora(name: str, scale: float, folder: ModelFolder, wire: dict[str, Any]
     modules = layers_of(folder.denoiser_config, folder.denoiser / "config.json")
     problem = name_base(path, table, words) or name_kind(path, unknown) or name_text_encoder(path, table)
     if problem is None and unknown:
-        problem = _unknown(path, unknown, bool(groups))
+        problem = _unknown(path, unknown, bool(groups), modules)
     if problem is not None:
         raise problem
     if not groups:
@@ -121,13 +123,23 @@ def open_lora(name: str, scale: float, folder: ModelFolder, wire: dict[str, Any]
     )
 
 
-def _unknown(path: Path, names: list[str], others: bool) -> ModelError:
+def _unknown(path: Path, names: list[str], others: bool, modules: Mapping[str, tuple[int, ...]]) -> ModelError:
+    """The error for tensors of no known kind. ``others``: the file has an adapter's tensors besides."""
     if (
         not others
         and any(name.endswith((".weight", ".bias")) for name in names)
         and not any("lora" in n for n in names)
     ):
         return UnsupportedAdapter(path=path, why=Phrase("it holds the weights of a model or of a part of one"))
+    for name in names:
+        if others and name.endswith((".weight", ".bias")) and LayerNames(modules).find(name.rpartition(".")[0]):
+            return UnsupportedAdapter(
+                path=path,
+                why=Phrase(
+                    "it replaces {name} as a whole too (PEFT's modules_to_save or bias), which is not done here",
+                    name=name[:200],
+                ),
+            )
     return LoraForOther(
         path=path, why=Phrase("its tensor {name} is of a kind this program does not know", name=names[0][:200])
     )

@@ -180,6 +180,13 @@ def test_other_kinds_of_adapters(
     assert kind in refused(folder, tmp_path, {name: ones(*shape)} | pair(), UnsupportedAdapter)
 
 
+def test_layers_saved_whole_beside_an_adapter(folder: ModelFolder, tmp_path: Path) -> None:
+    """PEFT's modules_to_save, and bias="all"."""
+    for name in ("base_model.model.proj_out.weight", f"base_model.model.{Q}.bias"):
+        said = refused(folder, tmp_path, pair("base_model.model." + Q) | {name: ones(32)}, UnsupportedAdapter)
+        assert name in said and "as a whole" in said
+
+
 def test_weights_of_a_whole_model(folder: ModelFolder, tmp_path: Path) -> None:
     said = refused(folder, tmp_path, {f"{Q}.weight": ones(32, 32), f"{Q}.bias": ones(32)}, UnsupportedAdapter)
     assert "weights of a model" in said
