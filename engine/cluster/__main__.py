@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from engine.contract import events
 from engine.contract.ledger.ledger import Ledger
-from engine.worker.__main__ import add_worker_options, serve
 from engine.worker.base import QueueWorker, WorkerOptions
+from engine.worker.program import add_worker_options, serve
 
 
 def main() -> int:

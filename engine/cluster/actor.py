@@ -12,7 +12,7 @@ from engine.contract.errors import CommonArtError
 from engine.contract.request import ImageRequest
 from engine.contract.version import VERSION
 from engine.pipeline import Cancelled
-from engine.worker.__main__ import quiet_libraries
+from engine.worker.program import quiet_libraries
 
 PROTOCOL = 2  # of what is said between driver and engine
 

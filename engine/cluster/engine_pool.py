@@ -54,7 +54,7 @@ class EnginePool(QueueWorker):
     def _note(self, template: str, /, **fields: Any) -> None:
         if (template, str(fields)) not in self._noted:
             self._noted.add((template, str(fields)))
-            self.say(events.Note(template=template, fields=fields))
+            self.notify(events.Note(template=template, fields=fields))
 
     def _nobody(self) -> None:
         """Pictures wait and no machine can make them. Raises NodeRefused and its kin if none is left that might."""
@@ -213,7 +213,7 @@ class EnginePool(QueueWorker):
             if self._owner.get(i) == f.id
         }
         for image in self.ledger.bury(list(guilty), self.name):
-            self.say(
+            self.notify(
                 events.Failed(
                     image=image, prompt=guilty[image].request.prompt, error=WorkerDied(times=MAX_DEATHS).to_wire()
                 )
