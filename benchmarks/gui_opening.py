@@ -174,7 +174,7 @@ def main() -> int:
     )
     for name, columns in table.items():
         cells = [
-            "".join(f"{value:>{width}.1f}" for value, width in zip(columns[c], (16, 11, 8)))
+            "".join(f"{value:>{width}.1f}" for value, width in zip(columns[c], (16, 11, 8), strict=False))
             if c in columns
             else " " * 35
             for c in RUNS

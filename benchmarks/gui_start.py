@@ -99,7 +99,7 @@ def main() -> int:
                 ours.append((mine, mine_cpu))
         told = json.loads(start(OURS, str(args.idle), ",".join(HEAVY))[2]) if args.idle else {}
     for name, pairs in (("bare Qt window", bare), ("our window", ours)):
-        times, cpu = zip(*pairs)
+        times, cpu = zip(*pairs, strict=False)
         print(
             f"{name:16} median {statistics.median(times):.2f} s, {min(times):.2f} to {max(times):.2f} s ({len(times)} starts), "
             f"{statistics.median(cpu):.2f} s of a processor"

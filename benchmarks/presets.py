@@ -126,8 +126,8 @@ class Bench:
                 "seconds": seconds,
                 "cpu": used,
                 "places": [int(p) for p in self.truth.rank(pixels, [n for _, n, _ in asked])],
-                "psnr": [round(psnr(a, b), 2) for a, b in zip(pixels, exact)],
-                "distance": [round(float(np.linalg.norm(a - b)), 4) for a, b in zip(found, near)],
+                "psnr": [round(psnr(a, b), 2) for a, b in zip(pixels, exact, strict=False)],
+                "distance": [round(float(np.linalg.norm(a - b)), 4) for a, b in zip(found, near, strict=False)],
             }
         return {"turn": number, "asked": [[lang, n] for lang, n, _ in asked], "rows": out}
 
@@ -141,8 +141,8 @@ def change(before: list[bool], after: list[bool]) -> tuple[float, float]:
     """(difference in points, half of its 95 % interval) of two answers to the same questions."""
     n, won, lost = (
         len(before),
-        sum(b and not a for a, b in zip(before, after)),
-        sum(a and not b for a, b in zip(before, after)),
+        sum(b and not a for a, b in zip(before, after, strict=False)),
+        sum(a and not b for a, b in zip(before, after, strict=False)),
     )
     return 100 * (won - lost) / n, 100 * 1.96 * float(np.sqrt(max(won + lost - (won - lost) ** 2 / n, 1))) / n
 
@@ -167,7 +167,7 @@ def table(turns: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
             "top1_change_margin": round(margin, 2),
         }
         for lang in ("ja", "en"):
-            mine = [p for p, one in zip(places[name], langs) if one == lang]
+            mine = [p for p, one in zip(places[name], langs, strict=False) if one == lang]
             row |= {
                 f"top1_{lang}": round(sum(p == 0 for p in mine) / len(mine), 4),
                 f"top5_{lang}": round(sum(p < 5 for p in mine) / len(mine), 4),

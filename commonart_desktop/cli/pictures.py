@@ -155,7 +155,9 @@ def lora_of(text: str) -> tuple[str, float]:
     path = Path(name).expanduser()
     # a folder counts if it holds an adapter: one that only happens to lie here does not hide a LoRA known by its name
     here = (
-        path.is_file() or path.is_dir() and any(path.glob("*.safetensors")) or (path / "adapter_config.json").is_file()
+        path.is_file()
+        or (path.is_dir() and any(path.glob("*.safetensors")))
+        or (path / "adapter_config.json").is_file()
     )
     return (str(path.absolute()) if here else name), float(scale)
 

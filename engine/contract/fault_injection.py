@@ -13,6 +13,7 @@ import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 _PLAN = os.environ.get("COMMONART_FAULT", "")
 _numbers = itertools.count(1)
@@ -41,5 +42,5 @@ def fault_point(name: str) -> Iterator[None]:
 
 def _log(text: str) -> None:
     if os.environ.get("COMMONART_FAULT_LOG"):
-        with open(os.environ["COMMONART_FAULT_LOG"], "a", encoding="utf-8") as f:
+        with Path(os.environ["COMMONART_FAULT_LOG"]).open("a", encoding="utf-8") as f:
             f.write(text + "\n")

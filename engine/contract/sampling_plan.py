@@ -56,7 +56,7 @@ class SamplingPlan:
             return False
         if len(self.guided) != 2 or self.guided[0] > self.guided[1]:
             return False
-        descending = all(a > b for a, b in zip(self.timesteps, self.timesteps[1:]))
+        descending = all(a > b for a, b in zip(self.timesteps, self.timesteps[1:], strict=False))
         return len(self.timesteps) in (0, self.steps) and descending
 
     def matches(self, preset: str, sampler: str, asked: int) -> bool:

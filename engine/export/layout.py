@@ -37,7 +37,7 @@ _TOKENIZER_EXTRAS = ("tokenizer_config.json", "special_tokens_map.json", "added_
 
 def check_out(out: Path, model: ModelFolder) -> None:
     """Raises ExportOut: the place is taken, or lies in the model."""
-    if out.is_symlink() or out.exists() and not out.is_dir():
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise ExportOut(path=out, why=Phrase("it is not a folder"))
     if out.is_dir() and any(out.iterdir()):
         raise ExportOut(path=out, why=Phrase("it is not empty"))
@@ -134,7 +134,7 @@ def _papers(model: ModelFolder, part: Path) -> None:
             places.setdefault(folder, part / "parts" / name)
     for place, target in places.items():
         for one in sorted(place.iterdir()):
-            wanted = _GOES_ALONG.match(one.name) or one.name == "README.md" and target != part
+            wanted = _GOES_ALONG.match(one.name) or (one.name == "README.md" and target != part)
             if wanted and not one.is_symlink():
                 target.mkdir(parents=True, exist_ok=True)
                 if one.is_dir():

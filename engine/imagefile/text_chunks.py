@@ -48,12 +48,9 @@ def read_texts(file: BinaryIO, found: ImageContainer) -> TextChunks:
     texts, room = TextChunks(), 4 * TEXT_LIMIT
     for part in found.parts:
         if (
-            found.kind == "jpeg"
-            and part.name != "E1"
-            or found.kind == "png"
-            and part.name not in ("tEXt", "zTXt", "iTXt")
-            or found.kind == "webp"
-            and part.name not in ("EXIF", "XMP ")
+            (found.kind == "jpeg" and part.name != "E1")
+            or (found.kind == "png" and part.name not in ("tEXt", "zTXt", "iTXt"))
+            or (found.kind == "webp" and part.name not in ("EXIF", "XMP "))
             or part.length > room
         ):
             continue

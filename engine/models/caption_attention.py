@@ -38,7 +38,7 @@ def should_fold(attention: Any, tokens: int, layers: int) -> bool:
     ):
         return False
     width, columns = len(weight), attention.heads * tokens
-    return tokens == 1 or 2 * columns <= width and 2 * width * columns * layers * weight.element_size() <= FOLDED
+    return tokens == 1 or (2 * columns <= width and 2 * width * columns * layers * weight.element_size() <= FOLDED)
 
 
 def fold_caption(attention: Any, keys: Tensor, values: Tensor) -> FoldedCaption:

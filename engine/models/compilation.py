@@ -164,7 +164,7 @@ class Compiling:
         )
         self._blocks: CompiledBlocks | None = None
         self._batches = 0
-        self._why = possible(device) if mode() == "on" or mode() == "auto" and device.type == "cuda" else None
+        self._why = possible(device) if mode() == "on" or (mode() == "auto" and device.type == "cuda") else None
         if self._why is not None:
             tell(self._why)
 

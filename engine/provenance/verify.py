@@ -225,11 +225,8 @@ def _what(
     if any(not c.startswith((*_CONTENT, "claimSignature", "signingCredential")) for c in wrong):
         changed.append("manifest")
     content = any(c.startswith(_CONTENT) for c in wrong)
-    if (
-        report.pixels in ("differ", "broken")
-        or content
-        and signed
-        and image_sha256(file, found) != signed.get("picture_sha256")
+    if report.pixels in ("differ", "broken") or (
+        content and signed and image_sha256(file, found) != signed.get("picture_sha256")
     ):
         changed.append("pixels")
     if content and signed:

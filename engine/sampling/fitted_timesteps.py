@@ -124,7 +124,7 @@ def find(schedule: Schedule, denoiser: str, sampler: str, steps: int) -> tuple[i
 
 def fits_request(fitted: FittedTimesteps, sampler: str) -> bool:
     """Whether its timesteps are good for this sampler."""
-    return sampler in TAKES and (fitted.sampler == sampler or fitted.sampler in KIN and sampler in KIN)
+    return sampler in TAKES and (fitted.sampler == sampler or (fitted.sampler in KIN and sampler in KIN))
 
 
 def for_noise(schedule: Schedule) -> list[FittedTimesteps]:

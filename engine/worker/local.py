@@ -66,7 +66,7 @@ class LocalWorker(QueueWorker):
                     self._report_resumed()
                     # On a CPU the stages would compete for the same cores: they run one after the other, and only file writing overlaps.
                     b = self._slot.backend
-                    decoder.threaded = b is None or not b.tight and (b.name == "fake" or b.device != "cpu")
+                    decoder.threaded = b is None or (not b.tight and (b.name == "fake" or b.device != "cpu"))
                     if decoder.threaded and b is not None:
                         ahead = encoder.submit(self._next_batch)
                     self._process(rows, batch, decoder)

@@ -518,7 +518,9 @@ def test_odd_values_in_a_report(tmp_path: Path) -> None:
     outside.write_bytes((tmp_path / "r" / "parity" / "01-onnx.png").read_bytes())
     rows = [
         row | {"onnx": name, "psnr": 10**400}
-        for row, name in zip(base["pictures"]["rows"], ("../outside.png", str(outside), "parity/../../outside.png"))
+        for row, name in zip(
+            base["pictures"]["rows"], ("../outside.png", str(outside), "parity/../../outside.png"), strict=False
+        )
     ]
     (tmp_path / "r" / "parity.json").write_text(json.dumps(base | {"pictures": {"rows": rows}}), encoding="utf-8")
     if sys.platform != "win32":

@@ -115,7 +115,7 @@ def test_search_sort_and_filter(tmp_path: Path) -> None:
     def found(**query: Any) -> list[str]:
         return [Path(index.pictures([i])[0].path).stem for i in index.ids(Query(**query))]
 
-    assert found() == ["v", "W", "x"] and found(sort="name") == ["v", "W", "x"][0:1] + ["W", "x"]
+    assert found() == ["v", "W", "x"] and found(sort="name") == [*["v", "W", "x"][0:1], "W", "x"]
     assert found(text="青い") == ["W", "x"] and found(text="い海") == ["W"] and found(text="青い　MOUNTAIN") == ["x"]
     assert found(text="ＥＵＬＥＲ 雲") == ["W"] and found(text="青い 無い") == []
     assert (

@@ -131,7 +131,7 @@ def cut(w: QWidget) -> str | None:
     """What of a widget's text does not show, unless its tool tip tells it."""
     if isinstance(w, QLabel):
         text = w.text()
-        if not text or w.pixmap() and not w.pixmap().isNull():
+        if not text or (w.pixmap() and not w.pixmap().isNull()):
             return None
         if w.wordWrap():
             need = w.heightForWidth(w.width())
@@ -204,10 +204,8 @@ def meet(
 def unnamed_in(state: str, window: MainWindow, seen: list[QWidget]) -> Iterator[str]:
     labels = {label.buddy(): label.text() for label in window.findChildren(QLabel) if label.buddy() is not None}
     for w in seen:
-        if (
-            w.focusPolicy() & Qt.FocusPolicy.TabFocus
-            and not isinstance(w, QAbstractScrollArea)
-            or isinstance(w, (QAbstractItemView, QAbstractButton))
+        if (w.focusPolicy() & Qt.FocusPolicy.TabFocus and not isinstance(w, QAbstractScrollArea)) or isinstance(
+            w, (QAbstractItemView, QAbstractButton)
         ):
             if not told(w, labels).strip():
                 yield f"{state}: {name_of(w)} has no name"

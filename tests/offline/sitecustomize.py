@@ -53,7 +53,7 @@ def _refuse(event: str, args: tuple) -> None:  # type: ignore[type-arg]
 
 
 def _watch(event: str, args: tuple) -> None:  # type: ignore[type-arg]
-    if _busy or event not in _PATHS and event != "open":
+    if _busy or (event not in _PATHS and event != "open"):
         return
     _busy.append(1)
     try:

@@ -138,7 +138,9 @@ def caption_folder(folder: Path, asked: Captioning, *, progress: Progress | None
             names = [n for n, x in wanted if x == language]
             for start in range(0, len(names), asked.batch_size):
                 batch = names[start : start + asked.batch_size]
-                for name, caption in zip(*_captions(folder, batch, captioner, language, asked, done.skipped)):
+                for name, caption in zip(
+                    *_captions(folder, batch, captioner, language, asked, done.skipped), strict=False
+                ):
                     if caption:
                         notebook.note(name, language, caption)
                         done.written += 1

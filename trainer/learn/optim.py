@@ -32,7 +32,9 @@ class CAME(torch.optim.Optimizer):
         threshold: float = 1.0,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, threshold=threshold, weight_decay=weight_decay))
+        super().__init__(
+            params, {"lr": lr, "betas": betas, "eps": eps, "threshold": threshold, "weight_decay": weight_decay}
+        )
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
@@ -90,9 +92,12 @@ def build_optimiser(
     betas = options.betas
     if options.name == "came":
         return CAME(parameters, lr=options.lr, betas=(betas[0], betas[1], betas[2]), weight_decay=options.weight_decay)
-    common: dict[str, Any] = dict(
-        lr=options.lr, betas=(betas[0], betas[1]), eps=options.eps, weight_decay=options.weight_decay
-    )
+    common: dict[str, Any] = {
+        "lr": options.lr,
+        "betas": (betas[0], betas[1]),
+        "eps": options.eps,
+        "weight_decay": options.weight_decay,
+    }
     if options.name == "adamw8bit":
         from bitsandbytes.optim import AdamW8bit
 

@@ -20,28 +20,28 @@ from trainer.config_file import read_config
 from trainer.mini.encoded import captions_of, fill
 
 #: The transformer where none is given to go on from.
-CONFIG = dict(
-    num_attention_heads=4,
-    attention_head_dim=64,
-    num_layers=8,
-    in_channels=4,
-    out_channels=8,
-    patch_size=4,
-    sample_size=16,
-    cross_attention_dim=256,
-    caption_channels=192,
-    interpolation_scale=1,
-    use_additional_conditions=False,
-)
-SCHEDULER = dict(
-    num_train_timesteps=1000,
-    beta_start=1e-4,
-    beta_end=0.02,
-    beta_schedule="linear",
-    prediction_type="v_prediction",
-    algorithm_type="dpmsolver++",
-    solver_order=2,
-)
+CONFIG = {
+    "num_attention_heads": 4,
+    "attention_head_dim": 64,
+    "num_layers": 8,
+    "in_channels": 4,
+    "out_channels": 8,
+    "patch_size": 4,
+    "sample_size": 16,
+    "cross_attention_dim": 256,
+    "caption_channels": 192,
+    "interpolation_scale": 1,
+    "use_additional_conditions": False,
+}
+SCHEDULER = {
+    "num_train_timesteps": 1000,
+    "beta_start": 1e-4,
+    "beta_end": 0.02,
+    "beta_schedule": "linear",
+    "prediction_type": "v_prediction",
+    "algorithm_type": "dpmsolver++",
+    "solver_order": 2,
+}
 NAME = "denoiser"
 
 

@@ -55,11 +55,9 @@ class Looks:
             styles = [s for s in styles if s == facts.style]
         if (
             not styles
-            or facts.relation
-            and (shown[0] is shown[1] or heldout.pair(*shown))
+            or (facts.relation and (shown[0] is shown[1] or heldout.pair(*shown)))
             or heldout.count(shown[0], facts.count)
-            or facts.colour
-            and heldout.colour(shown[0], facts.colour)
+            or (facts.colour and heldout.colour(shown[0], facts.colour))
         ):
             return None
         style = rng.choice(styles)

@@ -33,7 +33,13 @@ CHUNKS = 4  # a batch is read in so many parts of like length: padding would be 
 READ = 16  # captions of a batch that learn to foretell their words: the vocabulary's product is a third of the work otherwise
 NAMELESS = 0.03  # captions whose only name is made up: a bare ground
 LOOK = 20.0  # weight of the share of the thumbnails' variance that is not foretold
-SIZE = dict(hidden_size=192, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=4)
+SIZE = {
+    "hidden_size": 192,
+    "intermediate_size": 512,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+}
 
 
 def draw_facts(rng: random.Random) -> tuple[Facts, tuple[int, ...]]:
@@ -105,15 +111,15 @@ class Heads(torch.nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        sizes = dict(
-            thing=len(things()),
-            second=EVERYDAY + 1,
-            style=len(STYLES) + 1,
-            ground=len(GROUNDS) + 1,
-            relation=len(RELATIONS) + 1,
-            count=4,
-            colour=len(COLOURS) + 1,
-        )
+        sizes = {
+            "thing": len(things()),
+            "second": EVERYDAY + 1,
+            "style": len(STYLES) + 1,
+            "ground": len(GROUNDS) + 1,
+            "relation": len(RELATIONS) + 1,
+            "count": 4,
+            "colour": len(COLOURS) + 1,
+        }
         self.linear = torch.nn.ModuleDict({name: torch.nn.Linear(width, size) for name, size in sizes.items()})
 
     @staticmethod

@@ -22,19 +22,19 @@ from trainer.mini.state import Run, restore, save
 BATCH, PEAK = 16, 1.5e-3
 STEPS = {"encoder": 300, "decoder": 2_100}
 NOISE = 0.3  # of latents of about unit scale: up to so much for the decoder, which learns to draw clean shapes from what the denoiser gets nearly right
-CONFIG = dict(
-    in_channels=3,
-    out_channels=3,
-    latent_channels=4,
-    sample_size=SIZE,
-    layers_per_block=1,
-    norm_num_groups=4,
-    block_out_channels=(16, 16, 48, 96),
-    down_block_types=("DownEncoderBlock2D",) * 4,
-    up_block_types=("UpDecoderBlock2D",) * 4,
-    mid_block_add_attention=True,
-    shift_factor=None,
-)
+CONFIG = {
+    "in_channels": 3,
+    "out_channels": 3,
+    "latent_channels": 4,
+    "sample_size": SIZE,
+    "layers_per_block": 1,
+    "norm_num_groups": 4,
+    "block_out_channels": (16, 16, 48, 96),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "mid_block_add_attention": True,
+    "shift_factor": None,
+}
 
 
 def build(scaling_factor: float = 1.0):

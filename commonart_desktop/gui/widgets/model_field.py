@@ -164,7 +164,7 @@ class ExportModels(ModelChoice):
         if (
             not self._chosen
             and self._known
-            and (self.info() is None and not self._is_folder() or isinstance(self.problem(), NotExportable))
+            and ((self.info() is None and not self._is_folder()) or isinstance(self.problem(), NotExportable))
         ):
             self._value = next(
                 (value for value, info in self._known.items() if info.problem is None), next(iter(self._known))

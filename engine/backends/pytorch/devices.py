@@ -16,7 +16,7 @@ def choose_device(wanted: str) -> torch.device:
     Raises:
         NoDevice: it is not in this machine.
     """
-    if wanted == "auto" or wanted.startswith("auto:") and wanted[5:].isdigit():
+    if wanted == "auto" or (wanted.startswith("auto:") and wanted[5:].isdigit()):
         if torch.cuda.is_available():
             return torch.device("cuda", int(wanted[5:] or 0) % torch.cuda.device_count())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -106,7 +106,7 @@ def _value(text: str) -> Any:
 def beside(path: Path) -> Path | None:
     """The ``adapter_config.json`` that belongs to the file: beside PEFT's own file, or where that is not there."""
     config = path.with_name(CONFIG)
-    if not config.is_file() or path.name != PEFT_FILE and path.with_name(PEFT_FILE).exists():
+    if not config.is_file() or (path.name != PEFT_FILE and path.with_name(PEFT_FILE).exists()):
         return None
     return config
 

@@ -209,7 +209,7 @@ def _readable(db: sqlite3.Connection, table: str) -> Iterator[sqlite3.Row]:
         except (sqlite3.Error, UnicodeError):
             last += step  # leap over the damage, in growing leaps, then finer again
             step = min(step * 2, 64)
-            if last > 50_000_000 or step == 64 and _is_hopeless(db, table, last):
+            if last > 50_000_000 or (step == 64 and _is_hopeless(db, table, last)):
                 return
 
 

@@ -467,7 +467,7 @@ def pack(workspace: Workspace) -> None:
     with zipfile.ZipFile(HERE / "home.zip", "w", zipfile.ZIP_LZMA) as archive:
         for file in sorted(p for p in workspace.base.rglob("*") if p.is_file()):
             name = file.relative_to(workspace.base).as_posix()
-            kept = not name.startswith(left_out) or file.stem == EMPTY and "/float32/" in name
+            kept = not name.startswith(left_out) or (file.stem == EMPTY and "/float32/" in name)
             if kept and file.name != ".lock" and not name.endswith((".log", "-wal", "-shm")):
                 archive.writestr(zipfile.ZipInfo(name), file.read_bytes(), compress_type=zipfile.ZIP_LZMA)
 

@@ -136,7 +136,7 @@ def _csv(tree: Tree, name: str, encoding: str, headerless: bool) -> Iterator[tup
             if len(cells) > len(header) and any(cells[len(header) :]):
                 why = Phrase("it has {found} cells, the first line has {wanted}", found=len(cells), wanted=len(header))
                 raise BadRow(path=place, line=number, why=why)
-            row = {h or f"column {n}": c for n, (h, c) in enumerate(zip(header, cells), 1)}
+            row = {h or f"column {n}": c for n, (h, c) in enumerate(zip(header, cells, strict=False), 1)}
             if headerless:  # YFCC encodes its text columns as addresses do
                 texts = ("title", "description", "unickname", "usertags")
                 row |= {k: unquote(row[k].replace("+", " ")) for k in texts if k in row}

@@ -112,4 +112,4 @@ def _within(
                 for piece in range(0, len(a), 100_000):
                     x, y = a[piece : piece + 100_000], b[piece : piece + 100_000]
                     close = np.abs(colour[x].astype(np.int16) - colour[y].astype(np.int16)).mean(1) <= COLOUR
-                    yield from zip(x[close].tolist(), y[close].tolist())
+                    yield from zip(x[close].tolist(), y[close].tolist(), strict=False)

@@ -242,7 +242,7 @@ class EvaluateForm(StagedPage):
         """The first file that is not there. It is told under its field."""
         for field, folder in ((self.prompts, None), (self.reference, True), (self.against, False)):
             path = Path(field.value())
-            if field.value() and (not path.exists() or folder is not None and path.is_dir() != folder):
+            if field.value() and (not path.exists() or (folder is not None and path.is_dir() != folder)):
                 error = BadFile(
                     path=path, why=Phrase("there is no such folder") if folder else Phrase("there is no such file")
                 )

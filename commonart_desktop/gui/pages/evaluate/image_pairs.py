@@ -145,7 +145,7 @@ class PairsModel(QAbstractTableModel):
             for name, value in one.cosines
         ]
         image = self._images.get(one.file)
-        if not one.file or image is not None and image.isNull():
+        if not one.file or (image is not None and image.isNull()):
             told.append(self.tr("! the picture cannot be read"))
         return "\n".join(told)
 

@@ -52,7 +52,7 @@ def propose(folder: Path, name: str) -> str:
     for n in range(1, 1000):
         place = folder / (name if n == 1 else f"{name}-{n}")
         try:
-            if not place.exists() or place.is_dir() and not any(place.iterdir()):
+            if not place.exists() or (place.is_dir() and not any(place.iterdir())):
                 return str(place)
         except OSError:
             break
@@ -91,7 +91,7 @@ def look_at_place(out: str, parts: dict[str, str], precision: str) -> OutputPlac
 
 def _refused(place: Path, parts: dict[str, str]) -> CommonArtError | None:
     """Raises OSError."""
-    if place.is_symlink() or place.exists() and not place.is_dir():
+    if place.is_symlink() or (place.exists() and not place.is_dir()):
         return ExportOut(path=place, why=Phrase("it is not a folder"))
     if place.is_dir() and any(place.iterdir()):
         return ExportOut(path=place, why=Phrase("it is not empty"))
@@ -165,7 +165,8 @@ class ExportRequest:
                 else ["graph", "check"]
             )
             steps += [(part, deed, _COSTS[deed] * share) for deed in deeds]
-        return steps + [
+        return [
+            *steps,
             ("pictures", "pytorch", _COSTS["pytorch"]),
             ("pictures", "onnx", _COSTS["onnx"]),
             ("folder", "hash", _COSTS["hash"]),

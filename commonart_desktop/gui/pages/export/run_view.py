@@ -86,7 +86,7 @@ class RunningView(QWidget):
         at = min(run.done, len(run.steps) - 1)
         part, deed, _ = run.steps[at]
         for n, name in enumerate(ROWS):
-            past = known and n < ROWS.index(part) or run.done >= run.total
+            past = (known and n < ROWS.index(part)) or run.done >= run.total
             here = known and name == part and not past
             self.marks[name].setPixmap(theme.icon("done" if past else "running" if here else "waiting").pixmap(16, 16))
             self.words[name].setText(self.tr("done") if past else self._deeds[deed] if here else self.tr("waiting"))

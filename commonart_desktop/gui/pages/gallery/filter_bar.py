@@ -65,7 +65,9 @@ class FilterBar(QWidget):
         self.search.setMinimumWidth(140)
         self.search.left.connect(self.left)
         self.sort = self._combo(self.tr("Order"))
-        for key, text in zip(SORTS, (self.tr("Newest first"), self.tr("Best rated first"), self.tr("By name"))):
+        for key, text in zip(
+            SORTS, (self.tr("Newest first"), self.tr("Best rated first"), self.tr("By name")), strict=False
+        ):
             self.sort.addItem(text, key)
         self.rating = self._combo(self.tr("Least rating"))
         self.rating.addItem(self.tr("Any rating"), 0)

@@ -170,12 +170,8 @@ class GalleryView(QListView):
             Move.MoveEnd: count - 1 - row,
         }.get(action, 0)
         to = row + by
-        if (
-            action == Move.MoveUp
-            and to < 0
-            or action == Move.MoveDown
-            and to >= count
-            and row // self._columns == (count - 1) // self._columns
+        if (action == Move.MoveUp and to < 0) or (
+            action == Move.MoveDown and to >= count and row // self._columns == (count - 1) // self._columns
         ):
             to = row
         return self._pictures.index(min(count - 1, max(0, to)))

@@ -71,7 +71,7 @@ class Viewer(QWidget):
         self.views[1].setVisible(self.two)
         for button in self._steps:
             button.setEnabled(not self.two)
-        for view, (path, small, name) in zip(self.views, pictures):
+        for view, (path, small, name) in zip(self.views, pictures, strict=False):
             view.show_picture(path, small, name)
         self._name.setText("   |   ".join(p[2] for p in pictures))
         self._name.setToolTip(" | ".join(p[2] for p in pictures))

@@ -115,7 +115,9 @@ class SizeField(QWidget):
         model, key = self._model, self.key()
         side, multiple = (model.own_side or 512, model.multiple or 16) if model else (512, 16)
         if key in RATIOS:
-            for box, number in zip((self.width_box, self.height_box), scaled(side, multiple, RATIOS[key])):
+            for box, number in zip(
+                (self.width_box, self.height_box), scaled(side, multiple, RATIOS[key]), strict=False
+            ):
                 with QSignalBlocker(box):
                     box.setValue(number)
         self._check()

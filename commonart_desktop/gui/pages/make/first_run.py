@@ -29,6 +29,6 @@ class FirstRun(QFrame):
         layout.addWidget(title)
         layout.addWidget(hint)
         self.buttons = [QPushButton(text) for text in EXAMPLES]
-        for button, text in zip(self.buttons, EXAMPLES):
+        for button, text in zip(self.buttons, EXAMPLES, strict=False):
             button.clicked.connect(lambda _=False, prompt=text: self.chosen.emit(prompt))
             layout.addWidget(button)

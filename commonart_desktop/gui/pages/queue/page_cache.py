@@ -21,7 +21,7 @@ class Page:
         self.lines, self.stale = lines, False
         self.cells: list[RowLabels | None] = [None] * len(lines)
         if old is not None:
-            for n, (was, now) in enumerate(zip(old.lines, lines)):
+            for n, (was, now) in enumerate(zip(old.lines, lines, strict=False)):
                 if was == now:
                     self.cells[n] = old.cells[n]
 

@@ -70,11 +70,14 @@ class RowMap(QAbstractTableModel):
 
     def start_of(self, job: int) -> int | None:
         """The row of a job that is shown."""
-        return next((start for j, start in zip(self._jobs, self._starts) if j.id == job), None)
+        return next((start for j, start in zip(self._jobs, self._starts, strict=False) if j.id == job), None)
 
     def next_job(self, row: int) -> tuple[int | None, int]:
         """The first job at this row or below, and its row; (None, the number of rows) when there is none."""
-        return next(((j.id, start) for j, start in zip(self._jobs, self._starts) if start >= row), (None, self._rows))
+        return next(
+            ((j.id, start) for j, start in zip(self._jobs, self._starts, strict=False) if start >= row),
+            (None, self._rows),
+        )
 
     def is_open(self, job: int) -> bool:
         return job in self._open
@@ -138,11 +141,11 @@ class RowMap(QAbstractTableModel):
         self.layoutAboutToBeChanged.emit()
         old = [(i, *self._place(i.row())) for i in self.persistentIndexList()]
         ids = [j.id for j in self._jobs]
-        by_id = {j.id: (j, s) for j, s in zip(self._jobs, self._sizes)}
+        by_id = {j.id: (j, s) for j, s in zip(self._jobs, self._sizes, strict=False)}
         self._jobs = [by_id[i][0] for i in order]
         self._sizes = [by_id[i][1] for i in order]
         self._lay_out()
-        start = dict(zip(order, self._starts))
+        start = dict(zip(order, self._starts, strict=False))
         for index, n, picture in old:
             self.changePersistentIndex(index, self.index(start[ids[n]] + 1 + picture, index.column()))
         self.layoutChanged.emit()

@@ -264,7 +264,9 @@ class LedgerModel(RowMap):
             return False
         jobs = [int(i) for i in bytes(data.data(MIME).data()).split()]
         at = row if row >= 0 else parent.row() if parent.isValid() else self._rows
-        before = next((j.id for j, start in zip(self._jobs, self._starts) if start >= at and j.id not in jobs), None)
+        before = next(
+            (j.id for j, start in zip(self._jobs, self._starts, strict=False) if start >= at and j.id not in jobs), None
+        )
         if jobs:
             self.dropped.emit(jobs, before)
         return bool(jobs)

@@ -52,4 +52,4 @@ def edit_folder(task: Task, folder: str, changes: list[dict[str, Any]]) -> dict[
         return task.program(PROGRAM, ["edit", f"--changes={name}", "--", folder])
     finally:
         with contextlib.suppress(OSError):
-            os.unlink(name)
+            Path(name).unlink()

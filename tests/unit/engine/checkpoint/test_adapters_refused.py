@@ -350,7 +350,7 @@ def test_two_files_of_one_name(folder: ModelFolder, home: Path) -> None:
         found = open_lora(name, 1.0, folder)
         assert {layer.rank for layer in found.layers.values()} == {rank}
         # what the recipe keeps finds the same file again
-        assert locate_lora(found.name) == found.path and "/" in found.name or name == "paper"
+        assert (locate_lora(found.name) == found.path and "/" in found.name) or name == "paper"
     assert [one["name"] for one in list_loras()] == ["a/ink", "b/ink", "paper"]
 
 

@@ -164,7 +164,7 @@ def test_a_set_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         convert(tmp_path, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
     second.unlink()
-    with pytest.raises(BrokenWeights, match="00002-of-00002.bin' is missing"):
+    with pytest.raises(BrokenWeights, match=r"00002-of-00002.bin' is missing"):
         convert(tmp_path)
 
 
@@ -418,7 +418,7 @@ def test_tensors_stay_inside_their_storage(shape: tuple, stride: tuple, offset: 
         return Unpickler(file.getvalue()).load()
 
     assert load(0, (2, 2), (1, 2)).count == 4
-    with pytest.raises(Exception, match="makes no sense|larger"):
+    with pytest.raises(Exception, match=r"makes no sense|larger"):
         load(offset, shape, stride)
 
 

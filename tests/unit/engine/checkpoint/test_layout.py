@@ -537,7 +537,7 @@ def test_a_tensor_too_many(copy: Callable[..., Path]) -> None:
     )
     assert picture(open_model(str(root))).any(), "buffers of older versions do no harm"
     edit_weights(file, lambda state: state.update({"transformer_blocks.7.norm.weight": torch.zeros(2)}))
-    with pytest.raises(BrokenWeights, match="transformer_blocks.7.norm.weight"):
+    with pytest.raises(BrokenWeights, match=r"transformer_blocks.7.norm.weight"):
         picture(open_model(str(root)))
 
 

@@ -225,8 +225,19 @@ def test_a_peft_folder_and_a_sub_path_from_the_command_line(folder: ModelFolder,
 
     def run(*words: str) -> tuple[int, list[dict[str, object]], str]:
         got = subprocess.run(
-            [sys.executable, "-m", "commonart_desktop", "generate", *words]
-            + ["--model", str(folder.root), "--out", str(tmp_path / "out"), "--json", "--quiet"],
+            [
+                sys.executable,
+                "-m",
+                "commonart_desktop",
+                "generate",
+                *words,
+                "--model",
+                str(folder.root),
+                "--out",
+                str(tmp_path / "out"),
+                "--json",
+                "--quiet",
+            ],
             capture_output=True,
             encoding="utf-8",
             check=False,

@@ -111,7 +111,7 @@ def test_a_plan_of_version_0_1_0_may_mention_the_step_cache_but_not_use_it() -> 
     unused = ask(preset="fast", preset_did=plan | {"cached": [], "blocks": [0, 0], "order": 0})
     assert SamplingPlan.from_dict(unused.preset_did) == SamplingPlan.from_dict(plan)
     for used in ([1, 2], 3, "1", None):
-        with pytest.raises(BadValue, match="step cache, which was removed after version 0.1.0"):
+        with pytest.raises(BadValue, match=r"step cache, which was removed after version 0.1.0"):
             ask(preset="fast", preset_did=plan | {"cached": used, "blocks": [2, 6], "order": 1})
 
 

@@ -43,7 +43,7 @@ def test_a_file_may_begin_with_a_byte_order_mark_and_have_empty_lines(tmp_path: 
 
 def test_another_encoding_is_named(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes('{"file_name": "a.png", "text": "猫と犬"}\n'.encode("cp932"))
-    with pytest.raises(NotUtf8, match="jsonl:1 .*cp932"):
+    with pytest.raises(NotUtf8, match=r"jsonl:1 .*cp932"):
         list(read_records(tmp_path))
     (tmp_path / FILE).write_bytes('{"file_name": "a.png"}\n'.encode("utf-16"))
     with pytest.raises(NotUtf8, match="UTF-16"):

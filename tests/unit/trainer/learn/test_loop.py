@@ -389,7 +389,7 @@ def test_out_of_memory_is_retried_smaller(world: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(
         TrainStep, "loss_of", lambda self, rows: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory"))
     )
-    with pytest.raises(TrainingMemory, match="32x32|24x40|40x24"):
+    with pytest.raises(TrainingMemory, match=r"32x32|24x40|40x24"):
         train(world, "none", "schedule.steps=3")
 
 
@@ -502,7 +502,7 @@ def test_a_run_is_not_written_over_and_not_bent(world: Path) -> None:
     train(world, "bound", "schedule.steps=4")
     with pytest.raises(RunExists, match="step 4"):
         train(world, "bound", "schedule.steps=4")
-    with pytest.raises(RunDiffers, match="lora.rank was 4 and is now 8"):
+    with pytest.raises(RunDiffers, match=r"lora.rank was 4 and is now 8"):
         train(world, "bound", "lora.rank=8", resume=True)
     told, _ = train(world, "bound", "schedule.steps=6", "checkpoint.keep=5", resume=True)  # longer is no other run
     assert [e.step for e in told if isinstance(e, events.Step)] == [5, 6]

@@ -409,7 +409,7 @@ def test_weights_beside_a_graph_must_lie_beside_it(copy: Path) -> None:
     with pytest.raises(BrokenWeights, match="bytes long"):
         open_model(str(copy))
     beside.unlink()
-    with pytest.raises(BrokenWeights, match="model.onnx_data"):
+    with pytest.raises(BrokenWeights, match=r"model.onnx_data"):
         open_model(str(copy))
     whole = onnx.load(graph, load_external_data=False)
     for tensor in whole.graph.initializer:

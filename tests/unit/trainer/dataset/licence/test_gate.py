@@ -449,7 +449,7 @@ def signer() -> Any:
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
     now = datetime.datetime.now(datetime.UTC)
     chain = []
-    for ca, key in zip((True, False), keys):
+    for ca, key in zip((True, False), keys, strict=False):
         b = (
             x509.CertificateBuilder()
             .subject_name(named("root" if ca else "leaf"))
