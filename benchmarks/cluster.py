@@ -1,10 +1,12 @@
-"""What Ray costs and where one driver ends: ``python -m benchmarks.cluster [--rounds N] [--only overhead|scaling|driver] [--json]``.
+"""What Ray costs and where one driver ends: ``python -m benchmarks.cluster [--rounds N] [--only
+overhead|scaling|driver] [--json]``.
 
-``overhead``  the bundled model's pictures by the local worker and by one engine over Ray, by turns on the same cores, from the model's being loaded
+``overhead``  the bundled model's pictures by the local worker and by one engine over Ray, by turns on the same cores,
+from the model's being loaded
               to the last file; goal: at most 5 % more.
 ``scaling``   1, 2 and 4 engines of the fake backend with a given time a picture; goal: 95 % of linear.
-``driver``    how many finished pictures of 512 x 512 a second one driver can name, sign, write and mark, without any engine.
-Raw results go to ``benchmarks/results/cluster-<name>.json``.
+``driver``    how many finished pictures of 512 x 512 a second one driver can name, sign, write and mark, without any
+engine. Raw results go to ``benchmarks/results/cluster-<name>.json``.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ STEPS = 20
 
 
 def _run(folder: Path, options: list[str], requests: list[ImageRequest]) -> dict[str, float]:
-    """One queue to its end: pictures a second from the model's being loaded by every engine to the last file, and seconds until then."""
+    """One queue to its end: pictures a second from the model's being loaded by every engine to the last file, and
+    seconds until then.
+    """
     ledger = Ledger(folder / f"{time.monotonic_ns()}.db")
     ledger.add_job("bench", requests)
     began = time.perf_counter()

@@ -2,9 +2,10 @@
 
     python -m benchmarks.cold [--rounds 5] [--json]
 
-By turns, each a fresh process: `commonart generate` of a caption never seen before, end to end; `import torch` and reading every weight
-of the model; and, for comparison, importing what diffusers' pipeline needs. The disk cache is warm for all. Wall time, and processor time
-of the process with its children, which a busy machine moves less. Goal: 1.3 times the bare cost.
+By turns, each a fresh process: `commonart generate` of a caption never seen before, end to end; `import torch` and
+reading every weight of the model; and, for comparison, importing what diffusers' pipeline needs. The disk cache is warm
+for all. Wall time, and processor time of the process with its children, which a busy machine moves less. Goal: 1.3
+times the bare cost.
 """
 
 from __future__ import annotations
@@ -103,12 +104,15 @@ def main() -> int:
     }
     for way in ways:
         print(
-            f"{way:<20}{spread(wall[way])['median']:>8.2f} s ({min(wall[way]):.2f} to {max(wall[way]):.2f}){spread(cpu[way])['median']:>8.2f} s of processor",
+            f"{way:<20}{spread(wall[way])['median']:>8.2f} s ({min(wall[way]):.2f} to "
+            f"{max(wall[way]):.2f}){spread(cpu[way])['median']:>8.2f} s of processor",
             file=sys.stderr,
         )
     print(
-        f"first picture / torch and weights: {ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f}), of processor time {busy['median']:.2f}; "
-        f"goal {GOAL}; {'reliable' if ratio['reliable'] else 'not reliable: the rounds lie too far apart'}; {save('cold', result)}",
+        f"first picture / torch and weights: {ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f}), of "
+        f"processor time {busy['median']:.2f}; "
+        f"goal {GOAL}; {'reliable' if ratio['reliable'] else 'not reliable: the rounds lie too far apart'}; "
+        f"{save('cold', result)}",
         file=sys.stderr,
     )
     if args.json:

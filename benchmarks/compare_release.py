@@ -2,10 +2,11 @@
 
     python -m benchmarks.compare_release --base DIR [--python FILE] [--skip-export] [--json]
 
-``DIR`` is a checkout of the version to compare with. Both draw the requests of ``tests/data/v0_1_0/pixels.jsonl`` (every preset and
-sampler, LoRAs, sizes) through ``commonart generate``, with the same interpreter and libraries: with PyTorch, one by one and as micro-batches
-that depend on each other; with ONNX Runtime, a small export that is kept beside the tests and the bundled model's, each version running its
-own export and this one the other's too. Exit status 1 where one ``pixel_sha256`` differs.
+``DIR`` is a checkout of the version to compare with. Both draw the requests of ``tests/data/v0_1_0/pixels.jsonl``
+(every preset and sampler, LoRAs, sizes) through ``commonart generate``, with the same interpreter and libraries: with
+PyTorch, one by one and as micro-batches that depend on each other; with ONNX Runtime, a small export that is kept
+beside the tests and the bundled model's, each version running its own export and this one the other's too. Exit status
+1 where one ``pixel_sha256`` differs.
 """
 
 from __future__ import annotations
@@ -158,7 +159,8 @@ def main() -> int:
     else:
         for row in rows:
             print(
-                f"{row['what']:<36} {row['cases']:>3} images  {'same' if not row['differ'] else 'DIFFER: ' + ', '.join(row['differ'])}"
+                f"{row['what']:<36} {row['cases']:>3} images  "
+                f"{'same' if not row['differ'] else 'DIFFER: ' + ', '.join(row['differ'])}"
             )
         print("every pixel is the same" if same else "other pixels")
     return 0 if same else 1

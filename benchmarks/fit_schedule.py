@@ -1,12 +1,15 @@
 """Timesteps for few steps, fitted so that pictures come nearest to those of a hundred steps.
 
-    python -m benchmarks.fit_schedule MODEL --steps 8 [--steps 6 ...] [--sampler dpm++2m] [--prompts FILE] [--pictures 12] [--out FILE]
+    python -m benchmarks.fit_schedule MODEL --steps 8 [--steps 6 ...] [--sampler dpm++2m] [--prompts FILE] [--pictures
+    12] [--out FILE]
 
-The same pictures are drawn with 100 steps and with few; the timesteps between are moved, the first stays. Starting points are powers of the
-usual spacing and the fit of the nearest count there is; then each timestep is moved by 48, 24, 12 and 6 (--moves) as long as the mean squared error of
-the latents falls. As many pictures again, not used for fitting, tell what is won: their signal-to-error ratio in dB, fitted and with the usual
-spacing. Deterministic for one machine. FILE (in the data folder's ``schedules`` if not given) is written after every pass, and the same command
-goes on where it was stopped; counts that are there already are kept unless --again is given. The format: ``engine/sampling/fitted_timesteps.py``.
+The same pictures are drawn with 100 steps and with few; the timesteps between are moved, the first stays. Starting
+points are powers of the usual spacing and the fit of the nearest count there is; then each timestep is moved by 48, 24,
+12 and 6 (--moves) as long as the mean squared error of the latents falls. As many pictures again, not used for fitting,
+tell what is won: their signal-to-error ratio in dB, fitted and with the usual spacing. Deterministic for one machine.
+FILE (in the data folder's ``schedules`` if not given) is written after every pass, and the same command goes on where
+it was stopped; counts that are there already are kept unless --again is given.
+The format: ``engine/sampling/fitted_timesteps.py``.
 """
 
 from __future__ import annotations
@@ -90,7 +93,10 @@ def fit(
     moves: Sequence[int],
     kept: Callable[[Timesteps, int, float], None],
 ) -> tuple[Timesteps, float]:
-    """Coordinate descent: each timestep but the first by each of ``moves`` in turn while ``value`` rises. ``kept`` is told after every pass."""
+    """Coordinate descent: each timestep but the first by each of ``moves`` in turn while ``value`` rises.
+
+    ``kept`` is told after every pass.
+    """
     best = value(timesteps)
     for move in moves:
         moved = True

@@ -1,8 +1,9 @@
-"""How fast the Pictures page is with very many pictures: ``python -m benchmarks.gui_gallery [--rows 50000] [--json]``. Fails past its limits.
+"""How fast the Pictures page is with very many pictures: ``python -m benchmarks.gui_gallery [--rows 50000] [--json]``.
+Fails past its limits.
 
-Every picture has its small one in the disk cache; the files themselves are made up, but for a few. Each figure is told twice: as processor time
-of the window's thread, which is the same on a busy machine, and as the time that passed. "worst" is the longest that the window was away
-from its event loop meanwhile.
+Every picture has its small one in the disk cache; the files themselves are made up, but for a few. Each figure is told
+twice: as processor time of the window's thread, which is the same on a busy machine, and as the time that passed.
+"worst" is the longest that the window was away from its event loop meanwhile.
 """
 
 from __future__ import annotations
@@ -168,7 +169,8 @@ def _page(folder: Path, rows: int, clock: Clock, app: QApplication) -> Iterator[
     state = QSettings(str(folder / "window.ini"), QSettings.Format.IniFormat)
     trainings = TrainingRuns(ledger, engine, settings, notices, state)
     context = Context(ledger, engine, trainings, settings, notices, state, lambda _: None)
-    folders.GalleryFolders.look_through = lambda self: None  # type: ignore[method-assign]  # the made-up files are not there
+    # the made-up files are not there
+    folders.GalleryFolders.look_through = lambda self: None  # type: ignore[method-assign]
     pages: list[gallery_page.GalleryPage] = []
 
     def opened() -> None:

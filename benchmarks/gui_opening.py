@@ -1,11 +1,14 @@
-"""How long the window's thread is held by anything a person can do for the first time: opening pages, Ctrl+K, language, theme, the start itself.
+"""How long the window's thread is held by anything a person can do for the first time: opening pages, Ctrl+K, language,
+theme, the start itself.
 
     python -m benchmarks.gui_opening [--json] [--rounds 3] [--platform offscreen]
 
-Each round drives the real program (fake backend) in processes of its own. A clock that ticks every millisecond in the event loop sees how long the
-loop was away between two ticks: the longest is the figure, in wall time and in processor time of the thread (what other programs on the machine take
-does not count there). "At once" is in the first event-loop turn after the window is shown, a process each; "later" is after three quiet seconds.
-Exit status 1 if the median over the rounds of any longest turn takes more than 50 ms of the processor.
+Each round drives the real program (fake backend) in processes of its own. A clock that ticks every millisecond in the
+event loop sees how long the
+loop was away between two ticks: the longest is the figure, in wall time and in processor time of the thread (what other
+programs on the machine take does not count there). "At once" is in the first event-loop turn after the window is shown,
+a process each; "later" is after three quiet seconds. Exit status 1 if the median over the rounds of any longest turn
+takes more than 50 ms of the processor.
 """
 
 from __future__ import annotations
@@ -181,7 +184,8 @@ def main() -> int:
         ]
         print(f"{name:36}{''.join(cells)}")
     print(
-        f"goal of {GOAL_MS:.0f} ms of the processor (median of {args.rounds} rounds): {'reached' if not slow else 'MISSED by ' + ', '.join(slow)}; load {_load()}"
+        f"goal of {GOAL_MS:.0f} ms of the processor (median of {args.rounds} rounds): "
+        f"{'reached' if not slow else 'MISSED by ' + ', '.join(slow)}; load {_load()}"
     )
     return 1 if slow else 0
 

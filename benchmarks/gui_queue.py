@@ -1,4 +1,5 @@
-"""The queue's page with 100,000 pictures: painting while scrolling, every deed on the whole of it, memory, and what it uses when idle.
+"""The queue's page with 100,000 pictures: painting while scrolling, every deed on the whole of it, memory, and what it
+uses when idle.
 
     python benchmarks/gui_queue.py [--rows 100000] [--pages 200] [--idle 10]
 
@@ -49,9 +50,11 @@ def _fill(path: Path, rows: int) -> None:
     import subprocess
 
     code = (
-        "import sys; from pathlib import Path; from engine.contract.ledger.ledger import Ledger; from engine.contract.request import ImageRequest\n"
+        "import sys; from pathlib import Path; from engine.contract.ledger.ledger import Ledger; from "
+        "engine.contract.request import ImageRequest\n"
         "ledger = Ledger(Path(sys.argv[1])); n = int(sys.argv[2])\n"
-        "ledger.add_job('夏祭り', (ImageRequest(prompt=f'夏祭りのポスター、浴衣の人々、夜空に花火 {i}', seed=i, width=512, height=512) for i in range(n)))\n"
+        "ledger.add_job('夏祭り', (ImageRequest(prompt=f'夏祭りのポスター、浴衣の人々、夜空に花火 {i}', seed=i, width=512, height=512) for "
+        "i in range(n)))\n"
         "ledger.close()"
     )
     subprocess.run(
@@ -138,7 +141,8 @@ def _measure(path: Path, pages: int, idle: float) -> int:
     loop.exec()
     spent = time.process_time() - spent
     print(
-        f"{panel.model.rowCount():,} rows, {shown} on a page of {viewport.width()} x {viewport.height()} px; load {_load()}\n"
+        f"{panel.model.rowCount():,} rows, {shown} on a page of {viewport.width()} x {viewport.height()} px; load "
+        f"{_load()}\n"
     )
     clock.show()
     print(f"\nresident MB of the whole window: {used:.0f} now, {peak:.0f} at most (with the deeds above)")
@@ -153,7 +157,8 @@ def _measure(path: Path, pages: int, idle: float) -> int:
         and not slow
     )
     print(
-        f"goal of {GOAL_MS:.0f} ms a page (median), {GOAL_STALL:.0f} ms for anything (worst) and {GOAL_MB:.0f} MB, in processor time: "
+        f"goal of {GOAL_MS:.0f} ms a page (median), {GOAL_STALL:.0f} ms for anything (worst) and {GOAL_MB:.0f} MB, "
+        f"in processor time: "
         f"{'reached' if good else 'MISSED ' + ', '.join(slow)}"
     )
     whole.window.close()
@@ -166,7 +171,10 @@ def _load() -> str:
 
 
 def _deeds(panel: Any, app: Any, clock: Clock, ledger: Any) -> None:
-    """Everything a person can do to the whole queue, by the actions of the window; the table goes on being painted meanwhile."""
+    """Everything a person can do to the whole queue, by the actions of the window.
+
+    The table goes on being painted meanwhile.
+    """
     act, view = panel.commands.actions, panel.view
     name = panel.model.jobs[0].name
 

@@ -1,9 +1,11 @@
-"""How long the window takes to come up, against a bare PySide6 window with one label; what it costs while nobody does anything.
+"""How long the window takes to come up, against a bare PySide6 window with one label; what it costs while nobody does
+anything.
 
     python -m benchmarks.gui_start [--rounds 7] [--idle 10] [--platform offscreen]
 
-Each start is a process of its own, ours and the bare one in turn; the clock runs from the start of the process until the window is
-shown and painted. Asserted: none of torch, diffusers, transformers, onnxruntime, numpy and PIL is loaded then.
+Each start is a process of its own, ours and the bare one in turn; the clock runs from the start of the process until
+the window is shown and painted. Asserted: none of torch, diffusers, transformers, onnxruntime, numpy and PIL is loaded
+then.
 """
 
 from __future__ import annotations
@@ -74,7 +76,10 @@ def start(code: str, *arguments: str) -> tuple[float, float, str]:
 
 
 def main() -> int:
-    """Returns 1 if a heavy library is loaded; the goal of one second is only told of, for a busy machine is nobody's fault."""
+    """Returns 1 if a heavy library is loaded.
+
+    The goal of one second is only told of, for a busy machine is nobody's fault.
+    """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--idle", type=float, default=10.0, metavar="SECONDS")
@@ -101,11 +106,13 @@ def main() -> int:
     for name, pairs in (("bare Qt window", bare), ("our window", ours)):
         times, cpu = zip(*pairs, strict=False)
         print(
-            f"{name:16} median {statistics.median(times):.2f} s, {min(times):.2f} to {max(times):.2f} s ({len(times)} starts), "
+            f"{name:16} median {statistics.median(times):.2f} s, {min(times):.2f} to {max(times):.2f} s "
+            f"({len(times)} starts), "
             f"{statistics.median(cpu):.2f} s of a processor"
         )
     print(
-        f"goal             under {GOAL_S:.0f} s: {'met' if statistics.median(t for t, _ in ours) < GOAL_S else 'missed'} by the median"
+        f"goal             under {GOAL_S:.0f} s: "
+        f"{'met' if statistics.median(t for t, _ in ours) < GOAL_S else 'missed'} by the median"
     )
     if "cpu" in told:
         print(f"idle CPU         {100 * told['cpu']:.1f} % of a core over {args.idle:.0f} s")

@@ -1,10 +1,13 @@
-"""Is `engine.checkpoint.memory_plan` right? Its prediction against the measured peak of a process that draws on the CPU, for several models, sizes and batches.
+"""Is `engine.checkpoint.memory_plan` right? Its prediction against the measured peak of a process that draws on the
+CPU, for several models, sizes and batches.
 
     python -m benchmarks.memory [--short] [--json] [--folder DIR]
 
-Each row is one child process: it loads what it needs and draws one picture of another, tiny model first, so that libraries, their
-kernels and thread pools are there (the floor); then the peak of resident memory above the floor is taken for every stage: loading,
-encoding, denoising, decoding. Denoising does two steps: each needs the same. Linux only (`VmHWM`). Fails past 10 %.
+Each row is one child process: it loads what it needs and draws one picture of another, tiny model first, so that
+libraries, their kernels and thread pools are there (the floor); then the peak of resident memory above the floor is
+taken for every
+stage: loading, encoding, denoising, decoding. Denoising does two steps: each needs the same. Linux only (`VmHWM`).
+Fails past 10 %.
 """
 
 from __future__ import annotations
@@ -145,7 +148,8 @@ def main() -> int:
                 | {"peak": most, "predicted_peak": guess, "deviation": guess / most - 1}
             )
             print(
-                f"{row['name']:<16}{row['side']:>5} px × {row['pictures']:<3}{row['dtype']:<6}{most / 1e6:>9.0f} MB measured {guess / 1e6:>9.0f} predicted "
+                f"{row['name']:<16}{row['side']:>5} px × {row['pictures']:<3}{row['dtype']:<6}{most / 1e6:>9.0f} MB "
+                f"measured {guess / 1e6:>9.0f} predicted "
                 f"{guess / most - 1:>+7.1%}   "
                 + "  ".join(
                     f"{s} {found['measured'][s] / 1e6:.0f}/{found['predicted'][s] / 1e6:.0f}" for s in found["measured"]

@@ -1,13 +1,17 @@
-"""Pictures a second of exported models on ONNX Runtime, against our PyTorch backend and diffusers' own pipeline or transformer.
+"""Pictures a second of exported models on ONNX Runtime, against our PyTorch backend and diffusers' own pipeline or
+transformer.
 
     python benchmarks/onnx.py [--only mini|wide] [--rounds 3] [--pictures 8] [--steps 2] [--layers 2] [--json]
 
-Two models. ``mini``: the bundled one, whole pictures of 20 guided steps with decoding, captions encoded before. ``wide``: CommonArt β's
-widths (1152, 16 heads, captions of 4096) with random weights and ``--layers`` of its 28 blocks, one guided picture of 512x512, ``--steps``
-steps, denoising only; a caption of 64 tokens, which diffusers pads to 512 as its pipelines do. All contestants take turns within each
-round, in an order that changes, with the same number of threads; figures are medians over the rounds with the lowest and highest, and
-ratios are medians of the rounds' own ratios. With an NVIDIA card that ONNX Runtime can use, ``wide`` also compares float16 on CUDA with
-PyTorch in bfloat16. Exit status 1 when ``wide`` misses its goal: fp32 1.3 and int8 2 times our PyTorch in fp32.
+Two models. ``mini``: the bundled one, whole pictures of 20 guided steps with decoding, captions encoded before.
+``wide``: CommonArt β's widths (1152, 16 heads, captions of 4096) with random weights and ``--layers`` of its 28 blocks,
+one guided picture of 512x512, ``--steps`` steps, denoising only; a caption of 64 tokens, which diffusers pads to 512 as
+its pipelines do. All contestants take turns within each round, in an order that changes, with the same number of
+threads; figures are medians over the rounds with the lowest and highest, and ratios are medians of the rounds' own
+ratios. With an NVIDIA card that ONNX Runtime can use, ``wide`` also compares float16 on CUDA with PyTorch in bfloat16.
+Exit status 1 when ``wide``
+misses its goal: fp32
+1.3 and int8 2 times our PyTorch in fp32.
 """
 
 from __future__ import annotations
@@ -373,7 +377,8 @@ def main() -> int:
         for name, row in one["rows"].items():
             times = ", ".join(f"{v:.2f} {k}" for k, v in row.items() if k.startswith("times "))
             print(
-                f"  {name:<16} {row['images_per_second']:8.3f} img/s ({row['lowest']:.3f} to {row['highest']:.3f})  {times}"
+                f"  {name:<16} {row['images_per_second']:8.3f} img/s ({row['lowest']:.3f} to {row['highest']:.3f})  "
+                f"{times}"
             )
         for key in ("psnr", "rms_error", "cuda"):
             if key in one:

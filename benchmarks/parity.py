@@ -200,7 +200,8 @@ def main() -> int:
             found = f"{r['error']:.2e}" if "error" in r else f"{r['psnr']:.1f} dB"
             print(f"{r['what']:<44} {r['size']:>9} {found:>9}  {'ok' if r['good'] else 'MISSED'}")
         print(
-            f"{args.layers} layers, {time.monotonic() - began:.0f} s; bounds {ERROR:.0e} relative, {PSNR:.0f} dB: {'kept' if good else 'MISSED'}"
+            f"{args.layers} layers, {time.monotonic() - began:.0f} s; bounds {ERROR:.0e} relative, {PSNR:.0f} dB: "
+            f"{'kept' if good else 'MISSED'}"
         )
     return 0 if good else 1
 

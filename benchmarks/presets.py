@@ -2,11 +2,13 @@
 
     python -m benchmarks.presets [--json] [--limit THINGS] [--only ROW ...] [--out FILE]
 
-Known things are drawn from their most usual names in Japanese and in English with the same seeds along every row, by turns in
-micro-batches, so that a busy machine is busy for all. Told are, against `exact`, the ratio of the time for denoising and decoding (median of
-the micro-batches and its quartiles; and of processor time, which other programs disturb less), the PSNR, a distance of picture features (0 is equal; of EfficientNet-Lite where it is installed, else of
-coarse colours and edges), and whether the right thing is the nearest, or among the five nearest, of all known things: in per cent, and as the
-change of top-1 against `exact` in points with its 95 % interval (paired: McNemar).
+Known things are drawn from their most usual names in Japanese and in English with the same seeds along every row, by
+turns in micro-batches, so that a busy machine is busy for all. Told are, against `exact`, the ratio of the time for
+denoising and decoding (median of the micro-batches and its quartiles; and of processor time, which other programs
+disturb less), the PSNR, a distance of picture features (0 is equal; of EfficientNet-Lite where it is installed, else of
+coarse colours and edges), and whether
+the right thing is the nearest, or among the five nearest, of all known things: in per cent, and as the change of top-1
+against `exact` in points with its 95 % interval (paired: McNemar).
 
 Every micro-batch is kept in FILE.part as it ends; the same command goes on where it was stopped.
 """
@@ -43,7 +45,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Row:
-    """A preset to measure; ``halves`` refills freed rows, with micro-batches twice as large, also where the device does not."""
+    """A preset to measure; ``halves`` refills freed rows, with micro-batches twice as large, also where the device does
+    not.
+    """
 
     preset: Preset
     halves: bool = False
@@ -185,7 +189,8 @@ def told(rows: dict[str, dict[str, Any]]) -> str:
         spread = "{:.2f}-{:.2f}".format(*r["times_exact_quartiles"])
         lines.append(
             f"{name:<32}{r['times_exact']:>8.2f}{spread:>13}{r['times_exact_processor']:>6.2f}{r['psnr_db']:>8.1f}{r['feature_distance']:>8.3f}{r['top1_ja']:>9.1%}"
-            f"{r['top5_ja']:>7.1%}{r['top1_en']:>9.1%}{r['top5_en']:>7.1%}{r['top1_change_points']:>+6.1f} ±{r['top1_change_margin']:.1f}"
+            f"{r['top5_ja']:>7.1%}{r['top1_en']:>9.1%}{r['top5_en']:>7.1%}{r['top1_change_points']:>+6.1f} "
+            f"±{r['top1_change_margin']:.1f}"
         )
     return "\n".join(lines)
 

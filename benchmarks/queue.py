@@ -1,4 +1,7 @@
-"""How fast the ledger is with a very long queue: ``python -m benchmarks.queue [--rows 100000] [--json]``. Fails past its limits."""
+"""How fast the ledger is with a very long queue: ``python -m benchmarks.queue [--rows 100000] [--json]``.
+
+Fails past its limits.
+"""
 
 from __future__ import annotations
 
@@ -118,7 +121,8 @@ def main() -> int:
                 else f"{value * 1000:.1f} ms"
             )
             print(
-                f"{name.removesuffix(' MiB'):24} {shown:>12}{f'   limit {limit:g} s' if limit else ''}{'   TOO SLOW' if name in slow else ''}"
+                f"{name.removesuffix(' MiB'):24} "
+                f"{shown:>12}{f'   limit {limit:g} s' if limit else ''}{'   TOO SLOW' if name in slow else ''}"
             )
     return 1 if slow else 0
 

@@ -1,4 +1,6 @@
-"""Raw results on disk: `benchmarks/results/NAME-PLACE.json` with machine, versions and command, so that a figure can be traced."""
+"""Raw results on disk: `benchmarks/results/NAME-PLACE.json` with machine, versions and command, so that a figure can be
+traced.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What Content Credentials cost: milliseconds and bytes a picture, beside encoding it. ``python -m benchmarks.sign [--json]``"""
+"""What Content Credentials cost: milliseconds and bytes a picture, beside encoding it.
+
+``python -m benchmarks.sign [--json]``.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ from PIL import Image
 
 
 def timed(work: Callable[[], Any], times: int) -> dict[str, float]:
-    """Median and 95th percentile in milliseconds, after three runs that do not count; and the processor's time, which others' work disturbs less."""
+    """Median and 95th percentile in milliseconds, after three runs that do not count.
+
+    And the processor's time, which others' work disturbs less.
+    """
     for _ in range(3):
         work()
     took, busy = [], []
@@ -107,8 +113,11 @@ def main() -> int:
                     print(json.dumps(found))
                 else:
                     print(
-                        f"{side:5} {kind:5} encode {found['encode']['median_ms']:7.2f} ms  sign {found['sign']['median_ms']:6.2f} ms (p95 {found['sign']['p95_ms']:6.2f}, cpu {found['sign']['cpu_ms']:5.2f})"
-                        f"  verify {found['verify']['median_ms']:7.2f} ms  {found['bytes'] / 1000:8.1f} kB + label {found['label_bytes']} B"
+                        f"{side:5} {kind:5} encode {found['encode']['median_ms']:7.2f} ms  sign "
+                        f"{found['sign']['median_ms']:6.2f} ms (p95 {found['sign']['p95_ms']:6.2f}, cpu "
+                        f"{found['sign']['cpu_ms']:5.2f})"
+                        f"  verify {found['verify']['median_ms']:7.2f} ms  {found['bytes'] / 1000:8.1f} kB + label "
+                        f"{found['label_bytes']} B"
                         f" + manifest {found['manifest_bytes']} B",
                         flush=True,
                     )

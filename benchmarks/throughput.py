@@ -1,10 +1,12 @@
-"""Pictures per second from prompt text to files on disk: against diffusers, how the time grows, and at CommonArt β's width.
+"""Pictures per second from prompt text to files on disk: against diffusers, how the time grows, and at CommonArt β's
+width.
 
     python -m benchmarks.throughput [--short] [--json] [--only against,growth,wide]
 
-Everything goes through the real worker over a real queue, as `commonart bench` does. Goals on two cores in fp32: 2.0 times diffusers with
-45 dB or better on the bundled model; at full width 2.5 times diffusers' fp32 with the best exact, compiled or bf16 path; the cost of a
-picture flat from 10 to 10,000 prompts. Some eight minutes on a quiet machine of two cores; `--short` two.
+Everything goes through the real worker over a real queue, as `commonart bench` does. Goals on two cores in fp32: 2.0
+times diffusers with 45 dB or better on the bundled model; at full width 2.5 times diffusers' fp32 with the best exact,
+compiled or bf16 path; the cost of a picture flat from 10 to 10,000 prompts. Some eight minutes on a quiet machine of
+two cores; `--short` two.
 """
 
 from __future__ import annotations
@@ -46,12 +48,15 @@ def against(work: Path, short: bool) -> dict[str, Any]:
     found = bench(["--against", "diffusers", "--prompts", str(count), "--rounds", str(rounds), "--steps", "20"])
     for name, side in found["sides"].items():
         say(
-            f"  {name:<10}{side['pictures_per_second']:>8.2f} pictures/s ({side['slowest']:.2f} to {side['fastest']:.2f}){side['peak_memory_bytes'] / 1e6:>8.0f} MB"
+            f"  {name:<10}{side['pictures_per_second']:>8.2f} pictures/s ({side['slowest']:.2f} to "
+            f"{side['fastest']:.2f}){side['peak_memory_bytes'] / 1e6:>8.0f} MB"
             + "".join(f"  {k} {v:.2f} s" for k, v in side.get("stage_seconds", {}).items())
         )
     say(
-        f"  ratio {found['ratio']:.2f} (goal {GOALS['against']}; rounds {found['against']['diffusers']['ratio_of_rounds']}), PSNR {found['psnr_db']:.1f} dB at least, "
-        f"{found['share_of_matmul_peak'] or 0:.0%} of the matrix peak{'' if found['reliable'] else '; NOT RELIABLE, the rounds lie too far apart'}"
+        f"  ratio {found['ratio']:.2f} (goal {GOALS['against']}; rounds "
+        f"{found['against']['diffusers']['ratio_of_rounds']}), PSNR {found['psnr_db']:.1f} dB at least, "
+        f"{found['share_of_matmul_peak'] or 0:.0%} of the matrix "
+        f"peak{'' if found['reliable'] else '; NOT RELIABLE, the rounds lie too far apart'}"
     )
     return found
 
@@ -96,7 +101,8 @@ def growth(work: Path, short: bool) -> dict[str, Any]:
 
     def tell(row: dict[str, Any]) -> None:
         say(
-            f"  {row['what']:<14}{row['pictures']:>7} pictures{row['seconds_per_picture'] * 1000:>9.1f} ms each ({row['processor_seconds_per_picture'] * 1000:.1f} of "
+            f"  {row['what']:<14}{row['pictures']:>7} pictures{row['seconds_per_picture'] * 1000:>9.1f} ms each "
+            f"({row['processor_seconds_per_picture'] * 1000:.1f} of "
             f"processor){row['peak_memory_bytes'] / 1e6:>7.0f} MB"
         )
 
@@ -147,7 +153,8 @@ def growth(work: Path, short: bool) -> dict[str, Any]:
         costs = [r["processor_seconds_per_picture"] for r in found[name]]
         found[f"{name}_flat"] = costs[-1] / costs[1 if len(costs) > 2 else 0]
         say(
-            f"  {name}: the last costs {found[f'{name}_flat']:.2f} times the one before (goal at most {GOALS['flat']}), memory "
+            f"  {name}: the last costs {found[f'{name}_flat']:.2f} times the one before (goal at most "
+            f"{GOALS['flat']}), memory "
             f"{found[name][0]['peak_memory_bytes'] / 1e6:.0f} to {found[name][-1]['peak_memory_bytes'] / 1e6:.0f} MB"
         )
     return found
@@ -188,7 +195,8 @@ def wide(work: Path, short: bool) -> dict[str, Any]:
     for name, rate in rates.items():
         say(f"  {name:<10}{rate:>8.3f} pictures/s{found['sides'][name]['peak_memory_bytes'] / 1e6:>8.0f} MB")
     say(
-        f"  best {best}: {found['ratio']:.2f} times diffusers' fp32 (goal {GOALS['wide']}); matrix peaks fp32 {peaks['fp32'] / 1e9:.0f}, bf16 {peaks['bf16'] / 1e9:.0f} "
+        f"  best {best}: {found['ratio']:.2f} times diffusers' fp32 (goal {GOALS['wide']}); matrix peaks fp32 "
+        f"{peaks['fp32'] / 1e9:.0f}, bf16 {peaks['bf16'] / 1e9:.0f} "
         f"GFLOP/s{'' if 'bf16' in rates else ': no arithmetic for bf16 here'}"
     )
     return found

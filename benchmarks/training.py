@@ -1,8 +1,10 @@
-"""Training speed and peak memory against a plain loop in the style of diffusers' examples: ``python -m benchmarks.training [--json]``.
+"""Training speed and peak memory against a plain loop in the style of diffusers' examples: ``python -m
+benchmarks.training [--json]``.
 
-Both learn from the same pictures, captions, noise and timesteps, in the same batches and dtype, with the same optimiser; the
-plain loop encodes pictures and captions in every step and runs diffusers' ``PixArtTransformer2DModel`` on padded captions.
-Each round trains both from the same start, in turns; losses are compared step by step. Fails under 2 times, or if losses part.
+Both learn from the same pictures, captions, noise and timesteps, in the same batches and dtype, with the same
+optimiser; the plain loop encodes pictures and captions in every step and runs diffusers' ``PixArtTransformer2DModel``
+on padded captions. Each round trains both from the same start, in turns; losses are compared step by step. Fails under
+2 times, or if losses part.
 """
 
 from __future__ import annotations
@@ -290,8 +292,10 @@ def main() -> int:
     else:
         for one in answers:
             print(
-                f"{one['kind']}: {one['pictures_a_second']['ours']} pictures/s, plain {one['pictures_a_second']['plain']}: {one['times_faster']} times "
-                f"({one['of_each_round']}); peak MiB {one['peak_mib']}; mean loss {one['mean_loss']}, largest difference of a step "
+                f"{one['kind']}: {one['pictures_a_second']['ours']} pictures/s, plain "
+                f"{one['pictures_a_second']['plain']}: {one['times_faster']} times "
+                f"({one['of_each_round']}); peak MiB {one['peak_mib']}; mean loss {one['mean_loss']}, largest "
+                f"difference of a step "
                 f"{one['largest_difference_of_a_step']:.1%}; cached in {one['cache_seconds']} s"
             )
     return 0 if all(one["passes"] for one in answers) else 1

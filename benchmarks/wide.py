@@ -1,4 +1,6 @@
-"""Random models at CommonArt β's true widths with its depth cut, for benchmarks: real shapes in a fraction of the time and the space."""
+"""Random models at CommonArt β's true widths with its depth cut, for benchmarks: real shapes in a fraction of the time
+and the space.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,11 @@ from tests.support.tiny_models import make_denoiser, make_tokenizer
 
 
 def make_wide(folder: Path, *, layers: int = 2, size: int = 512, slim: bool = False) -> ModelFolder:
-    """A denoiser of width 1152 (``layers`` of 28), a Llama of width 4096 (1 layer of 32, few words), and the VAE of SDXL's shape.
+    """A denoiser of width 1152 (``layers`` of 28), a Llama of width 4096 (1 layer of 32, few words), and the VAE of
+    SDXL's shape.
 
-    Weights are random from fixed seeds and lie in 16 bits where the real ones do: the language model in bf16, the others in fp32. ``slim``:
+    Weights are random from fixed seeds and lie in 16 bits where the real ones do: the language model in bf16, the
+        others in fp32. ``slim``:
     a VAE with an eighth of the channels, since the real one would take most of the time beside so few layers.
     """
     if not (folder / "done").exists():

@@ -74,7 +74,10 @@ class QueueWorker:
             self._release_device()
 
     def _wait_for_ledger(self, error: CommonArtError, finish: Callable[[], None]) -> None:
-        """The ledger cannot be written: wait until it can, then put back this worker's rows. ``finish`` completes what was begun."""
+        """The ledger cannot be written: wait until it can, then put back this worker's rows.
+
+        ``finish`` completes what was begun.
+        """
         self.notify(events.Paused(error=error.to_wire()))
         while not self._quit.wait(1.0):
             try:

@@ -42,7 +42,9 @@ def as_engine_error(error: Exception) -> CommonArtError:
 
 
 def settle_rows(rows: Sequence[Row], backend: Backend) -> tuple[list[Row], list[ImageRequest], list[FailedRows]]:
-    """The rows whose settings suit the model, their requests with every setting resolved, and the rows that do not suit it."""
+    """The rows whose settings suit the model, their requests with every setting resolved, and the rows that do not suit
+    it.
+    """
     kept: list[Row] = []
     requests: list[ImageRequest] = []
     failed: list[FailedRows] = []

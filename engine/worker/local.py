@@ -1,4 +1,7 @@
-"""A worker on one device of this machine: claim, encode, denoise, decode, write; each stage is one batch behind the one before."""
+"""A worker on one device of this machine: claim, encode, denoise, decode, write.
+
+Each stage is one batch behind the one before.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ from engine.worker.threads import PipelineStage
 
 
 class LocalWorker(QueueWorker):
-    """Draws with one loaded model at a time; ``run`` returns on ``quit`` or, with ``until_empty``, when nothing is waiting."""
+    """Draws with one loaded model at a time.
+
+    ``run`` returns on ``quit`` or, with ``until_empty``, when nothing is waiting.
+    """
 
     def __init__(
         self, ledger: Ledger, name: str, options: WorkerOptions, notify: Callable[[events.Event], None]
@@ -64,7 +70,8 @@ class LocalWorker(QueueWorker):
                 if rows:
                     idle = False
                     self._report_resumed()
-                    # On a CPU the stages would compete for the same cores: they run one after the other, and only file writing overlaps.
+                    # On a CPU the stages would compete for the same cores: they run one after the other, and only file
+                    # writing overlaps.
                     b = self._slot.backend
                     decoder.threaded = b is None or (not b.tight and (b.name == "fake" or b.device != "cpu"))
                     if decoder.threaded and b is not None:

@@ -14,9 +14,9 @@ T = TypeVar("T")
 class PipelineStage(Generic[T]):
     """One thread that processes items in order, with at most ``room`` of them pending; ``put`` waits when it is full.
 
-    With ``threaded`` set to false ``put`` does the work itself: two stages that compute on the same cores only slow each
-    other down. ``work`` handles its own errors; one that escapes is raised once by the next ``put`` or ``drain``, and the
-    items that were put in meanwhile are dropped.
+    With ``threaded`` set to false ``put`` does the work itself: two stages that compute on the same cores only slow
+    each other down. ``work`` handles its own errors; one that escapes is raised once by the next ``put`` or ``drain``,
+    and the items that were put in meanwhile are dropped.
     """
 
     def __init__(self, name: str, work: Callable[[T], None], room: int) -> None:

@@ -94,7 +94,9 @@ class ResultWriter:
             self.notify(events.Saved(image=row.id, report=report | {"job": row.job}))
 
     def _settle(self, row: Row, error: CommonArtError) -> dict[str, Any] | None:
-        """Nothing is lost: the row waits again if its file is not published, and the queue pauses until the folder is writable."""
+        """Nothing is lost: the row waits again if its file is not published, and the queue pauses until the folder is
+        writable.
+        """
         reported = False
         while True:
             try:

@@ -1,5 +1,6 @@
-"""Makes ``tiny_onnx.zip``: the tiny pipeline of ``tests.support.tiny_models`` and its ONNX export, kept because exporting takes longer than all tests
-of what runs it. Run again when the exporter's graphs change: ``python -m tests.data.tiny_onnx``.
+"""Makes ``tiny_onnx.zip``: the tiny pipeline of ``tests.support.tiny_models`` and its ONNX export, kept because
+exporting takes longer than all tests of what runs it. Run again when the exporter's graphs change: ``python -m
+tests.data.tiny_onnx``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""``python -m tests.fuzz [--minutes M] [TARGET...]``: each target for that long, one after the other, in a process of its own.
+"""``python -m tests.fuzz [--minutes M] [TARGET...]``: each target for that long, one after the other, in a process of
+its own.
 
-Prints cases, seconds and faults of each; a fault's smallest files are kept in ``outputs/fuzz``. ``--again FOLDER TARGET`` reads one once more.
+Prints cases, seconds and faults of each; a fault's smallest files are kept in ``outputs/fuzz``. ``--again FOLDER
+TARGET`` reads one once more.
 Exit status: 0 nothing found, 1 faults found, 2 asked wrongly.
 """
 
@@ -76,7 +78,8 @@ def _parent(target: Target, seconds: float, seed: int, place: Path) -> int:
             print(f"{target.name:10} the process died ({died}); its last case: {kept}", flush=True)
             return 1
     print(
-        f"{target.name:10} {data['cases']:8} cases {data['seconds']:7.1f} s  {data['answered']:7} answered {data['refused']:7} refused  "
+        f"{target.name:10} {data['cases']:8} cases {data['seconds']:7.1f} s  {data['answered']:7} answered "
+        f"{data['refused']:7} refused  "
         f"slowest {data['slowest']:.2f} s  {len(data['crashes'])} faults",
         flush=True,
     )

@@ -1,4 +1,6 @@
-"""A target, and what every one of them must keep to: an answer or a CommonArtError that can be told, no write outside, bounded memory and time."""
+"""A target, and what every one of them must keep to: an answer or a CommonArtError that can be told, no write outside,
+bounded memory and time.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,10 @@ class TooLong(BaseException):
 
 @dataclass(frozen=True)
 class Target:
-    """``cases`` makes folders of files; ``read`` gives what the program makes of one (JSON-ready), raising Broken for more than a stray exception."""
+    """``cases`` makes folders of files.
+
+    ``read`` gives what the program makes of one (JSON-ready), raising Broken for more than a stray exception.
+    """
 
     name: str
     what: str
@@ -116,7 +121,10 @@ def timed(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def bounded(extra: int) -> Iterator[None]:
-    """A limit on this process's address space, ``extra`` bytes above what it has; Windows has no such thing and runs without."""
+    """A limit on this process's address space, ``extra`` bytes above what it has.
+
+    Windows has no such thing and runs without.
+    """
     if sys.platform != "linux":
         yield
         return
@@ -133,7 +141,10 @@ def bounded(extra: int) -> Iterator[None]:
 
 
 def once(target: Target, folder: Path) -> bool:
-    """Read the files in ``folder``: True for an answer, False for a refusal. Whatever else comes is a crash, and raised."""
+    """Read the files in ``folder``: True for an answer, False for a refusal.
+
+    Whatever else comes is a crash, and raised.
+    """
     with timed(SECONDS), watch.within(folder.parent, target.allowed) as seen, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a picture's oddities Pillow warns on standard error
         try:

@@ -128,7 +128,10 @@ def _all(ledger: Ledger) -> Any:
 
 
 def _open(folder: Path) -> Any:
-    """As ``open_ledger`` does: read it; what is damaged is saved into a new one, which must be whole. Exporting must work, too."""
+    """As ``open_ledger`` does: read it; what is damaged is saved into a new one, which must be whole.
+
+    Exporting must work, too.
+    """
     path = folder / "queue.db"
     try:
         ledger = Ledger(path)

@@ -87,7 +87,9 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
 
 @contextmanager
 def within(root: Path, allowed: tuple[str, ...] = ()) -> Iterator[list[str]]:
-    """Watch this block. The list fills with what was done outside ``root`` (the system's own temporary files aside), or at all."""
+    """Watch this block. The list fills with what was done outside ``root`` (the system's own temporary files aside), or
+    at all.
+    """
     if not _added:
         sys.addaudithook(_hook)
         _added.append(True)

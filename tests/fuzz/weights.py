@@ -1,4 +1,6 @@
-"""Targets: safetensors, LoRAs, model folders, ONNX files, the manifest of an export, and pickles on their way to safetensors."""
+"""Targets: safetensors, LoRAs, model folders, ONNX files, the manifest of an export, and pickles on their way to
+safetensors.
+"""
 
 from __future__ import annotations
 

@@ -57,7 +57,10 @@ def context(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, went:
 def open_program(
     qtbot: QtBot, qapp: QApplication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Application]]:
-    """Opens the whole program, with the fake backend; keywords are settings. All that was opened is closed at the end."""
+    """Opens the whole program, with the fake backend; keywords are settings.
+
+    All that was opened is closed at the end.
+    """
     monkeypatch.delenv("COMMONART_LANG", raising=False)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     model = make_stub(tmp_path / "home" / "models" / "stub-one")

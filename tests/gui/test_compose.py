@@ -754,7 +754,10 @@ def test_a_lora_that_is_not_here_is_told_of(
 
 
 def test_loras_of_one_name_and_folders_of_peft(make: Callable[[], ComposePanel], tmp_path: Path) -> None:
-    """Each of two is listed by its own path below the LoRA folder; their common name is asked about; a folder can be dropped."""
+    """Each of two is listed by its own path below the LoRA folder.
+
+    Their common name is asked about; a folder can be dropped.
+    """
     inside = [lora_file(tmp_path / "home" / "loras" / place / "線画.safetensors") for place in ("a", "b")]
     lora_file(tmp_path / "home" / "loras" / "水彩" / "adapter_model.safetensors")
     folder = lora_file(tmp_path / "elsewhere" / "adapter_model.safetensors").parent

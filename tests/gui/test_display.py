@@ -1,4 +1,6 @@
-"""On a real display server, with the real worker and the bundled model: a Japanese prompt typed, the button pressed, the picture in the gallery."""
+"""On a real display server, with the real worker and the bundled model: a Japanese prompt typed, the button pressed,
+the picture in the gallery.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The Evaluation page: a stand-in for the evaluator that tells the same lines, and one real evaluation with the bundled model."""
+"""The Evaluation page: a stand-in for the evaluator that tells the same lines, and one real evaluation with the bundled
+model.
+"""
 
 from __future__ import annotations
 

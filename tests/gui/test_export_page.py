@@ -1,4 +1,6 @@
-"""The Export page: a stand-in for the exporter that tells the same lines, the real lister of models, and one real export."""
+"""The Export page: a stand-in for the exporter that tells the same lines, the real lister of models, and one real
+export.
+"""
 
 from __future__ import annotations
 
@@ -297,7 +299,8 @@ def test_a_failed_gate_names_its_part(
     over(qtbot, page)
     assert page.shown() == "report" and page.report.title.text() == "stub: not exported"
     assert page.report.summary.text() == (
-        "The export was removed: Denoiser does not give what PyTorch gives. Found was a relative RMS error of 2.00e-02, "
+        "The export was removed: Denoiser does not give what PyTorch gives. Found was a relative RMS error of "
+        "2.00e-02, "
         "the bound is 1e-04."
     )
     assert (

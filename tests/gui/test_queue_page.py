@@ -1,4 +1,6 @@
-"""The queue's page by mouse and keyboard: dragging, renaming, undo, errors told, what is painted, and what a new window finds again."""
+"""The queue's page by mouse and keyboard: dragging, renaming, undo, errors told, what is painted, and what a new window
+finds again.
+"""
 
 from __future__ import annotations
 

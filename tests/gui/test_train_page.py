@@ -1,4 +1,5 @@
-"""The Training page: a real dataset folder under the real licence check, records put right in place, and runs from start to result.
+"""The Training page: a real dataset folder under the real licence check, records put right in place, and runs from
+start to result.
 
 The runs are those of ``tests/support/fake_trainer.py``, put in at one seam: the name of the module that is started.
 """

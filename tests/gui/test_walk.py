@@ -1,4 +1,6 @@
-"""Every page in both languages, at the smallest window with letters of 125 %: nothing cut, everything named, every key its own."""
+"""Every page in both languages, at the smallest window with letters of 125 %: nothing cut, everything named, every key
+its own.
+"""
 
 from __future__ import annotations
 

@@ -489,8 +489,10 @@ def test_an_unknown_command_names_the_nearest_one(typed: list[str], words: str) 
 
 def test_the_front_end_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from commonart_desktop.cli import command_line; command_line(); import commonart_desktop.cli.generate; "
-        "print([m for m in ('torch', 'numpy', 'PIL', 'diffusers', 'transformers', 'onnxruntime', 'PySide6') if m in sys.modules])"
+        "import sys; from commonart_desktop.cli import command_line; command_line(); import "
+        "commonart_desktop.cli.generate; "
+        "print([m for m in ('torch', 'numpy', 'PIL', 'diffusers', 'transformers', 'onnxruntime', 'PySide6') if m in "
+        "sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
     assert result.stdout.strip() == "[]"

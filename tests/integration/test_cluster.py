@@ -247,7 +247,8 @@ def test_no_ray_and_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
             ray_connection._knock(wrong)
     told = ray_connection._told(
         RuntimeError(
-            "Version mismatch: The cluster was started with:\n    Ray: 2.61.0\n    Python: 3.11.2\nThis process on 10.0.0.2 "
+            "Version mismatch: The cluster was started with:\n    Ray: 2.61.0\n    Python: 3.11.2\nThis process on "
+            "10.0.0.2 "
             "was started with:\n    Ray: 2.60.0\n    Python: 3.11.2\n"
         ),
         "10.0.0.1:6379",

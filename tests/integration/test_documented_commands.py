@@ -1,4 +1,6 @@
-"""What README.md and docs/ tell people to type: each line is understood by the real command line, and the first pages' are run in earnest."""
+"""What README.md and docs/ tell people to type: each line is understood by the real command line, and the first pages'
+are run in earnest.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""No network, whatever is done: every command in a real process in which each attempt is refused, and written down even if a library swallows the refusal."""
+"""No network, whatever is done: every command in a real process in which each attempt is refused, and written down even
+if a library swallows the refusal.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ TELEMETRY = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE
 
 
 class World:
-    """A data folder, a dataset, models and pictures that all tests here share; and ``commonart`` in it without a network."""
+    """A data folder, a dataset, models and pictures that all tests here share.
+
+    And ``commonart`` in it without a network.
+    """
 
     def __init__(self, folder: Path, tiny: Path) -> None:
         self.folder, self.tiny, self.stub = folder, tiny, make_stub(folder / "stub")
@@ -88,7 +93,10 @@ def test_the_hook_sees_what_is_tried_and_swallowed(world: World) -> None:
         assert done.returncode == 0 and event in tried.read_text(encoding="utf-8"), (code, done.stderr)
     tried.unlink()
     if sys.platform != "win32":
-        code = "import socket; a, b = socket.socketpair(); a.send(b'x'); s = socket.socket(socket.AF_UNIX); s.connect_ex('/none')"
+        code = (
+            "import socket; a, b = socket.socketpair(); a.send(b'x'); s = socket.socket(socket.AF_UNIX); "
+            "s.connect_ex('/none')"
+        )
         subprocess.run(
             [sys.executable, "-W", "ignore", "-c", code],
             timeout=60,

@@ -1,4 +1,6 @@
-"""Nothing is imported from the folder that the program is started in: a ``numpy.py`` among downloaded files stays unread."""
+"""Nothing is imported from the folder that the program is started in: a ``numpy.py`` among downloaded files stays
+unread.
+"""
 
 from __future__ import annotations
 
@@ -145,7 +147,10 @@ def test_the_window(start: StartFolder) -> None:
 
 
 def test_modules_started_by_name(start: StartFolder) -> None:
-    """``python -m`` itself looks into the folder; from our first line on nobody does. One's own name cannot be helped."""
+    """``python -m`` itself looks into the folder; from our first line on nobody does.
+
+    One's own name cannot be helped.
+    """
     for name, arguments in {
         "commonart_desktop": ["generate", "すし", "--steps", "1", "--model", start.tiny, "--out", "out"],
         "engine": ["output", "sheet", "sheet.png", "out"],
@@ -161,7 +166,9 @@ def test_modules_started_by_name(start: StartFolder) -> None:
 
 
 def test_only_one_place_says_how_a_python_is_started() -> None:
-    """``sys.executable`` in a command, a name such as ``python3`` there, or another way to start a process: by that place only."""
+    """``sys.executable`` in a command, a name such as ``python3`` there, or another way to start a process: by that
+    place only.
+    """
     found = []
     for folder in ("commonart_desktop", "engine", "trainer"):
         for file in sorted((ROOT / folder).rglob("*.py")):

@@ -1,4 +1,5 @@
-"""What version 0.1.0 left on a disk is opened by this version with its content intact: through the command line, as a user would.
+"""What version 0.1.0 left on a disk is opened by this version with its content intact: through the command line, as a
+user would.
 
 ``tests/data/v0_1_0/make.py`` says how the files were made. Their pixels are compared in ``test_v0_1_0_pixels.py``.
 """

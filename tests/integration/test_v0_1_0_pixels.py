@@ -1,8 +1,9 @@
-"""The same request draws the same pixels as in version 0.1.0: with PyTorch and ONNX Runtime, every preset and sampler, with and without a LoRA.
+"""The same request draws the same pixels as in version 0.1.0: with PyTorch and ONNX Runtime, every preset and sampler,
+with and without a LoRA.
 
-On the kind of processor, and with the libraries, with which version 0.1.0 drew the recorded images, every pixel is the same. Elsewhere
-kernels round otherwise, and the images may differ by as much as rounding does. ``python -m benchmarks.compare_release`` runs both versions
-on one machine and demands equality there.
+On the kind of processor, and with the libraries, with which version 0.1.0 drew the recorded images, every pixel is the
+same. Elsewhere kernels round otherwise, and the images may differ by as much as rounding does. ``python -m
+benchmarks.compare_release`` runs both versions on one machine and demands equality there.
 """
 
 from __future__ import annotations

@@ -207,7 +207,10 @@ def test_a_manifest_of_a_stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_expired_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library signs with no certificate that has ended, so this one ends just after; no time stamp says when it signed."""
+    """The library signs with no certificate that has ended, so this one ends just after.
+
+    No time stamp says when it signed.
+    """
 
     class Then(dt.datetime):
         @classmethod

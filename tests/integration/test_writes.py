@@ -1,4 +1,7 @@
-"""Where a run writes: under --out, in the data folder and in the system's folder for temporary files; and that nothing in a picture chooses a place."""
+"""Where a run writes: under --out, in the data folder and in the system's folder for temporary files.
+
+And that nothing in a picture chooses a place.
+"""
 
 from __future__ import annotations
 

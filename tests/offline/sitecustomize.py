@@ -1,7 +1,8 @@
 """On the path of a test's processes: any use of the network ends in an error (Unix sockets of one's own excepted).
 
-``COMMONART_TRIED`` is a file that every attempt is written into: a library may swallow the error, and the test must know all the same.
-``COMMONART_WRITTEN`` is a file into which every path goes that the process creates, writes, renames or removes.
+``COMMONART_TRIED`` is a file that every attempt is written into: a library may swallow the error, and the test must
+know all the same. ``COMMONART_WRITTEN`` is a file into which every path goes that the process creates, writes, renames
+or removes.
 """
 
 import os
@@ -69,7 +70,8 @@ def _watch(event: str, args: tuple) -> None:  # type: ignore[type-arg]
             return
         for path in paths:
             if isinstance(path, (str, bytes, os.PathLike)) and _WRITTEN:
-                _note(_WRITTEN, f"{event}\t{os.path.abspath(os.fsdecode(path))}")  # noqa: PTH100  (a link is judged by whoever reads this)
+                # a link is judged by whoever reads this
+                _note(_WRITTEN, f"{event}\t{os.path.abspath(os.fsdecode(path))}")  # noqa: PTH100
     finally:
         _busy.clear()
 

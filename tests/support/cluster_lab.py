@@ -1,6 +1,7 @@
 """A Ray cluster on this machine, in a process of its own: ``python -m tests.support.cluster_lab CPUS NODES``.
 
-Prints the address, then obeys lines: ``kill`` (the second node, at once), ``add`` (it comes back), and the end of standard input.
+Prints the address, then obeys lines: ``kill`` (the second node, at once), ``add`` (it comes back), and the end of
+standard input.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""``python -m tests.support.fake_trainer CONFIG --commands FILE [--resume]``: the trainer's events, files, lock and commands, and no learning.
+"""``python -m tests.support.fake_trainer CONFIG --commands FILE [--resume]``: the trainer's events, files, lock and
+commands, and no learning.
 
-``seed`` in the configuration chooses what happens: 0 all goes well, 1 it dies at step 3 unless it is resumed, 2 it refuses.
+``seed`` in the configuration chooses what happens: 0 all goes well, 1 it dies at step 3 unless it is resumed, 2 it
+refuses.
 """
 
 from __future__ import annotations
@@ -95,7 +97,8 @@ def main() -> int:
             say(events.HeldoutLoss(step=3, loss=0.4, best=True))
             say(
                 events.Note(
-                    template="The held-out loss rises while the training loss falls: the model begins to learn its pictures by heart "
+                    template="The held-out loss rises while the training loss falls: the model begins to learn its "
+                    "pictures by heart "
                     "(best at step {step})",
                     fields={"step": 3},
                 )

@@ -1,4 +1,5 @@
-"""The real program in a process of its own, driven from inside: ``python -m tests.support.gui_driver STEP ...``. Each step prints one line.
+"""The real program in a process of its own, driven from inside: ``python -m tests.support.gui_driver STEP ...``. Each
+step prints one line.
 
 start                     open the window, say which modules are loaded and how long it took, close
 open                      the program as ``commonart gui`` runs it

@@ -1,4 +1,6 @@
-"""A small dataset of drawn pictures with one visible style, captions in both languages, and licences: for tests and demos."""
+"""A small dataset of drawn pictures with one visible style, captions in both languages, and licences: for tests and
+demos.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def _points(shape: str, x: float, y: float, r: float, turn: float) -> list[tuple
 def draw(
     shape: str, colour: tuple[int, int, int], ground: tuple[int, int, int], *, size: int, style: str, rng: random.Random
 ) -> Image.Image:
-    """One picture; ``style`` is seen in all of them: plain fill, dark ``outline`` with a frame, or ``night`` (dark ground, glow)."""
+    """One picture; ``style`` is seen in all of them: plain fill, dark ``outline`` with a frame, or ``night`` (dark
+    ground, glow).
+    """
     scale = 2
     side = size * scale
     hue, sat, val = colorsys.rgb_to_hsv(*(c / 255 for c in colour))
@@ -104,7 +108,8 @@ def png(image: Image.Image) -> bytes:
 def make_dataset(folder: Path, count: int = 24, *, size: int = 96, style: str = "plain", seed: int = 0) -> Path:
     """``folder/metadata.jsonl`` and ``count`` PNGs of ``size`` pixels that pass the gate under the policy commercial.
 
-    Every third picture is CC0, the rest CC-BY by five creators. The same arguments give the same bytes under the same Pillow.
+    Every third picture is CC0, the rest CC-BY by five creators. The same arguments give the same bytes under the same
+    Pillow.
     """
     rng = random.Random(f"{seed} {style}")
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,8 @@
-"""Kill workers at random, and fail every file and database operation in turn: ``python -m tests.support.stress --kills 200 --faults``.
+"""Kill workers at random, and fail every file and database operation in turn: ``python -m tests.support.stress --kills
+200 --faults``.
 
-After each mishap a clean worker goes on with ``--resume``, and then every row must be done once: see ``tests.support.stub_model.check``.
+After each mishap a clean worker goes on with ``--resume``, and then every row must be done once: see
+``tests.support.stub_model.check``.
 """
 
 from __future__ import annotations
@@ -97,7 +99,10 @@ def finish(path: Path, seen: Counter[str] | None = None) -> None:
 
 
 def _fault_queue(folder: Path) -> tuple[Path, Path]:
-    """A queue of three pictures and one that cannot be made, not yet opened by any worker. The harness touches no seam itself."""
+    """A queue of three pictures and one that cannot be made, not yet opened by any worker.
+
+    The harness touches no seam itself.
+    """
     path, out = folder / "queue.db", folder / "out"
     ledger = Ledger(path)
     ledger.add_job(
@@ -192,7 +197,8 @@ def main() -> int:
             (Path(name) / "kills").mkdir()
             seen = kills(Path(name) / "kills", args.kills, seed=args.seed)
             print(
-                f"kills: {dict(seen)}, seed {args.seed}, {time.monotonic() - began:.0f} s: every picture there once, none broken"
+                f"kills: {dict(seen)}, seed {args.seed}, {time.monotonic() - began:.0f} s: every picture there once, "
+                f"none broken"
             )
         if args.faults or args.all:
             began = time.monotonic()

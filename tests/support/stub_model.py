@@ -1,4 +1,7 @@
-"""A model folder that every check of ``engine.checkpoint`` takes and no library has to be loaded for; and workers to run it."""
+"""A model folder that every check of ``engine.checkpoint`` takes and no library has to be loaded for.
+
+And workers to run it.
+"""
 
 from __future__ import annotations
 

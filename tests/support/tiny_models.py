@@ -1,4 +1,7 @@
-"""Tiny random models in the exact layouts of the real ones. Run as a program to make one: ``python -m tests.support.tiny_models DIR``."""
+"""Tiny random models in the exact layouts of the real ones.
+
+Run as a program to make one: ``python -m tests.support.tiny_models DIR``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Small training runs for the tests: a world with pictures and a tiny model, and a trainer in this process or in its own."""
+"""Small training runs for the tests: a world with pictures and a tiny model, and a trainer in this process or in its
+own.
+"""
 
 from __future__ import annotations
 

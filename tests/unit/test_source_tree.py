@@ -1,4 +1,6 @@
-"""No way to run what others wrote: the program's whole source is searched for calls that could, and for calls that could reach the network."""
+"""No way to run what others wrote: the program's whole source is searched for calls that could, and for calls that
+could reach the network.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,8 @@ ALLOWED = {
     (
         "engine/checkpoint/unpickle.py",
         "pickle",
-    ): "the reader of pickled weights: pickle.Unpickler with find_class answering a short list of stand-ins, none of them a class or function of the pickle's choosing",
+    ): "the reader of pickled weights: pickle.Unpickler with find_class answering a short list of stand-ins, none of "
+    "them a class or function of the pickle's choosing",
     (
         "commonart_desktop/core/after.py",
         "shell",
@@ -222,5 +225,8 @@ def test_the_search_finds_it(line: str) -> None:
 
 
 def test_the_search_leaves_the_usual_alone() -> None:
-    usual = "model.eval(); np.load(x); json.load(f); re.compile('x'); box.exec(); AutoModel.from_pretrained(x, local_files_only=True, trust_remote_code=False)"
+    usual = (
+        "model.eval(); np.load(x); json.load(f); re.compile('x'); box.exec(); AutoModel.from_pretrained(x, "
+        "local_files_only=True, trust_remote_code=False)"
+    )
     assert not list(faults("x.py", ast.parse(usual)))

@@ -1,4 +1,5 @@
-"""``python -m trainer.mini [--work DIR] [--out DIR]``: make ``commonart-mini`` stage by stage, each resuming where it stopped.
+"""``python -m trainer.mini [--work DIR] [--out DIR]``: make ``commonart-mini`` stage by stage, each resuming where it
+stopped.
 
 ``--from`` names the model to go on from: its autoencoder for half the side, its denoiser.
 """

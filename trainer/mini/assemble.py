@@ -31,7 +31,10 @@ INDEX = {
 
 
 def vocabulary() -> dict[str, list[str]]:
-    """What the model was taught: names, styles, colours, numbers and relations; and the small words of the caption templates."""
+    """What the model was taught: names, styles, colours, numbers and relations.
+
+    And the small words of the caption templates.
+    """
     known = [n for t in things() for n in (*t.en, *t.ja)]
     known += [w for s in STYLES for w in (*s.en, *s.ja)]
     known += [
@@ -115,7 +118,8 @@ def vocabulary() -> dict[str, list[str]]:
 
 
 def base(work: Path, former: Path | None) -> Path:
-    """``work/base``: the trained autoencoder and text encoder with the denoiser of ``former``, or an untrained one, for the trainer to start from.
+    """``work/base``: the trained autoencoder and text encoder with the denoiser of ``former``, or an untrained one, for
+    the trainer to start from.
 
     Of the autoencoder the second half need not be trained yet: it takes no part in the training.
     """
@@ -134,7 +138,10 @@ def base(work: Path, former: Path | None) -> Path:
 
 
 def _parts(work: Path, folder: Path, former: Path | None, *, decoder: bool) -> None:
-    """Everything but the denoiser; half precision on disk: the rounding is far below the model's own error, and the download is half as large."""
+    """Everything but the denoiser.
+
+    Half precision on disk: the rounding is far below the model's own error, and the download is half as large.
+    """
     from diffusers import DPMSolverMultistepScheduler
 
     if former is None:
@@ -198,7 +205,10 @@ MEASURES = {
 
 
 def figures(result: dict[str, Any] | None) -> str:
-    """The suite's figures as a table, from what ``trainer.evaluation`` answered; a sentence where nothing has been measured."""
+    """The suite's figures as a table, from what ``trainer.evaluation`` answered.
+
+    A sentence where nothing has been measured.
+    """
     rows = ((result or {}).get("suite") or {}).get("figures") or []
     if not rows:
         return "Not measured yet."
@@ -215,17 +225,20 @@ def figures(result: dict[str, Any] | None) -> str:
         last = f"{100 * ceiling:.1f} %" if ceiling is not None else f"within {near:.3f}" if near is not None else ""
         lines.append(f"| {words} | {' | '.join(told)} | {last} |")
     steps = (result or {}).get("recipe", {})
-    return (
-        "\n".join(lines)
-        + f"\n\n{steps.get('steps', 20)} steps, guidance {steps.get('guidance', 4.5)}; in brackets the number of pictures."
+    return "\n".join(lines) + (
+        f"\n\n{steps.get('steps', 20)} steps, guidance {steps.get('guidance', 4.5)}; in brackets the number of "
+        f"pictures."
     )
 
 
 def card(rows: list[dict[str, str]], samples: int, result: dict[str, Any] | None = None, notes: str = "") -> str:
-    """The model card; ``samples`` is how many the denoiser saw in this recipe, ``result`` an evaluation's answer, ``notes`` what the maker tells of the run."""
+    """The model card; ``samples`` is how many the denoiser saw in this recipe, ``result`` an evaluation's answer,
+    ``notes`` what the maker tells of the run.
+    """
     template = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
     table = "\n".join(
-        f"| {s.package.name} {s.package.version} | {s.creator} | {s.license} | {sum(r['package'].startswith(s.package.name + '@') for r in rows)} |"
+        f"| {s.package.name} {s.package.version} | {s.creator} | {s.license} | "
+        f"{sum(r['package'].startswith(s.package.name + '@') for r in rows)} |"
         for s in STYLES
     )
     styles = "\n".join(f"- {', '.join(s.en)} / {'、'.join(s.ja)}" for s in STYLES)

@@ -1,7 +1,8 @@
 """Captions made by templates from known facts, in Japanese and English; never guessed.
 
 ``Facts`` is what a picture shows; ``caption`` says it, or the part of it that the templates leave room for. The last
-template of each list is held out: it is never trained on and asks, in the evaluation, whether words or templates were learned.
+template of each list is held out: it is never trained on and asks, in the evaluation, whether words or templates were
+learned.
 """
 
 from __future__ import annotations
@@ -218,7 +219,10 @@ def templates(facts: Facts, lang: str) -> tuple[str, ...]:
 
 
 def caption(facts: Facts, lang: str, rng: random.Random, *, heldout: bool = False, noise: bool = False) -> str:
-    """One caption of all the facts; ``heldout`` takes the template that training never shows, ``noise`` puts made-up words into it."""
+    """One caption of all the facts.
+
+    ``heldout`` takes the template that training never shows, ``noise`` puts made-up words into it.
+    """
     known = templates(facts, lang)
     template = known[-1] if heldout else rng.choice(known[:-1])
     if noise:

@@ -1,7 +1,8 @@
-"""Stage 3: the denoiser, by the trainer itself with ``resources/presets/training/mini-denoiser.toml`` on the exported pictures.
+"""Stage 3: the denoiser, by the trainer itself with ``resources/presets/training/mini-denoiser.toml`` on the exported
+pictures.
 
-It goes on from the denoiser of the model it is given (see ``assemble.base``). Sixteen tokens, v-prediction and small batches are what one
-core can do; smaller patches or noise prediction gave mush (docs/decisions.md).
+It goes on from the denoiser of the model it is given (see ``assemble.base``). Sixteen tokens, v-prediction and small
+batches are what one core can do; smaller patches or noise prediction gave mush (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ def build():
 
 
 def write_config(work: Path, weights: Mapping[Path, float]) -> Path:
-    """``work/denoiser.toml``: the preset, on the folders of ``weights`` and the model in ``work/base``; ``commonart train`` takes it too."""
+    """``work/denoiser.toml``: the preset, on the folders of ``weights`` and the model in ``work/base``.
+
+    ``commonart train`` takes it too.
+    """
     lines = [
         'preset = "mini-denoiser"',
         f'output = "{NAME}"',
@@ -85,7 +89,8 @@ def config(work: Path) -> Config:
 def train(work: Path, *, changes: Sequence[str] = (), say=print) -> Path | None:
     """Train by ``work/denoiser.toml``, resuming where the last run stopped; returns the finished model's folder.
 
-    None where the run was stopped before its end: its last checkpoint is whole. ``changes`` are ``key=value`` over the configuration.
+    None where the run was stopped before its end: its last checkpoint is whole. ``changes`` are ``key=value`` over the
+        configuration.
 
     Raises:
         SystemExit: the trainer refused or failed; it says why.

@@ -1,7 +1,8 @@
-"""Caption features for the denoiser's training, made in batches of equal length before the trainer asks for them one by one.
+"""Caption features for the denoiser's training, made in batches of equal length before the trainer asks for them one by
+one.
 
-A caption alone and in a batch without padding give the same features up to rounding; for some 85,000 short captions on one core the
-batches take a minute and single ones half an hour.
+A caption alone and in a batch without padding give the same features up to rounding; for some 85,000 short captions on
+one core the batches take a minute and single ones half an hour.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ def fill(folder: ModelFolder, texts: Iterable[str], *, say: Any = print) -> int:
     while done < len(order):
         first = len(ids[order[done]])
         batch = [n for n in order[done : done + BATCH] if len(ids[n]) == first]
-        # a caption that fills the model's length may have been cut: the trainer encodes it itself, and so it does an empty one
+        # a caption that fills the model's length may have been cut: the trainer encodes it itself, and so it does an
+        # empty one
         if 0 < first < encoder.max_tokens:
             states = encoder.model(
                 input_ids=torch.tensor([ids[n] for n in batch]),

@@ -1,4 +1,5 @@
-"""The denoiser's pictures as dataset folders: things alone, on coloured grounds, in pairs, in numbers and in other colours; bare grounds; captions and licences.
+"""The denoiser's pictures as dataset folders: things alone, on coloured grounds, in pairs, in numbers and in other
+colours; bare grounds; captions and licences.
 
 What ``heldout`` names is in none of them.
 """
@@ -186,7 +187,8 @@ def shown(icons: Icons) -> dict[str, Iterator[Shown]]:
 
 
 def export(icons: Icons, out: Path) -> dict[Path, float]:
-    """Write a folder of each kind and ``out/policy.toml``; returns the folders with the weight of each picture in training.
+    """Write a folder of each kind and ``out/policy.toml``; returns the folders with the weight of each picture in
+    training.
 
     The same icons give the same bytes.
 

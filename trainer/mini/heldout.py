@@ -23,7 +23,10 @@ def _chance(*words: str) -> float:
 
 
 def cell(thing: Thing) -> int | None:
-    """The style in which this thing is never shown, alone or in a scene; None for most. Only things of four styles have one."""
+    """The style in which this thing is never shown, alone or in a scene; None for most.
+
+    Only things of four styles have one.
+    """
     if len(thing.styles) < 4 or _chance("cell", thing.hex) >= CELLS:
         return None
     return int(_chance("style", thing.hex) * 4)

@@ -1,7 +1,8 @@
-"""What a caption's picture looks like from afar: a thumbnail of ``SIDE`` x ``SIDE`` pixels, composed on the fly from small icons.
+"""What a caption's picture looks like from afar: a thumbnail of ``SIDE`` x ``SIDE`` pixels, composed on the fly from
+small icons.
 
-The caption encoder learns to foretell it at the marks that end every caption, each its own part. So the features a denoiser reads hold where
-which colours lie, and it need not find that out for each of the things by itself.
+The caption encoder learns to foretell it at the marks that end every caption, each its own part. So the features a
+denoiser reads hold where which colours lie, and it need not find that out for each of the things by itself.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Looks:
         self._tinted = lru_cache(maxsize=None)(self._tint)
 
     def of(self, facts: Facts, which: tuple[int, ...], rng: random.Random) -> np.ndarray | None:
-        """float32 ``[SIDE, SIDE, 3]`` in [-1, 1] of things ``which`` as ``facts`` say, the bare ground without any; a style that is not said is any.
+        """float32 ``[SIDE, SIDE, 3]`` in [-1, 1] of things ``which`` as ``facts`` say, the bare ground without any; a
+        style that is not said is any.
 
         None where there is no such picture, or where it is held out.
         """

@@ -1,8 +1,10 @@
-"""``python -m trainer.mini.names --packages DIR``: write ``things.csv``, every thing the model may draw with its names in two languages.
+"""``python -m trainer.mini.names --packages DIR``: write ``things.csv``, every thing the model may draw with its names
+in two languages.
 
-Run once, then looked over by hand; the recipe itself only reads the table. Names come from three places, never from guesses: those
-written by hand in ``concepts.toml``; labels of emojibase, put into plain word order; and keywords of emojibase that belong to one
-thing alone and are part of its label, or sound like it (人参, ニンジン). Readings are Janome's (Apache-2.0), needed for this only.
+Run once, then looked over by hand; the recipe itself only reads the table. Names come from three places, never from
+guesses: those written by hand in ``concepts.toml``; labels of emojibase, put into plain word order; and keywords of
+emojibase that belong to one thing alone and are part of its label, or sound like it (人参, ニンジン). Readings are Janome's
+(Apache-2.0), needed for this only.
 """
 
 from __future__ import annotations

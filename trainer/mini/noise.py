@@ -1,7 +1,8 @@
-"""Words that mean nothing here, put between and around those of a caption's template: people say more than training's templates do.
+"""Words that mean nothing here, put between and around those of a caption's template: people say more than training's
+templates do.
 
-The caption encoder learns to read past them. Without them a caption by a template that it was never shown told it next to nothing: every
-template it knew ends in one of a dozen ways, and the last token is what tells of the whole.
+The caption encoder learns to read past them. Without them a caption by a template that it was never shown told it next
+to nothing: every template it knew ends in one of a dozen ways, and the last token is what tells of the whole.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ _ATOMS = re.compile(r"\{\w+\}|[\u4e00-\u9fff]+|[\u30a0-\u30ff]+|.")
 
 
 def nonsense(lang: str, rng: random.Random) -> str:
-    """A made-up word, "rusta" or へもくり; one of rare kanji teaches that what the tokenizer has only bytes for says nothing either."""
+    """A made-up word, "rusta" or へもくり.
+
+    One of rare kanji teaches that what the tokenizer has only bytes for says nothing either.
+    """
     if lang == "en":
         return "".join(
             rng.choice(_CONSONANTS) + rng.choice("aeiou") + rng.choice(("", "", "n", "r", "s", "t"))
@@ -41,7 +45,9 @@ def nonsense(lang: str, rng: random.Random) -> str:
 
 
 def stand_ins(letters: Iterable[str]) -> dict[str, str]:
-    """Of ``letters`` those that no made-up word has -> one that made-up words have, spread evenly: kanji of names, q, x, small kana."""
+    """Of ``letters`` those that no made-up word has -> one that made-up words have, spread evenly: kanji of names, q,
+    x, small kana.
+    """
     said = {*_HIRAGANA, *_KATAKANA, *_CONSONANTS, *"aeiou"}
     rest = sorted(set(letters) - said)
     return {
@@ -63,7 +69,10 @@ def unknown(lang: str, rng: random.Random) -> str:
 
 
 def disturbed(template: str, lang: str, rng: random.Random) -> str:
-    """The template with one or two made-up words in it, before, between or behind its own; its places stay, in their order."""
+    """The template with one or two made-up words in it, before, between or behind its own.
+
+    Its places stay, in their order.
+    """
     if lang == "en":
         words = [
             nonsense(lang, rng) if w in NEUTRAL["en"] and rng.random() < REPLACED else w for w in template.split(" ")

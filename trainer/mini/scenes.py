@@ -1,4 +1,6 @@
-"""Pictures composed of icons with known facts: two things beside or above each other, one thing several times, a thing in another colour."""
+"""Pictures composed of icons with known facts: two things beside or above each other, one thing several times, a thing
+in another colour.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,10 @@ def half(rgba: np.ndarray) -> np.ndarray:
 
 
 def scene(icons: Sequence[np.ndarray], what: str | int) -> np.ndarray:
-    """uint8 RGBA ``[SIZE, SIZE, 4]``: the icons at half size in the places of ``what`` (a relation or a count; one icon is repeated)."""
+    """uint8 RGBA ``[SIZE, SIZE, 4]``: the icons at half size in the places of ``what`` (a relation or a count.
+
+    One icon is repeated).
+    """
     canvas = np.zeros((SIZE, SIZE, 4), np.uint8)
     places = PLACES[what]
     small = [half(i) for i in icons]
@@ -78,7 +83,10 @@ def hue_of(rgba: np.ndarray) -> Hue | None:
 
 
 def recoloured(rgba: np.ndarray, hue: Hue, colour: str) -> np.ndarray:
-    """The icon with its hue turned to that of ``colour``; light and shade stay, but yellow and orange are never dark."""
+    """The icon with its hue turned to that of ``colour``.
+
+    Light and shade stay, but yellow and orange are never dark.
+    """
     target = COLOURS[colour][0]
     hsv = np.asarray(Image.fromarray(rgba[..., :3]).convert("HSV"), np.float32).copy()
     turned = (hsv[..., 0] / 255 * 360 + target - hue.degrees) % 360

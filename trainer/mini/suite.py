@@ -1,7 +1,8 @@
-"""``python -m trainer.mini.suite MODEL --work DIR``: write ``concepts.safetensors`` and ``suite.safetensors`` beside the model.
+"""``python -m trainer.mini.suite MODEL --work DIR``: write ``concepts.safetensors`` and ``suite.safetensors`` beside
+the model.
 
-What is asked: prompts by templates that training never showed, of things in styles, pairs, numbers and colours that are held out (see
-``heldout``). True pictures are composed of the same icons as in training.
+What is asked: prompts by templates that training never showed, of things in styles, pairs, numbers and colours that are
+held out (see ``heldout``). True pictures are composed of the same icons as in training.
 """
 
 from __future__ import annotations
@@ -161,7 +162,8 @@ def questions(icons: Icons, known: list[Thing]) -> list[Question]:
 def make(out: Path, icons: Icons, known: list[Thing], through: Callable[[np.ndarray], np.ndarray]) -> dict[str, Any]:
     """Write both files into the model folder ``out``; returns the ceilings.
 
-    ``known`` are the things of the model, its classes in their order; ``through`` sends uint8 RGB ``[n, h, w, 3]`` through the model's autoencoder.
+    ``known`` are the things of the model, its classes in their order; ``through`` sends uint8 RGB ``[n, h, w, 3]``
+    through the model's autoencoder.
 
     Raises:
         SystemExit: the model has no ``vocabulary.json``.

@@ -1,7 +1,8 @@
 """Stage 2: the caption encoder, a plain ``LlamaForCausalLM``, trained here on the captions.
 
-Besides words and facts it learns to foretell, at the marks that end every caption, a thumbnail of its picture (``looks``): one mark for each token of the denoiser, which so
-learns one way of reading what lies where, for all things, and not each thing by itself.
+Besides words and facts it learns to foretell, at the marks that end every caption, a thumbnail of its picture
+(``looks``): one mark for each token of the denoiser, which so learns one way of reading what lies where, for all
+things, and not each thing by itself.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from trainer.mini.tokens import GRID, MARKS
 
 STEPS, BATCH, PEAK = 9_000, 128, 1.5e-3
 CHUNKS = 4  # a batch is read in so many parts of like length: padding would be half of the work otherwise
-READ = 16  # captions of a batch that learn to foretell their words: the vocabulary's product is a third of the work otherwise
+# captions of a batch that learn to foretell their words: the vocabulary's product is a third of the work otherwise
+READ = 16
 NAMELESS = 0.03  # captions whose only name is made up: a bare ground
 LOOK = 20.0  # weight of the share of the thumbnails' variance that is not foretold
 SIZE = {
@@ -43,7 +45,10 @@ SIZE = {
 
 
 def draw_facts(rng: random.Random) -> tuple[Facts, tuple[int, ...]]:
-    """Random facts and the indices of their things, none for a made-up name; scenes are of everyday things, as in the pictures."""
+    """Random facts and the indices of their things, none for a made-up name.
+
+    Scenes are of everyday things, as in the pictures.
+    """
     table = things()
     kind = rng.random()
     style = rng.choice([None, *range(len(STYLES))])
@@ -89,7 +94,10 @@ def build(tokenizer):
 
 
 def _read(llm, batch, reading: int = 0):
-    """Features of each caption's last own token ``[n, width]`` and of its marks ``[n, marks, width]``; the next-token loss of the first ``reading`` (0 for none)."""
+    """Features of each caption's last own token ``[n, width]`` and of its marks ``[n, marks, width]``.
+
+    The next-token loss of the first ``reading`` (0 for none).
+    """
     ids, mask = batch["input_ids"], batch["attention_mask"]
     states = llm.model(input_ids=ids, attention_mask=mask).last_hidden_state
     own = mask.sum(1) - len(MARKS)
@@ -239,7 +247,8 @@ def train(work: Path, icons: Icons, *, steps: int = STEPS, say=print):
 def trained(work: Path):
     """The language model as far as it has been trained.
 
-    Letters that training hardly ever showed by themselves (a kanji of which only whole names are made, q, x) have the vectors of letters of made-up words, which
+    Letters that training hardly ever showed by themselves (a kanji of which only whole names are made, q, x) have the
+    vectors of letters of made-up words, which
     it has learned to read past: their own are as random as at the beginning, and 民主主義 would draw a blot.
 
     Raises:

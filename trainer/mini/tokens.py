@@ -1,8 +1,8 @@
 """The tokenizer: a unigram model whose words are known beforehand, so that every name is one token wherever it stands.
 
-Of a caption's segmentations the one of fewest words wins: ``いぬのひだりにねこ`` is いぬ, の, ひだり, に, ねこ. What is no word falls into
-characters, and what is no known character into bytes. What a name of one token means is kept in its own vector; of a name of seven characters
-the layers would have to read it.
+Of a caption's segmentations the one of fewest words wins: ``いぬのひだりにねこ`` is いぬ, の, ひだり, に, ねこ. What is no word falls
+into characters, and what is no known character into bytes. What a name of one token means is kept in its own vector; of
+a name of seven characters the layers would have to read it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from trainer.mini.things import things
 
 SPECIAL = ("<s>", "</s>", "<pad>", "<unk>")
 GRID = 4  # the denoiser's tokens a side: 128 pixels, an eighth of them in latents, four of those a patch
-#: At the end of every caption, one mark for each token of the picture, from the top left: there the encoder foretells what that part will show.
+#: : At the end of every caption, one mark for each token of the picture, from the top left: there the encoder foretells
+#: what that part will show.
 MARKS = tuple(f"<part {y} {x}>" for y in range(GRID) for x in range(GRID))
 MAX_TOKENS = 64 + len(MARKS)
 SPACE = "▁"  # as SentencePiece writes the space before a word
@@ -82,7 +83,10 @@ def _phrases() -> Iterator[str]:
 
 
 def words() -> list[str]:
-    """The vocabulary's words; one that begins with a Latin letter stands for itself behind a space, and so does each of its parts."""
+    """The vocabulary's words.
+
+    One that begins with a Latin letter stands for itself behind a space, and so does each of its parts.
+    """
     found: set[str] = set()
     for phrase in map(folded, _phrases()):
         if re.match(r"[a-z0-9]", phrase):
@@ -101,7 +105,8 @@ def letters(known: Iterable[str]) -> list[str]:
 def unseen(known: Iterable[str]) -> list[str]:
     """Those of the letters that no caption of known words has by themselves.
 
-    Numbers have digits, and a Japanese name that begins like an English one (Tシャツ, 6時半) falls into its letters where no space is before it.
+    Numbers have digits, and a Japanese name that begins like an English one (Tシャツ, 6時半) falls into its letters where no
+    space is before it.
     """
     known = set(known)
     seen = {c for w in known if w.startswith(SPACE) for c in w if not c.isascii()} | set("0123456789")

@@ -1,8 +1,8 @@
 """Stage 1: the autoencoder, diffusers' ``AutoencoderKL`` at toy size, 128 px to 16 x 16 x 4.
 
-It grows out of a coder for half the side: one more block outside, the inner weights taken over. Its latents are held to those
-of the smaller coder on the halved picture, so that a denoiser trained on these still knows them. First the encoder learns
-to give those latents, then the decoder learns from them, with noise, to draw the large picture.
+It grows out of a coder for half the side: one more block outside, the inner weights taken over. Its latents are held to
+those of the smaller coder on the halved picture, so that a denoiser trained on these still knows them. First the
+encoder learns to give those latents, then the decoder learns from them, with noise, to draw the large picture.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from trainer.mini.state import Run, restore, save
 
 BATCH, PEAK = 16, 1.5e-3
 STEPS = {"encoder": 300, "decoder": 2_100}
-NOISE = 0.3  # of latents of about unit scale: up to so much for the decoder, which learns to draw clean shapes from what the denoiser gets nearly right
+# of latents of about unit scale: up to so much for the decoder, which learns to draw clean shapes from what the
+# denoiser gets nearly right
+NOISE = 0.3
 CONFIG = {
     "in_channels": 3,
     "out_channels": 3,
@@ -50,7 +52,8 @@ def to_tensor(rgb: np.ndarray) -> torch.Tensor:
 
 
 def grow(small):
-    """A coder for twice the side: ``small`` (an ``AutoencoderKL`` of three blocks) inside, and outside a block that at first halves and doubles plainly.
+    """A coder for twice the side: ``small`` (an ``AutoencoderKL`` of three blocks) inside, and outside a block that at
+    first halves and doubles plainly.
 
     One that has the full size already is taken as it is, to be trained further.
     """
@@ -111,7 +114,10 @@ def _edges(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _distance(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """L1 + L2 on pixels and L1 on their differences, which keeps edges crisp; both again at half the size, which keeps areas right."""
+    """L1 + L2 on pixels and L1 on their differences, which keeps edges crisp.
+
+    Both again at half the size, which keeps areas right.
+    """
     loss = (
         F.l1_loss(y, x)
         + 2 * F.mse_loss(y, x)
@@ -164,7 +170,8 @@ def train(rgba: np.ndarray, small, work: Path, part: str, *, steps: int | None =
         opt.step()
         if (step + 1) % 25 == 0:
             say(
-                f"vae {part} {step + 1}/{steps} loss {loss.item():.4f} {told} {(step + 1 - start) * BATCH / (time.process_time() - began):.1f}/s",
+                f"vae {part} {step + 1}/{steps} loss {loss.item():.4f} {told} "
+                f"{(step + 1 - start) * BATCH / (time.process_time() - began):.1f}/s",
                 flush=True,
             )
         if (step + 1) % 100 == 0 or step + 1 == steps:
@@ -186,7 +193,8 @@ def _take(work: Path, coder, part: str) -> None:
 
 
 def trained(work: Path, small, *, decoder: bool = True):
-    """The coder out of both stages; without ``decoder`` its second half is the one it began with, and its latents are the same.
+    """The coder out of both stages; without ``decoder`` its second half is the one it began with, and its latents are
+    the same.
 
     Raises:
         SystemExit: a stage has not been run.

@@ -22,7 +22,10 @@ TEXTS = (".toml", ".json", ".jsonl", ".ini", ".md")
 
 
 def unpack(folder: Path) -> Path:
-    """The user's folder as version 0.1.0 left it, with its path written where the old one stood; returns the data folder in it."""
+    """The user's folder as version 0.1.0 left it, with its path written where the old one stood.
+
+    Returns the data folder in it.
+    """
     with zipfile.ZipFile(HOME) as archive:
         archive.extractall(folder)
     place = folder.as_posix()

@@ -1,14 +1,15 @@
-"""Makes ``home.zip``: what a person who worked with version 0.1.0 has on the disk. Kept as the record of how it was made.
+"""Makes ``home.zip``: what a person who worked with version 0.1.0 has on the disk. Kept as the record of how it was
+made.
 
 Runs with a checkout of version 0.1.0 (commit 7ad03e3), whose modules it imports, and writes into a new folder::
 
     cd CHECKOUT && python .../tests/data/v0_1_0/make.py /home/user/commonart
 
-That folder's path stands in the files as it would in a user's; the tests put their own in its place (``unpack`` beside this file).
-The signing key among them belongs to nobody.
+That folder's path stands in the files as it would in a user's; the tests put their own in its place (``unpack`` beside
+this file). The signing key among them belongs to nobody.
 
-All imports are by the names of version 0.1.0 and stay so when modules are renamed: no later version can run this, and the files are never
-made again, or they would no longer be those of version 0.1.0.
+All imports are by the names of version 0.1.0 and stay so when modules are renamed: no later version can run this, and
+the files are never made again, or they would no longer be those of version 0.1.0.
 """
 
 from __future__ import annotations
@@ -102,7 +103,9 @@ def dataset(workspace: Workspace) -> None:
 
 
 def training(workspace: Workspace) -> None:
-    """A finished LoRA; a run of the window that was stopped after its third step; and the end of that run, drawn by version 0.1.0."""
+    """A finished LoRA; a run of the window that was stopped after its third step; and the end of that run, drawn by
+    version 0.1.0.
+    """
     from commonart_desktop.core import runs
 
     config = workspace.base / "washi.toml"
@@ -128,7 +131,9 @@ def training(workspace: Workspace) -> None:
 
 
 def settings(workspace: Workspace) -> None:
-    """``settings.toml`` with a table ``[provenance]``, wildcards, and part folders that were given once and are remembered."""
+    """``settings.toml`` with a table ``[provenance]``, wildcards, and part folders that were given once and are
+    remembered.
+    """
     from commonart_desktop.core.settings import Provenance, Settings, save_settings
     from tests.models import make_commonart
 
@@ -154,7 +159,9 @@ def settings(workspace: Workspace) -> None:
 
 
 def images(workspace: Workspace) -> None:
-    """Signed and unsigned images in every format, with a preset, with a LoRA, with the prompt kept out, and by an export."""
+    """Signed and unsigned images in every format, with a preset, with a LoRA, with the prompt kept out, and by an
+    export.
+    """
     from dataclasses import replace
 
     from commonart_desktop.core.settings import load_settings, save_settings
@@ -387,7 +394,9 @@ def answers(workspace: Workspace) -> None:
 
 
 def pixels(workspace: Workspace) -> None:
-    """``pixels.zip``: the hashes of all images of ``pixels.jsonl`` with each backend, and the images themselves without loss."""
+    """``pixels.zip``: the hashes of all images of ``pixels.jsonl`` with each backend, and the images themselves without
+    loss.
+    """
     from PIL import Image
 
     from tests.data.tiny_onnx import unpack
@@ -442,7 +451,9 @@ def pixels(workspace: Workspace) -> None:
 
 
 def pack(workspace: Workspace) -> None:
-    """``home.zip``, without what a later version makes anew or has elsewhere: all encoded captions but one, the tiny model, the export, chatter."""
+    """``home.zip``, without what a later version makes anew or has elsewhere: all encoded captions but one, the tiny
+    model, the export, chatter.
+    """
     left_out = (
         "data/models/mini-onnx",
         "data/models/tiny",

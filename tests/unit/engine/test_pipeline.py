@@ -1,4 +1,7 @@
-"""From words to pixels, against diffusers' own pipelines on the same files; and what --deterministic and --like rely on."""
+"""From words to pixels, against diffusers' own pipelines on the same files.
+
+And what --deterministic and --like rely on.
+"""
 
 from __future__ import annotations
 

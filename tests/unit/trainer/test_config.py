@@ -123,7 +123,10 @@ def test_what_is_bound_to_a_run(tmp_path: Path) -> None:
 
 
 def test_the_config_needs_the_standard_library_only() -> None:
-    code = "import sys, trainer.config, trainer.config_file; print([m for m in ('numpy', 'torch', 'PIL', 'safetensors') if m in sys.modules])"
+    code = (
+        "import sys, trainer.config, trainer.config_file; print([m for m in ('numpy', 'torch', 'PIL', "
+        "'safetensors') if m in sys.modules])"
+    )
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )

@@ -1,4 +1,6 @@
-"""Model folders: what is found, what is remembered, and that every kind of damage has its own error, never another exception."""
+"""Model folders: what is found, what is remembered, and that every kind of damage has its own error, never another
+exception.
+"""
 
 from __future__ import annotations
 

@@ -118,7 +118,9 @@ def holes_of(beta: ModelFolder) -> int:
 
 
 def test_a_cpu_holds_all_parts_at_once(beta: ModelFolder) -> None:
-    """fp32 on a CPU, the language model in bf16: every part stays, and a file of another dtype is there twice while it is read."""
+    """fp32 on a CPU, the language model in bf16: every part stays, and a file of another dtype is there twice while it
+    is read.
+    """
     denoiser, text, vae = 4 * 610_900_000, 2 * 7_008_000_000, 4 * 83_700_000
     found = on_cpu(beta, "fp32", 512, 512, 4, lanes=2, tokens=20)
     assert found["denoise"] == denoiser + text + vae + denoising_bytes(

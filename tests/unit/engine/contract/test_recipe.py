@@ -60,7 +60,8 @@ def test_the_parameters_text_is_what_others_read() -> None:
     assert lines[:2] == ["すし, Steps: 9", "Negative prompt: a b"]
     assert (
         lines[2]
-        == "Steps: 20, Sampler: DPM++ 2M, CFG scale: 4.5, Seed: 7, Size: 64x64, Model hash: ababababab, Model: mini, Version: test 1"
+        == "Steps: 20, Sampler: DPM++ 2M, CFG scale: 4.5, Seed: 7, Size: 64x64, Model hash: ababababab, Model: mini, "
+        "Version: test 1"
     )
 
 

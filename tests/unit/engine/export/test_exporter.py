@@ -105,7 +105,10 @@ def exported(source: ModelFolder, lora: Path, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def copied(exported: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The slow tracing replaced by graphs that are there already; everything else is real. Returns what may spoil one."""
+    """The slow tracing replaced by graphs that are there already; everything else is real.
+
+    Returns what may spoil one.
+    """
     spoil: dict[str, Any] = {}
 
     def copy(module: Any, config: Any, file: Path, **shapes: int) -> None:

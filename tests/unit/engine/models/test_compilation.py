@@ -1,4 +1,7 @@
-"""Compiled blocks: the same numbers, eager where that is asked for, one note and no crash where compiling fails; what is remembered."""
+"""Compiled blocks: the same numbers, eager where that is asked for, one note and no crash where compiling fails.
+
+What is remembered.
+"""
 
 from __future__ import annotations
 

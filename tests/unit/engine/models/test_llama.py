@@ -1,4 +1,7 @@
-"""Our own Llama and VAE decoder give, bit by bit, what transformers and diffusers give; what is not plain is left to those."""
+"""Our own Llama and VAE decoder give, bit by bit, what transformers and diffusers give.
+
+What is not plain is left to those.
+"""
 
 from __future__ import annotations
 

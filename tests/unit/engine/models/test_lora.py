@@ -212,7 +212,10 @@ def test_a_recipe_names_no_file(folder: ModelFolder) -> None:
 
 
 def test_a_peft_folder_and_a_sub_path_from_the_command_line(folder: ModelFolder, tmp_path: Path, home: Path) -> None:
-    """A folder given from where it lies; two of one name, asked and then told apart; and the images made again from their recipes."""
+    """A folder given from where it lies.
+
+    Two of one name, asked and then told apart; and the images made again from their recipes.
+    """
     from engine.imagefile.image import read_recipe
 
     for place, seed in (("a", 1), ("b", 2)):

@@ -1,4 +1,7 @@
-"""Weights in 8 bits: what is missing is said, what fails leaves the exact ones; the arithmetic where torchao is installed."""
+"""Weights in 8 bits: what is missing is said, what fails leaves the exact ones.
+
+The arithmetic where torchao is installed.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +93,8 @@ def test_int8_weights_are_near(tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 
     exact, small = made(Preset(guided_to=0.9)), made(Preset(guided_to=0.9, small=True))
     assert backend.notes == [] and 0 < float((small - exact).norm() / exact.norm()) < 0.1
-    # alone a picture's numbers round otherwise, and a rounding may tip another step of 8 bits: no more than the steps themselves cost
+    # alone a picture's numbers round otherwise, and a rounding may tip another step of 8 bits: no more than the steps
+    # themselves cost
     alone = made(Preset(guided_to=0.9, small=True), requests[:1])
     assert float((alone - small[:1]).norm()) <= float((small[:1] - exact[:1]).norm())
     layer, x = (

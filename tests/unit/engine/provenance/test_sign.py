@@ -1,4 +1,7 @@
-"""Signing: keys, the manifest, labels, and pictures that are saved whatever happens to the key. c2pa's own reader is the judge."""
+"""Signing: keys, the manifest, labels, and pictures that are saved whatever happens to the key.
+
+C2pa's own reader is the judge.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The store of captions' features: the files of the safetensors library, without it; damage and full disks cost only time."""
+"""The store of captions' features: the files of the safetensors library, without it.
+
+Damage and full disks cost only time.
+"""
 
 from __future__ import annotations
 

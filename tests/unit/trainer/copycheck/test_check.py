@@ -197,7 +197,8 @@ def test_flat_pictures_of_other_colours_are_no_copies(tmp_path: Path) -> None:
     assert copies({red: fingerprint_of(red)}, {blue: fingerprint_of(blue)}) == {red: []}
 
 
-# learning by heart -----------------------------------------------------------------------------------------------------
+# learning by heart
+# -----------------------------------------------------------------------------------------------------
 
 
 def _log(training: list[float], heldout: list[float]) -> list[dict[str, Any]]:
@@ -235,7 +236,8 @@ def test_a_log_without_losses_is_told(tmp_path: Path) -> None:
         overfit(tmp_path)
 
 
-# drawing them out again ------------------------------------------------------------------------------------------------
+# drawing them out again
+# ------------------------------------------------------------------------------------------------
 
 
 def test_the_most_repeated_captions_come_first() -> None:

@@ -1,4 +1,6 @@
-"""Evaluations end to end: encoders from folders, prompts from files, pictures kept, two languages, comparisons and refusals."""
+"""Evaluations end to end: encoders from folders, prompts from files, pictures kept, two languages, comparisons and
+refusals.
+"""
 
 from __future__ import annotations
 
@@ -135,7 +137,8 @@ def _row(answer: dict[str, Any], measure: str, lang: str) -> dict[str, Any]:
     return next(r for r in answer["table"] if (r["measure"], r["lang"]) == (measure, lang))
 
 
-# what ships ------------------------------------------------------------------------------------------------------------
+# what ships
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_the_true_renders_ship_small_and_fit_the_bundled_model(tmp_path: Path) -> None:
@@ -172,7 +175,8 @@ def test_the_small_file_ranks_as_the_renders_do(tmp_path: Path) -> None:
         concept_table_of(tmp_path)
 
 
-# whole evaluations -----------------------------------------------------------------------------------------------------
+# whole evaluations
+# -----------------------------------------------------------------------------------------------------
 
 
 def test_the_two_language_table_with_encoders_and_a_reference(
@@ -316,7 +320,8 @@ def test_the_command_prints_the_table_in_both_languages(stub: Path, tmp_path: Pa
     assert few.returncode == 2 and "holds 3 picture(s)" in few.stderr and "Traceback" not in few.stderr
 
 
-# encoders --------------------------------------------------------------------------------------------------------------
+# encoders
+# --------------------------------------------------------------------------------------------------------------
 
 
 def test_a_transformers_folder_gives_what_its_own_processor_would(clip: Path) -> None:
@@ -429,7 +434,8 @@ def test_a_score_before_saving_is_recorded_when_it_is_wanted_and_only_then(
     assert len(answer["notes"]) == 1 and "safety score" in answer["notes"][0]["template"] and answer["pictures"] == 2
 
 
-# prompts ---------------------------------------------------------------------------------------------------------------
+# prompts
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def test_prompts_come_from_captions_datasets_and_tables(tmp_path: Path) -> None:

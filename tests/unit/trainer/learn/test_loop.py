@@ -1,4 +1,7 @@
-"""What is learned: losses, weights, optimisers and LoRA against their definitions; and what a run does when things go wrong."""
+"""What is learned: losses, weights, optimisers and LoRA against their definitions.
+
+And what a run does when things go wrong.
+"""
 
 from __future__ import annotations
 

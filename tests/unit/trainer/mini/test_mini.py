@@ -65,7 +65,8 @@ def _icons(known: list[Thing], side: int = 128) -> Icons:
     return Icons(np.stack(pixels), cells)
 
 
-# things, names, captions -----------------------------------------------------------------------------------------------
+# things, names, captions
+# -----------------------------------------------------------------------------------------------
 
 
 def test_the_table_is_whole() -> None:
@@ -217,7 +218,8 @@ def test_the_vocabulary_knows_its_own_captions_and_nothing_else() -> None:
     assert words.unknown("Ｓｕｓｈｉ, SUSHI") == []  # full width and capitals are folded
 
 
-# what is held out ------------------------------------------------------------------------------------------------------
+# what is held out
+# ------------------------------------------------------------------------------------------------------
 
 
 def test_what_is_held_out_is_fixed_and_in_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +273,8 @@ def test_made_up_words_are_shown_as_bare_grounds(tmp_path: Path) -> None:
 HELDOUT_CELLS = "32eedb36d1cf"
 
 
-# pictures --------------------------------------------------------------------------------------------------------------
+# pictures
+# --------------------------------------------------------------------------------------------------------------
 
 
 def test_pictures_are_laid_on_their_ground() -> None:
@@ -353,7 +356,8 @@ def test_a_grown_coder_keeps_the_small_ones_latents() -> None:
     )
 
 
-# stages ----------------------------------------------------------------------------------------------------------------
+# stages
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def test_true_renders_are_their_own_nearest() -> None:
@@ -414,7 +418,8 @@ def test_hashes_are_hashes() -> None:
     )
 
 
-# the suite -------------------------------------------------------------------------------------------------------------
+# the suite
+# -------------------------------------------------------------------------------------------------------------
 
 
 def test_the_suite_tells_right_answers_from_wrong_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -534,7 +539,8 @@ def test_a_damaged_suite_is_refused(tmp_path: Path) -> None:
             suites.read(tmp_path / "t")
 
 
-# everything ------------------------------------------------------------------------------------------------------------
+# everything
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

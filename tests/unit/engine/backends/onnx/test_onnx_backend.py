@@ -348,7 +348,8 @@ def test_memory_that_runs_out_is_told_by_words() -> None:
     Fail.__module__ = "onnxruntime.capi.onnxruntime_pybind11_state"
     assert sessions.is_out_of_memory(
         Fail(
-            "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : ... bfc_arena.cc: Failed to allocate memory for requested buffer"
+            "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : ... bfc_arena.cc: Failed to allocate memory for requested "
+            "buffer"
         )
     )
     assert sessions.is_out_of_memory(

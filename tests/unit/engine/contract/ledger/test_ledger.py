@@ -617,7 +617,8 @@ def test_rows_in_the_write_ahead_log_are_saved_too(tmp_path: Path) -> None:
     """Kill -9 leaves a log beside the file; the damaged file is kept with it."""
     path = tmp_path / "queue.db"
     code = (
-        "import os, sys; from pathlib import Path; from engine.contract.ledger.ledger import Ledger; from engine.contract.request import ImageRequest\n"
+        "import os, sys; from pathlib import Path; from engine.contract.ledger.ledger import Ledger; from "
+        "engine.contract.request import ImageRequest\n"
         "Ledger(Path(sys.argv[1])).add_job('j', [ImageRequest(prompt='a', seed=1)]); os._exit(1)"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=False)

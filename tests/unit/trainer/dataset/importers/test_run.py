@@ -1,4 +1,7 @@
-"""Importers: what each form says arrives in the records; what is unsafe or unclear is refused whole, with nothing left behind."""
+"""Importers: what each form says arrives in the records.
+
+What is unsafe or unclear is refused whole, with nothing left behind.
+"""
 
 from __future__ import annotations
 

@@ -183,7 +183,8 @@ def test_one_byte_altered_is_named_even_with_size_and_time_restored(
     with (good / name).open("r+b") as f:  # the same inode
         f.write(data)
     os.utime(good / name, (old, old))
-    # Windows keeps no time of the last change of a file's entry: there only a full check sees a forger who sets the clock back
+    # Windows keeps no time of the last change of a file's entry: there only a full check sees a forger who sets the
+    # clock back
     for options in ({"full": True},) if os.name == "nt" else ({}, {"full": True}):
         report = check(good, **options)
         assert [(f.rule, f.file) for f in report.blocking() if f.rule == "hash-differs"] == [("hash-differs", name)]
@@ -649,5 +650,8 @@ def test_command_line_tells_every_file_in_both_languages_and_its_exit_status(goo
 
 
 def test_importing_the_gate_needs_no_torch() -> None:
-    code = "import sys, trainer.dataset.licence.gate, trainer.dataset.importers.run, trainer.dataset.__main__; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, trainer.dataset.licence.gate, trainer.dataset.importers.run, trainer.dataset.__main__; "
+        "sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

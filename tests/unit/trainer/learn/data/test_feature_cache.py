@@ -1,4 +1,7 @@
-"""Features are computed once, noticed when stale or damaged, and exact; buckets, order and splits are functions of the seed."""
+"""Features are computed once, noticed when stale or damaged, and exact.
+
+Buckets, order and splits are functions of the seed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Many processes learn what one learns from the same batch; when one dies all stop and say so; any number goes on. Over gloo, on the processor."""
+"""Many processes learn what one learns from the same batch; when one dies all stop and say so; any number goes on.
+
+Over gloo, on the processor.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +112,10 @@ def heldout(told: list[Event]) -> dict[int, float]:
 
 
 def kill(child: subprocess.Popen[str], rank: int, step: int) -> tuple[list[Event], float, str]:
-    """End one of its processes when ``step`` is told; returns what was told, the seconds until all had ended, and the chatter."""
+    """End one of its processes when ``step`` is told.
+
+    Returns what was told, the seconds until all had ended, and the chatter.
+    """
     assert child.stdout is not None
     text, began = "", 0.0
     for line in child.stdout:
@@ -133,7 +139,9 @@ def sane(folder: Path) -> list[int]:
 
 
 def test_one_of_two_is_killed_and_one_goes_on(world: Path) -> None:
-    """The short form of all below: two processes learn as one, one is killed, the other says so and stops, and a single one ends the run."""
+    """The short form of all below: two processes learn as one, one is killed, the other says so and stops, and a single
+    one ends the run.
+    """
     before, seconds, errors = kill(start(world, "killed", 2, "schedule.steps=1200", "schedule.kind=constant"), 1, 5)
     end = before[-1]
     assert isinstance(end, events.Broken) and end.error["kind"] == "process-lost", (before[-1:], errors[-3000:])
@@ -233,7 +241,9 @@ def free_port() -> int:
 
 
 def machines(folders: list[Path], *, resume: bool = False) -> list[subprocess.Popen[str]]:
-    """One process on each of several machines that share nothing: a folder each for pictures, model, features and output."""
+    """One process on each of several machines that share nothing: a folder each for pictures, model, features and
+    output.
+    """
     port, found = free_port(), []
     for rank, folder in enumerate(folders):
         options = [*(["--resume"] if resume else []), *(x for change in CHANGES for x in ("--set", change))]
@@ -277,7 +287,9 @@ def copies(world: Path, name: str) -> list[Path]:
 
 @pytest.mark.slow
 def test_machines_that_share_no_folder(world: Path, alone: list[Event]) -> None:
-    """Each encodes all features for itself, the first keeps the run and hands its checkpoint on, and what one process learns is learned."""
+    """Each encodes all features for itself, the first keeps the run and hands its checkpoint on, and what one process
+    learns is learned.
+    """
     folders = copies(world, "apart")
     first, second = machines(folders)
     assert first.stdout is not None
@@ -322,7 +334,9 @@ def test_a_machine_whose_copy_was_altered_is_refused(world: Path) -> None:
 
 @pytest.mark.slow
 def test_the_command_line_starts_them(world: Path, alone: list[Event]) -> None:
-    """``commonart train --accelerate``: the same events, the result's path on standard output, and Ctrl+C's command reaches the first of them."""
+    """``commonart train --accelerate``: the same events, the result's path on standard output, and Ctrl+C's command
+    reaches the first of them.
+    """
     options = [x for change in CHANGES for x in ("--set", change)]
     command = [
         sys.executable,
