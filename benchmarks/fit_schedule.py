@@ -29,11 +29,11 @@ from engine import pipeline
 from engine.backends.base import Backend
 from engine.backends.factory import open_backend
 from engine.checkpoint.library import open_model
+from engine.contract.paths import home
 from engine.contract.request import ImageRequest
 from engine.pipeline import denoise
 from engine.sampling.fitted_timesteps import NOISE, TAKES
 from engine.sampling.schedule import Schedule
-from engine.system.paths import home
 
 REFERENCE = 100
 MOVES = (48, 24, 12, 6)

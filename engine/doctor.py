@@ -24,10 +24,10 @@ from engine.checkpoint.library import find_all, open_model, remembered_parts
 from engine.checkpoint.memory_plan import SIZES, memory_needs, on_cpu, plan_memory
 from engine.contract.disk import bytes_in
 from engine.contract.errors import CommonArtError, Phrase
+from engine.contract.paths import home
 from engine.contract.python_process import python_command
 from engine.contract.request import ImageRequest
 from engine.system.json_program import JsonArgumentParser, phrase, run_json_program
-from engine.system.paths import home
 from engine.system.ram import nvidia_gpus, ram_bytes
 from engine.system.tuning import read_records as read_probes
 from engine.system.tuning import this_machine

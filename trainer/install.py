@@ -9,8 +9,8 @@ from typing import Any
 from engine.checkpoint.lora_library import lora_folder
 from engine.contract.errors import BadFile, BadValue, Phrase
 from engine.contract.files import as_our_error
+from engine.contract.paths import home
 from engine.system.json_program import JsonArgumentParser, run_json_program
-from engine.system.paths import home
 from trainer.dataset.files import name_problem
 from trainer.learn.artifacts.lineage import BOM, CARD, CONFIG
 from trainer.learn.result import install

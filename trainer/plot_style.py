@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from functools import cache
 
 from engine.contract.font import FAMILY, FILE
-from engine.system.paths import resources
+from engine.contract.paths import resources
 
 
 @cache

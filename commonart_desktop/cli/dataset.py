@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from commonart_desktop.cli import complain
-from commonart_desktop.cli.bar import tqdm
 from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.process import program
 from engine.contract.errors import from_wire

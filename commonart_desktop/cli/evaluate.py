@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from commonart_desktop.cli.bar import tqdm
+from tqdm import tqdm
+
 from commonart_desktop.cli.pictures import folder_of, lora_of
 from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.process import program

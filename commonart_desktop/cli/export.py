@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from commonart_desktop.cli.bar import tqdm
+from tqdm import tqdm
+
 from commonart_desktop.cli.pictures import folder_of, lora_of
 from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.process import program

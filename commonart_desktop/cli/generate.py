@@ -23,7 +23,6 @@ from commonart_desktop.cli.pictures import (
 )
 from commonart_desktop.cli.progress import Display
 from commonart_desktop.core.compose import random_seed, ready_folder
-from commonart_desktop.core.home import home, writing_home
 from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.process import Worker, error_of, program
 from commonart_desktop.core.settings import load_settings, provenance_options
@@ -31,6 +30,7 @@ from engine.contract import events
 from engine.contract.errors import BadFile, Phrase, PromptHidden, UsageError, from_wire
 from engine.contract.ledger.ledger import Ledger
 from engine.contract.ledger.process_lock import is_held
+from engine.contract.paths import home, writing_home
 from engine.contract.recipe import request_of
 from engine.contract.request import ImageRequest, fixed_seed
 

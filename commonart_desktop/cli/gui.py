@@ -7,8 +7,8 @@ import subprocess
 import sys
 from typing import Any
 
-from commonart_desktop.core.home import home
 from commonart_desktop.core.i18n import tr
+from engine.contract.paths import home
 from engine.contract.python_process import python_command
 
 GRACE = 60.0  # seconds that an interrupted window has to put its engine's work back

@@ -7,8 +7,9 @@ import json
 import sys
 from typing import Any
 
+from tqdm import tqdm
+
 from commonart_desktop.cli import complain
-from commonart_desktop.cli.bar import tqdm
 from commonart_desktop.cli.pictures import folder_of
 from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.process import program

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from commonart_desktop.core.compose import compose, orders, ready_folder
-from commonart_desktop.core.home import home, resources
 from commonart_desktop.core.i18n import printable, say, tr
 from commonart_desktop.core.settings import load_settings
 from engine.contract import naming
 from engine.contract.errors import BadFile, BadValue, Phrase, UsageError
 from engine.contract.other_tools import sampler_named
+from engine.contract.paths import home, resources
 from engine.contract.request import DTYPES, FORMATS, PRESETS, SAMPLERS, ImageRequest
 
 

@@ -6,8 +6,9 @@ import json
 import sys
 from typing import Any
 
+from tqdm import tqdm
+
 from commonart_desktop.cli import complain
-from commonart_desktop.cli.bar import tqdm
 from commonart_desktop.cli.in_order import InOrder
 from commonart_desktop.core.i18n import tr
 from engine.contract import events

@@ -11,13 +11,13 @@ from typing import Any
 from commonart_desktop.cli import complain, queue_run
 from commonart_desktop.cli.pictures import add_picture_options, folder_of, requests_from, settings_from
 from commonart_desktop.core.compose import random_seed, ready_folder
-from commonart_desktop.core.home import home
 from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.ledger import export_rows, import_rows, open_ledger, suspect_mark
 from commonart_desktop.core.settings import load_settings
 from engine.contract.errors import BadValue, LedgerCorrupt, Phrase, UsageError, from_wire
 from engine.contract.ledger.ledger import Job, Ledger
 from engine.contract.ledger.schema import STATES
+from engine.contract.paths import home
 from engine.contract.request import ImageRequest, fixed_seed
 from engine.contract.template import expand
 

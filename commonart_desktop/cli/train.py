@@ -9,8 +9,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from tqdm import tqdm
+
 from commonart_desktop.cli import complain
-from commonart_desktop.cli.bar import tqdm
 from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.training import Training
 from engine.contract import training_events as events

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from commonart_desktop.cli.bar import tqdm
+from tqdm import tqdm
+
 from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.process import program
 from commonart_desktop.core.verify_text import describe, harmless, result

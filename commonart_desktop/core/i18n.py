@@ -9,9 +9,9 @@ import re
 from functools import cache
 from typing import Any
 
-from commonart_desktop.core.home import resources
 from commonart_desktop.core.settings import read_settings
 from engine.contract.errors import CommonArtError, Phrase
+from engine.contract.paths import resources
 
 LANGUAGES = ("en", "ja")
 _NOT_SHOWN = re.compile(

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from commonart_desktop.core.compose import MAX_PICTURES, random_seed
-from commonart_desktop.core.home import home
 from engine.contract import naming
 from engine.contract.errors import BadFile, BadRow, CommonArtError, LedgerCorrupt, Phrase, system_words
 from engine.contract.files import replacing
 from engine.contract.ledger.ledger import Ledger
 from engine.contract.ledger.process_lock import ProcessLock
 from engine.contract.ledger.schema import salvage
+from engine.contract.paths import home
 from engine.contract.request import RANDOM_SEED, ImageRequest
 
 MAX_LINE = 1_000_000

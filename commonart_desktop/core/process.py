@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from commonart_desktop.core.home import home, writing_home
 from engine.contract.errors import CommonArtError, EngineStopped, from_wire
 from engine.contract.events import Broken, Event, ProtocolError, decode
 from engine.contract.files import rename
+from engine.contract.paths import home, writing_home
 from engine.contract.python_process import python_command, python_environment
 
 
@@ -24,7 +24,6 @@ def _apart() -> dict[str, Any]:
 
 
 def _environment() -> dict[str, str]:
-    home()  # sets COMMONART_HOME for the child
     # no library of ours may ask the network for anything
     return python_environment(
         HF_HUB_OFFLINE="1",

@@ -20,11 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from commonart_desktop.core.home import home
 from commonart_desktop.core.process import _apart, _environment
 from engine.contract.errors import BadFile, OutputFolder, system_words
 from engine.contract.files import replacing
 from engine.contract.ledger.process_lock import is_held
+from engine.contract.paths import home
 from engine.contract.python_process import python_command
 
 MODULE = "trainer"

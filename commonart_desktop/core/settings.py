@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from commonart_desktop.core.home import home
 from commonart_desktop.core.toml_lines import entries, error_at, not_toml, position, what_can_be_read
 from engine.contract.errors import BadFile, Phrase, system_words
+from engine.contract.paths import home
 
 MAX_BYTES = 1_000_000
 _CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")

@@ -7,11 +7,11 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from commonart_desktop.core.home import home, writing_home
 from commonart_desktop.core.process import _apart, _environment
 from engine.contract import training_events
 from engine.contract.errors import EngineStopped
 from engine.contract.events import Broken, Event, ProtocolError
+from engine.contract.paths import home, writing_home
 from engine.contract.python_process import python_command
 
 COMMANDS = training_events.COMMANDS

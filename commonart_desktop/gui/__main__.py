@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from commonart_desktop.core.display import what_is_missing
-from commonart_desktop.core.home import home
 from commonart_desktop.core.i18n import sentence
+from engine.contract.paths import home
 
 
 def main() -> None:

@@ -14,7 +14,6 @@ from PySide6.QtNetwork import QLocalServer, QLocalSocket
 from PySide6.QtWidgets import QApplication, QMessageBox
 
 from commonart_desktop.core import i18n
-from commonart_desktop.core.home import home, resources
 from commonart_desktop.core.ledger import open_ledger
 from commonart_desktop.gui.background.incremental import IncrementalBuild, Steps, at_once
 from commonart_desktop.gui.background.training_runs import TrainingRuns
@@ -29,6 +28,7 @@ from commonart_desktop.gui.shell.pages import PAGES, load_all
 from commonart_desktop.gui.shell.quit_signals import QuitSignals
 from commonart_desktop.gui.style import theme
 from engine.contract.errors import CommonArtError, Phrase
+from engine.contract.paths import home, resources
 from engine.contract.recipe import request_of
 
 LOAD_AFTER = 500  # ms after the window is there

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from commonart_desktop.core.home import home
 from commonart_desktop.core.i18n import sentence
 from engine.contract.errors import CommonArtError
+from engine.contract.paths import home
 from engine.contract.version import VERSION
 
 if TYPE_CHECKING:

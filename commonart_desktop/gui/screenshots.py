@@ -24,12 +24,12 @@ PROMPTS = {
 def _fill(demo: bool) -> str | None:
     """A queue, most of it made. Returns the backend for the window."""
     from commonart_desktop.core.compose import PromptOrder, compose
-    from commonart_desktop.core.home import home, resources
     from commonart_desktop.core.ledger import open_ledger
     from commonart_desktop.core.process import Worker
     from commonart_desktop.core.settings import Settings
     from commonart_desktop.core.settings_save import save_settings
     from engine.contract import events
+    from engine.contract.paths import home, resources
 
     model = next(iter(sorted(p.parent for p in (resources() / "models").glob("*/model_index.json"))), None)
     backend = None

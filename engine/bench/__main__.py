@@ -16,10 +16,10 @@ from engine.bench.compare import Baseline, compare
 from engine.bench.ours import EngineRun
 from engine.checkpoint.library import open_model
 from engine.contract.errors import BadValue, FeatureMissing, Phrase
+from engine.contract.paths import home
 from engine.contract.python_process import python_command, python_environment
 from engine.contract.request import PRESETS
 from engine.system.json_program import JsonArgumentParser, run_json_program, tell_progress
-from engine.system.paths import home
 
 BATCH = 8  # of diffusers, where none is given: on a CPU more brings nothing, on a GPU say what fits
 

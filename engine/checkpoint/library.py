@@ -14,7 +14,7 @@ from engine.checkpoint.config_files import read_config
 from engine.checkpoint.layout import DENOISERS, ModelFolder, identify
 from engine.contract.errors import CommonArtError, UnknownModel
 from engine.contract.files import replacing
-from engine.system.paths import home, resources
+from engine.contract.paths import home, resources
 
 
 @dataclass(frozen=True)

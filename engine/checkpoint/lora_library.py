@@ -14,7 +14,7 @@ from engine.checkpoint.file_kinds import PICKLES, wrong_kind
 from engine.checkpoint.lora_header import told_by
 from engine.checkpoint.weights import read_header
 from engine.contract.errors import AmbiguousLora, CommonArtError, UnknownLora
-from engine.system.paths import home
+from engine.contract.paths import home
 
 #: names that every adapter of PEFT or diffusers has; the folder's name tells them apart
 _GENERIC = (PEFT_FILE.removesuffix(".safetensors"), "pytorch_lora_weights")

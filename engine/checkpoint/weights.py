@@ -16,7 +16,7 @@ import numpy as np
 from engine.checkpoint.file_kinds import PICKLES, wrong_kind
 from engine.contract.errors import BrokenWeights, CommonArtError, NeedsConversion, Phrase, system_words
 from engine.contract.files import replacing
-from engine.system.paths import home
+from engine.contract.paths import home
 
 WIDTH = {
     "F64": 8,

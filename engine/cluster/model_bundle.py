@@ -17,8 +17,8 @@ from engine.checkpoint.onnxfile import graph_files
 from engine.checkpoint.weights import remembered_hash, sha256_file, weight_files
 from engine.contract.errors import BrokenWeights, CommonArtError, NodeDiskFull, Phrase, system_words
 from engine.contract.files import PART, rename
+from engine.contract.paths import home
 from engine.contract.request import ImageRequest
-from engine.system.paths import home
 
 PIECE = 16 << 20  # bytes that travel at a time
 SPARE = 200 << 20  # bytes of a node's disk that are left free

@@ -9,6 +9,8 @@ import os
 import sys
 from typing import Any
 
+from engine.contract.paths import VARIABLE, home
+
 
 def python_command(*arguments: str) -> list[str]:
     """``python -P`` with ``arguments``, such as ``-m``, a module and its own: the start folder is not on its path."""
@@ -19,9 +21,10 @@ def python_environment(**changes: Any) -> dict[str, str]:
     """This process's environment with ``changes`` (None removes a variable), for our own programs.
 
     The processes that they and their libraries start (accelerate, Ray, multiprocessing) are kept from the start folder too;
-    on Windows no program is taken from it either. Not for programs of the user's choosing: those may lie there.
+    on Windows no program is taken from it either. All agree on the data folder. Not for programs of the user's choosing: those may lie there.
     """
     environment = os.environ | {
+        VARIABLE: str(home()),
         "PYTHONSAFEPATH": "1",
         "NoDefaultCurrentDirectoryInExePath": "1",
         "PYTHONUTF8": "1",

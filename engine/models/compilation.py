@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.contract.errors import Phrase
+from engine.contract.paths import home
 from engine.models.pixart import CaptionKV
-from engine.system.paths import home
 from engine.system.tuning import TuningRecord
 
 MODES = ("off", "auto", "on")

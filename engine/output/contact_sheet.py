@@ -17,9 +17,9 @@ from PIL import Image, ImageDraw, ImageFont
 from engine.contract.errors import BadValue, NoRecipe, Phrase
 from engine.contract.files import make_folder
 from engine.contract.font import FILE
+from engine.contract.paths import resources
 from engine.imagefile.image import read_pixels, read_recipe
 from engine.system import atomic
-from engine.system.paths import resources
 
 SIDE = 160  # pixels, the longest a picture is shown at
 TINY = 80  # pixels; pictures up to this are shown at twice their size

@@ -9,7 +9,7 @@ from PIL import Image
 from engine.backends.base import Backend
 from engine.contract.errors import CommonArtError
 from engine.contract.files import replacing
-from engine.system.paths import home
+from engine.contract.paths import home
 
 SIDE = 192
 

@@ -24,8 +24,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from engine.contract.errors import BadCertificate, Phrase, SigningFailed, system_words
 from engine.contract.fault_injection import fault_point
 from engine.contract.files import rename
+from engine.contract.paths import home
 from engine.provenance import keystore
-from engine.system.paths import home
 
 STUDIO = "CommonArt Desktop user"
 YEARS = 30  # without a time stamp a picture is only as valid as the certificate that signed it

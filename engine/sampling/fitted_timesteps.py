@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from engine.contract.paths import home, resources
 from engine.sampling.schedule import Schedule
-from engine.system.paths import home, resources
 
 #: the noise that a file was fitted for, in the words of a scheduler's config
 NOISE = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "prediction_type")

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from engine.contract.errors import CommonArtError
 from engine.contract.files import replacing
-from engine.system.paths import home
+from engine.contract.paths import home
 
 #: raised when features come to be rounded in another way: one data folder must not mix them, or equal requests would differ by a bit
 ROUNDING_VERSION = 2

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.contract.errors import CommonArtError
 from engine.contract.files import replacing
-from engine.system.paths import home
+from engine.contract.paths import home
 
 
 def _notes() -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from commonart_desktop.core.home import resources
+from engine.contract.paths import resources
 from tests.support.console import open_and_close_window
 from tests.support.stub_model import ROOT
 

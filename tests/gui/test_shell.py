@@ -73,7 +73,7 @@ def test_pages_are_built_when_they_are_first_shown(qtbot: QtBot, open_program: O
 def test_every_page_has_its_module_and_icon() -> None:
     from importlib import import_module
 
-    from commonart_desktop.core.home import resources
+    from engine.contract.paths import resources
 
     assert len({p.name for p in PAGES}) == len(PAGES)
     for page in PAGES:

@@ -13,7 +13,7 @@ from PIL import Image
 from engine.backends.factory import open_backend
 from engine.checkpoint.library import find_all, open_model
 from engine.checkpoint.vocabulary import vocabulary_of
-from engine.system.paths import resources
+from engine.contract.paths import resources
 from trainer.evaluation import suite as suites
 from trainer.evaluation.concepts import accuracy, draw, rank
 from trainer.evaluation.truth import concept_table_of

@@ -14,9 +14,9 @@ from PIL import Image, ImageOps
 
 from engine.contract.errors import BadPicture, CommonArtError
 from engine.contract.files import replacing
+from engine.contract.paths import home
 from engine.imagefile.image import pixel_sha256
 from engine.system.json_program import phrase
-from engine.system.paths import home
 from trainer.dataset.files import sha256_of
 from trainer.dataset.licence.perceptual_hash import COLOUR, DHASH_BITS, PHASH_BITS, Look, look_at
 from trainer.dataset.pictures import load_rgb

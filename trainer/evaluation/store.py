@@ -14,8 +14,8 @@ from PIL import Image
 
 from engine.contract.errors import BadPicture, CommonArtError
 from engine.contract.files import replacing
+from engine.contract.paths import home
 from engine.system.json_program import phrase
-from engine.system.paths import home
 from trainer.dataset.pictures import load_rgb, looks_like_picture
 from trainer.evaluation.encoder_base import Encoder
 

@@ -11,7 +11,7 @@ import torch
 from engine.checkpoint.lora_library import lora_folder
 from engine.checkpoint.weights import sha256_file
 from engine.contract.files import rename, sync_folder
-from engine.system.paths import home
+from engine.contract.paths import home
 from trainer.learn import trainable
 from trainer.learn.artifacts import report
 from trainer.learn.artifacts.write import write_beside

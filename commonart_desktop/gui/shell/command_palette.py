@@ -12,10 +12,10 @@ from PySide6.QtCore import QAbstractTableModel, QEvent, QModelIndex, QObject, QP
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QLabel, QLineEdit, QTreeView, QVBoxLayout, QWidget
 
-from commonart_desktop.core.home import resources
 from commonart_desktop.gui.background.incremental import IncrementalBuild, Steps
 from commonart_desktop.gui.shell.commands import Command, folded, plain, score
 from commonart_desktop.gui.style.tokens import SPACE
+from engine.contract.paths import resources
 
 Index = QModelIndex | QPersistentModelIndex
 NAME, PAGE, KEYS = range(3)

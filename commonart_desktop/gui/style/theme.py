@@ -34,9 +34,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from commonart_desktop.core.home import home, resources, writing_home
 from commonart_desktop.gui.style.tokens import DARK, FONT, ICON, LIGHT, RADIUS, SPACE, Colours
 from engine.contract.font import FILE
+from engine.contract.paths import home, resources, writing_home
 
 ZOOM = "window/zoom"  # in QSettings: size of the letters, 1 as designed
 JAPANESE = (

@@ -20,7 +20,7 @@ import onnxruntime as ort
 
 from engine.backends.onnx.graphs import doubling
 from engine.contract.errors import BrokenWeights, MissingLibrary, NoDevice, Phrase
-from engine.system.paths import home
+from engine.contract.paths import home
 from engine.system.ram import nvidia_gpus
 
 ort.set_default_logger_severity(4)  # what goes wrong is told by exceptions

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from engine.contract.errors import BadFile, BadPicture, CommonArtError, Phrase
+from engine.contract.paths import home
 from engine.imagefile.image import pixel_sha256
-from engine.system.paths import home
 from trainer.dataset.files import sha256_of
 from trainer.dataset.licence.perceptual_hash import SIDE, Look, look_at
 from trainer.dataset.licence.signals import Signals, read_signals

@@ -33,8 +33,8 @@ from engine.checkpoint.memory_plan import SIXTEEN_BIT_ENCODER
 from engine.checkpoint.weights import read_header, weight_files
 from engine.contract.errors import BrokenWeights
 from engine.contract.files import replacing
+from engine.contract.paths import home
 from engine.models.text_encoder import CaptionEncoder, FeatureStore
-from engine.system.paths import home
 from trainer.dataset.pictures import load_rgb
 from trainer.learn.data.samples import TrainingImage
 

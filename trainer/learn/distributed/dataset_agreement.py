@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import CommonArtError, MachinesDiffer, Phrase
-from engine.system.paths import home
+from engine.contract.paths import home
 from trainer.config import Config
 from trainer.dataset.licence.report import GateReport
 from trainer.learn.distributed.processes import Processes

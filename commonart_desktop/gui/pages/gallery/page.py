@@ -12,7 +12,6 @@ from PySide6.QtCore import QCoreApplication, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QKeySequence, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
-from commonart_desktop.core.home import home
 from commonart_desktop.gui.background.incremental import Steps
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.images.thumbnails import Thumbnails
@@ -28,6 +27,7 @@ from commonart_desktop.gui.pages.gallery.viewer import Viewer
 from commonart_desktop.gui.style.tokens import SPACE
 from commonart_desktop.gui.widgets.staged_page import StagedPage
 from engine.contract.errors import CommonArtError
+from engine.contract.paths import home
 
 
 def _stop(library: Library, thumbnails: Thumbnails, viewer_stop: Callable[[], None]) -> None:

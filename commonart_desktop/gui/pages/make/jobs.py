@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from commonart_desktop.core.compose import PromptOrder, compose, ready_folder
-from commonart_desktop.core.home import home
 from commonart_desktop.core.process import program
 from engine.contract import template
 from engine.contract.errors import NoRecipe, Phrase, UsageError
 from engine.contract.ledger.ledger import Ledger
+from engine.contract.paths import home
 from engine.contract.recipe import SAMPLER_NAMES, request_of
 from engine.contract.request import ImageRequest
 

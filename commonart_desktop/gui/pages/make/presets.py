@@ -13,12 +13,12 @@ from typing import Any
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtWidgets import QApplication, QComboBox, QLineEdit, QPushButton, QToolButton, QWidget
 
-from commonart_desktop.core.home import home, resources
 from commonart_desktop.gui.notices import Notices
 from commonart_desktop.gui.style.theme import icon
 from commonart_desktop.gui.widgets.fields import FieldHint, column, roomy, row
 from engine.contract.errors import BadFile, CommonArtError, Phrase
 from engine.contract.files import as_our_error, replacing
+from engine.contract.paths import home, resources
 from engine.contract.request import ImageRequest
 
 #: what a preset may hold, and of what type; no place on a disk but that of a LoRA outside the LoRA folder

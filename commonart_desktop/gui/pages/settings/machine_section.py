@@ -10,7 +10,6 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from commonart_desktop.core.home import home
 from commonart_desktop.core.i18n import sentence, tr
 from commonart_desktop.gui.background.tasks import Task
 from commonart_desktop.gui.context import Context
@@ -19,6 +18,7 @@ from commonart_desktop.gui.style.tokens import SPACE
 from commonart_desktop.gui.widgets.labels import label, size
 from engine.contract.disk import bytes_in
 from engine.contract.errors import CommonArtError
+from engine.contract.paths import home
 
 CACHES = ("thumbnails", "text")  # folders of the data folder's cache: nothing in them cannot be made again
 

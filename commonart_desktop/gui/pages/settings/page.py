@@ -21,7 +21,6 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from commonart_desktop.core.home import home
 from commonart_desktop.core.i18n import language, sentence, tr
 from commonart_desktop.gui.background.incremental import Steps
 from commonart_desktop.gui.context import Context
@@ -36,6 +35,7 @@ from commonart_desktop.gui.widgets.labels import label
 from commonart_desktop.gui.widgets.staged_page import StagedPage
 from engine.contract import naming
 from engine.contract.errors import CommonArtError
+from engine.contract.paths import home
 from engine.contract.request import DTYPES, ImageRequest
 
 ZOOMS = ("1", "1.1", "1.25", "1.5")

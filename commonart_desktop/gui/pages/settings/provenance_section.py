@@ -20,7 +20,6 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from commonart_desktop.core.home import home
 from commonart_desktop.core.i18n import sentence
 from commonart_desktop.gui.background.tasks import Task
 from commonart_desktop.gui.context import Context
@@ -28,6 +27,7 @@ from commonart_desktop.gui.style.theme import icon
 from commonart_desktop.gui.style.tokens import SPACE
 from commonart_desktop.gui.widgets.labels import label
 from engine.contract.errors import CommonArtError
+from engine.contract.paths import home
 
 if TYPE_CHECKING:
     from commonart_desktop.gui.pages.settings.rows import FormRows

@@ -29,7 +29,6 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from commonart_desktop.core.home import home
 from commonart_desktop.core.picture_text import ENDINGS
 from commonart_desktop.core.verify_text import result
 from commonart_desktop.gui.background.incremental import Steps
@@ -48,6 +47,7 @@ from commonart_desktop.gui.widgets.form_scroll import FormScroll
 from commonart_desktop.gui.widgets.labels import label
 from commonart_desktop.gui.widgets.shortcuts import KEYS, native
 from commonart_desktop.gui.widgets.staged_page import StagedPage
+from engine.contract.paths import home
 
 
 def _stop(thumbnails: Thumbnails, *_: object) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from commonart_desktop.core import i18n
-from commonart_desktop.core.home import home
 from commonart_desktop.core.i18n import sentence
 from commonart_desktop.core.settings import (
     Provenance,
@@ -21,6 +20,7 @@ from commonart_desktop.core.settings import (
 )
 from commonart_desktop.core.settings_save import save_settings
 from engine.contract.errors import BackslashInSettings, BadFile, BadSettings
+from engine.contract.paths import home
 
 
 @pytest.fixture

@@ -454,7 +454,7 @@ def test_an_export_may_draw_in_its_model_s_place(
 ) -> None:
     """Only one without LoRAs, where a probe said so, and as long as it is whole."""
     from engine.backends import onnx_substitute
-    from engine.system.paths import home as data
+    from engine.contract.paths import home as data
 
     monkeypatch.setenv("COMMONART_HOME", str(tmp_path / "home"))
     data().mkdir(parents=True)

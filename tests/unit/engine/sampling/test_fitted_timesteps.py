@@ -16,11 +16,11 @@ from benchmarks.fit_schedule import falling, fit, starts
 from engine.backends.onnx.samplers import MAKERS, later_noise
 from engine.backends.pytorch.denoise import noise
 from engine.backends.pytorch.samplers import OVER_GIVEN, build_sampler
+from engine.contract.paths import resources
 from engine.pipeline import denoise
 from engine.sampling.fitted_timesteps import NOISE, TAKES, find, known, read
 from engine.sampling.schedule import LMS, DPMSolverPP2M, Schedule
 from engine.sampling.sigma_samplers import places
-from engine.system.paths import resources
 
 
 def model(x: Any, t: float) -> Any:

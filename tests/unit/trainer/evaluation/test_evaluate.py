@@ -28,8 +28,8 @@ from engine.contract.errors import (
     RunDiffers,
     TooFewToCompare,
 )
+from engine.contract.paths import resources
 from engine.imagefile.image import read_pixels
-from engine.system.paths import resources
 from tests.support.images import make_dataset
 from tests.support.paths import ROOT
 from tests.support.stub_model import make_stub

@@ -17,8 +17,8 @@ from engine.checkpoint.layout import identify
 from engine.checkpoint.lora_header import told_by
 from engine.checkpoint.vocabulary import Vocabulary
 from engine.contract.errors import BrokenWeights, NothingToEvaluate
+from engine.contract.paths import resources
 from engine.models.llama import open_llama
-from engine.system.paths import resources
 from trainer.dataset.records import read_records
 from trainer.evaluation import suite as suites
 from trainer.evaluation.concepts import accuracy, rank

@@ -70,8 +70,6 @@ HEAVY = (
     "keyring",
     "safetensors",
     "psutil",
-    "tqdm",
-    "platformdirs",
     "accelerate",
     "cyclonedx",
     "matplotlib",

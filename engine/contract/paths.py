@@ -1,4 +1,4 @@
-"""Where the user's data lies, and what the program ships."""
+"""Where the user's data is stored and what the program ships: the one place that knows, for all its processes."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import platformdirs
+
 from engine.contract.errors import DataFolder, DiskFull, system_words
-from engine.contract.place import data_folder, given_folder
 
 APP = "CommonArt Desktop"
+#: Names another data folder; it may begin with ``~``.
+VARIABLE = "COMMONART_HOME"
 
 
 def home() -> Path:
-    """The data folder; ``COMMONART_HOME`` moves it, and is set so that processes started from here agree."""
-    folder = given_folder()
-    if folder is None:
-        try:
-            import platformdirs
-
-            folder = platformdirs.user_data_path(APP, appauthor=False)
-        except ModuleNotFoundError:  # a slim installation
-            folder = data_folder(APP)
-    os.environ["COMMONART_HOME"] = str(folder)
-    return folder
+    """The data folder, absolute; not created here."""
+    given = os.environ.get(VARIABLE)
+    if not given:
+        return platformdirs.user_data_path(APP, appauthor=False)
+    try:
+        return Path(given).expanduser().absolute()
+    except RuntimeError:  # ~ of an unknown user: a folder of that name
+        return Path(given).absolute()
 
 
 @contextmanager
