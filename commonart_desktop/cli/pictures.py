@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from commonart_desktop.core.compose import compose, orders, ready_folder
+from commonart_desktop.core.compose import compose, orders, output_folder, ready_folder
 from commonart_desktop.core.i18n import printable, say, tr
 from commonart_desktop.core.settings import load_settings
 from engine.contract import naming
@@ -206,10 +206,11 @@ def requests_from(args: argparse.Namespace) -> Iterator[ImageRequest]:
             said.add(text)
             print(f"commonart: {printable(say(text))}", file=sys.stderr)
 
+    out = output_folder(args.out or Path(mine.out))
     made = list(
         compose(
             orders(args.prompts, args.file, args.encoding, args.delimiter, note),
-            base | {"out": "?"},
+            base | {"out": str(out)},
             count=args.count,
             seed=args.seed,
             wildcards=[f for f in folders if f.is_dir()],
@@ -219,7 +220,5 @@ def requests_from(args: argparse.Namespace) -> Iterator[ImageRequest]:
     )
     if not made:
         raise UsageError(why=Phrase("Nothing to draw: there is no prompt in {path}", path=args.file))
-    out = str(ready_folder(args.out or Path(mine.out)))  # only once all else is found right
-    for request in made:
-        object.__setattr__(request, "out", out)  # frozen, and fresh: nobody has seen it yet
+    ready_folder(out)  # only now that all else is right
     return iter(made)

@@ -107,13 +107,18 @@ def random_seed() -> int:
     return secrets.randbelow(2**32)
 
 
+def output_folder(folder: Path) -> Path:
+    """The folder as requests name it: absolute, ``~`` expanded."""
+    return folder.expanduser().absolute()
+
+
 def ready_folder(folder: Path) -> Path:
-    """The output folder, made if it was not there and tried by writing to it; absolute.
+    """The output folder, created if necessary and tested by writing to it; absolute.
 
     Raises:
         OutputFolder
     """
-    folder = folder.expanduser().absolute()
+    folder = output_folder(folder)
     probe = folder / f".commonart-{secrets.token_hex(4)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from engine.contract.errors import CommonArtError, EngineStopped, from_wire
-from engine.contract.events import Broken, Event, ProtocolError, decode
+from engine.contract.errors import CommonArtError, EngineStopped, ProtocolError, from_wire
+from engine.contract.events import Broken, Event, decode
 from engine.contract.files import rename
 from engine.contract.paths import home, writing_home
 from engine.contract.python_process import python_command, python_environment

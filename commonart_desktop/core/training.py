@@ -9,8 +9,8 @@ from pathlib import Path
 
 from commonart_desktop.core.process import _apart, _environment
 from engine.contract import training_events
-from engine.contract.errors import EngineStopped
-from engine.contract.events import Broken, Event, ProtocolError
+from engine.contract.errors import EngineStopped, ProtocolError
+from engine.contract.events import Broken, Event
 from engine.contract.paths import home, writing_home
 from engine.contract.python_process import python_command
 

@@ -6,15 +6,10 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
-from engine.contract.errors import CommonArtError, Phrase
+from engine.contract.errors import Phrase, ProtocolError
 
 PROTOCOL = 1
 COMMANDS = ("pause", "resume", "cancel", "release", "quit")
-
-
-class ProtocolError(CommonArtError):
-    kind = "protocol"
-    message = "A line between the program and its engine cannot be read: {why}"
 
 
 @dataclass(frozen=True, kw_only=True)

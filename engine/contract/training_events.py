@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from engine.contract.errors import Phrase
-from engine.contract.events import Broken, Event, Note, Paused, ProtocolError, Resumed, encode
+from engine.contract.errors import Phrase, ProtocolError
+from engine.contract.events import Broken, Event, Note, Paused, Resumed, encode
 
 PROTOCOL = 1
 COMMANDS = ("pause", "resume", "save", "sample", "quit")

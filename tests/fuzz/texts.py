@@ -14,7 +14,7 @@ from hypothesis.strategies import SearchStrategy
 
 from commonart_desktop.core.settings import load_settings
 from engine.contract import events, naming, promptfile, template, training_events
-from engine.contract.errors import BadValue
+from engine.contract.errors import BadValue, ProtocolError
 from engine.contract.other_tools import PLACES
 from engine.contract.request import ImageRequest
 from tests.fuzz.core import Broken, Files, Target
@@ -268,7 +268,7 @@ def _event(folder: Path) -> Any:
     for reader in readers:
         try:
             found.append(str(reader(line)))
-        except events.ProtocolError as error:
+        except ProtocolError as error:
             trouble = error
     if not found and trouble:
         raise trouble

@@ -8,6 +8,7 @@ where a class says otherwise. The tree:
     CommonArtError
         GateClosed
         NoDisplay
+        ProtocolError
         ScoreFailed
         SigningFailed
         EngineError
@@ -129,6 +130,7 @@ from engine.contract.errors.engine import (
     NoDisplay,
     NotFinite,
     OutOfMemory,
+    ProtocolError,
     WorkerDied,
 )
 from engine.contract.errors.evaluation import (
@@ -214,7 +216,7 @@ __all__ = [
     "NoLicence", "NoNetwork", "NoRecipe", "NoRecords", "NoRoom", "NodeDiskFull", "NodeLost", "NodeRefused",
     "NotAModel", "NotEditable", "NotExportable", "NotFinite", "NotOnHub", "NotSafetensors", "NotUtf8",
     "NothingToCheck", "NothingToEvaluate", "NothingToResume", "OutOfMemory", "OutputError", "OutputFile",
-    "OutputFolder", "ParityMissed", "Phrase", "PickleRefused", "ProcessLost", "PromptHidden", "QueueHeld",
+    "OutputFolder", "ParityMissed", "Phrase", "PickleRefused", "ProcessLost", "PromptHidden", "ProtocolError", "QueueHeld",
     "RecipesDiffer", "RunDiffers", "RunExists", "ScoreFailed", "SigningFailed", "TooFewPictures", "TooFewToCompare",
     "TooLittleDisk", "TooLittleMemory", "TrainingDiverged", "TrainingMemory", "UnknownCommand", "UnknownImport",
     "UnknownJob", "UnknownLora", "UnknownModel", "UnknownSampler", "UnsafeArchive", "UnsupportedAdapter",

@@ -50,3 +50,8 @@ class NoDisplay(CommonArtError):
 class FeatureMissing(UsageError):
     kind = "feature-missing"
     message = "{what} is not possible here: {why}"
+
+
+class ProtocolError(CommonArtError):
+    kind = "protocol"
+    message = "A line between the program and its engine cannot be read: {why}"

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.contract import training_events as events
-from engine.contract.errors import BadConfig, BadFile, CommonArtError
-from engine.contract.events import ProtocolError
+from engine.contract.errors import BadConfig, BadFile, CommonArtError, ProtocolError
 from tests.support.paths import ROOT
 from trainer.config import Config, Dataset
 from trainer.config_file import presets, read_config

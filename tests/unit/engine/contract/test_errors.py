@@ -13,7 +13,7 @@ from engine.contract.errors import CommonArtError, Phrase, from_wire, tree
 def drawn(cls: type[CommonArtError], depth: int = 1) -> list[str]:
     """Children without children first, then the others, each by name."""
     children = sorted(cls.__subclasses__(), key=lambda c: (bool(c.__subclasses__()), c.__name__))
-    own = [c for c in children if c.__module__.startswith("engine.contract.")]
+    own = [c for c in children if c.__module__.startswith(("engine.", "trainer.", "commonart_desktop."))]
     return ["    " * depth + cls.__name__, *(line for c in own for line in drawn(c, depth + 1))]
 
 
@@ -27,7 +27,7 @@ def test_every_class_is_exported_and_has_a_kind_of_its_own() -> None:
     def classes(cls: type[CommonArtError]) -> list[type[CommonArtError]]:
         return [cls, *(one for child in cls.__subclasses__() for one in classes(child))]
 
-    own = [c for c in classes(CommonArtError) if c.__module__.startswith("engine.contract.")]
+    own = [c for c in classes(CommonArtError) if c.__module__.startswith(("engine.", "trainer.", "commonart_desktop."))]
     assert len({c.kind for c in own}) == len(own)
     for cls in own:
         assert getattr(errors, cls.__name__) is cls and cls.__name__ in errors.__all__
