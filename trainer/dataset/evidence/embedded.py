@@ -96,6 +96,11 @@ def _exif(image: Image.Image) -> dict[str, str]:
     for name, value in values.items():
         if isinstance(value, (bytes, tuple)):
             value = bytes(value).decode("utf-16-le" if name.startswith("XP") else "utf-8", "replace")
+        elif isinstance(value, str):  # Pillow takes the bytes for Latin-1; most programs write UTF-8
+            try:
+                value = value.encode("latin-1").decode("utf-8")
+            except UnicodeError:
+                pass
         if isinstance(value, str) and value.strip("\0 "):
             found[name] = value.replace("\0", " ").strip()
     return found

@@ -77,7 +77,7 @@ def rights(source: str, text: str) -> list[Statement]:
     rest = " ".join(text.split())
     for mention in found:
         rest = rest.replace(mention, " ")
-    rest = _FILLERS.sub(" ", rest).strip(" .,;:-–—/|()[]\"'")
+    rest = re.sub(r"[(\[]\s*[)\]]", " ", _FILLERS.sub(" ", rest)).strip(" .,;:-–—/|\"'")
     known = [statement(source, m) for m in found]
     whole = not rest or is_copyright_notice(rest)
     return known if known and whole else [one, *(Statement(k.source, k.text, k.license, mention=True) for k in known)]

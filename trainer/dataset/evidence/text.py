@@ -20,7 +20,11 @@ _CC = re.compile(
     r"(?<![\w\-])(?:CC0|CC[ \-_]?(?:BY|NC|ND|SA|PDM)(?:[ \-_]?(?:NC|ND|SA))*)(?:[ \-_]?v?\d\.\d)?[\w.\-]*(?<![.\-])",
     re.I,
 )
-_CREATIVE = re.compile(r"creative commons(?:[ \t]+[\w\-]+)*(?:[ \t]+v?\d\.\d)?", re.I)
+_CREATIVE = re.compile(
+    r"creative commons(?:[ \t\-]+(?:attribution|non[ \-]?commercial|no[ \-]?deriv\w*|share[ \-]?alike|zero|cc0|by|nc|nd|sa)\b)*"
+    r"(?:[ \t]+v?\d\.\d)?(?:[ \t]+(?:international|unported|generic|universal|public|licen[cs]e)\b)*",
+    re.I,
+)
 _RESERVED = re.compile(
     r"all rights reserved|rights[ \-]managed|editorial use only|personal use only|non[ \-]?commercial use|for non[ \-]?commercial"
     r"|not for commercial|no commercial|no derivatives|無断(?:転載|使用|複製)|転載禁止|商用(?:利用)?(?:不可|禁止)|非商用|非営利",

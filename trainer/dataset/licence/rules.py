@@ -97,8 +97,10 @@ def judge(
 
 
 def _other_than(named: str, expression: Expression, statements: Sequence[Statement]) -> str:
-    """A licence stated otherwise than by an address that is not ``named``; empty where there is none."""
-    stated = [e for s in statements if s.license and not from_url(s.text) and (e := expression_of(s)) is not None]
+    """A licence stated in the row that gives an address of ``named``, and otherwise than by it; empty where there is none."""
+    rows = {s.source.rpartition(" ")[0] for s in statements if from_url(s.text) == named}
+    beside = [s for s in statements if s.source.rpartition(" ")[0] in rows and not s.mention and not from_url(s.text)]
+    stated = [e for s in beside if (e := expression_of(s)) is not None]
     for one in stated or [expression]:
         if named not in {i.split(" WITH ")[0] for c in one.choices for i in c.licences}:
             return one.text
