@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint unit slow e2e stress fuzz bench speed parity mini evaluate translations font screenshots clean
+.PHONY: install demo test lint unit slow e2e stress fuzz cases bench speed parity mini evaluate translations font screenshots clean
 
 install: $(STAMP)
 
@@ -46,6 +46,10 @@ stress: $(STAMP)
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz --minutes 10
 	COMMONART_LONG=1 $(BIN)/python -m pytest tests/integration/test_no_network.py -k export
+
+# what people reported to other tools, as inputs of our own making; `python -m tests.cases FOLDER` writes those of data sets, to try by hand
+cases: $(STAMP)
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest tests/cases
 
 parity: $(STAMP)
 	$(BIN)/python benchmarks/parity.py
