@@ -14,6 +14,8 @@ from engine.contract.errors import BadFile, Phrase, system_words
 
 def key_of(name: str) -> str:
     """The same for names that look the same: composed (NFC) and without case, as Windows and macOS compare."""
+    if name.isascii():
+        return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import re
 import threading
 from collections.abc import Iterator
@@ -170,10 +171,22 @@ def _context() -> Any:
     return _local.context
 
 
+def _mentions_c2pa(path: Path | None, data: bytes | None) -> bool:
+    """Whether a manifest store can be in it: its label stands there plainly. Quicker than to ask the library of every file."""
+    if data is not None:
+        return b"c2pa" in data
+    assert path is not None
+    try:
+        with path.open("rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+            return whole.find(b"c2pa") >= 0
+    except (OSError, ValueError):  # an empty file cannot be mapped
+        return False
+
+
 def _c2pa(kind: str, path: Path | None, data: bytes | None, found: Embedded) -> None:
     from c2pa import C2paError, Reader
 
-    if kind in _NO_C2PA or (path is None and data is None):
+    if kind in _NO_C2PA or (path is None and data is None) or not _mentions_c2pa(path, data):
         return
     try:
         with BytesIO(data) if data is not None else path.open("rb") as f:  # type: ignore[union-attr]

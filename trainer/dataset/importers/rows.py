@@ -97,7 +97,6 @@ class Rows:
         if embedded_in(row, columns) is not None:
             self.embedded[table] = form
             return []
-        told = self.told(label, row, columns)
         base = table.rpartition("/")[0]
         why = NOT_HERE
         pending = ""
@@ -106,14 +105,15 @@ class Rows:
             if image is SEVERAL:
                 why = Phrase("several images here are called so; write their paths in the table")
             elif image is not None:
-                self.of.setdefault(image, Told()).add(*told)
+                # only now: most rows of a large table may name images that are not here
+                self.of.setdefault(image, Told()).add(*self.told(label, row, columns))
                 return [image]
             elif "://" not in value and (problem := name_problem(plain_path(value))) and why is NOT_HERE:
                 why = problem
             pending = pending or key_of(PurePosixPath(plain_path(value)).name)
         if self.archives and pending:
             stem = pending.rpartition(".")[0] if pending.endswith(ENDINGS) else pending
-            self.pending.setdefault(stem, Told()).add(*told)
+            self.pending.setdefault(stem, Told()).add(*self.told(label, row, columns))
         else:
             lost.lost_row(label, why)
         return []

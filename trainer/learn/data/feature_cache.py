@@ -38,7 +38,7 @@ from engine.models.text_encoder import CaptionEncoder, FeatureStore
 from trainer.dataset.pictures import load_rgb
 from trainer.learn.data.samples import TrainingImage
 
-VERSION = "1"  # of how pixels become latents: another resampling is another cache
+VERSION = "2"  # of how pixels become latents: another resampling is another cache
 Progress = Callable[[str, int, int], None]
 
 
