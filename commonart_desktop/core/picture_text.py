@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from engine.contract.exif_comment import decode_comment
+
 ENDINGS = (".png", ".webp", ".jpg", ".jpeg")
 MAX_TEXT = 1_000_000  # bytes of one text inside a file
 _MAX_CHUNKS = 50_000
@@ -147,7 +149,4 @@ def _exif_comment(tiff: bytes) -> str:
 
     _, ifd = entry(struct.unpack_from(order + "I", tiff, 4)[0], 0x8769)
     count, at = entry(ifd, 0x9286) if ifd else (0, 0)
-    comment = tiff[at : at + min(count, MAX_TEXT)] if count > 8 else b""
-    if comment.startswith(b"UNICODE\0"):
-        return comment[8:].decode("utf-16-be", "replace")
-    return comment[8:].decode("ascii", "replace") if comment.startswith(b"ASCII\0\0\0") else ""
+    return decode_comment(tiff[at : at + min(count, MAX_TEXT)]) if count > 8 else ""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from commonart_desktop.core.i18n import say, tr
+from commonart_desktop.core.parameters_text import settings_lines
 from engine.contract.errors import Phrase
 
 Report = dict[str, Any]
@@ -152,6 +153,12 @@ def foreign_text(report: Report) -> str:
     return ""
 
 
+def foreign_lines(report: Report) -> list[tuple[str, str]]:
+    """(name, value) of what another program wrote: its settings where they are clear, else its texts as they stand."""
+    lines = settings_lines(report["read"]) if report["read"] else list(report["texts"].items())
+    return [(name, text[:SHOWN] + ("…" if len(text) > SHOWN else "")) for name, text in lines]
+
+
 def _recipe(report: Report) -> Iterator[str]:
     if report["recipe"] and (line := hidden(report)):
         yield line
@@ -164,8 +171,7 @@ def _others(report: Report) -> Iterator[str]:
     """What other tools wrote; told as theirs."""
     if intro := foreign_text(report):
         yield intro
-        for key, text in report["texts"].items():
-            yield f"  {key}: {text[:SHOWN]}{'…' if len(text) > SHOWN else ''}"
+        yield from (f"  {name}: {value}" for name, value in foreign_lines(report))
     if line := labelled(report):
         yield line
 

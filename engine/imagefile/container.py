@@ -173,9 +173,20 @@ def _jpeg(file: BinaryIO, found: ImageContainer, path: Path, size: int) -> None:
         at += 4 + length
     # the coded picture goes on to the end of the file; what stands between its scans belongs to it
     found.pixels.append(ContainerPart("DA", at + 4, size - at - 4))
-    file.seek(max(0, size - 64))
-    if b"\xff\xd9" not in file.read(64):
+    if not _has_end(file, at + 4, size):
         raise _Cut
+
+
+def _has_end(file: BinaryIO, start: int, size: int) -> bool:
+    """Whether JPEG's end marker, which coded data never hold, stands after ``start``: cameras append videos to it."""
+    end = size
+    while end > start + 1:
+        begin = max(start, end - (1 << 20))
+        file.seek(begin)
+        if b"\xff\xd9" in file.read(end - begin):
+            return True
+        end = begin + 1 if begin > start else start
+    return False
 
 
 def image_sha256(file: BinaryIO, found: ImageContainer) -> str:

@@ -5,26 +5,27 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
 import struct
 import zlib
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import unescape
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps, PngImagePlugin
 
-from engine.contract.errors import BadFile, BadValue, NoRecipe, Phrase
+from engine.contract.errors import BadFile, BadValue, NoRecipe, Phrase, system_words
 from engine.contract.recipe import parameters
 from engine.imagefile import embed_metadata
-from engine.imagefile.container import TEXT_LIMIT
+from engine.imagefile.color import to_srgb
+from engine.imagefile.container import TEXT_LIMIT, walk
+from engine.imagefile.text_chunks import KEY, PARAMETERS, TextChunks, read_texts
 from engine.imagefile.xmp import PNG_KEY, AiLabel, fitting, packet
 
 ENDINGS = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
-KEY = "commonart"  # the PNG text chunk and the XMP property with our JSON recipe
 _USER_COMMENT = 0x9286
 _EXIF_IFD = 0x8769
+# the text of a PNG may be as large as all its texts together: ComfyUI's workflows pass Pillow's 1 MB
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 _JPEG_SEGMENT = 65_000  # bytes a JPEG segment holds, less what stands at its head
 FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow's other readers are never offered a file
 #: what Pillow raises at files that are damaged, or made to do harm
@@ -106,29 +107,29 @@ def _open(path: Path) -> Image.Image:
         raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG picture")) from e
 
 
-def read_recipe(path: Path) -> dict[str, Any]:
-    """The recipe inside a picture of ours. Data only: nothing in it is trusted.
+def read_image_texts(path: Path) -> TextChunks:
+    """The texts in an image of any program: data only, nothing in them is trusted.
 
     Raises:
-        BadFile: not a picture. NoRecipe: none inside, or one that is not JSON.
+        BadFile: not an image, or one that is cut off.
     """
-    with _open(path) as image:
-        try:
-            if image.format == "PNG":
-                image.load()  # text may stand after the pixels
-                packed = getattr(image, "text", {}).get(KEY, "")
-            else:
-                xmp = image.info.get("xmp", b"")
-                found = re.search(
-                    r"<ca:recipe>(.*?)</ca:recipe>",
-                    xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else xmp,
-                    re.S,
-                )
-                packed = unescape(found[1]) if found else ""
-        except _TROUBLE as e:
-            raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG picture")) from e
     try:
-        recipe = json.loads(packed)
+        with path.open("rb") as file:
+            return read_texts(file, walk(file, path))
+    except FileNotFoundError as e:
+        raise BadFile(path=path, why=Phrase("there is no such file")) from e
+    except OSError as e:
+        raise BadFile(path=path, why=system_words(e)) from e
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The recipe inside an image of ours. Data only: nothing in it is trusted.
+
+    Raises:
+        BadFile: not an image. NoRecipe: none inside, or one that is not JSON.
+    """
+    try:
+        recipe = json.loads(read_image_texts(path).plain.get(KEY, ""))
     except (ValueError, RecursionError) as e:
         raise NoRecipe(path=path) from e
     if not isinstance(recipe, dict) or "request" not in recipe:
@@ -137,21 +138,12 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 
 def read_parameters(path: Path) -> str:
-    """The A1111-style ``parameters`` text of any tool's picture, or an empty string.
+    """The A1111-style ``parameters`` text of any program's image, or an empty string.
 
     Raises:
-        BadFile: not a picture.
+        BadFile: not an image.
     """
-    with _open(path) as image:
-        if image.format == "PNG":
-            return str(image.info.get("parameters", ""))[:100_000]
-        try:
-            raw = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
-        except _TROUBLE:
-            return ""  # a picture all the same
-    if isinstance(raw, bytes) and raw.startswith(b"UNICODE\0"):
-        return raw[8:].decode("utf-16-be", "replace")[:100_000]
-    return ""
+    return read_image_texts(path).plain.get(PARAMETERS, "")[:100_000]
 
 
 def decode(coded: bytes) -> np.ndarray[Any, Any]:
@@ -165,5 +157,15 @@ def read_pixels(path: Path) -> np.ndarray[Any, Any]:
     with _open(path) as image:
         try:
             return np.asarray(image.convert("RGB"))
+        except _TROUBLE as e:
+            raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG picture")) from e
+
+
+def read_shown(path: Path) -> Image.Image:
+    """RGB as a viewer shows it: upright by its EXIF, colours by its ICC profile. Raises BadFile."""
+    with _open(path) as image:
+        try:
+            image.load()
+            return to_srgb(ImageOps.exif_transpose(image)).convert("RGB")
         except _TROUBLE as e:
             raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG picture")) from e

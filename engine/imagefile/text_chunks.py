@@ -9,6 +9,8 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from engine.contract.exif_comment import decode_comment
+from engine.contract.image_parameters import TOOLS
 from engine.imagefile.container import TEXT_LIMIT, ContainerPart, ImageContainer
 from engine.imagefile.xmp import PNG_KEY, read_packet
 
@@ -16,13 +18,7 @@ KEY, PARAMETERS = "commonart", "parameters"
 SHOWN = 20_000  # characters of another tool's text that are passed on
 _JPEG_XMP, _JPEG_EXIF = b"http://ns.adobe.com/xap/1.0/\0", b"Exif\0\0"
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
-#: which text tells which tool; A1111's is also written by many others
-_TOOLS = (
-    ("commonart", (KEY,)),
-    ("InvokeAI", ("invokeai_metadata", "invokeai_graph", "sd-metadata", "Dream")),
-    ("ComfyUI", ("workflow", "prompt")),
-    ("A1111", (PARAMETERS,)),
-)
+_DESCRIPTION, _MAKE, _MODEL = 0x010E, 0x010F, 0x0110  # in which some programs put their texts
 
 
 @dataclass
@@ -35,21 +31,21 @@ class TextChunks:
     @property
     def tool(self) -> str:
         """commonart, InvokeAI, ComfyUI, A1111, or empty."""
-        return next((tool for tool, keys in _TOOLS if any(self.plain.get(k) for k in keys)), "")
+        return next((tool for tool, keys in TOOLS if any(self.plain.get(k) for k in keys)), "")
 
     def shown(self) -> dict[str, str]:
         """Texts of other tools, cut to what a person reads."""
-        keys = {k for _, keys in _TOOLS[1:] for k in keys}
+        keys = {k for _, keys in TOOLS[1:] for k in keys}
         return {k: v[:SHOWN] for k, v in self.plain.items() if k in keys and v}
 
 
 def read_texts(file: BinaryIO, found: ImageContainer) -> TextChunks:
     """The texts of the file that ``walk`` has looked over."""
-    texts, room = TextChunks(), 4 * TEXT_LIMIT
+    texts, room, exif = TextChunks(), 4 * TEXT_LIMIT, b""
     for part in found.parts:
         if (
             (found.kind == "jpeg" and part.name != "E1")
-            or (found.kind == "png" and part.name not in ("tEXt", "zTXt", "iTXt"))
+            or (found.kind == "png" and part.name not in ("tEXt", "zTXt", "iTXt", "eXIf"))
             or (found.kind == "webp" and part.name not in ("EXIF", "XMP "))
             or part.length > room
         ):
@@ -57,12 +53,16 @@ def read_texts(file: BinaryIO, found: ImageContainer) -> TextChunks:
         room -= part.length
         file.seek(part.start)
         data = file.read(part.length)
-        if found.kind == "png":
+        if part.name in ("EXIF", "eXIf"):
+            exif = exif or data
+        elif found.kind == "png":
             _png(part, data, texts)
         elif part.name == "XMP " or data.startswith(_JPEG_XMP):
             _packet(data.removeprefix(_JPEG_XMP), texts)
-        elif part.name == "EXIF" or data.startswith(_JPEG_EXIF):
-            _exif(data, texts)
+        elif data.startswith(_JPEG_EXIF):
+            exif = exif or data
+    if exif:
+        _exif(exif, texts)
     return texts
 
 
@@ -105,11 +105,18 @@ def _exif(data: bytes, texts: TextChunks) -> None:
     exif = Image.Exif()
     try:
         exif.load(data)
-        raw = exif.get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
+        comment = exif.get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
+        others = [exif.get(tag, "") for tag in (_DESCRIPTION, _MAKE, _MODEL)]
     except (OSError, ValueError, SyntaxError, KeyError, TypeError, struct.error):
         return
-    if isinstance(raw, bytes) and raw.startswith(b"UNICODE\0"):
-        text = raw[8:]  # A1111 and we write big-endian; others do not
-        texts.plain.setdefault(PARAMETERS, text.decode("utf-16-le" if text[1:2] == b"\0" else "utf-16-be", "replace"))
-    elif isinstance(raw, bytes) and raw.startswith(b"ASCII\0\0\0"):
-        texts.plain.setdefault(PARAMETERS, raw[8:].decode("latin-1"))
+    if isinstance(comment, str):  # written as text instead of bytes of unknown kind
+        comment = comment.encode("latin-1", "replace")
+    text = decode_comment(comment) if isinstance(comment, bytes) else ""
+    if text:
+        texts.plain.setdefault(PARAMETERS, text)
+    for value in others:
+        key, colon, graph = value.partition(":") if isinstance(value, str) else ("", "", "")
+        if colon and key.lower() in ("prompt", "workflow") and graph.lstrip().startswith("{"):  # ComfyUI
+            texts.plain.setdefault(key.lower(), graph)
+        elif isinstance(value, str) and "\nSteps: " in value:
+            texts.plain.setdefault(PARAMETERS, value)

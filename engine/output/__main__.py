@@ -12,30 +12,36 @@ from typing import Any
 from PIL import Image
 
 from engine.contract.errors import BadFile, NoRecipe, Phrase, system_words
-from engine.imagefile.image import FORMATS, read_parameters, read_recipe
+from engine.contract.image_parameters import read_parameters
+from engine.imagefile.image import FORMATS, read_image_texts, read_recipe
+from engine.imagefile.text_chunks import PARAMETERS
 from engine.system.json_program import JsonArgumentParser, run_json_program
 
 
 def show(path: Path) -> dict[str, Any]:
-    """Recipe, ``parameters`` text, size and format of a picture.
+    """Recipe, texts of other programs and what they say, size and format of an image.
 
     Raises:
-        BadFile: not a picture. NoRecipe: it has neither recipe nor parameters.
+        BadFile: not an image. NoRecipe: it has neither a recipe nor a text of another program.
     """
     try:
         recipe: dict[str, Any] | None = read_recipe(path)
     except NoRecipe:
         recipe = None
-    parameters = read_parameters(path)
-    if recipe is None and not parameters:
+    texts = read_image_texts(path)
+    if recipe is None and not texts.shown():
         raise NoRecipe(path=path)
+    read = read_parameters(texts.plain)
     with Image.open(path, formats=FORMATS) as image:  # it has been opened so before
         width, height = image.size
         kind = (image.format or "").lower()
     return {
         "path": str(path),
         "recipe": recipe,
-        "parameters": parameters,
+        "parameters": texts.plain.get(PARAMETERS, "")[:100_000],
+        "tool": texts.tool,
+        "texts": texts.shown(),
+        "read": None if read is None else asdict(read),
         "width": width,
         "height": height,
         "format": kind,

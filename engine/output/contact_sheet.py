@@ -18,7 +18,7 @@ from engine.contract.errors import BadValue, NoRecipe, Phrase
 from engine.contract.files import make_folder
 from engine.contract.font import FILE
 from engine.contract.paths import resources
-from engine.imagefile.image import read_pixels, read_recipe
+from engine.imagefile.image import read_recipe, read_shown
 from engine.system import atomic
 
 SIDE = 160  # pixels, the longest a picture is shown at
@@ -85,7 +85,7 @@ def prompt_of(path: Path) -> str:
 
 
 def _small(path: Path) -> Image.Image:
-    picture = Image.fromarray(read_pixels(path))
+    picture = read_shown(path)
     long = max(picture.size)
     scale = 2.0 if long <= TINY else min(1.0, SIDE / long)
     size = tuple(max(1, round(side * scale)) for side in picture.size)

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from engine.contract.errors import BadFile, CommonArtError, Phrase, system_words
+from engine.contract.image_parameters import read_parameters
 from engine.contract.recipe import check, parameters
 from engine.imagefile.container import ImageContainer, image_sha256, walk, without_metadata
 from engine.imagefile.image import pixel_sha256
@@ -51,6 +52,7 @@ class Report:
     prompt_hidden: bool = False
     pixels: str = "unknown"
     texts: dict[str, str] = field(default_factory=dict)
+    read: dict[str, Any] | None = None  # what the texts of another program say, as far as it is clear
     xmp: dict[str, str] = field(default_factory=dict)
     training_mining: dict[str, Any] = field(default_factory=dict)
     ingredients: list[dict[str, str]] = field(default_factory=list)
@@ -104,6 +106,8 @@ class Verifier:
         found = walk(file, path)
         texts = read_texts(file, found)
         report.tool, report.texts = texts.tool, texts.shown()
+        read = read_parameters(texts.plain)
+        report.read = None if read is None else asdict(read)
         report.xmp = {k: v for k, v in texts.xmp.items() if k != "recipe"}
         manifest = self._manifest(file, found, report)
         signed = _assertion(manifest, RECIPE)

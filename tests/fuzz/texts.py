@@ -14,7 +14,9 @@ from hypothesis.strategies import SearchStrategy
 
 from commonart_desktop.core.settings import load_settings
 from engine.contract import events, naming, promptfile, template, training_events
-from engine.contract.errors import BadValue, ProtocolError
+from engine.contract.errors import BadValue, NoRecipe, ProtocolError
+from engine.contract.exif_comment import decode_comment
+from engine.contract.image_parameters import read_parameters
 from engine.contract.other_tools import PLACES
 from engine.contract.request import ImageRequest
 from tests.fuzz.core import Broken, Files, Target
@@ -61,12 +63,20 @@ def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+_CODED = (
+    b"# coding: cp932\n" + "2::すし\n寿司\n".encode("cp932"),
+    "すし\n".encode("utf-16"),
+    "すし\n".encode("utf-8-sig"),
+    "すし\n".encode("cp932"),
+)
+
+
 def _wildcards() -> SearchStrategy[Files]:
     words = st.lists(templates, max_size=4).map("\n".join).map(_utf8)
     return st.builds(
         lambda t, a, b: {"template.txt": t, "w/animals.txt": a, "w/deep/er.txt": b, "secret.txt": b"not for templates"},
         templates.map(_utf8),
-        st.one_of(words, words, damaged([b"cat\n{a|b} dog\n"])),
+        st.one_of(words, words, damaged([b"cat\n3::{a|b} dog\n#no\n\\#f00\n", *_CODED])),
         words,
     )
 
@@ -158,7 +168,9 @@ _PROMPTS = (
     _TABLE.replace(",", "\t").encode("cp932"),
     _TABLE.encode("utf-16"),
     b"# coding: cp932\n" + "すし\n寿司".encode("cp932"),
-    "猫\n# no\n犬".encode("utf-8-sig"),
+    "猫\n# no\n\\#f00\n--steps 3\n犬".encode("utf-8-sig"),
+    b"sep=;\r\nprompt;cfg_scale;negatve\r\n" + 'すし; 5; "a;b"\r\n'.encode(),
+    b'positive_prompt, noise_seed\n "a, b", -1\ncat;5\n',
 )
 
 
@@ -168,10 +180,13 @@ def _prompts() -> SearchStrategy[Files]:
     table = st.lists(st.lists(cell, max_size=5).map(",".join), max_size=4).map(
         lambda rows: _utf8("\n".join(["prompt,seed,size,loras,out", *rows]))
     )
+    others = st.lists(st.lists(cell, max_size=4).map(";".join), max_size=4).map(
+        lambda rows: _utf8("\n".join(["sep=;", "prompt;cfg;sampler_name;lora", *rows]))
+    )
     return st.one_of(
         st.builds(lambda n, d: {f"a.{n}": d}, st.sampled_from(("txt", "csv", "tsv", "jsonl")), damaged(_PROMPTS)),
         st.one_of(lines(row), lines(_ROW)).map(lambda d: {"a.jsonl": d}),
-        table.map(lambda d: {"a.csv": d}),
+        st.one_of(table, others).map(lambda d: {"a.csv": d}),
     )
 
 
@@ -186,6 +201,38 @@ def _promptfile(folder: Path) -> Any:
         settings = {k: v for k, v in row["settings"].items() if k != "count" and v is not None}
         ImageRequest(**{"seed": 0} | settings, prompt=row["prompt"])
     return rows
+
+
+_FOREIGN = {
+    "invokeai_metadata": {"positive_prompt": "cat", "loras": [{"model": {"name": "a"}, "weight": 1}], "steps": 3},
+    "prompt": {
+        "1": {"class_type": "KSampler", "inputs": {"positive": ["2", 0], "negative": ["2", 0], "steps": 3, "cfg": 4}},
+        "2": {"inputs": {"text": "cat"}},
+    },
+    "parameters": {"sui_image_params": {"prompt": "cat", "loras": ["a"], "loraweights": ["1"]}},
+}
+_A1111 = "cat <lora:a:1>\nNegative prompt: fog\nSteps: 3, Sampler: Euler, CFG scale: 4, Seed: 5, Size: 8x8, Model: m"
+
+
+def _parameters() -> SearchStrategy[Files]:
+    return st.one_of(
+        st.sampled_from(sorted(_FOREIGN)).flatmap(lambda k: twisted(_FOREIGN[k]).map(lambda d: {k: dumps(d)})),
+        damaged([_A1111.encode()]).map(lambda d: {"parameters": d}),
+        damaged([b'"cat [fog]" -s 3 -S 5 -W8 -C 4']).map(lambda d: {"Dream": d}),
+        damaged([b"UNICODE\0" + _A1111.encode("utf-16-le"), b"JIS\0\0\0\0\0" + "すし".encode("iso2022_jp")]).map(
+            lambda d: {"comment": d}
+        ),
+    )
+
+
+def _read_parameters(folder: Path) -> Any:
+    texts = {path.name: path.read_bytes() for path in folder.iterdir()}
+    if "comment" in texts:
+        return decode_comment(texts["comment"])
+    found = read_parameters({key: text.decode("utf-8", "replace") for key, text in texts.items()})
+    if found is None:
+        raise NoRecipe(path=folder)
+    return json.loads(json.dumps(asdict(found)))
 
 
 _SETTINGS = (
@@ -279,6 +326,7 @@ TARGETS = (
     Target("templates", "prompt templates and wildcard files", _wildcards, _template),
     Target("names", "templates of file names", _names, _name),
     Target("prompts", "prompt files", _prompts, _promptfile),
+    Target("parameters", "what other programs say in an image", _parameters, _read_parameters),
     Target("settings", "settings.toml", lambda: _tomls("settings.toml", (_SETTINGS,)), _settings),
     Target("configs", "configurations of a training", _configs, _config),
     Target("policies", "licence policies", lambda: _tomls("a.toml", (_POLICY,)), _policy),

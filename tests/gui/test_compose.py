@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from commonart_desktop.gui.shell.ime_guard import ImeGuard
 from commonart_desktop.gui.style import theme
 from commonart_desktop.gui.widgets.prompt_edit import PromptEdit
 from engine.contract.errors import BadFile, NoRecipe
+from engine.contract.image_parameters import read_parameters
 from engine.contract.ledger.ledger import Ledger
 from engine.contract.request import ImageRequest
 from tests.support.stub_model import SIDE
@@ -526,7 +528,7 @@ def test_a_picture_without_a_recipe_is_told_of(
 
 def test_parameters_of_other_tools() -> None:
     text = 'a cat, {x}\nNegative prompt: dog\nSteps: 28, Sampler: DPM++ 2M Karras, CFG scale: 7.5, Seed: 42, Size: 512x768, Model: "a, b"'
-    assert settings_of_parameters(text, "x.png") == {
+    assert settings_of_parameters(asdict(read_parameters({"parameters": text})), "x.png") == {
         "prompt": "a cat, \\{x\\}",
         "negative": "dog",
         "count": 1,
@@ -539,7 +541,7 @@ def test_parameters_of_other_tools() -> None:
         "seed": "42",
     }
     with pytest.raises(NoRecipe):
-        settings_of_parameters("only words", "x.png")
+        settings_of_parameters(None, "x.png")
 
 
 # presets ----------------------------------------------------------------------------------------------------------

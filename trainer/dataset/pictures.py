@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import AvifImagePlugin, Image, ImageCms, PngImagePlugin, TiffImagePlugin, WebPImagePlugin, features  # noqa: F401
+from PIL import AvifImagePlugin, Image, PngImagePlugin, TiffImagePlugin, WebPImagePlugin, features  # noqa: F401
 
 from engine.contract.errors import BadPicture, Phrase, system_words
+from engine.imagefile.color import to_srgb
 
 # Pillow's name of a format -> endings of its files, the usual one first; Pillow's other readers are never offered a file
 KINDS = {
@@ -134,44 +135,6 @@ def upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-_SRGB = ImageCms.createProfile("sRGB")
-_MAX_PROFILE = 4_000_000  # bytes; printers' profiles have some 2 MB
-
-
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """An image with an ICC profile as sRGB; one without a profile, or with a broken one, as it is."""
-    profile = image.info.get("icc_profile")
-    if not isinstance(profile, bytes) or not 128 <= len(profile) <= _MAX_PROFILE:
-        return image
-    wanted = {b"RGB ": ("RGB", "RGBA"), b"GRAY": ("L", "LA"), b"CMYK": ("CMYK",)}.get(profile[16:20], ())
-    if image.mode in ("P", "PA") and profile[16:20] == b"RGB ":
-        image = image.convert("RGBA" if image.mode == "PA" or "transparency" in image.info else "RGB")
-    if image.mode not in wanted:
-        return image
-    alpha = image.getchannel("A") if image.mode in ("RGBA", "LA") else None
-    plain = image.convert(image.mode.removesuffix("A")) if alpha is not None else image
-    try:
-        given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if plain.mode == "RGB" and ImageCms.getProfileDescription(given).startswith("sRGB"):
-            return image
-        transform = ImageCms.buildTransform(
-            given,
-            _SRGB,
-            plain.mode,
-            "RGB",
-            ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
-        made = ImageCms.applyTransform(plain, transform)
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return image
-    if made is None:
-        return image
-    if alpha is not None:
-        made.putalpha(alpha)
-    return made
-
-
 def rgb(image: Image.Image) -> Image.Image:
     """Any mode as 8-bit sRGB: by its ICC profile, 16-bit scaled, CMYK converted, what is transparent laid over white."""
     if image.mode.startswith("I"):  # 16-bit grey; Pillow's own convert would clip at 255
@@ -179,7 +142,7 @@ def rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
         return Image.fromarray(np.nan_to_num(np.asarray(image)).clip(0, 255).astype(np.uint8)).convert("RGB")
-    image = _to_srgb(image)
+    image = to_srgb(image)
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         over = image.convert("RGBA")
         ground = Image.new("RGBA", over.size, (255, 255, 255, 255))

@@ -13,9 +13,10 @@ from commonart_desktop.core.process import program
 from engine.contract import template
 from engine.contract.errors import NoRecipe, Phrase, UsageError
 from engine.contract.ledger.ledger import Ledger
+from engine.contract.other_tools import sampler_named
 from engine.contract.paths import home
-from engine.contract.recipe import SAMPLER_NAMES, request_of
-from engine.contract.request import ImageRequest
+from engine.contract.recipe import request_of
+from engine.contract.request import MAX_SEED, ImageRequest
 
 PRIORITY_NOW = 10  # of "make one now": ahead of what was queued before
 
@@ -104,7 +105,7 @@ def settings_of_picture(path: str) -> dict[str, Any]:
     found = program("engine.output", ["show", path])
     if found["recipe"] is not None:
         return settings_of_request(request_of(found["recipe"]))
-    return settings_of_parameters(found["parameters"], path)
+    return settings_of_parameters(found["read"], path)
 
 
 def settings_of_request(r: ImageRequest) -> dict[str, Any]:
@@ -130,31 +131,24 @@ def settings_of_request(r: ImageRequest) -> dict[str, Any]:
     }
 
 
-def settings_of_parameters(text: str, path: str) -> dict[str, Any]:
-    """What the ``parameters`` text of other tools says that this program knows. Raises NoRecipe."""
-    import re
-
-    body, found, tail = text.rpartition("\nSteps: ")
-    if not found:
+def settings_of_parameters(read: dict[str, Any] | None, path: str) -> dict[str, Any]:
+    """What another program says of an image (``ImageParameters`` as JSON) and this one knows. Raises NoRecipe."""
+    if read is None:
         raise NoRecipe(path=path)
-    prompt, _, negative = body.partition("\nNegative prompt: ")
-    pairs = dict(re.findall(r'([A-Z][\w ]*): ("(?:\\.|[^"])*"|[^,\n]*)', "Steps: " + tail))
+    given, prompt = read["settings"], read["prompt"]
     values: dict[str, Any] = {
         "prompt": template.escape(prompt) if not template.is_plain(prompt) else prompt,
-        "negative": negative,
+        "negative": read["negative"],
         "count": 1,
     }
-    samplers = {shown: name for name, shown in SAMPLER_NAMES.items()}
-    if pairs.get("Sampler") in samplers:
-        values["sampler"] = samplers[pairs["Sampler"]]
-    size = re.fullmatch(r"(\d{2,4})x(\d{2,4})", pairs.get("Size", ""))
-    if size:
-        values |= {"width": int(size[1]), "height": int(size[2])}
-    for key, name, kind in (("Steps", "steps", int), ("CFG scale", "guidance", float)):
-        try:
-            values[name] = kind(pairs[key])
-        except (KeyError, ValueError):
-            pass  # another tool's way of writing: that setting stays as it is
-    if re.fullmatch(r"\d{1,19}", pairs.get("Seed", "")):
-        values |= {"seed_mode": "fixed", "seed": pairs["Seed"]}
+    sampler = sampler_named(given.get("sampler", ""), given.get("schedule", ""))
+    if sampler is not None:
+        values["sampler"] = sampler
+    if all(16 <= given.get(side, 0) <= 8192 for side in ("width", "height")):
+        values |= {"width": given["width"], "height": given["height"]}
+    values |= {
+        name: given[name] for name, most in (("steps", 1000), ("guidance", 100)) if 1 <= given.get(name, 0) <= most
+    }
+    if 0 <= given.get("seed", -1) <= MAX_SEED:
+        values |= {"seed_mode": "fixed", "seed": str(given["seed"])}
     return values

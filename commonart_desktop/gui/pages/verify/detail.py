@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 )
 
 from commonart_desktop.core import verify_text
+from commonart_desktop.core.parameters_text import settings_lines
 from commonart_desktop.core.verify_text import Node
 from commonart_desktop.gui.pages.verify.job import named
 from commonart_desktop.gui.pages.verify.labels import JUDGED, StateMark, chain_words, kind_of
@@ -283,9 +284,10 @@ class VerifyDetail(QWidget):
         )
         self._text(self.texts_note, "\n".join(line for line in lines if line))
         if report and intro:
-            self.texts.setPlainText(
-                "\n\n".join(f"{key}\n{shown_text(text)}" for key, text in report["texts"].items())[:TEXTS]
-            )
+            read = settings_lines(report["read"]) if report["read"] else []
+            parts = ["\n".join(f"{name}: {shown_text(text)}" for name, text in read)] if read else []
+            parts += [f"{key}\n{shown_text(text)}" for key, text in report["texts"].items()]
+            self.texts.setPlainText("\n\n".join(parts)[:TEXTS])
 
     def _copy_recipe(self) -> None:
         if self.report and self.report["recipe"]:
