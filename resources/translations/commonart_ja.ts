@@ -405,6 +405,18 @@
         <source>The settings are those of {name}</source>
         <translation>{name}の設定にしました</translation>
     </message>
+    <message>
+        <source>The pasted lines are one prompt. Are they {count} prompts?</source>
+        <translation>貼り付けた行は一つのプロンプトになっています。{count}件のプロンプトですか？</translation>
+    </message>
+    <message>
+        <source>Queue {count} prompts</source>
+        <translation>{count}件としてキューに追加</translation>
+    </message>
+    <message>
+        <source>Lines that begin with # are skipped as comments: {count}.</source>
+        <translation>#で始まる行はコメントとして読み飛ばします（{count}行）。</translation>
+    </message>
 </context>
 <context>
     <name>DatasetPanel</name>

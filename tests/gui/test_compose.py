@@ -544,6 +544,61 @@ def test_parameters_of_other_tools() -> None:
         settings_of_parameters(None, "x.png")
 
 
+def paste(panel: ComposePanel, text: str) -> None:
+    data = QMimeData()
+    data.setText(text)
+    panel.prompt.insertFromMimeData(data)
+
+
+def test_pasted_lines_may_be_several_prompts(
+    qtbot: QtBot, make: Callable[[], ComposePanel], said: Said, context: Context
+) -> None:
+    panel = make()
+    panel.prompt.setPlainText("before ")
+    panel.prompt.moveCursor(panel.prompt.textCursor().MoveOperation.End)
+    paste(panel, "one line")
+    assert said.all == [] and panel.prompt.toPlainText() == "before one line"
+    paste(panel, "# list\r\n\nred apple\n\\#fff cat\r\n  dog  \n")
+    text, hint, action, do = said.all.pop()
+    assert "3" in text and "3" in action and "1" in hint and "red apple" in panel.prompt.toPlainText() and do
+    do()
+    assert panel.prompt.toPlainText() == "before one line"
+    settle(qtbot, panel)
+    rows = [row for _, row in context.ledger.every()]
+    assert [row.request.prompt for row in rows] == ["red apple", "#fff cat", "dog"]
+
+
+def test_pasted_lines_stay_one_prompt_if_nothing_is_said(
+    qtbot: QtBot, make: Callable[[], ComposePanel], said: Said, context: Context
+) -> None:
+    panel = make()
+    paste(panel, "red apple,\nwatercolour")
+    do = said.all.pop()[3]
+    panel.prompt.moveCursor(panel.prompt.textCursor().MoveOperation.End)
+    panel.prompt.insertPlainText(", more")
+    assert do is not None
+    panel.form.seed.set_value("fixed", "x")
+    do()
+    assert context.ledger.counts()["waiting"] == 0 and "not valid" in said.all[-1][0]
+    panel.form.seed.set_value("fixed", "5")
+    do()
+    settle(qtbot, panel)
+    assert panel.prompt.toPlainText() == "red apple,\nwatercolour, more"  # typed since: it stays
+    assert [row.request.prompt for _, row in context.ledger.every()] == ["red apple,", "watercolour"]
+
+
+def test_what_a_dropped_prompt_file_leaves_out_is_shown(
+    qtbot: QtBot, make: Callable[[], ComposePanel], said: Said, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("prompt,negatve\ncat,fog\n", encoding="utf-8")
+    (tmp_path / "b.txt").write_text("#fff cat\ndog\n", encoding="utf-8")
+    panel = make()
+    for name, words in (("a.csv", ("negatve", "negative")), ("b.txt", ("1", "#"))):
+        panel.take_files([str(tmp_path / name)])
+        settle(qtbot, panel)
+        assert all(word in said.all[-1][1] for word in words)
+
+
 # presets ----------------------------------------------------------------------------------------------------------
 
 

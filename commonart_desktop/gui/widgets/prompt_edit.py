@@ -77,10 +77,12 @@ def _units(text: str) -> int:
 
 
 class PromptEdit(QPlainTextEdit):
-    """A text field of some lines. ``edited`` follows the text, not its colours; files that are pasted go to ``files``."""
+    """A text field of some lines. ``edited`` follows the text, not its colours; files that are pasted go to ``files``,
+    and several lines to ``lines`` once they are in."""
 
     edited = Signal()
     files = Signal(list)  # local paths
+    lines = Signal(list)  # what was pasted, where it is several lines
 
     def __init__(self, lines: int, *, template: bool) -> None:
         super().__init__()
@@ -120,5 +122,8 @@ class PromptEdit(QPlainTextEdit):
     def insertFromMimeData(self, source: QMimeData) -> None:
         if source.hasUrls():
             self.files.emit([u.toLocalFile() for u in source.urls()])
-        else:
-            super().insertFromMimeData(source)
+            return
+        super().insertFromMimeData(source)
+        lines = [line for line in source.text().splitlines() if line.strip()]
+        if len(lines) > 1:
+            self.lines.emit(lines)

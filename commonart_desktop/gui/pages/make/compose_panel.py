@@ -12,7 +12,7 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut, 
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from commonart_desktop.core.compose import PromptOrder, orders
-from commonart_desktop.core.i18n import sentence
+from commonart_desktop.core.i18n import printable, say, sentence
 from commonart_desktop.gui.background.incremental import Steps
 from commonart_desktop.gui.background.tasks import Background
 from commonart_desktop.gui.context import Context
@@ -33,12 +33,13 @@ from commonart_desktop.gui.widgets.form_scroll import FormScroll
 from commonart_desktop.gui.widgets.prompt_edit import PromptEdit
 from commonart_desktop.gui.widgets.shortcuts import KEYS, native
 from commonart_desktop.gui.widgets.staged_page import StagedPage
-from engine.contract.errors import CommonArtError
-from engine.contract.promptfile import SUFFIXES
+from engine.contract.errors import CommonArtError, Phrase
+from engine.contract.promptfile import SUFFIXES, without_comment
 from engine.contract.request import ImageRequest
 
 PICTURES = (".png", ".webp", ".jpg", ".jpeg")
 LORA = ".safetensors"
+NOTES = 3  # that are shown of a prompt file
 DRAFT = "compose/draft"  # in context.state: the panel's values as JSON
 
 
@@ -132,6 +133,7 @@ class ComposePanel(StagedPage):
         for edit in (self.prompt, self.negative):
             edit.edited.connect(self._on_change)
             edit.files.connect(self.take_files)
+        self.prompt.lines.connect(self._on_lines)
         self.form.changed.connect(self._on_change)
         self.presets.chosen.connect(self.fill)
 
@@ -262,17 +264,23 @@ class ComposePanel(StagedPage):
             self.prompt_error.tell(self.tr("Write a prompt first."))
             self.prompt.setFocus()
             return
-        field = self.form.first_problem()
-        if field is not None:
-            field.setFocus()
-            self._context.notices.say(self.tr("One of the settings is not valid; see the field."))
+        if not self._settings_are_valid():
             return
         name = self.form.job.text().strip() or " ".join(text.split())[:60]
         self._enqueue(name, [PromptOrder(prompt=text)], None, now=now)
 
+    def _settings_are_valid(self) -> bool:
+        """Whether a job can be made with them; if not, the field is shown."""
+        field = self.form.first_problem()
+        if field is not None:
+            field.setFocus()
+            self._context.notices.say(self.tr("One of the settings is not valid; see the field."))
+        return field is None
+
     def _enqueue(self, name: str, wanted: Sequence[PromptOrder], file: Path | None, *, now: bool = False) -> None:
         ledger, base = self._context.ledger.path, self.form.base() | {"negative": self.negative.toPlainText()}
         count, seed = self.form.count.value(), self.form.seed.value()
+        notes: list[Phrase] = []
         self._save_draft()
         self._busy(+1)
 
@@ -280,11 +288,12 @@ class ComposePanel(StagedPage):
             return enqueue(
                 ledger,
                 name,
-                orders([], file, None) if file else wanted,
+                orders([], file, note=notes.append) if file else wanted,
                 base,
                 count=1 if now else count,
                 seed=seed,
                 now=now,
+                notes=notes,
             )
 
         self.background.run(work, self._on_added, self._on_refused)
@@ -302,6 +311,7 @@ class ComposePanel(StagedPage):
             hint = self.tr("The last run was cut off; resume it in the queue, then these are made too.")
         elif done.paused:
             hint = self.tr("The queue is paused.")
+        hint = " ".join([hint, *(printable(say(note)) for note in done.notes[:NOTES])]).strip()
         text = (
             self.tr("1 picture added")
             if done.count == 1
@@ -326,6 +336,35 @@ class ComposePanel(StagedPage):
             self.tr("1 picture taken off the queue")
             if count == 1
             else self.tr("{count} pictures taken off the queue").format(count=number)
+        )
+
+    def _on_lines(self, lines: list[str]) -> None:
+        """Several lines were pasted: one prompt, unless the user says that each is one, as in a .txt."""
+        prompts = [prompt for line in lines if (prompt := without_comment(line))]
+        if len(prompts) < 2:
+            return
+        text, number = self.prompt.toPlainText(), QLocale().toString(len(prompts))
+
+        def each() -> None:
+            if not self._settings_are_valid():
+                return
+            if self.prompt.toPlainText() == text:
+                self.prompt.undo()  # what was pasted goes to the queue instead
+            self._enqueue(prompts[0][:60], [PromptOrder(prompt=prompt) for prompt in prompts], None)
+
+        skipped = len(lines) - len(prompts)
+        hint = (
+            self.tr("Lines that begin with # are skipped as comments: {count}.").format(
+                count=QLocale().toString(skipped)
+            )
+            if skipped
+            else ""
+        )
+        self._context.notices.say(
+            self.tr("The pasted lines are one prompt. Are they {count} prompts?").format(count=number),
+            hint,
+            self.tr("Queue {count} prompts").format(count=number),
+            each,
         )
 
     # files dropped or pasted --------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ class AddedJob:
     last_seed: int
     stranded: int  # rows a crashed run left: then the engine is not started by itself
     paused: bool
+    notes: tuple[Phrase, ...] = ()  # of a prompt file: columns that are no settings, comments
 
 
 def enqueue(
@@ -49,6 +50,7 @@ def enqueue(
     count: int,
     seed: int | None,
     now: bool = False,
+    notes: list[Phrase] | None = None,
 ) -> AddedJob:
     """Compose and add one job over a connection of its own, so that nobody else waits; all of it or nothing.
 
@@ -57,7 +59,12 @@ def enqueue(
     Raises:
         CommonArtError: see ``compose``, ``ready_folder`` and ``Ledger``; UsageError where there is nothing to draw.
     """
-    made = list(islice(compose(wanted, base, count=count, seed=seed, wildcards=wildcards()), 1 if now else None))
+    notes = [] if notes is None else notes  # ``wanted`` may add to it while it is read
+    made = list(
+        islice(
+            compose(wanted, base, count=count, seed=seed, wildcards=wildcards(), note=notes.append), 1 if now else None
+        )
+    )
     if not made:
         raise UsageError(why=Phrase("Nothing to draw: there is no prompt in {path}", path=name))
     ready_folder(Path(base["out"]))  # only once all else is found right
@@ -65,7 +72,8 @@ def enqueue(
     try:
         highest = max((j.priority for j in book.jobs() if j.waiting), default=0)
         job = book.add_job(name, made, priority=max(PRIORITY_NOW, highest) if now else 0)
-        return AddedJob(job, len(made), made[-1].seed, len(book.stranded()), book.paused()[0])
+        said = tuple(dict.fromkeys(notes))
+        return AddedJob(job, len(made), made[-1].seed, len(book.stranded()), book.paused()[0], said)
     finally:
         book.close()
 
