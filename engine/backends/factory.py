@@ -8,6 +8,7 @@ from engine.backends.base import Backend
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.lora import LoraFile
 from engine.contract.errors import FeatureMissing, MissingLibrary, Phrase
+from engine.contract.python_process import pip_install
 
 
 def open_backend(
@@ -45,7 +46,7 @@ def open_backend(
         try:
             from engine.backends.onnx.backend import OnnxBackend
         except ModuleNotFoundError as e:
-            raise MissingLibrary(name=e.name or "onnxruntime", command=f"pip install {e.name or 'onnxruntime'}") from e
+            raise MissingLibrary(name=e.name or "onnxruntime", command=pip_install(e.name or "onnxruntime")) from e
 
         return OnnxBackend(folder, device=device, dtype=dtype, loras=loras)
     try:
@@ -53,6 +54,6 @@ def open_backend(
     except ModuleNotFoundError as e:
         if e.name not in ("torch", "diffusers", "transformers"):
             raise
-        raise MissingLibrary(name=e.name, command="pip install commonart-desktop") from e
+        raise MissingLibrary(name=e.name, command=pip_install("commonart-desktop")) from e
 
     return TorchBackend(folder, device=device, dtype=dtype, loras=loras, merged=merged, memory=memory)

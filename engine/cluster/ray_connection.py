@@ -14,8 +14,9 @@ from types import ModuleType
 from typing import Any
 
 from engine.contract.errors import ClusterVersions, CommonArtError, MissingLibrary, NoCluster, Phrase, system_words
+from engine.contract.python_process import pip_install
 
-EXTRA = "pip install 'commonart-desktop[cluster]'"
+EXTRA = "commonart-desktop[cluster]"
 ANSWER = 5.0  # seconds within which a port has to open
 JOIN = float(
     os.environ.get("COMMONART_RAY_SECONDS", "90")
@@ -49,7 +50,7 @@ def library() -> ModuleType:
     try:
         import ray
     except ModuleNotFoundError as e:
-        raise MissingLibrary(name="ray", command=EXTRA) from e
+        raise MissingLibrary(name="ray", command=pip_install(EXTRA)) from e
     finally:
         if spared:
             del sys.modules[_GRAMMAR]

@@ -6,6 +6,8 @@ A ``numpy.py`` in a downloaded folder would else be run by the first process tha
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import sys
 from typing import Any
 
@@ -35,3 +37,23 @@ def python_environment(**changes: Any) -> dict[str, str]:
         else:
             environment[name] = str(value)
     return environment
+
+
+def pip_command(*arguments: str) -> str:
+    """A line to type that runs pip of this interpreter: a plain ``python`` may be another one.
+
+    Double quotes are understood by cmd.exe, PowerShell and sh; single ones not by cmd.exe. ``arguments`` are quoted
+    where a shell would read ``<``, ``>`` or brackets in them.
+    """
+    interpreter = sys.executable or "python"
+    if os.name != "nt":
+        interpreter = shlex.quote(interpreter)
+    elif " " in interpreter:
+        interpreter = f'"{interpreter}"'
+    quoted = [a if re.fullmatch(r"[A-Za-z0-9._+/=-]+", a) else f'"{a}"' for a in arguments]
+    return " ".join([interpreter, "-m", "pip", *quoted])
+
+
+def pip_install(requirement: str, *options: str) -> str:
+    """A line to type that installs ``requirement`` for this interpreter."""
+    return pip_command("install", *options, requirement)

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from engine.contract.errors import Phrase
+from engine.contract.python_process import pip_install
 from engine.models.compilation import Compiling
 from engine.models.lora import LoraLinear
 from engine.models.pixart import DiT
@@ -41,7 +42,8 @@ def unsupported_reason(device: torch.device, model: nn.Module, kind: str) -> Phr
         return Phrase("Weights are not held in 8 bits while LoRAs run beside them; they stay as they are")
     if importlib.util.find_spec("torchao") is None:
         return Phrase(
-            "Weights in 8 bits need torchao, which is not installed (pip install 'commonart-desktop[quantized]'); they stay as they are"
+            "Weights in 8 bits need torchao, which is not installed ({command}); they stay as they are",
+            command=pip_install("commonart-desktop[quantized]"),
         )
     return None
 

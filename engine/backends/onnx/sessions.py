@@ -21,6 +21,7 @@ import onnxruntime as ort
 from engine.backends.onnx.graphs import doubling
 from engine.contract.errors import BrokenWeights, MissingLibrary, NoDevice, Phrase
 from engine.contract.paths import home
+from engine.contract.python_process import pip_install
 from engine.system.ram import nvidia_gpus
 
 ort.set_default_logger_severity(4)  # what goes wrong is told by exceptions
@@ -199,7 +200,7 @@ def choose_device(wanted: str) -> Device:
                 return Device(device.name, device.index, tuple(notes))
             if candidate == "cuda" and cards:
                 notes.append(_fallen(candidate, why))
-        raise MissingLibrary(name="onnxruntime", command="pip install onnxruntime")
+        raise MissingLibrary(name="onnxruntime", command=pip_install("onnxruntime"))
     if name not in PROVIDERS or (tail and not tail.isdigit()) or (tail and name == "cpu"):
         raise NoDevice(device=wanted, why=Phrase("with ONNX the names are auto, {names}", names=", ".join(PROVIDERS)))
     if name not in listed():

@@ -23,4 +23,4 @@ class BadCertificate(UsageError):
 class ScoreFailed(CommonArtError):
     kind = "score"
     message = "Pictures cannot be given a safety score: {why}"
-    hint = "They are saved all the same. Install it with: pip install 'commonart-desktop[safety]', or turn the score off in the settings."
+    hint = 'They are saved all the same. Install it with: pip install "commonart-desktop[safety]", or turn the score off in the settings.'

@@ -13,6 +13,7 @@ from typing import IO, Any
 from urllib.parse import unquote
 
 from engine.contract.errors import BadFile, BadRow, MissingLibrary, NotUtf8, Phrase, system_words
+from engine.contract.python_process import pip_install
 from trainer.dataset.files import decoded, load_json
 from trainer.dataset.importers.columns import YFCC_COLUMNS, which
 from trainer.dataset.tree import Tree
@@ -213,7 +214,7 @@ def _parquet(tree: Tree, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         parquet = importlib.import_module("pyarrow.parquet")
     except ImportError as e:
-        raise MissingLibrary(name="pyarrow", command="pip install 'commonart-desktop[parquet]'") from e
+        raise MissingLibrary(name="pyarrow", command=pip_install("commonart-desktop[parquet]")) from e
     try:
         with tree.open(name) as f, parquet.ParquetFile(f) as file:
             names = file.schema_arrow.names

@@ -28,6 +28,7 @@ from commonart_desktop.gui.style.tokens import SPACE
 from commonart_desktop.gui.widgets.labels import label
 from engine.contract.errors import CommonArtError
 from engine.contract.paths import home
+from engine.contract.python_process import pip_install
 
 if TYPE_CHECKING:
     from commonart_desktop.gui.pages.settings.rows import FormRows
@@ -198,7 +199,7 @@ class ProvenanceFields(QObject):
             )
             if here
             else self.tr("The model for it is not installed. Install it with: {command}").format(
-                command="pip install 'commonart-desktop[safety]'"
+                command=pip_install("commonart-desktop[safety]")
             )
         )
         own = bool(now.certificate)

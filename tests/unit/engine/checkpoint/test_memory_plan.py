@@ -153,7 +153,7 @@ def test_tensors_that_are_never_loaded_do_not_count() -> None:
 
 
 def test_the_doctor_says_the_plan_for_a_model_and_for_this_machine(beta: ModelFolder) -> None:
-    from engine.doctor import memory_plans
+    from engine.doctor.memory import memory_plans
 
     lines = list(memory_plans(None, beta))
     assert [line["id"] for line in lines] == ["memory-8", "memory-12", "memory-16", "memory-24", "memory-here"]

@@ -147,12 +147,12 @@ def test_notes_that_cannot_be_read_or_written(tmp_path: Path) -> None:
         assert TuningRecord.of(device="cpu", dtype="fp32", width=32, heads=2).choice is None
 
 
-def test_the_doctor_tells(tmp_path: Path) -> None:
-    from engine.doctor import compiled as lines
+def test_the_doctor_reports_it(tmp_path: Path) -> None:
+    from engine.doctor.devices import tuning_records
 
     TuningRecord.of(device="cpu", dtype="fp32", width=32, heads=2).remember("compiled", ratio=1.25)
     TuningRecord.of(device="cpu", dtype="bf16", width=32, heads=2).remember("eager", failed="no compiler")
-    good, bad = lines()
+    good, bad = tuning_records()
     assert (
         good["state"] == "ok"
         and str(good["value"]).startswith("compiled, × 1.25")

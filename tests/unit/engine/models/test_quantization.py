@@ -40,7 +40,7 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantization, "best_scheme", lambda _: "int8")
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     model = dit()
-    assert "pip install 'commonart-desktop[quantized]'" in str(unsupported_reason(CPU, model, "int8"))
+    assert '-m pip install "commonart-desktop[quantized]"' in str(unsupported_reason(CPU, model, "int8"))
     assert "graphics card" in str(unsupported_reason(CPU, model, "fp8"))  # asked by a recipe from a newer card
     model.transformer_blocks[0].ff.net[2] = LoraLinear(model.transformer_blocks[0].ff.net[2], [])
     assert "LoRAs" in str(unsupported_reason(CPU, model, "int8"))

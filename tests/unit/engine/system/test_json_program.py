@@ -437,10 +437,3 @@ def test_doctor_of_a_sick_machine(tmp_path: Path, own_home: Path) -> None:
         "libcudart.so.99" in rows["torch"]["advice"]["fields"]["reason"]
         and "pip install" in rows["torch"]["advice"]["fields"]["command"]
     )
-
-
-def test_a_library_that_is_not_there() -> None:
-    from engine.doctor import library
-
-    row, module = library("no_such_library", "Nothing", "no-such-library")
-    assert module is None and row["state"] == "missing" and "pip install" in row["advice"]["fields"]["command"]
