@@ -181,8 +181,11 @@ def test_a_folder_without_records_is_imported(qtbot: QtBot, page: TrainPage, tem
     qtbot.waitUntil(lambda: bool(panel.under["license"].text()) and not page.dataset.busy(), timeout=WAIT)
     panel.license.setEditText("LicenseRef-Own")
     panel.creator.setText("Studio")
+    (bare / "notes.doc").write_bytes(b"x")
     panel.go.click()
     qtbot.waitUntil(lambda: page.dataset.passed is True, timeout=WAIT)
+    assert "13 files and rows: 6 images are in, 6 read as records, 1 left out." in page.dataset.imported.text()
+    assert "notes.doc" in page.dataset.imported.text()
     assert (
         page.dataset.folder == str(tmp_path / "photos-dataset")
         and page.start.isEnabled()

@@ -12,6 +12,9 @@ from commonart_desktop.core.process import program
 from engine.contract.errors import BadRow, BadValue, CommonArtError
 from tests.support.images import make_dataset
 from trainer.dataset.edit import Change, edit, read_changes
+from trainer.dataset.importers.run import run_import
+from trainer.dataset.importers.source import Options
+from trainer.dataset.licence.gate import check
 from trainer.dataset.records import read_records
 
 
@@ -111,3 +114,29 @@ def test_as_a_program(folder: Path, tmp_path: Path) -> None:
     name = next(read_records(folder)).file_name
     (tmp_path / "c.json").write_text(json.dumps([{"files": [name], "set": {"license": "MIT"}}]), encoding="utf-8")
     assert program("trainer.dataset", ["edit", f"--changes={tmp_path / 'c.json'}", "--", str(folder)])["changed"] == 1
+
+
+def test_a_licence_given_by_hand_stands_beside_what_is_stated(tmp_path: Path) -> None:
+    source = make_dataset(tmp_path / "source", 2, size=32)
+    rows = [json.loads(x) for x in (source / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows[0] |= {"license": "CC-BY-NC-4.0", "license_url": "", "creator": "A", "evidence": ""}
+    rows[1] |= {"license": "free for us", "license_url": "", "creator": "B"}
+    (source / "metadata.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    out = tmp_path / "set"
+    run_import(out, source, Options())
+    names = [r["file_name"] for r in rows]
+
+    def rules(severity: str) -> set[tuple[str, str]]:
+        return {(f.rule, f.file) for f in check(out).findings if f.severity == severity}
+
+    change(out, [{"files": names, "set": {"license": "LicenseRef-Own", "license_url": ""}}])
+    # what nobody understood may be decided; what is plainly stated needs evidence
+    assert rules("block") == {("licence-statements-differ", names[0])}
+    assert ("licence-decided", names[1]) in rules("warn")
+    change(out, [{"files": names[:1], "set": {"evidence": "contract 7"}}])
+    assert check(out).passed and ("licence-decided", names[0]) in rules("warn")
+    record = next(r for r in read_records(out) if r.file_name == names[0])
+    assert [(s.source, s.license) for s in record.license_statements][-1] == ("edit", "LicenseRef-Own")
+    assert any(s.license == "CC-BY-NC-4.0" for s in record.license_statements)
+    # another import brings the statement back only once, and takes no decision away
+    assert run_import(out, source, Options()).already == 2 and check(out).passed

@@ -573,6 +573,12 @@ def test_the_command_line_imports_reports_and_shows(tmp_path: Path) -> None:
         "https://x.example",
     )
     assert done.returncode == 0 and "1 枚を取り込みました" in done.stdout and "broken.png" in done.stderr
+    assert "見つかったもの 3 件の内訳: 取り込み済みの画像 1" in done.stdout
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing" / "broken.png").write_bytes(b"no")
+    none = run("import", out + "-2", "--from", str(tmp_path / "nothing"), "--license", "CC0-1.0", "--json")
+    told = json.loads(none.stdout)
+    assert none.returncode == 1 and not Path(out + "-2").exists() and (told["found"], told["skipped"]) == (1, 1)
     shown = run("show", out, "猫.png")
     assert shown.returncode == 0 and "creator: --名前" in shown.stdout and "記録と同じ" in shown.stdout
     report = json.loads(run("report", out, "--json").stdout)
