@@ -233,7 +233,49 @@ def _check(folder: Path) -> Any:
     return check(folder / "set", "commercial", full=True, write=False).as_data()
 
 
+_COCO = {
+    "images": [{"id": 1, "file_name": "a.png", "license": 4}],
+    "licenses": [{"id": 4, "name": "Attribution License", "url": "http://creativecommons.org/licenses/by/2.0/"}],
+    "annotations": [{"image_id": 1, "caption": "a cat"}],
+}
+_XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:cc="http://creativecommons.org/ns#"><cc:license'
+    b' rdf:resource="https://creativecommons.org/licenses/by/4.0/"/></rdf:Description></rdf:RDF></x:xmpmeta>'
+)
+
+
+def _evidence() -> SearchStrategy[Files]:
+    """Everything beside an image that may state a licence, one of them damaged."""
+    whole = {
+        "from/a.json": dumps(_ROW),
+        "from/a.xmp": _XMP,
+        "from/metadata.jsonl": dumps(_ROW) + b"\n" + dumps(_ROW | {"file_name": "b.png"}),
+        "from/a.png.license": b"SPDX-License-Identifier: CC-BY-4.0\n",
+        "from/.reuse/dep5": b"Format: x\n\nFiles: *\nCopyright: 2024 Hanako\nLicense: CC-BY-4.0\n",
+        "from/LICENSE": b"https://creativecommons.org/licenses/by/4.0/\n",
+        "from/README.md": b"---\nlicense:\n- cc-by-4.0\n---\nAll under CC BY 4.0.\n",
+        "from/instances.json": dumps(_COCO),
+        "from/a.txt": "赤いりんご\nLicense: CC BY 4.0".encode("utf-16"),
+        "from/list.csv": b'sep=;\r\nfile;rights\r\na.png; "CC BY 4.0"\r\n',
+    }
+    images = st.one_of(st.sampled_from((plain()[0], *of_others()[:5])), damaged([*of_others()[:5]]))
+
+    def one(name: str) -> SearchStrategy[Files]:
+        bad = st.one_of(damaged([whole[name]]), texts.map(lambda t: t.encode("utf-8", "surrogatepass")))
+        kept = st.sets(st.sampled_from(sorted(whole)), max_size=4)
+        return st.builds(
+            lambda b, k, i: {n: whole[n] for n in k} | {name: b, "from/a.png": i, "from/b.png": plain()[0]},
+            bad,
+            kept,
+            images,
+        )
+
+    return st.sampled_from(sorted(whole)).flatmap(one)
+
+
 TARGETS = (
+    Target("evidence", "statements of licences beside images and inside them", _evidence, _import),
     Target("records", "metadata.jsonl", _records, _record),
     Target("tables", "imports of tables and ImageFolders", _tables, _import),
     Target("shards", "imports of tar archives", _shards, _import),

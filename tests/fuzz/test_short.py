@@ -21,6 +21,7 @@ NUMBERS = st.integers(0, 10_000).map(lambda n: {"n": str(n).encode()})
 FEW = {
     "queues": 20,
     "imports": 20,
+    "evidence": 40,
     "gate": 20,
     "models": 30,
     "tables": 30,
