@@ -72,9 +72,12 @@ def _members(path: Path) -> Iterator[tuple[str, tarfile.TarInfo, Callable[[], by
 
 
 def _bytes(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> bytes:
-    file = tar.extractfile(member)
-    assert file is not None
-    data = file.read()
+    """A member's bytes. Raises BadFile."""
+    try:
+        file = tar.extractfile(member)
+        data = file.read() if file is not None else b""
+    except (tarfile.TarError, zlib.error, EOFError, ValueError) as e:
+        raise BadFile(path=path, why=Phrase("it is not a whole tar archive")) from e
     if len(data) != member.size:
         raise BadFile(path=path, why=Phrase("it is damaged or cut off"))
     return data
