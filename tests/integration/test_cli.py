@@ -13,11 +13,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from commonart_desktop.cli import COMMANDS
 from commonart_desktop.cli.in_order import InOrder
+from engine.contract.recipe import build
+from engine.contract.request import ImageRequest
+from engine.imagefile.image import pixel_sha256, to_bytes
 from tests.support.sentences import ROOT
 from tests.support.stub_model import make_stub
 
@@ -496,3 +500,42 @@ def test_the_front_end_imports_nothing_heavy() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_show_prints_loras_and_preset_and_what_others_wrote(tmp_path: Path) -> None:
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    request = ImageRequest(prompt="すし", model="m", width=16, height=16, seed=7, preset="fast", loras=(("ink", 0.8),))
+    recipe = build(
+        request,
+        model="m",
+        hashes={"denoiser": "a" * 64, "text_encoder": "b" * 64, "vae": "c" * 64},
+        backend={"backend": "fake", "device": "cpu", "dtype": "fp32", "libraries": {}},
+        batch=(1, 0),
+        pixel_sha256=pixel_sha256(pixels),
+        app="test",
+        loras=[{"name": "ink", "sha256": "d" * 64, "scale": 0.8}],
+    )
+    (tmp_path / "ours.png").write_bytes(to_bytes(pixels, "png", recipe))
+    shown = commonart("show", tmp_path / "ours.png").stdout
+    assert "LoRA: ink:0.8 (dddddddddddd)" in shown and "preset: fast" in shown
+    text = "a cat\x1b[31m <lora:ink:0.5>\nNegative prompt: fog\nSteps: 9, Sampler: Euler a, Seed: 5, Size: 64x32"
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + text.encode("utf-16-le")
+    Image.new("RGB", (8, 8)).save(tmp_path / "theirs.jpg", exif=exif)
+    shown = commonart("show", tmp_path / "theirs.jpg").stdout
+    for line in (
+        "made with: A1111",
+        "negative prompt: fog",
+        "seed: 5",
+        "size: 64 x 32",
+        "sampler: Euler a",
+        "LoRA: ink:0.5",
+    ):
+        assert line in shown.splitlines()
+    assert "\x1b" not in shown
+    checked = commonart("verify", tmp_path / "theirs.jpg").stdout
+    assert [line.strip() for line in checked.splitlines() if line.strip() in shown.splitlines()] == shown.splitlines()[
+        1:
+    ]
+    data = json.loads(commonart("show", tmp_path / "theirs.jpg", "--json").stdout)
+    assert data["parameters"] == text and data["read"]["settings"]["steps"] == 9 and data["tool"] == "A1111"
