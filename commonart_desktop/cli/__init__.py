@@ -1,4 +1,4 @@
-"""The command line: one module a command, each with ``add(subparsers)`` and ``run(args) -> exit status``."""
+"""The command line: one module per command, each with ``add(subparsers)`` and ``run(args) -> exit status``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COMMANDS = (
 
 
 def complain(error: CommonArtError, advice: str | None = None) -> None:
-    """One sentence of what happened and one of what to do (``advice`` instead, if given), on standard error."""
+    """Print what happened and what to do (``advice`` instead, if given) on standard error."""
     text, hint = sentence(error)
     hint = hint if advice is None else advice
     print(f"commonart: {text}", file=sys.stderr)
@@ -43,7 +43,7 @@ def complain(error: CommonArtError, advice: str | None = None) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """The command line and, through ``add_subparsers``, each command's own: an unknown command names the nearest one."""
+    """The command line and, through ``add_subparsers``, each command's own: an error names the nearest command."""
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
@@ -58,8 +58,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def command_line(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """The whole command line; of a command named at once, only that one: the others need not be loaded before the first picture."""
-    argparse._ = tr  # type: ignore[attr-defined]  # argparse's own words go through our catalogue too
+    """The complete command line, or only the command in ``argv``: the others need not be loaded then."""
+    argparse._ = tr  # type: ignore[attr-defined]  # argparse's own texts are translated too
     parser = _Parser(
         prog="commonart", description=tr("Make pictures in batches, offline, from Japanese and English prompts.")
     )
@@ -72,14 +72,14 @@ def command_line(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 
 def _tell_unknown_settings() -> None:
-    """Once a run: a misspelt entry does nothing, and one of a newer version is no fault."""
+    """Report unknown settings once per run: a misspelt entry has no effect, one of a newer version is no error."""
     remark = read_settings().remark()
     if remark is not None:
         print(f"commonart: {say(remark)}", file=sys.stderr)
 
 
 def run(argv: Sequence[str]) -> int:
-    """Parse and obey. Returns the exit status: 0 done, 1 failed, 2 asked wrongly, 130 interrupted."""
+    """Parse and run. Returns the exit status: 0 done, 1 failed, 2 invalid usage, 130 interrupted."""
     try:
         parser = command_line(argv)
         args = parser.parse_args(argv)
@@ -93,7 +93,7 @@ def run(argv: Sequence[str]) -> int:
         return 2
     try:
         _tell_unknown_settings()
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be ended politely is to be interrupted
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM is handled like an interrupt
         return int(args.run(args))
     except CommonArtError as e:
         if args.debug:

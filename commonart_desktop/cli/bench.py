@@ -1,4 +1,6 @@
-"""``commonart bench``: how fast this machine makes pictures, and against diffusers or an ONNX export of the same model."""
+"""``commonart bench``: how fast this machine generates images, also compared with diffusers or an ONNX export of the
+same model.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,7 @@ def _probe(args: argparse.Namespace, arguments: list[str]) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure and tell; returns the exit status."""
+    """Measure and print; returns the exit status."""
     arguments = ["--model", folder_of(args.model) or args.model]
     for name in ("text_encoder", "vae"):
         if getattr(args, name):
@@ -120,7 +122,8 @@ def run(args: argparse.Namespace) -> int:
     if found["reliable"] is False:
         print(
             tr(
-                "The rounds differ by {spread:.0%}: this figure is unreliable. Measure again when the machine has nothing else to do.",
+                "The rounds differ by {spread:.0%}: this figure is unreliable. Measure again when the machine has "
+                "nothing else to do.",
                 spread=found["spread"],
             )
         )

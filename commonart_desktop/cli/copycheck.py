@@ -1,4 +1,4 @@
-"""``commonart copycheck --against DATASET``: are pictures copies of training pictures, and how near do they come to them?"""
+"""``commonart copycheck --against DATASET``: whether images are copies of training images, and how similar they are."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def add(subparsers: Any) -> None:
         "copycheck",
         help=text,
         description=tr(
-            "Look for exact and near copies of a dataset's pictures, and tell how near pictures come to their nearest training pictures beside how near "
+            "Look for exact and near copies of a dataset's pictures, and tell how near pictures come to their nearest "
+            "training pictures beside how near "
             "those come to each other. Exit status 1 if copies were found. No result proves that a picture is no copy."
         ),
     )
@@ -44,7 +45,8 @@ def add(subparsers: Any) -> None:
         default=[],
         metavar="FOLDER",
         help=tr(
-            "a local encoder such as SSCD (ONNX) or DINO, or efficientnet-lite; may be given again. Without it, weak built-in features"
+            "a local encoder such as SSCD (ONNX) or DINO, or efficientnet-lite; may be given again. Without it, weak "
+            "built-in features"
         ),
     )
     parser.add_argument(
@@ -114,7 +116,7 @@ def _arguments(args: argparse.Namespace) -> list[str]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check and tell; 1 if exact or near copies were found."""
+    """Check and print; 1 if exact or near copies were found."""
     with tqdm(desc=tr("comparing"), unit=tr("img"), file=sys.stderr, disable=None, dynamic_ncols=True) as shown:
 
         def on_progress(done: int, total: int) -> None:
@@ -171,7 +173,8 @@ def _show(answer: dict[str, Any]) -> None:
     if any(m["encoder"] == "built-in" for m in answer["features"]):
         print(
             tr(
-                "The built-in features are weak: use an encoder made to find copies (--encoder), and compare with the training set's own figures."
+                "The built-in features are weak: use an encoder made to find copies (--encoder), and compare with the "
+                "training set's own figures."
             )
         )
     if "captioned" in answer:
@@ -194,7 +197,8 @@ def _show(answer: dict[str, Any]) -> None:
     if told and told["alarm"]:
         print(
             tr(
-                "! The run learns by heart: held-out loss rose by {rise} since step {step}, while training loss fell by {fall}.",
+                "! The run learns by heart: held-out loss rose by {rise} since step {step}, while training loss fell "
+                "by {fall}.",
                 rise=f"{told['rise']:.1%}",
                 step=told["best_step"],
                 fall=f"{told['fall']:.1%}",

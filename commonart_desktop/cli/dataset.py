@@ -1,4 +1,4 @@
-"""``commonart dataset``: folders of pictures to learn from, with licence and origin of each."""
+"""``commonart dataset``: folders of training images, with licence and origin of each."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _why(data: dict[str, Any]) -> str:
 
 
 def _given(args: argparse.Namespace, *names: str) -> list[str]:
-    """Options that were given, as the program wants them."""
+    """The given options, as the program's arguments."""
     told: list[str] = []
     for name in names:
         value = getattr(args, name)
@@ -186,7 +186,8 @@ def _import(args: argparse.Namespace) -> int:
         print(f"    {licence}  {count}")
     print(
         tr(
-            "found: {found}; taken in or there: {taken}; read as captions, records or licences: {read}; left out: {left}",
+            "found: {found}; taken in or there: {taken}; read as captions, records or licences: {read}; left out: "
+            "{left}",
             found=answer["found"],
             taken=answer["added"] + answer["already"],
             read=answer["read"],
@@ -196,7 +197,8 @@ def _import(args: argparse.Namespace) -> int:
     if answer["undecided"]:
         print(
             tr(
-                "{count} picture(s) have licences that are stated in different ways or not understood; the check names them",
+                "{count} picture(s) have licences that are stated in different ways or not understood; the check "
+                "names them",
                 count=answer["undecided"],
             ),
             file=sys.stderr,
@@ -251,7 +253,8 @@ def _check(args: argparse.Namespace) -> int:
     else:
         print(
             tr(
-                "The licence check refuses this folder under the policy {policy}: {blocking} reason(s), {warnings} warning(s).",
+                "The licence check refuses this folder under the policy {policy}: {blocking} reason(s), {warnings} "
+                "warning(s).",
                 policy=report["policy"]["name"],
                 blocking=report["blocking"],
                 warnings=report["warnings"],
@@ -262,7 +265,7 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _size(count: float) -> str:
-    """Bytes for a person."""
+    """Bytes in readable form."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}"

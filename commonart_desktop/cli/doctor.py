@@ -1,4 +1,4 @@
-"""``commonart doctor``: what is installed, what will be used, what is missing and how to get it."""
+"""``commonart doctor``: what is installed, what will be used, and how to get what is missing."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def add(subparsers: Any) -> None:
 
 
 def _told(text: Any) -> str:
-    """A phrase as the engine's programs send it, in the user's language."""
+    """A phrase sent by the engine's programs, in the user's language."""
     return tr(text["template"], **text["fields"]) if isinstance(text, dict) else str(text)
 
 
 def _line(name: str, title: Phrase, state: str, value: str | None, advice: str | None) -> dict[str, Any]:
-    """A check as the engine's program tells them."""
+    """A check in the form of the engine's program."""
     shown = {"template": title.template, "fields": title.fields}
     return {"id": name, "name": shown, "state": state, "value": value, "advice": advice}
 
@@ -47,7 +47,7 @@ def _told_error(error: CommonArtError) -> str:
 
 
 def _settings() -> dict[str, Any]:
-    """Whether the settings file can be read: what makes images refuses one that cannot."""
+    """Whether the settings file can be read: generating images fails otherwise."""
     read = read_settings()
     remark = read.remark()
     advice = _told_error(read.errors[0]) if read.errors else say(remark) if remark else None

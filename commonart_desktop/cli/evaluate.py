@@ -1,4 +1,6 @@
-"""``commonart evaluate MODEL``: how well a model follows words and how near it comes to real pictures, in Japanese and English."""
+"""``commonart evaluate MODEL``: how well a model follows prompts and how close it is to real images, in Japanese and
+English.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,10 @@ def add(subparsers: Any) -> None:
         "evaluate",
         help=text,
         description=tr(
-            "Draw pictures from prompts with fixed seeds and measure them: CLIPScore with local encoders, KID, CMMD and FID against a folder of real "
-            "pictures, and without prompts whether the bundled model draws what it is told. A run that was stopped goes on. docs/evaluation.md says what "
+            "Draw pictures from prompts with fixed seeds and measure them: CLIPScore with local encoders, KID, CMMD "
+            "and FID against a folder of real "
+            "pictures, and without prompts whether the bundled model draws what it is told. A run that was stopped "
+            "goes on. docs/evaluation.md says what "
             "each figure means."
         ),
     )
@@ -178,7 +182,7 @@ def _told(text: dict[str, Any] | str) -> str:
 
 
 def name_of(measure: str) -> str:
-    """A row of the table as people call it."""
+    """The name of a measure in the table."""
     return {"top1": tr("top-1"), "top5": tr("top-5"), "clipscore": "CLIPScore", "cosine": tr("cosine")}.get(
         measure, measure.upper()
     )
@@ -190,7 +194,7 @@ def language_name(lang: str) -> str:
 
 
 def figure(measure: str, value: float) -> str:
-    """Shares in per cent, the rest with as many digits as mean something."""
+    """Shares in per cent, others with their significant digits."""
     return f"{value:.1%}" if measure in ("top1", "top5") else f"{value:.5f}" if measure == "kid" else f"{value:.3f}"
 
 
@@ -216,7 +220,7 @@ def _with_loras(name: str, loras: Sequence[Any]) -> str:
 
 
 def differences(model: dict[str, Any], against: dict[str, Any]) -> list[str]:
-    """What the comparison found, as lines."""
+    """The differences of a comparison, as lines."""
     lines = [
         [
             tr(

@@ -1,4 +1,4 @@
-"""``commonart export``: a model as ONNX graphs, proved against PyTorch before the folder gets its name."""
+"""``commonart export``: a model as ONNX graphs, verified against PyTorch before the folder gets its name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def add(subparsers: Any) -> None:
         "export",
         help=text,
         description=tr(
-            "Write a model as ONNX graphs in the layout of Hugging Face optimum. Every graph and whole pictures are compared with PyTorch; "
+            "Write a model as ONNX graphs in the layout of Hugging Face optimum. Every graph and whole pictures are "
+            "compared with PyTorch; "
             "an export that misses its bound is removed."
         ),
     )
@@ -73,7 +74,7 @@ def _arguments(args: argparse.Namespace) -> list[str]:
 def run(args: argparse.Namespace) -> int:
     """Export and show the report."""
     with ExitStack() as held:
-        bars: list[Any] = []  # one, from when work starts: what is refused at once shows none
+        bars: list[Any] = []  # one, created when work starts: an immediate refusal shows none
 
         def on_progress(done: int, total: int) -> None:
             if not bars:

@@ -1,4 +1,4 @@
-"""``commonart generate``: pictures now, through the same worker as the queue and a ledger that is thrown away."""
+"""``commonart generate``: generate images now, with the queue's worker and a temporary ledger."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def add(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the pictures; returns the exit status."""
+    """Generate the images; returns the exit status."""
     _sweep()
     mine = load_settings()
     options: list[str] = [
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _sweep() -> None:
-    """Remove what runs that were killed left; one whose worker lives is kept."""
+    """Remove leftovers of killed runs; one whose worker is running stays."""
     for old in (home() / "tmp").glob("generate-*"):
         try:
             if time.time() - old.stat().st_mtime > 3600 and not any(is_held(lock) for lock in old.glob("*.lock")):
@@ -112,7 +112,7 @@ def _make(
     worker = Worker(scratch / "ledger.db", options, debug=args.debug)
     stuck = False
     try:
-        # what is in the writers' hands is still saved, and its event still shown
+        # images that are being written are still saved, and their events shown
         with Interrupt(lambda: worker.tell("quit")) as interrupt:
             for event in worker.events():
                 display.show(event)
@@ -125,7 +125,8 @@ def _make(
                 if isinstance(event, events.Saved) and want and event.report["pixel_sha256"] != want:
                     display.note(
                         tr(
-                            "The pixels differ from the original: another model, device, dtype or library version made it"
+                            "The pixels differ from the original: another model, device, dtype or library version "
+                            "made it"
                         )
                     )
         if interrupt.asked and display.made < len(requests):
@@ -139,7 +140,7 @@ def _make(
 
 
 def _again(args: argparse.Namespace) -> tuple[list[ImageRequest], list[str], str]:
-    """The request inside a picture, the options that make its very pixels, and their hash (empty if settings change)."""
+    """The request in an image, the options that reproduce its pixels, and their hash (empty if settings change)."""
     if args.prompts or args.file:
         raise UsageError(why=Phrase("--like takes the prompt from the picture; leave out other prompts"))
     if not args.like.is_file():
@@ -164,7 +165,7 @@ def _again(args: argparse.Namespace) -> tuple[list[ImageRequest], list[str], str
         changes["seed"] = random_seed() if seed is None else seed
     request = ImageRequest.from_dict(original.to_dict() | {"dtype": recipe["backend"]["dtype"]} | changes)
     request = replace(request, out=str(ready_folder(args.out or Path(load_settings().out))))
-    # the same pixels need the same way of running the denoiser's blocks
+    # the same pixels need the same backend for the denoiser's blocks
     os.environ["COMMONART_COMPILE"] = (
         "on" if recipe["backend"].get("libraries", {}).get("blocks") == "compiled" else "off"
     )
@@ -174,7 +175,7 @@ def _again(args: argparse.Namespace) -> tuple[list[ImageRequest], list[str], str
     rows, index = (int(n) for n in recipe["batch"])
     torch = (
         args.backend is None and "model" not in changes and recipe["backend"]["backend"] == "pytorch"
-    )  # not an export that draws in its place now
+    )  # not a substituted export
     return (
         [request],
         [*backend_option("pytorch" if torch else None), "--replay", f"{rows},{index}"],

@@ -11,7 +11,7 @@ from commonart_desktop.core.i18n import tr
 from engine.contract.paths import home
 from engine.contract.python_process import python_command
 
-GRACE = 60.0  # seconds that an interrupted window has to put its engine's work back
+GRACE = 60.0  # seconds that an interrupted window has to return its engine's work to the queue
 
 
 def add(subparsers: Any) -> None:
@@ -21,7 +21,10 @@ def add(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Open it and wait until it is closed. An interrupt or SIGTERM is passed on, and the window closes as by its own button."""
+    """Open it and wait until it is closed.
+
+    An interrupt or SIGTERM is passed on, and the window closes as if by its button.
+    """
     home()
     window = subprocess.Popen(python_command("-m", "commonart_desktop.gui"))
     try:

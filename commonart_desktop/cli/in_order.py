@@ -1,4 +1,4 @@
-"""Lines of output in the order that was asked for, whatever is finished first."""
+"""Output lines in the requested order, whatever finishes first."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 
 class InOrder:
-    """Holds a line back until all before it are there. ``write`` gets them one after the other, as early as that allows.
+    """Holds a line back until all before it are there.
+
+    ``write`` gets them one after the other, as early as that allows.
 
     A place may have no line; with ``gaps`` an empty one is then written for it, but only before a later line: so line n
     is that of place n, and nothing is written where nothing was made.

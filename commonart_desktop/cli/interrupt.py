@@ -1,4 +1,4 @@
-"""Ctrl+C as a request: the first is passed on in words, the second ends the program."""
+"""Ctrl+C as a request: the first is passed on as a command, the second ends the program."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import FrameType, TracebackType
 
 
 class Interrupt:
-    """While in force, the first SIGINT or SIGTERM calls ``ask`` and sets ``asked``; nothing in hand is torn apart by an exception.
+    """While active, the first SIGINT or SIGTERM calls ``ask`` and sets ``asked``; no exception interrupts running work.
 
     The next one raises KeyboardInterrupt as usual. For the main thread.
     """

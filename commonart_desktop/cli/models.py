@@ -1,4 +1,4 @@
-"""``commonart models``: what models are here, whether they are whole, and turning pickles into safetensors."""
+"""``commonart models``: installed models, whether they are complete, and converting pickles to safetensors."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def add(subparsers: Any) -> None:
 
 
 def _size(count: float | None) -> str:
-    """Bytes for a person."""
+    """Bytes in readable form."""
     if count is None:
         return "?"
     for unit in ("B", "kB", "MB"):
@@ -156,7 +156,8 @@ def _verify(args: argparse.Namespace) -> int:
 
 def _convert(args: argparse.Namespace) -> int:
     question = tr(
-        "{folder} holds pickled weights. They are read without running anything in them, and written beside as safetensors. Go on? [y/N]",
+        "{folder} holds pickled weights. They are read without running anything in them, and written beside as "
+        "safetensors. Go on? [y/N]",
         folder=args.model,
     )
     if not args.yes:
@@ -178,7 +179,7 @@ def _convert(args: argparse.Namespace) -> int:
 
 
 def _show_offer(offer: dict[str, Any]) -> None:
-    """What would be fetched, for a person: licence first."""
+    """Print what would be downloaded: licence first."""
     print(f"{offer['repo']}  ({offer['endpoint']}, {offer['commit'][:12]})", file=sys.stderr)
     print(
         tr("licence: {licence} ({parts})", licence=offer["licence"], parts=offer["repo"])
@@ -219,7 +220,7 @@ def _get(args: argparse.Namespace) -> int:
             if sys.stdin.readline().strip().lower() not in ("y", "yes", "はい"):
                 print(tr("Nothing was done."), file=sys.stderr)
                 return 1
-        arguments += ["--expect", answer["commit"]]  # what was shown is what is fetched
+        arguments += ["--expect", answer["commit"]]  # download exactly what was shown
         with tqdm(unit="B", unit_scale=True, desc=tr("fetching"), file=sys.stderr) as shown:
 
             def on_progress(done: int, total: int) -> None:

@@ -1,4 +1,4 @@
-"""The options that ``generate`` and ``queue add`` share, and the requests they stand for."""
+"""The options that ``generate`` and ``queue add`` share, and their requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def size(text: str) -> tuple[int, int]:
 
 
 def add_picture_options(parser: argparse.ArgumentParser) -> None:
-    """Everything that says which pictures are wanted."""
+    """Declare the options of an image request."""
     parser.add_argument(
         "prompts",
         nargs="*",
@@ -128,9 +128,9 @@ def memory_option(parser: argparse.ArgumentParser) -> None:
 
 
 def folder_of(text: str | None) -> str | None:
-    """A model or part as the engine should look for it: a known name, else a folder by its full path.
+    """A model or part for the engine: a known name, else a folder by its full path.
 
-    A folder that happens to lie here under the name of a known model does not hide that model.
+    A folder here that happens to have the name of a known model does not hide that model.
     """
     if text is None:
         return None
@@ -153,7 +153,7 @@ def lora_of(text: str) -> tuple[str, float]:
             name="lora", value=repr(text), why=Phrase("it is written like {example}", example="style.safetensors:0.8")
         )
     path = Path(name).expanduser()
-    # a folder counts if it holds an adapter: one that only happens to lie here does not hide a LoRA known by its name
+    # a folder counts if it holds an adapter: one that only happens to be here does not hide a LoRA known by its name
     here = (
         path.is_file()
         or (path.is_dir() and any(path.glob("*.safetensors")))
@@ -163,7 +163,7 @@ def lora_of(text: str) -> tuple[str, float]:
 
 
 def settings_from(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings given on the line, in the words of ``ImageRequest``."""
+    """The settings given on the command line, as fields of ``ImageRequest``."""
     given: dict[str, Any] = {
         "negative": args.negative,
         "model": folder_of(args.model),
@@ -186,7 +186,7 @@ def settings_from(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def requests_from(args: argparse.Namespace) -> Iterator[ImageRequest]:
-    """The pictures asked for; the output folder is made ready.
+    """The requested images; the output folder is created.
 
     Raises:
         UsageError and its kinds.

@@ -1,4 +1,4 @@
-"""What a person sees while pictures are made, from a worker's events."""
+"""Progress of generation on the terminal, from a worker's events."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from engine.contract.errors import CommonArtError, EngineStopped, from_wire
 class Display:
     """Paths or JSON on standard output; a bar and sentences on standard error.
 
-    ``first`` is the ledger's number of the first image of a single job: then the lines come in that job's order, with an
-    empty one for a failed image before a later one, so that line n belongs to the nth image. Without it they come as images are made.
+    ``first`` is the ledger's number of the first image of a single job: then the lines come in that job's order, with
+    an empty one for a failed image before a later one, so that line n belongs to the nth image. Without it they come as
+    images are made.
     """
 
     def __init__(
@@ -28,7 +29,7 @@ class Display:
         self.as_json, self.made, self.failed = as_json, 0, 0
         self.errors: list[CommonArtError] = []
         self._told: set[str] = set()
-        self._queued = queued  # there is a queue to go on with
+        self._queued = queued  # there is a queue to continue
         self._first = first
         self._ordered = InOrder(self._print, gaps=not as_json)
         self._bar: tqdm[Any] = tqdm(
@@ -106,12 +107,12 @@ class Display:
             )
 
     def close(self) -> None:
-        """What waited for an image that will not come is printed."""
+        """Print what waited for an image that will not come."""
         self._ordered.flush()
         self._bar.close()
 
     def exit_status(self) -> int:
-        """0 all made, 1 some failed, 2 nothing could be made since it was asked wrongly."""
+        """0 all generated, 1 some failed, 2 nothing could be generated because of invalid usage."""
         if not self.failed:
             return 0
         if not self.made and all(e.exit_status == 2 for e in self.errors):

@@ -173,7 +173,7 @@ def _show(args: argparse.Namespace, ledger: Ledger) -> int:
 
 
 def _which(args: argparse.Namespace, ledger: Ledger) -> list[int] | None:
-    """The jobs meant; None for all.
+    """The selected jobs; None for all.
 
     Raises:
         UnknownJob; UsageError: neither jobs nor --all.
@@ -236,7 +236,7 @@ def _edit(args: argparse.Namespace, ledger: Ledger) -> int:
     def change(number: int, old: ImageRequest) -> dict[str, Any]:
         seed = old.seed if args.seed is None else random_seed() if first is None else first + number
         new = changes | {"seed": seed}
-        if args.prompts:  # drawn anew for each picture, by its seed
+        if args.prompts:  # random choices anew for each image, by its seed
             drawn = next(iter(expand(args.prompts[0], count=1, seed=seed, wildcards=folders, encoding=args.encoding)))
             new |= {
                 "prompt": drawn.text,

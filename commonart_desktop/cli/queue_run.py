@@ -64,7 +64,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _may_resume(args: argparse.Namespace, ledger: Ledger) -> bool:
-    """Whether to bring home what a crash left. Asks a person who is there; a program has to say ``--resume``.
+    """Whether to recover rows of a crashed run. Asks an interactive user; a script has to pass ``--resume``.
 
     Raises:
         AfterCrash
@@ -100,7 +100,8 @@ def _cluster(args: argparse.Namespace) -> list[str]:
     if args.workers != 1:
         raise UsageError(
             why=Phrase(
-                "--workers and --ray exclude each other: every machine of a cluster gets as many engines as it has room for"
+                "--workers and --ray exclude each other: every machine of a cluster gets as many engines as it has "
+                "room for"
             )
         )
     for name, value in shares.items():
@@ -110,16 +111,16 @@ def _cluster(args: argparse.Namespace) -> list[str]:
 
 
 def run(args: argparse.Namespace, ledger: Ledger) -> int:
-    """Work off the queue; returns the exit status."""
+    """Run the queue; returns the exit status."""
     if not 1 <= args.workers <= 64:
         raise BadValue(
             name="workers", value=args.workers, why=Phrase("it must lie between {low} and {high}", low=1, high=64)
         )
     cluster = _cluster(args)
-    after.command_for(args.then)  # refuse a wrong one now, not in the morning
+    after.command_for(args.then)  # report an invalid one now, not in the morning
     resume = _may_resume(args, ledger)
     if resume:
-        ledger.pause(None, False)  # what stopped the last run was seen by the user
+        ledger.pause(None, False)  # the user has seen what stopped the last run
     paused, error = ledger.paused()
     device = args.device or (
         load_settings().device if args.workers == 1 and not cluster else None

@@ -1,4 +1,4 @@
-"""``commonart show IMAGE``: the recipe inside a picture."""
+"""``commonart show IMAGE``: the recipe in an image."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ def add(subparsers: Any) -> None:
 
 
 def _harmless(text: str) -> str:
-    """Text out of a file, without signs that would steer a terminal."""
+    """Text from a file, without characters that would control a terminal."""
     return "".join(c if c == "\n" or c.isprintable() else "\ufffd" for c in text)
 
 
 def _lora(one: dict[str, Any]) -> str:
     scale = one.get("scale")
-    return f"{lora_line([(one['name'], scale)]) if isinstance(scale, (int, float)) else one['name']} ({one['sha256'][:12]})"
+    name = lora_line([(one["name"], scale)]) if isinstance(scale, (int, float)) else one["name"]
+    return f"{name} ({one['sha256'][:12]})"
 
 
 def _foreign(found: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""``commonart train``: learn from a dataset folder, as a configuration says."""
+"""``commonart train``: train on a dataset folder, by a configuration file."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def add(subparsers: Any) -> None:
         default="",
         metavar="NAME|FILE",
         help=tr(
-            "on many GPUs or machines: one-gpu, many-gpus, many-machines, fsdp2, cpu, or accelerate's own file (docs/cluster.md)"
+            "on many GPUs or machines: one-gpu, many-gpus, many-machines, fsdp2, cpu, or accelerate's own file "
+            "(docs/cluster.md)"
         ),
     )
     parser.add_argument(
@@ -87,7 +88,8 @@ class Display:
             self._open("", "", 0, "")
             self.note(
                 tr(
-                    "{count} picture(s) to learn from, {heldout} held out; {size} million numbers learn on {device} in {dtype}.",
+                    "{count} picture(s) to learn from, {heldout} held out; {size} million numbers learn on {device} "
+                    "in {dtype}.",
                     count=event.pictures,
                     heldout=event.heldout,
                     size=f"{event.trainable / 1e6:.2f}",
@@ -155,7 +157,7 @@ class Display:
             self._bar.update(done - self._bar.n)
 
     def note(self, text: str) -> None:
-        """A sentence on standard error, beside the bar."""
+        """A sentence on standard error, above the bar."""
         if self._bar is not None:
             self._bar.clear()
         print(f"commonart: {text}", file=sys.stderr)
@@ -167,7 +169,7 @@ class Display:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train; 0 done, 1 failed, 2 asked wrongly, 130 stopped with everything saved."""
+    """Train; 0 done, 1 failed, 2 invalid usage, 130 stopped with everything saved."""
     if args.launch and not args.accelerate:
         raise UsageError(why=Phrase("--launch says more about what --accelerate names: give both"))
     training = Training(

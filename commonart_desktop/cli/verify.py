@@ -1,4 +1,6 @@
-"""``commonart verify IMAGE...``: whether pictures are as they were signed, who signed them, and what they were made from."""
+"""``commonart verify IMAGE...``: whether images are as they were signed, who signed them, and what they were generated
+with.
+"""
 
 from __future__ import annotations
 
@@ -39,11 +41,11 @@ def add(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print; 0 only if every picture is intact."""
+    """Print; 0 only if every image is intact."""
     options = [f"--{name}={path}" for name, paths in (("loras", args.loras), ("trust", args.trust)) for path in paths]
     with tqdm(
         unit=tr("img"), file=sys.stderr, disable=None, leave=False, dynamic_ncols=True
-    ) as shown:  # only where somebody watches
+    ) as shown:  # only on a terminal
 
         def on_progress(done: int, total: int) -> None:
             shown.total = total

@@ -1,1 +1,1 @@
-"""What the command line and the window share. No Qt."""
+"""Code shared by the command line and the window. No Qt."""

@@ -1,4 +1,4 @@
-"""What to do when the queue is empty. Systems differ in how they sleep; only this place knows."""
+"""What to do when the queue is empty: how each system sleeps or shuts down."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def command_for(what: str) -> list[str] | None:
     """The command that ``--then`` stands for; None for ``exit``.
 
     Raises:
-        FeatureMissing: this system has no such command known here.
+        FeatureMissing: no such command is known for this system.
     """
     if what == "exit":
         return None
@@ -44,7 +44,7 @@ def command_for(what: str) -> list[str] | None:
 
 
 def do(what: str) -> int:
-    """Run it; the command's own exit status."""
+    """Run it; returns the command's exit status."""
     command = command_for(what)
     if command is None:
         return 0

@@ -1,4 +1,4 @@
-"""From what a person writes to the pictures asked for, with everything random fixed."""
+"""From the user's prompts to image requests, with everything random fixed."""
 
 from __future__ import annotations
 
@@ -54,11 +54,12 @@ def compose(
     encoding: str | None = None,
     note: Note | None = None,
 ) -> Iterator[ImageRequest]:
-    """The pictures of each order: every ``[[combination]]``, ``count`` times.
+    """The requests of each order: every ``[[combination]]``, ``count`` times.
 
-    With a seed, the pictures of one combination get seed, seed + 1, ... for every prompt alike, so that prompts can be
-    compared; without one, or with ``RANDOM_SEED``, each picture draws its own. ``encoding`` is that of wildcard files that
-    are not UTF-8, ``note`` hears of their doubtful lines. ``{a|b}`` and ``__name__`` are drawn here, once and for all.
+    With a seed, the images of one combination get seed, seed + 1, ... for every prompt alike, so that prompts can be
+    compared; without one, or with ``RANDOM_SEED``, each image draws its own. ``encoding`` is that of wildcard files
+    that are not UTF-8, ``note`` hears of their doubtful lines. ``{a|b}`` and ``__name__`` are drawn here, once and for
+    all.
 
     Raises:
         BadTemplate, BadValue, BadRow: with the file's line where there is one.
@@ -103,7 +104,7 @@ def compose(
 
 
 def random_seed() -> int:
-    """A seed by chance, short enough to be written down."""
+    """A random seed, short enough to be written down."""
     return secrets.randbelow(2**32)
 
 

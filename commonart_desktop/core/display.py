@@ -1,4 +1,4 @@
-"""Whether a window can open here, asked before Qt is: where it cannot, Qt ends the whole process with a core dump."""
+"""Whether a window can open here, checked before Qt starts: where it cannot, Qt aborts the process with a core dump."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 from engine.contract.errors import CommonArtError, MissingLibrary, NoDisplay, Phrase
 
-#: what Qt's X11 plug-in is linked with and the wheel does not bring -> its package on Debian and Ubuntu
+#: libraries that Qt's X11 plug-in needs and the wheel lacks -> package on Debian and Ubuntu
 LIBRARIES = {
     "libxcb-cursor.so.0": "libxcb-cursor0",
     "libxcb-icccm.so.4": "libxcb-icccm4",
@@ -21,7 +21,10 @@ LIBRARIES = {
 
 
 def what_is_missing() -> CommonArtError | None:
-    """On Linux: a display, one that answers, or libraries of Qt's X11 plug-in. None where nothing is known to be missing."""
+    """On Linux: a display, one that answers, or libraries of Qt's X11 plug-in.
+
+    None if nothing is known to be missing.
+    """
     platform = os.environ.get("QT_QPA_PLATFORM", "").partition(":")[0].partition(";")[0]
     if not sys.platform.startswith("linux") or platform not in ("", "xcb", "wayland"):
         return None
@@ -46,7 +49,7 @@ def _loads(name: str) -> bool:
 
 
 def _answers() -> bool:
-    """Whether the X server that ``DISPLAY`` names takes a connection."""
+    """Whether the X server of ``DISPLAY`` accepts a connection."""
     try:
         xcb = ctypes.CDLL("libxcb.so.1")
     except OSError:

@@ -1,4 +1,6 @@
-"""Every sentence in Japanese and English. English templates are the keys; ``resources/translations/ja/*.json`` the Japanese."""
+"""Translations of the command line, core and engine: English templates are the keys of
+``resources/translations/ja/*.json``.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,12 @@ from engine.contract.paths import resources
 LANGUAGES = ("en", "ja")
 _NOT_SHOWN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)  # also what turns the direction of writing
+)  # including bidirectional controls
 
 
 @cache
 def language() -> str:
-    """``COMMONART_LANG``, else the settings, else the system's. Raises nothing: errors are told in it."""
+    """``COMMONART_LANG``, else the settings, else the system's. Never raises: errors are shown in it."""
     for wanted in (os.environ.get("COMMONART_LANG"), read_settings().settings.language, _system()):
         if wanted and wanted[:2].lower() in LANGUAGES:
             return wanted[:2].lower()
@@ -34,7 +36,7 @@ def _system() -> str:
             return os.environ[name]
     try:
         found = (locale.getlocale()[0] or "").lower()
-    except ValueError:  # a locale that Python does not know, such as macOS's UTF-8
+    except ValueError:  # a locale unknown to Python, such as macOS's UTF-8
         found = ""
     return "ja" if found.startswith("japan") else found  # Windows says Japanese_Japan
 
@@ -45,13 +47,13 @@ def catalogue(lang: str) -> dict[str, str]:
     if lang == "en":
         return {}
     found: dict[str, str] = {}
-    for file in sorted((resources() / "translations" / lang).glob("*.json")):  # one a part of the program
+    for file in sorted((resources() / "translations" / lang).glob("*.json")):  # one per part of the program
         found |= json.loads(file.read_text(encoding="utf-8"))
     return found
 
 
 def tr(template: str, /, **fields: Any) -> str:
-    """The sentence in the user's language, filled in. Fields that are phrases are told in that language too."""
+    """The sentence in the user's language with its fields filled in; fields that are phrases are translated too."""
     told = {k: say(v) if isinstance(v, Phrase) else v for k, v in fields.items()}
     text = catalogue(language()).get(template, template)
     return text.format(**told) if told else text
@@ -63,9 +65,9 @@ def say(phrase: Phrase) -> str:
 
 
 def sentence(error: CommonArtError) -> tuple[str, str]:
-    """What happened and why, and what to do (empty where nothing is known), in the user's language.
+    """What happened and why, and what to do (may be empty), in the user's language.
 
-    Words of other people's files may stand in it: control characters, which a terminal would obey, are replaced.
+    It may quote files of others: control characters, which a terminal would interpret, are replaced.
     """
     fields = error.fields or {"why": str(error)}
     hint = tr(error.hint, **fields) if error.hint else ""
@@ -73,5 +75,5 @@ def sentence(error: CommonArtError) -> tuple[str, str]:
 
 
 def printable(text: str) -> str:
-    """Text that may quote a file, without the control characters that a terminal would obey."""
+    """Text that may quote a file, without the control characters that a terminal would interpret."""
     return _NOT_SHOWN.sub("\ufffd", text)

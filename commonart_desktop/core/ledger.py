@@ -1,4 +1,4 @@
-"""The user's queue: where it lies, opening it, and carrying it to and from a file."""
+"""The user's queue: its location, opening it, and exporting and importing it."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ def ledger_path() -> Path:
 
 
 def suspect_mark() -> Path:
-    """Stands beside the queue once damage was met inside it; the next opening then saves what can be read."""
+    """A marker file next to the queue after damage was detected; the next opening then salvages it."""
     return ledger_path().with_name("queue.db.suspect")
 
 
 def open_ledger() -> tuple[Ledger, tuple[Path, int] | None]:
-    """The queue; a damaged one is kept aside and its readable rows saved.
+    """The queue; a damaged one is renamed and its readable rows are saved.
 
     Returns:
-        The ledger and, after a rescue, where the damaged file is and how many pictures were saved.
+        The ledger and, after a rescue, where the damaged file is and how many images were saved.
 
     Raises:
         LedgerNewer, LedgerLocked, DiskFull, LedgerError
     """
     path = ledger_path()
     try:
-        if suspect_mark().exists():  # damage met while working: opening alone would not see it
+        if suspect_mark().exists():  # damage detected while working: opening alone would not notice it
             raise LedgerCorrupt(path=path)
         return Ledger(path), None
     except LedgerCorrupt:
@@ -99,10 +99,10 @@ def _lines(file: Path) -> Iterator[tuple[int, dict[str, Any] | CommonArtError]]:
 def import_rows(
     ledger: Ledger, file: Path, out: str, settings: dict[str, Any], *, skip_bad: bool = False
 ) -> tuple[dict[int, int], list[CommonArtError]]:
-    """Add the waiting, running and failed rows of an exported queue, as waiting; pictures go to ``out``.
+    """Add the waiting, running and failed rows of an exported queue, as waiting; images are saved to ``out``.
 
-    A file from elsewhere may not choose places on this disk: of a model only its name is taken, of a text encoder and a
-    VAE nothing. ``settings`` (model and parts given now) stand above the file's.
+    A file from elsewhere may not choose paths on this disk: of a model only its name is taken, of a text encoder and a
+    VAE nothing. ``settings`` (model and parts given now) override the file's.
 
     Returns:
         job -> rows added, and the errors of rows left out. With an error and without ``skip_bad`` nothing is added.

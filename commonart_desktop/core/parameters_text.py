@@ -1,4 +1,4 @@
-"""The settings of an image in lines with a name each, for ``show``, ``verify`` and the window alike."""
+"""The settings of an image as named lines, for ``show``, ``verify`` and the window alike."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def lora_line(loras: Iterable[Sequence[Any]]) -> str:
 
 
 def settings_lines(read: dict[str, Any]) -> list[tuple[str, str]]:
-    """(name, value) of what another program says of an image: ``ImageParameters`` as JSON has it."""
+    """(name, value) of another program's settings of an image: ``ImageParameters`` as JSON."""
     given = read["settings"]
     size = f"{given['width']} x {given['height']}" if "width" in given and "height" in given else ""
     sampler = " / ".join(str(given[k]) for k in ("sampler", "schedule") if k in given)

@@ -1,7 +1,7 @@
-"""The words inside a picture file: our recipe and other tools' ``parameters``, read without decoding a pixel.
+"""The texts in an image file: our recipe and other tools' ``parameters``, read without decoding pixels.
 
-Only the standard library, so that a window can look through 50,000 files. Nothing that is read is trusted: sizes are
-capped, broken files give empty words, and the recipe is checked to be an object with a request.
+Only the standard library, so that a window can scan 50,000 files. Nothing that is read is trusted: sizes are
+capped, broken files give empty texts, and the recipe is checked to be an object with a request.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ImageText:
 
 
 def read_text(path: Path) -> ImageText:
-    """The words in a PNG, WebP or JPEG; empty for anything else, and for a file that cannot be read."""
+    """The texts in a PNG, WebP or JPEG; empty for anything else, and for a file that cannot be read."""
     try:
         with path.open("rb") as f:
             head = f.read(12)
@@ -45,7 +45,7 @@ def read_text(path: Path) -> ImageText:
                 f.seek(2)
                 return _jpeg(f)
     except (OSError, ValueError, struct.error, zlib.error):
-        pass  # a broken file has no words; whoever shows it says that it is broken
+        pass  # a broken file has no texts; the viewer reports that it is broken
     return ImageText()
 
 
@@ -76,7 +76,7 @@ def _png(f: IO[bytes]) -> ImageText:
 
 
 def _inflate(data: bytes) -> bytes:
-    return zlib.decompressobj().decompress(data, MAX_TEXT)  # a bomb stops at the cap
+    return zlib.decompressobj().decompress(data, MAX_TEXT)  # limits decompression bombs
 
 
 def _png_text(kind: bytes, data: bytes) -> tuple[str, str]:
@@ -134,7 +134,7 @@ def _xmp_recipe(xmp: bytes) -> str:
 
 
 def _exif_comment(tiff: bytes) -> str:
-    """The EXIF user comment, where other formats than PNG keep ``parameters``."""
+    """The EXIF user comment, where formats other than PNG store ``parameters``."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
         return ""

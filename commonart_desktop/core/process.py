@@ -1,4 +1,4 @@
-"""Starting the engine's programs. POSIX and Windows differ in how a child is set apart; only this place knows."""
+"""Starting the engine's programs: a process group of their own on POSIX and Windows."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from engine.contract.python_process import python_command, python_environment
 
 
 def _apart() -> dict[str, Any]:
-    """Ctrl+C is for us alone: the child is told in words."""
+    """Ctrl+C is for this process alone: the child gets a command."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     return {"start_new_session": True}
 
 
 def _environment() -> dict[str, str]:
-    # no library of ours may ask the network for anything
+    # no library may access the network
     return python_environment(
         HF_HUB_OFFLINE="1",
         TRANSFORMERS_OFFLINE="1",
@@ -44,11 +44,11 @@ def program(
 ) -> dict[str, Any]:
     """Run ``python -m module``, which answers with one JSON document.
 
-    ``online`` is for the one program that may use the network, when the user asked for it. ``on_start`` gets the process,
-    so that it can be ended from another thread.
+    ``online`` is for the one program that may use the network, when the user asked for it. ``on_start`` gets the
+    process, so that it can be ended from another thread.
 
     Raises:
-        CommonArtError: the one the program told; EngineStopped if it died without a word.
+        CommonArtError: the one that the program reported; EngineStopped if it died without reporting.
     """
     environment = _environment()
     if online:
@@ -101,7 +101,7 @@ def program(
 
 
 class Worker:
-    """A running ``engine.worker``, or ``engine.cluster`` where the options say ``--ray``: its events, and a way to tell it things."""
+    """A running ``engine.worker``, or ``engine.cluster`` where the options say ``--ray``: its events and commands."""
 
     def __init__(self, ledger: Path, options: Sequence[str], *, debug: bool = False) -> None:
         self._log = None if debug else (home() / "logs" / "worker.log")
@@ -128,7 +128,7 @@ class Worker:
                 stderr.close()
 
     def events(self) -> Iterator[Event]:
-        """Until the worker ends. One that dies without a word ends with ``Broken``."""
+        """Events until the worker ends; if it dies without reporting, the last one is ``Broken``."""
         assert self.process.stdout is not None
         told = False
         for line in self.process.stdout:
@@ -149,7 +149,7 @@ class Worker:
         return f"{words}, {self._log}"
 
     def tell(self, command: str) -> None:
-        """Send a command; a worker that is gone does not hear it."""
+        """Send a command; ignored if the worker is gone."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps({"command": command}).encode() + b"\n")
@@ -158,7 +158,7 @@ class Worker:
             pass
 
     def stop(self, seconds: float = 60.0) -> None:
-        """Ask it to quit, wait, and end it if it does not."""
+        """Ask it to quit, wait, and kill it if it does not."""
         self.tell("quit")
         try:
             self.process.wait(seconds)
@@ -176,5 +176,5 @@ class Worker:
 
 
 def error_of(event: Broken) -> CommonArtError:
-    """The error a broken worker told."""
+    """The error that a broken worker reported."""
     return from_wire(event.error)

@@ -1,13 +1,14 @@
-"""Training runs on the disk: one folder each, with its configuration, what is planned for it, its events and its result.
+"""Training runs on the disk: one folder each, with its configuration, what is planned for it, its events and its
+result.
 
-    home()/training/NAME/config.toml     what is learned, readable by hand; its ``output`` is ``result``
-                         plan.json       what the window knows: name, state, order
+    home()/training/NAME/config.toml     the configuration, editable by hand; its ``output`` is ``result``
+                         plan.json       the window's data: name, state, order
                          events.jsonl    every event of the trainer, as it comes
-                         commands.jsonl  what it was told
-                         trainer.log     its chatter
+                         commands.jsonl  commands sent to it
+                         trainer.log     its log
 
-The trainer holds a lock in ``result``. Whoever opens a window later finds the run by these files alone, and can follow and
-command it as the one that started it could.
+The trainer holds a lock in ``result``. A window opened later finds the run by these files alone, and can follow and
+control it like the one that started it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ CONFIG, PLAN, EVENTS, COMMANDS, LOG, RESULT = (
     "result",
 )
 ENDS = ("finished", "stopped", "broken")
-_TAIL = 65_536  # bytes at the end of the events in which the last one stands
+_TAIL = 65_536  # bytes at the end of the events that contain the last one
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}  # Windows' devices
 _children: dict[
     Path, subprocess.Popen[bytes]
@@ -46,7 +47,9 @@ _children: dict[
 
 @dataclass
 class Run:
-    """``plan``: ``name``, ``state`` (draft, waiting, off), ``created``, ``after_queue``, ``device``, ``kind``, ``removed``, ``installed``."""
+    """``plan``: ``name``, ``state`` (draft, waiting, off), ``created``, ``after_queue``, ``device``, ``kind``,
+    ``removed``, ``installed``.
+    """
 
     folder: Path
     plan: dict[str, Any] = field(default_factory=dict)
@@ -69,7 +72,7 @@ class Run:
 
     @property
     def alive(self) -> bool:
-        """Its trainer is at work, whoever started it."""
+        """Its trainer is running, whoever started it."""
         child = _children.get(self.folder)
         if child is not None:
             if child.poll() is None:
@@ -79,16 +82,16 @@ class Run:
 
     @property
     def begun(self) -> bool:
-        """There is a checkpoint to go on from."""
+        """There is a checkpoint to resume from."""
         return any((self.result / "checkpoints").glob("*"))
 
     def change(self, **values: Any) -> None:
-        """Put values into the plan and keep it. Raises OutputFolder."""
+        """Change values of the plan and save it. Raises OutputFolder."""
         self.plan |= values
         _write(self.folder / PLAN, json.dumps(self.plan, ensure_ascii=False, indent=1) + "\n")
 
     def last(self) -> dict[str, Any]:
-        """The last whole event, empty where there is none."""
+        """The last complete event, empty if there is none."""
         try:
             with self.events.open("rb") as f:
                 f.seek(max(0, f.seek(0, 2) - _TAIL))
@@ -104,7 +107,9 @@ class Run:
         return {}
 
     def state(self) -> str:
-        """``draft``, ``waiting``, ``running``, ``paused``, ``done``, ``stopped``, ``failed`` or ``broken-off`` (its process died without a word)."""
+        """``draft``, ``waiting``, ``running``, ``paused``, ``done``, ``stopped``, ``failed`` or ``broken-off`` (its
+        process died without reporting).
+        """
         if self.plan.get("state") == "waiting":
             return "waiting"
         last = str(self.last().get("event", ""))
@@ -116,13 +121,13 @@ class Run:
 
 
 def folder_name(name: str) -> str:
-    """A result's name as a folder that every system can hold."""
+    """A result's name as a folder name that is valid on every system."""
     kept = "".join("_" if c in '<>:"/\\|?*' or ord(c) < 32 else c for c in name).strip(". ")[:60] or "training"
     return f"_{kept}" if kept.split(".")[0].lower() in _RESERVED else kept
 
 
 def runs_folder() -> Path:
-    """Where they lie."""
+    """The folder of all runs."""
     return home() / "training"
 
 
@@ -147,7 +152,7 @@ def new_run(name: str, config: str, **plan: Any) -> Run:
 
 
 def list_runs() -> Iterator[Run]:
-    """Those that are there, the newest first; a folder that is none is passed over."""
+    """Existing runs, newest first; other folders are skipped."""
     found = []
     for path in runs_folder().glob(f"*/{PLAN}"):
         try:
@@ -160,7 +165,9 @@ def list_runs() -> Iterator[Run]:
 
 
 def start(run: Run) -> None:
-    """Start its trainer, which goes on from the last checkpoint if there is one; it lives on when this program ends.
+    """Start its trainer, which resumes from the last checkpoint if there is one.
+
+    It keeps running when this program ends.
 
     Raises:
         OutputFolder: nothing can be written in its folder.
@@ -168,11 +175,11 @@ def start(run: Run) -> None:
     resume = run.begun
     arguments = [str(run.config), "--commands", str(run.folder / COMMANDS), *(["--resume"] if resume else [])]
     try:
-        (run.folder / COMMANDS).unlink(missing_ok=True)  # what an earlier start was told is not meant for this one
+        (run.folder / COMMANDS).unlink(missing_ok=True)  # commands to an earlier process are not meant for this one
         with run.events.open("ab" if resume else "wb") as events, (run.folder / LOG).open("wb") as log:
             if events.tell():
-                events.write(b"\n")  # a line that a kill cut off ends here
-            events.write(b'{"event": "resumed"}\n')  # the end of an earlier start is no longer the last word
+                events.write(b"\n")  # completes a line that a kill cut off
+            events.write(b'{"event": "resumed"}\n')  # an earlier end is no longer the last event
             events.flush()
             child = subprocess.Popen(
                 python_command("-m", MODULE, *arguments),
@@ -198,7 +205,7 @@ def tell(run: Run, command: str) -> None:
 
 
 def end(run: Run) -> None:
-    """End a trainer that this program started, at once, before it has learned anything. Raises OutputFolder."""
+    """Kill a trainer that this program started, before its first step. Raises OutputFolder."""
     child = _children.pop(run.folder, None)
     if child is None:
         return

@@ -1,4 +1,4 @@
-"""Settings that a person may read and edit by hand: ``settings.toml`` in the data folder."""
+"""Settings, which may be edited by hand: ``settings.toml`` in the data folder."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """The table ``[provenance]``: what is written into pictures about their making. See docs/provenance.md."""
+    """The table ``[provenance]``: what is written into images about their origin. See docs/provenance.md."""
 
     sign: bool = True
     prompt: str = "clear"  # or "hash": only the prompt's SHA-256 is in the file
-    training_mining: str = ""  # "allowed", "notAllowed", "constrained"; empty says nothing
+    training_mining: str = ""  # "allowed", "notAllowed", "constrained"; empty: no statement
     studio: str = ""  # the name in the local certificate
     creator: str = ""
     rights: str = ""
-    certificate: str = ""  # PEM files of one's own, with full paths or beside settings.toml
+    certificate: str = ""  # the user's PEM files, with full paths or relative to settings.toml
     key: str = ""
-    safety_score: str = ""  # "opennsfw": score pictures before they are saved, and write the score into the recipe
+    safety_score: str = ""  # "opennsfw": score images before they are saved, and write the score into the recipe
 
 
 _CHOICES = {
@@ -42,7 +42,7 @@ _CHOICES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Empty means: decide by the machine."""
+    """Empty means automatic."""
 
     language: str = ""  # "ja" or "en"
     model: str = "commonart-mini"
@@ -52,7 +52,7 @@ class Settings:
     dtype: str = "auto"
     memory: str = "auto"  # GB of the device's memory that a model may use
     cluster: str = (
-        ""  # address of a Ray cluster that makes the pictures ("auto": one on this machine); see docs/cluster.md
+        ""  # address of a Ray cluster that generates the images ("auto": one on this machine); see docs/cluster.md
     )
     theme: str = "system"  # "light", "dark" or "system"
     provenance: Provenance = field(default_factory=Provenance)
@@ -62,12 +62,12 @@ class Settings:
 class SettingsRead:
     """``settings.toml`` as far as it can be understood."""
 
-    settings: Settings = field(default_factory=Settings)  # usual values where an entry is wrong
+    settings: Settings = field(default_factory=Settings)  # defaults where an entry is invalid
     errors: tuple[BadFile, ...] = ()
     unknown: tuple[str, ...] = ()  # entries that this version does not know, such as ``provenance.colour``; they stay
 
     def remark(self) -> Phrase | None:
-        """What to say of the unknown entries, with the one that may have been meant."""
+        """The message about unknown entries, with the setting that may have been meant."""
         if not self.unknown:
             return None
         known = [*(f.name for f in fields(Settings)), *(f"provenance.{f.name}" for f in fields(Provenance))]
@@ -83,12 +83,12 @@ class SettingsRead:
 
 
 def settings_path() -> Path:
-    """Where they are written."""
+    """The settings file."""
     return home() / "settings.toml"
 
 
 def read_settings() -> SettingsRead:
-    """What the file says; raises nothing, so that a person can be told what is wrong in their language."""
+    """The content of the file; never raises, so that errors can be shown in the user's language."""
     path = settings_path()
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -136,7 +136,7 @@ def read_settings() -> SettingsRead:
 
 
 def _provenance(table: dict[str, Any], wrong: Callable[[str, str, Phrase], None], unknown: list[str]) -> Provenance:
-    """What is right in the table; ``wrong`` is told the rest."""
+    """The valid entries of the table; ``wrong`` is called for the others."""
     good: dict[str, Any] = {}
     known = {f.name for f in fields(Provenance)}
     for key, value in table.items():
@@ -160,7 +160,7 @@ def _provenance(table: dict[str, Any], wrong: Callable[[str, str, Phrase], None]
 
 
 def load_settings() -> Settings:
-    """The settings in force, for whatever makes images by them.
+    """The current settings, for generating images.
 
     Raises:
         BadFile: the file is there and cannot be understood as a whole; BadSettings where line and column are known.
@@ -172,7 +172,8 @@ def load_settings() -> Settings:
 
 
 def provenance_options(mine: Provenance | None = None, *, sign: bool | None = None) -> list[str]:
-    """The worker's options for what is written into pictures, by ``mine`` or else the settings file; ``sign`` goes before the setting.
+    """The worker's options for what is written into images, from ``mine`` or else the settings file; ``sign`` overrides
+    the setting.
 
     Raises:
         BadFile: see ``load_settings``.

@@ -30,7 +30,7 @@ def save_settings(settings: Settings) -> Path | None:
         text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
         data = tomllib.loads(text)
     except (OSError, ValueError, RecursionError):
-        text, data = "", {}  # the copy has what stood there
+        text, data = "", {}  # the copy has the old content
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
@@ -52,7 +52,7 @@ def _changed(text: str, data: dict[str, Any], settings: Settings) -> str:
         if tomllib.loads(changed) == data:
             return changed
     except (ValueError, LookupError, RecursionError, TypeError):
-        pass  # tomlkit stumbles over tables that are written in pieces
+        pass  # tomlkit fails on tables that are split
     return tomlkit.dumps(data)  # the same without the comments
 
 

@@ -1,4 +1,4 @@
-"""Workers over one ledger, started again when they die: what one picture kills, the others survive."""
+"""Workers over one ledger, started again when they die: what one image kills, the others survive."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from commonart_desktop.core.process import Worker, error_of
 from engine.contract import events
 from engine.contract.errors import CommonArtError, EngineStopped
 
-GIVE_UP = 5  # deaths in a row without a picture made or failed in between
+GIVE_UP = 5  # deaths in a row without an image made or failed in between
 
 
 class Supervisor:

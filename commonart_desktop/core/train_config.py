@@ -1,4 +1,6 @@
-"""A training's configuration as TOML that people can read: only what was chosen, over a preset, with a word on each part."""
+"""A training's configuration as TOML that people can read: only what was chosen, over a preset, with a word on each
+part.
+"""
 
 from __future__ import annotations
 

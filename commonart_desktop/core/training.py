@@ -18,8 +18,11 @@ COMMANDS = training_events.COMMANDS
 
 
 class Training:
-    """A running ``python -m trainer``, or many of them: ``accelerate`` is a name or a file that ``trainer.launch`` takes,
-    ``launch`` what is said beside it, such as ``num_processes=4``. Its chatter goes to ``logs/training.log``; with ``debug`` to standard error."""
+    """A running ``python -m trainer``, or many of them: ``accelerate`` is a name or a file that ``trainer.launch``
+    takes,
+    ``launch`` what is said beside it, such as ``num_processes=4``. Its chatter goes to ``logs/training.log``; with
+    ``debug`` to standard error.
+    """
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """What has happened in a training run, from its events: where it stands, its curve thinned out, its previews and notes.
 
-A run may have a million steps; the curve keeps at most ``Curve.MOST`` points however long it is, and a run that goes on from
-a checkpoint takes back what came after it.
+A run may have a million steps; the curve keeps at most ``Curve.MOST`` points however long it is, and a run that goes on
+from a checkpoint takes back what came after it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Snapshot:
     step: int = 0
     steps: int = 0
     loss: float | None = None
-    speed: float = 0.0  # pictures a second
+    speed: float = 0.0  # images a second
     eta: float = 0.0  # seconds
     lr: float = 0.0
     paused: bool = False

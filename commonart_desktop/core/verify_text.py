@@ -1,7 +1,7 @@
 """The reports of ``engine.provenance`` in sentences, for the command line and the window: one place that words them.
 
-A report is one entry of ``pictures``, as ``python -m engine.provenance verify`` answers. What it quotes comes out of files and is data:
-whoever shows it shows it as plain text.
+A report is one entry of ``pictures``, as ``python -m engine.provenance verify`` answers. What it quotes comes out of
+files and is data: whoever shows it shows it as plain text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ SHOWN = 400  # letters of another tool's text in a line
 
 @dataclass(frozen=True)
 class Node:
-    """One step of the way from a picture to what it was made from. ``state`` is ok, bad, missing, or empty where there is nothing to judge."""
+    """One step of the way from an image to what it was made from.
+
+    ``state`` is ok, bad, missing, or empty where there is nothing to judge.
+    """
 
     text: str
     state: str = ""
@@ -68,7 +71,8 @@ def findings(report: Report) -> Iterator[str]:
     yield from (_changed(part) for part in report["changed"])
     if report["state"] == "expired":
         yield tr(
-            "The certificate that signed it is no longer valid, and no time stamp says when it signed. The content is unchanged."
+            "The certificate that signed it is no longer valid, and no time stamp says when it signed. The content is "
+            "unchanged."
         )
     if report["pixels"] == "match":
         yield tr("Its pixels are those of its recipe.")
@@ -108,13 +112,14 @@ def made(report: Report) -> list[tuple[str, str]]:
         (tr("model"), str(asked["model"])),
         (
             tr("made with"),
-            f"{recipe['app']}, {recipe['backend']['backend']}, {recipe['backend']['device']}, {recipe['backend']['dtype']}",
+            f"{recipe['app']}, {recipe['backend']['backend']}, {recipe['backend']['device']}, "
+            f"{recipe['backend']['dtype']}",
         ),
     ]
 
 
 def belief(report: Report) -> Iterator[str]:
-    """Whether the recipe is to be believed, and what others may do with the picture."""
+    """Whether the recipe is to be believed, and what others may do with the image."""
     if report["recipe"]:
         yield (
             tr("The recipe is covered by the signature.")
@@ -190,7 +195,7 @@ def _gate(link: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def licences_of(link: dict[str, Any]) -> list[str]:
-    """The licences of the pictures that taught a LoRA, each with their number; at most 20."""
+    """The licences of the images that taught a LoRA, each with their number; at most 20."""
     found = link["gate_summary"].get("licences") or link["told"].get("licences")
     return [f"{k} × {v}" for k, v in list(found.items())[:20]] if isinstance(found, dict) else []
 
@@ -214,7 +219,7 @@ def _chain(chain: Sequence[dict[str, Any]], missing: str) -> Iterator[str]:
 
 
 def tree(report: Report) -> Node | None:
-    """Picture -> model and LoRAs -> licence check -> licences; None without a recipe."""
+    """Image -> model and LoRAs -> licence check -> licences; None without a recipe."""
     recipe = report["recipe"]
     if not recipe:
         return None
@@ -247,7 +252,9 @@ def _branch(link: dict[str, Any]) -> Node:
 
 
 def chain_state(report: Report) -> str:
-    """``bad`` if anything at hand of its chain speaks against it, ``missing`` if a part could not be looked at, else empty."""
+    """``bad`` if anything at hand of its chain speaks against it, ``missing`` if a part could not be looked at, else
+    empty.
+    """
     links = report["chain"]
     if any(
         link["gate"] == "differs" or not link["agrees"] or link["gate_summary"].get("passed", True) is not True

@@ -1,4 +1,4 @@
-"""How much lies in a folder."""
+"""Disk usage of a folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def bytes_in(folder: Path) -> int:
-    """Bytes of the files in it and below; links are not followed, and what goes meanwhile does not count."""
+    """Bytes of the files in it and below; links are not followed, files that disappear meanwhile are not counted."""
     total = 0
     for where, _, names in os.walk(folder):
         for name in names:

@@ -1,4 +1,6 @@
-"""What a worker tells, one JSON object a line on its standard output; and what it is told on its standard input."""
+"""Events that a worker writes to standard output, one JSON object per line, and commands that it reads from standard
+input.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,14 @@ COMMANDS = ("pause", "resume", "cancel", "release", "quit")
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """The base; ``event`` is the name on the wire."""
+    """Base class; ``event`` is the name on the wire."""
 
     event: ClassVar[str] = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hello(Event):
-    """The process runs."""
+    """The process has started."""
 
     event = "hello"
     worker: str
@@ -42,7 +44,7 @@ class Loaded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Progress(Event):
-    """A denoising step of a micro-batch is done; ``preview`` is the path of a small picture, where asked for."""
+    """A denoising step of a micro-batch is done; ``preview`` is the path of a small image, if requested."""
 
     event = "progress"
     images: list[int]
@@ -53,7 +55,7 @@ class Progress(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Saved(Event):
-    """A picture is on disk. ``report`` is what ``--json`` prints."""
+    """An image is on disk. ``report`` is what ``--json`` prints."""
 
     event = "saved"
     image: int
@@ -62,7 +64,7 @@ class Saved(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Failed(Event):
-    """A picture could not be made."""
+    """An image could not be generated."""
 
     event = "failed"
     image: int
@@ -72,7 +74,10 @@ class Failed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Timings(Event):
-    """Seconds by stage (load, encode, denoise, decode, write) since the last of these; told before the worker falls idle."""
+    """Seconds by stage (load, encode, denoise, decode, write) since the last such event.
+
+    Sent before the worker becomes idle.
+    """
 
     event = "timings"
     seconds: dict[str, float]
@@ -80,10 +85,11 @@ class Timings(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Nodes(Event):
-    """The machines of a cluster, told when something about them changes and at most once a second.
+    """The machines of a cluster, sent when one of them changes and at most once a second.
 
-    Each is ``name``, ``device`` (its GPU or CPU in words), ``workers``, ``images_per_hour`` (by the last ten minutes; null before the
-    second picture), ``state`` ("loading", "ready", "lost" or "refused") and ``error`` (on the wire as ``Failed.error``; null without one).
+    Each is ``name``, ``device`` (the name of its GPU or CPU), ``workers``, ``images_per_hour`` (of the last ten
+    minutes; null before the second image), ``state`` ("loading", "ready", "lost" or "refused") and ``error`` (on the
+    wire as ``Failed.error``; null without one).
     """
 
     event = "nodes"
@@ -92,7 +98,7 @@ class Nodes(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Note(Event):
-    """Something a person should know, once."""
+    """A message for the user, sent once."""
 
     event = "note"
     template: str
@@ -101,7 +107,7 @@ class Note(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Paused(Event):
-    """Nothing moves until ``resume``; ``error`` says why, if it was not the user."""
+    """Paused until ``resume``; ``error`` is the reason, unless the user paused it."""
 
     event = "paused"
     error: dict[str, Any] | None = None
@@ -114,7 +120,7 @@ class Resumed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Released(Event):
-    """The device holds nothing of ours any more."""
+    """The model was released from the device."""
 
     event = "released"
 
@@ -128,7 +134,7 @@ class Idle(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Broken(Event):
-    """The worker cannot go on and ends; the ledger holds what is done."""
+    """The worker cannot continue and exits; finished images are in the ledger."""
 
     event = "broken"
     error: dict[str, Any]
@@ -138,7 +144,7 @@ _KINDS: dict[str, type[Event]] = {c.event: c for c in Event.__subclasses__()}
 
 
 def encode(event: Event) -> str:
-    """One line, without its end."""
+    """One line, without the newline."""
     return json.dumps({"event": event.event} | asdict(event), ensure_ascii=False)
 
 
@@ -146,7 +152,7 @@ def decode(line: str) -> Event:
     """The inverse of ``encode``.
 
     Raises:
-        ProtocolError: no event, or not one of this version.
+        ProtocolError: not an event, or one of another version.
     """
     try:
         data = json.loads(line)

@@ -1,4 +1,4 @@
-"""The one seam for faults: every file and database operation that matters for durability passes here.
+"""Fault injection: every file and database operation that matters for durability passes through ``fault_point``.
 
 Without ``COMMONART_FAULT`` in the environment this is one comparison. With it, the n-th operation of the process fails:
 ``ENOSPC@12`` and ``EIO@12`` raise that OS error instead of operation 12, ``CRASH@12`` ends the process just after it. A
@@ -22,7 +22,7 @@ _named = itertools.count()
 
 @contextmanager
 def fault_point(name: str) -> Iterator[None]:
-    """Around one operation, named for the logs of the stress tests."""
+    """Wrap one operation; the name appears in the logs of the stress tests."""
     if not _PLAN:
         yield
         return

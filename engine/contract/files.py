@@ -1,6 +1,7 @@
 """Writing files so that they appear complete or not at all: a temporary file, a sync, a rename.
 
-All of the program writes its own files with ``replacing`` and moves files and folders with ``rename``: on Windows a virus
+All of the program writes its own files with ``replacing`` and moves files and folders with ``rename``: on Windows a
+    virus
 scanner, a search indexer or another program may have a file open for a moment, and only this module waits for it.
 """
 
@@ -90,7 +91,8 @@ def rename(source: Path, target: Path, *, overwrite: bool = False) -> None:
 def replacing(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
     """A file to write that replaces ``path`` when the block ends well; otherwise ``path`` stays as it was.
 
-    Several processes may write the same ``path`` at once: each replaces it with a complete file. With ``durable`` the file
+    Several processes may write the same ``path`` at once: each replaces it with a complete file. With ``durable`` the
+        file
     and its name survive a power cut; caches need not.
 
     Raises:

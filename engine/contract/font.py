@@ -1,4 +1,4 @@
-"""The font that is shipped, so that Japanese is drawn on a machine that has no Japanese font: what it is called and where it lies."""
+"""Name and location of the bundled font, so that Japanese is rendered on a machine that has no Japanese font."""
 
 FAMILY = "CommonArt Sans JP"
-FILE = "fonts/CommonArtSansJP.otf"  # below the folder of resources
+FILE = "fonts/CommonArtSansJP.otf"  # relative to the resources folder

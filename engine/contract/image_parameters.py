@@ -1,6 +1,9 @@
-"""What other programs wrote into an image about how it was made: AUTOMATIC1111 and its forks, ComfyUI, InvokeAI, SwarmUI, Fooocus.
+"""What other programs wrote into an image about how it was made.
 
-Only what is clear is read: a workflow with two samplers, or with a prompt that is put together from parts, gives nothing.
+AUTOMATIC1111 and its forks, ComfyUI, InvokeAI, SwarmUI, Fooocus.
+
+Only what is clear is read: a workflow with two samplers, or with a prompt that is put together from parts, gives
+    nothing.
 Nothing that is read is trusted: it is data to be shown, or to be checked as any setting.
 """
 

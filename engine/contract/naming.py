@@ -1,7 +1,7 @@
 """File names from templates such as ``{date}/{prompt:40}-{seed}``: known fields only, safe on every system.
 
-``{prompt:40}`` is at most 40 letters of a text; ``{seed:08}`` a number with zeros before it, never cut. A column of a
-prompt file is either, as far as its values allow.
+``{prompt:40}`` is at most 40 characters of a text; ``{seed:08}`` a number with zeros before it, never cut. A column of
+a prompt file is either, as far as its values allow.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LENGTH = re.compile(r"[1-9][0-9]{0,2}")
 _PADDED = re.compile(r"0([1-9][0-9]?)d?")
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
-_LONGEST = 180  # bytes a path part: room for "-2" and the ending below the usual limit of 255
+_LONGEST = 180  # bytes per path part: leaves room for "-2" and the extension below the usual limit of 255
 
 
 def parts_of(template: str) -> list[tuple[str, str | None, str]]:
@@ -62,10 +62,10 @@ def parts_of(template: str) -> list[tuple[str, str | None, str]]:
 
 
 def check(template: str, extra: Mapping[str, str] = {}) -> None:
-    """Refuse a template before anything is made with it.
+    """Check a template before it is used.
 
     Raises:
-        BadTemplate: see ``parts_of``; or an unknown field, and then the nearest known one is told.
+        BadTemplate: see ``parts_of``; or an unknown field; the message suggests the closest one.
     """
     known = [*FIELDS, *extra]
     for _, field, spec in parts_of(template):
@@ -110,12 +110,12 @@ def _clean(text: str) -> str:
     text = unicodedata.normalize("NFC", text)
     text = "".join(
         c if c.isprintable() else " " for c in text
-    )  # control and direction marks, unassigned and private letters
+    )  # control and direction marks, unassigned and private characters
     return re.sub(r"\s+", " ", _UNSAFE.sub("_", text)).strip()
 
 
 def _component(text: str) -> str:
-    """One folder or file name that Windows, macOS and Linux all take."""
+    """One folder or file name that is valid on Windows, macOS and Linux."""
     text = _clean(text).strip(".").strip() or "_"
     if text.split(".")[0].rstrip().lower() in _RESERVED:
         text = "_" + text
@@ -127,7 +127,7 @@ def _component(text: str) -> str:
 def render(
     template: str, request: ImageRequest, *, job: str = "", image: int | str = "", when: float | None = None
 ) -> PurePosixPath:
-    """The relative path, without ending, of a picture.
+    """The relative path, without extension, of an image.
 
     Raises:
         BadTemplate: see ``check``.
@@ -159,5 +159,5 @@ def render(
             if padded:
                 value = value.zfill(int(padded[1])) if value else ""
             text += value[: int(spec)].strip() if spec and not padded else value
-    # a name of nothing but empty fields would be the folder itself
+    # a name with only empty fields would be the folder itself
     return PurePosixPath(*([_component(p) for p in text.split("/") if p.strip()] or ["_"]))

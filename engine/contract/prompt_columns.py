@@ -34,7 +34,8 @@ def note_of(path: str, column: str) -> Phrase | None:
     if near is None:
         return None
     return Phrase(
-        "{path}: the column {name} is not a setting and only became a field for file names; the nearest setting is {near}",
+        "{path}: the column {name} is not a setting and only became a field for file names; the nearest setting is "
+        "{near}",
         path=path,
         name=repr(column),
         near=near,

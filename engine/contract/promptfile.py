@@ -130,7 +130,8 @@ def _unreadable(path: Path, error: Exception) -> BadFile:
 class _Lines:
     """The lines of a file with their ends, decoded and checked, without the one that names the coding.
 
-    ``number`` is that of the last line given, ``last`` its text, ``start`` that of the line where the present row starts: the row that
+    ``number`` is that of the last line given, ``last`` its text, ``start`` that of the line where the present row
+        starts: the row that
     ``new_row`` began. A row is refused when it grows too long, before more of it is read.
     """
 
@@ -189,7 +190,10 @@ class _Lines:
 
 
 def without_comment(line: str) -> str | None:
-    """The prompt in a line of a text file or wildcard file; None for a comment, which ``#`` begins, ``\\#`` does not."""
+    """The prompt in a line of a text file or wildcard file.
+
+    None for a comment, which ``#`` begins, ``\\#`` does not.
+    """
     text = line.strip()
     if text.startswith("#"):
         return None
@@ -208,7 +212,8 @@ def _txt(lines: _Lines, note: Note) -> Iterator[PromptRow]:
             if option and (setting_of(option[1]) or is_foreign(option[1])):
                 raise lines.bad(
                     Phrase(
-                        "it begins with the option {name}; a line of a .txt is a prompt alone, settings are columns of a .csv",
+                        "it begins with the option {name}; a line of a .txt is a prompt alone, settings are columns "
+                        "of a .csv",
                         name="--" + option[1],
                     )
                 )
@@ -217,7 +222,8 @@ def _txt(lines: _Lines, note: Note) -> Iterator[PromptRow]:
     if comments:
         note(
             Phrase(
-                "{path}: {n} line(s) that begin with # were skipped as comments; a prompt that begins with # is written \\#",
+                "{path}: {n} line(s) that begin with # were skipped as comments; a prompt that begins with # is "
+                "written \\#",
                 path=str(lines.path),
                 n=comments,
             )
@@ -361,7 +367,8 @@ def _check_delimiter(lines: _Lines, header: list[str], delimiter: str) -> None:
             continue  # it makes no sense that way
         raise lines.bad(
             Phrase(
-                "its values could be separated by {other}, those of the header are by {delimiter}; say which with --delimiter",
+                "its values could be separated by {other}, those of the header are by {delimiter}; say which with "
+                "--delimiter",
                 other=repr(other),
                 delimiter=repr(delimiter),
             )

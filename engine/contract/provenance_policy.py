@@ -1,4 +1,4 @@
-"""What the user chose to say about his pictures, and how it travels to a worker."""
+"""What is written into images about their origin, and the worker's options for it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ TRAINING = ("", "allowed", "notAllowed", "constrained")
 
 @dataclass(frozen=True, kw_only=True)
 class ProvenancePolicy:
-    """``prompt`` is told in clear or as its hash; ``training_mining`` may be empty: nothing is said about it.
+    """``prompt`` is written in clear or as its hash; ``training_mining`` may be empty: no statement.
 
-    ``certificate`` (PEM, the signer's own first) and ``key`` (PEM) are files of the user's; without them a local identity
-    with the name ``studio`` signs.
+    ``certificate`` (PEM, the signer's own first) and ``key`` (PEM) are files of the user's; without them a local
+    identity with the name ``studio`` signs.
     """
 
     sign: bool = True
@@ -25,7 +25,7 @@ class ProvenancePolicy:
     rights: str = ""
     certificate: str = ""
     key: str = ""
-    safety: str = ""  # engine.provenance.safety_score: what scores pictures before they are saved; empty: nothing does
+    safety: str = ""  # the scorer of engine.provenance.safety_score for images before they are saved; empty: none
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def policy_of(args: argparse.Namespace) -> ProvenancePolicy:
-    """What ``add_options`` understood."""
+    """The policy from parsed options."""
     return ProvenancePolicy(
         sign=args.sign,
         prompt=args.tell_prompt,

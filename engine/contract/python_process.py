@@ -1,6 +1,6 @@
-"""How this program starts another Python: nothing is imported from the folder that it was started in.
+"""Starting Python child processes: nothing is imported from the current folder.
 
-A ``numpy.py`` in a downloaded folder would else be run by the first process that imports numpy.
+A ``numpy.py`` in a downloaded folder would otherwise be run by the first process that imports numpy.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ def python_command(*arguments: str) -> list[str]:
 def python_environment(**changes: Any) -> dict[str, str]:
     """This process's environment with ``changes`` (None removes a variable), for our own programs.
 
-    The processes that they and their libraries start (accelerate, Ray, multiprocessing) are kept from the start folder too;
-    on Windows no program is taken from it either. All agree on the data folder. Not for programs of the user's choosing: those may lie there.
+    The processes that they and their libraries start (accelerate, Ray, multiprocessing) do not import from the start
+    folder either; on Windows no program is taken from it either. All use the same data folder. Not for programs that
+    the user chose: those may be located there.
     """
     environment = os.environ | {
         VARIABLE: str(home()),

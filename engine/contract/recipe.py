@@ -1,4 +1,4 @@
-"""Everything needed to make a picture again, as JSON, and as the ``parameters`` text that other tools read."""
+"""Everything needed to generate an image again, as JSON, and as the ``parameters`` text that other tools read."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SAMPLER_NAMES = {
     "lms": "LMS",
     "pndm": "PLMS",
 }
-#: what a request keeps out of its recipe: places on the maker's disk
+#: fields of a request that its recipe omits: paths on the creator's disk
 _PRIVATE = ("out", "text_encoder", "vae")
 
 
 def identity(row: int, request: ImageRequest) -> str:
-    """A hash that ties a file to the ledger row it was made for."""
+    """A hash that ties a file to its ledger row."""
     text = json.dumps([row, request.to_dict()], ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -50,14 +50,14 @@ def build(
     cut: bool = False,
     loras: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """The recipe of one picture.
+    """The recipe of one image.
 
-    ``request`` has its size settled; ``hashes`` are the parts' SHA-256; ``backend`` tells name, device, dtype and library
-    versions; ``batch`` is (rows in the micro-batch, this row's index), which decide the last bits; ``loras`` say of each
-    LoRA its name, SHA-256 and scale, and what it was taught from as far as its file tells.
+    ``request`` has its size settled; ``hashes`` are the parts' SHA-256; ``backend`` has name, device, dtype and library
+    versions; ``batch`` is (rows in the micro-batch, this row's index), which decide the last bits; ``loras`` have for
+    each LoRA its name, SHA-256 and scale, and what it was trained on as far as its file says.
     """
     loras = loras or []
-    # all settings, also those at their defaults: a default may be another one day
+    # all settings, including defaults: a default may change
     settings = {k: v for k, v in vars(request).items() if k not in _PRIVATE} | {"draw": list(request.draw)}
     settings |= {"model": model, "loras": [[one["name"], one["scale"]] for one in loras]}
     return {
@@ -76,10 +76,10 @@ def build(
 
 
 def check(recipe: Any) -> None:
-    """Refuse what is no recipe of this version, before anything in it is used.
+    """Check that it is a recipe of this version, before anything in it is used.
 
     Raises:
-        BadValue: the part that makes no sense is named.
+        BadValue: the invalid part is named.
     """
 
     def wrong(part: str) -> BadValue:
@@ -132,7 +132,7 @@ def request_of(recipe: dict[str, Any]) -> ImageRequest:
 
 
 def _quoted(value: str) -> str:
-    # A1111 writes values with these signs as JSON strings
+    # A1111 writes values with these characters as JSON strings
     return json.dumps(value, ensure_ascii=False) if any(c in value for c in ',:\n"') else value
 
 

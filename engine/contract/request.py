@@ -1,4 +1,4 @@
-"""What is asked for: one picture, with everything random already fixed."""
+"""A request for one image, with everything random already fixed."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _choice(name: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def _loras(given: Any) -> tuple[tuple[str, float], ...]:
-    """(name or file, scale) pairs out of what JSON made of them. Raises BadValue."""
+    """(name or file, scale) pairs from JSON data. Raises BadValue."""
     if not isinstance(given, (list, tuple)) or len(given) > 16:
         raise BadValue(
             name="loras", value=given, why=Phrase("it must be a list of at most {n} pairs of file and scale", n=16)
@@ -102,9 +102,9 @@ def _loras(given: Any) -> tuple[tuple[str, float], ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRequest:
-    """One picture to make.
+    """One image to generate.
 
-    ``prompt`` is the text as the model reads it; ``template`` what the user wrote and ``draw`` what chance chose
+    ``prompt`` is the text that the model gets; ``template`` what the user wrote and ``draw`` the random choices
     from it. ``model`` and the parts are names or folders as the user gave them; ``loras`` are (name or file, scale)
     pairs, added to the model's weights unless ``lora_merged`` is false; sizes are pixels. Two requests with the same
     ``batch_key`` may share a micro-batch.
@@ -184,7 +184,7 @@ class ImageRequest:
 
     @property
     def batch_key(self) -> str:
-        """Equal for requests that one micro-batch can hold; prompts, seeds and the strength of guidance may differ.
+        """Equal for requests that may share a micro-batch; prompts, seeds and guidance scales may differ.
 
         Guidance of 1 or less needs no negative half, so it does not share a batch with guidance above 1.
         """
@@ -205,11 +205,11 @@ class ImageRequest:
 
     @property
     def model_key(self) -> tuple[Any, ...]:
-        """Equal for requests that one loaded model serves."""
+        """Equal for requests that use the same loaded model."""
         return self.model, self.text_encoder, self.vae, self.dtype, self.loras, self.lora_merged
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, without the settings that are as they would be anyway."""
+        """JSON-ready, without settings at their defaults."""
         out = {k: v for k, v in self.__dict__.items() if v != _DEFAULTS[k]}
         if self.draw:
             out["draw"] = list(self.draw)

@@ -1,7 +1,8 @@
 """The sampling plan of an image: what a quality preset resolved to when the image was generated, as plain values.
 
-A preset's definition may change between versions; an image's recipe stores the plan itself, so that the same pixels can be generated again.
-A plan is a static rule: it addresses predictions by their index alone and is the same for every image of a micro-batch.
+A preset's definition may change between versions; an image's recipe stores the plan itself, so that the same pixels can
+be generated again. A plan is a static rule: it addresses predictions by their index alone and is the same for every
+image of a micro-batch.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ _STEP_CACHE_KEYS = frozenset({"cached", "blocks", "order"})
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingPlan:
-    """``preset``, ``sampler`` and ``asked`` (steps) identify the request that the plan belongs to; the rest is what is done.
+    """``preset``, ``sampler`` and ``asked`` (steps) identify the request that the plan belongs to.
 
-    Predictions are counted from 0; a sampler may take more of them than steps (``predictions_of``). Those from ``guided[0]`` up to
-    ``guided[1]`` have a negative half. ``timesteps`` are the sampler's own where none are given. ``weights`` are those of the
-    denoiser's blocks. With ``halves``, guided predictions are computed for half of the micro-batch at a time, unguided ones for all of it.
+    The rest is what is done.
+
+    Predictions are counted from 0; a sampler may take more of them than steps (``predictions_of``). Those from
+    ``guided[0]`` up to ``guided[1]`` have a negative half. ``timesteps`` are the sampler's own where none are given.
+    ``weights`` are those of the denoiser's blocks. With ``halves``, guided predictions are computed for half of the
+    micro-batch at a time, unguided ones for all of it.
 
     Raises:
         BadValue: invalid values, as a recipe from elsewhere may have them.
@@ -100,7 +104,9 @@ def _are_counts(values: Sequence[Any]) -> bool:
 
 
 def predictions_of(sampler: str, steps: int) -> int:
-    """How often the denoiser is called in ``steps`` steps: by Heun's method twice in all but the last, by PNDM twice in the second."""
+    """How often the denoiser is called in ``steps`` steps: by Heun's method twice in all but the last, by PNDM twice in
+    the second.
+    """
     if sampler == "heun":
         return 2 * steps - 1
     return steps + 1 if sampler == "pndm" and steps > 1 else steps

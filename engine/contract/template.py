@@ -1,10 +1,10 @@
 """Prompt templates: one text that stands for many prompts.
 
 ======================  ======================================================================================
-``{a|b|c}``             one of them by chance, for each picture anew; ``{3::a|b}`` takes a three times as often
+``{a|b|c}``             one of them by chance, for each image anew; ``{3::a|b}`` takes a three times as often
 ``__animals/cats__``    a line by chance of the wildcard file ``animals/cats.txt``; the line may be a template too,
                         and may begin with a weight (``wildcards``)
-``[[a|b]]``             each of them: the pictures are made for every combination of all such groups
+``[[a|b]]``             each of them: the images are made for every combination of all such groups
 ``\\{``                  the sign itself; likewise ``\\} \\| \\[ \\] \\_ \\\\``
 ======================  ======================================================================================
 
@@ -33,7 +33,7 @@ MAX_LETTERS = 20_000  # of a template, and of what comes out of it
 MAX_COMBINATIONS = 1_000_000
 MAX_WILDCARD_DEPTH = 8
 MAX_NESTING = 30  # groups within groups in one text; with the depth above it bounds the recursion of _render
-MAX_DRAWS = 20_000  # choices in one picture: wildcards that repeat each other grow exponentially
+MAX_DRAWS = 20_000  # choices in one image: wildcards that repeat each other grow exponentially
 
 _SYNTAX = re.compile(
     r"\\(?P<escaped>[{}|\[\]_\\])"
@@ -48,7 +48,7 @@ _CLOSE = {"{": "}", "[[": "]]"}
 @dataclass(frozen=True, slots=True)
 class Expansion:
     """One prompt made from a template: what chance and combination chose, in reading order (an outer choice before
-    those within it, each as it reads in ``text``), and the picture's place (0-based) among all."""
+    those within it, each as it reads in ``text``), and the image's place (0-based) among all."""
 
     text: str
     draw: tuple[str, ...]
@@ -187,7 +187,7 @@ class _Parser:
         return _sequence(nodes)
 
     def wildcard(self, name: str, told: str, chain: tuple[str, ...]) -> _Wildcard:
-        """Read every line at once, so that a mistake is told before the first picture rather than by chance later."""
+        """Read every line at once, so that a mistake is told before the first image rather than by chance later."""
         self.by_chance = True
         if name in chain:
             raise bad_template(
@@ -317,9 +317,10 @@ def expand(
 ) -> Iterator[Expansion]:
     """Every combination, ``count`` times each, one after another: the combinations are the outer loop.
 
-    ``wildcards`` are folders, the first that has the file is taken; ``encoding`` is that of files that are not UTF-8 and
-    do not name another; ``note`` hears of lines that may be taken for comments by mistake. What chance gives a picture follows from ``seed``
-    and the picture's index alone. The template and its files are read at the call, the prompts made as they are taken.
+    ``wildcards`` are folders, the first that has the file is taken; ``encoding`` is that of files that are not UTF-8
+    and do not name another; ``note`` hears of lines that may be taken for comments by mistake. What chance gives an
+    image follows from ``seed`` and the image's index alone. The template and its files are read at the call, the
+    prompts made as they are taken.
 
     Raises:
         BadTemplate, at the call: a mistake in the template or a wildcard line, an unknown wildcard, or a limit passed;

@@ -1,4 +1,6 @@
-"""What a training process tells, one JSON object a line on its standard output; and what it is told on its standard input."""
+"""Events that a training process writes to standard output, one JSON object per line, and its commands on standard
+input.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,7 @@ class Preparing(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Step(Event):
-    """A step is done. ``loss`` is its mean over the batch, ``speed`` pictures a second, ``eta`` seconds left."""
+    """A step is done. ``loss`` is its mean over the batch, ``speed`` images a second, ``eta`` seconds left."""
 
     event = "step"
     step: int
@@ -60,7 +62,7 @@ class Step(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class HeldoutLoss(Event):
-    """The loss on pictures set aside, at fixed noise and timesteps; ``best`` if it is the lowest so far."""
+    """The loss on images set aside, at fixed noise and timesteps; ``best`` if it is the lowest so far."""
 
     event = "heldout"
     step: int
@@ -70,7 +72,7 @@ class HeldoutLoss(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Preview(Event):
-    """A picture from a fixed prompt."""
+    """An image from a fixed prompt."""
 
     event = "preview"
     step: int

@@ -1,4 +1,4 @@
-"""The version, in the one place that says it."""
+"""The program's version."""
 
 VERSION = "0.1.0"
 APP = f"CommonArt Desktop {VERSION}"

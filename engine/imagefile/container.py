@@ -1,4 +1,4 @@
-"""The parts of a PNG, WebP or JPEG file, seen by their headers alone: nothing is decoded, and nothing large is read."""
+"""The parts of a PNG, WebP or JPEG file, read from their headers only: nothing is decoded, nothing large is read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BARE = {0x01, *range(0xD0, 0xDA)}  # JPEG markers without a length
 
 @dataclass(frozen=True)
 class ContainerPart:
-    """A chunk or segment: its name, and where its data begins and how long it is."""
+    """A chunk or segment: its name, and the offset and length of its data."""
 
     name: str
     start: int
@@ -31,7 +31,9 @@ class ContainerPart:
 
 @dataclass
 class ImageContainer:
-    """``kind`` is png, webp or jpeg; ``signed`` whether a C2PA manifest is there; ``pixels`` the parts that decide the picture."""
+    """``kind`` is png, webp or jpeg; ``signed`` whether it has a C2PA manifest; ``pixels`` the parts with the coded
+    image.
+    """
 
     kind: str
     parts: list[ContainerPart] = field(default_factory=list)
@@ -49,7 +51,7 @@ def walk(file: BinaryIO, path: Path) -> ImageContainer:
     """Its parts in order.
 
     Raises:
-        BadFile: another kind of file, one that ends too early, or one whose parts or picture are too large to be read.
+        BadFile: another kind of file, one that ends too early, or one whose parts or image are too large to be read.
     """
     size = file.seek(0, 2)
     file.seek(0)
@@ -171,7 +173,7 @@ def _jpeg(file: BinaryIO, found: ImageContainer, path: Path, size: int) -> None:
         if not (0xE0 <= marker <= 0xEF or marker == 0xFE):
             found.pixels.append(part)
         at += 4 + length
-    # the coded picture goes on to the end of the file; what stands between its scans belongs to it
+    # the coded image goes on to the end of the file; what stands between its scans belongs to it
     found.pixels.append(ContainerPart("DA", at + 4, size - at - 4))
     if not _has_end(file, at + 4, size):
         raise _Cut
@@ -190,7 +192,7 @@ def _has_end(file: BinaryIO, start: int, size: int) -> bool:
 
 
 def image_sha256(file: BinaryIO, found: ImageContainer) -> str:
-    """SHA-256 of the coded picture, without the metadata around it: names, lengths and bytes of the parts that decide it."""
+    """SHA-256 of the coded image, without metadata: names, lengths and bytes of the parts that decide it."""
     digest = hashlib.sha256()
     for part in found.pixels:
         digest.update(f"{part.name}{part.length};".encode("latin-1"))
@@ -206,7 +208,7 @@ def image_sha256(file: BinaryIO, found: ImageContainer) -> str:
 
 
 def without_metadata(file: BinaryIO, found: ImageContainer) -> bytes:
-    """A PNG or WebP file of the coded picture alone, byte for byte as it stands in ``file``."""
+    """A PNG or WebP file of the coded image alone, byte for byte as it stands in ``file``."""
     body = bytearray()
     for part in found.pixels:
         file.seek(part.start - 8)  # name and length stand before the data; PNG's checksum and WebP's padding after it

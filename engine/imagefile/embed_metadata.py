@@ -1,6 +1,8 @@
-"""Text put into a finished picture file: chunks of a PNG or WebP, segments of a JPEG. The coded picture is not touched.
+"""Embedding text in a finished image file: chunks of a PNG or WebP, segments of a JPEG.
 
-A picture is compressed once, wherever that is done; its recipe and label are set in here afterwards. The bytes are those that
+The coded image does not change.
+
+An image is compressed once; its recipe and label are embedded here afterwards. The bytes are those that
 Pillow writes when it is given both together.
 Formats: PNG third edition 11.3.3, the WebP container specification (VP8X), Exif 2.3 and XMP part 3 for JPEG's APP1.
 """

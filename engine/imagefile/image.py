@@ -1,4 +1,4 @@
-"""Pictures as PNG, WebP and JPEG with their recipe inside, and reading it back."""
+"""Images as PNG, WebP and JPEG with an embedded recipe, and reading it back."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EXIF_IFD = 0x8769
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 _JPEG_SEGMENT = 65_000  # bytes a JPEG segment holds, less what stands at its head
 FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow's other readers are never offered a file
-#: what Pillow raises at files that are damaged, or made to do harm
+#: what Pillow raises for files that are damaged or malicious
 _TROUBLE = (
     OSError,
     ValueError,
@@ -67,7 +67,7 @@ def encode_image(pixels: np.ndarray[Any, Any], kind: str) -> bytes:
 def with_metadata(
     coded: bytes, kind: str, width: int, height: int, recipe: dict[str, Any], label: AiLabel | None = None
 ) -> bytes:
-    """What ``encode_image`` made, with the recipe in it. ``label``: what the XMP packet tells others.
+    """The output of ``encode_image`` with the recipe embedded. ``label`` is the content of the XMP packet.
 
     Raises:
         BadValue: the recipe is too long for a JPEG.

@@ -1,4 +1,4 @@
-"""The texts in a picture of any tool, read within limits and without decoding the picture. Data only: nothing in them is obeyed."""
+"""The texts in an image of any tool, read within limits and without decoding the image. Untrusted data."""
 
 from __future__ import annotations
 

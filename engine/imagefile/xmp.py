@@ -1,4 +1,4 @@
-"""One XMP packet a picture: IPTC's fields for pictures made by AI, and, where the format has no better place, our recipe.
+"""One XMP packet per image: IPTC's fields for AI-generated images, and our recipe where the format has no better place.
 
 Names: IPTC Photo Metadata Standard 2025.1 (``Iptc4xmpExt``), Dublin Core.
 """
@@ -32,7 +32,10 @@ _NOT_XML = {0xFFFE: "\ufffd", 0xFFFF: "\ufffd"}  # signs that no XML text may ho
 
 @dataclass(frozen=True, kw_only=True)
 class AiLabel:
-    """What the packet tells of a picture. ``credentials``: a signed manifest belongs into the file, and is missed if it is gone."""
+    """Content of the packet.
+
+    ``credentials``: the file should have a signed manifest; a file without one was stripped.
+    """
 
     system: str
     version: str
@@ -42,12 +45,12 @@ class AiLabel:
     credentials: bool = False
 
     def without_prompt(self) -> AiLabel:
-        """For places that are too small."""
+        """For containers that are too small."""
         return replace(self, prompt="")
 
 
 def label_of(recipe: dict[str, Any], policy: ProvenancePolicy, credentials: bool) -> AiLabel:
-    """The label of a picture with this recipe, as it is written."""
+    """The label written into an image with this recipe."""
     return AiLabel(
         system=f"CommonArt Desktop, {recipe['request']['model']}",
         version=VERSION,
@@ -86,7 +89,10 @@ def _text(value: str) -> str:
 
 
 def fitting(packed: str, label: AiLabel | None, limit: int) -> bytes:
-    """The packet in at most ``limit`` bytes if it can be: the label's prompt goes first, then the label; the recipe stays."""
+    """The packet in at most ``limit`` bytes if it can be: the label's prompt goes first, then the label.
+
+    The recipe stays.
+    """
     data = packet(packed, label).encode("utf-8")
     if label is not None and len(data) > limit:
         data = packet(packed, label.without_prompt()).encode("utf-8")

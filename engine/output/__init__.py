@@ -1,1 +1,1 @@
-"""Pictures to files: names, metadata, and writes that are whole or not there."""
+"""Saving images: names, metadata, and atomic writes."""

@@ -1,4 +1,7 @@
-"""``python -m engine.output COMMAND``: what is in a picture, and contact sheets. One JSON document on standard output."""
+"""``python -m engine.output COMMAND``: the metadata of an image, and contact sheets.
+
+One JSON document on standard output.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def show(path: Path) -> dict[str, Any]:
     if recipe is None and not texts.shown():
         raise NoRecipe(path=path)
     read = read_parameters(texts.plain)
-    with Image.open(path, formats=FORMATS) as image:  # it has been opened so before
+    with Image.open(path, formats=FORMATS) as image:  # as it was opened before
         width, height = image.size
         kind = (image.format or "").lower()
     return {
@@ -49,7 +52,7 @@ def show(path: Path) -> dict[str, Any]:
 
 
 def read_captions(file: Path, pictures: Sequence[str]) -> list[str]:
-    """Captions from JSON: a list, one a picture, or an object from picture (as given, or its file name) to caption.
+    """Captions from JSON: a list with one per image, or an object from image (as given, or its file name) to caption.
 
     Raises:
         BadFile

@@ -1,4 +1,4 @@
-"""A contact sheet: many small pictures on one, each with its prompt under it."""
+"""A contact sheet: thumbnails with their prompts."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from engine.contract.paths import resources
 from engine.imagefile.image import read_recipe, read_shown
 from engine.system import atomic
 
-SIDE = 160  # pixels, the longest a picture is shown at
-TINY = 80  # pixels; pictures up to this are shown at twice their size
+SIDE = 160  # pixels, the longest side of a thumbnail
+TINY = 80  # pixels; images up to this size are enlarged twice
 GAP = 12
-TEXT = 12  # pixels, the letters' height
+TEXT = 12  # pixels, the height of the text
 LINES = 3
-MOST = 2000  # pictures
+MOST = 2000  # images
 PAPER, INK = (236, 236, 236), (48, 48, 48)
 MISSING = "〓"  # printers' mark for a letter that is not in the case
 
@@ -54,7 +54,9 @@ def drawable(text: str, font: ImageFont.FreeTypeFont) -> str:
 
 
 def wrap(text: str, width: int, font: Any, lines: int = LINES) -> list[str]:
-    """Lines that fit; broken at spaces where there are any near the end, else between letters; ``…`` where text is left."""
+    """Lines that fit; broken at spaces where there are any near the end, else between letters; ``…`` where text is
+    left.
+    """
     out: list[str] = []
     rest = " ".join(text.split())
     while rest and len(out) < lines:
@@ -75,7 +77,7 @@ def wrap(text: str, width: int, font: Any, lines: int = LINES) -> list[str]:
 
 
 def prompt_of(path: Path) -> str:
-    """The prompt in a picture's own recipe; empty without one. Raises BadFile."""
+    """The prompt in an image's own recipe; empty without one. Raises BadFile."""
     try:
         request = read_recipe(path)["request"]
     except NoRecipe:
@@ -111,7 +113,7 @@ def write_sheet(
     """Write the sheet as a PNG, under the next free name if ``out`` exists. Captions are by default the prompts.
 
     Raises:
-        BadFile: not a picture. BadValue: an impossible number. OutputFolder, DiskFull.
+        BadFile: not an image. BadValue: an impossible number. OutputFolder, DiskFull.
     """
     for name, value, high in (("pictures", len(pictures), MOST), ("columns", 1 if columns is None else columns, 100)):
         if not 1 <= value <= high:
@@ -131,7 +133,7 @@ def write_sheet(
     talls = [max(p.height for p in small[r * across : (r + 1) * across]) for r in range(down)]
     lines = [wrap(t, wide, font) for t in drawn]
     line = TEXT + 4
-    # a row is as high as its own pictures and captions need
+    # a row is as high as its own images and captions need
     heights = [talls[r] + line * max(len(x) for x in lines[r * across : (r + 1) * across]) for r in range(down)]
     sheet = Image.new("RGB", (GAP + across * (wide + GAP), GAP + sum(heights) + down * GAP), PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -154,7 +156,7 @@ def write_sheet(
                 atomic.publish(part, final)
                 break
             except FileExistsError:
-                continue  # someone took the name in this moment
+                continue  # another process took the name meanwhile
     finally:
         part.unlink(missing_ok=True)
     return Sheet(

@@ -1,4 +1,4 @@
-"""A small picture of what is being drawn."""
+"""Previews during denoising."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIDE = 192
 
 
 def write_preview(backend: Backend, latents: Any, worker: str) -> str | None:
-    """Decode ``latents`` ``[1, c, h, w]`` to a file that the next preview replaces; None if it cannot be done."""
+    """Decode ``latents`` ``[1, c, h, w]`` to a file that the next preview replaces; None if it fails."""
     folder = home() / "cache" / "preview"
     try:
         image = Image.fromarray(backend.decode(latents)[0])

@@ -1,4 +1,4 @@
-"""From pixels to a finished ledger row: write aside, note the name, rename, mark done. And the proof after a crash."""
+"""From pixels to a finished ledger row: write a temporary file, record the name, rename, mark done; crash recovery."""
 
 from __future__ import annotations
 
@@ -27,10 +27,13 @@ from engine.system import atomic
 
 @dataclass(frozen=True, kw_only=True)
 class DecodedImage:
-    """A picture and what is known of its making. One made elsewhere comes ``coded`` and with its hash, else as ``pixels``."""
+    """An image and how it was generated.
+
+    One from another machine is ``coded`` and has its hash, else it has ``pixels``.
+    """
 
     row: Row
-    request: ImageRequest  # with its size settled
+    request: ImageRequest  # with its size resolved
     pixels: np.ndarray[Any, Any] | None = None
     coded: bytes = b""
     sha256: str = ""  # of the pixels
@@ -44,17 +47,17 @@ class DecodedImage:
 
 
 def label_of(image: int | str, worker: str) -> str:
-    """The name under which a row's file is written aside: no other worker, of this ledger or another, writes there."""
+    """The label of a row's temporary file: no other worker, of this ledger or another, uses it."""
     return f"row{image}-{worker}"
 
 
 def save(made: DecodedImage, ledger: Ledger, worker: str, job: str, seal: ImageFinalizer) -> dict[str, Any] | None:
-    """Put the picture on disk and mark its row; returns the report, or None if the row was cancelled meanwhile.
+    """Save the image and mark its row; returns the report, or None if the row was cancelled meanwhile.
 
-    It is signed before it is written at all, so no file ever stands under its name unsigned that should be signed.
+    It is signed before it is written, so a file that should be signed never has its name unsigned.
 
     Raises:
-        DiskFull, OutputFolder: nothing half-written stays. BadTemplate: the name leads outside.
+        DiskFull, OutputFolder: no partial file is left. BadTemplate: the name leads outside.
     """
     request, folder = made.request, Path(made.request.out)
     if made.pixels is not None:
@@ -88,7 +91,7 @@ def save(made: DecodedImage, ledger: Ledger, worker: str, job: str, seal: ImageF
                 atomic.publish(part, final)
                 break
             except FileExistsError:
-                continue  # another picture took the name in this moment
+                continue  # another image took the name meanwhile
     finally:
         discard(part)
     ledger.done(made.row.id, path=final, pixel_sha256=sha, recipe=recipe)
@@ -96,7 +99,7 @@ def save(made: DecodedImage, ledger: Ledger, worker: str, job: str, seal: ImageF
 
 
 def report(image: int, path: Path, recipe: dict[str, Any], *, signed: bool) -> dict[str, Any]:
-    """What ``--json`` prints for a picture."""
+    """What ``--json`` prints for an image."""
     r = ImageRequest.from_dict(recipe["request"])
     return {
         "path": str(path),
@@ -127,9 +130,9 @@ def report(image: int, path: Path, recipe: dict[str, Any], *, signed: bool) -> d
 
 
 def proof(row: Row) -> tuple[str, dict[str, Any]] | None:
-    """Whether the file a dead worker was about to name is this row's finished picture.
+    """Whether the file that a dead worker was about to rename is this row's finished image.
 
-    Returns (pixel hash, recipe) if so. A lossless file must also hold exactly the pixels it claims.
+    Returns (pixel hash, recipe) if so. A lossless file must also contain exactly the pixels it claims.
     """
     path = Path(row.pending or "")
     try:
@@ -144,7 +147,10 @@ def proof(row: Row) -> tuple[str, dict[str, Any]] | None:
 
 
 def settle(ledger: Ledger, image: int, worker: str) -> dict[str, Any] | None:
-    """After a failure in ``save``: the row is done, and its report returned, if the file got its name all the same; else it waits."""
+    """After a failure in ``save``: if the file got its name all the same the row is done and its report returned.
+
+    Else the row waits.
+    """
     row = ledger.row(image)
     if row is None or row.state != "running" or row.worker != worker:
         return None
@@ -158,9 +164,9 @@ def settle(ledger: Ledger, image: int, worker: str) -> dict[str, Any] | None:
 
 
 def recover(ledger: Ledger, tell: Callable[[Row, CommonArtError], None] | None = None) -> dict[str, int]:
-    """Bring home what dead workers left: see ``Ledger.recover``; their files aside are removed.
+    """Recover rows of dead workers: see ``Ledger.recover``; their temporary files are removed.
 
-    The files go first: a row that is home is not looked at again, should this process die too.
+    The files are removed first: a recovered row is not visited again if this process dies too.
     """
     places = {
         (Path(r.request.out), r.worker)
@@ -174,7 +180,7 @@ def recover(ledger: Ledger, tell: Callable[[Row, CommonArtError], None] | None =
 
 
 def check_room(folder: Path, minimum: int) -> None:
-    """See a disk that is nearly full before it is. ``minimum`` in bytes.
+    """Detect a nearly full disk early. ``minimum`` in bytes.
 
     Raises:
         DiskFull
@@ -186,4 +192,4 @@ def check_room(folder: Path, minimum: int) -> None:
         if shutil.disk_usage(place).free < minimum:
             raise DiskFull(path=folder)
     except OSError:
-        pass  # a folder that is gone is told when it is written to
+        pass  # a missing folder is reported when it is written to

@@ -1,1 +1,1 @@
-"""Where a picture comes from: signed into the file when it is saved, read and checked afterwards."""
+"""Content Credentials: signed into an image when it is saved, read and verified afterwards."""

@@ -1,4 +1,4 @@
-"""``python -m engine.provenance COMMAND``: verify pictures, try a certificate. One JSON document on standard output."""
+"""``python -m engine.provenance COMMAND``: verify images, try a certificate. One JSON document on standard output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from engine.system.json_program import JsonArgumentParser, run_json_program, tel
 
 
 def pictures(given: Sequence[Path]) -> Iterator[Path]:
-    """The files, and the pictures in the folders.
+    """The files, and the images in the folders.
 
     Raises:
         BadFile: one is not there.
@@ -38,7 +38,7 @@ def pictures(given: Sequence[Path]) -> Iterator[Path]:
 
 
 def certificate(chain: Path, key: Path) -> dict[str, Any]:
-    """Sign a small picture with it, in memory. Answers with the name it was given to.
+    """Sign a small image with it, in memory. Returns the name that it was issued to.
 
     Raises:
         BadCertificate, SigningFailed: it cannot sign.

@@ -1,4 +1,6 @@
-"""From a picture to what it was made from: its LoRAs, the report of their licence check, and the licences, as far as files are at hand."""
+"""From an image to what it was generated with: LoRAs, the reports of their licence checks, and the licences, as far as
+files are available.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ class ReportIndex:
         self._known: dict[Path, str] = {}
 
     def find(self, sha256: str, name: str) -> Path | None:
-        """The file with this hash. ``name`` only says where to look first: it comes out of a picture."""
+        """The file with this hash. ``name`` only says where to look first: it comes out of an image."""
         files = list(self._files())
         for file in sorted(files, key=lambda f: f.stem != name):
             if self._hash(file) == sha256:
@@ -65,11 +67,11 @@ class ReportIndex:
 
 
 def follow(recipe: dict[str, Any], shelf: ReportIndex) -> list[dict[str, Any]]:
-    """One link a LoRA of the picture.
+    """One link a LoRA of the image.
 
-    ``file`` is None where it is not at hand. ``told`` is what the file itself says (else the recipe), ``gate`` the state of
-    the gate report beside it: ``fits``, ``differs`` (its hash is another than the LoRA says), ``missing``, or ``none`` (the LoRA
-    names none). ``agrees`` is false if the recipe says other things of the file than its own header.
+    ``file`` is None if it is not available. ``told`` is what the file itself says (else the recipe), ``gate`` the state
+    of the gate report next to it: ``fits``, ``differs`` (its hash is another than the LoRA says), ``missing``, or
+    ``none`` (the LoRA names none). ``agrees`` is false if the recipe says other things of the file than its own header.
     """
     found = []
     for one in (recipe.get("loras") or [])[:16]:
@@ -108,7 +110,7 @@ def _header(file: Path) -> dict[str, Any]:
 
 
 def _beside(link: dict[str, Any], file: Path | None, expected: str) -> None:
-    """Look at the gate report and attribution that lie with the LoRA."""
+    """Check the gate report and attribution next to the LoRA."""
     if not expected:
         return
     link["gate"] = "missing"

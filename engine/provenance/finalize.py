@@ -1,4 +1,7 @@
-"""The last step before a picture is written: its bytes, labelled and signed as the user chose. A picture is never lost over it."""
+"""The last step before an image is written: its bytes, labelled and signed as the user chose.
+
+It never costs the image.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ class FinalizedImage:
 
 
 class ImageFinalizer:
-    """One a worker, used by all its writers. ``complain`` hears once why pictures stay unsigned."""
+    """One per worker, shared by its writer threads.
+
+    ``complain`` is called once with the reason if images stay unsigned.
+    """
 
     def __init__(self, policy: ProvenancePolicy, complain: Callable[[CommonArtError], None]) -> None:
         self.policy, self._complain = policy, complain
@@ -49,7 +55,7 @@ class ImageFinalizer:
         return self.close_up(encode_image(pixels, kind), kind, pixels.shape[1], pixels.shape[0], recipe)
 
     def close_up(self, coded: bytes, kind: str, width: int, height: int, recipe: dict[str, Any]) -> FinalizedImage:
-        """What ``image.code`` made, with the recipe and label, signed if the user wants it and it can be done."""
+        """The output of ``encode_image`` with the recipe and label, signed if the user wants it and it is possible."""
         recipe = self.told(recipe)
 
         def file(credentials: bool) -> bytes:
@@ -64,12 +70,15 @@ class ImageFinalizer:
         return FinalizedImage(file(False), False)
 
     def judged(self, pixels: np.ndarray[Any, Any] | bytes, recipe: dict[str, Any]) -> dict[str, Any]:
-        """``pixels`` as they are or coded. The recipe with ``safety``, a name and a score, if the user wants one and it can be had; ``complain`` hears why not."""
+        """The recipe with ``safety``, a name and a score, if the user wants one; ``complain`` is called if it fails.
+
+        ``pixels`` may be coded.
+        """
         with self._lock:
             if self._scorer is None and not self._scoreless:
                 try:
                     self._scorer = scorer(self.policy.safety)
-                except Exception as e:  # a package that does not load costs the score, not the picture
+                except Exception as e:  # a package that does not load costs the score, not the image
                     self._scoreless = True
                     self._complain(
                         ScoreFailed(
@@ -88,7 +97,7 @@ class ImageFinalizer:
         }
 
     def warm(self) -> None:
-        """Open the signer while a model loads, so that the first picture does not wait for it."""
+        """Open the signer while a model loads, so that the first image does not wait for it."""
         if self.policy.sign and self._signer is None and not self._hopeless:
             threading.Thread(target=self._open, name="signer", daemon=True).start()
 
@@ -98,10 +107,10 @@ class ImageFinalizer:
                 try:
                     from engine.provenance.sign import (
                         Signer,
-                    )  # its libraries may be missing: pictures are made all the same
+                    )  # its libraries may be missing: images are made all the same
 
                     self._signer = Signer(self.policy)
-                except Exception as e:  # a library that does not load costs the signature, not the picture
+                except Exception as e:  # a library that does not load costs the signature, not the image
                     self._hopeless = True
                     self._fail(e if isinstance(e, CommonArtError) else CommonArtError(why=f"{type(e).__name__}: {e}"))
             return self._signer
@@ -112,7 +121,7 @@ class ImageFinalizer:
             self._complain(error)
 
     def close(self) -> None:
-        """Let the key go."""
+        """Release the key."""
         with self._lock:
             if self._signer is not None:
                 self._signer.close()

@@ -1,8 +1,8 @@
 """Who signs: a local identity made at first use, or the user's own certificate.
 
-A local identity is a root certificate and one leaf under it (P-256). The root's private key is thrown away as soon as the
-leaf is signed, so that nobody can ever issue a second one. Each studio name has its folder in ``home()/keys``; the folder
-is made aside and renamed whole, so that of two processes that begin at once both end up with the same one.
+A local identity is a root certificate and one leaf under it (P-256). The root's private key is discarded as soon as the
+leaf is signed, so that nobody can ever issue a second one. Each studio name has its folder in ``home()/keys``; the
+folder is created under a temporary name and renamed, so that two processes that start at once end up with the same one.
 """
 
 from __future__ import annotations
@@ -28,14 +28,16 @@ from engine.contract.paths import home
 from engine.provenance import keystore
 
 STUDIO = "CommonArt Desktop user"
-YEARS = 30  # without a time stamp a picture is only as valid as the certificate that signed it
+YEARS = 30  # without a time stamp an image is only as valid as the certificate that signed it
 CHAIN, KEY = "chain.pem", "leaf.key"
 _LIMIT = 1 << 20  # bytes of a PEM file
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """``chain`` is PEM, the signer's certificate first; ``key`` PKCS #8 PEM without a password; ``alg`` as C2PA names it."""
+    """``chain`` is PEM, the signer's certificate first; ``key`` PKCS #8 PEM without a password; ``alg`` as C2PA names
+    it.
+    """
 
     name: str
     chain: bytes
@@ -44,15 +46,15 @@ class Identity:
 
 
 def keys_folder() -> Path:
-    """Where identities lie, and in ``trusted`` the certificates of others whom the user trusts."""
+    """The folder of identities, with the certificates of others whom the user trusts in ``trusted``."""
     return home() / "keys"
 
 
 def local(studio: str) -> Identity:
-    """The identity of this studio name, made if it is not there.
+    """The identity of this studio name, created if it does not exist.
 
     Raises:
-        SigningFailed: its key cannot be read, or nothing can be kept here.
+        SigningFailed: its key cannot be read, or nothing can be stored here.
     """
     name = " ".join(studio.split())[:64] or STUDIO  # 64: the most that X.509 takes
     folder = keys_folder() / hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:16]
@@ -78,7 +80,10 @@ def local(studio: str) -> Identity:
 
 
 def _create(name: str, folder: Path) -> None:
-    """Make the identity aside and name it; whoever comes second uses the first one's. Raises OSError, SigningFailed."""
+    """Create the identity under a temporary name and rename it; the second of two processes uses the first one's.
+
+    Raises OSError, SigningFailed.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     _sweep(folder.parent)
     chain, key = _issue(name)
@@ -98,7 +103,7 @@ def _create(name: str, folder: Path) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what processes that were killed left: an hour old, so that no living one is disturbed."""
+    """Remove leftovers of killed processes: an hour old, so that no running one is disturbed."""
     for old in folder.glob(".new-*"):
         try:
             if time.time() - old.stat().st_mtime > 3600:
@@ -110,7 +115,7 @@ def _sweep(folder: Path) -> None:
 def _issue(name: str) -> tuple[bytes, bytes]:
     """(chain PEM, leaf key PEM): profile of the C2PA specification, section on X.509 certificates."""
     root_key, leaf_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    begin = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)  # a clock elsewhere may be behind
+    begin = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)  # another machine's clock may be behind
 
     def named(common: str) -> x509.Name:
         return x509.Name(
@@ -175,10 +180,11 @@ def _fingerprint(chain: bytes) -> str:
 
 
 def own(certificate: Path, key: Path) -> Identity:
-    """The user's certificate. Its public part is remembered, so that its pictures are known as this studio's.
+    """The user's certificate. Its public part is remembered, so that its images are known as this studio's.
 
     Raises:
-        BadCertificate: a file is missing or no PEM, they do not fit, it is not valid today, or of a kind C2PA does not take.
+        BadCertificate: a file is missing or no PEM, they do not fit, it is not valid today, or of a kind C2PA does not
+            take.
     """
 
     def bad(why: str) -> BadCertificate:
@@ -229,7 +235,7 @@ def _algorithm(key: object) -> str | None:
 
 
 def name_of(certificate: x509.Certificate) -> str:
-    """The organisation it was given to, else its common name."""
+    """The organisation it was issued to, else its common name."""
     for oid in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME):
         for found in certificate.subject.get_attributes_for_oid(oid):
             return str(found.value)
@@ -242,13 +248,13 @@ def pem(certificate: x509.Certificate) -> bytes:
 
 
 def chains() -> list[list[x509.Certificate]]:
-    """Every chain that has signed here, those of earlier names included; the signer's certificate first."""
+    """Every chain that has signed here, including earlier names; the signer's certificate first."""
     found = []
     for file in sorted(keys_folder().glob(f"*/{CHAIN}")):
         try:
             found.append(x509.load_pem_x509_certificates(file.read_bytes()[:_LIMIT]))
         except (OSError, ValueError):
-            continue  # a damaged file vouches for nobody
+            continue  # a damaged file identifies nobody
     return found
 
 

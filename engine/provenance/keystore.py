@@ -1,6 +1,6 @@
-"""Where a private key rests: the system's keyring where there is one, else a file only its owner can read.
+"""Storage of private keys: the system's keyring if there is one, else a file that only its owner can read.
 
-POSIX and Windows differ in how a file is kept from others; only this place knows.
+The differences between POSIX and Windows in file permissions are handled here.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from engine.contract.errors import Phrase, SigningFailed, system_words
 from engine.contract.fault_injection import fault_point
 
 SERVICE = "CommonArt Desktop signing key"
-PATIENCE = 60.0  # seconds: a keyring may ask its owner to unlock it
-#: keyrings that keep nothing, or keep it in clear text
+PATIENCE = 60.0  # seconds: a keyring may ask the user to unlock it
+#: keyrings that store nothing, or store it in clear text
 _UNFIT = ("keyring.backends.fail", "keyring.backends.null", "keyring.backends.chainer", "keyrings.alt")
 
 
 def keyring_backend() -> Any | None:
-    """The system's keyring, or None where there is none that guards what it holds."""
+    """The system's keyring, or None if there is none that protects its contents."""
     try:
-        logging.getLogger("keyring").setLevel(logging.ERROR)  # a keyring that is not there is no news
+        logging.getLogger("keyring").setLevel(logging.ERROR)  # a missing keyring is not worth a warning
         import keyring
         from keyring.backends.chainer import ChainerBackend
 
         found = keyring.get_keyring()
         every = list(found.backends) if isinstance(found, ChainerBackend) else [found]
         return next((b for b in every if not type(b).__module__.startswith(_UNFIT)), None)
-    except Exception:  # whatever a plug-in of the system throws: there is no keyring then
+    except Exception:  # whatever a system plug-in raises: there is no keyring then
         return None
 
 
 def _asked(work: Callable[[], Any]) -> Any:
-    """Ask the keyring; a dialog that nobody answers must not hold the pictures for ever.
+    """Call the keyring with a timeout: a dialog that nobody answers must not block the images for ever.
 
     Raises:
         SigningFailed
@@ -62,7 +62,7 @@ def _asked(work: Callable[[], Any]) -> Any:
 
 
 def keep(name: str, key: bytes, file: Path) -> None:
-    """Put a PEM key into the keyring under ``name``, or into ``file``, which is not there yet.
+    """Store a PEM key in the keyring under ``name``, or in ``file``, which does not exist yet.
 
     Raises:
         SigningFailed
@@ -74,7 +74,7 @@ def keep(name: str, key: bytes, file: Path) -> None:
             if _asked(lambda: backend.get_password(SERVICE, name)) == key.decode("ascii"):
                 return
         except SigningFailed:
-            pass  # one that is locked or broken: the file serves
+            pass  # locked or broken: the file is used
     try:
         write_private(file, key)
     except OSError as e:
@@ -84,10 +84,10 @@ def keep(name: str, key: bytes, file: Path) -> None:
 
 
 def fetch(name: str, file: Path) -> bytes:
-    """The key that ``keep`` kept.
+    """The key that ``keep`` stored.
 
     Raises:
-        SigningFailed: it is gone, or whoever guards it does not give it.
+        SigningFailed: it is gone, or the keyring refuses it.
     """
     try:
         if sys.platform != "win32" and file.stat().st_mode & 0o077:
@@ -118,23 +118,23 @@ def fetch(name: str, file: Path) -> bytes:
 
 
 def forget(name: str) -> None:
-    """Take a key out of the keyring again, if it is there."""
+    """Remove a key from the keyring, if it is there."""
     backend = keyring_backend()
     if backend is not None:
         try:
             _asked(lambda: [backend.delete_password(SERVICE, name)])
         except SigningFailed:
-            pass  # it was never there
+            pass  # it did not exist
 
 
 def write_private(file: Path, data: bytes) -> None:
-    """A new file that nobody but its owner may read, from its first byte on; synced. Raises OSError."""
+    """Write a new file that only its owner may read, from its first byte on; synced. Raises OSError."""
     with fault_point("write key"):
         fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
         with os.fdopen(fd, "wb") as f:
             if (
                 sys.platform == "win32"
-            ):  # the mode says nothing there: drop what the folder hands down, then name the owner
+            ):  # modes mean nothing there: remove inherited permissions, then grant the owner's
                 user = f"{os.environ.get('USERDOMAIN', '')}\\{os.environ.get('USERNAME', '')}".lstrip("\\")
                 done = subprocess.run(
                     ["icacls", str(file), "/inheritance:r", "/grant:r", f"{user}:F"],

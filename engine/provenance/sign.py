@@ -1,4 +1,7 @@
-"""Content Credentials (C2PA) in a picture's bytes: what made it, from what, and who says so. No network, no time stamp, no thumbnail."""
+"""Content Credentials (C2PA) of an image: the tool, the ingredients and the signer.
+
+No network, no time stamp, no thumbnail.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from engine.imagefile.container import image_sha256, walk
 from engine.imagefile.xmp import SOURCE_TYPE
 from engine.provenance import keys
 
-RECIPE = "commonart.recipe"  # our assertion: the recipe's JSON as it stands in the file's text, and a hash of the coded picture
+RECIPE = "commonart.recipe"  # our assertion: the recipe's JSON as in the file's text, and a hash of the coded image
 TRAINING = "cawg.training-mining"
 _TRAINING_USES = ("cawg.ai_generative_training", "cawg.ai_training", "cawg.data_mining")
 _OFFLINE: dict[str, Any] = {
@@ -25,7 +28,7 @@ _OFFLINE: dict[str, Any] = {
 
 
 def settings(**more: Any) -> dict[str, Any]:
-    """c2pa's settings: it never uses the network, makes no thumbnails, and does not read again what it has just signed."""
+    """c2pa's settings: no network, no thumbnails, and no verification of what it has just signed."""
     return _OFFLINE | more
 
 
@@ -46,7 +49,9 @@ def _ingredient(label: str, title: str, description: str, sha256: str, kind: str
 
 
 def ingredients_of(recipe: dict[str, Any]) -> list[dict[str, Any]]:
-    """What went into the picture: the model, its LoRAs, and the data sets and gate reports those name. Each by its SHA-256."""
+    """Ingredients of the image: the model, its LoRAs, and the data sets and gate reports they name, each by its
+    SHA-256.
+    """
     found = [
         _ingredient(
             "model",
@@ -80,14 +85,14 @@ def ingredients_of(recipe: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 class Signer:
-    """Opened once a worker; ``sign`` may be called from several threads at once.
+    """Opened once per worker; ``sign`` may be called from several threads at once.
 
     Raises:
-        SigningFailed, BadCertificate: there is nobody to sign.
+        SigningFailed, BadCertificate: there is no identity to sign with.
     """
 
     def __init__(self, policy: ProvenancePolicy) -> None:
-        import c2pa  # 20 MB of library: only where pictures are signed
+        import c2pa  # a library of 20 MB: only where images are signed
 
         self._c2pa, self._policy = c2pa, policy
         if policy.certificate or policy.key:
@@ -102,7 +107,10 @@ class Signer:
             raise SigningFailed(why=Phrase("the C2PA library refuses the certificate ({reason})", reason=e)) from e
 
     def manifest(self, recipe: dict[str, Any], picture: str) -> dict[str, Any]:
-        """The manifest's definition. ``recipe`` is the one written into the file; ``picture`` the hash of its coded picture."""
+        """The manifest's definition.
+
+        ``recipe`` is the one written into the file; ``picture`` the hash of its coded image.
+        """
         ingredients = ingredients_of(recipe)
         agent = {"name": "CommonArt Desktop", "version": VERSION}
         created = {
@@ -111,7 +119,7 @@ class Signer:
             "softwareAgent": agent,
             "parameters": {"ingredientIds": [i["label"] for i in ingredients]},
         }
-        # the recipe as text: c2pa stores lists of small numbers as bytes, and so would not give back what it got
+        # the recipe as text: c2pa stores lists of small numbers as bytes, and would not return what it was given
         assertions: list[dict[str, Any]] = [
             {"label": "c2pa.actions.v2", "data": {"actions": [created]}},
             {"label": RECIPE, "data": {"recipe": json.dumps(recipe, ensure_ascii=False), "picture_sha256": picture}},
@@ -124,7 +132,7 @@ class Signer:
         return {"claim_generator_info": [agent], "title": APP, "ingredients": ingredients, "assertions": assertions}
 
     def sign(self, data: bytes, kind: str, recipe: dict[str, Any]) -> bytes:
-        """The picture with its manifest; pixels and text stay as they are. ``kind`` is png, webp or jpeg.
+        """The image with its manifest; pixels and text stay as they are. ``kind`` is png, webp or jpeg.
 
         Raises:
             SigningFailed
@@ -142,6 +150,6 @@ class Signer:
         return out.getvalue()
 
     def close(self) -> None:
-        """Give the key's memory back."""
+        """Free the key's memory."""
         self._signer.close()
         self._context.close()

@@ -1,4 +1,4 @@
-"""Whether a picture is as it was signed, who signed it, and what it was made from."""
+"""Verification: whether an image is as it was signed, who signed it, and what it was generated with."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ from engine.system.json_program import phrase
 STATES = ("valid", "changed", "expired", "unsigned", "foreign", "unreadable")
 _EXPIRED = ("signingCredential.expired", "claimSignature.outsideValidity")
 _TRUST = ("signingCredential.untrusted",)
-#: failure -> what of the file it is about
+#: failure -> the part of the file it concerns
 _CONTENT = ("assertion.dataHash", "assertion.boxesHash", "assertion.bmffHash")
 
 
 @dataclass
 class Report:
-    """What is known of one file; JSON-ready but for ``why``, which may be a phrase.
+    """The result for one file; JSON-ready except ``why``, which may be a phrase.
 
-    ``changed`` names pixels, text, manifest, signature, stripped or other. ``pixels`` is match or differ where the decoded pixels could
-    be compared with the recipe's hash, lossy for JPEG, else unknown. ``signer["who"]`` is studio, trusted or unknown.
+    ``changed`` names pixels, text, manifest, signature, stripped or other. ``pixels`` is match or differ where the
+    decoded pixels could be compared with the recipe's hash, lossy for JPEG, else unknown. ``signer["who"]`` is studio,
+    trusted or unknown.
     """
 
     path: str
@@ -45,7 +46,7 @@ class Report:
     why: str = ""
     changed: list[str] = field(default_factory=list)
     signer: dict[str, Any] | None = None
-    codes: list[str] = field(default_factory=list)  # C2PA's own words for what failed
+    codes: list[str] = field(default_factory=list)  # C2PA's codes of failures
     tool: str = ""
     recipe: dict[str, Any] | None = None
     recipe_signed: bool = False
@@ -60,7 +61,7 @@ class Report:
 
     @property
     def intact(self) -> bool:
-        """Signed by somebody known here and unchanged, and nothing that is at hand of its chain speaks against it."""
+        """Signed by a known signer and unchanged, and no available part of its chain contradicts it."""
         return self.state == "valid" and all(
             link["gate"] != "differs" and link["agrees"] and link["gate_summary"].get("passed", True) is True
             for link in self.chain
@@ -72,7 +73,9 @@ class Report:
 
 
 class Verifier:
-    """Opened once for many pictures. ``loras`` are folders (or files) to look for LoRAs in; ``trust`` PEM files of others' certificates.
+    """Opened once for many images.
+
+    ``loras`` are folders (or files) to look for LoRAs in; ``trust`` PEM files of others' certificates.
 
     Raises:
         BadCertificate: a file of ``trust`` cannot be read.
@@ -90,11 +93,11 @@ class Verifier:
         )
 
     def verify(self, path: Path) -> Report:
-        """Look at one file; what is wrong with it is told in the report, never raised."""
+        """Verify one file; problems are reported, never raised."""
         report = Report(path=str(path))
         try:
             with path.open("rb") as f, warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of a picture's oddities Pillow warns on standard error
+                warnings.simplefilter("ignore")  # Pillow warns on standard error about odd files
                 self._look(f, path, report)
         except BadFile as e:
             report.state, report.why = "unreadable", e.fields["why"]
@@ -122,7 +125,7 @@ class Verifier:
             report.chain = follow(report.recipe, self._shelf)
 
     def _manifest(self, file: BinaryIO, found: ImageContainer, report: Report) -> dict[str, Any]:
-        """The active manifest; the signer and C2PA's findings go into the report."""
+        """The active manifest; the signer and C2PA's results go into the report."""
         c2pa = self._c2pa
         if not found.signed:
             return {}
@@ -159,7 +162,7 @@ class Verifier:
 
 
 def _pixels(file: BinaryIO, found: ImageContainer, recipe: dict[str, Any] | None) -> str:
-    """The picture alone is decoded: damage in the metadata around it is another matter."""
+    """Only the image is decoded: damage in the metadata is reported elsewhere."""
     if recipe is None:
         return "unknown"
     if found.kind == "jpeg":
@@ -196,7 +199,7 @@ def _judge(file: BinaryIO, found: ImageContainer, texts: TextChunks, signed: dic
     """State, and what was changed.
 
     Raises:
-        BadFile: there is no manifest that could say what happened, and the picture cannot be decoded.
+        BadFile: there is no manifest, and the image cannot be decoded.
     """
     if report.signer is None:
         if found.signed:
@@ -222,7 +225,7 @@ def _judge(file: BinaryIO, found: ImageContainer, texts: TextChunks, signed: dic
 def _what(
     file: BinaryIO, found: ImageContainer, texts: TextChunks, signed: dict[str, Any], report: Report, wrong: list[str]
 ) -> list[str]:
-    """What differs from what was signed. The signed recipe and hash are believed only while the signature over them holds."""
+    """What differs from what was signed. The signed recipe and hash are trusted only if their signature is valid."""
     changed: list[str] = []
     if any(c.startswith(("claimSignature", "signingCredential")) for c in wrong):
         changed.append("signature")

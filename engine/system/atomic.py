@@ -1,4 +1,6 @@
-"""Publishing an output file: complete or not at all, and never over an existing one (``engine.contract.files`` replaces)."""
+"""Publishing an output file: complete or not at all, and never over an existing one (``engine.contract.files``
+replaces).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from engine.contract.files import PART, as_our_error, discard, rename, sync_fold
 
 
 def write_aside(folder: Path, label: str, data: bytes) -> Path:
-    """Write and sync ``data`` under a temporary name in ``folder``; nothing stays behind if it fails.
+    """Write and sync ``data`` under a temporary name in ``folder``; no file is left behind if it fails.
 
     Raises:
         DiskFull, OutputFolder
@@ -31,7 +33,7 @@ def write_aside(folder: Path, label: str, data: bytes) -> Path:
 
 
 def publish(part: Path, final: Path) -> None:
-    """Give the file its name.
+    """Rename the temporary file to its final name.
 
     Raises:
         FileExistsError: the name is taken; ``part`` is still there.
@@ -49,7 +51,7 @@ def publish(part: Path, final: Path) -> None:
                 except OSError as e:
                     if e.errno in (errno.ENOSPC, errno.EDQUOT):
                         raise
-                    if os.path.lexists(final):  # a file system without hard links: this check is all there is
+                    if os.path.lexists(final):  # a file system without hard links: no atomic check is possible
                         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final)) from e
                     rename(part, final)
                 else:
@@ -63,7 +65,7 @@ def publish(part: Path, final: Path) -> None:
 
 
 def candidates(stem: Path, ending: str) -> Iterator[Path]:
-    """``stem.png``, ``stem-2.png``, ... that nothing stands under yet."""
+    """``stem.png``, ``stem-2.png``, ... that do not exist yet."""
     number = 1
     while True:
         path = stem.with_name(f"{stem.name}{'' if number == 1 else f'-{number}'}{ending}")
@@ -73,6 +75,6 @@ def candidates(stem: Path, ending: str) -> Iterator[Path]:
 
 
 def sweep(folder: Path, label: str) -> None:
-    """Remove what a dead worker left aside for this label, here and in the folders below."""
+    """Remove temporary files of a dead worker with this label, here and in subfolders."""
     for part in folder.rglob(f".{label}{PART}"):
         discard(part)

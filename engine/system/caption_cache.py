@@ -1,6 +1,8 @@
-"""Features of captions on disk, so that none is encoded twice: one file per caption, by the encoder's hash, its dtype and the text.
+"""Text encoder outputs on disk, so that no caption is encoded twice: a file per caption, by encoder hash, dtype and
+text.
 
-The files are safetensors, read and written here without that library: it need not be installed where exported models run. They are replaced
+The files are safetensors, read and written here without that library: it need not be installed where exported models
+    run. They are replaced
 atomically, so several processes may share a folder; an unreadable file counts as absent.
 """
 
@@ -20,7 +22,8 @@ from engine.contract.errors import CommonArtError
 from engine.contract.files import replacing
 from engine.contract.paths import home
 
-#: raised when features come to be rounded in another way: one data folder must not mix them, or equal requests would differ by a bit
+#: raised when features come to be rounded in another way: one data folder must not mix them, or equal requests would
+#: differ by a bit
 ROUNDING_VERSION = 2
 
 F = TypeVar("F")
@@ -89,7 +92,9 @@ _WIDTH = {"F32": 4, "F16": 2, "BF16": 2}  # bytes
 
 
 def pack(states: PackedStates) -> bytes:
-    """A safetensors file with the tensor ``states`` and the metadata ``cut``, byte for byte as the safetensors library writes it."""
+    """A safetensors file with the tensor ``states`` and the metadata ``cut``, byte for byte as the safetensors library
+    writes it.
+    """
     table = {
         "__metadata__": {"cut": str(int(states.cut))},
         "states": {"dtype": states.dtype, "shape": list(states.shape), "data_offsets": [0, len(states.data)]},

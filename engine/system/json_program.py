@@ -1,4 +1,4 @@
-"""The manners of the engine's programs: one JSON document on standard output, chatter and progress on standard error."""
+"""Protocol of the engine's subprocesses: one JSON document on standard output, logs and progress on standard error."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from engine.contract.errors import CommonArtError, Phrase, UsageError, from_wire
 
 
 class JsonArgumentParser(argparse.ArgumentParser):
-    """Wrong arguments become a UsageError, and so reach the reader as JSON."""
+    """Invalid arguments become a UsageError and are reported as JSON."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(why=message)
 
 
 def phrase(text: str) -> dict[str, Any] | str:
-    """A Phrase as JSON data, which the reader's side tells in its own language; other text stays text."""
+    """A Phrase as JSON data, which the caller translates; other text stays text."""
     if not isinstance(text, Phrase):
         return text
     return {
@@ -36,10 +36,10 @@ def tell_progress(done: int, total: int) -> None:
 
 
 def run_json_program(work: Callable[[list[str]], dict[str, Any]]) -> int:
-    """Do ``work(arguments)``, print its answer and return the exit status.
+    """Run ``work(arguments)``, print its result and return the exit status.
 
-    The answer is told as ``{"ok": true, ...}``; with an ``error`` in it, or raised, as ``{"ok": false, "error": ...}``.
-    Whatever libraries print goes to standard error; ``--debug``, anywhere, adds tracebacks there.
+    The result is printed as ``{"ok": true, ...}``; with an ``error`` in it, or raised, as ``{"ok": false, "error":
+    ...}``. Whatever libraries print goes to standard error; ``--debug``, anywhere, adds tracebacks there.
     """
     out = os.fdopen(
         os.dup(1), "w", encoding="utf-8", errors="backslashreplace", newline="\n"
@@ -52,7 +52,7 @@ def run_json_program(work: Callable[[list[str]], dict[str, Any]]) -> int:
         answer = {"ok": "error" not in answer} | answer
     except KeyboardInterrupt:
         return 130
-    except Exception as e:  # whatever it is, it is told as one sentence
+    except Exception as e:  # reported as one sentence, whatever it is
         if debug:
             traceback.print_exc()
         error = e if isinstance(e, CommonArtError) else CommonArtError(why=f"{type(e).__name__}: {e}")
@@ -61,5 +61,5 @@ def run_json_program(work: Callable[[list[str]], dict[str, Any]]) -> int:
         with out:
             out.write(json.dumps(answer, ensure_ascii=False) + "\n")
     except OSError:
-        pass  # nobody listens any more
+        pass  # the reader is gone
     return 0 if answer["ok"] else from_wire(answer["error"]).exit_status

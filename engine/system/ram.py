@@ -11,7 +11,7 @@ from typing import Any
 
 
 def ram_bytes() -> int | None:
-    """The memory this process can have: the machine's, or its container's limit. None where nothing tells."""
+    """The memory that this process may use: the machine's, or its container's limit; None if unknown."""
     if os.name == "nt":
         import ctypes
 
@@ -39,7 +39,7 @@ def ram_bytes() -> int | None:
 
 
 def nvidia_gpus() -> list[dict[str, Any]] | None:
-    """``{"name", "bytes"}`` of each NVIDIA GPU as its driver tells, without PyTorch; None without a driver."""
+    """``{"name", "bytes"}`` of each NVIDIA GPU as its driver reports, without PyTorch; None without a driver."""
     if os.name == "nt":  # there ``which`` looks into the start folder first
         program: str | None = str(Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "nvidia-smi.exe"))
     else:
@@ -67,7 +67,7 @@ def nvidia_gpus() -> list[dict[str, Any]] | None:
 
 
 def peak_bytes() -> int:
-    """The largest resident size of this process so far; 0 where nothing tells."""
+    """The peak resident size of this process; 0 if unknown."""
     if sys.platform == "win32":
         import ctypes
         from ctypes import wintypes

@@ -1,4 +1,4 @@
-"""What was measured on this machine: which way of running the denoiser is the fastest here."""
+"""Measurements of this machine: which way of running the denoiser is the fastest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _notes() -> Path:
 
 
 def read_records() -> dict[str, dict[str, Any]]:
-    """Everything that was found, by key; empty where nothing is or the file is damaged."""
+    """All measurements by key; empty if there are none or the file is damaged."""
     try:
         if _notes().stat().st_size > 1 << 20:
             return {}
@@ -33,14 +33,14 @@ def read_records() -> dict[str, dict[str, Any]]:
 
 @dataclass
 class TuningRecord:
-    """What is known of one kind of model on this machine."""
+    """The measurement of one kind of model on this machine."""
 
     key: str
     found: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, *, device: str, dtype: str, width: int, heads: int) -> TuningRecord:
-        """Look it up."""
+        """The stored measurement."""
         try:
             torch = version("torch")
         except PackageNotFoundError:
@@ -50,12 +50,12 @@ class TuningRecord:
 
     @property
     def choice(self) -> str | None:
-        """``eager`` or ``compiled``; None if it was never found out."""
+        """``eager`` or ``compiled``; None if it was never measured."""
         found = self.found.get("choice")
         return found if found in ("eager", "compiled") else None
 
     def remember(self, choice: str, **more: Any) -> None:
-        """Keep it; a data folder that cannot be written costs only the next probe."""
+        """Store it; if the data folder cannot be written, it is measured again next time."""
         self.found = {"choice": choice, "when": time.strftime("%Y-%m-%d"), **more}
         try:
             _notes().parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ class TuningRecord:
 
 
 def this_machine() -> str:
-    """The processor in words, and how many cores work."""
+    """The processor's name and its number of cores."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -9,7 +9,8 @@ class NoCluster(EngineError):
     kind = "no-cluster"
     message = "The cluster at {address} does not answer: {why}"
     hint = (
-        "Check the address and that `ray start` runs there and on this machine; docs/cluster.md says how. Nothing was lost: without --ray the queue "
+        "Check the address and that `ray start` runs there and on this machine; docs/cluster.md says how. Nothing was "
+        "lost: without --ray the queue "
         "runs here."
     )
 

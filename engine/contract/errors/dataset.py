@@ -58,6 +58,7 @@ class NoCaptioner(UsageError):
     kind = "no-captioner"
     message = "{path} cannot write captions: {why}"
     hint = (
-        "Give a local folder of Florence-2, BLIP-2, LLaVA or Qwen2-VL as safetensors, in the form that transformers loads without code of its own "
+        "Give a local folder of Florence-2, BLIP-2, LLaVA or Qwen2-VL as safetensors, in the form that transformers "
+        "loads without code of its own "
         "(such as florence-community/Florence-2-base or Qwen/Qwen2-VL-2B-Instruct), with --model."
     )

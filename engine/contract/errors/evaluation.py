@@ -26,7 +26,10 @@ class NothingToEvaluate(UsageError):
 class RecipesDiffer(UsageError):
     kind = "recipes-differ"
     message = "The two cannot be compared, since they were not made by the same recipe: {what}"
-    hint = "Evaluate both with the same prompts, seed, steps, sampler, sizes, encoders and reference; only model and LoRAs may differ."
+    hint = (
+        "Evaluate both with the same prompts, seed, steps, sampler, sizes, encoders and reference; only model and "
+        "LoRAs may differ."
+    )
 
 
 class NothingToCheck(UsageError):

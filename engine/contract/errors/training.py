@@ -37,13 +37,19 @@ class TooFewPictures(UsageError):
 class TrainingDiverged(EngineError):
     kind = "training-diverged"
     message = "The loss became not-a-number again at step {step}, after going back once"
-    hint = "Lower optimiser.lr, use device.dtype fp32 (or bf16 instead of fp16), or look for odd pictures; the checkpoints before it are kept."
+    hint = (
+        "Lower optimiser.lr, use device.dtype fp32 (or bf16 instead of fp16), or look for odd pictures; the "
+        "checkpoints before it are kept."
+    )
 
 
 class TrainingMemory(EngineError):
     kind = "training-memory"
     message = "There was not enough memory on {device} for one picture of {width}x{height}"
-    hint = "Set device.checkpointing = true, lower data.resolution or lora.rank, use device.dtype bf16, or close other programs."
+    hint = (
+        "Set device.checkpointing = true, lower data.resolution or lora.rank, use device.dtype bf16, or close other "
+        "programs."
+    )
 
 
 class NoRoom(OutputError):
@@ -55,7 +61,10 @@ class NoRoom(OutputError):
 class ProcessLost(EngineError):
     kind = "process-lost"
     message = "Process {number} of {count} on {host} has ended, and the training with it: {why}"
-    hint = "Everything up to the last checkpoint is safe. When the cause is mended, go on with --resume, on as many processes as you like."
+    hint = (
+        "Everything up to the last checkpoint is safe. When the cause is mended, go on with --resume, on as many "
+        "processes as you like."
+    )
 
 
 class MachinesDiffer(UsageError):

@@ -1,4 +1,4 @@
-"""Changing what is in the ledger: states of whole jobs, their order and names, and settings of waiting rows."""
+"""Edits of the ledger: states of jobs, their order and names, and settings of waiting rows."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from engine.contract.ledger.schema import RECOUNT
 from engine.contract.request import ImageRequest
 
 MAX_NAME = 200
-_TURN = 32  # rows between two chances for other threads
+_TURN = 32  # rows between two yields to other threads
 
 
 class LedgerEditor(LedgerReader):
-    """What a person does to jobs."""
+    """The user's operations on jobs."""
 
     def set_state(self, jobs: Sequence[int] | None, states: Sequence[str], new: str) -> int:
         """Move rows of these jobs (None: of all) from any of ``states`` to ``new``; returns how many."""
@@ -29,13 +29,14 @@ class LedgerEditor(LedgerReader):
             for job in [j.id for j in self.jobs()] if jobs is None else jobs:
                 self.job(job)
                 count += db.execute(
-                    f"UPDATE images SET state = ?, active = 0, worker = NULL{clear} WHERE job = ? AND state IN ({marks})",
+                    f"UPDATE images SET state = ?, active = 0, worker = NULL{clear} WHERE job = ? AND state IN "
+                    f"({marks})",
                     (new, job, *states),
                 ).rowcount
         return count
 
     def pause(self, jobs: Sequence[int] | None, paused: bool, reason: CommonArtError | None = None) -> None:
-        """Hold or release these jobs (None: the whole queue, and every job when released)."""
+        """Pause or resume these jobs (None: the whole queue, and every job when resuming)."""
         with self._write("pause") as db:
             if jobs is None:
                 db.execute("INSERT OR REPLACE INTO control VALUES ('paused', ?)", (str(int(paused)),))
@@ -55,7 +56,7 @@ class LedgerEditor(LedgerReader):
             db.execute("UPDATE jobs SET priority = ? WHERE id = ?", (priority, job))
 
     def rename(self, job: int, name: str) -> None:
-        """Give a job another name. Raises UnknownJob, BadValue (empty)."""
+        """Rename a job. Raises UnknownJob, BadValue (empty)."""
         self.job(job)
         name = " ".join(name.split())[:MAX_NAME]
         if not name:
@@ -64,7 +65,7 @@ class LedgerEditor(LedgerReader):
             db.execute("UPDATE jobs SET name = ? WHERE id = ?", (name, job))
 
     def move(self, job: int, before: int | None = None) -> None:
-        """Put a job before another, taking that one's priority; with None, before all. Raises UnknownJob."""
+        """Move a job before another and give it that one's priority; with None, before all. Raises UnknownJob."""
         self.job(job)
         if before is not None:
             self.job(before)
@@ -74,12 +75,15 @@ class LedgerEditor(LedgerReader):
                 self._place([job], before if before is not None else others[0])
 
     def reorder(self, jobs: Sequence[int], before: int | None) -> None:
-        """Put these jobs, in this order, before another (None: at the end), taking the priority of what is there. Jobs that are gone are passed over."""
+        """Move these jobs, in this order, before another (None: to the end), with the priority of that position.
+
+        Jobs that no longer exist are skipped.
+        """
         with self._write("move"):
             self._place(jobs, before)
 
     def step(self, jobs: Sequence[int], by: int) -> None:
-        """Move these jobs together one place up (-1) or down (1)."""
+        """Move these jobs together one position up (-1) or down (1)."""
         with self._write("move"):
             order = [j.id for j in self.jobs()]
             places = sorted(order.index(j) for j in set(jobs) if j in order)
@@ -153,7 +157,7 @@ class LedgerEditor(LedgerReader):
                         (json.dumps(new.to_dict(), ensure_ascii=False), r["id"]),
                     )
                     number, last = number + 1, r["id"]
-                time.sleep(0.0002)  # a window's thread may wait for the interpreter; a sleep of 0 does not hand it over
+                time.sleep(0.0002)  # the GUI thread may wait for the GIL; a sleep of 0 does not release it
             if not number:
                 raise NotEditable(job=job)
             if priority is not None:
@@ -161,7 +165,7 @@ class LedgerEditor(LedgerReader):
         return number
 
     def clear(self, states: Sequence[str]) -> int:
-        """Take rows in these states off the list (pictures on disk stay), and jobs left empty."""
+        """Remove rows in these states from the queue (image files stay), and jobs left empty."""
         marks = ", ".join("?" * len(states))
         with self._write("clear") as db:
             count = db.execute(f"DELETE FROM images WHERE state IN ({marks})", tuple(states)).rowcount
@@ -169,7 +173,7 @@ class LedgerEditor(LedgerReader):
         return count
 
     def remove(self, job: int) -> int:
-        """Take a job's waiting and cancelled rows off the list, and the job if none is left; returns how many.
+        """Remove a job's waiting and cancelled rows from the queue, and the job if none is left; returns how many.
 
         Undoes ``add_job``: rows that are running, done or failed stay.
         """

@@ -1,10 +1,10 @@
-"""The durable ledger: jobs, and one row per picture, in SQLite.
+"""The durable queue: jobs, and one row per image, in SQLite.
 
-The ledger is the truth. A worker claims rows, and its lease is a lock file that the system frees when the worker
-dies, however it dies. Any number of processes may read and write it together.
+The ledger is the source of truth. A worker claims rows; its lease is a lock file that the system frees when the worker
+exits, whatever the cause. Any number of processes may read and write it together.
 
-``queue_read`` holds the connection and reads; ``queue_edit`` changes jobs, ``queue_picked`` pictures that a person
-has picked, with undo; ``queue_work`` is the workers' side. Together they are ``Ledger``.
+``reader`` holds the connection and reads; ``editor`` changes jobs, ``selection`` images that the user
+selected, with undo; ``worker_side`` is for the workers. Together they are ``Ledger``.
 """
 
 from __future__ import annotations

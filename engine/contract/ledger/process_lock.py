@@ -1,7 +1,7 @@
-"""A lock that a process holds as long as it lives: the lease of a worker.
+"""A lock that a process holds for its lifetime: the lease of a worker.
 
-The operating system drops it whatever kills the process, so it is right after kill -9, sleep, and a clock set back.
-POSIX and Windows differ; this is the only place that knows.
+The operating system releases it whatever ends the process, so it survives kill -9, sleep, and changes of the clock.
+The differences between POSIX and Windows are handled here.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ else:
 
 
 class ProcessLock:
-    """An exclusive lock on a file, taken at once or not at all."""
+    """An exclusive, non-blocking lock on a file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._fd: int | None = None
 
     def take(self) -> bool:
-        """True if this process holds it now."""
+        """Try to acquire it; true if this process holds it now."""
         if self._fd is not None:
             return True
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ class ProcessLock:
         return True
 
     def drop(self, *, remove: bool = False) -> None:
-        """Let go; ``remove`` also deletes the file."""
+        """Release it; ``remove`` also deletes the file."""
         if self._fd is None:
             return
         if remove and sys.platform != "win32":  # Windows cannot delete what is open; there it is deleted below
@@ -56,7 +56,7 @@ class ProcessLock:
 
 
 def is_held(path: Path) -> bool:
-    """Whether some living process holds the lock on ``path``."""
+    """Whether a running process holds the lock on ``path``."""
     if not path.exists():
         return False
     probe = ProcessLock(path)

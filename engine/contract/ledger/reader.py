@@ -1,4 +1,4 @@
-"""Reading the ledger, and the transactions that everything else of it is made of."""
+"""Reading the ledger, and the transactions that the other parts are built on."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class LedgerReader:
         return dict(self._read(f"SELECT {sums} FROM jobs")[0])
 
     def page(self, *, offset: int = 0, limit: int = 100, job: int | None = None, state: str | None = None) -> list[Row]:
-        """Rows in running order. Jobs before ``offset`` are passed over by their counters, not row by row."""
+        """Rows in running order. Jobs before ``offset`` are skipped by their counters, not row by row."""
         rows: list[Row] = []
         for one in [self.job(job)] if job is not None else self.jobs():
             size = getattr(one, state) if state else one.total
@@ -88,7 +88,7 @@ class LedgerReader:
         return rows
 
     def lines(self, job: int, *, offset: int = 0, limit: int = 100, state: str | None = None) -> list[Line]:
-        """Pictures of a job by rising id, as a table shows them. Raises UnknownJob."""
+        """Images of a job by ascending id, as a table shows them. Raises UnknownJob."""
         one = self.job(job)
         return [
             line_of(r)
@@ -96,7 +96,10 @@ class LedgerReader:
         ]
 
     def offsets(self, job: int, images: Sequence[int], state: str | None = None) -> dict[int, int]:
-        """Where these pictures stand (from 0) among the job's, or among those of it in ``state``; those that are not there are left out."""
+        """Positions (from 0) of these images among the job's, or among those in ``state``.
+
+        Images that do not exist are omitted.
+        """
         where, values = ("job = ? AND state = ?", (job, state)) if state else ("job = ?", (job,))
         found, at, last = {}, 0, 0
         with self._lock:
@@ -110,7 +113,7 @@ class LedgerReader:
         return found
 
     def _part(self, columns: str, job: Job, size: int, offset: int, limit: int, state: str | None) -> list[sqlite3.Row]:
-        """Some of a job's rows. Where its numbers run without a gap the first is known, and none before it is passed over one by one."""
+        """A slice of a job's rows. If its ids are contiguous the first id is computed and no row before it is read."""
         where, values = ("job = ? AND state = ?", (job.id, state)) if state else ("job = ?", (job.id,))
         if offset:
             first, last = self._read(
@@ -131,17 +134,21 @@ class LedgerReader:
         return row_of(found[0]) if found else None
 
     def search(self, text: str, state: str | None = None, limit: int = 200) -> list[Row]:
-        """Rows whose prompt holds ``text`` (letter case of ASCII does not matter), oldest first. Reads every row: not for a GUI thread."""
+        """Rows whose prompt contains ``text`` (case-insensitive for ASCII), oldest first.
+
+        Reads every row: not for the GUI thread.
+        """
         like = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         where, values = (" AND state = ?", (state,)) if state else ("", ())
         found = self._read(
-            f"SELECT {COLUMNS} FROM images WHERE json_extract(request, '$.prompt') LIKE ? ESCAPE '\\'{where} ORDER BY id LIMIT ?",
+            f"SELECT {COLUMNS} FROM images WHERE json_extract(request, '$.prompt') LIKE ? ESCAPE '\\'{where} ORDER BY "
+            f"id LIMIT ?",
             (like, *values, limit),
         )
         return [row_of(r) for r in found]
 
     def recipe(self, image: int) -> dict[str, Any] | None:
-        """The recipe of a finished row; None where there is none that can be read."""
+        """The recipe of a finished row; None if it is absent or unreadable."""
         found = self._read("SELECT recipe FROM images WHERE id = ?", (image,))
         return json_object(found[0]["recipe"]) if found else None
 
@@ -162,5 +169,5 @@ class LedgerReader:
                 last = rows[-1]["id"]
 
     def version(self) -> int:
-        """A number that changes when another process has written."""
+        """A number that changes when another process has written to the ledger."""
         return int(self._read("PRAGMA data_version")[0][0])

@@ -1,4 +1,4 @@
-"""What the ledger tells: jobs, pictures, and pictures as a table shows them."""
+"""Records of the ledger: jobs, images, and images as a table shows them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JOB_ORDER = "priority DESC, place, id"
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job and how many of its pictures are in each state."""
+    """A job and how many of its images are in each state."""
 
     id: int
     name: str
@@ -37,7 +37,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One picture."""
+    """One image."""
 
     id: int
     job: int
@@ -50,7 +50,7 @@ class Row:
     path: str | None
     pixel_sha256: str | None
     worker: str | None
-    unreadable: bool = False  # the stored request makes no sense; ``error`` tells
+    unreadable: bool = False  # the stored request is invalid; ``error`` says why
 
     def to_json(self) -> dict[str, Any]:
         """What ``commonart queue list --json`` prints."""
@@ -68,7 +68,7 @@ class Row:
 
 
 class Line(NamedTuple):
-    """One picture as a table shows it: its request is not checked, so that a page of them is read in a millisecond."""
+    """One image as a table shows it: its request is not checked, so that a page of them is read in a millisecond."""
 
     id: int
     job: int
@@ -89,12 +89,12 @@ _STEPS = ImageRequest(prompt="?", seed=0).steps
 
 
 def damaged() -> dict[str, Any]:
-    """The error of a row that makes no sense."""
+    """The error of an invalid row."""
     return LedgerError(why=Phrase("This row of the queue is damaged")).to_wire()
 
 
 def json_object(text: Any) -> dict[str, Any] | None:
-    """What a cell holds as JSON; None for anything else."""
+    """The JSON object in a cell; None for anything else."""
     try:
         found = json.loads(text) if text else None
     except (ValueError, TypeError, RecursionError):
@@ -103,12 +103,12 @@ def json_object(text: Any) -> dict[str, Any] | None:
 
 
 def _number(value: Any, kind: type[int] | type[float] = int) -> Any:
-    """SQLite keeps any value in any column: a number, or 0 for what is none."""
+    """A number, or 0 for any other value: SQLite stores any type in any column."""
     return kind(value) if isinstance(value, (int, float)) else kind(0)
 
 
 def job_of(r: sqlite3.Row) -> Job:
-    """Out of all columns of ``jobs``; what makes no sense is 0 or ``?``."""
+    """From all columns of ``jobs``; invalid values become 0 or ``?``."""
     return Job(
         id=r["id"],
         name=r["name"] if isinstance(r["name"], str) else "?",
@@ -133,7 +133,7 @@ def _error(text: Any) -> dict[str, Any] | None:
 
 
 def row_of(r: sqlite3.Row) -> Row:
-    """Out of ``COLUMNS``; a row that makes no sense is told by ``unreadable`` and its error."""
+    """From ``COLUMNS``; an invalid row is marked ``unreadable`` and has an error."""
     data = dict(r)
     texts = {k: data[k] if isinstance(data[k], str) else None for k in ("pending", "path", "pixel_sha256", "worker")}
     strange = any(data[k] is not None and texts[k] is None for k in texts)
@@ -150,7 +150,7 @@ def row_of(r: sqlite3.Row) -> Row:
 
 
 def line_of(r: sqlite3.Row) -> Line:
-    """Out of ``LINE_COLUMNS``."""
+    """From ``LINE_COLUMNS``."""
     image, job, state, request, attempts, error, path = r
     try:
         q = json.loads(request)
@@ -172,7 +172,7 @@ def line_of(r: sqlite3.Row) -> Line:
 
 
 def as_line(row: Row) -> Line:
-    """The same picture, shorter."""
+    """The same image as a table shows it."""
     r = row.request
     return Line(
         row.id, row.job, row.state, row.attempts, r.prompt, r.seed, r.steps, r.width, r.height, row.error, row.path

@@ -26,20 +26,23 @@ from engine.contract.files import rename
 STATES = ("waiting", "running", "done", "failed", "cancelled")
 _COUNT_UP = (
     "UPDATE jobs SET waiting=waiting+(NEW.state='waiting'), running=running+(NEW.state='running'), "
-    "done=done+(NEW.state='done'), failed=failed+(NEW.state='failed'), cancelled=cancelled+(NEW.state='cancelled') WHERE id=NEW.job"
+    "done=done+(NEW.state='done'), failed=failed+(NEW.state='failed'), cancelled=cancelled+(NEW.state='cancelled') "
+    "WHERE id=NEW.job"
 )
 _COUNT_DOWN = _COUNT_UP.replace("+(NEW", "-(OLD").replace("NEW.job", "OLD.job")
 
-#: Counting anew, after rows were inserted: an insert trigger would double the time of adding 100,000 rows.
+#: Recount after rows were inserted: an insert trigger would double the time to add 100,000 rows.
 RECOUNT = "UPDATE jobs SET " + ", ".join(
     f"{s} = (SELECT count(*) FROM images WHERE job = jobs.id AND state = '{s}')" for s in STATES
 )
 
-#: MIGRATIONS[n] takes a ledger from schema n to n + 1. AUTOINCREMENT: a worker may still hold a row that was cleared away.
+#: MIGRATIONS[n] takes a ledger from schema n to n + 1. AUTOINCREMENT: a worker may still hold a row that was cleared
+#: away.
 MIGRATIONS = (
     f"""
     CREATE TABLE jobs (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, created REAL NOT NULL, priority INTEGER NOT NULL DEFAULT 0,
+        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, created REAL NOT NULL,
+        priority INTEGER NOT NULL DEFAULT 0,
         place REAL NOT NULL, paused INTEGER NOT NULL DEFAULT 0, waiting INTEGER NOT NULL DEFAULT 0,
         running INTEGER NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
         cancelled INTEGER NOT NULL DEFAULT 0);
@@ -64,7 +67,7 @@ SCHEMA = len(MIGRATIONS)
 
 
 def translate(error: Exception, path: Path) -> CommonArtError:
-    """SQLite's and the system's complaints as ours."""
+    """SQLite's and the system's errors as ours."""
     text = str(error)
     if isinstance(error, CommonArtError):
         return error
@@ -90,7 +93,7 @@ def translate(error: Exception, path: Path) -> CommonArtError:
 
 @contextmanager
 def ledger_error(path: Path) -> Iterator[None]:
-    """Turn database errors inside into the tree's.
+    """Convert database errors of the block to ours.
 
     Raises:
         DiskFull, LedgerLocked, LedgerCorrupt, LedgerUnwritable, LedgerError
@@ -102,9 +105,10 @@ def ledger_error(path: Path) -> Iterator[None]:
 
 
 def connect(path: Path, timeout: float = 15.0) -> sqlite3.Connection:
-    """Open, make or migrate the ledger at ``path``; ``timeout`` is how many seconds to wait for another writer.
+    """Open, create or migrate the ledger at ``path``; ``timeout`` is how many seconds to wait for another writer.
 
-    WAL, so that readers never wait for the writer; ``synchronous=FULL``, so that what was told done survives a power cut.
+    WAL, so that readers never wait for the writer; ``synchronous=FULL``, so that rows reported as done survive a power
+    cut.
 
     Raises:
         LedgerNewer, LedgerCorrupt, LedgerLocked, DiskFull
@@ -151,10 +155,10 @@ def _statements(script: str) -> Iterator[str]:
 
 
 def salvage(path: Path) -> tuple[Path, int]:
-    """Keep a damaged ledger aside and carry every readable row into a new one.
+    """Rename a damaged ledger and copy every readable row to a new one.
 
     Returns:
-        Where the damaged file is kept now, and how many pictures were saved.
+        The new path of the damaged file, and how many rows were saved.
     """
     stamp = time.strftime("%Y%m%d-%H%M%S")
     kept = path.with_name(f"{path.name}.damaged-{stamp}-{os.getpid()}")
@@ -198,7 +202,7 @@ def _insert(db: sqlite3.Connection, table: str, row: dict[str, object]) -> int:
 
 
 def _readable(db: sqlite3.Connection, table: str) -> Iterator[sqlite3.Row]:
-    """Rows by rising id; past a damaged page it goes on with the next id that can be read."""
+    """Rows by ascending id; after a damaged page it continues with the next readable id."""
     last, step = 0, 1
     while True:
         try:
@@ -207,7 +211,7 @@ def _readable(db: sqlite3.Connection, table: str) -> Iterator[sqlite3.Row]:
                 yield row
             return
         except (sqlite3.Error, UnicodeError):
-            last += step  # leap over the damage, in growing leaps, then finer again
+            last += step  # skip the damage in growing steps, then smaller ones again
             step = min(step * 2, 64)
             if last > 50_000_000 or (step == 64 and _is_hopeless(db, table, last)):
                 return

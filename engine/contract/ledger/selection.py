@@ -1,6 +1,6 @@
-"""What a person does to the pictures they picked: cancel, retry, take off the list; and undoing it.
+"""Operations on selected images: cancel, retry, remove; and their undo.
 
-What was taken off or cancelled lies in a second file beside the ledger until it is undone or too many deeds came after.
+Removed and cancelled rows are stored in a second file next to the ledger until undone or followed by many operations.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from engine.contract.ledger.reader import LedgerReader
 from engine.contract.ledger.schema import RECOUNT, SCHEMA, STATES, ledger_error
 
 LIVE, ENDED = ("waiting", "running"), ("done", "failed", "cancelled")
-MAX_DEEDS = 20  # so many can be undone
+MAX_DEEDS = 20  # how many can be undone
 _AFRESH = ", error = NULL, deaths = 0, attempts = 0"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Whole jobs, single pictures, and ranges of a job's pictures: (job, first id, last id), of those in ``state`` only if it is given."""
+    """Complete jobs, single images, and ranges of a job's images: (job, first id, last id), only those in ``state`` if
+    given.
+    """
 
     jobs: Sequence[int] = ()
     pictures: Sequence[int] = ()
@@ -34,12 +36,12 @@ class Selection:
         return bool(self.jobs or self.pictures or self.ranges)
 
     def parts(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        """Conditions on a row of ``images``, one of which holds for each picture meant."""
+        """Conditions on a row of ``images``; each selected image matches one of them."""
         yield from (("job = ?", (j,)) for j in self.jobs)
         yield from self.single()
 
     def single(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        """The same without the whole jobs."""
+        """The same without the complete jobs."""
         yield from (("id = ?", (i,)) for i in self.pictures)
         for span in self.ranges:
             yield (
@@ -50,15 +52,16 @@ class Selection:
 
 
 class SelectionEditor(LedgerReader):
-    """Deeds on picked pictures; each is one transaction."""
+    """Operations on selected images; each is one transaction."""
 
     def cancel(self, pick: Selection) -> int:
-        """Give up what is waiting or running of these; how many. ``undo`` puts them back."""
+        """Cancel those that are waiting or running; returns how many. ``undo`` restores them."""
         count = 0
         with self._deed("cancel") as (db, deed):
             for where, values in pick.parts():
                 count += db.execute(
-                    f"INSERT OR IGNORE INTO aside.cancelled SELECT ?, id FROM main.images WHERE {where} AND state IN {LIVE}",
+                    f"INSERT OR IGNORE INTO aside.cancelled SELECT ?, id FROM main.images WHERE {where} AND state IN "
+                    f"{LIVE}",
                     (deed, *values),
                 ).rowcount
             db.execute(
@@ -69,9 +72,11 @@ class SelectionEditor(LedgerReader):
         return count
 
     def retry(self, pick: Selection | None) -> int:
-        """Put back what has failed in these jobs, and these failed or cancelled pictures (None: all that failed); how many.
+        """Set failed rows of these jobs, and these failed or cancelled images (None: all failed ones), to waiting.
 
-        A job with nothing failed has its cancelled pictures put back.
+        Returns how many.
+
+        In a job without failed rows the cancelled ones are retried.
         """
         again = f"UPDATE images SET state = 'waiting', active = 0, worker = NULL{_AFRESH} WHERE "
         with self._write("retry") as db:
@@ -89,7 +94,10 @@ class SelectionEditor(LedgerReader):
         return count
 
     def take_off(self, pick: Selection | None = None, states: Sequence[str] = ENDED) -> int:
-        """Take these pictures (None: all) off the list if they are in these states, and jobs left empty; files stay. ``undo`` brings them back."""
+        """Remove these images (None: all) from the queue if they are in these states, and jobs left empty.
+
+        Files stay. ``undo`` restores them.
+        """
         marks = ", ".join("?" * len(states))
         count = 0
         with self._deed("remove") as (db, deed):
@@ -102,18 +110,22 @@ class SelectionEditor(LedgerReader):
                 ).rowcount
             jobs = _columns(db, "jobs")
             db.execute(
-                f"INSERT INTO aside.jobs (deed, {jobs}) SELECT ?, {jobs} FROM main.jobs WHERE id IN (SELECT job FROM aside.images WHERE deed = ?)",
+                f"INSERT INTO aside.jobs (deed, {jobs}) SELECT ?, {jobs} FROM main.jobs WHERE id IN (SELECT job FROM "
+                f"aside.images WHERE deed = ?)",
                 (deed, deed),
             )
             db.execute("DELETE FROM main.images WHERE id IN (SELECT id FROM aside.images WHERE deed = ?)", (deed,))
             db.execute(
-                f"DELETE FROM main.jobs WHERE id IN (SELECT id FROM aside.jobs WHERE deed = ?) AND {' + '.join(STATES)} = 0",
+                f"DELETE FROM main.jobs WHERE id IN (SELECT id FROM aside.jobs WHERE deed = ?) AND "
+                f"{' + '.join(STATES)} = 0",
                 (deed,),
             )
         return count
 
     def undo(self) -> tuple[str, int]:
-        """Undo the last ``take_off`` or ``cancel`` that is not yet undone: ``remove``, ``cancel`` or "" (there is none), and how many came back."""
+        """Undo the last ``take_off`` or ``cancel`` that is not undone: returns ``remove``, ``cancel`` or "" (nothing to
+        undo), and how many rows were restored.
+        """
         with self._aside() as db:
             found = db.execute("SELECT deed, what FROM aside.deeds ORDER BY deed DESC LIMIT 1").fetchone()
             if found is None:
@@ -130,7 +142,8 @@ class SelectionEditor(LedgerReader):
                 ).rowcount
                 db.execute(f"{RECOUNT} WHERE id IN (SELECT id FROM aside.jobs WHERE deed = ?)", (deed,))
                 count += db.execute(
-                    "UPDATE main.images SET state = 'waiting', active = 0, worker = NULL WHERE state = 'cancelled' AND id IN "
+                    "UPDATE main.images SET state = 'waiting', active = 0, worker = NULL WHERE state = 'cancelled' "
+                    "AND id IN "
                     "(SELECT id FROM aside.cancelled WHERE deed = ?)",
                     (deed,),
                 ).rowcount
@@ -139,7 +152,7 @@ class SelectionEditor(LedgerReader):
 
     @contextmanager
     def _deed(self, what: str) -> Iterator[tuple[sqlite3.Connection, int]]:
-        """A transaction over both files, numbered so that it can be undone. One that changed nothing leaves no number."""
+        """A transaction over both files, numbered so that it can be undone. One that changed nothing gets no number."""
         with self._aside() as db, self._write(what):
             deed = db.execute("INSERT INTO aside.deeds (what, at) VALUES (?, ?)", (what, time.time())).lastrowid
             assert deed is not None
@@ -153,7 +166,10 @@ class SelectionEditor(LedgerReader):
 
     @contextmanager
     def _aside(self) -> Iterator[sqlite3.Connection]:
-        """The connection with the second file as schema ``aside``; one of another version or damaged is begun anew, and an empty one removed."""
+        """The connection with the second file attached as schema ``aside``.
+
+        A damaged file or one of another version is recreated, an empty one removed.
+        """
         path = self.path.with_name(f"{self.path.name}.removed")
         with self._lock, ledger_error(self.path):
             self._attach(path)
@@ -184,7 +200,8 @@ class SelectionEditor(LedgerReader):
             "CREATE TABLE aside.deeds (deed INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT NOT NULL, at REAL NOT NULL)"
         )
         db.execute(
-            "CREATE TABLE aside.cancelled (deed INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (deed, id)) WITHOUT ROWID"
+            "CREATE TABLE aside.cancelled (deed INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (deed, id)) "
+            "WITHOUT ROWID"
         )
         for table in ("jobs", "images"):
             db.execute(f"CREATE TABLE aside.{table} AS SELECT 0 AS deed, * FROM main.{table} WHERE 0")

@@ -1,4 +1,4 @@
-"""The worker's side of the ledger: rows are claimed, begun, done or failed, and brought home from workers that died."""
+"""The worker's side of the ledger: rows are claimed, begun, done or failed, and recovered from workers that died."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ PLAIN_NAME = re.compile(r"[\w-]{1,100}")  # of a worker
 
 
 class LedgerWorkerSide(LedgerReader):
-    """What only workers do."""
+    """Operations of workers."""
 
     def lock_file(self, worker: str) -> Path:
         """The file whose lock is that worker's lease."""
         if not PLAIN_NAME.fullmatch(
             str(worker)
-        ):  # a ledger from elsewhere may hold any text here, and it becomes a file's name
+        ):  # a ledger from elsewhere may contain any text here, and it becomes a file name
             worker = hashlib.sha256(str(worker).encode("utf-8", "surrogatepass")).hexdigest()
         return self.path.with_name(f"{self.path.name}.worker-{worker}.lock")
 
     def claim(self, worker: str, choose: Callable[[Sequence[Row]], Sequence[Row]], *, look: int = 128) -> list[Row]:
-        """Give ``worker`` the rows that ``choose`` picks among the next ``look`` waiting ones.
+        """Assign to ``worker`` the rows that ``choose`` selects among the next ``look`` waiting ones.
 
-        Nothing is given while the queue is paused.
+        Nothing is assigned while the queue is paused.
         """
         with self._write("claim") as db:
             if db.execute("SELECT 1 FROM control WHERE key = 'paused' AND value = '1'").fetchone():
@@ -63,7 +63,7 @@ class LedgerWorkerSide(LedgerReader):
         return chosen
 
     def begin(self, rows: Sequence[Row]) -> None:
-        """Work on these rows starts now: if the worker dies from here on, they are suspects."""
+        """Mark these rows as started: if the worker dies from here on, they are suspects."""
         with self._write("begin") as db:
             db.executemany(
                 "UPDATE images SET active = 1, attempts = attempts + 1, started = ? WHERE id = ? AND state = 'running'",
@@ -80,7 +80,7 @@ class LedgerWorkerSide(LedgerReader):
         return {r["id"] for r in found}
 
     def intend(self, image: int, worker: str, path: Path) -> bool:
-        """Note where the picture is about to appear; false if the row is no longer this worker's."""
+        """Record the path that the image is about to get; false if the row no longer belongs to this worker."""
         with self._write("intend") as db:
             return bool(
                 db.execute(
@@ -90,33 +90,39 @@ class LedgerWorkerSide(LedgerReader):
             )
 
     def done(self, image: int, *, path: Path, pixel_sha256: str, recipe: dict[str, Any]) -> None:
-        """The picture is on disk."""
+        """Mark a row as done: its image is on disk."""
         with self._write("done") as db:
             db.execute(
-                "UPDATE images SET state = 'done', path = ?, pixel_sha256 = ?, recipe = ?, pending = NULL, worker = NULL, "
+                "UPDATE images SET state = 'done', path = ?, pixel_sha256 = ?, recipe = ?, pending = NULL, worker = "
+                "NULL, "
                 "active = 0, error = NULL, finished = ? WHERE id = ?",
                 (str(path), pixel_sha256, json.dumps(recipe, ensure_ascii=False), time.time(), image),
             )
 
     def fail(self, images: Sequence[int], error: CommonArtError) -> None:
-        """These rows could not be made."""
+        """Mark these rows as failed."""
         with self._write("fail") as db:
             db.executemany(
-                "UPDATE images SET state = 'failed', error = ?, pending = NULL, worker = NULL, active = 0, finished = ? "
+                "UPDATE images SET state = 'failed', error = ?, pending = NULL, worker = NULL, active = 0, finished = "
+                "? "
                 "WHERE id = ? AND state = 'running'",
                 ((json.dumps(error.to_wire(), ensure_ascii=False), time.time(), i) for i in images),
             )
 
     def put_back(self, images: Sequence[int]) -> None:
-        """These rows go back to waiting, through no fault of theirs."""
+        """Set these rows to waiting again, without counting it as a failure."""
         with self._write("put back") as db:
             db.executemany(
-                "UPDATE images SET state = 'waiting', worker = NULL, active = 0, pending = NULL WHERE id = ? AND state = 'running'",
+                "UPDATE images SET state = 'waiting', worker = NULL, active = 0, pending = NULL WHERE id = ? AND "
+                "state = 'running'",
                 ((i,) for i in images),
             )
 
     def bury(self, images: Sequence[int], worker: str) -> list[int]:
-        """Rows whose making killed a part of this living ``worker``: they wait again as suspects, or are set aside; returns those set aside."""
+        """Rows that killed a part of this running ``worker``: they wait again as suspects, or are marked failed.
+
+        Returns the failed ones.
+        """
         aside = []
         with self._write("bury") as db:
             for image in images:
@@ -134,12 +140,13 @@ class LedgerWorkerSide(LedgerReader):
         state = "failed" if deaths >= MAX_DEATHS else "waiting"
         error = json.dumps(WorkerDied(times=deaths).to_wire(), ensure_ascii=False) if state == "failed" else None
         db.execute(
-            "UPDATE images SET state = ?, deaths = ?, error = ?, worker = NULL, active = 0, pending = NULL WHERE id = ?",
+            "UPDATE images SET state = ?, deaths = ?, error = ?, worker = NULL, active = 0, pending = NULL WHERE id = "
+            "?",
             (state, deaths, error, image),
         )
 
     def stranded(self) -> list[Row]:
-        """Rows left running by workers that are no more."""
+        """Rows left running by workers that no longer exist."""
         workers = [r["worker"] for r in self._read("SELECT DISTINCT worker FROM images WHERE state = 'running'")]
         dead = [w for w in workers if w is None or not is_held(self.lock_file(w))]
         return [
@@ -153,10 +160,10 @@ class LedgerWorkerSide(LedgerReader):
         proof: Callable[[Row], tuple[str, dict[str, Any]] | None],
         tell: Callable[[Row, CommonArtError], None] | None = None,
     ) -> dict[str, int]:
-        """Bring rows of dead workers home: done if ``proof`` finds the finished file, else waiting, else set aside.
+        """Recover rows of dead workers: done if ``proof`` finds the finished file, else waiting, else failed.
 
-        ``proof`` gets a row with a pending path and returns (pixel hash, recipe) if the file there is that picture.
-        ``tell`` hears of rows set aside.
+        ``proof`` gets a row with a pending path and returns (pixel hash, recipe) if the file is that image.
+        ``tell`` is called for rows marked failed.
         """
         counts = {"done": 0, "waiting": 0, "failed": 0}
         for row in self.stranded():
@@ -167,7 +174,7 @@ class LedgerWorkerSide(LedgerReader):
                 continue
             with self._write(
                 "recover"
-            ) as db:  # another process may have brought it home, and a living worker hold it now
+            ) as db:  # another process may have recovered it, and a running worker may have it now
                 found = db.execute(
                     "SELECT deaths + active FROM images WHERE id = ? AND state = 'running' AND worker IS ?",
                     (row.id, row.worker),
@@ -195,12 +202,12 @@ class LedgerWorkerSide(LedgerReader):
             db.execute("DELETE FROM workers WHERE id = ?", (worker,))
 
     def command(self, command: str) -> None:
-        """Ask every worker: ``release`` or ``quit`` (pause and cancel are states, seen by themselves)."""
+        """Send ``release`` or ``quit`` to every worker (pause and cancel are states that workers poll)."""
         with self._write("command") as db:
             db.execute("UPDATE workers SET command = ?", (command,))
 
     def take_command(self, worker: str) -> str | None:
-        """The command left for this worker, once."""
+        """Take the pending command for this worker, if any."""
         found = self._read("SELECT command FROM workers WHERE id = ? AND command IS NOT NULL", (worker,))
         if not found:
             return None

@@ -133,7 +133,7 @@ def test_the_leftover_of_a_killed_process_goes_after_an_hour(tmp_path: Path) -> 
 
 
 def renames(tree: ast.AST) -> list[int]:
-    """Lines that rename a file without ``engine.contract.files``: ``os.rename`` and its kind, and ``Path``'s methods."""
+    """Lines that rename a file without ``engine.contract.files``: ``os.rename`` and the like, ``Path``'s methods."""
     lines = []
     for node in ast.walk(tree):
         names: set[tuple[str, str]] = set()

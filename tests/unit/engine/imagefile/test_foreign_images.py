@@ -1,4 +1,6 @@
-"""Images of other programs: one reader for `show`, `verify` and the gallery, whatever holds the text and however long it is."""
+"""Images of other programs: one reader for `show`, `verify` and the gallery, whatever holds the text and however long
+it is.
+"""
 
 from __future__ import annotations
 

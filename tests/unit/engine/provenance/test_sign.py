@@ -1,4 +1,4 @@
-"""Signing: keys, the manifest, labels, and pictures that are saved whatever happens to the key.
+"""Signing: keys, the manifest, labels, and images that are saved whatever happens to the key.
 
 C2pa's own reader is the judge.
 """

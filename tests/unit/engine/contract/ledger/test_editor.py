@@ -1,4 +1,4 @@
-"""What a person does to jobs and picked pictures, and undoing it."""
+"""What a person does to jobs and picked images, and undoing it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def order(ledger: Ledger) -> str:
     return "".join(j.name for j in ledger.jobs())
 
 
-# picked pictures ------------------------------------------------------------------------------------------------------
+# picked images ------------------------------------------------------------------------------------------------------
 
 
 def test_jobs_pictures_and_ranges_are_cancelled_and_undone(ledger: Ledger) -> None:
