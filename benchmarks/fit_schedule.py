@@ -32,7 +32,7 @@ from engine.checkpoint.library import open_model
 from engine.contract.paths import home
 from engine.contract.request import ImageRequest
 from engine.pipeline import denoise
-from engine.sampling.fitted_timesteps import NOISE, TAKES
+from engine.sampling.fitted_timesteps import ACCEPTING_SAMPLERS, NOISE
 from engine.sampling.schedule import Schedule
 
 REFERENCE = 100
@@ -128,7 +128,7 @@ def main() -> int:
     parser.add_argument(
         "--steps", type=int, action="append", required=True, help="how many; may be given several times"
     )
-    parser.add_argument("--sampler", choices=TAKES, default="dpm++2m")
+    parser.add_argument("--sampler", choices=ACCEPTING_SAMPLERS, default="dpm++2m")
     parser.add_argument("--guidance", type=float, default=4.5)
     parser.add_argument("--size", type=int, help="pixels; the model's own if not given")
     parser.add_argument(

@@ -258,7 +258,7 @@ def wide(scratch: Path, layers: int, steps: int, rounds: int) -> dict[str, Any]:
 
         def work() -> Any:
             predict = OnnxPredictor(
-                session, [request], features, channels=4, out_channels=8, scale=8, memory="cpu", index=0, reckoner=None
+                session, [request], features, channels=4, out_channels=8, scale=8, memory="cpu", index=0, math=None
             )
             return denoise(predict, DPMSolverPP2M(Schedule(), steps), numpy_noise([1], 4, side, side))
 
@@ -309,7 +309,7 @@ def wide(scratch: Path, layers: int, steps: int, rounds: int) -> dict[str, Any]:
         for name, goal in GOALS.items()
         if told["rows"][name]["times pytorch fp32"] < goal
     ]
-    if torch.cuda.is_available() and "cuda" in sessions.opening():
+    if torch.cuda.is_available() and "cuda" in sessions.working_devices():
         told["cuda"] = _cuda(ours, scratch, torch_denoise, onnx_denoise, rounds)
     else:
         told["cuda"] = "skipped: ONNX Runtime and PyTorch find no CUDA card here"

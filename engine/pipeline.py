@@ -25,7 +25,8 @@ class Cancelled(Exception):
 
 
 def settle(request: ImageRequest, folder: ModelFolder, backend: Backend | None = None) -> ImageRequest:
-    """The request with the model's own size where none was asked for and, for a ``backend``, with what its preset stands for there.
+    """The request with the model's own size where none was asked for and, for a ``backend``, with what its preset
+    stands for there.
 
     Raises:
         BadValue: the size does not fit the model's patches.
@@ -77,7 +78,8 @@ def denoise_batch(
     on_step: OnStep | None = None,
     preset: Preset | None = None,
 ) -> Any:
-    """Denoised latents, one row a request. All requests share size, steps, sampler and preset. ``on_step`` sees the first lane's rows.
+    """Denoised latents, one row a request. All requests share size, steps, sampler and preset. ``on_step`` sees the
+    first lane's rows.
 
     ``preset`` stands in for the one that the requests name: a definition of one's own, to be measured.
     """
@@ -123,7 +125,8 @@ def retry_with_less_memory(
     relieve: Callable[[], None],
     on_split: Callable[[int], None] | None = None,
 ) -> list[T]:
-    """Run ``attempt`` on all requests; out of memory, on halves of them; at one alone, once more. ``relieve`` makes room before each retry.
+    """Run ``attempt`` on all requests; out of memory, on halves of them; at one alone, once more. ``relieve`` makes
+    room before each retry.
 
     ``on_split`` is told the new micro-batch, so that the caller can plan with it.
 

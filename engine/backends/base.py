@@ -28,7 +28,8 @@ class Backend(Protocol):
     hashes: dict[str, str]  # SHA-256 of the parts
     loras: list[dict[str, Any]]  # what the recipe keeps of each: LoraFile.record()
     notes: list[Phrase]  # what a person should be told once; whoever tells it takes it out
-    #: what presets may use: "timesteps" that are given, "halves" where rows must be filled, "small" weights, a "plan" for the predictor
+    #: what presets may use: "timesteps" that are given, "halves" where rows must be filled, "small" weights, a "plan"
+    #: for the predictor
     supports: frozenset[str]
     tight: bool  # memory ran out before: only the part at work is on the device, and stages must take turns
 
@@ -45,13 +46,19 @@ class Backend(Protocol):
         """Latents of several lanes as one array."""
 
     def fits(self, width: int, height: int) -> int:
-        """How many pictures of that size may be denoised together by the memory plan; a large number where there is none."""
+        """How many pictures of that size may be denoised together by the memory plan.
+
+        A large number where there is none.
+        """
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> Any:
         """Standard normal latents, one row a seed, the same on every device. Sides in pixels."""
 
     def small_weights(self, wanted: str) -> tuple[str, Phrase | None]:
-        """Weights in 8 bits made ready: ``wanted`` ("int8" or "fp8"), or the best there are if it is empty; or "exact" and why, as a note."""
+        """Weights in 8 bits made ready: ``wanted`` ("int8" or "fp8"), or the best there are if it is empty.
+
+        Or "exact" and why, as a note.
+        """
 
     def sampler(self, name: str, steps: int, seeds: Sequence[int], timesteps: Sequence[int] = ()) -> Sampler:
         """A fresh sampler for one micro-batch, over ``timesteps`` where they are given (only with that lever)."""
@@ -59,7 +66,10 @@ class Backend(Protocol):
     def predictor(
         self, requests: Sequence[ImageRequest], features: dict[str, Any], plan: SamplingPlan | None = None
     ) -> Predict:
-        """The denoiser under guidance for these rows; captions are prepared once here. ``plan``: for all predictions in turn, with that lever."""
+        """The denoiser under guidance for these rows; captions are prepared once here.
+
+        ``plan``: for all predictions in turn, with that lever.
+        """
 
     def decode(self, latents: Any, tiled: bool = False) -> np.ndarray[Any, Any]:
         """uint8 RGB ``[n, height, width, 3]``.

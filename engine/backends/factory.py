@@ -23,8 +23,8 @@ def open_backend(
 ) -> Backend:
     """Load a model with the backend its folder asks for, or with ``kind``; the library is imported only now.
 
-    LoRAs are added to the weights, or run beside them if ``merged`` is false. ``memory`` is how many bytes the model may use of
-    its device; None: what there is.
+    LoRAs are added to the weights, or run beside them if ``merged`` is false. ``memory`` is how many bytes the model
+    may use of its device; None: what there is.
 
     Raises:
         FeatureMissing: ``kind`` cannot run this folder. MissingLibrary: what it needs is not installed.

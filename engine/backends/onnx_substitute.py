@@ -1,8 +1,9 @@
-"""An export that draws in a model's place, where `commonart bench --probe --onnx FOLDER` found it the faster way on this machine's processor.
+"""An export that draws in a model's place, where `commonart bench --probe --onnx FOLDER` found it the faster way on
+this machine's processor.
 
-Only one of the very same parts, without LoRAs, in fp32 and not quantized may do so. It is remembered in ``compiled.json`` by machine, ONNX Runtime and
-the denoiser's hash, and used for pictures that leave backend and dtype open; recipes then name the export. ``COMMONART_COMPILE=off`` and ``--backend pytorch``
-put an end to it.
+Only one of the very same parts, without LoRAs, in fp32 and not quantized may do so. It is remembered in
+``compiled.json`` by machine, ONNX Runtime and the denoiser's hash, and used for pictures that leave backend and dtype
+open; recipes then name the export. ``COMMONART_COMPILE=off`` and ``--backend pytorch`` put an end to it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A micro-batch worked on by several threads, each with a share of the rows and one core.
 
-On a CPU this beats one thread that shares out every single operation: there is no waiting for each other thousands of times a
-picture, which costs most where the model is small, and everything where other programs want the cores too.
+On a CPU this beats one thread that shares out every single operation: there is no waiting for each other thousands of
+times a picture, which costs most where the model is small, and everything where other programs want the cores too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ class ThreadCancelled(Exception):
 
 
 class RowThreads:
-    """``count`` threads that live as long as this object; ``prepare`` is called in whichever thread works, before each share."""
+    """``count`` threads that live as long as this object.
+
+    ``prepare`` is called in whichever thread works, before each share.
+    """
 
     def __init__(self, count: int, prepare: Callable[[], None] = lambda: None) -> None:
         self.count = count

@@ -71,7 +71,7 @@ def _measure(model: list[str | None], device: str, dtype: str, onnx: str | None)
         if onnx
         else {}
     )
-    worked, notes = backend._compiling is not None and backend._compiling.worked, [str(n) for n in backend.notes]
+    worked, notes = backend._compilation is not None and backend._compilation.worked, [str(n) for n in backend.notes]
     return exported | {
         "seconds_per_step": {k: statistics.median(v) for k, v in times.items()},
         "ratio": statistics.median(a / b for a, b in zip(times["eager"], times["compiled"], strict=True)),

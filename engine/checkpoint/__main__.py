@@ -1,4 +1,7 @@
-"""``python -m engine.checkpoint COMMAND``: list, look at, check and convert models. One JSON document on standard output."""
+"""``python -m engine.checkpoint COMMAND``: list, look at, check and convert models.
+
+One JSON document on standard output.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +89,10 @@ def convert(folder: Path, out: Path | None) -> dict[str, Any]:
 
 
 def _get(args: Any) -> dict[str, Any]:
-    """The one command that goes online, in this process alone; libraries read these variables when they are imported."""
+    """The one command that goes online, in this process alone.
+
+    Libraries read these variables when they are imported.
+    """
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         os.environ.pop(name, None)
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"

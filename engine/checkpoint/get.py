@@ -1,7 +1,8 @@
-"""Fetching a model from a Hugging Face hub into its cache: the only code of this program that uses the network, and only when asked.
+"""Fetching a model from a Hugging Face hub into its cache: the only code of this program that uses the network, and
+only when asked.
 
-``hf_hub_download`` drops what it had when it is interrupted; files of ten gigabytes must go on where they stopped. So the
-library tells what there is and opens the connections, and the bytes are kept here, in the cache's own layout.
+``hf_hub_download`` drops what it had when it is interrupted; files of ten gigabytes must go on where they stopped. So
+the library tells what there is and opens the connections, and the bytes are kept here, in the cache's own layout.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ Progress = Callable[[int, int], None]
 
 
 def choose(paths: list[str], *, allow_pickles: bool = False) -> tuple[list[str], dict[str, Phrase]]:
-    """(files to fetch, file left out -> why). Folder by folder: the weights that this program reads, and the texts beside them."""
+    """(files to fetch, file left out -> why).
+
+    Folder by folder: the weights that this program reads, and the texts beside them.
+    """
     take: list[str] = []
     leave: dict[str, Phrase] = {}
     folders: dict[PurePosixPath, list[str]] = {}
@@ -209,7 +213,8 @@ def get(
     ``expect`` is the commit that the user was shown: if the hub has another by now, nothing is fetched.
 
     Returns:
-        ``repo``, ``commit``, ``licence``, ``files`` (path, bytes, sha256), ``skipped`` (path, bytes, why), ``bytes``, ``left`` (bytes not
+        ``repo``, ``commit``, ``licence``, ``files`` (path, bytes, sha256), ``skipped`` (path, bytes, why), ``bytes``,
+        ``left`` (bytes not
         here yet), ``pickled`` (bytes of weights that are there only pickled), ``path`` (the folder; None on a dry run).
 
     Raises:

@@ -1,4 +1,6 @@
-"""What lies in a model folder: a pipeline, the bare denoiser that CommonArt β is with parts from elsewhere, or an ONNX export."""
+"""What lies in a model folder: a pipeline, the bare denoiser that CommonArt β is with parts from elsewhere, or an ONNX
+export.
+"""
 
 from __future__ import annotations
 

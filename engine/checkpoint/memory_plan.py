@@ -1,8 +1,9 @@
-"""What fits into a given memory, and how the parts take turns in it. Arithmetic from configs and file headers; no torch.
+"""What fits into a given memory, and how the parts take turns in it. Arithmetic from configs and file headers; no
+torch.
 
-The rules: weights are what the headers count, in the width they are run in. A language model is only needed while captions are
-encoded: it and the denoiser never have to be there together. If even alone it does not fit, it stays in main memory and works
-there. If denoiser and decoder do not fit together either, they take turns too.
+The rules: weights are what the headers count, in the width they are run in. A language model is only needed while
+captions are encoded: it and the denoiser never have to be there together. If even alone it does not fit, it stays in
+main memory and works there. If denoiser and decoder do not fit together either, they take turns too.
 """
 
 from __future__ import annotations
@@ -15,30 +16,31 @@ from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.weights import read_header, weight_files
 
 SIZES = (8, 12, 16, 24)  # GB of the graphics cards that people have
-#: bytes as stored: a larger text encoder runs in 16 bits on a CPU too, where the other parts run in fp32 (7 B parameters would need 28 GB)
+#: bytes as stored: a larger text encoder runs in 16 bits on a CPU too, where the other parts run in fp32 (7 B
+#: parameters would need 28 GB)
 SIXTEEN_BIT_ENCODER = 4 << 30
 #: bytes as stored: a larger text encoder leaves memory before denoising, and is worth loading only for many captions
 EVICTED_ENCODER = 1 << 30
 WIDTH = {"fp32": 4, "bf16": 2, "fp16": 2}
 STORED = {"fp32": "F32", "bf16": "BF16", "fp16": "F16"}  # the names safetensors has for them
 RESERVE = 0.06  # of the memory: kernels, the allocator's holes, the desktop's share
-#: tensors as large as ``[rows, tokens, width]`` that are alive at the denoiser's peak, in a block's second half: its input, the residual,
-#: query and output of both attentions and the parts by caption length (5), norm and modulation (2), the four-fold inner layer before and
-#: after its activation (8); counted with a dispatch mode over the real module
+#: tensors as large as ``[rows, tokens, width]`` that are alive at the denoiser's peak, in a block's second half: its
+#: input, the residual, query and output of both attentions and the parts by caption length (5), norm and modulation
+#: (2), the four-fold inner layer before and after its activation (8); counted with a dispatch mode over the real module
 ALIVE = 16
-#: the same on a CPU with folded captions: the block's input and residual, what self-attention gave, norm and modulation (4), the inner layer twice
-#: (8), and three that are the heap's rounding (seen, not derived)
+#: the same on a CPU with folded captions: the block's input and residual, what self-attention gave, norm and modulation
+#: (4), the inner layer twice (8), and three that are the heap's rounding (seen, not derived)
 ALIVE_FOLDED = 15
-#: full-size maps of the decoder's second width that are alive at its peak: input, norm, activation, and the convolution's own copies of what
-#: goes in and what comes out
+#: full-size maps of the decoder's second width that are alive at its peak: input, norm, activation, and the
+#: convolution's own copies of what goes in and what comes out
 MAPS = 5
-#: On a CPU three of them are; the heap keeps two more of smaller ones, but not more than this for one thread, and the convolutions' kernels
-#: take some too (bytes; seen, not derived)
+#: On a CPU three of them are; the heap keeps two more of smaller ones, but not more than this for one thread, and the
+#: convolutions' kernels take some too (bytes; seen, not derived)
 MAPS_ON_CPU, HEAPED, KERNELS = 3, 85 * 10**6, 2 << 20
 #: bytes that each computing thread's matrix library keeps for packing
 WORKSPACE = 6 << 20
-#: On a CPU tensors under 32 MiB come from the C library's heap, and the holes that tensors of other sizes leave in it are not given back;
-#: larger ones are mapped one by one and vanish when they are freed
+#: On a CPU tensors under 32 MiB come from the C library's heap, and the holes that tensors of other sizes leave in it
+#: are not given back; larger ones are mapped one by one and vanish when they are freed
 HEAP, HOLES = 32 << 20, 0.6
 FOLDED = (
     4 << 20
@@ -77,7 +79,8 @@ class MemoryNeeds:
 
 
 def memory_needs(model: ModelFolder, dtype: str) -> MemoryNeeds:
-    """Weights by part, from the headers, without tensors that pictures do not need. A language model above 4 GiB is run in 16 bits whatever ``dtype`` is.
+    """Weights by part, from the headers, without tensors that pictures do not need. A language model above 4 GiB is run
+    in 16 bits whatever ``dtype`` is.
 
     Raises:
         BrokenWeights, NeedsConversion
@@ -117,10 +120,11 @@ def denoising_bytes(
     *,
     folds: bool = False,
 ) -> int:
-    """Bytes besides the weights while ``pictures`` are denoised under guidance: two rows each, and their captions' keys and values.
+    """Bytes besides the weights while ``pictures`` are denoised under guidance: two rows each, and their captions' keys
+    and values.
 
-    ``folds``: captions short enough are held folded too, the pictures' own one by one and the negative one once. Without ``tokens`` the
-    worst length counts.
+    ``folds``: captions short enough are held folded too, the pictures' own one by one and the negative one once.
+    Without ``tokens`` the worst length counts.
     """
     config = model.denoiser_config
     heads, layers = int(config.get("num_attention_heads") or 16), int(config.get("num_layers") or 28)
@@ -146,8 +150,8 @@ def decoding_bytes(model: ModelFolder, dtype: str, width: int, height: int, *, c
 
 
 def holes(model: ModelFolder, dtype: str, width: int, height: int, pictures: int) -> int:
-    """Bytes of the heap that lie idle at the denoiser's peak on a CPU, where one thread works on ``pictures``: half of what is alive is as
-    large as ``[rows, tokens, width]``, half four times that."""
+    """Bytes of the heap that lie idle at the denoiser's peak on a CPU, where one thread works on ``pictures``: half of
+    what is alive is as large as ``[rows, tokens, width]``, half four times that."""
     config = model.denoiser_config
     wide = int(config.get("num_attention_heads") or 16) * int(config.get("attention_head_dim") or 72)
     unit = WIDTH[dtype] * 2 * pictures * (width // model.multiple) * (height // model.multiple) * wide
@@ -163,8 +167,9 @@ class LoadingPeak:
 
 
 def loading_bytes(folder: Path, dtype: str, *, copied: bool = False) -> LoadingPeak:
-    """Weights in the dtype of their file stay in its memory map and become resident when they are first used; others are copied, file by
-    file, and each file's map is resident until all of it is. ``copied``: always so. Tensors nobody asks for are never read.
+    """Weights in the dtype of their file stay in its memory map and become resident when they are first used; others
+    are copied, file by file, and each file's map is resident until all of it is. ``copied``: always so. Tensors nobody
+    asks for are never read.
 
     Raises:
         BrokenWeights, NeedsConversion
@@ -182,10 +187,12 @@ def loading_bytes(folder: Path, dtype: str, *, copied: bool = False) -> LoadingP
 def on_cpu(
     model: ModelFolder, dtype: str, width: int, height: int, pictures: int, *, lanes: int, tokens: int | None = None
 ) -> dict[str, int]:
-    """Bytes above the loaded libraries at the worst moment of each stage on a CPU, where parts stay: load, encode, denoise, decode, and peak.
+    """Bytes above the loaded libraries at the worst moment of each stage on a CPU, where parts stay: load, encode,
+    denoise, decode, and peak.
 
-    ``lanes`` threads share the pictures of a micro-batch; ``tokens`` is the longest caption, else the most the model reads.
-    Weights' files are taken as examined before. Equal to what was measured within 10 %: `python -m benchmarks.memory`.
+    ``lanes`` threads share the pictures of a micro-batch; ``tokens`` is the longest caption, else the most the model
+    reads. Weights' files are taken as examined before. Equal to what was measured within 10 %: `python -m
+    benchmarks.memory`.
 
     Raises:
         BrokenWeights, NeedsConversion
@@ -225,8 +232,8 @@ def plan_memory(
 ) -> MemoryPlan:
     """The best way to run ``model`` within ``limit`` bytes of a device that is not the main memory.
 
-    A language model that does not fit there works in main memory, with the very same features; where even that has no room (``main``
-    bytes; None: enough) it works on the device in 8 bits, if it fits so and is a plain Llama.
+    A language model that does not fit there works in main memory, with the very same features; where even that has no
+    room (``main`` bytes; None: enough) it works on the device in 8 bits, if it fits so and is a plain Llama.
     """
     room = int(limit * (1 - RESERVE))
     need = memory_needs(model, dtype)

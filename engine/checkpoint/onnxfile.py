@@ -177,7 +177,10 @@ def graph_files(folder: Path) -> list[Path]:
 
 
 def graph_table(folder: Path) -> dict[str, TensorEntry]:
-    """Tensors as ``weights.read_header`` tells those of safetensors; scalars and shapes that a graph reckons with are left out."""
+    """Tensors as ``weights.read_header`` tells those of safetensors.
+
+    Scalars and shapes that a graph reckons with are left out.
+    """
     return {
         t.name or f"constant {n}": TensorEntry(KINDS.get(t.kind, (str(t.kind), 0))[0], t.shape, t.start, t.stop)
         for n, t in enumerate(tensors_of(folder / GRAPH))

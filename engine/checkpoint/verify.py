@@ -21,7 +21,8 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def denoiser_shapes(config: dict[str, Any]) -> Shapes:
-    """Every tensor that the transformer of this config has. Must agree with ``engine.models.pixart.DiT``; a test holds them together.
+    """Every tensor that the transformer of this config has. Must agree with ``engine.models.pixart.DiT``; a test holds
+    them together.
 
     Raises:
         ValueError, TypeError: it describes no PixArt transformer.
@@ -169,7 +170,10 @@ def _check_tokenizer(model: ModelFolder) -> None:
 
 
 def verify(model: ModelFolder) -> dict[str, Any]:
-    """Read every file of a model from end to end; nothing remembered counts. The first problem is also the ``error``."""
+    """Read every file of a model from end to end; nothing remembered counts.
+
+    The first problem is also the ``error``.
+    """
     rows: list[dict[str, Any]] = []
     problems: list[dict[str, Any]] = []
     broken: set[Path] = set()

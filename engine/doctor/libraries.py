@@ -138,9 +138,9 @@ def torch_build(torch: Any) -> str:
 
 def _providers(_: Any) -> str:
     """Devices on which a session opens and computes correctly; the library itself lists all that its build supports."""
-    from engine.backends.onnx.sessions import opening
+    from engine.backends.onnx.sessions import working_devices
 
-    return " ".join(opening())
+    return " ".join(working_devices())
 
 
 def _import_qt(name: str) -> str:

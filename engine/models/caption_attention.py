@@ -1,8 +1,9 @@
-"""Attention to a short caption in few operations: the queries' and outputs' weights are multiplied into its keys and values beforehand.
+"""Attention to a short caption in few operations: its keys and values are premultiplied with the query and output
+weights.
 
-``softmax((x Wq + b) K') V Wo`` is ``softmax(x (Wq K') + b K') (V Wo)``: for a caption of few tokens the two products in brackets are smaller
-than ``Wq`` and ``Wo`` themselves, and they are made once for all steps. What comes out is the same up to rounding. A caption of one
-token, which the empty negative prompt mostly is, gives every place the same vector, whatever is there.
+``softmax((x Wq + b) K') V Wo`` is ``softmax(x (Wq K') + b K') (V Wo)``: for a caption of few tokens the two products in
+brackets are smaller than ``Wq`` and ``Wo`` themselves, and they are computed once for all steps. The result is the same
+up to rounding. A caption of one token, as the empty negative prompt usually is, adds the same vector at every position.
 """
 
 from __future__ import annotations
@@ -16,18 +17,27 @@ from engine.checkpoint.memory_plan import FOLDED
 
 
 class FoldedCaption(NamedTuple):
-    """One layer's captions of equal length; ``rows`` is 1 where all share one."""
+    """One layer's captions of equal length; ``rows`` is 1 where all rows share one caption.
 
-    scores: Tensor | None  # [rows, width, heads * tokens]; None for one token: there is nothing to weigh
-    offset: Tensor | None  # [rows, 1, heads * tokens]
-    outputs: Tensor  # [rows, heads * tokens, width], with the last bias shared out among the heads; [rows, 1, width] for one token
+    Attributes:
+        scores: ``[rows, width, heads * tokens]``; None for one token, since there is nothing to weight.
+        offset: ``[rows, 1, heads * tokens]``; None for one token.
+        outputs: ``[rows, heads * tokens, width]``, with the output bias divided among the heads; ``[rows, 1, width]``
+            for one token.
+        heads: the number of attention heads.
+    """
+
+    scores: Tensor | None
+    offset: Tensor | None
+    outputs: Tensor
     heads: int
 
 
 def should_fold(attention: Any, tokens: int, layers: int) -> bool:
-    """Whether captions of ``tokens`` are folded: by what the model is and their length only, so that neighbours change no picture.
+    """Whether captions of ``tokens`` are folded: by the model and their length only, so that neighbours do not affect
+    an image.
 
-    On CPUs, where fewer operations are less time; elsewhere fused attention is not to be beaten by loose products.
+    Only on CPUs, where fewer operations take less time; elsewhere fused attention is faster than separate products.
     """
     weight, output = attention.to_q.weight, attention.to_out[0]
     if (
@@ -42,12 +52,12 @@ def should_fold(attention: Any, tokens: int, layers: int) -> bool:
 
 
 def fold_caption(attention: Any, keys: Tensor, values: Tensor) -> FoldedCaption:
-    """``keys`` and ``values`` ``[1, heads, tokens, head_dim]`` of one caption."""
+    """Fold one caption's ``keys`` and ``values``, both ``[1, heads, tokens, head_dim]``."""
     query, output, heads = attention.to_q, attention.to_out[0], attention.heads
     if keys.shape[2] == 1:
         return FoldedCaption(None, None, output(values.transpose(1, 2).flatten(2)), heads)
     keys, values = keys[0] * keys.shape[-1] ** -0.5, values[0]
-    scores = keys @ query.weight.unflatten(0, (heads, -1))
+    scores: Tensor = keys @ query.weight.unflatten(0, (heads, -1))
     offset = torch.zeros_like(keys[..., 0]) if query.bias is None else (keys @ query.bias.view(heads, -1, 1))[..., 0]
     outputs = values @ output.weight.t().unflatten(0, (heads, -1))
     if output.bias is not None:
@@ -58,18 +68,26 @@ def fold_caption(attention: Any, keys: Tensor, values: Tensor) -> FoldedCaption:
 
 
 def join(rows: list[FoldedCaption]) -> FoldedCaption:
-    """Those of several captions of equal length as one."""
+    """Several captions of equal length as one."""
     if len(rows) == 1:
         return rows[0]
-    parts = [None if part[0] is None else torch.cat(part) for part in list(zip(*rows, strict=True))[:3]]
-    return FoldedCaption(*parts, rows[0].heads)  # type: ignore[arg-type]
+    scores = [row.scores for row in rows if row.scores is not None]
+    offsets = [row.offset for row in rows if row.offset is not None]
+    return FoldedCaption(
+        torch.cat(scores) if scores else None,
+        torch.cat(offsets) if offsets else None,
+        torch.cat([row.outputs for row in rows]),
+        rows[0].heads,
+    )
 
 
 def add_attended(x: Tensor, folded: FoldedCaption) -> None:
-    """Add to ``x [n, places, width]`` what the captions give it."""
-    if folded.scores is None:
+    """Add the attention output to ``x [n, positions, width]``, in place."""
+    if folded.scores is None or folded.offset is None:
         x += folded.outputs
         return
-    # row by row even where all share a caption: one large product may round otherwise, and a picture must not know of its neighbours
+    # row by row even where all share a caption: one large product may round differently, and an image must not depend
+    # on its neighbours
     scores = torch.baddbmm(folded.offset, x, folded.scores.expand(len(x), -1, -1))
-    x.baddbmm_(scores.unflatten(-1, (folded.heads, -1)).softmax(-1).flatten(-2), folded.outputs.expand(len(x), -1, -1))
+    by_head = torch.unflatten(scores, -1, (folded.heads, -1))
+    x.baddbmm_(by_head.softmax(-1).flatten(-2), folded.outputs.expand(len(x), -1, -1))

@@ -1,11 +1,13 @@
-"""The denoiser's blocks through ``torch.compile``, where that wins; a failure costs one try and a note, never a picture.
+"""The denoiser's blocks through ``torch.compile``, where that is faster; a failure costs one attempt and a note, never
+an image.
 
-A block is compiled in two halves, around the attention to captions: how rows group by caption length changes from batch to batch and
-would mean another graph each time, while the halves see only ``[rows, tokens, width]``. All blocks of a model share the two graphs.
-Inductor's and FX's caches lie under the data folder, so that the second start compiles nothing.
+A block is compiled in two halves, around the attention to captions: how rows group by caption length changes from batch
+to batch and would need another graph each time, while the halves see only ``[rows, tokens, width]``. All blocks of a
+model share the two graphs. Inductor's and FX's caches are in the data folder, so that the second start compiles
+nothing.
 
 ``COMMONART_COMPILE``: ``off``; ``on``; ``auto``, the default: on a GPU after the first micro-batch, on a CPU where
-`commonart bench --probe` found that it wins (see ``engine.bench.autotune``).
+`commonart bench --probe` measured that it is faster (see ``engine.bench.autotune``).
 """
 
 from __future__ import annotations
@@ -30,13 +32,13 @@ MODES = ("off", "auto", "on")
 
 
 def mode() -> str:
-    """What the environment asks for; ``auto`` where it says nothing we know."""
-    asked = os.environ.get("COMMONART_COMPILE", "auto").strip().lower()
-    return asked if asked in MODES else "auto"
+    """The mode that the environment requests; ``auto`` for anything else."""
+    requested = os.environ.get("COMMONART_COMPILE", "auto").strip().lower()
+    return requested if requested in MODES else "auto"
 
 
 def use_cache() -> None:
-    """Point the compiler's caches into the data folder; a user's own settings stay."""
+    """Put the compiler's caches into the data folder, unless the user has set other locations."""
     folder = home() / "cache" / "compiled"
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder / "inductor"))
     os.environ.setdefault("TRITON_CACHE_DIR", str(folder / "triton"))
@@ -45,8 +47,8 @@ def use_cache() -> None:
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no pool of processes that outlives a small job
 
 
-def possible(device: torch.device) -> Phrase | None:
-    """What to tell where compiling cannot work on ``device``; None if nothing is known against it."""
+def unsupported_reason(device: torch.device) -> Phrase | None:
+    """A note on why compiling cannot work on ``device``; None if it may."""
     if device.type == "cpu":
         names = ("cl", "g++", "clang++") if sys.platform == "win32" else ("g++", "clang++", "c++")
         if not os.environ.get("CXX") and not any(shutil.which(n) for n in names):
@@ -64,7 +66,9 @@ def possible(device: torch.device) -> Phrase | None:
 
 
 def before(block: Any, x: Tensor, modulation: Tensor) -> tuple[Tensor, Tensor]:
-    """A block up to its queries for the captions: (residual ``[n, tokens, width]``, queries ``[n, heads, tokens, dim]``)."""
+    """A block up to its queries for the captions: (residual ``[n, tokens, width]``, queries ``[n, heads, tokens,
+    dim]``).
+    """
     shift, scale, gate = (block.scale_shift_table[None, :3] + modulation[:, :3])[:, :, None].unbind(1)
     y = torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=block.eps), 1 + scale)
     a = block.attn1
@@ -74,7 +78,7 @@ def before(block: Any, x: Tensor, modulation: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def after(block: Any, x: Tensor, attended: Tensor, modulation: Tensor) -> Tensor:
-    """The rest of the block, from what the captions gave ``[n, heads, tokens, dim]``."""
+    """The rest of the block, from the attention to captions ``attended [n, heads, tokens, dim]``."""
     shift, scale, gate = (block.scale_shift_table[None, 3:] + modulation[:, 3:])[:, :, None].unbind(1)
     x = x + block.attn2.join(attended)
     y = torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=block.eps), 1 + scale)
@@ -82,16 +86,17 @@ def after(block: Any, x: Tensor, attended: Tensor, modulation: Tensor) -> Tensor
 
 
 class CompiledBlocks:
-    """Switches the blocks of one ``DiT`` between eager and compiled; ``on_failure`` hears once why they stay eager."""
+    """Switches the blocks of one ``DiT`` between eager and compiled.
+
+    ``on_failure`` is called once with the reason if compiling fails.
+    """
 
     def __init__(self, model: Any, on_failure: Callable[[Phrase], None]) -> None:
         self.model, self.failed, self.active = model, False, False
-        self._tell = on_failure
-        self._lock = threading.Lock()  # the compiler works for one thread at a time
-        self._ready: set[tuple[Any, ...]] = (
-            set()
-        )  # shapes that went through, so that threads need not wait for each other
-        self._left: set[tuple[Any, ...]] = set()  # shapes for which the compiler wants no more graphs
+        self._on_failure = on_failure
+        self._lock = threading.Lock()  # the compiler serves one thread at a time
+        self._compiled_shapes: set[tuple[Any, ...]] = set()  # so that threads need not wait for each other
+        self._eager_shapes: set[tuple[Any, ...]] = set()  # shapes for which the compiler refuses more graphs
         use_cache()
         self._before = torch.compile(before, fullgraph=True)
         self._after = torch.compile(after, fullgraph=True)
@@ -99,15 +104,15 @@ class CompiledBlocks:
     @property
     def ready(self) -> bool:
         """Whether some shape was compiled and ran."""
-        return bool(self._ready)
+        return bool(self._compiled_shapes)
 
     def use(self, active: bool) -> None:
-        """From now on; not while a step is being computed."""
+        """Switch from now on; must not be called while a step is being computed."""
         active = active and not self.failed
         if active != self.active:
             for block in self.model.transformer_blocks:
                 if active:
-                    block.forward = _Run(self, block)
+                    block.forward = _CompiledForward(self, block)
                 else:
                     block.__dict__.pop("forward", None)
             self.active = active
@@ -116,25 +121,25 @@ class CompiledBlocks:
         """As ``block.forward``."""
         x = x if copies == 1 else x.repeat(copies, 1, 1)
         key = (tuple(x.shape), x.dtype, len(modulation))
-        if self.failed or key in self._left:
+        if self.failed or key in self._eager_shapes:
             return _eager(block, x, modulation, captions)
-        if key in self._ready:
+        if key in self._compiled_shapes:
             return self._halves(block, x, modulation, captions)
         with self._lock:
             try:
                 out = self._halves(block, x, modulation, captions)
-                self._ready.add(key)
+                self._compiled_shapes.add(key)
                 return out
             except torch.OutOfMemoryError:
                 raise
-            except Exception as e:  # the compiler raises many kinds: whatever it is, the eager block does the same
+            except Exception as e:  # the compiler raises many types; whichever it is, the eager block computes the same
                 if "RecompileLimit" in type(e).__name__:
-                    self._left.add(key)
+                    self._eager_shapes.add(key)
                 elif not self.failed:
                     self.failed = True
-                    self._tell(
+                    self._on_failure(
                         Phrase(
-                            "The denoiser could not be compiled ({reason}); it runs as it is, with the same pictures",
+                            "The denoiser could not be compiled ({reason}); it runs as it is, with the same images",
                             reason=_short(e),
                         )
                     )
@@ -150,26 +155,30 @@ class CompiledBlocks:
         return out
 
 
-class Compiling:
-    """When a model's blocks are compiled; asked before every micro-batch.
+class CompilationPolicy:
+    """Decides when a model's blocks are compiled; called before every micro-batch.
 
-    The first micro-batch of a process is eager, so that nobody waits for a first picture. From the second on a GPU compiles, unless it
-    failed before, and a CPU where it is known to win. Recipes tell which pictures were drawn so, and ``--like`` does the same again.
+    The first micro-batch of a process is eager, so that nobody waits for a first image. From the second on a GPU
+    compiles, unless it failed before, and a CPU where it was measured to be faster. Recipes record which images were
+    generated so, and ``--like`` follows them.
     """
 
-    def __init__(self, model: Any, device: torch.device, dtype: str, tell: Callable[[Phrase], None]) -> None:
-        self._model, self._device, self._tell = model, device, tell
-        self._known = TuningRecord.of(
+    def __init__(self, model: Any, device: torch.device, dtype: str, notify: Callable[[Phrase], None]) -> None:
+        self._model, self._device, self._notify = model, device, notify
+        self._record = TuningRecord.of(
             device=str(device), dtype=dtype, width=model.config.width, heads=model.config.num_attention_heads
         )
         self._blocks: CompiledBlocks | None = None
         self._batches = 0
-        self._why = possible(device) if mode() == "on" or (mode() == "auto" and device.type == "cuda") else None
+        self._why = (
+            unsupported_reason(device) if mode() == "on" or (mode() == "auto" and device.type == "cuda") else None
+        )
         if self._why is not None:
-            tell(self._why)
+            notify(self._why)
 
     @property
     def active(self) -> bool:
+        """Whether the next step runs compiled blocks."""
         return self._blocks is not None and self._blocks.active
 
     @property
@@ -178,35 +187,33 @@ class Compiling:
         return self._blocks is not None and self._blocks.ready and not self._blocks.failed
 
     def wanted(self) -> bool:
-        """By the environment, and what is known of this machine."""
+        """Whether to compile, by the environment and the measurements on this machine."""
         if mode() == "off" or self._why is not None:
             return False
         if mode() == "on":
             return True
-        return (
-            self._batches > 0
-            and (self._known.choice or ("compiled" if self._device.type == "cuda" else "eager")) == "compiled"
-        )
+        default = "compiled" if self._device.type == "cuda" else "eager"
+        return self._batches > 0 and (self._record.choice or default) == "compiled"
 
     def before_batch(self, deterministic: bool) -> None:
-        """``deterministic``: the next micro-batch must be eager, whatever is known."""
+        """Choose for the next micro-batch; with ``deterministic`` it is eager in any case."""
         active = not deterministic and self.wanted()
         self._batches += 1
         if self._blocks is None and not active:
             return
         if self._blocks is None:
             self._blocks = CompiledBlocks(self._model, self._failed)
-        elif self._blocks.ready and self._known.choice is None:
-            self._known.remember("compiled")
+        elif self._blocks.ready and self._record.choice is None:
+            self._record.remember("compiled")
         self._blocks.use(active)
 
     def _failed(self, why: Phrase) -> None:
-        self._known.remember("eager", failed=str(why))
-        self._tell(why)
+        self._record.remember("eager", failed=str(why))
+        self._notify(why)
 
 
-class _Run:
-    """One block's stand-in for ``forward``."""
+class _CompiledForward:
+    """Replaces ``forward`` of one block."""
 
     def __init__(self, blocks: CompiledBlocks, block: Any) -> None:
         self._blocks, self._block = blocks, block

@@ -1,4 +1,6 @@
-"""What the PixArt transformer is made of: its configuration, embeddings, attention, feed-forward and norm, by diffusers' parameter names."""
+"""Layers of the PixArt transformer: configuration, embeddings, attention, feed-forward and norm, with diffusers'
+parameter names.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True, kw_only=True)
 class DiTConfig:
-    """The architecture, in the words of the checkpoint's ``config.json``."""
+    """The architecture, with the keys of the checkpoint's ``config.json``."""
 
     num_attention_heads: int = 16
     attention_head_dim: int = 72
@@ -57,8 +59,8 @@ class DiTConfig:
         if data.get("norm_type") is None and data.get("_class_name") == "Transformer2DModel":
             raise ValueError("norm_type is missing, a PixArt transformer has 'ada_norm_single'")
         names = cls.__dataclass_fields__
-        known = {k: v for k, v in data.items() if k in names and v is not None}
-        for key, value in known.items():
+        values = {k: v for k, v in data.items() if k in names and v is not None}
+        for key, value in values.items():
             kinds: tuple[type, ...] = {"int": (int,), "float": (int, float), "bool": (bool,)}[str(names[key].type)]
             if type(value) not in kinds or (type(value) is not bool and not 0 < value < 2**31):
                 raise ValueError(f"{key} is {value!r}")
@@ -72,13 +74,13 @@ class DiTConfig:
             ("sample_size", 1 << 14),
             ("patch_size", 64),
         ):
-            if known.get(key, 1) > most:  # before memory is asked for
-                raise ValueError(f"{key} is {known[key]!r}")
-        size, patch = int(known.get("sample_size", 128)), int(known.get("patch_size", 2))
+            if values.get(key, 1) > most:  # before memory is allocated
+                raise ValueError(f"{key} is {values[key]!r}")
+        size, patch = int(values.get("sample_size", 128)), int(values.get("patch_size", 2))
         # The two defaults below are those of diffusers, where a config leaves the entry out or null.
-        known.setdefault("interpolation_scale", max(size // 64, 1))
-        known.setdefault("use_additional_conditions", size == 128)
-        config = cls(**known)
+        values.setdefault("interpolation_scale", max(size // 64, 1))
+        values.setdefault("use_additional_conditions", size == 128)
+        config = cls(**values)
         if config.cross_attention_dim != config.width:
             raise ValueError(f"cross_attention_dim is {config.cross_attention_dim}, the width is {config.width}")
         if size % patch or config.in_channels < 1 or config.out_channels < config.in_channels:
@@ -107,8 +109,8 @@ def positions(config: DiTConfig, height: int, width: int) -> Tensor:
     quarter = config.width // 4
     omega = 1.0 / 10000 ** (torch.arange(quarter, dtype=torch.float64) / quarter)
 
-    def axis(place: Tensor) -> Tensor:
-        angles = place[:, None] * omega
+    def axis(position: Tensor) -> Tensor:
+        angles = position[:, None] * omega
         return torch.cat([angles.sin(), angles.cos()], -1)
 
     across = axis(cols)[None].expand(height, width, -1)
@@ -127,11 +129,12 @@ class _TimestepEmbedding(nn.Module):
         self.linear_2 = nn.Linear(outside, outside)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear_2(F.silu(self.linear_1(x)))
+        out: Tensor = self.linear_2(F.silu(self.linear_1(x)))
+        return out
 
 
 class _SizeEmbeddings(nn.Module):
-    """Timestep and, for PixArt-α at 1024, picture size and aspect ratio, as one vector."""
+    """Timestep and, for PixArt-α at 1024, image size and aspect ratio, as one vector."""
 
     def __init__(self, width: int, with_size: bool) -> None:
         super().__init__()
@@ -142,7 +145,7 @@ class _SizeEmbeddings(nn.Module):
 
     def forward(self, timesteps: Tensor, resolution: Tensor | None, aspect: Tensor | None) -> Tensor:
         dtype = self.timestep_embedder.linear_1.weight.dtype
-        out = self.timestep_embedder(sinusoid(timesteps, 256).to(dtype))
+        out: Tensor = self.timestep_embedder(sinusoid(timesteps, 256).to(dtype))
         if resolution is None or aspect is None:
             return out
         rows = len(timesteps)
@@ -165,7 +168,8 @@ class CaptionProjection(nn.Module):
         self.linear_2 = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear_2(F.gelu(self.linear_1(x), approximate="tanh"))
+        out: Tensor = self.linear_2(F.gelu(self.linear_1(x), approximate="tanh"))
+        return out
 
 
 class PatchEmbed(nn.Module):
@@ -174,14 +178,16 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(config.in_channels, config.width, config.patch_size, stride=config.patch_size)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """``[n, channels, height, width]`` -> ``[n, patches, width]``, contiguous: all that follows is faster for it."""
+        """``[n, channels, height, width]`` -> ``[n, patches, width]``, contiguous, which makes what follows faster."""
         proj = self.proj
         if type(proj) is not nn.Conv2d or not torch.is_inference_mode_enabled():
-            return proj(latents).flatten(2).transpose(1, 2)
-        # patches do not overlap, so the convolution is one matrix product; libraries of convolutions are slow at so few channels
+            embedded: Tensor = proj(latents)
+            return embedded.flatten(2).transpose(1, 2)
+        # patches do not overlap, so the convolution is one matrix product; convolution libraries are slow at so few
+        # channels
         p = proj.kernel_size[0]
-        patches = latents.unflatten(3, (-1, p)).unflatten(2, (-1, p)).permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
-        return F.linear(patches, proj.weight.flatten(1), proj.bias)
+        patches = torch.unflatten(torch.unflatten(latents, 3, (-1, p)), 2, (-1, p)).permute(0, 2, 4, 1, 3, 5)
+        return F.linear(patches.flatten(3).flatten(1, 2), proj.weight.flatten(1), proj.bias)
 
 
 class Attention(nn.Module):
@@ -196,10 +202,12 @@ class Attention(nn.Module):
 
     def split(self, x: Tensor) -> Tensor:
         """``[n, tokens, width]`` -> ``[n, heads, tokens, head_dim]``."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)
 
     def join(self, x: Tensor) -> Tensor:
-        return self.to_out[0](x.transpose(1, 2).flatten(2))
+        """``[n, heads, tokens, head_dim]`` -> ``[n, tokens, width]``, after the output layer."""
+        out: Tensor = self.to_out[0](x.transpose(1, 2).flatten(2))
+        return out
 
 
 class _GELU(nn.Module):
@@ -211,8 +219,8 @@ class _GELU(nn.Module):
         y: Tensor = self.proj(x)
         if y.device.type != "cpu" or torch.compiler.is_compiling() or not torch.is_inference_mode_enabled():
             return F.gelu(y, approximate="tanh")
-        # (1 + tanh z) / 2 is 1 / (1 + exp(-2 z)): on a CPU the vector code of exp2 takes a fifth of the time of tanh's. One tensor besides
-        # y, since fresh memory costs more than arithmetic
+        # (1 + tanh z) / 2 is 1 / (1 + exp(-2 z)): on a CPU the vector code of exp2 takes a fifth of the time of tanh's.
+        # Only one tensor besides y, since fresh memory costs more than arithmetic
         below = torch.addcmul(torch.tensor(ROOT * BITS, dtype=y.dtype), y, y, value=0.044715 * ROOT * BITS)
         return y.div_(below.mul_(y).exp2_().add_(1))
 
@@ -224,11 +232,14 @@ class FeedForward(nn.Module):
         self.net = nn.ModuleList([_GELU(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width)])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.net[2](self.net[0](x))
+        out: Tensor = self.net[2](self.net[0](x))
+        return out
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
-    """``x [n, tokens, width]`` normed over its width, then scaled by ``1 + scale`` and shifted, both ``[n or 1, 1, width]``."""
-    if len(shift) == 1 and torch.is_inference_mode_enabled():  # one vector for all rows: the norm's own weights
+    """``x [n, tokens, width]`` normed over its width, then scaled by ``1 + scale`` and shifted, both ``[n or 1, 1,
+    width]``.
+    """
+    if len(shift) == 1 and torch.is_inference_mode_enabled():  # one vector for all rows can be the norm's own weights
         return F.layer_norm(x, x.shape[-1:], 1 + scale[0, 0], shift[0, 0], eps)
     return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=eps), 1 + scale)

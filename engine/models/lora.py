@@ -1,12 +1,14 @@
 """Adapters on the denoiser: added to the weights while they are loaded, or run beside them.
 
-Every adapter adds a difference D to a layer's weight W, computed in float32 from W as the file has it, so that neither the order of several
-adapters nor whether they are merged changes D. With f the layer's factor (alpha / rank, or as ``engine.checkpoint.adapter.settings`` says) and
-s the strength that the user chose:
+Every adapter adds a difference D to a layer's weight W, computed in float32 from W as the file has it, so that neither
+the order of several adapters nor whether they are merged changes D. With f the layer's factor (alpha / rank, or as
+``engine.checkpoint.adapter.settings`` says) and s the strength that the user chose:
 
 * LoRA: D = s f B A; LoHa: D = s f (w1_a w1_b) * (w2_a w2_b); LoKr: D = s f (w1 kron w2);
-* DoRA as PEFT computes it: D = m (W + s f P) / |W + s f P| - W, with the length |.| of each row and P the product above;
-* DoRA as LyCORIS computes it: D = (W + f P) (s (m / |W + f P| - 1) + 1) - W, with the length of each row or of each column.
+* DoRA as PEFT computes it: D = m (W + s f P) / |W + s f P| - W, with the length |.| of each row and P the product
+  above;
+* DoRA as LyCORIS computes it: D = (W + f P) (s (m / |W + f P| - 1) + 1) - W, with the length of each row or of each
+  column.
 
 Strength 0 leaves the layer alone in all of them.
 """
@@ -108,10 +110,11 @@ def _changes(lora: LoraFile) -> dict[str, _Change]:
 
 
 class Adapters:
-    """The adapters of a model that is being loaded: call it with every weight as it comes from the file, then ``attach``.
+    """The adapters of a model that is being loaded: call it with every weight as it comes from the file, then
+    ``attach``.
 
-    ``merged``: differences are added to the weights, in float32, before they are cast to the model's dtype. Else the weights stay, and
-    ``attach`` puts the adapters beside their layers.
+    ``merged``: differences are added to the weights, in float32, before they are cast to the model's dtype. Else the
+    weights stay, and ``attach`` puts the adapters beside their layers.
     """
 
     def __init__(self, loras: Sequence[LoraFile], merged: bool) -> None:
@@ -139,7 +142,9 @@ class Adapters:
         return whole
 
     def attach(self, model: nn.Module) -> None:
-        """Put adapters that are not merged beside the layers of ``model``, in the dtype and on the device of its weights."""
+        """Put adapters that are not merged beside the layers of ``model``, in the dtype and on the device of its
+        weights.
+        """
         if self._merged:
             return
         for name in dict.fromkeys(module for one in self._all for module in one):
@@ -152,12 +157,17 @@ class Adapters:
                     sides.append((down.to(like), (up * (change.strength * change.layer.factor)).to(like)))
             dense = self._dense.pop(name).to(like) if name in self._dense else None
             owner, _, leaf = name.rpartition(".")
-            beside: nn.Module = (LoraLinear if isinstance(base, nn.Linear) else LoraConv2d)(base, sides, dense)  # type: ignore[arg-type]
+            beside = (LoraLinear if isinstance(base, nn.Linear) else LoraConv2d)(base, sides, dense)
             setattr(model.get_submodule(owner), leaf, beside)
 
 
 class _Beside(nn.Module):
-    """A layer with adapters beside it: ``sides`` are ``A [rank, in]`` and ``B [out, rank]``, ``dense`` a difference in the weight's shape."""
+    """A layer with adapters beside it.
+
+    ``sides`` are ``A [rank, in]`` and ``B [out, rank]``, ``dense`` a difference in the weight's shape.
+    """
+
+    dense: Tensor | None
 
     def __init__(self, base: Any, sides: Sequence[tuple[Tensor, Tensor]], dense: Tensor | None = None) -> None:
         super().__init__()

@@ -1,10 +1,12 @@
-"""The PixArt-Σ / PixArt-α / CommonArt β transformer, with the parameter names of diffusers' ``PixArtTransformer2DModel``.
+"""The PixArt-Σ / PixArt-α / CommonArt β transformer, with the parameter names of diffusers'
+``PixArtTransformer2DModel``.
 
-Differences that matter for batches, none for the numbers (equal to rounding on the same weights):
+Differences that matter for batches but not for the result (equal up to rounding with the same weights):
 
 * captions are never padded: rows of one length attend together, keys and values are computed once per caption and
-  reused at every step (``DiT.captions``), on a CPU with the weights around them (``engine.models.caption_attention``);
-* every row may sit at its own timestep;
+  reused at every step (``DiT.captions``), on a CPU premultiplied with their weights
+  (``engine.models.caption_attention``);
+* every row may have its own timestep;
 * what the two halves of guidance have in common, up to the first attention to captions, is computed once.
 
 Architecture: Chen et al., "PixArt-α" (arXiv 2310.00426, adaLN-single) and "PixArt-Σ" (arXiv 2403.04692).
@@ -37,7 +39,9 @@ __all__ = ["CaptionGroup", "CaptionKV", "DiT", "DiTConfig", "ProjectedCaption"]
 
 
 class CaptionKV(NamedTuple):
-    """What one layer reads of the captions of rows ``start`` to ``stop``, all of one length: keys and values ``[rows or 1, heads, len, dim]``."""
+    """One layer's keys and values, ``[rows or 1, heads, len, dim]``, of the captions of rows ``start`` to ``stop``, all
+    of one length.
+    """
 
     start: int
     stop: int
@@ -48,7 +52,9 @@ class CaptionKV(NamedTuple):
 
 @dataclass(frozen=True)
 class CaptionGroup:
-    """Rows [start, stop) that share a caption length, with keys and values of every layer: ``[rows or 1, heads, len, dim]``."""
+    """Rows [start, stop) that share a caption length, with every layer's keys and values ``[rows or 1, heads, len,
+    dim]``.
+    """
 
     start: int
     stop: int
@@ -57,7 +63,7 @@ class CaptionGroup:
     folded: list[FoldedCaption] | None = None
 
     def layer(self, index: int) -> CaptionKV:
-        """What layer ``index`` reads."""
+        """The keys and values of one layer."""
         return CaptionKV(
             self.start, self.stop, self.keys[index], self.values[index], self.folded[index] if self.folded else None
         )
@@ -85,9 +91,17 @@ class _Block(nn.Module):
         self.eps = config.norm_eps
 
     def forward(self, x: Tensor, modulation: Tensor, captions: Sequence[CaptionKV], copies: int = 1) -> Tensor:
-        """``x [n, tokens, width]``, ``modulation [n or 1, 6, width]`` -> ``[n * copies, tokens, width]``.
+        """One block.
 
-        ``copies``: ``captions`` stand for so many times the rows of ``x``, which part only here; ``modulation`` must have one row then.
+        Args:
+            x: ``[n, tokens, width]``.
+            modulation: ``[n or 1, 6, width]``.
+            captions: of ``n * copies`` rows.
+            copies: the rows of ``x`` are repeated so many times before the attention to captions; ``modulation`` must
+                have one row then.
+
+        Returns:
+            ``[n * copies, tokens, width]``.
         """
         shift1, scale1, gate1, shift2, scale2, gate2 = (self.scale_shift_table[None] + modulation)[:, :, None].unbind(1)
         y = modulate(x, shift1, scale1, self.eps)
@@ -96,26 +110,29 @@ class _Block(nn.Module):
         x = torch.addcmul(x, gate1, a.join(y))
         if copies > 1:
             x = x.repeat(copies, 1, 1)
-        x = self.read(x, captions)
+        x = self.attend_to_captions(x, captions)
         return torch.addcmul(x, gate2, self.ff(modulate(x, shift2, scale2, self.eps)))
 
-    def read(self, x: Tensor, captions: Sequence[CaptionKV]) -> Tensor:
-        """``x`` and what the captions give it; PixArt does not norm before it. Where captions are folded, ``x`` itself is changed."""
+    def attend_to_captions(self, x: Tensor, captions: Sequence[CaptionKV]) -> Tensor:
+        """``x`` plus the attention to the captions; PixArt has no norm before it.
+
+        Where captions are folded, ``x`` is changed in place.
+        """
         a = self.attn2
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             return F.scaled_dot_product_attention(q, k.expand(len(q), -1, -1, -1), v.expand(len(q), -1, -1, -1))
 
-        if not any(w.folded for w in captions):
+        if not any(kv.folded for kv in captions):
             q = a.split(a.to_q(x))
-            parts = [attend(q[w.start : w.stop], w.keys, w.values) for w in captions]
+            parts = [attend(q[kv.start : kv.stop], kv.keys, kv.values) for kv in captions]
             return x + a.join(parts[0] if len(parts) == 1 else torch.cat(parts))
-        for w in captions:
-            rows = x[w.start : w.stop]
-            if w.folded:
-                caption_attention.add_attended(rows, w.folded)
+        for kv in captions:
+            rows = x[kv.start : kv.stop]
+            if kv.folded:
+                caption_attention.add_attended(rows, kv.folded)
             else:
-                rows += a.join(attend(a.split(a.to_q(rows)), w.keys, w.values))
+                rows += a.join(attend(a.split(a.to_q(rows)), kv.keys, kv.values))
         return x
 
 
@@ -131,17 +148,21 @@ class DiT(nn.Module):
         self.transformer_blocks = nn.ModuleList(_Block(config) for _ in range(config.num_layers))
         self.scale_shift_table = nn.Parameter(torch.randn(2, config.width) / config.width**0.5)
         self.proj_out = nn.Linear(config.width, config.patch_size**2 * config.out_channels)
-        self._places: dict[tuple[Any, ...], Tensor] = {}
+        self._position_cache: dict[tuple[Any, ...], Tensor] = {}
 
     def captions(
         self, features: Sequence[Tensor], projected: dict[int, ProjectedCaption] | None = None
     ) -> list[CaptionGroup]:
         """Cross-attention keys and values of every layer, once for all steps.
 
-        ``features`` holds one ``[tokens, caption_channels]`` tensor a row, of any lengths, in row order; rows that
-        are the same object share one computation. Neighbouring rows of equal length form a group. Each caption is
-        projected alone, so its keys and values do not depend on its neighbours. ``projected`` keeps what is computed
-        for another call with the same objects, which the caller must keep alive as long.
+        Neighbouring rows of equal length form a group. Each caption is projected alone, so its keys and values do not
+        depend on its neighbours.
+
+        Args:
+            features: one ``[tokens, caption_channels]`` tensor per row, of any lengths, in row order; rows that are the
+                same object share one computation.
+            projected: caches results by object identity for another call with the same objects, which the caller must
+                keep alive.
         """
         projected = {} if projected is None else projected
         for feature in features:
@@ -153,9 +174,8 @@ class DiT(nn.Module):
             while stop < len(features) and len(features[stop]) == len(features[start]):
                 stop += 1
             rows = [projected[id(f)] for f in features[start:stop]]
-            layers = list(
-                zip(*(rows[:1] if all(r is rows[0] for r in rows) else rows), strict=True)
-            )  # of each layer, its rows
+            shared = all(r is rows[0] for r in rows)
+            layers = list(zip(*(rows[:1] if shared else rows), strict=True))  # the rows of each layer
             folded = [
                 caption_attention.join([one.folded for one in layer if one.folded])
                 for layer in layers
@@ -174,21 +194,21 @@ class DiT(nn.Module):
         return groups
 
     def _project(self, feature: Tensor) -> ProjectedCaption:
-        """What every layer reads of one caption."""
+        """Every layer's keys and values of one caption."""
         y = self.caption_projection(feature[None].to(self.proj_out.weight.dtype))
         attentions: list[Any] = [b.attn2 for b in self.transformer_blocks]
         folds = caption_attention.should_fold(attentions[0], len(feature), len(attentions))
-        found = []
+        layers = []
         for a in attentions:
             keys, values = a.split(a.to_k(y)), a.split(a.to_v(y))
-            found.append(_Layer(keys, values, caption_attention.fold_caption(a, keys, values) if folds else None))
-        return found
+            layers.append(_Layer(keys, values, caption_attention.fold_caption(a, keys, values) if folds else None))
+        return layers
 
     def _positions(self, height: int, width: int, like: Tensor) -> Tensor:
         key = (height, width, like.dtype, like.device)
-        if key not in self._places:
-            self._places = {key: positions(self.config, height, width).to(like)}  # only the last size is kept
-        return self._places[key]
+        if key not in self._position_cache:
+            self._position_cache = {key: positions(self.config, height, width).to(like)}  # only the last size is cached
+        return self._position_cache[key]
 
     def forward(
         self,
@@ -203,8 +223,8 @@ class DiT(nn.Module):
         Args:
             latents: ``[n, in_channels, height, width]``, sides multiples of the patch.
             timesteps: ``[m]``, one per row, or ``[1]`` for all.
-            captions: from ``captions()``, covering rows 0 to m; m is n, or a multiple of n where the latents stand for themselves so
-                many times.
+            captions: from ``captions()``, covering rows 0 to m; m is n, or a multiple of n where the latents are
+                repeated so many times.
             resolution, aspect: ``[m, 2]`` pixels (height, width) and ``[m, 1]``, for ``use_additional_conditions``.
 
         Returns:

@@ -33,8 +33,8 @@ class CaptionEncoder:
     """A text encoder and its tokenizer.
 
     Captions are encoded one at a time and without padding. Under a causal mask, and under T5's own mask, that equals
-    the padded-and-masked form of the reference pipelines up to rounding, and what one caption gives never depends on
-    which others were asked for in the same go, so stored features are the same whoever made them.
+    the padded-and-masked form of the reference pipelines up to rounding, and a caption's features never depend on
+    which others are encoded in the same call, so stored features are always the same.
 
     Raises:
         WrongTokenizer, BrokenWeights: the parts do not load or do not fit each other.
@@ -47,12 +47,12 @@ class CaptionEncoder:
 
         self.max_tokens, self.device = folder.max_tokens, device
         self._pixart_text = folder.pixart_text
-        self._one_at_a_time = threading.Lock()  # a tokenizer is changed by its own options while it works
+        self._lock = threading.Lock()  # a tokenizer's options change its state while it works
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(
                 folder.tokenizer, local_files_only=True, trust_remote_code=False
             )
-        except Exception as e:  # transformers raises many kinds here: whatever it is, the file is unusable
+        except Exception as e:  # transformers raises many types here; in any case the file is unusable
             raise WrongTokenizer(
                 path=folder.tokenizer, why=Phrase("it cannot be read ({reason})", reason=_short(e))
             ) from e
@@ -62,7 +62,7 @@ class CaptionEncoder:
                 raise ValueError(f"num_hidden_layers is {config.num_hidden_layers}")
             loader: Any = {"t5": T5EncoderModel, "umt5": UMT5EncoderModel}.get(config.model_type, AutoModel)
             first = weight_files(folder.text_encoder)[0].name
-            model, told = loader.from_pretrained(
+            model, info = loader.from_pretrained(
                 folder.text_encoder,
                 config=config,
                 local_files_only=True,
@@ -77,9 +77,9 @@ class CaptionEncoder:
             raise BrokenWeights(
                 path=folder.text_encoder, why=Phrase("it cannot be loaded ({reason})", reason=_short(e))
             ) from e
-        if told["missing_keys"]:  # transformers would fill them at random
+        if info["missing_keys"]:  # transformers would initialise them at random
             raise BrokenWeights(
-                path=folder.text_encoder, why=Phrase("the tensor {name} is missing", name=min(told["missing_keys"]))
+                path=folder.text_encoder, why=Phrase("the tensor {name} is missing", name=min(info["missing_keys"]))
             )
         rows = self.model.get_input_embeddings().weight.shape[0]
         if len(self.tokenizer) > rows:
@@ -87,23 +87,26 @@ class CaptionEncoder:
                 path=folder.tokenizer,
                 why=Phrase("it has {tokens} tokens, the encoder knows {rows}", tokens=len(self.tokenizer), rows=rows),
             )
-        wanted = folder.denoiser_config.get("caption_channels")
-        if wanted and wanted != config.hidden_size:
+        channels = folder.denoiser_config.get("caption_channels")
+        if channels and channels != config.hidden_size:
             raise BrokenWeights(
                 path=folder.text_encoder,
                 why=Phrase(
                     "its features have {found} channels, the denoiser reads {wanted}",
                     found=config.hidden_size,
-                    wanted=wanted,
+                    wanted=channels,
                 ),
             )
 
     @torch.inference_mode()
     def encode(self, text: str) -> Feature:
-        """Last hidden states of one caption (for decoders after the final norm, as ``hidden_states[-1]``). Safe from several threads."""
+        """Last hidden states of one caption (for decoders after the final norm, as ``hidden_states[-1]``).
+
+        Thread-safe.
+        """
         if self._pixart_text:  # PixArt's pipelines strip and lower their captions before T5
             text = text.lower().strip()
-        with self._one_at_a_time:
+        with self._lock:
             ids = self.tokenizer(text, truncation=True, max_length=self.max_tokens, return_tensors="pt")["input_ids"]
             cut = (
                 ids.shape[1] == self.max_tokens
@@ -111,15 +114,15 @@ class CaptionEncoder:
             )
             mask = torch.ones_like(ids)
             if ids.shape[1] == 0:
-                # An empty caption under a tokenizer that adds no marks. The reference pads it to full length, masks all of
-                # it, and the denoiser then attends to all the padding alike: the same is done here.
+                # An empty caption under a tokenizer that adds no special tokens. The reference pads it to full length,
+                # masks all of it, and the denoiser then attends to all the padding equally: the same is done here.
                 batch = self.tokenizer(
                     text, padding="max_length", truncation=True, max_length=self.max_tokens, return_tensors="pt"
                 )
                 ids, mask = batch["input_ids"], batch["attention_mask"]
         states = self.model(input_ids=ids.to(self.device), attention_mask=mask.to(self.device)).last_hidden_state[0]
         if not bool(torch.isfinite(states).all()):
-            raise BrokenWeights(path=self.tokenizer.name_or_path, why=Phrase("its features are not numbers"))
+            raise BrokenWeights(path=self.tokenizer.name_or_path, why=Phrase("its features are not finite"))
         return Feature(states.cpu().contiguous(), bool(cut))
 
 

@@ -1,7 +1,9 @@
-"""The decoding half of diffusers' ``AutoencoderKL`` as Stable Diffusion, PixArt and CommonArt use it, with its parameter names.
+"""The decoding half of diffusers' ``AutoencoderKL`` as Stable Diffusion, PixArt and CommonArt use it, with its
+parameter names.
 
-The same operations in the same order, so the same numbers bit by bit; but without the encoder's weights, and without importing
-diffusers' model zoo, which takes longer than loading a model. Configs that ask for anything else are not ``is_plain_vae``.
+The same operations in the same order, so the same values bit by bit; but without the encoder's weights, and without
+importing diffusers' model classes, which takes longer than loading a model. ``is_plain_vae`` rejects configs that need
+anything else.
 
 Architecture: Rombach et al., arXiv 2112.10752; tiles with blended edges as ``AutoencoderKL.tiled_decode``.
 """
@@ -14,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-#: what diffusers takes where a config leaves it out
+#: diffusers' defaults for entries that a config omits
 DEFAULTS: dict[str, Any] = {
     "out_channels": 3,
     "up_block_types": ["UpDecoderBlock2D"],
@@ -33,7 +35,7 @@ OVERLAP = 0.25  # of a tile's side
 
 
 def is_plain_vae(config: dict[str, Any]) -> dict[str, Any] | None:
-    """The entries that this module reads, with defaults; None if the config asks for something else, or cannot be right."""
+    """The entries that this module reads, with defaults; None if the config needs something else or is invalid."""
     found = {k: config.get(k, v) for k, v in DEFAULTS.items()}
     counts = [
         found[k] for k in ("out_channels", "layers_per_block", "latent_channels", "norm_num_groups", "sample_size")
@@ -73,7 +75,8 @@ class _Resnet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv1(F.silu(self.norm1(x)))
         y = self.conv2(F.silu(self.norm2(y)))
-        return (x if self.conv_shortcut is None else self.conv_shortcut(x)) + y
+        out: Tensor = (x if self.conv_shortcut is None else self.conv_shortcut(x)) + y
+        return out
 
 
 class _Attention(nn.Module):
@@ -90,10 +93,11 @@ class _Attention(nn.Module):
         y = self.group_norm(x.view(n, c, h * w)).transpose(1, 2)
         q, k, v = (layer(y)[:, None] for layer in (self.to_q, self.to_k, self.to_v))
         y = self.to_out[0](F.scaled_dot_product_attention(q, k, v)[:, 0])
-        return y.transpose(1, 2).reshape(n, c, h, w) + x
+        out: Tensor = y.transpose(1, 2).reshape(n, c, h, w) + x
+        return out
 
 
-class _Middle(nn.Module):
+class _MidBlock(nn.Module):
     def __init__(self, channels: int, groups: int, attention: bool) -> None:
         super().__init__()
         self.attentions = nn.ModuleList([_Attention(channels, groups)] if attention else [])
@@ -103,7 +107,8 @@ class _Middle(nn.Module):
         x = self.resnets[0](x)
         for attention in self.attentions:
             x = attention(x)
-        return self.resnets[1](x)
+        out: Tensor = self.resnets[1](x)
+        return out
 
 
 class _Upsample(nn.Module):
@@ -112,10 +117,11 @@ class _Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        out: Tensor = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return out
 
 
-class _Up(nn.Module):
+class _UpBlock(nn.Module):
     def __init__(self, inside: int, outside: int, layers: int, groups: int, last: bool) -> None:
         super().__init__()
         self.resnets = nn.ModuleList([_Resnet(inside if n == 0 else outside, outside, groups) for n in range(layers)])
@@ -132,10 +138,12 @@ class _Decoder(nn.Module):
         super().__init__()
         channels, groups = list(reversed(config["block_out_channels"])), config["norm_num_groups"]
         self.conv_in = nn.Conv2d(config["latent_channels"], channels[0], 3, padding=1)
-        self.mid_block = _Middle(channels[0], groups, config["mid_block_add_attention"])
+        self.mid_block = _MidBlock(channels[0], groups, config["mid_block_add_attention"])
         self.up_blocks = nn.ModuleList(
             [
-                _Up(channels[max(0, n - 1)], outside, config["layers_per_block"] + 1, groups, n == len(channels) - 1)
+                _UpBlock(
+                    channels[max(0, n - 1)], outside, config["layers_per_block"] + 1, groups, n == len(channels) - 1
+                )
                 for n, outside in enumerate(channels)
             ]
         )
@@ -146,11 +154,12 @@ class _Decoder(nn.Module):
         x = self.mid_block(self.conv_in(x))
         for block in self.up_blocks:
             x = block(x)
-        return self.conv_out(F.silu(self.conv_norm_out(x)))
+        out: Tensor = self.conv_out(F.silu(self.conv_norm_out(x)))
+        return out
 
 
 class VaeDecoder(nn.Module):
-    """Latents to pixels; ``config`` is what ``is_plain_vae`` gave."""
+    """Latents to pixels; ``config`` is from ``is_plain_vae``."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
@@ -176,16 +185,24 @@ class VaeDecoder(nn.Module):
         self.tiled = False
 
     def decode(self, z: Tensor, return_dict: bool = False) -> tuple[Tensor]:
-        """``z [n, latent_channels, h, w]``, already scaled -> (``[n, out_channels, h * scale, w * scale]`` from -1 to 1,), as diffusers' method."""
-        if self.tiled and max(z.shape[-2:]) > self._side:
-            return (self._tiles(z),)
-        return (self._whole(z),)
+        """Pixels of scaled latents, with the signature of diffusers' method.
 
-    def _whole(self, z: Tensor) -> Tensor:
+        Args:
+            z: ``[n, latent_channels, h, w]``, already scaled.
+            return_dict: ignored.
+
+        Returns:
+            A tuple of one tensor ``[n, out_channels, h * scale, w * scale]``, from -1 to 1.
+        """
+        if self.tiled and max(z.shape[-2:]) > self._side:
+            return (self._decode_tiled(z),)
+        return (self._decode(z),)
+
+    def _decode(self, z: Tensor) -> Tensor:
         out: Tensor = self.decoder(z if self.post_quant_conv is None else self.post_quant_conv(z))
         return out
 
-    def _tiles(self, z: Tensor) -> Tensor:
+    def _decode_tiled(self, z: Tensor) -> Tensor:
         side, step = self._side, max(1, int(self._side * (1 - OVERLAP)))
         scale = 2 ** (len(self.config["block_out_channels"]) - 1)
         blend = int(side * scale * OVERLAP)
@@ -193,7 +210,7 @@ class VaeDecoder(nn.Module):
         above: list[Tensor] = []
         rows = []
         for top in range(0, z.shape[2], step):
-            tiles = [self._whole(z[:, :, top : top + side, left : left + side]) for left in range(0, z.shape[3], step)]
+            tiles = [self._decode(z[:, :, top : top + side, left : left + side]) for left in range(0, z.shape[3], step)]
             for n, tile in enumerate(tiles):
                 if above:
                     _blend(above[n], tile, blend, 2)

@@ -38,7 +38,10 @@ class _NoRandom(TorchFunctionMode):
 
 @contextlib.contextmanager
 def without_init() -> Iterator[None]:
-    """Modules created in here have shapes but neither memory nor values; only for modules whose every parameter is set afterwards."""
+    """Modules created in here have shapes but neither memory nor values.
+
+    Only for modules whose every parameter is set afterwards.
+    """
     with torch.device("meta"), _NoRandom():
         yield
 
@@ -79,7 +82,8 @@ def locate_weights(
         rename: gives a tensor's name in the module, or None to skip it.
 
     Raises:
-        WrongShape, BrokenWeights: the files do not fit the module (the tensor is named), or a file's header cannot be read.
+        WrongShape, BrokenWeights: the files do not fit the module (the tensor is named), or a file's header cannot be
+            read.
     """
     found, problem = _match(module, files, rename, part)
     if problem is not None:
@@ -118,8 +122,8 @@ def load_weights(
         device: where the parameters go.
         dtype: what they are cast to.
         change: gets each parameter's name and tensor before the cast, as LoRAs do that are merged.
-        channels_last: all are copies, and convolutions have their channels side by side, which is 10 to 25 % faster for small maps on a
-            CPU and was never seen to be slower.
+        channels_last: all are copies, and convolutions have their channels side by side, which is 10 to 25 % faster for
+            small maps on a CPU and was never seen to be slower.
     """
     from safetensors import safe_open
 

@@ -1,8 +1,9 @@
-"""Timesteps fitted for few steps: made by ``python -m benchmarks.fit_schedule``, kept as JSON that people can read.
+"""Timesteps fitted for few steps by ``python -m benchmarks.fit_schedule``, stored as readable JSON.
 
-A file says for which noise schedule, prediction and sampler it was fitted, on which denoiser, and the timesteps for some numbers of steps.
-The program's own lie in ``resources/presets/schedules``; the data folder's ``schedules`` is looked at first. Counts between fitted ones are
-read off the next larger one; others, and other noise schedules, keep the sampler's usual spacing.
+A file says for which noise schedule, prediction and sampler it was fitted, on which denoiser, and the timesteps for
+some numbers of steps. The program's own are in ``resources/presets/schedules``; the data folder's ``schedules`` takes
+precedence. Counts between fitted ones are interpolated from the next larger one; others, and other noise schedules,
+keep the sampler's usual spacing.
 """
 
 from __future__ import annotations
@@ -20,20 +21,20 @@ import numpy as np
 from engine.contract.paths import home, resources
 from engine.sampling.schedule import Schedule
 
-#: the noise that a file was fitted for, in the words of a scheduler's config
+#: the noise schedule that a file was fitted for, with the keys of a scheduler's config
 NOISE = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "prediction_type")
-#: samplers that draw over given timesteps; the others have a spacing of their own, or need equal strides
-TAKES = ("dpm++2m", "dpm++3m", "unipc", "euler", "heun", "ddim", "deis", "lms")
-#: what was fitted for one of these serves the others: multistep solvers in log-SNR that end without noise. Elsewhere a foreign fit loses up to
-#: 3.7 dB (docs/performance.md)
-KIN = ("dpm++2m", "dpm++3m", "unipc")
-_MOST = 1 << 20  # bytes of a file
-_FILES = 200  # looked at in a folder
+#: samplers that accept given timesteps; the others have a spacing of their own, or need equal strides
+ACCEPTING_SAMPLERS = ("dpm++2m", "dpm++3m", "unipc", "euler", "heun", "ddim", "deis", "lms")
+#: timesteps fitted for one of these suit the others: multistep solvers in log-SNR that end without noise. Elsewhere a
+#: foreign fit loses up to 3.7 dB (docs/performance.md)
+INTERCHANGEABLE_SAMPLERS = ("dpm++2m", "dpm++3m", "unipc")
+_MAX_BYTES = 1 << 20  # of a file
+_MAX_FILES = 200  # read in a folder
 
 
 @dataclass(frozen=True)
 class FittedTimesteps:
-    """One file: ``steps`` maps a number of steps to its timesteps, falling."""
+    """One file: ``steps`` maps a number of steps to its descending timesteps."""
 
     noise: dict[str, Any]
     sampler: str
@@ -41,23 +42,23 @@ class FittedTimesteps:
     steps: dict[int, tuple[int, ...]]
 
     def timesteps(self, steps: int) -> tuple[int, ...]:
-        """For ``steps`` steps; empty where none that are as many or more were fitted, or it is below the fewest."""
+        """For ``steps`` steps; empty outside the range of fitted step counts."""
         if not min(self.steps) <= steps <= max(self.steps):
             return ()
-        known = self.steps[min(n for n in self.steps if n >= steps)]
-        # a step's place is its share of the way; at the end of the way lies the level without noise
-        at = np.interp(np.arange(steps) / steps, np.arange(len(known) + 1) / len(known), [*known, 0])
-        found = tuple(round(float(t)) for t in at)
-        return found if all(a > b for a, b in pairwise(found)) else ()
+        fitted = self.steps[min(n for n in self.steps if n >= steps)]
+        # a step's position is its share of the way; the end of the way is the level without noise
+        at = np.interp(np.arange(steps) / steps, np.arange(len(fitted) + 1) / len(fitted), [*fitted, 0])
+        timesteps = tuple(round(float(t)) for t in at)
+        return timesteps if all(a > b for a, b in pairwise(timesteps)) else ()
 
 
 def read(path: Path) -> FittedTimesteps:
     """One file.
 
     Raises:
-        ValueError, OSError: it is none.
+        ValueError, OSError: it is invalid or cannot be read.
     """
-    if path.stat().st_size > _MOST:
+    if path.stat().st_size > _MAX_BYTES:
         raise ValueError("it is too large")
     data = json.loads(path.read_text(encoding="utf-8"))
     if (
@@ -66,7 +67,7 @@ def read(path: Path) -> FittedTimesteps:
         or not isinstance(data.get("noise"), dict)
         or not isinstance(data.get("steps"), dict)
     ):
-        raise ValueError("it is no schedule of this version")
+        raise ValueError("not a schedule of this version")
     levels = data["noise"].get("num_train_timesteps")
     steps: dict[int, tuple[int, ...]] = {}
     for count, one in data["steps"].items():
@@ -80,7 +81,7 @@ def read(path: Path) -> FittedTimesteps:
             or not falls
             or not 0 < found[-1] <= found[0] < levels
         ):
-            raise ValueError(f"its timesteps for {count} steps make no sense")
+            raise ValueError(f"its timesteps for {count} steps are invalid")
         steps[int(count)] = found
     if not steps or not isinstance(data.get("sampler"), str):
         raise ValueError("it holds no timesteps")
@@ -98,24 +99,25 @@ def _read(path: Path, _changed: int) -> FittedTimesteps | None:
     try:
         return read(path)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None  # a broken file is as none: the usual spacing is used, and said
+        return None  # a broken file counts as absent: the usual spacing is used, with a note
 
 
-def known() -> list[FittedTimesteps]:
+def installed() -> list[FittedTimesteps]:
     """All files that can be read, the user's before the program's."""
-    found = []
+    files = []
     for folder in (home() / "schedules", resources() / "presets" / "schedules"):
-        for path in sorted(folder.glob("*.json"))[:_FILES]:
+        for path in sorted(folder.glob("*.json"))[:_MAX_FILES]:
             one = _read(path, path.stat().st_mtime_ns)
             if one is not None:
-                found.append(one)
-    return found
+                files.append(one)
+    return files
 
 
 def find(schedule: Schedule, denoiser: str, sampler: str, steps: int) -> tuple[int, ...]:
     """Fitted timesteps for a model with this noise schedule and SHA-256; empty where there are none.
 
-    Those of its own weights come first, then any of the same noise and prediction; those of the same sampler before its kin.
+    Those of its own weights come first, then any of the same noise and prediction; those of the same sampler before
+    interchangeable ones.
     """
     fitting = [f for f in for_noise(schedule) if fits_request(f, sampler) and f.timesteps(steps)]
     fitting.sort(key=lambda f: (f.denoiser != denoiser, f.sampler != sampler))  # stable: the user's own stay first
@@ -123,13 +125,14 @@ def find(schedule: Schedule, denoiser: str, sampler: str, steps: int) -> tuple[i
 
 
 def fits_request(fitted: FittedTimesteps, sampler: str) -> bool:
-    """Whether its timesteps are good for this sampler."""
-    return sampler in TAKES and (fitted.sampler == sampler or (fitted.sampler in KIN and sampler in KIN))
+    """Whether its timesteps suit this sampler."""
+    interchangeable = fitted.sampler in INTERCHANGEABLE_SAMPLERS and sampler in INTERCHANGEABLE_SAMPLERS
+    return sampler in ACCEPTING_SAMPLERS and (fitted.sampler == sampler or interchangeable)
 
 
 def for_noise(schedule: Schedule) -> list[FittedTimesteps]:
     """The files fitted for the same noise and prediction, whatever the model."""
-    return [f for f in known() if all(_same(f.noise[k], getattr(schedule, k)) for k in NOISE)]
+    return [f for f in installed() if all(_same(f.noise[k], getattr(schedule, k)) for k in NOISE)]
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -1,8 +1,9 @@
-"""Multistep solvers in log-SNR, on whatever array type the backend uses (only +, - and * are needed).
+"""Multistep solvers in log-SNR, on any array type (only +, - and * are needed).
 
-DPM-Solver++ of order 2 and 3 and its stochastic form: Lu et al., arXiv 2211.01095. UniPC, B2(h), order 2: Zhao et al., arXiv 2302.04867.
-DEIS, log-rho, order 2: Zhang and Chen, arXiv 2204.13902. Spacing of levels: Karras et al., arXiv 2206.00364, equation 5. All draw the
-numbers of diffusers' schedulers of these names; predictions may be "epsilon", "v_prediction" or "sample".
+DPM-Solver++ of order 2 and 3 and its stochastic form: Lu et al., arXiv 2211.01095. UniPC, B2(h), order 2: Zhao et al.,
+arXiv 2302.04867. DEIS, log-rho, order 2: Zhang and Chen, arXiv 2204.13902. Spacing of levels: Karras et al., arXiv
+2206.00364, equation 5. All compute what diffusers' schedulers of these names do; predictions may be "epsilon",
+"v_prediction" or "sample".
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from engine.sampling.sigma_samplers import Draw, check_prediction
 RHO = 7.0
 
 
-def karras(schedule: Schedule, steps: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """(timesteps, sigmas), each ``[steps]`` and falling; the timestep of a sigma is the nearest by its logarithm."""
+def karras_spacing(schedule: Schedule, steps: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """(timesteps, sigmas), each ``[steps]`` and descending; the timestep of a sigma is the nearest by its logarithm."""
     bar = schedule.alphas_cumprod()
     own = np.sqrt((1 - bar) / bar)
     ends = float(own[-1]) ** (1 / RHO), float(own[0]) ** (1 / RHO)
@@ -37,7 +38,7 @@ class _Solver:
         self._prediction = check_prediction(schedule, "epsilon", "v_prediction", "sample")
         bar = schedule.alphas_cumprod()
         if spaced:
-            at, ratio = karras(schedule, steps)
+            at, ratio = karras_spacing(schedule, steps)
         else:
             at = schedule.timesteps(steps)
             ratio = np.sqrt((1 - bar[at]) / bar[at])
@@ -53,20 +54,26 @@ class _Solver:
     def scale(self, latents: Any, index: int) -> Any:
         return latents
 
-    def _clean(self, prediction: Any, latents: Any, i: int) -> Any:
-        """The picture without noise that the prediction stands for."""
+    def _denoised(self, prediction: Any, latents: Any, i: int) -> Any:
+        """The latents without noise that the prediction implies."""
         a, s = float(self._alpha[i]), float(self._sigma[i])
         if self._prediction == "epsilon":
             return latents * (1 / a) - prediction * (s / a)
         return prediction if self._prediction == "sample" else latents * a - prediction * s
 
     def _gap(self, i: int) -> float:
-        """How far level ``i + 1`` lies from level ``i``; with about as many steps as levels two can be one."""
+        """The difference of lambda between levels ``i`` and ``i + 1``.
+
+        With about as many steps as levels it may be 0.
+        """
         return float(self._lambda[i + 1] - self._lambda[i])
 
 
 class DPMSolverPP(_Solver):
-    """As diffusers' ``DPMSolverMultistepScheduler``: ``order`` 2 or 3; ``spaced`` as Karras; with ``draw`` the stochastic solver."""
+    """As diffusers' ``DPMSolverMultistepScheduler``: ``order`` 2 or 3; ``spaced`` as Karras.
+
+    With ``draw`` the stochastic solver.
+    """
 
     def __init__(
         self, schedule: Schedule, steps: int, *, order: int = 2, spaced: bool = False, draw: Draw | None = None
@@ -75,7 +82,7 @@ class DPMSolverPP(_Solver):
         self._order, self._draw = order, draw
 
     def _order_at(self, i: int) -> int:
-        """The last step has no use for more than order 1; short runs end gently."""
+        """The last step needs no more than order 1; short runs reduce the order before it."""
         if i == self._steps - 1:
             return 1
         order = min(self._order, len(self._past))
@@ -88,7 +95,7 @@ class DPMSolverPP(_Solver):
 
     def step(self, prediction: Any, latents: Any, index: int) -> Any:
         i = index
-        self._past = [self._clean(prediction, latents, i), *self._past[: self._order - 1]]
+        self._past = [self._denoised(prediction, latents, i), *self._past[: self._order - 1]]
         h, order = self._gap(i), self._order_at(i)
         a, s, s0 = float(self._alpha[i + 1]), float(self._sigma[i + 1]), float(self._sigma[i])
         x0 = self._past[0]
@@ -109,23 +116,25 @@ class DPMSolverPP(_Solver):
 
 
 class UniPC(_Solver):
-    """As diffusers' ``UniPCMultistepScheduler``: a predictor, and a corrector that mends the step before with the new prediction."""
+    """As diffusers' ``UniPCMultistepScheduler``: a predictor, and a corrector of the previous step by the new
+    prediction.
+    """
 
     def __init__(self, schedule: Schedule, steps: int) -> None:
         super().__init__(schedule, steps)
         self._before: tuple[Any, int] | None = None  # latents before the last step, and that step's order
 
     def _base(self, latents: Any, i: int) -> Any:
-        """Latents at level ``i + 1`` if the newest clean picture were the true one."""
+        """Latents at level ``i + 1`` if the newest denoised latents were the true ones."""
         gain = -math.expm1(-self._gap(i))
         return latents * float(self._sigma[i + 1] / self._sigma[i]) + self._past[0] * float(self._alpha[i + 1] * gain)
 
-    def _corrected(self, latents: Any, order: int, clean: Any, i: int) -> Any:
+    def _corrected(self, latents: Any, order: int, denoised: Any, i: int) -> Any:
         h = self._gap(i)
         if h <= 0:
             return latents
         gain = -math.expm1(-h)
-        weights, slopes = [0.5], [clean - self._past[0]]
+        weights, slopes = [0.5], [denoised - self._past[0]]
         if order == 2:
             ratio = -self._gap(i - 1) / h
             first = gain / h - 1
@@ -141,10 +150,10 @@ class UniPC(_Solver):
 
     def step(self, prediction: Any, latents: Any, index: int) -> Any:
         i = index
-        clean = self._clean(prediction, latents, i)
+        denoised = self._denoised(prediction, latents, i)
         if self._before is not None:
-            latents = self._corrected(*self._before, clean, i - 1)
-        self._past = [clean, *self._past[:1]]
+            latents = self._corrected(*self._before, denoised, i - 1)
+        self._past = [denoised, *self._past[:1]]
         order = min(2, self._steps - i, len(self._past))
         if order == 2 and (self._gap(i) <= 0 or self._gap(i - 1) <= 0):
             order = 1
@@ -153,12 +162,12 @@ class UniPC(_Solver):
         if order == 2:
             ratio = -self._gap(i - 1) / self._gap(i)
             gain = -math.expm1(-self._gap(i))
-            out = out + (self._past[1] - clean) * float(self._alpha[i + 1] * gain * 0.5 / ratio)
+            out = out + (self._past[1] - denoised) * float(self._alpha[i + 1] * gain * 0.5 / ratio)
         return out
 
 
 class DEIS(_Solver):
-    """As diffusers' ``DEISMultistepScheduler``: it ends at the lowest training level instead of at no noise."""
+    """As diffusers' ``DEISMultistepScheduler``: it ends at the lowest training level rather than at no noise."""
 
     def __init__(self, schedule: Schedule, steps: int) -> None:
         low = float(schedule.alphas_cumprod()[0])
@@ -170,7 +179,7 @@ class DEIS(_Solver):
         noise = (
             prediction
             if self._prediction == "epsilon"
-            else latents * (1 / s0) - self._clean(prediction, latents, i) * (a0 / s0)
+            else latents * (1 / s0) - self._denoised(prediction, latents, i) * (a0 / s0)
         )
         self._past = [noise, *self._past[:1]]
         last = i == self._steps - 1 and self._steps < 15
@@ -179,7 +188,9 @@ class DEIS(_Solver):
         there, here, before = s / a, s0 / a0, float(self._sigma[i - 1] / self._alpha[i - 1])
 
         def area(t: float, one: float, zero: float) -> float:
-            """Antiderivative at ``t`` of what is 1 at level ``one`` and 0 at level ``zero``, linear in the logarithm."""
+            """Antiderivative at ``t`` of the function, linear in the logarithm, that is 1 at level ``one`` and 0 at
+            ``zero``.
+            """
             return t * (math.log(t) - math.log(zero) - 1) / (math.log(one) - math.log(zero))
 
         new = area(there, here, before) - area(here, here, before)

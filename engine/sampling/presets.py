@@ -1,12 +1,13 @@
-"""Quality presets: what each omits for speed, by static rules, so that an image never depends on its neighbours in the micro-batch.
+"""Quality presets: what each omits for speed, by static rules, so that an image never depends on its neighbours in the
+micro-batch.
 
-Three measures, each fixed beforehand: fewer steps, over timesteps fitted to approximate a hundred; guidance only in the first part of the
-steps (Kynkäänniemi et al., arXiv 2404.07724: guidance late in sampling changes little), after which the negative half is not computed at
-all; weights in 8 bits on cards that compute in them. ``exact`` uses none of them. What each costs in pixels is measured by
-``python -m benchmarks.presets`` and reported in docs/performance.md.
+Three measures, each fixed beforehand: fewer steps, over timesteps fitted to approximate a hundred; guidance only in the
+first part of the steps (Kynkäänniemi et al., arXiv 2404.07724: guidance late in sampling changes little), after which
+the negative half is not computed at all; weights in 8 bits on cards that compute in them. ``exact`` uses none of them.
+What each costs in pixels is measured by ``python -m benchmarks.presets`` and reported in docs/performance.md.
 
-A preset is resolved to a ``SamplingPlan`` for one model, sampler and device; what one of them does not support stays as in ``exact``, with
-a note to the user.
+A preset is resolved to a ``SamplingPlan`` for one model, sampler and device; what one of them does not support stays as
+in ``exact``, with a note to the user.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from engine.checkpoint.layout import ModelFolder
 from engine.contract.errors import Phrase
 from engine.contract.request import PRESETS, ImageRequest
 from engine.contract.sampling_plan import SamplingPlan, guidance_interval, predictions_of, reduced_steps
-from engine.sampling.fitted_timesteps import TAKES, find, fits_request, for_noise
+from engine.sampling.fitted_timesteps import ACCEPTING_SAMPLERS, find, fits_request, for_noise
 from engine.sampling.schedule import Schedule
 
 
@@ -63,7 +64,8 @@ assert tuple(PRESET_DEFINITIONS) == PRESETS
 def sampling_plan_of(request: ImageRequest, backend: Capabilities, preset: Preset | None = None) -> SamplingPlan | None:
     """The plan for this image on this backend; None where nothing is omitted.
 
-    A request that carries the plan it was generated with gets that plan again. What the backend does not support becomes one of its notes.
+    A request that carries the plan it was generated with gets that plan again. What the backend does not support
+    becomes one of its notes.
 
     Args:
         request: with a preset.
@@ -108,7 +110,8 @@ def _fitted(request: ImageRequest, backend: Capabilities, steps: int) -> tuple[i
         _note(
             backend,
             Phrase(
-                "The preset {preset} has no timesteps fitted for the noise schedule of {model}; the usual ones are used",
+                "The preset {preset} has no timesteps fitted for the noise schedule of {model}; "
+                "the usual ones are used",
                 preset=request.preset,
                 model=backend.folder.name,
             ),
@@ -122,7 +125,7 @@ def _supported(plan: SamplingPlan, request: ImageRequest, backend: Capabilities)
     """The plan without what this backend does not support; each such part is done as ``exact`` does it."""
     levels = Schedule.from_dict(backend.folder.scheduler_config).num_train_timesteps if plan.timesteps else 0
     if plan.timesteps and (
-        "timesteps" not in backend.supports or request.sampler not in TAKES or plan.timesteps[0] >= levels
+        "timesteps" not in backend.supports or request.sampler not in ACCEPTING_SAMPLERS or plan.timesteps[0] >= levels
     ):
         _note(backend, _usual_timesteps(request))
         plan = replace(plan, timesteps=())

@@ -1,8 +1,9 @@
-"""Samplers that walk over noise levels one by one, on whatever array type the backend uses (only +, - and * are needed).
+"""Single-step samplers over noise levels, on any array type (only +, - and * are needed).
 
-Euler, Euler ancestral and Heun: Karras et al., arXiv 2206.00364, algorithms 1 and 2, over sigmas. DDIM: Song et al., arXiv 2010.02502,
-equation 12 with eta 0. PNDM: Liu et al., arXiv 2202.09778, its linear multistep part. All draw the numbers of diffusers' schedulers
-of these names; predictions may be "epsilon", "v_prediction" or, where diffusers reads it, "sample".
+Euler, Euler ancestral and Heun: Karras et al., arXiv 2206.00364, algorithms 1 and 2, over sigmas. DDIM: Song et al.,
+arXiv 2010.02502, equation 12 with eta 0. PNDM: Liu et al., arXiv 2202.09778, its linear multistep part. All compute
+what diffusers' schedulers of these names do; predictions may be "epsilon", "v_prediction" or, where diffusers reads it,
+"sample".
 """
 
 from __future__ import annotations
@@ -15,22 +16,22 @@ import numpy as np
 
 from engine.sampling.schedule import Schedule
 
-#: (shape) -> standard normal numbers, one generator a picture
+#: (shape) -> standard normal values, with one generator per image
 Draw = Callable[[Sequence[int]], Any]
 
 
-def places(schedule: Schedule, steps: int, *, rounded: bool) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """``[steps]`` timesteps, falling; the last one belongs to the steps here, unlike ``Schedule.timesteps``.
+def spaced_timesteps(schedule: Schedule, steps: int, *, rounded: bool) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """``[steps]`` timesteps, descending; the last one is one of the steps here, unlike in ``Schedule.timesteps``.
 
     Raises:
-        ValueError: a spacing this program does not know, or given timesteps that do not fit.
+        ValueError: an unsupported spacing, or given timesteps that do not fit.
     """
     n = schedule.num_train_timesteps
     if schedule.given:
         return schedule.timesteps(steps).astype(np.float64)
     if schedule.timestep_spacing == "linspace":
-        found = np.linspace(0, n - 1, steps)[::-1]
-        return found.round() if rounded else found.astype(np.float32).astype(np.float64)
+        spaced = np.linspace(0, n - 1, steps)[::-1]
+        return spaced.round() if rounded else spaced.astype(np.float32).astype(np.float64)
     if schedule.timestep_spacing == "leading":
         return (np.arange(steps) * (n // steps))[::-1].astype(np.float64) + schedule.steps_offset
     if schedule.timestep_spacing == "trailing":
@@ -38,20 +39,20 @@ def places(schedule: Schedule, steps: int, *, rounded: bool) -> np.ndarray[Any, 
     raise ValueError(f"timestep_spacing {schedule.timestep_spacing!r}")
 
 
-def check_prediction(schedule: Schedule, *known: str) -> str:
-    """The kind of prediction. Raises ValueError if it is none of ``known``."""
-    if schedule.prediction_type not in known:
+def check_prediction(schedule: Schedule, *supported: str) -> str:
+    """The kind of prediction. Raises ValueError if it is none of ``supported``."""
+    if schedule.prediction_type not in supported:
         raise ValueError(f"prediction_type {schedule.prediction_type!r}")
     return schedule.prediction_type
 
 
 class _Sigmas:
-    """What the three samplers over sigmas share."""
+    """Base of the three samplers over sigmas."""
 
     def __init__(self, schedule: Schedule, steps: int) -> None:
         self._prediction = check_prediction(schedule, "epsilon", "v_prediction", "sample")
         bar = schedule.alphas_cumprod()
-        at = places(schedule, steps, rounded=False)
+        at = spaced_timesteps(schedule, steps, rounded=False)
         self.timesteps = [float(t) for t in at]
         self._sigmas = np.append(np.interp(at, np.arange(len(bar)), np.sqrt((1 - bar) / bar)), 0.0)
         top = float(self._sigmas.max())
@@ -78,7 +79,7 @@ class Euler(_Sigmas):
 
 
 class EulerAncestral(_Sigmas):
-    """As diffusers' ``EulerAncestralDiscreteScheduler``: each step goes too far down, and noise brings it back."""
+    """As diffusers' ``EulerAncestralDiscreteScheduler``: each step overshoots, and added noise restores the level."""
 
     def __init__(self, schedule: Schedule, steps: int, draw: Draw) -> None:
         super().__init__(schedule, steps)
@@ -93,13 +94,13 @@ class EulerAncestral(_Sigmas):
 
 
 class Heun(_Sigmas):
-    """As diffusers' ``HeunDiscreteScheduler``: every step but the last takes two predictions."""
+    """As diffusers' ``HeunDiscreteScheduler``: every step except the last takes two predictions."""
 
     def __init__(self, schedule: Schedule, steps: int) -> None:
         super().__init__(schedule, steps)
         self.timesteps = [self.timesteps[0], *(t for t in self.timesteps[1:] for _ in (0, 1))]
         self._sigmas = np.concatenate([self._sigmas[:1], self._sigmas[1:-1].repeat(2), self._sigmas[-1:]])
-        self._begin: tuple[Any, Any, float] | None = None  # latents and slope at the begin of a step, and its length
+        self._begin: tuple[Any, Any, float] | None = None  # latents and slope at the start of a step, and its length
 
     def step(self, prediction: Any, latents: Any, index: int) -> Any:
         slope = self._slope(prediction, latents, float(self._sigmas[index]))
@@ -120,7 +121,7 @@ class DDIM:
         self._prediction = check_prediction(schedule, "epsilon", "v_prediction", "sample")
         self._bar = schedule.alphas_cumprod()
         self._stride = len(self._bar) // steps
-        self.timesteps = [float(t) for t in places(schedule, steps, rounded=True)]
+        self.timesteps = [float(t) for t in spaced_timesteps(schedule, steps, rounded=True)]
         self._given = bool(schedule.given)
 
     def scale(self, latents: Any, index: int) -> Any:
@@ -132,12 +133,12 @@ class DDIM:
         here, there = float(self._bar[t]), float(self._bar[below if self._given else max(t - self._stride, 0)])
         a, s = math.sqrt(here), math.sqrt(1 - here)
         if self._prediction == "epsilon":
-            clean, noise = latents * (1 / a) - prediction * (s / a), prediction
+            denoised, noise = latents * (1 / a) - prediction * (s / a), prediction
         elif self._prediction == "sample":
-            clean, noise = prediction, latents * (1 / s) - prediction * (a / s)
+            denoised, noise = prediction, latents * (1 / s) - prediction * (a / s)
         else:
-            clean, noise = latents * a - prediction * s, prediction * a + latents * s
-        return clean * math.sqrt(there) + noise * math.sqrt(1 - there)
+            denoised, noise = latents * a - prediction * s, prediction * a + latents * s
+        return denoised * math.sqrt(there) + noise * math.sqrt(1 - there)
 
 
 class PNDM:
@@ -155,7 +156,7 @@ class PNDM:
         self._prediction = check_prediction(schedule, "epsilon", "v_prediction")
         self._bar = schedule.alphas_cumprod()
         self._stride = len(self._bar) // steps
-        at = [float(t) for t in places(schedule, steps, rounded=True)]
+        at = [float(t) for t in spaced_timesteps(schedule, steps, rounded=True)]
         self.timesteps = [*at[:2], *at[1:]] if steps > 1 else at
         self._past: list[Any] = []  # newest first
         self._start: Any = None

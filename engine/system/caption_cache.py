@@ -1,9 +1,8 @@
-"""Text encoder outputs on disk, so that no caption is encoded twice: a file per caption, by encoder hash, dtype and
-text.
+"""Features of captions on disk, so that none is encoded twice: one file per caption, by the encoder's hash, its dtype
+and the text.
 
 The files are safetensors, read and written here without that library: it need not be installed where exported models
-    run. They are replaced
-atomically, so several processes may share a folder; an unreadable file counts as absent.
+run. They are replaced atomically, so several processes may share a folder; an unreadable file counts as absent.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Latents that stay where the denoiser runs: +, - and * by ONNX Runtime itself, in its device's memory.
+"""Latents that stay on the denoiser's device: +, - and * by ONNX Runtime itself, in its device's memory.
 
-``engine.sampling.schedule`` reckons with any array that knows these three, so the samplers need not know where the numbers lie.
+``engine.sampling`` computes with any array that has these three operations, so the samplers need not know where the
+values are.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ Opener = Callable[[bytes], Any]
 
 
 class ArrayMath:
-    """The operations on one device. ``half`` says that the denoiser reads and gives float16; latents are float32 always."""
+    """The operations on one device.
+
+    With ``half`` the denoiser's inputs and outputs are float16; latents are always float32.
+    """
 
     def __init__(self, open_graph: Opener, *, channels: int, half: bool, memory: str, index: int) -> None:
         self._channels, self._memory, self._index = channels, memory, index
@@ -36,12 +40,17 @@ class ArrayMath:
             )
         )
         given = [("x", own, 4), *((n, INT64, 1) for n in ("from", "to", "axis"))]
-        cut: list[Node] = [("Slice", ("x", "from", "to", "axis"), ("s",), {}), ("Cast", ("s",), ("p",), {"to": FLOAT})]
-        self._cut = open_graph(graph([*cut, ("Identity", ("p",), ("z",), {})], given, [("z", FLOAT, 4)]))
+        without_variance: list[Node] = [
+            ("Slice", ("x", "from", "to", "axis"), ("s",), {}),
+            ("Cast", ("s",), ("p",), {"to": FLOAT}),
+        ]
+        self._unguided = open_graph(
+            graph([*without_variance, ("Identity", ("p",), ("z",), {})], given, [("z", FLOAT, 4)])
+        )
         self._guide = open_graph(
             graph(
                 [
-                    *cut,
+                    *without_variance,
                     ("Split", ("p",), ("n", "q"), {"axis": 0}),
                     ("Sub", ("q", "n"), ("d",), {}),
                     ("Mul", ("g", "d"), ("m",), {}),
@@ -56,6 +65,7 @@ class ArrayMath:
         }
 
     def value(self, array: np.ndarray[Any, Any]) -> Any:
+        """A copy in the device's memory."""
         return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self._memory, self._index)
 
     def _run(self, session: Any, **inputs: Any) -> Any:
@@ -67,30 +77,30 @@ class ArrayMath:
         return binding.get_outputs()[0]
 
     def array(self, data: np.ndarray[Any, Any]) -> DeviceArray:
-        """float32 ``[n, c, h, w]`` brought to the device."""
+        """float32 ``[n, c, h, w]`` copied to the device."""
         return DeviceArray(self, self.value(data.astype(np.float32, copy=False)))
 
-    def reckon(self, name: str, x: DeviceArray, y: Any) -> DeviceArray:
+    def compute(self, name: str, x: DeviceArray, y: Any) -> DeviceArray:
         """``Add``, ``Sub`` or ``Mul`` with another array, a numpy array or a number."""
         if not isinstance(y, DeviceArray):
             y = self.array(np.full((1, 1, 1, 1), y, np.float32) if np.ndim(y) == 0 else np.asarray(y))
         return DeviceArray(self, self._run(self._ops[name], x=x.value, y=y.value))
 
     def model_input(self, x: DeviceArray, twice: bool) -> Any:
-        """What the denoiser reads: the latents in its dtype, under guidance once for each half."""
+        """The denoiser's input: the latents in its dtype, under guidance once for each half."""
         return self._run(self._double if twice else self._single, x=x.value)
 
     def guided(self, out: Any, scale: Any) -> DeviceArray:
-        """The prediction without the learned variance; ``scale`` joins both halves, None if there is one only."""
+        """The prediction without the learned variance; ``scale`` combines both halves, None if there is only one."""
         if scale is None:
-            return DeviceArray(self, self._run(self._cut, x=out, **self._limits))
+            return DeviceArray(self, self._run(self._unguided, x=out, **self._limits))
         return DeviceArray(self, self._run(self._guide, x=out, g=scale, **self._limits))
 
 
 class DeviceArray:
-    """float32 ``[n, c, h, w]`` in a device's memory. Slices and ``np.asarray`` bring it to the CPU."""
+    """float32 ``[n, c, h, w]`` in a device's memory. Slices and ``np.asarray`` copy it to the CPU."""
 
-    __array_priority__ = 1000.0  # numpy leaves operations with it to it
+    __array_priority__ = 1000.0  # numpy defers operations to this class
     __array_ufunc__ = None
 
     def __init__(self, owner: ArrayMath, value: Any) -> None:
@@ -107,14 +117,15 @@ class DeviceArray:
         data: np.ndarray[Any, Any] = self.value.numpy()
         return data if dtype is None else data.astype(dtype, copy=False)
 
-    def __getitem__(self, places: Any) -> np.ndarray[Any, Any]:
-        return np.asarray(self)[places]
+    def __getitem__(self, index: Any) -> np.ndarray[Any, Any]:
+        selected: np.ndarray[Any, Any] = np.asarray(self)[index]
+        return selected
 
     def __add__(self, other: Any) -> DeviceArray:
-        return self._owner.reckon("Add", self, other)
+        return self._owner.compute("Add", self, other)
 
     def __sub__(self, other: Any) -> DeviceArray:
-        return self._owner.reckon("Sub", self, other)
+        return self._owner.compute("Sub", self, other)
 
     def __mul__(self, other: Any) -> DeviceArray:
-        return self._owner.reckon("Mul", self, other)
+        return self._owner.compute("Mul", self, other)

@@ -28,9 +28,8 @@ from engine.contract.request import ImageRequest
 from engine.contract.sampling_plan import SamplingPlan
 from engine.sampling.schedule import Sampler, Schedule
 
-SMALL = (
-    256 << 20
-)  # bytes: below, a part is loaded once more for lanes of one core each, which is faster than sharing every operation
+#: bytes: smaller parts are loaded again for threads of one core each, which is faster than sharing every operation
+SMALL = 256 << 20
 _INPUTS = {
     "transformer": ("hidden_states", "encoder_hidden_states", "encoder_attention_mask", "timestep"),
     "vae_decoder": ("latent_sample",),
@@ -38,10 +37,10 @@ _INPUTS = {
 
 
 def check_config(folder: ModelFolder) -> dict[str, Any]:
-    """The VAE's config, its numbers checked before they are used.
+    """The VAE's config, with its values checked before they are used.
 
     Raises:
-        BrokenWeights
+        BrokenWeights: a value is invalid.
     """
     config = folder.vae_config
     for key in ("scaling_factor", "shift_factor"):
@@ -63,7 +62,7 @@ class OnnxBackend:
     """One exported model on one device; see ``engine.backends.base.Backend``."""
 
     name = "onnx"
-    supports = frozenset({"timesteps"})  # a graph is run whole, in the weights it was exported with
+    supports = frozenset({"timesteps"})  # a graph always runs completely, with the weights it was exported with
 
     def __init__(
         self, folder: ModelFolder, *, device: str = "auto", dtype: str = "auto", loras: Sequence[LoraFile] = ()
@@ -76,15 +75,15 @@ class OnnxBackend:
                 ),
             )
         self.folder = folder
-        self.notes: list[Phrase] = []  # what a person should know, taken out by whoever tells it
+        self.notes: list[Phrase] = []
         self.tight = False
         self._device = sessions.choose_device(device)
         self.notes += self._device.notes
         self.device = self._device.label
         check_promised(folder.root)
-        self.hashes = folder.hashes()  # also reads every number once, the first time
-        told = read_config(folder.root / MANIFEST) if (folder.root / MANIFEST).is_file() else {}
-        if not told:
+        self.hashes = folder.hashes()  # also reads every value once, the first time
+        manifest = read_config(folder.root / MANIFEST) if (folder.root / MANIFEST).is_file() else {}
+        if not manifest:
             self.notes.append(
                 Phrase(
                     "{path} has no {file}: whether its graphs are as they were exported cannot be told",
@@ -94,10 +93,10 @@ class OnnxBackend:
             )
         self.loras = [
             dict(row)
-            for row in told.get("loras") or []
+            for row in manifest.get("loras") or []
             if isinstance(row, dict) and {"name", "sha256", "scale"} <= row.keys()
         ]
-        self._precision = str(told.get("quantize", "none"))
+        self._precision = str(manifest.get("quantize", "none"))
         self._config = check_config(folder)
         self._lanes: dict[int, RowThreads] = {}
         self._local, self._lock = threading.local(), threading.Lock()
@@ -122,8 +121,8 @@ class OnnxBackend:
         )
         config = folder.denoiser_config
         self._channels, self._out = int(config.get("in_channels") or 4), int(config.get("out_channels") or 8)
-        self._reckoner = (
-            self._reckon(half)
+        self._math = (
+            self._array_math(half)
             if self._device.memory != "cpu" and self._device.provider in self._denoiser.get_providers()
             else None
         )
@@ -136,7 +135,7 @@ class OnnxBackend:
             ) from e
 
     def _session(self, part: str, threads: int) -> Any:
-        """A part's session whose operations use ``threads`` cores; each is opened once."""
+        """A part's session whose operations use ``threads`` cores; each is opened only once."""
         with self._lock:
             if (part, threads) in self._sessions:
                 return self._sessions[part, threads]
@@ -150,11 +149,11 @@ class OnnxBackend:
             self._sessions[part, threads] = session
             return session
 
-    def _here(self, part: str) -> Any:
-        """The session for the lane that asks."""
+    def _session_of_thread(self, part: str) -> Any:
+        """The session for the calling thread."""
         return self._session(part, getattr(self._local, "threads", sessions.cores()))
 
-    def _reckon(self, half: bool) -> ArrayMath:
+    def _array_math(self, half: bool) -> ArrayMath:
         return ArrayMath(
             lambda model: sessions.open_bytes(model, self._device),
             channels=self._channels,
@@ -177,12 +176,12 @@ class OnnxBackend:
         return parts[0] if len(parts) == 1 else np.concatenate([np.asarray(p) for p in parts])
 
     def fits(self, width: int, height: int) -> int:
-        return 1 << 20  # ONNX Runtime tells when memory runs out; the batch is halved then
+        return 1 << 20  # ONNX Runtime raises when memory runs out, and the batch is halved then
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> Any:
         scale = self.folder.vae_scale
-        found = noise(seeds, self._channels, height // scale, width // scale)
-        return found if self._reckoner is None else self._reckoner.array(found)
+        values = noise(seeds, self._channels, height // scale, width // scale)
+        return values if self._math is None else self._math.array(values)
 
     def small_weights(self, wanted: str) -> tuple[str, Phrase | None]:
         return "exact", None
@@ -196,20 +195,20 @@ class OnnxBackend:
         self, requests: Sequence[ImageRequest], features: dict[str, Any], plan: SamplingPlan | None = None
     ) -> Predictor:
         return Predictor(
-            self._here("transformer"),
+            self._session_of_thread("transformer"),
             requests,
             features,
             channels=self._channels,
             out_channels=self._out,
             scale=self.folder.vae_scale,
-            memory="cpu" if self._reckoner is None else self._device.memory,
+            memory="cpu" if self._math is None else self._device.memory,
             index=self._device.index,
-            reckoner=self._reckoner,
+            math=self._math,
         )
 
     def decode(self, latents: Any, tiled: bool = False) -> np.ndarray[Any, Any]:
         def share(_: int, rows: Sequence[Any]) -> np.ndarray[Any, Any]:
-            session = self._here("vae_decoder")
+            session = self._session_of_thread("vae_decoder")
             arena = (
                 f"gpu:{self._device.index}"
                 if self._device.memory == "cuda" and session.get_providers()[0] == self._device.provider
@@ -232,7 +231,7 @@ class OnnxBackend:
         return sessions.is_out_of_memory(error)
 
     def trim(self) -> None:
-        """Graphs cannot be moved off their device: only the text encoder makes room."""
+        """Graphs cannot be moved off their device: only the text encoder is freed."""
         self._encoder.drop()
 
     def libraries(self) -> dict[str, str]:

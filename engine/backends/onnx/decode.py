@@ -9,24 +9,24 @@ import onnxruntime as ort
 
 from engine.contract.errors import NotFinite
 
-TILE = 64  # latent pixels a side, where the model does not say at what size its VAE learned
+TILE = 64  # side in latent pixels, where the model does not say at what size its VAE was trained
 OVERLAP = 4  # a quarter of a tile
 
 
 def _run(session: Any, latents: np.ndarray[Any, Any], arena: str) -> np.ndarray[Any, Any]:
-    """float32 ``[1, 3, height, width]`` in -1 to 1 from one picture's latents."""
-    given = session.get_inputs()[0]
+    """float32 ``[1, 3, height, width]`` in -1 to 1 from one image's latents."""
+    tensor = session.get_inputs()[0]
     options = ort.RunOptions()
     options.log_severity_level = 4
-    # decoding holds by far the largest blocks: give them back
+    # decoding allocates by far the largest blocks: return them
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", arena)
-    kind = np.float16 if given.type == "tensor(float16)" else np.float32
-    out: np.ndarray[Any, Any] = session.run(None, {given.name: np.ascontiguousarray(latents, kind)}, options)[0]
+    kind = np.float16 if tensor.type == "tensor(float16)" else np.float32
+    out: np.ndarray[Any, Any] = session.run(None, {tensor.name: np.ascontiguousarray(latents, kind)}, options)[0]
     return out.astype(np.float32, copy=False)
 
 
-def starts(length: int, tile: int) -> list[int]:
-    """Where tiles begin that cover ``length`` and overlap by a quarter or more."""
+def tile_starts(length: int, tile: int) -> list[int]:
+    """The starts of tiles that cover ``length`` and overlap by a quarter or more."""
     if length <= tile:
         return [0]
     count = -(-(length - tile) // (tile - tile // OVERLAP)) + 1
@@ -34,7 +34,7 @@ def starts(length: int, tile: int) -> list[int]:
 
 
 def _ramp(length: int, edge: int, first: bool, last: bool) -> np.ndarray[Any, Any]:
-    """How much a tile counts along one side: less towards a neighbour."""
+    """A tile's weights along one side: lower towards a neighbour."""
     rise = (np.arange(length, dtype=np.float32) + 0.5) / edge
     weight = np.ones(length, np.float32)
     if not first:
@@ -43,11 +43,14 @@ def _ramp(length: int, edge: int, first: bool, last: bool) -> np.ndarray[Any, An
 
 
 def _tiled(session: Any, latents: np.ndarray[Any, Any], scale: int, tile: int, arena: str) -> np.ndarray[Any, Any]:
-    """The same from overlapping tiles, each fading into the next; nearly the same picture, since every tile is normed by itself."""
+    """As ``_run`` but from overlapping tiles that are blended.
+
+    The image is nearly the same, since every tile is normalised by itself.
+    """
     height, width = latents.shape[2:]
     total = np.zeros((1, 3, height * scale, width * scale), np.float32)
     weights = np.zeros((height * scale, width * scale), np.float32)
-    rows, columns = starts(height, tile), starts(width, tile)
+    rows, columns = tile_starts(height, tile), tile_starts(width, tile)
     edge = max(1, tile // OVERLAP * scale)
     for y in rows:
         for x in columns:
@@ -56,19 +59,28 @@ def _tiled(session: Any, latents: np.ndarray[Any, Any], scale: int, tile: int, a
             weight = _ramp(tall, edge, y == rows[0], y == rows[-1])[:, None] * _ramp(
                 wide, edge, x == columns[0], x == columns[-1]
             )
-            place = slice(y * scale, y * scale + tall), slice(x * scale, x * scale + wide)
-            total[:, :, *place] += part * weight
-            weights[place] += weight
+            area = slice(y * scale, y * scale + tall), slice(x * scale, x * scale + wide)
+            total[:, :, *area] += part * weight
+            weights[area] += weight
     return total / weights
 
 
 def decode(
     session: Any, latents: Any, *, config: dict[str, Any], scale: int, dtype: str, tiled: bool, arena: str
 ) -> np.ndarray[Any, Any]:
-    """uint8 RGB ``[n, height, width, 3]`` from denoised latents ``[n, c, h, w]``; ``config`` is the VAE's, ``arena`` where its memory lies.
+    """uint8 RGB ``[n, height, width, 3]`` from denoised latents ``[n, c, h, w]``.
+
+    Args:
+        session: of the VAE's decoder.
+        latents: denoised.
+        config: the VAE's.
+        scale: pixels per latent.
+        dtype: of the model, for the error message.
+        tiled: decode in overlapping tiles, which takes less memory.
+        arena: ONNX Runtime's name of the memory to shrink afterwards.
 
     Raises:
-        NotFinite: the numbers overflowed.
+        NotFinite: the values overflowed.
     """
     latents = np.asarray(latents, np.float32)
     if not bool(np.isfinite(latents).all()):
@@ -76,12 +88,12 @@ def decode(
     shift, factor = np.float32(config.get("shift_factor") or 0.0), np.float32(config["scaling_factor"])
     side = config.get("sample_size")
     tile = max(8, min(TILE, side // scale)) if isinstance(side, int) and side else TILE
-    pictures = []
-    for row in latents:  # one picture at a time, so that none knows of its neighbours
+    images = []
+    for row in latents:  # one image at a time, so that none depends on its neighbours
         x = (row / factor + shift)[None]
         out = _tiled(session, x, scale, tile, arena) if tiled else _run(session, x, arena)
         if not bool(np.isfinite(out).all()):
             raise NotFinite(dtype=dtype)
         pixels = np.rint(np.clip(out[0] / 2 + np.float32(0.5), 0, 1) * 255).astype(np.uint8)
-        pictures.append(pixels.transpose(1, 2, 0))
-    return np.stack(pictures)
+        images.append(pixels.transpose(1, 2, 0))
+    return np.stack(images)

@@ -1,8 +1,8 @@
-"""The denoiser under classifier-free guidance, with everything bound once for a micro-batch.
+"""The denoiser under classifier-free guidance, with all inputs bound once for a micro-batch.
 
-On the CPU the bound values are numpy's own memory: nothing is copied but the latents into their place. On CUDA captions and masks
-go to the card once; latents stay there between steps as ``arrays.OnDevice``, and only the timestep (and a stochastic sampler's noise)
-crosses over.
+On the CPU the bound values share numpy's memory: only the latents are copied. On CUDA captions and masks are copied to
+the card once; latents stay there between steps as ``arrays.DeviceArray``, and only the timestep (and a stochastic
+sampler's noise) is transferred.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def padded(rows: Sequence[np.ndarray[Any, Any]], kind: Any) -> tuple[np.ndarray[
 class Predictor:
     """Guided prediction for one micro-batch: negative rows first, then positive, in one call.
 
-    Captions are padded to the longest of the micro-batch and masked; what is masked weighs nothing, so neighbours change a picture
-    by rounding only.
+    Captions are padded to the longest of the micro-batch and masked; masked tokens have no weight, so neighbours
+    affect an image by rounding only.
     """
 
     def __init__(
@@ -55,15 +55,23 @@ class Predictor:
         scale: int,
         memory: str,
         index: int,
-        reckoner: ArrayMath | None,
+        math: ArrayMath | None,
     ) -> None:
-        self._session, self._channels, self._memory, self._index, self._reckoner = (
-            session,
-            channels,
-            memory,
-            index,
-            reckoner,
-        )
+        """Bind everything but the latents.
+
+        Args:
+            session: of the transformer.
+            requests: the rows, all of one size.
+            features: of every prompt and, under guidance, every negative prompt.
+            channels: of the latents.
+            out_channels: of the graph's output, with a learned variance.
+            scale: pixels per latent.
+            memory: ONNX Runtime's name of the memory for bound values.
+            index: of the device.
+            math: computes on the device; None on the CPU.
+        """
+        self._session, self._channels = session, channels
+        self._memory, self._index, self._math = memory, index, math
         self._kinds = {i.name: KINDS[i.type] for i in session.get_inputs()}
         self._guided = any(r.guidance > 1 for r in requests)
         rows = [features[r.prompt].states for r in requests]
@@ -98,10 +106,10 @@ class Predictor:
 
     @property
     def _on_device(self) -> bool:
-        return self._reckoner is not None
+        return self._math is not None
 
     def _value(self, array: np.ndarray[Any, Any]) -> Any:
-        """On the CPU it shares the array's memory; elsewhere it is a copy."""
+        """Shares the array's memory on the CPU; elsewhere it is a copy."""
         return ort.OrtValue.ortvalue_from_numpy(array, self._memory, self._index)
 
     def _bind(self, name: str, array: np.ndarray[Any, Any]) -> Any:
@@ -112,8 +120,8 @@ class Predictor:
     def __call__(self, latents: Any, timestep: float) -> Any:
         """float32 latents ``[n, c, h, w]`` -> float32 prediction of the same shape, in new memory."""
         self._times.fill(timestep)
-        if self._reckoner is not None:
-            return self._on_card(latents)
+        if self._math is not None:
+            return self._predict_on_device(latents)
         self._input[: self._rows] = latents
         if self._guided:
             self._input[self._rows :] = latents
@@ -124,9 +132,9 @@ class Predictor:
         negative, positive = out[: self._rows], out[self._rows :]
         return negative + self._scale * (positive - negative)
 
-    def _on_card(self, latents: DeviceArray) -> DeviceArray:
-        assert self._reckoner is not None
+    def _predict_on_device(self, latents: DeviceArray) -> DeviceArray:
+        assert self._math is not None
         self._values["timestep"].update_inplace(self._times)
-        self._binding.bind_ortvalue_input("hidden_states", self._reckoner.model_input(latents, self._guided))
+        self._binding.bind_ortvalue_input("hidden_states", self._math.model_input(latents, self._guided))
         self._session.run_with_iobinding(self._binding)
-        return self._reckoner.guided(self._values["out"], self._scale_value if self._guided else None)
+        return self._math.guided(self._values["out"], self._scale_value if self._guided else None)

@@ -1,4 +1,4 @@
-"""Captions to features: from the store, else by the exported text encoder, which is loaded only if some caption is new."""
+"""Captions to features: from the store, else by the exported text encoder, which is loaded only for new captions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from engine.contract.errors import BrokenWeights, Phrase, WrongTokenizer
 from engine.system import caption_cache
 from engine.system.caption_cache import PackedStates
 
-AHEAD = 512  # captions encoded in one go by an encoder above EVICTED_ENCODER
+AHEAD = 512  # captions encoded at once by an encoder above EVICTED_ENCODER
+RECENT = 256  # captions whose features stay in memory: a few rounds; the store has the rest
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Feature:
         return len(self.states)
 
 
-class CaptionFeatures:
+class CaptionTokenizer:
     """A tokenizer.json under the rules of ``engine.models.text_encoder``.
 
     Raises:
@@ -45,7 +46,7 @@ class CaptionFeatures:
         if not file.is_file():
             raise WrongTokenizer(path=folder.tokenizer, why=Phrase("there is no tokenizer.json"))
         try:
-            self._plain, self._short = Tokenizer.from_file(str(file)), Tokenizer.from_file(str(file))
+            self._full, self._truncating = Tokenizer.from_file(str(file)), Tokenizer.from_file(str(file))
         except Exception as e:  # the library raises plain Exception
             raise WrongTokenizer(
                 path=folder.tokenizer, why=Phrase("it cannot be read ({reason})", reason=_line(e))
@@ -56,35 +57,38 @@ class CaptionFeatures:
             else {}
         )
         self.max_tokens, self._pixart_text = folder.max_tokens, folder.pixart_text
-        for tokenizer in (self._plain, self._short):
+        for tokenizer in (self._full, self._truncating):
             tokenizer.no_padding()
-        self._plain.no_truncation()
+        self._full.no_truncation()
         try:
-            self._short.enable_truncation(
+            self._truncating.enable_truncation(
                 self.max_tokens, direction="left" if settings.get("truncation_side") == "left" else "right"
             )
-        except Exception as e:  # fewer tokens than the marks it adds
+        except Exception as e:  # fewer tokens than the special ones it adds
             raise WrongTokenizer(
                 path=folder.tokenizer, why=Phrase("it cannot be read ({reason})", reason=_line(e))
             ) from e
         pad = settings.get("pad_token")
-        self._pad = self._plain.token_to_id(str(pad.get("content") if isinstance(pad, dict) else pad or "<pad>")) or 0
+        self._pad = self._full.token_to_id(str(pad.get("content") if isinstance(pad, dict) else pad or "<pad>")) or 0
         rows = folder.text_config.get("vocab_size")
-        if isinstance(rows, int) and self._plain.get_vocab_size() > rows:
+        if isinstance(rows, int) and self._full.get_vocab_size() > rows:
             raise WrongTokenizer(
                 path=folder.tokenizer,
                 why=Phrase(
-                    "it has {tokens} tokens, the encoder knows {rows}", tokens=self._plain.get_vocab_size(), rows=rows
+                    "it has {tokens} tokens, the encoder knows {rows}", tokens=self._full.get_vocab_size(), rows=rows
                 ),
             )
 
     def ids(self, text: str) -> tuple[list[int], list[int], bool]:
-        """(token ids, mask, whether the caption was cut). No padding, but for a caption without any token: see ``engine.models.text_encoder``."""
+        """(token ids, mask, whether the caption was cut).
+
+        No padding except for a caption without any token: see ``engine.models.text_encoder``.
+        """
         if self._pixart_text:
             text = text.lower().strip()
-        ids = self._plain.encode(text).ids
+        ids = self._full.encode(text).ids
         if len(ids) > self.max_tokens:
-            return (short := self._short.encode(text).ids), [1] * len(short), True
+            return (short := self._truncating.encode(text).ids), [1] * len(short), True
         if not ids:
             return [self._pad] * self.max_tokens, [0] * self.max_tokens, False
         return ids, [1] * len(ids), False
@@ -116,59 +120,52 @@ class Encoder:
     """The text side of one model."""
 
     def __init__(
-        self, folder: ModelFolder, sha256: str, device: Device, dtype: str, size: int, tell: Callable[[Phrase], None]
+        self, folder: ModelFolder, sha256: str, device: Device, dtype: str, size: int, notify: Callable[[Phrase], None]
     ) -> None:
-        self._folder, self._device, self._bytes, self._tell = folder, device, size, tell
-        self._captions = CaptionFeatures(folder)
+        self._folder, self._device, self._bytes, self._notify = folder, device, size, notify
+        self._tokenizer = CaptionTokenizer(folder)
         self._store = FeatureStore(sha256, f"onnx-{dtype}")
         self._session: Any = None
         self._recent: dict[str, Feature] = {}
 
     def _encode(self, text: str) -> Feature:
-        """Each caption alone and without padding, so that what one gives never depends on the others."""
+        """Each caption alone and without padding, so that its features never depend on the others."""
         if self._session is None:
             self._session, note = open_session(self._folder.text_encoder / "model.onnx", self._device)
             if note:
-                self._tell(note)
-        ids, mask, cut = self._captions.ids(text)
+                self._notify(note)
+        ids, mask, cut = self._tokenizer.ids(text)
         feed = {"input_ids": np.array([ids], np.int64), "attention_mask": np.array([mask], np.int64)}
         states = self._session.run(["last_hidden_state"], feed)[0][0]
         if not bool(np.isfinite(states).all()):
-            raise BrokenWeights(path=self._folder.text_encoder, why=Phrase("its features are not numbers"))
+            raise BrokenWeights(path=self._folder.text_encoder, why=Phrase("its features are not finite"))
         return Feature(np.ascontiguousarray(states), cut)
 
     def encode(
         self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None
     ) -> dict[str, Feature]:
-        """Features of every text; texts seen in the last calls cost nothing.
+        """Features of every text; texts of the last calls are in memory.
 
-        If a large encoder has to be loaded, ``upcoming(n)`` is asked for the next captions and they are stored too.
+        If a large encoder has to be loaded, ``upcoming(n)`` gives the next captions, which are stored too.
         """
-        wanted = dict.fromkeys(texts)
-        found = {t: self._recent[t] for t in wanted if t in self._recent}
-        missing = []
-        for text in wanted:
-            if text in found:
-                continue
-            stored = self._store.get(text)
-            if stored is None:
-                missing.append(text)
-            else:
-                found[text] = stored
+        unique = dict.fromkeys(texts)
+        features = {t: self._recent[t] for t in unique if t in self._recent}
+        features |= self._store.get_many([t for t in unique if t not in features])
+        missing = [t for t in unique if t not in features]
         for text in missing:
-            found[text] = self._encode(text)
-            self._store.put(text, found[text])
+            features[text] = self._encode(text)
+            self._store.put(text, features[text])
         if missing and self._bytes > EVICTED_ENCODER and upcoming:
             for text in dict.fromkeys(upcoming(AHEAD)):
-                if text not in found and not self._store.has(text):
+                if text not in features and not self._store.has(text):
                     self._store.put(text, self._encode(text))
-        self._recent = {**self._recent, **found}
-        while len(self._recent) > 256:  # a few rounds' worth; the store has the rest
+        self._recent = {**self._recent, **features}
+        while len(self._recent) > RECENT:
             self._recent.pop(next(iter(self._recent)))
         if missing and self._bytes > (4 * EVICTED_ENCODER if self._device.name == "cpu" else EVICTED_ENCODER):
             self.drop()
-        return found
+        return features
 
     def drop(self) -> None:
-        """Free the text encoder; it is loaded again when a new caption comes."""
+        """Free the text encoder; it is loaded again for a new caption."""
         self._session = None

@@ -1,5 +1,6 @@
-"""Very small ONNX graphs, written by hand: to try a provider, and to reckon with latents where they lie. Needs no onnx library.
+"""Very small hand-written ONNX graphs: to test a provider, and to compute with latents on their device.
 
+The onnx library is not needed.
 Field numbers are those of onnx.proto3 (IR version 8, opset 17).
 """
 
@@ -39,8 +40,9 @@ def graph(
 ) -> bytes:
     """A model; ``inputs`` and ``outputs`` are (name, kind, rank) with open axes."""
     body = b""
-    for op, takes, gives, attributes in nodes:
-        node = b"".join(_bytes(1, n) for n in takes) + b"".join(_bytes(2, n) for n in gives) + _bytes(4, op)
+    for op, node_inputs, node_outputs, attributes in nodes:
+        node = b"".join(_bytes(1, n) for n in node_inputs) + b"".join(_bytes(2, n) for n in node_outputs)
+        node += _bytes(4, op)
         for key, value in attributes.items():
             node += _bytes(5, _bytes(1, key) + _number(3, value) + _number(20, 2))  # 2: an integer
         body += _bytes(1, node)
@@ -53,5 +55,5 @@ def graph(
 
 
 def doubling() -> bytes:
-    """``y = x + x``, float32 of one axis: enough to see whether a provider runs."""
+    """``y = x + x``, float32 with one axis: enough to see whether a provider runs."""
     return graph([("Add", ("x", "x"), ("y",), {})], [("x", FLOAT, 1)], [("y", FLOAT, 1)])

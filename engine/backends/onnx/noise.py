@@ -1,9 +1,10 @@
-"""The normal numbers of PyTorch's CPU generator, without PyTorch: a seed means the same picture on every backend.
+"""The normal distribution of PyTorch's CPU generator, without PyTorch: a seed gives the same image on every backend.
 
-PyTorch draws 32-bit words from mt19937 (only the seed's low 32 bits count). From 16 numbers on it fills float32 blocks of 8 + 8
-by Box and Muller's transform with Cephes' polynomials for logarithm, sine and cosine, fused multiply-adds included (its AVX2 kernel);
-fewer numbers come one by one in float64. What is drawn here equals that kernel's numbers bit by bit. A PyTorch that runs on a
-processor without AVX2 differs from its own AVX2 build, and so from this, by some units in the last place.
+PyTorch draws 32-bit words from mt19937 (only the seed's low 32 bits count). From 16 values on it fills float32 blocks
+of 8 + 8 by Box and Muller's transform with Cephes' polynomials for logarithm, sine and cosine, fused multiply-adds
+included (its AVX2 kernel); fewer values are drawn one by one in float64. The values here equal those of that kernel
+bit by bit. A PyTorch that runs on a processor without AVX2 differs from its own AVX2 build, and so from this, by some
+units in the last place.
 """
 
 from __future__ import annotations
@@ -34,9 +35,8 @@ _QUARTER_PI = (-0.78515625, -2.4187564849853515625e-4, -3.77489497744594108e-8) 
 
 def _fma(a: Floats, b: Any, c: Any) -> Floats:
     """``a * b + c`` rounded once: the product of two float32 is exact in float64."""
-    return (a.astype(np.float64) * np.asarray(b, _F).astype(np.float64) + np.asarray(c, _F).astype(np.float64)).astype(
-        _F
-    )
+    product = a.astype(np.float64) * np.asarray(b, _F).astype(np.float64)
+    return (product + np.asarray(c, _F).astype(np.float64)).astype(_F)
 
 
 def _polynomial(x: Floats, factors: Sequence[float]) -> Floats:
@@ -62,9 +62,9 @@ def _log(x: Floats) -> Floats:
 def _cos_sin(x: Floats) -> tuple[Floats, Floats]:
     """Cosine and sine of float32 from 0 to some hundreds, as Cephes' ``cosf`` and ``sinf``."""
     octant = ((x * _F(1.27323954473516)).astype(np.int32) + 1) & ~1
-    turns = octant.astype(_F)
+    octants = octant.astype(_F)
     for part in _QUARTER_PI:
-        x = _fma(turns, part, x)
+        x = _fma(octants, part, x)
     square = x * x
     even_part = _polynomial(square, _COS) * square
     cosine = _fma(even_part, square, -(square * _F(0.5))) + _F(1)
@@ -75,11 +75,14 @@ def _cos_sin(x: Floats) -> tuple[Floats, Floats]:
 
 
 class Normal:
-    """``torch.Generator("cpu").manual_seed(seed)`` for float32 normal numbers; successive draws go on where the last ended."""
+    """``torch.Generator("cpu").manual_seed(seed)`` for the float32 normal distribution.
+
+    Each draw continues where the last one ended.
+    """
 
     def __init__(self, seed: int) -> None:
-        self._words = np.random.RandomState(seed & 0xFFFFFFFF)._bit_generator  # type: ignore[attr-defined]
-        self._kept: float | None = None  # the second number of a pair that was drawn one by one
+        self._words = np.random.RandomState(seed & 0xFFFFFFFF)._bit_generator
+        self._spare: float | None = None  # the second value of a pair, where values are drawn one by one
 
     def _uniform(self, count: int) -> Floats:
         return (self._words.random_raw(count) & 0xFFFFFF).astype(_F) * _F(2.0**-24)
@@ -91,29 +94,29 @@ class Normal:
         return np.stack([radius * cosine, radius * sine], 1).reshape(-1)
 
     def _one(self) -> float:
-        if self._kept is not None:
-            value, self._kept = self._kept, None
+        if self._spare is not None:
+            value, self._spare = self._spare, None
             return value
         high1, low1, high2, low2 = (int(w) for w in self._words.random_raw(4))
         angle, size = (((high << 32 | low) & (1 << 53) - 1) * 2.0**-53 for high, low in ((high1, low1), (high2, low2)))
         radius, angle = math.sqrt(-2 * math.log1p(-size)), 2 * math.pi * angle
-        self._kept = radius * math.sin(angle)
+        self._spare = radius * math.sin(angle)
         return radius * math.cos(angle)
 
     def draw(self, shape: Sequence[int]) -> Floats:
-        """float32 of ``shape``: what ``torch.randn(shape, generator=...)`` gives."""
+        """float32 of ``shape``, as ``torch.randn(shape, generator=...)``."""
         count = math.prod(shape)
         if count < 16:
             return np.array([self._one() for _ in range(count)], _F).reshape(shape)
         uniform = self._uniform(count)
-        whole = count - count % 16
+        full = count - count % 16
         out = np.empty(count, _F)
-        out[:whole] = self._blocks(uniform[:whole])
-        if whole < count:  # the last 16 are drawn afresh
+        out[:full] = self._blocks(uniform[:full])
+        if full < count:  # the last 16 are drawn again
             out[count - 16 :] = self._blocks(self._uniform(16))
         return out.reshape(shape)
 
 
 def noise(seeds: Sequence[int], channels: int, height: int, width: int) -> Floats:
-    """float32 ``[n, channels, height, width]``: one generator a picture."""
+    """float32 ``[n, channels, height, width]``, with one generator per image."""
     return np.concatenate([Normal(s).draw((1, channels, height, width)) for s in seeds])

@@ -1,7 +1,7 @@
-"""The one place that opens ONNX Runtime sessions: providers by what really runs, threads, optimisation, memory, silence.
+"""Opens all ONNX Runtime sessions: providers that really run, threads, optimisation, memory, no console output.
 
-ONNX Runtime lists every provider its build could use, whether the machine has the device or not. A provider counts here when a
-session on it opened, says that it got it, and computed a sum.
+ONNX Runtime lists every provider that its build supports, whether the machine has the device or not. A provider counts
+as available here if a session on it opened, reports that provider, and computed a sum.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from engine.contract.paths import home
 from engine.contract.python_process import pip_install
 from engine.system.ram import nvidia_gpus
 
-ort.set_default_logger_severity(4)  # what goes wrong is told by exceptions
+ort.set_default_logger_severity(4)  # errors are reported by exceptions
 
-#: device name -> ONNX Runtime's provider, in the order of preference
+#: device name -> ONNX Runtime's provider, in order of preference
 PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
     "cuda": "CUDAExecutionProvider",
@@ -36,17 +36,18 @@ PROVIDERS = {
     "openvino": "OpenVINOExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
-#: Only when asked for: TensorRT builds its engines for minutes, anew for every new size, and CoreML moves open axes back to the CPU.
-ASKED_ONLY = ("tensorrt", "coreml")
-#: what a provider leaves to others; the CPU comes last everywhere
-BEHIND = {"tensorrt": ("cuda",)}
+#: not chosen by ``auto``: TensorRT builds its engines for minutes, again for every new size, and CoreML moves open axes
+#: back to the CPU
+EXPLICIT_ONLY = ("tensorrt", "coreml")
+#: the providers that take over what a provider does not support; the CPU is last everywhere
+FALLBACKS = {"tensorrt": ("cuda",)}
 #: providers whose memory values can be bound: ONNX Runtime's device name
 MEMORY = {"tensorrt": "cuda", "cuda": "cuda"}
 
 
 @dataclass(frozen=True)
 class Device:
-    """Where sessions are opened: its name, a card's number, and what had to be said about the choice."""
+    """Where sessions are opened: its name, a card's index, and notes on the choice."""
 
     name: str
     index: int = 0
@@ -59,7 +60,7 @@ class Device:
 
     @property
     def memory(self) -> str:
-        """The memory that bound values lie in: ``cuda`` or ``cpu``."""
+        """The memory of bound values: ``cuda`` or ``cpu``."""
         return MEMORY.get(self.name, "cpu")
 
     @property
@@ -70,10 +71,10 @@ class Device:
 CPU = Device("cpu")
 
 
-def listed() -> list[str]:
-    """Devices that this build of ONNX Runtime could use; no proof that it can."""
-    there = set(ort.get_available_providers())
-    return [name for name, provider in PROVIDERS.items() if provider in there]
+def devices_of_build() -> list[str]:
+    """Devices that this build of ONNX Runtime supports; they may not work on this machine."""
+    available = set(ort.get_available_providers())
+    return [name for name, provider in PROVIDERS.items() if provider in available]
 
 
 def _provider(name: str, index: int) -> tuple[str, dict[str, Any]]:
@@ -81,7 +82,7 @@ def _provider(name: str, index: int) -> tuple[str, dict[str, Any]]:
     if name in ("cuda", "tensorrt", "migraphx", "directml"):
         options["device_id"] = index
     if name == "cuda":
-        # exact float32; no long search for the best convolution at every new size; no doubling of memory blocks
+        # exact float32; no long search for the best convolution at every new size; memory blocks are not doubled
         options |= {"use_tf32": 0, "cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
     if name == "tensorrt":
         cache = home() / "cache" / "tensorrt"
@@ -96,7 +97,7 @@ def _provider(name: str, index: int) -> tuple[str, dict[str, Any]]:
 
 
 def cores() -> int:
-    """Threads in all: ``OMP_NUM_THREADS`` as for PyTorch, else the processors this process may use."""
+    """The total number of threads: ``OMP_NUM_THREADS`` as for PyTorch, else the processors this process may use."""
     given = os.environ.get("OMP_NUM_THREADS", "")
     if given.isdigit() and int(given) > 0:
         return int(given)
@@ -112,16 +113,16 @@ def _options(device: Device, threads: int) -> ort.SessionOptions:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
-    # three sessions have three pools: threads that spin after their work take the cores from whoever works next
+    # three sessions have three pools: threads that spin after their work take the cores from the next session
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.set_denormal_as_zero", "0")
     if device.name == "directml":
-        options.enable_mem_pattern = False  # DirectML asks for it
+        options.enable_mem_pattern = False  # required by DirectML
     return options
 
 
 @contextlib.contextmanager
-def _hushed() -> Iterator[None]:
+def _without_output() -> Iterator[None]:
     """Providers print on standard output when they fail."""
     with contextlib.redirect_stdout(io.StringIO()):
         yield
@@ -129,59 +130,59 @@ def _hushed() -> Iterator[None]:
 
 def _open(model: str | bytes, device: Device, threads: int = 1) -> ort.InferenceSession:
     """A session with ``device`` first. Raises whatever ONNX Runtime raises."""
-    there = set(listed())
-    names = [n for n in (device.name, *BEHIND.get(device.name, ()), "cpu") if n in there or n == device.name]
-    with _hushed():
+    available = set(devices_of_build())
+    names = [n for n in (device.name, *FALLBACKS.get(device.name, ()), "cpu") if n in available or n == device.name]
+    with _without_output():
         session = ort.InferenceSession(
             model,
             sess_options=_options(device, threads),
             enable_fallback=0,
             providers=[_provider(n, device.index) for n in dict.fromkeys(names)],
         )
-    session.disable_fallback()  # a run that fails must say so, not go on elsewhere and print about it
+    session.disable_fallback()  # a run that fails must raise, not continue on another device and print a warning
     return session
 
 
 @lru_cache(maxsize=32)
-def opens(device: Device) -> str | None:
-    """None if sums come out right on ``device``, else why not, in one line."""
-    if device.name not in listed():
+def failure_reason(device: Device) -> str | None:
+    """None if ``device`` computes a sum correctly, else why not, in one line."""
+    if device.name not in devices_of_build():
         return "not in this build of ONNX Runtime"
     if device.memory == "cuda":
         if nvidia_gpus() is None:
             return "no NVIDIA driver"
-        with _hushed():
+        with _without_output():
             _load_cuda()
     try:
         session = _open(doubling(), device)
         got = session.get_providers()
         if device.provider not in got:
             return f"it got {got[0]} instead"
-        told = session.run(None, {"x": np.array([1.0, 2.5], np.float32)})[0]
-        return None if np.array_equal(told, [2.0, 5.0]) else "wrong sums"
-    except Exception as e:  # each provider has kinds of its own
+        sums = session.run(None, {"x": np.array([1.0, 2.5], np.float32)})[0]
+        return None if np.array_equal(sums, [2.0, 5.0]) else "wrong sums"
+    except Exception as e:  # each provider raises types of its own
         return (str(e).strip().splitlines() or [type(e).__name__])[0][:200]
 
 
 @lru_cache(maxsize=1)
 def _load_cuda() -> None:
-    """Make CUDA and cuDNN of Python packages known to the loader."""
+    """Load CUDA and cuDNN from Python packages, so that the provider finds them."""
     try:
         ort.preload_dlls()
-    except Exception:  # then the provider itself says what is missing
+    except Exception:  # then the provider itself reports what is missing
         pass
 
 
-def opening() -> list[str]:
+def working_devices() -> list[str]:
     """Devices on which sessions really run, best first."""
-    return [name for name in listed() if opens(Device(name)) is None]
+    return [name for name in devices_of_build() if failure_reason(Device(name)) is None]
 
 
 def choose_device(wanted: str) -> Device:
-    """The device asked for, or the best that runs; ``auto:n`` is the n-th worker's share of the cards.
+    """The requested device, or the best that works; ``auto:n`` is the n-th worker's share of the cards.
 
-    A device that the build knows but that does not run gives way to the next, with a note. ``auto`` says nothing about devices that
-    the machine does not have.
+    A device that the build supports but that does not work is replaced by the next, with a note. ``auto`` gives no note
+    about devices that the machine does not have.
 
     Raises:
         NoDevice: no such name, or not in this build.
@@ -191,44 +192,48 @@ def choose_device(wanted: str) -> Device:
     if name == "auto" and (not tail or tail.isdigit()):
         cards = nvidia_gpus() or []
         notes: list[Phrase] = []
-        for candidate in listed():
-            if candidate in ASKED_ONLY:
+        for candidate in devices_of_build():
+            if candidate in EXPLICIT_ONLY:
                 continue
             device = Device(candidate, index % len(cards) if cards and candidate == "cuda" else 0)
-            why = opens(device)
+            why = failure_reason(device)
             if why is None:
                 return Device(device.name, device.index, tuple(notes))
             if candidate == "cuda" and cards:
-                notes.append(_fallen(candidate, why))
+                notes.append(_fallback_note(candidate, why))
         raise MissingLibrary(name="onnxruntime", command=pip_install("onnxruntime"))
     if name not in PROVIDERS or (tail and not tail.isdigit()) or (tail and name == "cpu"):
         raise NoDevice(device=wanted, why=Phrase("with ONNX the names are auto, {names}", names=", ".join(PROVIDERS)))
-    if name not in listed():
+    if name not in devices_of_build():
         raise NoDevice(
             device=wanted,
-            why=Phrase("this build of ONNX Runtime does not know it; it knows {names}", names=", ".join(listed())),
+            why=Phrase(
+                "this build of ONNX Runtime does not know it; it knows {names}", names=", ".join(devices_of_build())
+            ),
         )
     device = Device(name, index)
-    why = opens(device)
+    why = failure_reason(device)
     if why is None:
         return device
-    for candidate in (*BEHIND.get(name, ()), *(n for n in listed() if n not in ASKED_ONLY)):
-        if opens(Device(candidate, index if candidate == "cuda" else 0)) is None:
-            return Device(candidate, index if candidate == "cuda" else 0, (_fallen(name, why, candidate),))
-    return Device("cpu", 0, (_fallen(name, why),))
+    for candidate in (*FALLBACKS.get(name, ()), *(n for n in devices_of_build() if n not in EXPLICIT_ONLY)):
+        if failure_reason(Device(candidate, index if candidate == "cuda" else 0)) is None:
+            return Device(candidate, index if candidate == "cuda" else 0, (_fallback_note(name, why, candidate),))
+    return Device("cpu", 0, (_fallback_note(name, why),))
 
 
-def _fallen(name: str, why: str, instead: str = "cpu") -> Phrase:
+def _fallback_note(name: str, why: str, instead: str = "cpu") -> Phrase:
     return Phrase(
         "ONNX Runtime cannot use {name} here ({why}); going on with {instead}", name=name, why=why, instead=instead
     )
 
 
 def open_session(file: Path, device: Device, threads: int | None = None) -> tuple[ort.InferenceSession, Phrase | None]:
-    """A graph on ``device``, or on the CPU with a note if the device refuses this graph. ``threads`` share one operation (all cores).
+    """A graph on ``device``, or on the CPU with a note if the device refuses this graph.
+
+    ``threads`` share one operation (default: all cores).
 
     Raises:
-        BrokenWeights: not even the CPU takes it. MemoryError: there is not enough for its weights.
+        BrokenWeights: the CPU refuses it too. MemoryError: there is not enough for its weights.
     """
     threads = threads or cores()
     try:
@@ -243,17 +248,17 @@ def open_session(file: Path, device: Device, threads: int | None = None) -> tupl
         if device.name == "cpu":
             raise BrokenWeights(path=file, why=Phrase("it cannot be loaded ({reason})", reason=why)) from e
     try:
-        return _open(str(file), CPU, threads), _fallen(device.name, why)
+        return _open(str(file), CPU, threads), _fallback_note(device.name, why)
     except Exception as e:
         raise BrokenWeights(path=file, why=Phrase("it cannot be loaded ({reason})", reason=why)) from e
 
 
 def open_bytes(model: bytes, device: Device) -> Any:
-    """A session of a graph made here (``graphs``) on a device that was seen to run."""
+    """A session of a graph from ``graphs`` on a device that works."""
     return _open(model, device)
 
 
-_MEMORY_WORDS = (
+_MEMORY_MESSAGES = (
     "Failed to allocate memory",
     "bad_alloc",
     "out of memory",
@@ -267,9 +272,9 @@ _MEMORY_WORDS = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ONNX Runtime or numpy ran out of memory, by type or, since ONNX Runtime has no type for it, by its words."""
+    """Whether ONNX Runtime or numpy ran out of memory, by type or, as ONNX Runtime has none for it, by the message."""
     if isinstance(error, MemoryError):
         return True
     # a bound run raises a plain RuntimeError
-    known = type(error) is RuntimeError or type(error).__module__.startswith("onnxruntime")
-    return known and any(words in str(error) for words in _MEMORY_WORDS)
+    from_runtime = type(error) is RuntimeError or type(error).__module__.startswith("onnxruntime")
+    return from_runtime and any(text in str(error) for text in _MEMORY_MESSAGES)

@@ -23,7 +23,7 @@ from engine.checkpoint.memory_plan import plan_memory
 from engine.contract.errors import BrokenWeights, Phrase
 from engine.contract.request import ImageRequest
 from engine.contract.sampling_plan import SamplingPlan
-from engine.models.compilation import Compiling
+from engine.models.compilation import CompilationPolicy
 from engine.models.quantization import QuantizedWeights
 from engine.sampling.schedule import Sampler, Schedule
 from engine.system.ram import ram_bytes
@@ -49,7 +49,7 @@ class TorchBackend:
         self._device = choose_device(device)
         self.device = str(self._device)
         self.dtype = choose_dtype(dtype, self._device)
-        self.hashes = folder.hashes()  # also reads every number once, the first time
+        self.hashes = folder.hashes()  # also reads every value once, the first time
         self._torch_dtype = DTYPES[self.dtype]
         self._limit = memory_limit(self._device, memory)
         main = ram_bytes() if self._device.type == "cuda" else None
@@ -63,15 +63,19 @@ class TorchBackend:
         if first and first.encoder == "int8":
             self.notes.append(
                 Phrase(
-                    "The text encoder fits neither the graphics card nor main memory in 16 bits; it works in 8 bits, and pictures differ a little"
+                    "The text encoder fits neither the graphics card nor main memory in 16 bits; "
+                    "it works in 8 bits, and images differ a little"
                 )
             )
         self._denoiser = load_denoiser(folder, self._device, self._torch_dtype, loras, merged)
         self._small = QuantizedWeights(self._denoiser, self._device, self.dtype, self.notes.append)
-        self._compiling = (
-            Compiling(self._denoiser, self._device, self.dtype, self.notes.append) if merged or not loras else None
+        self._compilation = (
+            CompilationPolicy(self._denoiser, self._device, self.dtype, self.notes.append)
+            if merged or not loras
+            else None
         )
-        # on a CPU unguided rows take half the time of guided ones however few they are; on other devices there must be enough of them
+        # on a CPU unguided rows take half the time of guided ones however few they are; other devices need enough rows
+        # to be busy
         self.supports = frozenset(
             {"plan", "timesteps"}
             | ({"halves"} if self._device.type != "cpu" else set())
@@ -118,7 +122,7 @@ class TorchBackend:
         return noise(seeds, self._denoiser.config.in_channels, height // scale, width // scale).to(self._device)
 
     def small_weights(self, wanted: str) -> tuple[str, Phrase | None]:
-        return self._small.ready(wanted)
+        return self._small.prepare(wanted)
 
     def sampler(self, name: str, steps: int, seeds: Sequence[int], timesteps: Sequence[int] = ()) -> Sampler:
         return build_sampler(
@@ -129,10 +133,10 @@ class TorchBackend:
         self, requests: Sequence[ImageRequest], features: dict[str, Any], plan: SamplingPlan | None = None
     ) -> Predictor | PlannedPredictor:
         model = self._small.model(plan.weights if plan else "exact", self.tight)
-        self._bring(model, self._vae)
-        compiling = self._compiling if model is self._denoiser else self._small.compiling
-        if compiling is not None:
-            compiling.before_batch(deterministic=self.tight or any(r.deterministic for r in requests))
+        self._move_to_device(model, self._vae)
+        compilation = self._compilation if model is self._denoiser else self._small.compilation
+        if compilation is not None:
+            compilation.before_batch(deterministic=self.tight or any(r.deterministic for r in requests))
         return (
             PlannedPredictor(model, requests, features, self._device, plan)
             if plan
@@ -140,7 +144,7 @@ class TorchBackend:
         )
 
     def decode(self, latents: torch.Tensor, tiled: bool = False) -> np.ndarray[Any, Any]:
-        self._bring(self._vae, self._denoiser)
+        self._move_to_device(self._vae, self._denoiser)
         return decode(self._vae, latents, self.dtype, tiled, self.lanes(len(latents)))
 
     def is_out_of_memory(self, error: BaseException) -> bool:
@@ -155,11 +159,11 @@ class TorchBackend:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _bring(self, wanted: torch.nn.Module, idle: torch.nn.Module) -> None:
-        """Where memory is tight, put the idle part into main memory before the wanted one comes to the device."""
+    def _move_to_device(self, needed: torch.nn.Module, idle: torch.nn.Module) -> None:
+        """Where memory is tight, move the idle part to main memory before the needed one goes to the device."""
         if self.tight:
             idle.to("cpu")
-            wanted.to(self._device)
+            needed.to(self._device)
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
 
@@ -171,5 +175,5 @@ class TorchBackend:
             "diffusers": version("diffusers"),
             "transformers": version("transformers"),
             "threads": str(CORES),
-            **({"blocks": "compiled"} if self._compiling and self._compiling.active else {}),
+            **({"blocks": "compiled"} if self._compilation and self._compilation.active else {}),
         }

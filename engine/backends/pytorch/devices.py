@@ -46,7 +46,10 @@ def choose_dtype(wanted: str, device: torch.device) -> str:
 
 
 def memory_limit(device: torch.device, memory: int | None) -> int | None:
-    """Bytes the model may use: what was asked for, else a graphics card's own; None on a CPU left alone, whose system pages."""
+    """Bytes the model may use: what was asked for, else a graphics card's own.
+
+    None on a CPU left alone, whose system pages.
+    """
     if device.type != "cuda":
         return memory
     total = int(torch.cuda.get_device_properties(device).total_memory)

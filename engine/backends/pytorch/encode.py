@@ -32,7 +32,10 @@ class Encoder:
         lone: bool = False,
         small: bool = False,
     ) -> None:
-        """``lone``: memory is planned for it to be there only while it works, whatever the device. ``small``: in 8 bits, see ``open_llama``."""
+        """``lone``: memory is planned for it to be there only while it works, whatever the device.
+
+        ``small``: in 8 bits, see ``open_llama``.
+        """
         self._folder, self._device, self._lanes, self._lone = folder, device, lanes, lone
         self._bytes = sum(e.stop - e.start for f in weight_files(folder.text_encoder) for e in read_header(f).values())
         # A 7 B language model in fp32 would need 28 GB; on the CPU it stays in the bf16 it is stored in.

@@ -50,7 +50,8 @@ def load_vae(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> A
     for file in weight_files(folder.vae):
         read_header(file)
     try:
-        # low_cpu_mem_usage makes diffusers refuse wrong shapes, and leave what is missing on the meta device instead of filling it at random
+        # low_cpu_mem_usage makes diffusers refuse wrong shapes, and leave what is missing on the meta device instead of
+        # filling it at random
         vae = AutoencoderKL.from_pretrained(
             folder.vae, local_files_only=True, use_safetensors=True, torch_dtype=dtype, variant=_variant(folder)
         )
@@ -79,7 +80,9 @@ def load_vae(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> A
 
 
 def load_decoder(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> Any:
-    """What turns latents to pixels: ours for the usual config, else, and where something is wrong, diffusers' whole ``AutoencoderKL``."""
+    """What turns latents to pixels: ours for the usual config, else, and where something is wrong, diffusers' whole
+    ``AutoencoderKL``.
+    """
     config = is_plain_vae(folder.vae_config)
     if config and config["latent_channels"] == folder.denoiser_config.get("in_channels", 4):
         with without_init():

@@ -1,4 +1,6 @@
-"""Predictions of a micro-batch under a sampling plan: which have a negative half, and which are computed in halves of the batch."""
+"""Predictions of a micro-batch under a sampling plan: which have a negative half, and which are computed in halves of
+the batch.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,9 @@ from engine.models.text_encoder import Feature
 class PlannedPredictor:
     """Called once for each prediction of the sampler, in order.
 
-    With ``halves`` a guided prediction of 2n images is two calls of 2n rows, an unguided one a single call of 2n rows: the rows that
-    guidance frees are filled with the other half of the micro-batch, so the denoiser always gets the same number of rows.
+    With ``halves`` a guided prediction of 2n images is two calls of 2n rows, an unguided one a single call of 2n rows:
+    the rows that guidance frees are filled with the other half of the micro-batch, so the denoiser always gets the same
+    number of rows.
     """
 
     def __init__(

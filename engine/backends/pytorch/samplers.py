@@ -1,6 +1,8 @@
-"""The default sampler and LMS are ours (no import of diffusers' zoo, no SciPy); the others are diffusers' own schedulers.
+"""The default sampler and LMS are ours (no import of diffusers' zoo, no SciPy); the others are diffusers' own
+schedulers.
 
-Where timesteps are given, all are ours: diffusers takes them for some of its schedulers only. Both draw the same numbers otherwise.
+Where timesteps are given, all are ours: diffusers takes them for some of its schedulers only. Both draw the same
+numbers otherwise.
 """
 
 from __future__ import annotations

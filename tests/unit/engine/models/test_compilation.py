@@ -15,7 +15,7 @@ import torch
 from engine.bench import autotune
 from engine.contract.errors import Phrase
 from engine.models import compilation
-from engine.models.compilation import CompiledBlocks, Compiling, after, before, mode
+from engine.models.compilation import CompilationPolicy, CompiledBlocks, after, before, mode
 from engine.models.pixart import DiT, DiTConfig
 from engine.system.tuning import TuningRecord
 
@@ -93,9 +93,9 @@ def test_a_failure_costs_a_note_and_is_remembered(model: DiT, monkeypatch: pytes
     calls: list[str] = []
     fake_compiler(monkeypatch, calls, RuntimeError)
     monkeypatch.setenv("COMMONART_COMPILE", "on")
-    monkeypatch.setattr(compilation, "possible", lambda _: None)
+    monkeypatch.setattr(compilation, "unsupported_reason", lambda _: None)
     told: list[Phrase] = []
-    compiling = Compiling(model, CPU, "fp32", told.append)
+    compiling = CompilationPolicy(model, CPU, "fp32", told.append)
     for _ in range(2):
         compiling.before_batch(deterministic=False)
         assert torch.equal(step(model), exact)
@@ -113,7 +113,7 @@ def test_when_it_is_compiled(model: DiT, monkeypatch: pytest.MonkeyPatch) -> Non
     fake_compiler(monkeypatch, calls)
 
     def drawn(deterministic: bool = False, batches: int = 2) -> list[bool]:
-        compiling, found = Compiling(model, CPU, "fp32", lambda _: None), []
+        compiling, found = CompilationPolicy(model, CPU, "fp32", lambda _: None), []
         for _ in range(batches):
             compiling.before_batch(deterministic)
             found.append(compiling.active)
@@ -129,9 +129,9 @@ def test_when_it_is_compiled(model: DiT, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("COMMONART_COMPILE", "off")
     assert drawn() == [False, False]
     monkeypatch.setenv("COMMONART_COMPILE", "on")
-    monkeypatch.setattr(compilation, "possible", lambda _: None)
+    monkeypatch.setattr(compilation, "unsupported_reason", lambda _: None)
     assert drawn() == [True, True] and drawn(deterministic=True) == [False, False]
-    monkeypatch.setattr(compilation, "possible", lambda _: Phrase("none"))
+    monkeypatch.setattr(compilation, "unsupported_reason", lambda _: Phrase("none"))
     assert drawn() == [False, False]
 
 
@@ -176,7 +176,7 @@ def test_the_real_compiler(model: DiT) -> None:
     """Two graphs for all blocks, usable from two threads at once, and from the cache the second time."""
     import threading
 
-    if compilation.possible(CPU) is not None:
+    if compilation.unsupported_reason(CPU) is not None:
         pytest.skip("no C++ compiler")
     exact, found = step(model), []
     blocks = CompiledBlocks(model, lambda why: pytest.fail(str(why)))

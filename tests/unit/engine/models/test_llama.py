@@ -18,7 +18,7 @@ from engine.backends.pytorch.load import load_decoder, load_vae
 from engine.checkpoint.layout import ModelFolder, identify
 from engine.checkpoint.library import open_model
 from engine.models.llama import is_plain_llama as plain_llama
-from engine.models.llama import open_llama, open_tokens
+from engine.models.llama import open_llama, open_tokenizer
 from engine.models.text_encoder import CaptionEncoder
 from engine.models.vae import VaeDecoder
 from engine.models.vae import is_plain_vae as plain_vae
@@ -118,13 +118,13 @@ def test_what_is_no_plain_vae(change: dict[str, Any]) -> None:
 
 
 def test_tokenizers_with_rules_in_code_are_left_alone(grouped: ModelFolder) -> None:
-    assert open_tokens(grouped) is not None
+    assert open_tokenizer(grouped) is not None
     file = grouped.tokenizer / "tokenizer_config.json"
     before = json.loads(file.read_text(encoding="utf-8"))
     try:
         for change in ({"tokenizer_class": "GPTNeoXTokenizer"}, {"add_bos_token": True}, {"eos_token": "<other>"}):
             file.write_text(json.dumps(before | change), encoding="utf-8")
-            assert open_tokens(grouped) is None
+            assert open_tokenizer(grouped) is None
     finally:
         file.write_text(json.dumps(before), encoding="utf-8")
 
@@ -160,7 +160,8 @@ backend = open_backend(open_model("commonart-mini"), device="cpu")
 some = [pipeline.settle(ImageRequest(prompt="すし", seed=1, steps=2), backend.folder)]
 pipeline.decode(backend, pipeline.denoise_batch(backend, some, pipeline.encode(backend, some)))
 backend.libraries()
-print([m for m in ("diffusers", "transformers", "torch._dynamo", "sympy", "onnxruntime", "torchao") if m in sys.modules])
+heavy = ("diffusers", "transformers", "torch._dynamo", "sympy", "onnxruntime", "torchao")
+print([m for m in heavy if m in sys.modules])
 """
     import os
 
@@ -189,7 +190,7 @@ def test_a_language_model_in_8_bits(grouped: ModelFolder, monkeypatch: pytest.Mo
         a, b = exact.encode(text), small.encode(text)
         assert a.cut == b.cut and not torch.equal(a.states, b.states)
         assert float((a.states - b.states).norm() / a.states.norm()) < 0.03
-    monkeypatch.setattr(llama, "open_tokens", lambda _: None)
+    monkeypatch.setattr(llama, "open_tokenizer", lambda _: None)
     again = open_llama(grouped, device=CPU, dtype=torch.float32, small=True)
     assert again and all(
         torch.equal(again.encode(t).states, small.encode(t).states) for t in ("すし", "a red apple " * 60, "")

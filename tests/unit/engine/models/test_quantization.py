@@ -31,7 +31,7 @@ def test_a_cpu_keeps_its_weights_and_says_why() -> None:
     small = QuantizedWeights(model, CPU, "fp32", lambda _: None)
     assert best_scheme(CPU) == "exact"
     for kind in ("", "int8", "fp8"):
-        weights, why = small.ready(kind)
+        weights, why = small.prepare(kind)
         assert weights == "exact" and "graphics card" in str(why)
     assert small.model("exact", alone=True) is model
 
@@ -59,7 +59,7 @@ def test_what_fails_leaves_the_exact_weights(monkeypatch: pytest.MonkeyPatch) ->
     model = dit()
     small = QuantizedWeights(model, CPU, "fp32", lambda _: None)
     for _ in range(2):
-        weights, why = small.ready("")
+        weights, why = small.prepare("")
         assert (
             weights == "exact"
             and str(why) == "Weights could not be held in 8 bits (no kernel image); they stay as they are"

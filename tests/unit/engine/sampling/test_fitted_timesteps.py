@@ -18,9 +18,9 @@ from engine.backends.pytorch.denoise import noise
 from engine.backends.pytorch.samplers import OVER_GIVEN, build_sampler
 from engine.contract.paths import resources
 from engine.pipeline import denoise
-from engine.sampling.fitted_timesteps import NOISE, TAKES, find, known, read
+from engine.sampling.fitted_timesteps import ACCEPTING_SAMPLERS, NOISE, find, read
 from engine.sampling.schedule import LMS, DPMSolverPP2M, Schedule
-from engine.sampling.sigma_samplers import places
+from engine.sampling.sigma_samplers import spaced_timesteps
 
 
 def model(x: Any, t: float) -> Any:
@@ -35,11 +35,11 @@ def model(x: Any, t: float) -> Any:
 def usual(name: str, schedule: Schedule, steps: int) -> tuple[int, ...]:
     """Whole timesteps that the sampler would take anyway."""
     if name in ("euler", "heun", "ddim"):
-        return tuple(int(t) for t in places(schedule, steps, rounded=True))
+        return tuple(int(t) for t in spaced_timesteps(schedule, steps, rounded=True))
     return tuple(int(t) for t in schedule.timesteps(steps))
 
 
-@pytest.mark.parametrize("name", [n for n in TAKES if n != "lms"])
+@pytest.mark.parametrize("name", [n for n in ACCEPTING_SAMPLERS if n != "lms"])
 def test_given_as_the_usual_ones_they_draw_the_usual_picture(name: str) -> None:
     plain = Schedule(timestep_spacing="leading")
     given = Schedule(timestep_spacing="leading", given=usual(name, plain, 6))
@@ -53,7 +53,7 @@ def test_given_as_the_usual_ones_they_draw_the_usual_picture(name: str) -> None:
 def test_every_sampler_that_takes_them_uses_them() -> None:
     given = Schedule(given=(999, 800, 300, 50))
     start = noise([3], 4, 4, 4)
-    for name in TAKES:
+    for name in ACCEPTING_SAMPLERS:
         made = build_sampler(name, 4, given, [3], {})
         assert [t for n, t in enumerate(made.timesteps) if n == 0 or t != made.timesteps[n - 1]] == [
             999,
@@ -65,7 +65,7 @@ def test_every_sampler_that_takes_them_uses_them() -> None:
             bool(torch.isfinite(denoise(model, made, start)).all())
             and list(MAKERS[name](given, 4, later_noise([3])).timesteps) == made.timesteps
         )
-    assert set(OVER_GIVEN) | {"dpm++2m", "lms"} == set(TAKES)
+    assert set(OVER_GIVEN) | {"dpm++2m", "lms"} == set(ACCEPTING_SAMPLERS)
     for wrong in ((1000, 5), (5,), (999, 800, 300, 50, 1)):
         with pytest.raises(ValueError, match="timesteps"):
             Schedule(given=wrong).timesteps(2)
@@ -162,7 +162,7 @@ def test_broken_files_are_as_none(own_home: Path, changes: dict[str, Any]) -> No
     with pytest.raises(ValueError):
         read(path)
     (own_home / "schedules" / "b.json").write_text("[" * 5000, encoding="utf-8")
-    assert [f.denoiser for f in known()] == [
+    assert [f.denoiser for f in installed()] == [
         f.denoiser for f in map(read, sorted((resources() / "presets" / "schedules").glob("*.json")))
     ]
 

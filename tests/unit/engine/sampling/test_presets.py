@@ -1,6 +1,5 @@
-"""Presets: exact is exact.
-
-The others are static sampling plans that stay close to it, ignore the neighbours, and report what is not supported.
+"""Presets: exact is exact; the others are static sampling plans that stay close to it, ignore the neighbours, and
+report what is not supported.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from engine.backends.factory import open_backend
 from engine.backends.onnx import sessions
 from engine.backends.onnx.arrays import DeviceArray
 from engine.backends.onnx.backend import OnnxBackend
-from engine.backends.onnx.decode import starts
-from engine.backends.onnx.encode import CaptionFeatures, Feature, FeatureStore
+from engine.backends.onnx.decode import tile_starts
+from engine.backends.onnx.encode import CaptionTokenizer, Feature, FeatureStore
 from engine.backends.onnx.noise import Normal, noise
 from engine.backends.onnx.samplers import MAKERS, build_sampler
 from engine.backends.onnx.sessions import Device, choose_device
@@ -215,7 +215,7 @@ def test_token_ids_are_those_of_transformers(kind: str, pair: tuple[TorchBackend
     else:
         make_tokenizer(tmp_path / kind, bos=kind == "llama", eos=kind == "t5")
         folder = replace(folder, tokenizer=tmp_path / kind, pixart_text=kind == "t5")
-    mine, theirs = CaptionFeatures(folder), AutoTokenizer.from_pretrained(folder.tokenizer)
+    mine, theirs = CaptionTokenizer(folder), AutoTokenizer.from_pretrained(folder.tokenizer)
     for text in (*PROMPTS, " Red APPLE ", "りんご " * 200, "a\u3000b\tc", "🍣寿司🍣"):
         given = text.lower().strip() if kind == "t5" else text
         ids, mask, cut = mine.ids(text)
@@ -306,12 +306,12 @@ def test_neighbours_do_not_change_a_picture(
 
 
 def test_latents_on_a_device_give_the_same(pair: tuple[TorchBackend, OnnxBackend]) -> None:
-    """What runs on CUDA, here in the CPU's memory: samplers reckon with bound values."""
+    """What runs on CUDA, here in the CPU's memory: samplers compute with bound values."""
     backend = pair[1]
     for settings in ({"sampler": "euler-a"}, {"sampler": "unipc", "guidance": 1.0}, {}):
         requests = [ask(1, **settings), ask(2, PROMPTS[2], **settings)]
         want, pixels = make(backend, *requests)
-        backend._reckoner = backend._reckon(False)
+        backend._math = backend._array_math(False)
         try:
             settled = [settle(r, backend.folder) for r in requests]
             latents = denoise_batch(backend, settled, encode(backend, settled))
@@ -320,14 +320,14 @@ def test_latents_on_a_device_give_the_same(pair: tuple[TorchBackend, OnnxBackend
             np.testing.assert_allclose(np.asarray(latents), want, rtol=1e-5, atol=1e-5)
             assert np.array_equal(decode(backend, latents), pixels)
         finally:
-            backend._reckoner = None
+            backend._math = None
 
 
 def test_tiled_decoding_is_close(pair: tuple[TorchBackend, OnnxBackend]) -> None:
     latents, pixels = make(pair[1], ask(1, width=160, height=96, steps=2))
     assert psnr(pair[1].decode(latents, tiled=True), pixels) > 25
     for length, tile in ((8, 8), (9, 8), (64, 8), (63, 8), (5, 8)):
-        begins = starts(length, tile)
+        begins = tile_starts(length, tile)
         assert begins[0] == 0 and begins[-1] + tile >= length
         assert all(0 < b - a <= tile - tile // 4 for a, b in pairwise(begins))
 
@@ -346,8 +346,8 @@ def test_memory_that_runs_out_is_told_by_words() -> None:
     Fail.__module__ = "onnxruntime.capi.onnxruntime_pybind11_state"
     assert sessions.is_out_of_memory(
         Fail(
-            "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : ... bfc_arena.cc: Failed to allocate memory for requested "
-            "buffer"
+            "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : ... bfc_arena.cc: "
+            "Failed to allocate memory for requested buffer"
         )
     )
     assert sessions.is_out_of_memory(
@@ -440,13 +440,13 @@ def test_what_an_export_cannot_do_is_told(folders: tuple[Path, Path], tmp_path: 
 
 
 def test_providers_count_by_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert sessions.opening()[-1] == "cpu"
+    assert sessions.working_devices()[-1] == "cpu"
     assert choose_device("cpu") == Device("cpu") and not choose_device("cpu").notes
     for wrong in ("mps", "cpu:1", "cuda:x", "", "gpu"):
         with pytest.raises(NoDevice):
             choose_device(wrong)
     monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
-    monkeypatch.setattr(sessions, "opens", lambda d: None if d.name == "cpu" else "libcublasLt.so is missing")
+    monkeypatch.setattr(sessions, "failure_reason", lambda d: None if d.name == "cpu" else "libcublasLt.so is missing")
     fallen = choose_device("cuda:1")
     assert (fallen.name, len(fallen.notes)) == ("cpu", 1)
     assert "libcublasLt" in fallen.notes[0]
@@ -456,18 +456,18 @@ def test_providers_count_by_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(choose_device("auto").notes) == 1
     with pytest.raises(NoDevice, match="does not know it"):
         choose_device("openvino")
-    monkeypatch.setattr(sessions, "opens", lambda d: None)
+    monkeypatch.setattr(sessions, "failure_reason", lambda d: None)
     monkeypatch.setattr(sessions, "nvidia_gpus", lambda: [{"name": "L4", "bytes": 1}] * 2)
     assert [choose_device(f"auto:{n}").label for n in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
 
 
 def test_a_listed_provider_without_its_device_is_found_out(capfd: pytest.CaptureFixture[str]) -> None:
     """onnxruntime-gpu lists CUDA on every machine."""
-    for name in sessions.listed():
-        assert (sessions.opens(Device(name)) is None) == (name in sessions.opening())
+    for name in sessions.devices_of_build():
+        assert (sessions.failure_reason(Device(name)) is None) == (name in sessions.working_devices())
     if torch.cuda.is_available():
         pytest.skip("there is a card")
-    assert "cuda" not in sessions.opening()
+    assert "cuda" not in sessions.working_devices()
     assert capfd.readouterr() == ("", ""), "ONNX Runtime says nothing by itself"
 
 
