@@ -18,7 +18,7 @@ from engine.backends.pytorch.denoise import noise
 from engine.backends.pytorch.samplers import OVER_GIVEN, build_sampler
 from engine.contract.paths import resources
 from engine.pipeline import denoise
-from engine.sampling.fitted_timesteps import ACCEPTING_SAMPLERS, NOISE, find, read
+from engine.sampling.fitted_timesteps import ACCEPTING_SAMPLERS, NOISE, find, installed, read
 from engine.sampling.schedule import LMS, DPMSolverPP2M, Schedule
 from engine.sampling.sigma_samplers import spaced_timesteps
 
