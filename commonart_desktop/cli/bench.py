@@ -15,6 +15,7 @@ from tqdm import tqdm
 from commonart_desktop.cli.pictures import folder_of
 from commonart_desktop.core.i18n import tr
 from commonart_desktop.core.process import program
+from engine.contract.errors import Phrase, UsageError
 from engine.contract.request import PRESETS
 
 
@@ -50,7 +51,9 @@ def add(subparsers: Any) -> None:
 
 
 def _probe(args: argparse.Namespace, arguments: list[str]) -> int:
-    arguments += ["--device", args.device, "--dtype", args.dtype, *(["--onnx", str(args.onnx)] if args.onnx else [])]
+    if args.onnx:
+        raise UsageError(why=Phrase("--onnx goes with --against onnx, not with --probe"))
+    arguments += ["--device", args.device, "--dtype", args.dtype]
     print(tr("Compiling and measuring; this takes a minute or more."), file=sys.stderr)
     found = program("engine.bench.autotune", arguments)
     found.pop("ok")
@@ -62,8 +65,6 @@ def _probe(args: argparse.Namespace, arguments: list[str]) -> int:
     print(
         tr("{model} runs compiled from now on.", model=found["model"])
         if found["choice"] == "compiled"
-        else tr("The export draws in the place of {model} from now on.", model=found["model"])
-        if found["choice"] == "onnx"
         else tr("{model} runs as it is: compiling brings nothing here.", model=found["model"])
     )
     for note in found.get("notes", []):

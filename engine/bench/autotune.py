@@ -1,8 +1,9 @@
-"""``python -m engine.bench.autotune``: which way of running the denoiser is the fastest here, measured once and remembered.
+"""``python -m engine.bench.autotune``: which way of running the denoiser is the fastest here, measured once and
+remembered.
 
-Eager, compiled, and, where an export of the same model is given, ONNX Runtime draw the same small micro-batch by turns, through the
-same code as real pictures, in a process of their own with a limit in seconds: the first compilation may take a minute. What is found
-is kept in ``compiled.json`` of the data folder, by machine, library versions, shape and dtype; ``commonart doctor`` tells it.
+Eager and compiled blocks generate the same small micro-batch alternately, through the same code as real images, in a
+process of their own with a limit in seconds: the first compilation may take a minute. The result is stored in
+``compiled.json`` of the data folder, by machine, library versions, shape and dtype; ``commonart doctor`` shows it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ ROUNDS, STEPS = 5, 4
 SECONDS = 240.0
 
 
-def _measure(model: list[str | None], device: str, dtype: str, onnx: str | None) -> dict[str, Any]:
+def _measure(model: list[str | None], device: str, dtype: str) -> dict[str, Any]:
     """Seconds a picture and step of each way, by turns; this process is ended afterwards."""
     os.environ["COMMONART_COMPILE"] = "off"
     from engine import pipeline
@@ -52,9 +53,6 @@ def _measure(model: list[str | None], device: str, dtype: str, onnx: str | None)
         return time.perf_counter() - began, latents
 
     ways = {"eager": (backend, words, "off"), "compiled": (backend, words, "on")}
-    if onnx:
-        other = open_backend(open_model(onnx), device="cpu")
-        ways["onnx"] = other, pipeline.encode(other, requests), "off"
     first = {name: draw(*way) for name, way in ways.items()}
     times: dict[str, list[float]] = {name: [] for name in ways}
     for n in range(ROUNDS):
@@ -66,13 +64,8 @@ def _measure(model: list[str | None], device: str, dtype: str, onnx: str | None)
     apart = float(
         np.abs(np.asarray(first["compiled"][1], dtype=np.float64) - exact).max() / max(1e-12, np.abs(exact).max())
     )
-    exported = (
-        {"onnx_ratio": statistics.median(a / b for a, b in zip(times["eager"], times["onnx"], strict=True))}
-        if onnx
-        else {}
-    )
     worked, notes = backend._compilation is not None and backend._compilation.worked, [str(n) for n in backend.notes]
-    return exported | {
+    return {
         "seconds_per_step": {k: statistics.median(v) for k, v in times.items()},
         "ratio": statistics.median(a / b for a, b in zip(times["eager"], times["compiled"], strict=True)),
         "ratios": [round(a / b, 3) for a, b in zip(times["eager"], times["compiled"], strict=True)],
@@ -96,7 +89,6 @@ def probe(argv: list[str]) -> dict[str, Any]:
     parser.add_argument("--vae")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto", choices=["auto", "fp32", "bf16", "fp16"])
-    parser.add_argument("--onnx", help="an export of the same model")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="give up after so many")
     parser.add_argument("--child", action="store_true")
     args = parser.parse_args(argv)
@@ -105,7 +97,7 @@ def probe(argv: list[str]) -> dict[str, Any]:
             name="seconds", value=args.seconds, why=Phrase("it must lie between {low} and {high}", low=1, high=86400)
         )
     if args.child:
-        return _measure([args.model, args.text_encoder, args.vae], args.device, args.dtype, args.onnx)
+        return _measure([args.model, args.text_encoder, args.vae], args.device, args.dtype)
     from engine.checkpoint.library import open_model
 
     folder = open_model(
@@ -156,18 +148,6 @@ def probe(argv: list[str]) -> dict[str, Any]:
         **({} if answer["worked"] else {"failed": "; ".join(answer["notes"])}),
     )
     choice = known.choice
-    if args.onnx:
-        from engine.backends import onnx_substitute
-
-        export, better = open_model(args.onnx), answer["onnx_ratio"] >= max(WINS, answer["ratio"] if good else 0)
-        if answer["device"] == "cpu" and answer["dtype"] == "fp32" and onnx_substitute.is_same_model(folder, export):
-            choice = onnx_substitute.CHOICE if better else choice
-            onnx_substitute.exports_of(folder.hashes()["denoiser"]).remember(
-                choice or "eager",
-                ratio=round(answer["onnx_ratio"], 3),
-                folder=str(export.root.resolve()),
-                device=args.device,
-            )
     return answer | {"choice": choice, "model": folder.name}
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from engine.backends.base import Backend
 from engine.backends.factory import open_backend
-from engine.backends.onnx_substitute import onnx_substitute
 from engine.checkpoint.library import open_model
 from engine.checkpoint.lora import open_lora
 from engine.contract import events
@@ -63,10 +62,6 @@ class ModelSlot:
             if lora.strange:
                 self._notifier.lora_of_other_base(lora.name)
         o = self._options
-        if not loras:
-            folder = (
-                onnx_substitute(folder, kind=o.kind, device=o.device, dtype=request.dtype, memory=o.memory) or folder
-            )
         return open_backend(
             folder,
             kind=o.kind,

@@ -447,36 +447,3 @@ def test_the_command_tells_what_came_of_it(
         and lines[-1] == exported[1]["out"]
     )
     assert "The LoRA 和風 was made for another base model" in told.err
-
-
-def test_an_export_may_draw_in_its_model_s_place(
-    source: ModelFolder, exported: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Only one without LoRAs, where a probe said so, and as long as it is whole."""
-    from engine.backends import onnx_substitute
-    from engine.contract.paths import home as data
-
-    monkeypatch.setenv("COMMONART_HOME", str(tmp_path / "home"))
-    data().mkdir(parents=True)
-    free: dict[str, Any] = {"kind": "auto", "device": "auto", "dtype": "auto", "memory": None}
-    assert not onnx_substitute.is_same_model(source, identify(exported[0]))  # there is a LoRA in it
-    twin = tmp_path / "twin"
-    shutil.copytree(exported[0], twin)
-    manifest = json.loads((twin / MANIFEST).read_text(encoding="utf-8"))
-    (twin / MANIFEST).write_text(json.dumps(manifest | {"loras": []}), encoding="utf-8")
-    assert (
-        onnx_substitute.is_same_model(source, identify(twin))
-        and onnx_substitute.onnx_substitute(source, **free) is None
-    )
-    onnx_substitute.exports_of(source.hashes()["denoiser"]).remember("onnx", ratio=1.2, folder=str(twin), device="auto")
-    found = onnx_substitute.onnx_substitute(source, **free)
-    assert found is not None and found.root == twin and open_backend(found).name == "onnx"
-    for choice in ({"kind": "pytorch"}, {"dtype": "bf16"}, {"memory": 1 << 30}, {"device": "cuda"}):
-        assert onnx_substitute.onnx_substitute(source, **(free | choice)) is None
-    with monkeypatch.context() as patch:
-        patch.setenv("COMMONART_COMPILE", "off")
-        assert onnx_substitute.onnx_substitute(source, **free) is None
-    (twin / MANIFEST).write_text(json.dumps(manifest | {"loras": [], "hashes": {"denoiser": "0"}}), encoding="utf-8")
-    assert onnx_substitute.onnx_substitute(source, **free) is None
-    shutil.rmtree(twin)
-    assert onnx_substitute.onnx_substitute(source, **free) is None
