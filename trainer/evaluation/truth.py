@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -35,6 +35,9 @@ class Thing(Protocol):
     def styles(self) -> tuple[int, ...]: ...
 
     def names(self, lang: str) -> tuple[str, ...]: ...
+
+
+T = TypeVar("T", bound=Thing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +155,7 @@ def write(path: Path, renders: np.ndarray[Any, Any], names: dict[str, list[list[
 
 
 def write_concept_table(
-    path: Path, taught: Sequence[Thing], render: Callable[[Thing, int], np.ndarray[Any, Any]], vocabulary: str
+    path: Path, taught: Sequence[T], render: Callable[[T, int], np.ndarray[Any, Any]], vocabulary: str
 ) -> int:
     """The file of these things; a thing that a style lacks stands there in one that it has, and is then as near as that one."""
     renders = np.stack(

@@ -8,7 +8,7 @@ learned.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,7 +114,7 @@ BOTH = {
     ),
 }
 #: Two things: {a}, {n} the first and {b}, {m} the second; {tail} is style and ground, or nothing.
-PAIRS = {
+PAIRS: dict[str, dict[str, tuple[str, ...]]] = {
     "left": {
         "en": (
             "{a} to the left of {b}{tail}",
@@ -165,18 +165,18 @@ TAILS = {
     "en": {"s": ", {s}", "g": ", {g} background", "sg": ", {s}, {g} background"},
     "ja": {"s": "、{s}", "g": "、{g}背景", "sg": "、{s}、{g}背景"},
 }
-NUMBERS = {
+NUMBERS: dict[str, dict[int, tuple[str, ...]]] = {
     "en": {1: ("one", "1"), 2: ("two", "2"), 3: ("three", "3"), 4: ("four", "4")},
     "ja": {1: ("一", "1", "ひと"), 2: ("二", "2", "ふた"), 3: ("三", "3", "みっ"), 4: ("四", "4", "よっ")},
 }
-TABLES = (PLAIN, STYLED, GROUNDED, BOTH, *PAIRS.values(), COUNTED, TINTED)
+TABLES: tuple[Mapping[str, tuple[str, ...]], ...] = (PLAIN, STYLED, GROUNDED, BOTH, *PAIRS.values(), COUNTED, TINTED)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """What a picture shows. ``names`` holds the first thing's and, in a pair, the second's: language -> spellings."""
 
-    names: tuple[dict[str, Sequence[str]], ...]
+    names: tuple[Mapping[str, Sequence[str]], ...]
     style: int | None = None  # index into STYLES
     ground: str | None = None  # key of GROUNDS
     relation: str | None = None  # of RELATIONS
@@ -234,13 +234,15 @@ def caption(facts: Facts, lang: str, rng: random.Random, *, heldout: bool = Fals
     if facts.count > 1:
         words["k"] = rng.choice(NUMBERS[lang][facts.count])
     if facts.colour:
-        forms = COLOURS[facts.colour][1 if lang == "en" else 2]
+        _, english, japanese = COLOURS[facts.colour]
+        forms = english if lang == "en" else japanese
         words |= {"c": forms[0], "cn": forms[-1].removesuffix("色"), "ac": article(forms[0])}
     key = ("s" if facts.style is not None else "") + ("g" if facts.ground else "")
     if facts.style is not None:
         words["s"] = rng.choice(getattr(STYLES[facts.style], lang))
     if facts.ground:
-        forms = GROUNDS[facts.ground][1 if lang == "en" else 2]
+        _, english, japanese = GROUNDS[facts.ground]
+        forms = english if lang == "en" else japanese
         words |= {"g": forms[0], "gn": forms[-1]}
     if key and "{tail}" in template:
         words["tail"] = TAILS[lang][key].format(**words)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from engine.checkpoint.library import open_model
 from engine.contract import training_events as events
@@ -46,7 +47,7 @@ SCHEDULER = {
 NAME = "denoiser"
 
 
-def build():
+def build() -> Any:
     """An untrained denoiser."""
     from diffusers import PixArtTransformer2DModel
 
@@ -86,7 +87,7 @@ def config(work: Path) -> Config:
     return read_config(work / f"{NAME}.toml")
 
 
-def train(work: Path, *, changes: Sequence[str] = (), say=print) -> Path | None:
+def train(work: Path, *, changes: Sequence[str] = (), say: Callable[..., None] = print) -> Path | None:
     """Train by ``work/denoiser.toml``, resuming where the last run stopped; returns the finished model's folder.
 
     None where the run was stopped before its end: its last checkpoint is whole. ``changes`` are ``key=value`` over the

@@ -64,7 +64,8 @@ class Icons:
 
     def of(self, thing: Thing, style: int) -> np.ndarray:
         at: dict[tuple[int, int], int] = self._at  # type: ignore[attr-defined]
-        return self.pixels[at[thing.index, style]]
+        image: np.ndarray = self.pixels[at[thing.index, style]]
+        return image
 
     def things(self) -> list[Thing]:
         """Those that have a picture here, in the table's order."""

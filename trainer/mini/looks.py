@@ -28,7 +28,8 @@ def small(rgba: np.ndarray, side: int) -> np.ndarray:
     step = len(rgba) // side
     value = rgba.astype(np.float32) / 255
     value[..., :3] *= value[..., 3:]
-    return value.reshape(side, step, side, step, 4).mean((1, 3))
+    mean: np.ndarray = value.reshape(side, step, side, step, 4).mean((1, 3))
+    return mean
 
 
 class Looks:

@@ -9,6 +9,7 @@ import subprocess
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +121,7 @@ def fetch(package: Package, cache: Path) -> Path:
     return archive
 
 
-def read_json(package: Package, member: str, cache: Path) -> dict | list:
+def read_json(package: Package, member: str, cache: Path) -> Any:
     """One JSON file out of the package, read without unpacking it."""
     with tarfile.open(fetch(package, cache)) as archive:
         handle = archive.extractfile(f"package/{member}")

@@ -93,14 +93,16 @@ class Icons:
             f'viewBox="{box}">{icon["body"]}</svg>'
         )
         png = bytes(resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size))
-        return np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))
+        rgba: np.ndarray = np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))
+        return rgba
 
 
 def on_ground(rgba: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     """Lay RGBA pictures ``[..., 4]`` on a plain ground: uint8 RGB ``[..., 3]``."""
     alpha = rgba[..., 3:].astype(np.float32) / 255.0
     mixed = rgba[..., :3].astype(np.float32) * alpha + np.asarray(colour, np.float32) * (1.0 - alpha)
-    return np.rint(mixed).astype(np.uint8)
+    rgb: np.ndarray = np.rint(mixed).astype(np.uint8)
+    return rgb
 
 
 def draw_all(cache: Path, things: Sequence[Thing]) -> tuple[np.ndarray, list[tuple[int, int]], list[dict[str, str]]]:

@@ -64,4 +64,4 @@ def restore(
         opt.load_state_dict({"state": state, "param_groups": opt.state_dict()["param_groups"]})
         for key in ema or {}:
             ema[key].copy_(f.get_tensor(f"ema.{key}"))  # type: ignore[index]
-    return step
+    return int(step)

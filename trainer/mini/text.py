@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,7 +76,7 @@ def draw_facts(rng: random.Random) -> tuple[Facts, tuple[int, ...]]:
     )
 
 
-def build(tokenizer):
+def build(tokenizer: Any) -> Any:
     """A fresh ``LlamaForCausalLM`` for that tokenizer."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -93,7 +94,7 @@ def build(tokenizer):
     )
 
 
-def _read(llm, batch, reading: int = 0):
+def _read(llm: Any, batch: Any, reading: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Features of each caption's last own token ``[n, width]`` and of its marks ``[n, marks, width]``.
 
     The next-token loss of the first ``reading`` (0 for none).
@@ -172,11 +173,11 @@ class Foretold(torch.nn.Module):
         known = [n for n, look in enumerate(wanted) if look is not None]
         if not known:
             return marks.new_zeros(())
-        target = self.parts(np.stack([wanted[n] for n in known]))  # type: ignore[arg-type]
+        target = self.parts(np.stack([look for look in wanted if look is not None]))
         return F.mse_loss(self.linear(marks[known]), target) / self.VARIANCE
 
 
-def _batch(step: int, tokenizer, looks: Looks):
+def _batch(step: int, tokenizer: Any, looks: Looks) -> tuple[list[Any], ...]:
     """Step's captions by length: token numbers, facts with their things, and thumbnails."""
     rng = random.Random(2_000_000 + step)
     facts = [draw_facts(rng) for _ in range(BATCH)]
@@ -186,7 +187,7 @@ def _batch(step: int, tokenizer, looks: Looks):
     return tuple([part[n] for n in order] for part in (ids, facts, wanted))
 
 
-def train(work: Path, icons: Icons, *, steps: int = STEPS, say=print):
+def train(work: Path, icons: Icons, *, steps: int = STEPS, say: Callable[..., None] = print) -> tuple[Any, Any]:
     """Next-token loss on the captions, telling what they say, and how it looks, from the last token.
 
     Telling is what makes りんご, リンゴ, 林檎 and "apple" one thing to the denoiser.
@@ -196,9 +197,8 @@ def train(work: Path, icons: Icons, *, steps: int = STEPS, say=print):
     tokenizer = tokens.make(work / "tokenizer")
     llm = build(tokenizer)
     looks = Looks(icons)
-    model = torch.nn.ModuleDict(
-        {"llm": llm, "heads": Heads(SIZE["hidden_size"]), "look": Foretold(SIZE["hidden_size"])}
-    )
+    heads, foretold = Heads(SIZE["hidden_size"]), Foretold(SIZE["hidden_size"])
+    model = torch.nn.ModuleDict({"llm": llm, "heads": heads, "look": foretold})
     opt = torch.optim.AdamW(model.parameters(), lr=PEAK, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     run = Run(work / "text")
     start = restore(run, model, opt)
@@ -221,18 +221,18 @@ def train(work: Path, icons: Icons, *, steps: int = STEPS, say=print):
         ends, marks, words = (
             torch.cat([p[0] for p in parts]),
             torch.cat([p[1] for p in parts]),
-            sum(p[2] for p in parts),
+            torch.stack([p[2] for p in parts]).sum(),
         )
         wanted = Heads.targets(facts)
-        losses = model["heads"].losses(ends, wanted)
-        look = model["look"].loss(marks, seen)
+        losses = heads.losses(ends, wanted)
+        look = foretold.loss(marks, seen)
         loss = 0.3 * words + sum(losses.values()) + LOOK * look
         opt.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         opt.step()
         if (step + 1) % 50 == 0:
-            right = (model["heads"].linear["thing"](ends).argmax(1) == wanted["thing"]).float().mean()
+            right = (heads.linear["thing"](ends).argmax(1) == wanted["thing"]).float().mean()
             say(
                 f"text {step + 1}/{steps} look {look.item():.3f} words {words.item():.3f} "
                 + " ".join(f"{k} {v.item():.3f}" for k, v in losses.items())
@@ -244,7 +244,7 @@ def train(work: Path, icons: Icons, *, steps: int = STEPS, say=print):
     return tokenizer, llm
 
 
-def trained(work: Path):
+def trained(work: Path) -> Any:
     """The language model as far as it has been trained.
 
     Letters that training hardly ever showed by themselves (a kanji of which only whole names are made, q, x) have the
@@ -270,7 +270,9 @@ def trained(work: Path):
 
 
 @torch.no_grad()
-def accuracy(tokenizer, llm, heads: Heads, *, heldout: bool, samples: int = 2_000) -> dict[str, dict[str, float]]:
+def accuracy(
+    tokenizer: Any, llm: Any, heads: Heads, *, heldout: bool, samples: int = 2_000
+) -> dict[str, dict[str, float]]:
     """language -> what -> share told rightly from captions by known or by held-out templates."""
     found: dict[str, dict[str, float]] = {}
     for lang in LANGS:

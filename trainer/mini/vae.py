@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +26,7 @@ STEPS = {"encoder": 300, "decoder": 2_100}
 # of latents of about unit scale: up to so much for the decoder, which learns to draw clean shapes from what the
 # denoiser gets nearly right
 NOISE = 0.3
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "in_channels": 3,
     "out_channels": 3,
     "latent_channels": 4,
@@ -39,7 +41,7 @@ CONFIG = {
 }
 
 
-def build(scaling_factor: float = 1.0):
+def build(scaling_factor: float = 1.0) -> Any:
     """A fresh ``AutoencoderKL``; the factor makes latents of unit variance."""
     from diffusers import AutoencoderKL
 
@@ -51,7 +53,7 @@ def to_tensor(rgb: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(rgb)).permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
-def grow(small):
+def grow(small: Any) -> Any:
     """A coder for twice the side: ``small`` (an ``AutoencoderKL`` of three blocks) inside, and outside a block that at
     first halves and doubles plainly.
 
@@ -86,14 +88,15 @@ def grow(small):
     return large
 
 
-def grown(coder) -> bool:
+def grown(coder: Any) -> bool:
     """Has it the full size?"""
-    return tuple(coder.config.block_out_channels) == CONFIG["block_out_channels"]
+    return bool(tuple(coder.config.block_out_channels) == CONFIG["block_out_channels"])
 
 
-def _wanted(small, x: torch.Tensor) -> torch.Tensor:
+def _wanted(small: Any, x: torch.Tensor) -> torch.Tensor:
     """The latents that the new encoder is held to, ``[n, 4, side / 8, side / 8]``."""
-    return small.encode(x if grown(small) else F.avg_pool2d(x, 2)).latent_dist.mean
+    mean: torch.Tensor = small.encode(x if grown(small) else F.avg_pool2d(x, 2)).latent_dist.mean
+    return mean
 
 
 def draw(rgba: np.ndarray, rng: np.random.Generator, count: int) -> torch.Tensor:
@@ -129,7 +132,9 @@ def _distance(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     )
 
 
-def train(rgba: np.ndarray, small, work: Path, part: str, *, steps: int | None = None, say=print):
+def train(
+    rgba: np.ndarray, small: Any, work: Path, part: str, *, steps: int | None = None, say: Callable[..., None] = print
+) -> Any:
     """One half of the coder, "encoder" or "decoder", learned from pictures ``rgba`` uint8 ``[n, SIZE, SIZE, 4]``.
 
     ``small`` is the coder of half the side. The decoder's stage starts from the encoder's. Resumes. Returns the coder.
@@ -165,7 +170,7 @@ def train(rgba: np.ndarray, small, work: Path, part: str, *, steps: int | None =
             loss = _distance(y, x)
             told = f"psnr {-10 * math.log10(F.mse_loss(y, x).item() / 4):.1f}"
         opt.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(holder.parameters(), 1.0)
         opt.step()
         if (step + 1) % 25 == 0:
@@ -179,20 +184,20 @@ def train(rgba: np.ndarray, small, work: Path, part: str, *, steps: int | None =
     return coder
 
 
-def _half(coder, part: str) -> torch.nn.ModuleDict:
+def _half(coder: Any, part: str) -> torch.nn.ModuleDict:
     """What one stage trains."""
     return torch.nn.ModuleDict(
         {"coder": getattr(coder, part), "quant": coder.quant_conv if part == "encoder" else coder.post_quant_conv}
     )
 
 
-def _take(work: Path, coder, part: str) -> None:
+def _take(work: Path, coder: Any, part: str) -> None:
     run, holder = Run(work / "vae" / part), _half(coder, part)
     if restore(run, holder, torch.optim.AdamW(holder.parameters())) == 0:
         raise SystemExit(f"the {part} has not been trained: {run.file} is missing")
 
 
-def trained(work: Path, small, *, decoder: bool = True):
+def trained(work: Path, small: Any, *, decoder: bool = True) -> Any:
     """The coder out of both stages; without ``decoder`` its second half is the one it began with, and its latents are
     the same.
 
@@ -205,7 +210,7 @@ def trained(work: Path, small, *, decoder: bool = True):
     return coder.eval()
 
 
-def load_small(folder: Path):
+def load_small(folder: Path) -> Any:
     """The coder to go on from, of half the side or of the full one, from a model folder, in fp32, frozen.
 
     Raises:
@@ -221,8 +226,9 @@ def load_small(folder: Path):
     return small.eval().requires_grad_(False)
 
 
-def reconstruct(coder, rgb: np.ndarray) -> np.ndarray:
+def reconstruct(coder: Any, rgb: np.ndarray) -> np.ndarray:
     """uint8 RGB pictures through the coder and back."""
     with torch.no_grad():
         y = coder.decode(coder.encode(to_tensor(rgb)).latent_dist.mean).sample
-    return ((y.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    rgb8: np.ndarray = ((y.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    return rgb8

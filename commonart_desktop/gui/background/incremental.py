@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-Steps = Iterator[threading.Thread | None]  # a thread is waited for before the next part
+Steps = Iterator[Any]  # a thread that is waited for before the next part, or None; mypy refuses a bare yield of an Optional
 _TURN = 1  # ms: other timers are not overtaken, as they would be by one of no time at all
 _LOOK = 5  # ms between two looks at a thread that is waited for
 
