@@ -22,7 +22,7 @@ from commonart_desktop.gui.pages.make.jobs import settings_of_parameters, settin
 from commonart_desktop.gui.shell.ime_guard import ImeGuard
 from commonart_desktop.gui.style import theme
 from commonart_desktop.gui.widgets.prompt_edit import PromptEdit
-from engine.contract.errors import BadFile, NoRecipe
+from engine.contract.errors import NoRecipe, OutputFolder
 from engine.contract.image_parameters import read_parameters
 from engine.contract.ledger.ledger import Ledger
 from engine.contract.request import ImageRequest
@@ -649,7 +649,7 @@ def test_a_bad_preset_is_told_of(make: Callable[[], ComposePanel], text: str) ->
 def test_a_preset_that_cannot_be_saved_is_told_of(tmp_path: Path) -> None:
     presets.folder().parent.mkdir(parents=True, exist_ok=True)
     presets.folder().write_text("a file in the way")
-    with pytest.raises(BadFile):
+    with pytest.raises(OutputFolder):
         presets.save("a", {"steps": 3})
 
 

@@ -457,7 +457,6 @@ def test_the_settings_reach_the_pictures(tmp_path: Path, capfd: pytest.CaptureFi
         for line, why in (
             ('prompt = "no"', "one of"),
             ("sign = 1", "true or false"),
-            ('color = ""', "no setting"),
             ('key = "a"', "belong together"),
         ):
             (home / "settings.toml").write_text(f"[provenance]\n{line}\n", encoding="utf-8")
