@@ -282,7 +282,7 @@ def measure(folder: Path, rows: int) -> tuple[Clock, dict[str, float]]:
             lambda: page.filters.set_sort("name"),
         )
         clock.until(settled, "settle")
-        clock.until(lambda: not page.thumbnails._running and not page.thumbnails._pool.activeThreadCount(), "settle")
+        clock.until(lambda: not page.thumbnails._queue.pending, "settle")
         loop = QEventLoop()
         QTimer.singleShot(1000, loop.quit)
         loop.exec()

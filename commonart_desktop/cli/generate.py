@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         requests, replay, want = _again(args)
         options += replay
     else:
-        requests = list(requests_from(args))
+        requests = requests_from(args)
     with writing_home():
         (home() / "tmp").mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix="generate-", dir=home() / "tmp"))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from commonart_desktop.core.compose import compose, orders, output_folder, ready_folder
+from commonart_desktop.core.compose import orders, requests_into
 from commonart_desktop.core.i18n import printable, say, tr
 from commonart_desktop.core.settings import load_settings
 from engine.contract import naming
@@ -185,7 +184,7 @@ def settings_from(args: argparse.Namespace) -> dict[str, Any]:
     return {k: v for k, v in given.items() if v is not None}
 
 
-def requests_from(args: argparse.Namespace) -> Iterator[ImageRequest]:
+def requests_from(args: argparse.Namespace) -> list[ImageRequest]:
     """The requested images; the output folder is created.
 
     Raises:
@@ -206,19 +205,14 @@ def requests_from(args: argparse.Namespace) -> Iterator[ImageRequest]:
             said.add(text)
             print(f"commonart: {printable(say(text))}", file=sys.stderr)
 
-    out = output_folder(args.out or Path(mine.out))
-    made = list(
-        compose(
-            orders(args.prompts, args.file, args.encoding, args.delimiter, note),
-            base | {"out": str(out)},
-            count=args.count,
-            seed=args.seed,
-            wildcards=[f for f in folders if f.is_dir()],
-            encoding=args.encoding,
-            note=note,
-        )
+    return requests_into(
+        args.out or Path(mine.out),
+        orders(args.prompts, args.file, args.encoding, args.delimiter, note),
+        base,
+        source=args.file,
+        count=args.count,
+        seed=args.seed,
+        wildcards=[f for f in folders if f.is_dir()],
+        encoding=args.encoding,
+        note=note,
     )
-    if not made:
-        raise UsageError(why=Phrase("Nothing to draw: there is no prompt in {path}", path=args.file))
-    ready_folder(out)  # only now that all else is right
-    return iter(made)

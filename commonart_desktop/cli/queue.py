@@ -115,7 +115,7 @@ def _with_ledger(args: argparse.Namespace) -> int:
 
 
 def _add(args: argparse.Namespace, ledger: Ledger) -> int:
-    requests = list(requests_from(args))
+    requests = requests_from(args)
     name = args.job or (args.file.stem if args.file else requests[0].template or requests[0].prompt)[:60]
     job = ledger.add_job(name, requests, priority=args.priority)
     if args.json:

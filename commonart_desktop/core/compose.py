@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from engine.contract import naming, promptfile, template
-from engine.contract.errors import BadRow, BadValue, CommonArtError, OutputFolder, Phrase, system_words
+from engine.contract.errors import BadRow, BadValue, CommonArtError, OutputFolder, Phrase, UsageError, system_words
 from engine.contract.promptfile import Note
 from engine.contract.request import ImageRequest, fixed_seed
 
@@ -111,6 +112,34 @@ def random_seed() -> int:
 def output_folder(folder: Path) -> Path:
     """The folder as requests name it: absolute, ``~`` expanded."""
     return folder.expanduser().absolute()
+
+
+def requests_into(
+    folder: Path,
+    wanted: Iterable[PromptOrder],
+    base: dict[str, Any],
+    *,
+    source: str | Path,
+    count: int = 1,
+    seed: int | None = None,
+    wildcards: Sequence[Path] = (),
+    encoding: str | None = None,
+    note: Note | None = None,
+    limit: int | None = None,
+) -> list[ImageRequest]:
+    """``compose`` for an output folder, which is created only once everything else is valid; at most ``limit`` images.
+
+    Raises:
+        UsageError: there is nothing to draw in ``source``, the file or job the prompts come from.
+        CommonArtError: see ``compose`` and ``ready_folder``.
+    """
+    base = base | {"out": str(output_folder(folder))}
+    composed = compose(wanted, base, count=count, seed=seed, wildcards=wildcards, encoding=encoding, note=note)
+    requests = list(islice(composed, limit))
+    if not requests:
+        raise UsageError(why=Phrase("Nothing to draw: there is no prompt in {path}", path=source))
+    ready_folder(folder)
+    return requests
 
 
 def ready_folder(folder: Path) -> Path:

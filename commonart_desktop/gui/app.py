@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from PySide6.QtWidgets import QApplication, QMessageBox
 from commonart_desktop.core import i18n
 from commonart_desktop.core.ledger import open_ledger
 from commonart_desktop.gui.background.incremental import IncrementalBuild, Steps, at_once
+from commonart_desktop.gui.background.tasks import Task
 from commonart_desktop.gui.background.training_runs import TrainingRuns
 from commonart_desktop.gui.background.worker_process import WorkerProcess
 from commonart_desktop.gui.context import Context
@@ -204,7 +204,9 @@ class Application(QObject):
     def load_ahead(self) -> None:
         """When the window has come to rest, make the finder, and load the pages' modules in a thread; the interpreter's end waits for that."""
         QTimer.singleShot(LOAD_AFTER // 2, self, lambda: self.window.finding.ready())
-        QTimer.singleShot(LOAD_AFTER, self, lambda: threading.Thread(target=load_all, name="pages").start())
+        QTimer.singleShot(
+            LOAD_AFTER, self, lambda: Task(self, lambda task: load_all(), name="pages", finish_at_exit=True)
+        )
 
     def raise_window(self) -> None:
         """Bring the window to the front: a second start of the program asks for it."""

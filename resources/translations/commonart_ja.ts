@@ -2229,10 +2229,6 @@
         <source>cosine {value} [{encoder}]</source>
         <translation>余弦類似度 {value} [{encoder}]</translation>
     </message>
-    <message>
-        <source>! the picture cannot be read</source>
-        <translation>! 画像を読めません</translation>
-    </message>
 </context>
 <context>
     <name>PartsField</name>
@@ -2251,20 +2247,6 @@
     <message>
         <source>Choose the VAE folder</source>
         <translation>VAE のフォルダーを選ぶ</translation>
-    </message>
-</context>
-<context>
-    <name>Picture</name>
-    <message>
-        <source>! cannot be read</source>
-        <translation>! 読み込めません</translation>
-    </message>
-</context>
-<context>
-    <name>PictureView</name>
-    <message>
-        <source>This picture cannot be shown.</source>
-        <translation>この画像は表示できません。</translation>
     </message>
 </context>
 <context>
@@ -2334,17 +2316,6 @@
     <message>
         <source>Undo</source>
         <translation>元に戻す</translation>
-    </message>
-</context>
-<context>
-    <name>Preview</name>
-    <message>
-        <source>Preview</source>
-        <translation>プレビュー</translation>
-    </message>
-    <message>
-        <source>The picture being made appears here.</source>
-        <translation>生成中の画像をここに表示します。</translation>
     </message>
 </context>
 <context>
@@ -2739,6 +2710,14 @@
 </context>
 <context>
     <name>QueuePanel</name>
+    <message>
+        <source>Preview</source>
+        <translation>プレビュー</translation>
+    </message>
+    <message>
+        <source>The image being generated appears here.</source>
+        <translation>生成中の画像がここに表示されます。</translation>
+    </message>
     <message>
         <source>Show only</source>
         <translation>絞り込み</translation>
@@ -3981,17 +3960,6 @@
     </message>
 </context>
 <context>
-    <name>TilePainter</name>
-    <message>
-        <source>! Too large to show here: {width} × {height} pixels</source>
-        <translation>! 大きすぎて表示できません（{width} × {height} 画素）</translation>
-    </message>
-    <message>
-        <source>! This picture cannot be read</source>
-        <translation>! この画像を読み取れません</translation>
-    </message>
-</context>
-<context>
     <name>TrainPage</name>
     <message>
         <source>Train</source>
@@ -4299,17 +4267,21 @@
     </message>
 </context>
 <context>
-    <name>ZoomView</name>
-    <message>
-        <source>! This picture cannot be read</source>
-        <translation>! この画像を読み取れません</translation>
-    </message>
-</context>
-<context>
     <name>i18n</name>
     <message>
         <source>The queue was damaged. It is kept as {path}; {count} picture(s) were saved from it.</source>
         <translation>キューが壊れていたため、{path}に残し、{count}枚分を復元しました。</translation>
+    </message>
+</context>
+<context>
+    <name>images</name>
+    <message>
+        <source>! Too large to show here: {width} × {height} pixels</source>
+        <translation>! 大きすぎて表示できません（{width} × {height} 画素）</translation>
+    </message>
+    <message>
+        <source>! This image cannot be read</source>
+        <translation>! この画像を読み取れません</translation>
     </message>
 </context>
 <context>

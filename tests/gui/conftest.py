@@ -14,6 +14,7 @@ from commonart_desktop.core import i18n
 from commonart_desktop.core.settings import Settings
 from commonart_desktop.core.settings_save import save_settings
 from commonart_desktop.gui.app import Application
+from commonart_desktop.gui.background.tasks import pending_tasks
 from commonart_desktop.gui.background.training_runs import TrainingRuns
 from commonart_desktop.gui.background.worker_process import WorkerProcess
 from commonart_desktop.gui.context import Context
@@ -75,10 +76,9 @@ def open_program(
     def shut(whole: Application, *, leave_working: bool = False) -> None:
         opened.remove(whole)
         for page in list(whole.window.pages.values()):  # Ctrl+K may still be building some
-            for part in (page, getattr(page, "compose", None)):
-                background = getattr(part, "background", None)
-                if background is not None:
-                    qtbot.waitUntil(lambda b=background: b.pending == 0, timeout=30_000)
+            compose = getattr(page, "compose", None)
+            if compose is not None:
+                qtbot.waitUntil(lambda c=compose: pending_tasks(c) == 0, timeout=30_000)
         whole.window.hide()
         if not leave_working:
             whole.engine.stop()

@@ -14,6 +14,7 @@ from PySide6.QtGui import QColor, QInputMethodEvent, QKeyEvent, QTextCursor
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
+from commonart_desktop.gui.background.tasks import pending_tasks
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.make import presets
 from commonart_desktop.gui.pages.make.compose_panel import DRAFT, ComposePanel
@@ -52,7 +53,7 @@ def started(context: Context, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 def settle(qtbot: QtBot, panel: ComposePanel) -> None:
     """Until every timer and thread of the panel is through."""
-    qtbot.waitUntil(lambda: not panel._count_timer.isActive() and panel.background.pending == 0, timeout=20_000)
+    qtbot.waitUntil(lambda: not panel._count_timer.isActive() and pending_tasks(panel) == 0, timeout=20_000)
 
 
 @pytest.fixture

@@ -459,7 +459,7 @@ def test_models(qtbot: QtBot, tmp_path: Path) -> None:
     assert pairs.index(0, 0).data(Qt.ItemDataRole.DecorationRole).size().width() == 128
     pairs.show_result(None)
     assert pairs.rowCount() == 0
-    pairs._reader.stop()
+    pairs._loader.stop()
 
 
 def test_nothing_of_a_result_is_cut(

@@ -21,6 +21,7 @@ from PySide6.QtWidgets import QPushButton, QToolButton
 from pytestqt.qtbot import QtBot
 
 from commonart_desktop.core import i18n, process
+from commonart_desktop.gui.background.tasks import pending_tasks
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.export import job
 from commonart_desktop.gui.pages.export.image_pairs import difference
@@ -257,7 +258,7 @@ def test_the_make_page_takes_the_folder(
     qtbot.addWidget(later)
     assert later.form.model.value() == str(tmp_path / "exported")
     for one in (make, later):
-        qtbot.waitUntil(lambda one=one: one.background.pending == 0, timeout=WAIT)
+        qtbot.waitUntil(lambda one=one: pending_tasks(one) == 0, timeout=WAIT)
 
 
 def test_stop_leaves_nothing(

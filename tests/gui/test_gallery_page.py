@@ -214,7 +214,7 @@ def test_a_damaged_index_is_made_anew(page: Callable[[], GalleryPage], context: 
     (tmp_path / "home").mkdir(exist_ok=True)
     (tmp_path / "home" / "gallery.db").write_bytes(b"garbage" * 1000)
     one = page()
-    assert names(one) == ["a.png"] and one.library.set_aside is not None and one.library.set_aside.exists()
+    assert names(one) == ["a.png"] and one.library.renamed is not None and one.library.renamed.exists()
 
 
 def test_threads_end_with_the_page(context: Context, qtbot: QtBot) -> None:

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QSplitter, QWidget
 from pytestqt.qtbot import QtBot
 
 from commonart_desktop.gui.background.incremental import IncrementalBuild, Steps, at_once
+from commonart_desktop.gui.background.tasks import Task
 from commonart_desktop.gui.style import theme
 
 
@@ -18,10 +19,9 @@ def test_a_part_a_turn_and_threads_are_waited_for(qtbot: QtBot) -> None:
 
     def steps() -> Steps:
         done.append("a")
-        thread = threading.Thread(target=gate.wait, args=(20,))
-        thread.start()
-        yield thread
-        done.append("too early" if thread.is_alive() else "b")
+        task = Task(owner, lambda task: gate.wait(20))
+        yield task
+        done.append("too early" if not task.join(0) else "b")
         yield
         done.append("c")
 

@@ -105,11 +105,10 @@ def test_a_task_ends_with_its_page(qtbot: QtBot) -> None:
 def test_a_program_ends_with_its_page(qtbot: QtBot, context: Context) -> None:
     page = QWidget()
     task = Task(page, lambda task: task.program("engine.doctor", []))
-    thread, life = task.thread_, task._life
-    qtbot.waitUntil(lambda: life.child is not None)
+    stopper = task.stopper
+    qtbot.waitUntil(lambda: stopper.child is not None)
     destroy(page)
-    thread.join(10)
-    assert not thread.is_alive() and life.child is not None and life.child.poll() is not None
+    assert task.join(10) and stopper.child is not None and stopper.child.poll() is not None
 
 
 def test_list_model(qtbot: QtBot) -> None:

@@ -18,6 +18,7 @@ from pytestqt.qtbot import QtBot
 from commonart_desktop.core.settings import Settings
 from commonart_desktop.core.settings_save import save_settings
 from commonart_desktop.gui.app import Application
+from commonart_desktop.gui.background.tasks import pending_tasks
 from engine.contract.ledger.ledger import Ledger
 from tests.support.stub_model import ROOT, make_stub, until
 
@@ -179,7 +180,7 @@ def test_an_output_folder_that_vanished(
 def test_a_model_that_no_longer_loads(qtbot: QtBot, open_program: Callable[..., Application], tmp_path: Path) -> None:
     whole = open_program()
     compose: Any = whole.window.page("make").compose
-    qtbot.waitUntil(lambda: compose.background.pending == 0, timeout=30_000)
+    qtbot.waitUntil(lambda: pending_tasks(compose) == 0, timeout=30_000)
     shutil.rmtree(tmp_path / "home" / "models" / "stub-one" / "vae")
     compose.prompt.setPlainText("猫")
     compose.make_one()

@@ -38,7 +38,7 @@ def panel(context: Context, qtbot: QtBot) -> Make:
         one.resize(900, 700)
         one.show()
         one.activateWindow()
-        qtbot.waitUntil(lambda: one.isActiveWindow() and one.work._ledger is not None)
+        qtbot.waitUntil(lambda: one.isActiveWindow() and not one.work.pending)
         one.view.setFocus()
         return one
 
@@ -354,7 +354,7 @@ def test_copying_and_opening(
     select(one, 2)
     qtbot.keyClick(one.view, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
     assert QGuiApplication.clipboard().text() == "りんご 1"
-    qtbot.waitUntil(lambda: one.preview.has_picture)
+    qtbot.waitUntil(lambda: not one.preview.pixmap.isNull())
     qtbot.keyClick(one.view, Qt.Key.Key_Return)
     one.commands.actions["folder"].trigger()
     assert [Path(u.toLocalFile()) for u in opened] == [picture, tmp_path]
@@ -411,9 +411,9 @@ def test_the_running_picture_is_shown(context: Context, panel: Make, qtbot: QtBo
     image.fill(Qt.GlobalColor.green)
     assert image.save(str(tmp_path / "now.webp"))
     context.engine.event.emit(events.Progress(images=[1], step=4, steps=20, preview=str(tmp_path / "now.webp")))
-    qtbot.waitUntil(lambda: one.preview.has_picture)
+    qtbot.waitUntil(lambda: not one.preview.pixmap.isNull())
     context.engine.event.emit(events.Idle())
-    assert not one.preview.has_picture
+    assert one.preview.pixmap.isNull()
 
 
 def test_when_all_is_done_the_choice_is_carried_out_once(
@@ -452,7 +452,7 @@ def test_what_is_kept_is_there_again_and_no_thread_stays(context: Context, qtbot
     job = add(context, "apples", 2)
     one = QueuePanel(context)
     one.show()
-    qtbot.waitUntil(lambda: one.work._ledger is not None)
+    qtbot.waitUntil(lambda: not one.work.pending)
     one.model.fold(0)
     one.keep()
     gone: list[bool] = []

@@ -38,7 +38,7 @@ def panel(context: Context, qtbot: QtBot) -> Callable[[], QueuePanel]:
         one.resize(1100, 700)
         one.show()
         one.activateWindow()
-        qtbot.waitUntil(lambda: one.isActiveWindow() and one.work._ledger is not None)
+        qtbot.waitUntil(lambda: one.isActiveWindow() and not one.work.pending)
         one.view.setFocus()
         return one
 
@@ -450,7 +450,7 @@ def test_a_new_window_finds_the_queue_where_it_was(context: Context, qtbot: QtBo
     one = QueuePanel(context)
     one.resize(1300, 700)
     one.show()
-    qtbot.waitUntil(lambda: one.work._ledger is not None)
+    qtbot.waitUntil(lambda: not one.work.pending)
     one.model.fold(0)
     one.view.setColumnWidth(SETTINGS, 222)
     one.split.setSizes([300, 300])

@@ -24,6 +24,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from commonart_desktop.gui.background.tasks import pending_tasks
+
 HEAVY = ("torch", "diffusers", "transformers", "onnxruntime", "numpy", "PIL")
 
 
@@ -45,7 +47,7 @@ def drive(whole: Any, app: Any, steps: list[str]) -> None:
     window = whole.window
 
     def settled() -> bool:
-        return window.page("make").compose.background.pending == 0
+        return pending_tasks(window.page("make").compose) == 0
 
     while steps:
         step = steps.pop(0)

@@ -1,63 +1,62 @@
-"""Making things in parts, one part an event-loop turn, so that the window answers in between.
+"""Building pages incrementally: one step per event-loop turn, so that the window stays responsive.
 
-What is made so is a generator: it yields where a turn may end. ``at_once`` runs it through, for whoever cannot wait.
+The steps are a generator that yields where a turn may end. ``at_once`` runs it to the end synchronously.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-Steps = Iterator[Any]  # a thread that is waited for before the next part, or None; mypy refuses a bare yield of an Optional
-_TURN = 1  # ms: other timers are not overtaken, as they would be by one of no time at all
-_LOOK = 5  # ms between two looks at a thread that is waited for
+from commonart_desktop.gui.background.tasks import Task
+
+Steps = Iterator[Task | None]  # the next step begins when the task has ended
+_TURN = 1  # ms: an interval of 0 would starve other timers
+_POLL = 5  # ms between two checks of a task that is waited for
 
 
 def at_once(steps: Steps) -> None:
-    """All parts in this turn."""
-    for thread in steps:
-        if thread is not None:
-            thread.join()
+    """Run all steps in this turn."""
+    for task in steps:
+        if task is not None:
+            task.join()
 
 
 class IncrementalBuild(QObject):
-    """Runs ``steps``, a part a turn from the next turn on, until they are ``over``. Goes with its parent."""
+    """Runs ``steps``, one per event-loop turn beginning with the next, and emits ``over`` after the last."""
 
     over = Signal()
 
     def __init__(self, steps: Steps, parent: QObject) -> None:
         super().__init__(parent)
         self._steps = steps
-        self._thread: threading.Thread | None = None
+        self._task: Task | None = None
         self._busy = False
         self._timer = QTimer(self, interval=_TURN)
         self._timer.timeout.connect(self._turn)
         self._timer.start()
 
     def finish(self) -> None:
-        """Do the rest now; nothing while one of the parts itself asks for it."""
+        """Run the remaining steps now; does nothing when called from within a step."""
         if not self._busy:
             while self._timer.isActive():
-                if self._thread is not None:
-                    self._thread.join()
+                if self._task is not None:
+                    self._task.join()
                 self._turn()
 
     def _turn(self) -> None:
         if self._busy:
-            return  # a part that lets events in is not entered again
-        if self._thread is not None:
-            self._thread.join(0.001)  # most have ended by now
-            if self._thread.is_alive():
-                self._timer.setInterval(_LOOK)
+            return  # a step that processes events is not entered again
+        if self._task is not None:
+            if not self._task.join(0.001):  # most have ended by now
+                self._timer.setInterval(_POLL)
                 return
-            self._thread = None
+            self._task = None
             self._timer.setInterval(_TURN)
         self._busy = True
         try:
-            self._thread = next(self._steps)
+            self._task = next(self._steps)
         except StopIteration:
             self._timer.stop()
             self._busy = False

@@ -1,73 +1,133 @@
-"""Work beside the window: a function in a thread, its outcome told in the window's thread, ended when its page goes."""
+"""Calls off the GUI thread: ``Task`` for a single call, ``TaskQueue`` for calls that run in order.
+
+Both belong to an owner, a QObject. Results are delivered in the GUI thread, and not at all once the owner is destroyed.
+Nothing else in the window creates a thread; long-running programs are ``program_run``.
+"""
 
 from __future__ import annotations
 
-import queue
-import subprocess
+import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QObject, Qt, Signal
 
 from commonart_desktop.core.process import program
+from commonart_desktop.gui.background.process_stopper import ProcessStopper
 from engine.contract.errors import CommonArtError
-from engine.contract.ledger.ledger import Ledger
+
+Deliver = Callable[..., None]
 
 
-class _Life:
-    """What the thread and the page's end share: no Qt, so it may outlive both."""
+def _as_error(error: Exception) -> CommonArtError:
+    """What the ``failed`` callback gets; any other exception than CommonArtError is its ``__cause__``."""
+    if isinstance(error, CommonArtError):
+        return error
+    if isinstance(error, OSError):
+        wrapped = CommonArtError(why=error.strerror or str(error))
+    elif isinstance(error, sqlite3.Error):
+        wrapped = CommonArtError(why=str(error))
+    else:
+        wrapped = CommonArtError(why=f"{type(error).__name__}: {error}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def _deliver(outcome: Any, error: Exception | None, done: Deliver | None, failed: Deliver | None) -> None:
+    """Call back. A bug, or an error that nobody handles, is raised in the GUI thread, so that it is not lost."""
+    if error is None:
+        if done is not None:
+            done(outcome)
+        return
+    if failed is not None:
+        failed(_as_error(error))
+    if failed is None or not isinstance(error, (CommonArtError, OSError, sqlite3.Error)):
+        raise error
+
+
+class _Lifetime:
+    """What a thread shares with its owner: no Qt, so it may outlive both."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.over = False
-        self.child: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+        self.over = threading.Event()
+        self.stopper = ProcessStopper()
 
     def end(self, *_: object) -> None:
-        """Nothing is told from now on; a program at work is ended."""
-        with self.lock:
-            self.over = True
-            if self.child is not None and self.child.poll() is None:
-                self.child.terminate()
+        """Nothing is delivered from now on; a running program is ended."""
+        with self._lock:
+            self.over.set()
+        self.stopper.stop()
 
-    def adopt(self, child: subprocess.Popen[str]) -> None:
-        with self.lock:
-            self.child = child
-            if self.over:
-                child.terminate()
+    def emit(self, signal: Any, *values: object) -> None:
+        """Emit unless it is over; the owner cannot be destroyed between the check and the emission."""
+        with self._lock:
+            if not self.over.is_set():
+                try:
+                    signal.emit(*values)
+                except RuntimeError:
+                    pass  # Qt is being torn down
 
 
 class Task(QObject):
-    """One piece of work for ``page``. ``work`` gets the task, for ``program``, ``progress`` and ``cancelled``."""
+    """Runs ``work`` in a thread of its own. It gets the task, for ``program``, ``progress``, ``cancelled`` and ``wait``.
 
-    _heard = Signal(str, object)  # from the thread
+    The thread does not keep the interpreter from ending, unless ``finish_at_exit``: an import must not be cut off.
+    """
+
+    _progressed = Signal(object)
+    _ended = Signal(object, object)  # result, exception or None
 
     def __init__(
         self,
-        page: QObject,
+        owner: QObject,
         work: Callable[[Task], Any],
         *,
-        done: Callable[[Any], None] | None = None,
+        done: Deliver | None = None,
         failed: Callable[[CommonArtError], None] | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Deliver | None = None,
+        name: str = "task",
+        finish_at_exit: bool = False,
     ) -> None:
-        super().__init__(page)
-        self._life = _Life()
+        super().__init__(owner)
+        self._lifetime = _Lifetime()
         self._done, self._failed, self._progress = done, failed, progress
-        self._heard.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
-        page.destroyed.connect(self._life.end)
-        self.thread_ = threading.Thread(target=self._run, args=(work, self._life), name="task", daemon=True)
+        self._progressed.connect(self._on_progress, Qt.ConnectionType.QueuedConnection)
+        self._ended.connect(self._on_ended, Qt.ConnectionType.QueuedConnection)
+        owner.destroyed.connect(self._lifetime.end)
+        self.thread_ = threading.Thread(
+            target=self._run, args=(work, self._lifetime), name=name, daemon=not finish_at_exit
+        )
         self.thread_.start()
 
     @property
+    def pending(self) -> bool:
+        """Whether a result is still to be delivered."""
+        return not self._lifetime.over.is_set()
+
+    @property
     def cancelled(self) -> bool:
-        return self._life.over
+        """For the work: whether the result is no longer wanted."""
+        return self._lifetime.over.is_set()
+
+    @property
+    def stopper(self) -> ProcessStopper:
+        """Ends the program that the task runs; the result is delivered all the same."""
+        return self._lifetime.stopper
 
     def cancel(self) -> None:
-        """Its outcome is no longer wanted; a program that it started is ended."""
-        self._life.end()
+        """Deliver no result; a program that it runs is ended."""
+        self._lifetime.end()
+        self.deleteLater()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the thread, at most ``timeout`` seconds; returns whether it has ended."""
+        self.thread_.join(timeout)
+        return not self.thread_.is_alive()
+
+    # for the work, in the thread --------------------------------------------------------------------------------------
 
     def program(
         self,
@@ -77,143 +137,189 @@ class Task(QObject):
         online: bool = False,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> dict[str, Any]:
-        """``core.process.program``, ended by ``cancel``; to be called by the work. Progress is told as it is, unless ``on_progress`` takes it."""
+        """``core.process.program``, ended by ``cancel``. Its progress is reported unless ``on_progress`` takes it."""
         return program(
-            module, arguments, on_progress=on_progress or self.progress, online=online, on_start=self._life.adopt
+            module, arguments, on_progress=on_progress or self.progress, online=online, on_start=self.stopper.adopt
         )
 
-    def progress(self, done: int, total: int) -> None:
-        """Tell how far the work is; to be called by the work."""
-        self._tell("progress", (done, total), self._life)
+    def progress(self, *values: object) -> None:
+        """Call the ``progress`` callback in the GUI thread."""
+        self._lifetime.emit(self._progressed, values)
 
-    def _run(self, work: Callable[[Task], Any], life: _Life) -> None:
+    def wait(self, seconds: float) -> bool:
+        """Sleep; returns early with True once the task is cancelled."""
+        return self._lifetime.over.wait(seconds)
+
+    def _run(self, work: Callable[[Task], Any], lifetime: _Lifetime) -> None:
+        result, error = None, None
         try:
-            outcome: tuple[str, Any] = ("done", work(self))
-        except CommonArtError as e:
-            outcome = ("failed", e)
-        except OSError as e:
-            outcome = ("failed", CommonArtError(why=e.strerror or str(e)))
-        except Exception as e:  # told, not lost in a thread
-            outcome = ("failed", CommonArtError(why=f"{type(e).__name__}: {e}"))
-        self._tell(*outcome, life)
+            result = work(self)
+        except Exception as e:
+            error = e
+        lifetime.stopper.release()
+        lifetime.emit(self._ended, result, error)
 
-    def _tell(self, what: str, value: Any, life: _Life) -> None:
-        with life.lock:  # the page cannot go between the question and the emission
-            if not life.over:
-                self._heard.emit(what, value)
+    # in the GUI thread ------------------------------------------------------------------------------------------------
 
-    def _deliver(self, what: str, value: Any) -> None:
-        if self._life.over:
-            return
-        if what == "progress":
-            if self._progress:
-                self._progress(*value)
-            return
-        self._life.over = True
-        self.deleteLater()
-        told = self._done if what == "done" else self._failed
-        if told:
-            told(value)
+    def _on_progress(self, values: tuple[object, ...]) -> None:
+        if self.pending and self._progress is not None:
+            self._progress(*values)
+
+    def _on_ended(self, result: Any, error: Exception | None) -> None:
+        if self.pending:
+            self._lifetime.over.set()
+            self.deleteLater()
+            _deliver(result, error, self._done, self._failed)
 
 
-class Background(QObject):
-    """Runs work in threads and hands the answers over in the window's thread.
+def pending_tasks(owner: QObject) -> int:
+    """How many tasks of this object and the objects below it have not delivered their result."""
+    return sum(task.pending for task in owner.findChildren(Task))
 
-    Threads touch no Qt object: they leave answers in a queue that a timer empties. When the owner goes, so does the
-    timer, and an answer that comes later is heard by nobody.
+
+class _Threads:
+    """The threads of a TaskQueue and the calls that wait: no Qt, so it may outlive the queue."""
+
+    def __init__(
+        self, name: str, count: int, open_: Callable[[], Any] | None, finish: bool, lifetime: _Lifetime
+    ) -> None:
+        self._name, self._count, self._open, self._finish, self._lifetime = name, count, open_, finish, lifetime
+        self._changed = threading.Condition()
+        self._waiting: deque[Callable[[Callable[[], Any]], None]] = deque()
+        self._threads: list[threading.Thread] = []
+        self._running = 0
+        self._ended = False
+
+    @property
+    def pending(self) -> int:
+        with self._changed:
+            return len(self._waiting) + self._running
+
+    def submit(self, call: Callable[[Callable[[], Any]], None], *, first: bool) -> None:
+        with self._changed:
+            if self._ended:
+                return
+            (self._waiting.appendleft if first else self._waiting.append)(call)
+            if len(self._threads) < self._count and len(self._waiting) + self._running > len(self._threads):
+                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+            self._changed.notify()
+
+    def clear(self) -> None:
+        with self._changed:
+            self._waiting.clear()
+
+    def end(self, *_: object) -> None:
+        """End the threads, after the calls that have begun; where so wished, after all. Waits, and may be called twice."""
+        self._lifetime.end()
+        with self._changed:
+            self._ended = True
+            if not self._finish:
+                self._waiting.clear()
+            self._changed.notify_all()
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join(None if self._finish else 10)
+
+    def _run(self) -> None:
+        resource: Any = None
+
+        def opened() -> Any:
+            nonlocal resource
+            if resource is None and self._open is not None:
+                resource = self._open()
+            return resource
+
+        while True:
+            with self._changed:
+                while not self._waiting and not self._ended:
+                    self._changed.wait()
+                if not self._waiting:
+                    break
+                call = self._waiting.popleft()
+                self._running += 1
+            try:
+                call(opened)
+            finally:
+                with self._changed:
+                    self._running -= 1
+        if resource is not None:
+            resource.close()
+
+
+class TaskQueue(QObject):
+    """Runs calls in the order of their submission, in ``threads`` threads that start with the first one.
+
+    With ``open`` (and one thread) every call gets the resource that it returns, such as a database connection, before
+    its own arguments. The thread opens it when it is first needed and closes it at the end. ``finish``: the calls that
+    are waiting when the owner goes are still run; otherwise they are dropped.
     """
 
-    def __init__(self, parent: QObject) -> None:
-        super().__init__(parent)
-        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self.pending = 0
-        self._timer = QTimer(self, interval=15)
-        self._timer.timeout.connect(self._deliver)
+    failed = Signal(object)  # a CommonArtError of a call that was submitted without a callback for it
+    _ended = Signal(object, object, object, object, int)  # result, exception or None, done, failed, generation
 
-    def run(
-        self, work: Callable[[], Any], then: Callable[[Any], None], wrong: Callable[[CommonArtError], None]
-    ) -> None:
-        """Do ``work`` in a thread; its result goes to ``then``, an error that a person can be told to ``wrong``."""
-        inbox = self._inbox
-
-        def thread() -> None:
-            try:
-                result = work()
-            except CommonArtError as e:
-                error = e
-                inbox.put(lambda: wrong(error))
-            except Exception as e:
-                bug = e
-                inbox.put(lambda: _raise(bug))
-            else:
-                inbox.put(lambda: then(result))
-
-        self.pending += 1
-        threading.Thread(target=thread, name="compose", daemon=True).start()
-        self._timer.start()
-
-    def _deliver(self) -> None:
-        while True:
-            try:
-                answer = self._inbox.get_nowait()
-            except queue.Empty:
-                return
-            self.pending -= 1
-            if self.pending == 0:
-                self._timer.stop()
-            answer()
-
-
-def _raise(error: Exception) -> None:
-    raise error
-
-
-class LedgerTasks(QObject):
-    """One thread and one connection; answers and errors come back to the GUI thread."""
-
-    failed = Signal(object)  # a CommonArtError
-    _ended = Signal(object, object, object)  # (then or None, answer, error or None)
-
-    def __init__(self, path: Path, parent: QObject) -> None:
-        super().__init__(parent)
-        self._path = path
-        self._ledger: Ledger | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="queue")
-        self._ended.connect(self._on_end)
-
-    def do(
+    def __init__(
         self,
-        action: Callable[..., Any],
-        *arguments: Any,
-        then: Callable[[Any], None] | None = None,
-        otherwise: Callable[[CommonArtError], None] | None = None,
+        owner: QObject,
+        name: str,
+        *,
+        threads: int = 1,
+        open: Callable[[], Any] | None = None,
+        finish: bool = False,
     ) -> None:
-        """Run ``action(ledger, *arguments)``, then ``then(answer)`` here; an error goes to ``otherwise`` or the signal."""
+        super().__init__(owner)
+        self._with_resource = open is not None
+        self._generation = 0  # of the calls that are wanted
+        self._lifetime = _Lifetime()
+        self._threads = _Threads(name, threads, open, finish, self._lifetime)
+        self._ended.connect(self._on_ended, Qt.ConnectionType.QueuedConnection)
+        owner.destroyed.connect(self._threads.end)
 
-        def run() -> None:
-            answer, error = None, None
+    def submit(
+        self,
+        call: Callable[..., Any],
+        *arguments: Any,
+        done: Deliver | None = None,
+        failed: Callable[[CommonArtError], None] | None = None,
+        first: bool = False,
+    ) -> None:
+        """Run ``call(*arguments)``, then ``done(result)`` here. ``first``: before all that are waiting."""
+        lifetime, ended, with_resource = self._lifetime, self._ended, self._with_resource
+        generation = self._generation
+
+        def run(resource: Callable[[], Any]) -> None:
+            result, error = None, None
             try:
-                if self._ledger is None:
-                    self._ledger = Ledger(self._path)
-                answer = action(self._ledger, *arguments)
-            except CommonArtError as e:
+                result = call(resource(), *arguments) if with_resource else call(*arguments)
+            except Exception as e:
                 error = e
-            try:
-                self._ended.emit(otherwise if error else then, answer, error)
-            except RuntimeError:
-                pass  # the page is gone
+            if done is not None or error is not None:
+                lifetime.emit(ended, result, error, done, failed, generation)
 
-        self._thread.submit(run)
+        self._threads.submit(run, first=first)
 
-    def _on_end(self, then: Callable[[Any], None] | None, answer: Any, error: CommonArtError | None) -> None:
-        if then is not None:
-            then(answer if error is None else error)
-        elif error is not None:
-            self.failed.emit(error)
+    @property
+    def pending(self) -> int:
+        """How many calls have not ended."""
+        return self._threads.pending
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing is delivered any more."""
+        return self._lifetime.over.is_set()
+
+    def clear(self) -> None:
+        """Drop the calls that have not begun, and the results of those that have."""
+        self._generation += 1
+        self._threads.clear()
 
     def stop(self) -> None:
-        """Finish what was begun and end the thread."""
-        self._thread.shutdown(wait=True)
-        if self._ledger is not None:
-            self._ledger.close()
-            self._ledger = None
+        """End the threads and wait for them; may be called twice."""
+        self._threads.end()
+
+    def _on_ended(
+        self, result: Any, error: Exception | None, done: Deliver | None, failed: Deliver | None, generation: int
+    ) -> None:
+        if not self.stopped and generation == self._generation:
+            _deliver(result, error, done, failed or self.failed.emit)

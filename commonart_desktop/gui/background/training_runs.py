@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 from PySide6.QtCore import QCoreApplication, QObject, QSettings, Qt, QTimer, Signal
@@ -22,20 +21,11 @@ LEAVE = "train/leave_running"  # in context.state: "true" (as it is at first) or
 FOLLOW = 0.4  # seconds between two looks at the events of a run at work
 
 
-class _Life:
-    """What the thread and its follower's end share: no Qt, so it may outlive both."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.over = threading.Event()
-
-    def end(self, *_: object) -> None:
-        with self.lock:  # nothing is being told at this moment
-            self.over.set()
-
-
 class Follower(QObject):
-    """Reads a run's events in a thread; ``told`` (Run, Snapshot) whenever there is news, ``ended`` (Run) when the run is over and all is read."""
+    """Reads a run's events in a thread.
+
+    ``told`` (Run, Snapshot) is emitted whenever there is news, ``ended`` (Run) when the run is over and all is read.
+    """
 
     told = Signal(object, object)
     ended = Signal(object)
@@ -45,36 +35,25 @@ class Follower(QObject):
         self.run = run
         self.now = Snapshot()
         self.read = False  # all that was there at first
-        self._life = life = _Life()
-        self.told.connect(self._keep, Qt.ConnectionType.QueuedConnection)
-        self.destroyed.connect(life.end)
-        self.thread_ = threading.Thread(target=self._follow, args=(life,), name="follow", daemon=True)
-        self.thread_.start()
+        self.task = Task(self, self._follow, progress=self._on_news, done=lambda _: self.ended.emit(run), name="follow")
 
-    def _keep(self, run: Run, snapshot: Snapshot) -> None:
+    def _on_news(self, snapshot: Snapshot) -> None:
         self.now = snapshot
+        self.told.emit(self.run, snapshot)
 
-    def _follow(self, life: _Life) -> None:
-        run = self.run
-        tail = EventTail(run.events)
-
-        def emit(what: str, *values: object) -> None:
-            with life.lock:
-                if not life.over.is_set():
-                    getattr(self, what).emit(run, *values)
-
-        while not life.over.is_set():
+    def _follow(self, task: Task) -> None:
+        run, tail = self.run, EventTail(self.run.events)
+        while not task.cancelled:
             alive = run.alive  # asked before reading: what it says last is not missed
             news = False
-            while not life.over.is_set() and tail.read():
+            while not task.cancelled and tail.read():
                 news = True
             if news:
-                emit("told", tail.story.snapshot())
+                task.progress(tail.story.snapshot())
             self.read = True
             if not alive:
-                emit("ended")
                 return
-            life.over.wait(FOLLOW)
+            task.wait(FOLLOW)
 
 
 class TrainingRuns(QObject):
@@ -164,7 +143,7 @@ class TrainingRuns(QObject):
         """Read its events from now on; returns what is known already."""
         key = str(run.folder)
         follower = self._followers.get(key)
-        if follower is None or not follower.thread_.is_alive():
+        if follower is None or not follower.task.pending:
             before = follower.now if follower is not None else Snapshot()
             self._followers[key] = follower = Follower(run, self)
             follower.now = before

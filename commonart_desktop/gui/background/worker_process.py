@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
 from PySide6.QtCore import QObject, Signal
 
 from commonart_desktop.core.process import Worker, error_of
 from commonart_desktop.core.settings import provenance_options
+from commonart_desktop.gui.background.tasks import Task
 from commonart_desktop.gui.settings_store import SettingsStore
 from engine.contract import events
 from engine.contract.ledger.ledger import Ledger
@@ -19,7 +19,6 @@ class WorkerProcess(QObject):
 
     event = Signal(object)  # every events.Event
     state = Signal(str)  # "off", "starting", "working", "idle", "paused", "dead"
-    _heard = Signal(object, object)  # (worker, event or None at its end), from the listening thread
 
     def __init__(self, ledger: Ledger, settings: SettingsStore, *, backend: str | None = None) -> None:
         super().__init__()
@@ -29,7 +28,6 @@ class WorkerProcess(QObject):
         self.device = ""
         self._saved: list[float] = []  # when pictures came, for the pace
         self._seen = False  # a worker that an earlier window or another program started is at work
-        self._heard.connect(self._on_event)
 
     @property
     def running(self) -> bool:
@@ -84,18 +82,11 @@ class WorkerProcess(QObject):
         self._worker = worker = Worker(self._ledger.path, options)
         self._set("starting")
 
-        def listen() -> None:
+        def listen(task: Task) -> None:
             for event in worker.events():
-                self._tell(worker, event)
-            self._tell(worker, None)
+                task.progress(worker, event)
 
-        threading.Thread(target=listen, name="engine", daemon=True).start()
-
-    def _tell(self, worker: Worker, event: events.Event | None) -> None:
-        try:
-            self._heard.emit(worker, event)
-        except RuntimeError:
-            pass  # the window is gone
+        Task(self, listen, progress=self._on_event, done=lambda _: self._on_event(worker, None), name="engine")
 
     def _set(self, state: str) -> None:
         if state != self.now:

@@ -9,13 +9,14 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QIODevice, QObject, QRunnable, QSaveFile, QSize, Qt, QThreadPool, QTimer, Signal
+from PySide6.QtCore import QIODevice, QObject, QSaveFile, Qt, QTimer, Signal
 from PySide6.QtGui import QImage, QPixmap
-from shiboken6 import isValid
 
+from commonart_desktop.gui.background.tasks import TaskQueue
 from commonart_desktop.gui.images.picture import Picture
-from commonart_desktop.gui.images.reader import read_image, size_of
+from commonart_desktop.gui.images.reader import LoadedImage, read_image
 
+THREADS = 2
 SIDES = (256, 512)  # pixels of those on disk: the larger for screens with fine pixels
 MEMORY = 24 * 2**20  # bytes of pixmaps, or what three screens full need
 DISK = 2 * 2**30  # about 100,000 pictures
@@ -31,20 +32,20 @@ def file_of(folder: Path, path: str, mtime: int, size: int, side: int) -> Path:
     return folder / key[:2] / (f"{key}.thumb" if side == SIDES[0] else f"{key}-{side}.thumb")
 
 
-def thumbnail(path: str, kept: Path, side: int, pixels: int) -> QImage:
-    """Into a square of ``pixels``, from the one of ``side`` on the disk, else made and put there."""
-    image = read_image(str(kept), pixels) if kept.exists() else QImage()
+def thumbnail(path: str, cached: Path, side: int, pixels: int) -> LoadedImage:
+    """Into a square of ``pixels``, from the thumbnail of ``side`` pixels in the cache, which is created if it is missing."""
+    if cached.exists() and not (loaded := read_image(str(cached), pixels)).image.isNull():
+        return loaded
+    loaded = read_image(path, side)
+    image = loaded.image
     if not image.isNull():
-        return image
-    image = read_image(path, side)
-    if not image.isNull():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        file = QSaveFile(str(kept))
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        file = QSaveFile(str(cached))
         if file.open(QIODevice.OpenModeFlag.WriteOnly) and image.save(
             file, "PNG" if image.hasAlphaChannel() else "JPEG", -1 if image.hasAlphaChannel() else 85
         ):
             file.commit()
-    return image
+    return loaded
 
 
 def fitted(image: QImage, pixels: int) -> QImage:
@@ -95,23 +96,22 @@ class Thumbnails(QObject):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self._folder = folder
-        self._pool = QThreadPool()
-        self._pool.setMaxThreadCount(2)
+        self._queue = TaskQueue(self, "thumbnails", threads=THREADS)
         self._lock = threading.Lock()
         self._wanted: deque[tuple[Key, str]] = deque()
         self._begun: set[Key] = set()
         self._running = 0
-        self._made: deque[tuple[Key, QImage, QSize, int]] = deque()
+        self._made: deque[tuple[Key, QImage, LoadedImage, int]] = deque()
         self._kept: OrderedDict[Key, tuple[QPixmap, int]] = OrderedDict()  # and the pixels it was made for
         self._bytes = 0
         self._room = MEMORY
         self._pixels, self._ratio = SIDES[0], 1.0
-        self.broken: dict[Key, QSize] = {}  # with its size where that is all that could be read: it is too large
+        self.broken: dict[Key, LoadedImage] = {}
         self._stopped = False
         self._later = QTimer(self, singleShot=True, interval=GATHER)
         self._later.timeout.connect(self._take)
         self._some.connect(self._later.start)
-        self._pool.start(lambda: prune(folder) and None, -1)
+        self._queue.submit(prune, folder)
 
     @staticmethod
     def key(picture: Picture) -> Key:
@@ -125,8 +125,8 @@ class Thumbnails(QObject):
         """The small picture if it is at hand; perhaps one of another size."""
         return self._kept.get(self.key(picture), (None, 0))[0]
 
-    def why_broken(self, picture: Picture) -> QSize | None:
-        """None: it is not; a valid size: it is too large to be read."""
+    def why_broken(self, picture: Picture) -> LoadedImage | None:
+        """What came of reading an image that cannot be shown; None for all others."""
         return self.broken.get(self.key(picture)) if self.broken else None
 
     def want(self, pictures: Sequence[Picture], visible: int) -> None:
@@ -145,10 +145,10 @@ class Thumbnails(QObject):
                 missing.append((key, picture.path))
         with self._lock:
             self._wanted = deque(m for m in missing if m[0] not in self._begun)
-            more = min(len(self._wanted), self._pool.maxThreadCount() - self._running)
+            more = min(len(self._wanted), THREADS - self._running)
             self._running += more
         for _ in range(more):
-            self._pool.start(_ThumbnailJob(self))
+            self._queue.submit(self._work)
 
     @property
     def waiting(self) -> int:
@@ -167,9 +167,7 @@ class Thumbnails(QObject):
             self._stopped = True
             with self._lock:
                 self._wanted.clear()
-            if isValid(self._pool):  # at the program's end Qt may have been first
-                self._pool.clear()
-                self._pool.waitForDone()
+            self._queue.stop()
 
     def _work(self) -> None:
         """In a thread, until nothing is wanted."""
@@ -183,13 +181,12 @@ class Thumbnails(QObject):
                 pixels = self._pixels
             side = SIDES[pixels > SIDES[0]]
             try:
-                image = thumbnail(path, file_of(self._folder, path, key[1], key[2], side), side, pixels)
+                loaded = thumbnail(path, file_of(self._folder, path, key[1], key[2], side), side, pixels)
             except OSError:
-                image = read_image(path, pixels)  # the cache cannot be written: do without
-            size = size_of(path) if image.isNull() else QSize()
-            image = image if image.isNull() else fitted(image, pixels)
+                loaded = read_image(path, pixels)  # the cache cannot be written: do without
+            image = loaded.image if loaded.image.isNull() else fitted(loaded.image, pixels)
             with self._lock:
-                self._made.append((key, image, size, pixels))
+                self._made.append((key, image, loaded, pixels))
                 first = len(self._made) == 1
             if first and not self._stopped:
                 self._some.emit()
@@ -203,19 +200,19 @@ class Thumbnails(QObject):
             with self._lock:
                 if not self._made:
                     break
-                key, image, size, pixels = self._made.popleft()
+                key, image, loaded, pixels = self._made.popleft()
                 self._begun.discard(key)
                 more = bool(self._made)
-            self._keep(key, image, size, pixels)
+            self._keep(key, image, loaded, pixels)
             came.append(key[0])
         if came and not self._stopped:
             self.ready.emit(came)
         if more and came:
             self._later.start()
 
-    def _keep(self, key: Key, image: QImage, size: QSize, pixels: int) -> None:
+    def _keep(self, key: Key, image: QImage, loaded: LoadedImage, pixels: int) -> None:
         if image.isNull():
-            self.broken[key] = size
+            self.broken[key] = loaded
             return
         old = self._kept.pop(key, None)
         self._bytes -= _cost(old[0]) if old else 0
@@ -229,14 +226,3 @@ class Thumbnails(QObject):
 
 def _cost(pixmap: QPixmap) -> int:
     return pixmap.width() * pixmap.height() * 4
-
-
-class _ThumbnailJob(QRunnable):
-    """Work in the pool while anything is wanted."""
-
-    def __init__(self, owner: Thumbnails) -> None:
-        super().__init__()
-        self._owner = owner
-
-    def run(self) -> None:
-        self._owner._work()

@@ -1,70 +1,24 @@
-"""One picture large: fit, 100 %, zoom, drag. Two of them side by side move together (gallery_viewer)."""
+"""One image large: fit, 100 %, zoom, drag. Two of them side by side move together (``gallery.viewer``)."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QObject, QPointF, QRectF, QSize, Qt, QThreadPool, Signal
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPixmap, QWheelEvent
 from PySide6.QtWidgets import QWidget
-from shiboken6 import isValid
 
-from commonart_desktop.gui.images.messages import large_message
-from commonart_desktop.gui.images.reader import WHOLE, read_image, size_of
+from commonart_desktop.gui.images.loader import ImageLoader
+from commonart_desktop.gui.images.messages import problem_text
+from commonart_desktop.gui.images.reader import LoadedImage, kept_full
 from commonart_desktop.gui.style import theme
 
 ZOOM = (0.02, 32.0)
 FIT = 0.0
-FIRST = 2048  # pixels: a larger picture is shown scaled down to this first
-HUGE = 4096  # pixels: of one that is too large to be held whole
+FIRST = 2048  # pixels: a larger image is first shown scaled down to this
+HUGE = 4096  # pixels: of one that is too large to be kept at full size
 
 
-class ZoomLoader(QObject):
-    """Reads whole pictures off the window's thread; the last asked for wins.
-
-    A large one comes twice: scaled down, then whole, unless that would not fit into WHOLE bytes.
-    """
-
-    loaded = Signal(
-        int, QImage, QSize, bool
-    )  # (number of the request, picture or null, its real size, whether that was all)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._pool = QThreadPool()
-        self._pool.setMaxThreadCount(1)
-        self._number = 0
-        self._stopped = False
-
-    def ask(self, path: str) -> int:
-        if self._stopped:
-            return 0
-        self._pool.clear()
-        self._number += 1
-        number = self._number
-        self._pool.start(lambda: self._read(path, number))
-        return number
-
-    def _read(self, path: str, number: int) -> None:
-        # the images go as they are read: to convert them here would hold Python's lock, and the painter takes any
-        size = size_of(path)
-        large = max(size.width(), size.height()) > FIRST
-        huge = size.width() * size.height() * 4 > WHOLE
-        if large:
-            self._say(number, read_image(path, HUGE if huge else FIRST), size, huge)
-        if not huge and number == self._number:
-            image = read_image(path)
-            self._say(number, image, image.size() if not image.isNull() else size, True)
-
-    def _say(self, number: int, image: QImage, size: QSize, last: bool) -> None:
-        if not self._stopped and number == self._number:
-            self.loaded.emit(number, image, size, last)
-
-    def stop(self) -> None:
-        """End the thread and wait; safe to call twice, also when all is being torn down."""
-        if not self._stopped:
-            self._stopped = True
-            if isValid(self._pool):  # at the program's end Qt may have been first
-                self._pool.clear()
-                self._pool.waitForDone()
+def _first_box(size: QSize) -> int:
+    return FIRST if kept_full(size) else HUGE
 
 
 class ZoomView(QWidget):
@@ -85,10 +39,9 @@ class ZoomView(QWidget):
         self._first = QImage()  # scaled down, for looking at all of a large one
         self._full = QImage()
         self._small = QPixmap()  # shown until there is more
-        self._waits = 0
+        self.problem = LoadedImage()
         self._grabbed: QPointF | None = None
-        self._loader = ZoomLoader()
-        self._loader.loaded.connect(self._on_loaded)
+        self._loader = ImageLoader(self)
         self.setMinimumSize(120, 120)
         self.setSizePolicy(self.sizePolicy().Policy.Expanding, self.sizePolicy().Policy.Expanding)
 
@@ -99,24 +52,31 @@ class ZoomView(QWidget):
         self.path, self._small, self.size_, self.broken, self.whole = path, small or QPixmap(), QSize(), False, False
         self._first, self._full = QImage(), QImage()
         self.setAccessibleName(name)
-        self._waits = self._loader.ask(path)
+        self._loader.replace(path, self._on_first, box=_first_box)
         self.update()
 
     @property
     def loaded(self) -> bool:
         return not self._full.isNull() or not self._first.isNull()
 
-    def _on_loaded(self, number: int, image: QImage, size: QSize, last: bool) -> None:
-        if number != self._waits:
-            return
-        self.size_ = size
-        if last and image.size() == size:
-            self._full, self.whole = image, True
-        elif not image.isNull():
-            self._first = image
-        self.broken = last and not self.loaded
+    def _on_first(self, loaded: LoadedImage) -> None:
+        """The image, scaled down if it is large; at full size it follows, unless that would be too large to keep."""
+        self.size_ = loaded.size
+        if loaded.full_size:
+            self._full, self.whole = loaded.image, True
+        elif not loaded.image.isNull():
+            self._first = loaded.image
+            if kept_full(loaded.size):
+                self._loader.load(self.path, self._on_full)
+        self.broken, self.problem = loaded.image.isNull(), loaded
         self.update()
         self.looked.emit()
+
+    def _on_full(self, loaded: LoadedImage) -> None:
+        if loaded.full_size:
+            self._full, self.whole = loaded.image, True
+            self.update()
+            self.looked.emit()
 
     def zoom(self) -> float:
         """Screen pixels per picture pixel, also where it fits."""
@@ -175,7 +135,7 @@ class ZoomView(QWidget):
             painter.drawText(
                 self.rect(),
                 int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextWordWrap),
-                large_message(self.size_) if self.size_.isValid() else self.tr("! This picture cannot be read"),
+                problem_text(self.problem),
             )
         elif not self._small.isNull():
             size = self._small.deviceIndependentSize()

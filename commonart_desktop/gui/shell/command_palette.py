@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -12,7 +11,7 @@ from PySide6.QtCore import QAbstractTableModel, QEvent, QModelIndex, QObject, QP
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QLabel, QLineEdit, QTreeView, QVBoxLayout, QWidget
 
-from commonart_desktop.gui.background.incremental import IncrementalBuild, Steps
+from commonart_desktop.gui.background.tasks import Task
 from commonart_desktop.gui.shell.commands import Command, folded, plain, score
 from commonart_desktop.gui.style.tokens import SPACE
 from engine.contract.paths import resources
@@ -178,14 +177,7 @@ class CommandPalette(QFrame):
         self._settle()
         self.field.setFocus()
         if not known_synonyms():
-            IncrementalBuild(self._learn(), self)
-
-    def _learn(self) -> Steps:
-        """Read the words of the other language, in a thread."""
-        thread = threading.Thread(target=synonyms, name="words")
-        thread.start()
-        yield thread
-        self._same_row(self.model.learn)
+            Task(self, lambda task: synonyms(), done=lambda _: self._same_row(self.model.learn), name="synonyms")
 
     def add(self, deeds: Sequence[Command]) -> None:
         """One more page is there now."""

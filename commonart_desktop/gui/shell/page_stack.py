@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QStackedWidget, QWidget
 
 from commonart_desktop.gui.background.incremental import IncrementalBuild, Steps, at_once
+from commonart_desktop.gui.background.tasks import Task
 from commonart_desktop.gui.style.theme import apply_style, style_roots
 from commonart_desktop.gui.widgets.staged_page import StagedPage
 
@@ -112,9 +112,7 @@ class PageStack(QStackedWidget):
         """Load, build, dress and measure a page, each part in a turn, out of sight."""
         load = self.loaders.pop(name, None)
         if load is not None:
-            thread = threading.Thread(target=load, name="page")
-            thread.start()
-            yield thread
+            yield Task(self, lambda task: load(), name="page", finish_at_exit=True)
         page = self._builders[name]()
         yield
         yield from page.making

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 
 from commonart_desktop.core.i18n import sentence
 from commonart_desktop.core.process import program
-from commonart_desktop.gui.background.tasks import Background
+from commonart_desktop.gui.background.tasks import Task
 from commonart_desktop.gui.style.theme import icon
 from commonart_desktop.gui.style.tokens import SPACE
 from commonart_desktop.gui.widgets.fields import FieldHint, column, pad, roomy
@@ -64,9 +64,8 @@ class LoraField(QWidget):
 
     changed = Signal()
 
-    def __init__(self, background: Background) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._background = background
         self._known: dict[str, LoraInfo] | None = None  # by name; None: not listed yet
         self._folder = ""
         self._chosen: list[list[Any]] = []  # [name or file, scale]
@@ -92,7 +91,7 @@ class LoraField(QWidget):
 
     def refresh(self) -> None:
         """List the LoRAs anew, in the background."""
-        self._background.run(list_loras, self._on_listed, self._on_unlisted)
+        Task(self, lambda task: list_loras(), done=self._on_listed, failed=self._on_unlisted)
 
     def _on_listed(self, found: tuple[str, list[LoraInfo]]) -> None:
         self._folder = found[0]

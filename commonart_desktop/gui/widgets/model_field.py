@@ -12,7 +12,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from commonart_desktop.gui.background.tasks import Background
+from commonart_desktop.gui.background.tasks import Task
 from commonart_desktop.gui.widgets.fields import FieldHint, column, roomy
 from commonart_desktop.gui.widgets.model_list import (
     ModelInfo,
@@ -29,9 +29,8 @@ class ModelChoice(QWidget):
 
     changed = Signal()
 
-    def __init__(self, background: Background) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._background = background
         self._known: dict[str, ModelInfo] | None = None  # by the value that a request would hold; None: not listed yet
         self._folders: dict[str, ModelInfo] = {}  # looked at one by one
         self._value = ""
@@ -43,7 +42,7 @@ class ModelChoice(QWidget):
 
     def refresh(self) -> None:
         """List the models anew, in the background."""
-        self._background.run(list_models, self._on_listed, lambda e: self._on_listed([], e))
+        Task(self, lambda task: list_models(), done=self._on_listed, failed=lambda e: self._on_listed([], e))
 
     def value(self) -> str:
         """A name, or a folder's path."""
@@ -65,8 +64,11 @@ class ModelChoice(QWidget):
     def set_value(self, value: str) -> None:
         self._value = value
         if self._is_folder() and self.info() is None:
-            self._background.run(
-                lambda: resolve_model(value), lambda info: self._on_resolved(value, info), self.error.complain
+            Task(
+                self,
+                lambda task: resolve_model(value),
+                done=lambda info: self._on_resolved(value, info),
+                failed=self.error.complain,
             )
         self._fill()
 
@@ -127,12 +129,12 @@ class ModelChoice(QWidget):
 class ExportModels(ModelChoice):
     """The models of the Make page that are no ONNX folders."""
 
-    def __init__(self, background: Background) -> None:
+    def __init__(self) -> None:
         self._chosen = False  # by the user, or kept from before
-        super().__init__(background)
+        super().__init__()
 
     def refresh(self) -> None:
-        self._background.run(list_exportable, self._on_listed, lambda e: self._on_listed([], e))
+        Task(self, lambda task: list_exportable(), done=self._on_listed, failed=lambda e: self._on_listed([], e))
 
     def choose(self, value: str) -> None:
         """Take a model that somebody chose; what ``set_value`` takes is only proposed."""
@@ -142,8 +144,11 @@ class ExportModels(ModelChoice):
     def set_value(self, value: str) -> None:
         self._value = value
         if self._is_folder() and self.info() is None:
-            self._background.run(
-                lambda: inspect_model(value), lambda info: self._on_resolved(value, info), self.error.complain
+            Task(
+                self,
+                lambda task: inspect_model(value),
+                done=lambda info: self._on_resolved(value, info),
+                failed=self.error.complain,
             )
         self._fill()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFileDialog, QLineEdit, QToolButton, QWidget
 
-from commonart_desktop.gui.background.tasks import Background
+from commonart_desktop.gui.background.tasks import Task
 from commonart_desktop.gui.style.theme import icon
 from commonart_desktop.gui.widgets.fields import FieldHint, column, row
 from commonart_desktop.gui.widgets.model_list import Exportable, inspect_model
@@ -18,9 +18,9 @@ class PartsField(QWidget):
 
     found = Signal(str, object)  # the model, and what is known of it now
 
-    def __init__(self, background: Background) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._background, self._model = background, ""
+        self._model = ""
         self.encoder, self.vae, self.error = (
             QLineEdit(accessibleName=self.tr("Text encoder folder")),
             QLineEdit(accessibleName=self.tr("VAE folder")),
@@ -64,10 +64,11 @@ class PartsField(QWidget):
         if (model, encoder, vae) == self._tried or not (encoder or vae):
             return
         self._tried = (model, encoder, vae)
-        self._background.run(
-            lambda: inspect_model(model, encoder, vae),
-            lambda info: self._on_tried((model, encoder, vae), info),
-            self.error.complain,
+        Task(
+            self,
+            lambda task: inspect_model(model, encoder, vae),
+            done=lambda info: self._on_tried((model, encoder, vae), info),
+            failed=self.error.complain,
         )
 
     def _on_tried(self, tried: tuple[str, str, str], info: Exportable) -> None:

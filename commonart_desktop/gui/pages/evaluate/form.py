@@ -10,7 +10,6 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout, QSpinBox, QVBoxLayout, QWidget
 
 from commonart_desktop.gui.background.incremental import Steps
-from commonart_desktop.gui.background.tasks import Background
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.evaluate.fields import EncoderField, PathField
 from commonart_desktop.gui.pages.evaluate.job import EvaluationRequest
@@ -33,8 +32,7 @@ class EvaluateForm(StagedPage):
 
     def make(self, context: Context) -> Steps:  # type: ignore[override]
         self._context = context
-        self.background = Background(self)
-        self.model, self.loras = ModelChoice(self.background), ExportLoras(self.background)
+        self.model, self.loras = ModelChoice(), ExportLoras()
         self.prompts = PathField(
             self.tr("Prompts file"),
             self.tr("The things the model knows"),

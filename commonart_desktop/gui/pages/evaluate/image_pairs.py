@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,14 @@ from PySide6.QtCore import (
     QPersistentModelIndex,
     QSize,
     Qt,
-    QThreadPool,
     QUrl,
-    Signal,
 )
-from PySide6.QtGui import QDesktopServices, QImage
+from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
-from shiboken6 import isValid
 
-from commonart_desktop.gui.images.reader import read_image
+from commonart_desktop.gui.images.loader import ImageLoader
+from commonart_desktop.gui.images.messages import problem_text
+from commonart_desktop.gui.images.reader import LoadedImage, read_image
 from commonart_desktop.gui.pages.evaluate.report import Drawn, Pair, Result
 from commonart_desktop.gui.pages.evaluate.tables import MetricLabels
 from commonart_desktop.gui.style import theme
@@ -32,47 +32,16 @@ SIDE = 128  # points of a small picture
 KEPT = 400  # of them in memory
 
 
-def small(path: str) -> QImage:
-    """A picture at SIDE, a smaller one enlarged by whole pixels; null if it cannot be read, or is a link that may lead elsewhere."""
+def read_sample(path: str) -> LoadedImage:
+    """An image at SIDE, a smaller one enlarged by a whole factor. A link, which may lead elsewhere, is not followed."""
     file = Path(path)
     if file.is_symlink() or file.parent.is_symlink():
-        return QImage()
-    image = read_image(path, SIDE)
-    times = SIDE // max(image.width(), image.height(), 1)
-    return image.scaled(image.size() * times) if not image.isNull() and times > 1 else image
-
-
-class Reader(QObject):
-    """``read(path, image)`` for what was asked, the last first."""
-
-    read = Signal(str, QImage)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._pool = QThreadPool()
-        self._pool.setMaxThreadCount(1)
-        self._stopped, self._asked = False, 0
-
-    def ask(self, path: str) -> None:
-        self._asked += 1
-        self._pool.start(lambda: self._read(path), self._asked)
-
-    def forget(self) -> None:
-        """What waits is no longer wanted."""
-        self._pool.clear()
-
-    def _read(self, path: str) -> None:
-        image = small(path)
-        if not self._stopped:
-            self.read.emit(path, image)
-
-    def stop(self, *_: object) -> None:
-        """End the thread and wait."""
-        if not self._stopped:
-            self._stopped = True
-            if isValid(self._pool):
-                self._pool.clear()
-                self._pool.waitForDone()
+        return LoadedImage()
+    loaded = read_image(path, SIDE)
+    times = SIDE // max(loaded.image.width(), loaded.image.height(), 1)
+    if loaded.image.isNull() or times <= 1:
+        return loaded
+    return LoadedImage(loaded.image.scaled(loaded.image.size() * times), loaded.size)
 
 
 class PairsModel(QAbstractTableModel):
@@ -83,17 +52,15 @@ class PairsModel(QAbstractTableModel):
         self.pairs: tuple[Pair, ...] = ()
         self.langs: tuple[str, ...] = ()
         self._words = MetricLabels()
-        self._images: OrderedDict[str, QImage] = OrderedDict()
+        self._images: OrderedDict[str, LoadedImage] = OrderedDict()
         self._where: dict[str, tuple[int, int]] = {}  # of pictures asked for
-        self._reader = Reader()
-        self._reader.read.connect(self._on_read)
-        self.destroyed.connect(self._reader.stop)
+        self._loader = ImageLoader(self)
 
     def show_result(self, result: Result | None) -> None:
         self.beginResetModel()
         self.pairs = result.pairs if result else ()
         self.langs = tuple(x for x in ("ja", "en") if any(getattr(p, x) for p in self.pairs))
-        self._reader.forget()
+        self._loader.clear()
         self._images.clear()
         self._where.clear()
         self.endResetModel()
@@ -144,28 +111,28 @@ class PairsModel(QAbstractTableModel):
             self.tr("cosine {value} [{encoder}]").format(value=f"{value:.3f}", encoder=name)
             for name, value in one.cosines
         ]
-        image = self._images.get(one.file)
-        if not one.file or (image is not None and image.isNull()):
-            told.append(self.tr("! the picture cannot be read"))
+        loaded = self._images.get(one.file) if one.file else LoadedImage()
+        if loaded is not None and loaded.image.isNull():
+            told.append(problem_text(loaded))
         return "\n".join(told)
 
     def _image(self, one: Drawn, index: Index) -> Any:
         if not one.file:
             return theme.icon("unreadable")
-        image = self._images.get(one.file)
-        if image is not None:
+        loaded = self._images.get(one.file)
+        if loaded is not None:
             self._images.move_to_end(one.file)
-            return theme.icon("unreadable") if image.isNull() else image
+            return theme.icon("unreadable") if loaded.image.isNull() else loaded.image
         if one.file not in self._where:
             self._where[one.file] = (index.row(), index.column())
-            self._reader.ask(one.file)
+            self._loader.submit(read_sample, one.file, done=partial(self._on_read, one.file), first=True)
         return None
 
-    def _on_read(self, path: str, image: QImage) -> None:
+    def _on_read(self, path: str, loaded: LoadedImage) -> None:
         at = self._where.pop(path, None)
         if at is None:
             return  # of a result that is no longer shown
-        self._images[path] = image
+        self._images[path] = loaded
         while len(self._images) > KEPT:
             self._images.popitem(last=False)
         index = self.index(*at)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from commonart_desktop.core.process import program
 from commonart_desktop.core.settings import provenance_options
-from commonart_desktop.gui.background.program_run import Stopper
+from commonart_desktop.gui.background.process_stopper import ProcessStopper
 from commonart_desktop.gui.pages.evaluate.report import Result, read_result
 from engine.contract.errors import CommonArtError, RunDiffers
 
@@ -84,7 +84,7 @@ class EvaluationRequest:
         return [*told, f"--out={out}", "--", self.model]
 
 
-def evaluate(order: EvaluationRequest, stopper: Stopper, progress: Callable[[int, int], None]) -> Result | None:
+def evaluate(order: EvaluationRequest, stopper: ProcessStopper, progress: Callable[[int, int], None]) -> Result | None:
     """Run it; None where it was stopped. What was drawn is kept, and goes on from there next time.
 
     A folder that holds pictures of another recipe (the prompts file or the model changed) is left as it is and the next one taken.
@@ -99,11 +99,9 @@ def evaluate(order: EvaluationRequest, stopper: Stopper, progress: Callable[[int
                 answer = program(PROGRAM, order.arguments(out), on_progress=progress, on_start=stopper.adopt)
                 return read_result(str(answer["result"]), answer)
             except RunDiffers:
-                if n == TRIES or stopper.wanted:
+                if n == TRIES or stopper.requested:
                     raise
     except CommonArtError:
-        if not stopper.wanted:
+        if not stopper.requested:
             raise
-    finally:
-        stopper.over()
     return None

@@ -7,6 +7,7 @@ from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from commonart_desktop.gui.background.incremental import Steps
+from commonart_desktop.gui.background.tasks import Task, pending_tasks
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.evaluate.form import EvaluateForm
 from commonart_desktop.gui.pages.evaluate.report import NAME, Result, read_result
@@ -138,7 +139,7 @@ class EvaluatePage(StagedPage):
 
     def busy(self) -> bool:
         """Whether something is still being looked at, for the screenshots."""
-        return self.form.background.pending > 0 or self._reading or self.result.pictures.pairs.pending()
+        return pending_tasks(self) > 0 or self._reading or self.result.pictures.pairs.pending()
 
     # evaluating -------------------------------------------------------------------------------------------------------
 
@@ -230,7 +231,12 @@ class EvaluatePage(StagedPage):
     def open_result(self, path: str) -> None:
         """Show an earlier evaluation."""
         self._reading = True
-        self.form.background.run(lambda: read_result(path), lambda result: self._on_read(path, result), self._on_unread)
+        Task(
+            self,
+            lambda task: read_result(path),
+            done=lambda result: self._on_read(path, result),
+            failed=self._on_unread,
+        )
 
     def _on_read(self, path: str, result: Result) -> None:
         self._reading = False

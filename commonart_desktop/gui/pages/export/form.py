@@ -10,7 +10,7 @@ from typing import Any
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QFileDialog, QLineEdit, QToolButton, QVBoxLayout, QWidget
 
-from commonart_desktop.gui.background.tasks import Background
+from commonart_desktop.gui.background.tasks import Task
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.export.fields import PrecisionField
 from commonart_desktop.gui.pages.export.job import ExportRequest, OutputPlace, inside, look_at_place, propose
@@ -34,12 +34,11 @@ class ExportForm(QWidget):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._context = context
-        self.background = Background(self)
         self._own_out = False  # the folder was typed or chosen
         self._asked: tuple[Any, ...] = ()  # what the place was last looked at for
         self.place: OutputPlace | None = None  # None while it is looked at
-        self.model, self.parts = ExportModels(self.background), PartsField(self.background)
-        self.loras, self.precision = ExportLoras(self.background), PrecisionField()
+        self.model, self.parts = ExportModels(), PartsField()
+        self.loras, self.precision = ExportLoras(), PrecisionField()
         self.out = QLineEdit(accessibleName=self.tr("Output folder"))
         self.browse = QToolButton(
             icon=icon("folder"), toolTip=self.tr("Choose a folder"), accessibleName=self.tr("Choose a folder")
@@ -196,7 +195,12 @@ class ExportForm(QWidget):
         def work() -> OutputPlace:
             return look_at_place(text if own else propose(outputs, name), parts, precision)
 
-        self.background.run(work, lambda place: self._on_place(asked, place), self.out_error.complain)
+        Task(
+            self,
+            lambda task: work(),
+            done=lambda place: self._on_place(asked, place),
+            failed=self.out_error.complain,
+        )
 
     def _on_place(self, asked: tuple[Any, ...], place: OutputPlace) -> None:
         if asked is not self._asked:
@@ -235,7 +239,12 @@ class ExportForm(QWidget):
     def choose(self, folder: str) -> None:
         """Export into this folder, or into a new one within it if something is there."""
         name = self._folder_name()
-        self.background.run(lambda: inside(Path(folder), name), self._chosen, self.out_error.complain)
+        Task(
+            self,
+            lambda task: inside(Path(folder), name),
+            done=self._chosen,
+            failed=self.out_error.complain,
+        )
 
     def _chosen(self, place: str) -> None:
         self.out.setText(place)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QObject, QRectF, QSize, Qt, QThreadPool, Signal
+from collections.abc import Sequence
+from functools import partial
+
+from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
-from shiboken6 import isValid
 
-from commonart_desktop.gui.images.reader import read_image
+from commonart_desktop.gui.images.loader import ImageLoader
+from commonart_desktop.gui.images.messages import problem_text
+from commonart_desktop.gui.images.reader import LoadedImage, read_image
 from commonart_desktop.gui.pages.export.report import Pair, Report
 from commonart_desktop.gui.style import theme
 from commonart_desktop.gui.style.tokens import SPACE
@@ -43,6 +47,7 @@ class Picture(QWidget):
         super().__init__()
         self.image = QImage()
         self.read = False  # whether it was tried
+        self.message = ""
         policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
@@ -58,8 +63,8 @@ class Picture(QWidget):
     def sizeHint(self) -> QSize:
         return QSize(SIDE, SIDE)
 
-    def set_image(self, image: QImage) -> None:
-        self.image, self.read = image, True
+    def set_image(self, loaded: LoadedImage) -> None:
+        self.image, self.read, self.message = loaded.image, True, problem_text(loaded)
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -73,7 +78,7 @@ class Picture(QWidget):
                 painter.drawText(
                     self.rect(),
                     int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextWordWrap),
-                    self.tr("! cannot be read"),
+                    self.message,
                 )
             return
         size = self.image.size().scaled(self.size(), Qt.AspectRatioMode.KeepAspectRatio)
@@ -125,36 +130,11 @@ class PairRow(QWidget):
         )  # of an export that was removed only the figures are left
 
 
-class PairReader(QObject):
-    """Reads the pictures of the last report asked for; ``read(row number, three images)``."""
-
-    read = Signal(int, int, object)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._pool = QThreadPool()
-        self._pool.setMaxThreadCount(1)
-        self._round, self._stopped = 0, False
-
-    def ask(self, report: Report) -> int:
-        self._pool.clear()
-        self._round += 1
-        for n, pair in enumerate(report.pairs):
-            self._pool.start(lambda n=n, pair=pair, turn=self._round: self._read(turn, n, pair))
-        return self._round
-
-    def _read(self, turn: int, n: int, pair: Pair) -> None:
-        a, b = (read_image(path, LARGEST) if path else QImage() for path in (pair.pytorch, pair.onnx))
-        if not self._stopped and turn == self._round:
-            self.read.emit(turn, n, (a, b, difference(a, b)))
-
-    def stop(self, *_: object) -> None:
-        """End the thread and wait."""
-        if not self._stopped:
-            self._stopped = True
-            if isValid(self._pool):
-                self._pool.clear()
-                self._pool.waitForDone()
+def read_pair(pair: Pair) -> tuple[LoadedImage, LoadedImage, LoadedImage]:
+    """By PyTorch, by ONNX, and the difference. For a background thread."""
+    a, b = (read_image(path, LARGEST) if path else LoadedImage() for path in (pair.pytorch, pair.onnx))
+    both = difference(a.image, b.image)
+    return a, b, LoadedImage(both, both.size())
 
 
 class PairList(QWidget):
@@ -163,13 +143,10 @@ class PairList(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[PairRow] = []
-        self._turn = 0
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(SPACE["s"])
-        self._reader = PairReader()
-        self._reader.read.connect(self._on_read)
-        self.destroyed.connect(self._reader.stop)
+        self._loader = ImageLoader(self)
 
     def show_report(self, report: Report | None) -> None:
         for row in self.rows:
@@ -178,12 +155,13 @@ class PairList(QWidget):
         self.rows = [PairRow(pair, report.bound_psnr) for pair in report.pairs] if report else []
         for row in self.rows:
             self._column.addWidget(row)
-        self._turn = self._reader.ask(report) if report else 0
+        self._loader.clear()
+        for row in self.rows:
+            self._loader.submit(read_pair, row.pair, done=partial(self._on_read, row))
 
     def pending(self) -> bool:
         return any(not p.read for row in self.rows for p in row.pictures)
 
-    def _on_read(self, turn: int, n: int, images: tuple[QImage, ...]) -> None:
-        if turn == self._turn and n < len(self.rows):
-            for picture, image in zip(self.rows[n].pictures, images, strict=True):
-                picture.set_image(image)
+    def _on_read(self, row: PairRow, images: Sequence[LoadedImage]) -> None:
+        for picture, image in zip(row.pictures, images, strict=True):
+            picture.set_image(image)

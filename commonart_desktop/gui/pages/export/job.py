@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from commonart_desktop.core.process import program
-from commonart_desktop.gui.background.program_run import Stopper
+from commonart_desktop.gui.background.process_stopper import ProcessStopper
 from commonart_desktop.gui.pages.export.report import PARTS, Report, read_report
 from engine.contract.errors import (
     CommonArtError,
@@ -173,7 +173,7 @@ class ExportRequest:
         ]
 
 
-def export(order: ExportRequest, stopper: Stopper, progress: Callable[[int, int], None]) -> Report | None:
+def export(order: ExportRequest, stopper: ProcessStopper, progress: Callable[[int, int], None]) -> Report | None:
     """Run it; None where it was stopped, and nothing of it is left then.
 
     Raises:
@@ -182,11 +182,10 @@ def export(order: ExportRequest, stopper: Stopper, progress: Callable[[int, int]
     try:
         answer = program("engine.export", order.arguments(), on_progress=progress, on_start=stopper.adopt)
     except CommonArtError:
-        if not stopper.wanted:
+        if not stopper.requested:
             raise
         return None
     finally:
-        stopper.over()
         sweep(Path(order.out))
     return read_report(str(answer["out"]))
 

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QSplitter, 
 from shiboken6 import isValid
 
 from commonart_desktop.gui.background.incremental import Steps
+from commonart_desktop.gui.background.tasks import Task, pending_tasks
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.export.form import ExportForm
 from commonart_desktop.gui.pages.export.report import NAME, Report, read_report
@@ -141,9 +142,7 @@ class ExportPage(StagedPage):
 
     def busy(self) -> bool:
         """Whether something is still being looked at, for the screenshots."""
-        return (
-            self.form.background.pending > 0 or self.form.place is None or self._reading or self.report.pairs.pending()
-        )
+        return pending_tasks(self) > 0 or self.form.place is None or self._reading or self.report.pairs.pending()
 
     # exporting --------------------------------------------------------------------------------------------------------
 
@@ -239,7 +238,12 @@ class ExportPage(StagedPage):
     def open_report(self, path: str) -> None:
         """Show the proof that lies in an exported folder."""
         self._reading = True
-        self.form.background.run(lambda: read_report(path), lambda report: self._on_read(path, report), self._on_unread)
+        Task(
+            self,
+            lambda task: read_report(path),
+            done=lambda report: self._on_read(path, report),
+            failed=self._on_unread,
+        )
 
     def _on_read(self, path: str, report: Report) -> None:
         self._reading = False

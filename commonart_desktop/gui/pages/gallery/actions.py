@@ -156,7 +156,7 @@ class GalleryActions(QObject):
         """The picture itself and its file, whichever the other program takes."""
 
         def read(paths: list[str]) -> tuple[str, QImage]:
-            return (paths[0], read_image(paths[0])) if paths else ("", QImage())
+            return (paths[0], read_image(paths[0]).image) if paths else ("", QImage())
 
         self._library.with_paths(self._chosen.ids[:1], read, self._on_copied)
 

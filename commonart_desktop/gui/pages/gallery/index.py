@@ -9,6 +9,7 @@ import json
 import os
 import re
 import sqlite3
+import time
 import unicodedata
 from array import array
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,7 @@ from typing import Any
 
 from commonart_desktop.core.picture_text import read_text, recipe_of
 from commonart_desktop.gui.images.picture import Picture
+from engine.contract.files import rename
 
 VERSION = 2  # of the words that are searched: an older index reads its files anew
 SORTS = ("newest", "rating", "name")
@@ -236,3 +238,23 @@ class Index:
         for (folder,) in self._db.execute("SELECT DISTINCT folder FROM pictures WHERE here = 1").fetchall():
             if folder not in seen:
                 self.away(folder, list(self.known(folder)))
+
+
+def open_or_rename_damaged(path: Path) -> Path | None:
+    """Create or check the index. A damaged one is renamed and a new one begun; returns where the damaged one is then.
+
+    Raises:
+        sqlite3.OperationalError: it cannot be opened, but it is not damaged.
+    """
+    try:
+        Index(path).close()
+        return None
+    except sqlite3.DatabaseError as e:
+        if isinstance(e, sqlite3.OperationalError):
+            raise
+        damaged = path.with_name(f"{path.name}.damaged-{int(time.time())}")
+        rename(path, damaged, overwrite=True)
+        for tail in ("-wal", "-shm"):
+            path.with_name(path.name + tail).unlink(missing_ok=True)
+        Index(path).close()
+        return damaged

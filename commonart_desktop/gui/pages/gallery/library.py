@@ -1,4 +1,4 @@
-"""The gallery's three threads: one looks through the folders, one searches and keeps stars and ratings, one fetches what comes into sight."""
+"""The gallery's three threads: one scans the folders, one searches and writes stars and ratings, one fetches the visible rows."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import threading
 import time
 from array import array
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
-from commonart_desktop.gui.pages.gallery.index import Index, Query
-from commonart_desktop.gui.pages.gallery.index_thread import IndexThread, open_or_set_aside
+from commonart_desktop.gui.background.tasks import TaskQueue
+from commonart_desktop.gui.pages.gallery.index import Index, Query, open_or_rename_damaged
 from commonart_desktop.gui.pages.gallery.list_diff import diff
 from commonart_desktop.gui.pages.gallery.scan import Scan, made_folders, nearest
 
@@ -32,30 +33,25 @@ class Library(QObject):
     looked = Signal(object, float)  # (folders in which a picture is being written, seconds that the look took)
     places = Signal(object, bool)  # folders to watch, and whether these are all
     scanned = Signal(int)  # a look through all folders is over; how many files changed
-    trouble = Signal(object)  # an exception
-    done = Signal(object, object)  # (what ``ask`` was told to call, its result)
+    trouble = Signal(object)  # a CommonArtError; that of SQLite is its cause
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._stop = threading.Event()
         self._asked = self._chose = 0
         self._told = 0.0
-        set_aside = open_or_set_aside(path)
-        self.set_aside = set_aside
-        self._near = IndexThread("gallery rows", path, self._complain)
-        self._desk = IndexThread("gallery desk", path, self._complain)
-        self._scanner = IndexThread("gallery scan", path, self._complain)
-        self.done.connect(lambda then, result: then(result))
+        self.renamed = open_or_rename_damaged(path)  # where a damaged index is now
+        self._reader, self._writer, self._scanner = (
+            TaskQueue(self, f"gallery {name}", open=partial(Index, path)) for name in ("rows", "search", "scan")
+        )
+        for queue in (self._reader, self._writer, self._scanner):
+            queue.failed.connect(self.trouble)
 
     def stop(self) -> None:
-        """End both threads and wait for them; safe to call twice."""
-        if self._stop.is_set():
-            return
+        """End the threads and wait for them; may be called twice."""
         self._stop.set()
-        for clerk in (self._near, self._desk, self._scanner):
-            clerk.do(None)
-        for clerk in (self._near, self._desk, self._scanner):
-            clerk.join(10)
+        for queue in (self._reader, self._writer, self._scanner):
+            queue.stop()
 
     @property
     def stopped(self) -> bool:
@@ -68,20 +64,14 @@ class Library(QObject):
             except RuntimeError:
                 pass  # the window is gone
 
-    def _complain(self, error: Exception) -> None:
-        self._say(self.trouble, error)
-
-    def _at_desk(self, work: Callable[[Index], None]) -> None:
-        self._desk.do(lambda index: None if self._stop.is_set() else work(index))
-
     @property
     def idle(self) -> bool:
         """Whether nothing waits to be done."""
-        return all(clerk.idle for clerk in (self._near, self._desk, self._scanner))
+        return not any(queue.pending for queue in (self._reader, self._writer, self._scanner))
 
     def ask(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        """Do anything that may take a moment at the desk, and tell the result in the window's thread."""
-        self._at_desk(lambda _: self._say(self.done, then, work()))
+        """Call ``work`` in the thread that writes to the index, then ``then(result)`` in the GUI thread."""
+        self._writer.submit(lambda _: work(), done=then)
 
     # asking -----------------------------------------------------------------------------------------------------------
 
@@ -96,11 +86,11 @@ class Library(QObject):
                 if number == self._asked:
                     self._say(self.found, now, ids, [] if ids == now else diff(now, ids))
 
-        self._at_desk(work)
+        self._writer.submit(work)
 
     def fetch(self, ids: Sequence[int], place: Place | None) -> None:
         """Ask for these pictures; ``place`` comes back with them."""
-        self._near.do(lambda index: None if self._stop.is_set() else self._say(self.rows, index.pictures(ids), place))
+        self._reader.submit(lambda index: index.pictures(ids), done=lambda rows: self.rows.emit(rows, place))
 
     def choose(self, ids: Sequence[int]) -> None:
         """Ask what a selection is; one made meanwhile makes this question void."""
@@ -113,7 +103,7 @@ class Library(QObject):
                 if number == self._chose:
                     self._say(self.chosen, chosen)
 
-        self._near.do(work)
+        self._reader.submit(work)
 
     def rate(self, ids: Sequence[int], rating: int) -> None:
         self._change(ids, lambda index: index.rate(ids, rating))
@@ -127,16 +117,16 @@ class Library(QObject):
             change(index)
             self._say(self.changed, list(ids))
 
-        self._at_desk(work)
+        self._writer.submit(work)
 
     def with_paths(self, ids: Sequence[int], work: Callable[[list[str]], Any], then: Callable[[Any], None]) -> None:
         """Do something with the files of these pictures, in their order, and tell the result in the window's thread."""
 
-        def find(index: Index) -> None:
+        def find(index: Index) -> Any:
             paths = {p.id: p.path for p in index.pictures(ids)}
-            self._say(self.done, then, work([paths[i] for i in ids if i in paths]))
+            return work([paths[i] for i in ids if i in paths])
 
-        self._at_desk(find)
+        self._writer.submit(find, done=then)
 
     def refresh(self, gone: Sequence[str], back: Sequence[str] = ()) -> None:
         """These files were deleted, and these are there again."""
@@ -148,7 +138,7 @@ class Library(QObject):
                 index.add_file(Path(path))
             self._say(self.grown, None)
 
-        self._at_desk(work)
+        self._writer.submit(work)
 
     def add_file(self, path: str) -> None:
         """A picture was just made."""
@@ -157,7 +147,7 @@ class Library(QObject):
             if index.add_file(Path(path)):
                 self._say(self.grown, path)
 
-        self._at_desk(work)
+        self._writer.submit(work)
 
     def look_through(self, deep: Sequence[str], ledger: Path | None) -> None:
         """Bring the index up to date with the files of these folders and those where the queue's pictures lie."""
@@ -192,10 +182,9 @@ class Library(QObject):
                 self._say(self.grown, None)
 
         def begin(index: Index) -> None:
-            if not self._stop.is_set():
-                scan = Scan(index, self._stop, told)
-                began = time.monotonic()
-                work(scan, index, count)
-                self._say(self.looked, scan.unfinished, time.monotonic() - began)
+            scan = Scan(index, self._stop, told)
+            began = time.monotonic()
+            work(scan, index, count)
+            self._say(self.looked, scan.unfinished, time.monotonic() - began)
 
-        self._scanner.do(begin)
+        self._scanner.submit(begin)

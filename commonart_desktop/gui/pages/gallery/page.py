@@ -136,14 +136,14 @@ class GalleryPage(StagedPage):
         self.destroyed.connect(stop)
         if (app := QCoreApplication.instance()) is not None:
             app.aboutToQuit.connect(stop)
-        if self.library.set_aside is not None:
+        if self.library.renamed is not None:
             QTimer.singleShot(
                 0,
                 self,
                 lambda: self._context.notices.say(
                     self.tr(
                         "The list of pictures was damaged and is made anew. Stars and ratings are in {path}."
-                    ).format(path=self.library.set_aside)
+                    ).format(path=self.library.renamed)
                 ),
             )
 
@@ -172,16 +172,16 @@ class GalleryPage(StagedPage):
     def _ask(self, *_: object) -> None:
         self.model.look_for(self.filters.query())
 
-    def _on_trouble(self, error: Exception) -> None:
-        if isinstance(error, CommonArtError):
+    def _on_trouble(self, error: CommonArtError) -> None:
+        if error.__cause__ is None:
             self._context.notices.complain(error)
         else:
             what = (
                 self.tr("The list of pictures cannot be used ({why}).")
-                if isinstance(error, sqlite3.Error)
+                if isinstance(error.__cause__, sqlite3.Error)
                 else self.tr("It could not be done ({why}).")
             )
-            self._context.notices.say(what.format(why=error))
+            self._context.notices.say(what.format(why=error.__cause__))
 
     def _keep_selection(self) -> None:
         self._kept_ids = list(self.view.chosen()[:200])

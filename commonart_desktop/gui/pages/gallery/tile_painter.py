@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QCoreApplication, QPoint, QPointF, QRect, QRectF, QSize, Qt
+from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QPainter, QPen, QPixmap, QPolygonF
 
-from commonart_desktop.gui.images.messages import large_message
+from commonart_desktop.gui.images.messages import problem_text
 from commonart_desktop.gui.images.picture import Picture
+from commonart_desktop.gui.images.reader import LoadedImage
 from commonart_desktop.gui.style import theme
 from commonart_desktop.gui.style.tokens import FONT, RADIUS, SPACE
 
@@ -51,7 +52,7 @@ class TilePainter:
         cell: QRect,
         picture: Picture | None,
         pixmap: QPixmap | None,
-        broken: QSize | None,
+        broken: LoadedImage | None,
         *,
         selected: bool,
         focus: bool,
@@ -84,12 +85,7 @@ class TilePainter:
             painter.setBrush(self._raised)
             painter.drawRoundedRect(room, RADIUS, RADIUS)
             if broken is not None:
-                self._tell(
-                    room,
-                    large_message(broken)
-                    if broken.isValid()
-                    else QCoreApplication.translate("TilePainter", "! This picture cannot be read"),
-                )
+                self._tell(room, problem_text(broken))
         if picture is not None and (picture.starred or picture.rating):
             self._badge(place, picture)
         if selected or focus:

@@ -22,7 +22,6 @@ from PySide6.QtWidgets import (
 from commonart_desktop.core.compose import MAX_PICTURES
 from commonart_desktop.core.i18n import sentence
 from commonart_desktop.gui.background.incremental import Steps
-from commonart_desktop.gui.background.tasks import Background
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.make.fields import SeedField, SizeField
 from commonart_desktop.gui.style.theme import icon
@@ -42,13 +41,13 @@ class ComposeForm(StagedPage):
 
     changed = Signal()
 
-    def make(self, context: Context, background: Background) -> Steps:  # type: ignore[override]
+    def make(self, context: Context) -> Steps:  # type: ignore[override]
         self._context = context
         self._sample = ""
         self._default_model = context.settings.now.model
-        self.model = ModelChoice(background)
+        self.model = ModelChoice()
         self.model.set_value(self._default_model)
-        self.loras = LoraField(background)
+        self.loras = LoraField()
         yield
         self.quality = roomy(QComboBox(accessibleName=self.tr("Quality")))
         for key, text, tip in (

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QEvent, QLocale, QTimer, Signal
+from PySide6.QtCore import QEvent, QLocale, QTimer
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from commonart_desktop.core.compose import PromptOrder, orders
 from commonart_desktop.core.i18n import printable, say, sentence
 from commonart_desktop.gui.background.incremental import Steps
-from commonart_desktop.gui.background.tasks import Background
+from commonart_desktop.gui.background.tasks import Task
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.make.compose_form import ComposeForm
 from commonart_desktop.gui.pages.make.first_run import FirstRun
@@ -44,13 +44,10 @@ DRAFT = "compose/draft"  # in context.state: the panel's values as JSON
 
 
 class ComposePanel(StagedPage):
-    """Prompt, settings, and two ways to make pictures. ``added`` carries the job that is in the ledger now."""
-
-    added = Signal(int)
+    """Prompt, settings, and two ways to make images."""
 
     def make(self, context: Context) -> Steps:
         self._context = context
-        self.background = Background(self)
         self._adding = 0  # jobs on their way into the ledger
         self._counted: tuple[str, int, int] | None = None  # what the line under the prompt tells of
         self._counting = False
@@ -67,7 +64,7 @@ class ComposePanel(StagedPage):
         self.negative.setAccessibleName(self.tr("Negative prompt"))
         self.negative.setPlaceholderText(self.tr("What should not be in the picture (may stay empty)"))
         yield
-        self.form = ComposeForm(context, self.background, in_turns=True)
+        self.form = ComposeForm(context, in_turns=True)
         yield from self.form.making
         yield
         self.presets = PresetBar(lambda: self.values(), context.notices)
@@ -218,7 +215,12 @@ class ComposePanel(StagedPage):
             self._show_count(0, "")
             return
         self._counting = True
-        self.background.run(lambda: preview(*wanted), lambda found: self._on_counted(*found), self._on_miscounted)
+        Task(
+            self,
+            lambda task: preview(*wanted),
+            done=lambda found: self._on_counted(*found),
+            failed=self._on_miscounted,
+        )
 
     def _on_counted(self, total: int, first: str) -> None:
         self._counting = False
@@ -284,7 +286,7 @@ class ComposePanel(StagedPage):
         self._save_draft()
         self._busy(+1)
 
-        def work() -> AddedJob:
+        def work(task: Task) -> AddedJob:
             return enqueue(
                 ledger,
                 name,
@@ -296,7 +298,7 @@ class ComposePanel(StagedPage):
                 notes=notes,
             )
 
-        self.background.run(work, self._on_added, self._on_refused)
+        Task(self, work, done=self._on_added, failed=self._on_refused)
 
     def _busy(self, step: int) -> None:
         self._adding += step
@@ -320,7 +322,6 @@ class ComposePanel(StagedPage):
         self._context.notices.say(text, hint, self.tr("Undo"), lambda: self._take_back(done.job))
         if not done.stranded:
             self._context.engine.start()
-        self.added.emit(done.job)
 
     def _on_refused(self, error: CommonArtError) -> None:
         self._busy(-1)
@@ -328,7 +329,12 @@ class ComposePanel(StagedPage):
 
     def _take_back(self, job: int) -> None:
         ledger = self._context.ledger.path
-        self.background.run(lambda: take_back(ledger, job), self._on_taken_back, self._context.notices.complain)
+        Task(
+            self,
+            lambda task: take_back(ledger, job),
+            done=self._on_taken_back,
+            failed=self._context.notices.complain,
+        )
 
     def _on_taken_back(self, count: int) -> None:
         number = QLocale().toString(count)
@@ -396,10 +402,11 @@ class ComposePanel(StagedPage):
                 )
         if pictures:
             chosen = pictures[-1]
-            self.background.run(
-                lambda: settings_of_picture(str(chosen)),
-                lambda v: self._on_picture(chosen.name, v),
-                self._context.notices.complain,
+            Task(
+                self,
+                lambda task: settings_of_picture(str(chosen)),
+                done=lambda v: self._on_picture(chosen.name, v),
+                failed=self._context.notices.complain,
             )
 
     def _on_picture(self, name: str, values: dict[str, Any]) -> None:

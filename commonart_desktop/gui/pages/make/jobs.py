@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from commonart_desktop.core.compose import PromptOrder, compose, ready_folder
+from commonart_desktop.core.compose import PromptOrder, requests_into
 from commonart_desktop.core.process import program
 from engine.contract import template
-from engine.contract.errors import NoRecipe, Phrase, UsageError
+from engine.contract.errors import NoRecipe
 from engine.contract.ledger.ledger import Ledger
 from engine.contract.other_tools import sampler_named
 from engine.contract.paths import home
@@ -57,23 +56,26 @@ def enqueue(
     ``now`` adds a single picture ahead of everything that waits.
 
     Raises:
-        CommonArtError: see ``compose``, ``ready_folder`` and ``Ledger``; UsageError where there is nothing to draw.
+        CommonArtError: see ``requests_into`` and ``Ledger``.
     """
     notes = [] if notes is None else notes  # ``wanted`` may add to it while it is read
-    made = list(
-        islice(
-            compose(wanted, base, count=count, seed=seed, wildcards=wildcards(), note=notes.append), 1 if now else None
-        )
+    requests = requests_into(
+        Path(base["out"]),
+        wanted,
+        base,
+        source=name,
+        count=count,
+        seed=seed,
+        wildcards=wildcards(),
+        note=notes.append,
+        limit=1 if now else None,
     )
-    if not made:
-        raise UsageError(why=Phrase("Nothing to draw: there is no prompt in {path}", path=name))
-    ready_folder(Path(base["out"]))  # only once all else is found right
     book = Ledger(ledger)
     try:
         highest = max((j.priority for j in book.jobs() if j.waiting), default=0)
-        job = book.add_job(name, made, priority=max(PRIORITY_NOW, highest) if now else 0)
+        job = book.add_job(name, requests, priority=max(PRIORITY_NOW, highest) if now else 0)
         said = tuple(dict.fromkeys(notes))
-        return AddedJob(job, len(made), made[-1].seed, len(book.stranded()), book.paused()[0], said)
+        return AddedJob(job, len(requests), requests[-1].seed, len(book.stranded()), book.paused()[0], said)
     finally:
         book.close()
 

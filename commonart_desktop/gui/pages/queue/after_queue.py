@@ -8,7 +8,7 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QSizePolicy, QSystemTrayIcon, QWidget
 
 from commonart_desktop.core import after
-from commonart_desktop.gui.background.tasks import LedgerTasks
+from commonart_desktop.gui.background.tasks import Task
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.style import theme
 from commonart_desktop.gui.style.tokens import SPACE
@@ -20,9 +20,9 @@ GRACE = 30  # seconds in which sleep and shutting down can be called off
 class AfterQueue(QWidget):
     """The choice, kept in ``queue/then`` and ``queue/command``; and the doing of it, once, when work has ended."""
 
-    def __init__(self, context: Context, work: LedgerTasks, nothing_waits: Callable[[], bool]) -> None:
+    def __init__(self, context: Context, nothing_waits: Callable[[], bool]) -> None:
         super().__init__()
-        self._context, self._work, self._nothing_waits = context, work, nothing_waits
+        self._context, self._nothing_waits = context, nothing_waits
         self._worked = False
         self._tray: QSystemTrayIcon | None = None
         row = QHBoxLayout(self)
@@ -91,7 +91,7 @@ class AfterQueue(QWidget):
 
     def _act(self) -> None:
         what = self.then if self.then in ("sleep", "shutdown") else self.command.text().strip()
-        self._work.do(lambda _: after.do(what), then=self._on_done)
+        Task(self, lambda task: after.do(what), done=self._on_done, failed=self._context.notices.complain)
 
     def _on_done(self, status: int) -> None:
         if status:

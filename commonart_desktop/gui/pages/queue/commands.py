@@ -9,7 +9,7 @@ from PySide6.QtCore import QLocale, QObject, QPoint, Qt, Signal
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QToolButton, QWidget
 
-from commonart_desktop.gui.background.tasks import LedgerTasks
+from commonart_desktop.gui.background.tasks import TaskQueue
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.queue.job_editor import EditPanel
 from commonart_desktop.gui.pages.queue.open_actions import OpenActions
@@ -30,7 +30,7 @@ class QueueCommands(QObject):
     search_wanted = Signal()
 
     def __init__(
-        self, context: Context, model: LedgerModel, view: QueueView, work: LedgerTasks, strip: RunStrip, edit: EditPanel
+        self, context: Context, model: LedgerModel, view: QueueView, work: TaskQueue, strip: RunStrip, edit: EditPanel
     ) -> None:
         super().__init__(view)
         self._context, self._model, self._view, self._work, self._strip, self._edit = (
@@ -246,7 +246,7 @@ class QueueCommands(QObject):
             if then is not None:
                 then(answer)
 
-        self._work.do(action, *arguments, then=ended)
+        self._work.submit(action, *arguments, done=ended)
 
     def _retry(self) -> None:
         pick = self.pick()
@@ -341,7 +341,7 @@ class QueueCommands(QObject):
         change = settings | (
             {"template": "", "draw": []} if "prompt" in settings else {}
         )  # it is no longer what its template said
-        self._work.do(Ledger.edit, job, change, then=ended, otherwise=self._edit.complain)
+        self._work.submit(Ledger.edit, job, change, done=ended, failed=self._edit.complain)
 
     def _close_edit(self) -> None:
         self._edit.hide()

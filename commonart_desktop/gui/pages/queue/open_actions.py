@@ -9,7 +9,7 @@ from PySide6.QtCore import QObject, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 
 from commonart_desktop.core.i18n import sentence
-from commonart_desktop.gui.background.tasks import LedgerTasks
+from commonart_desktop.gui.background.tasks import TaskQueue
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.queue.table_model import LedgerModel
 from engine.contract.errors import from_wire
@@ -55,7 +55,7 @@ class OpenActions(QObject):
         self,
         context: Context,
         model: LedgerModel,
-        work: LedgerTasks,
+        work: TaskQueue,
         selected: Callable[[], tuple[Job | Line | None, int]],
         ranges: Callable[[], list[tuple[int, int]]],
     ) -> None:
@@ -119,4 +119,4 @@ class OpenActions(QObject):
             [s for _, found in parts for s in found],
             model.state,
         )
-        self._work.do(lambda ledger: make(read_lines(ledger, jobs, spans, state)), then=put)
+        self._work.submit(lambda ledger: make(read_lines(ledger, jobs, spans, state)), done=put)

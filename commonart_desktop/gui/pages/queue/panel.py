@@ -20,14 +20,15 @@ from PySide6.QtWidgets import (
 
 from commonart_desktop.core import i18n
 from commonart_desktop.gui.background.incremental import Steps
-from commonart_desktop.gui.background.tasks import LedgerTasks
+from commonart_desktop.gui.background.tasks import TaskQueue
 from commonart_desktop.gui.context import Context
+from commonart_desktop.gui.images.image_view import ImageView
 from commonart_desktop.gui.pages.queue.after_queue import AfterQueue
 from commonart_desktop.gui.pages.queue.commands import QueueCommands
 from commonart_desktop.gui.pages.queue.empty_state import EmptyQueue
 from commonart_desktop.gui.pages.queue.job_editor import EditPanel
 from commonart_desktop.gui.pages.queue.labels import left
-from commonart_desktop.gui.pages.queue.preview import Details, Preview
+from commonart_desktop.gui.pages.queue.preview import Details
 from commonart_desktop.gui.pages.queue.selection import KeepCurrent
 from commonart_desktop.gui.pages.queue.status_strip import RunStrip
 from commonart_desktop.gui.pages.queue.table_model import LedgerModel
@@ -44,11 +45,6 @@ from engine.contract.ledger.schema import STATES
 LOOK, SEARCH_AFTER, FOUND = 400, 250, 500  # ms between looks at the ledger; ms after the last key; most pictures found
 
 
-def _end(model: LedgerModel, work: LedgerTasks) -> None:
-    work.stop()
-    model.ledger.close()
-
-
 class QueuePanel(StagedPage):
     """Shows the ledger and lets a person change it. Everything shown comes from the ledger and the engine's events."""
 
@@ -56,18 +52,19 @@ class QueuePanel(StagedPage):
 
     def make(self, context: Context) -> Steps:
         self.context, self._engine = context, context.engine
-        self.work = LedgerTasks(context.ledger.path, self)
+        self.work = TaskQueue(self, "queue", open=partial(Ledger, context.ledger.path), finish=True)
         self.model = LedgerModel(context.ledger.path, context.engine.pace, self)
-        self.destroyed.connect(partial(_end, self.model, self.work))
+        self.destroyed.connect(self.model.ledger.close)
         self.strip = RunStrip(context)
         self.view = QueueView(self.model)
         yield
         self.edit = EditPanel()
         yield
-        self.preview = Preview()
+        self.preview = ImageView(self.tr("Preview"), self.tr("The image being generated appears here."), fill=True)
+        self.preview.setMinimumWidth(96)
         self.details = Details(self.model.words)
         yield
-        self.after = AfterQueue(context, self.work, lambda: self.model.poll() is not None and not left(self.model.jobs))
+        self.after = AfterQueue(context, lambda: self.model.poll() is not None and not left(self.model.jobs))
         self.commands = QueueCommands(context, self.model, self.view, self.work, self.strip, self.edit)
         self._stranded, self._live, self._searched = 0, "", 0
         yield
@@ -180,9 +177,9 @@ class QueuePanel(StagedPage):
             self._stranded = 0
             self._start(resume=True)
         elif what == "pause":
-            self.work.do(Ledger.pause, None, True, then=self._after_write)
+            self.work.submit(Ledger.pause, None, True, done=self._after_write)
         elif what == "resume":
-            self.work.do(Ledger.pause, None, False, then=self._resumed)
+            self.work.submit(Ledger.pause, None, False, done=self._resumed)
 
     def _resumed(self, _: Any) -> None:
         self._after_write(None)
@@ -204,7 +201,7 @@ class QueuePanel(StagedPage):
             self._stranded = len(rows) if not self._engine.running else 0
             self._show_strip()
 
-        self.work.do(Ledger.stranded, then=take)
+        self.work.submit(Ledger.stranded, done=take)
 
     # keeping up ---------------------------------------------------------------------------------------------------
 
@@ -285,7 +282,7 @@ class QueuePanel(StagedPage):
                 with self._keeping():
                     self.model.set_found(rows)
 
-        self.work.do(lambda ledger: ledger.search(text, self.model.state, FOUND), then=take)
+        self.work.submit(lambda ledger: ledger.search(text, self.model.state, FOUND), done=take)
 
     def _keeping(self) -> KeepCurrent:
         return KeepCurrent(self.model, self.view)

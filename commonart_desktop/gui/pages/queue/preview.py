@@ -1,110 +1,19 @@
-"""The running picture as it comes, and all that is known of the selected one."""
+"""The details of what is selected in the queue."""
 
 from __future__ import annotations
 
 import html
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QObject, QRect, QRunnable, QSize, Qt, QThreadPool, Signal
-from PySide6.QtGui import QColor, QImage, QImageReader, QPainter, QPaintEvent, QPixmap
-from PySide6.QtWidgets import QFrame, QSizePolicy, QTextBrowser, QWidget
+from PySide6.QtCore import QEvent, Signal
+from PySide6.QtWidgets import QFrame, QTextBrowser
 
 from commonart_desktop.core import i18n
 from commonart_desktop.gui.pages.queue.labels import QueueLabels
 from commonart_desktop.gui.style import theme
-from commonart_desktop.gui.style.tokens import SPACE
 from engine.contract.errors import from_wire
 from engine.contract.ledger.ledger import Job, Row
 from engine.contract.recipe import SAMPLER_NAMES
-
-_SIDE = 512  # a finished picture is read no larger than this
-
-
-class _Progress(QObject):
-    read = Signal(str, QImage)
-
-
-class _PreviewRead(QRunnable):
-    """Reads a picture's file in a thread of the pool."""
-
-    def __init__(self, path: str, told: _Progress) -> None:
-        super().__init__()
-        self._path, self._told = path, told
-
-    def run(self) -> None:
-        reader = QImageReader(self._path)
-        reader.setAutoTransform(True)
-        size = reader.size()
-        if size.isValid() and max(size.width(), size.height()) > _SIDE:
-            reader.setScaledSize(size.scaled(QSize(_SIDE, _SIDE), Qt.AspectRatioMode.KeepAspectRatio))
-        image = reader.read()
-        try:
-            self._told.read.emit(self._path, image)
-        except RuntimeError:
-            pass  # the page is gone
-
-
-class Preview(QWidget):
-    """Shows a picture from a file, fitted; the file is read in another thread. Nothing is shown that cannot be read."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setMinimumSize(96, 96)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self._pixmap = QPixmap()
-        self.path = ""
-        self._caption = ""
-        self._told = _Progress(self)
-        self._told.read.connect(self._on_read)
-        self.setAccessibleName(self.tr("Preview"))
-
-    def show_file(self, path: str, caption: str) -> None:
-        """Show this file as it is now; it may be another picture under the same name."""
-        self.path, self._caption = path, caption
-        self.setAccessibleDescription(caption)
-        if path:
-            QThreadPool.globalInstance().start(_PreviewRead(path, self._told))
-        else:
-            self._pixmap = QPixmap()
-        self.update()
-
-    @property
-    def has_picture(self) -> bool:
-        return not self._pixmap.isNull()
-
-    def _on_read(self, path: str, image: QImage) -> None:
-        if path == self.path:
-            self._pixmap = QPixmap.fromImage(image) if not image.isNull() else QPixmap()
-            self.update()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        c = theme.colours()
-        painter.fillRect(self.rect(), QColor(c.panel))
-        painter.setPen(QColor(c.muted))
-        line = painter.fontMetrics().lineSpacing()
-        room = self.rect().adjusted(SPACE["s"], SPACE["s"], -SPACE["s"], -SPACE["s"])
-        if self._pixmap.isNull():
-            painter.drawText(
-                room,
-                int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextWordWrap),
-                self.tr("The picture being made appears here."),
-            )
-            return
-        room.setBottom(room.bottom() - line)
-        size = self._pixmap.size().scaled(room.size(), Qt.AspectRatioMode.KeepAspectRatio)
-        at = QRect(
-            room.left() + (room.width() - size.width()) // 2,
-            room.top() + (room.height() - size.height()) // 2,
-            size.width(),
-            size.height(),
-        )
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        painter.drawPixmap(at, self._pixmap)
-        words = painter.fontMetrics().elidedText(self._caption, Qt.TextElideMode.ElideRight, room.width())
-        painter.drawText(
-            QRect(room.left(), room.bottom(), room.width(), line), int(Qt.AlignmentFlag.AlignCenter), words
-        )
 
 
 class Details(QTextBrowser):

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from commonart_desktop.gui.images.picture_view import PictureView
+from commonart_desktop.gui.images.image_view import ImageView
 from commonart_desktop.gui.pages.train.findings_model import (
     ALL,
     EVERY,
@@ -67,7 +67,7 @@ class FindingsPanel(QWidget):
         self.all = QToolButton(
             text=self.tr("Select all"), toolTip=self.tr("Select every row shown (Ctrl+A)"), clicked=self.table.selectAll
         )
-        self.picture = PictureView(self.tr("The selected picture"))
+        self.picture = ImageView(self.tr("The selected picture"), enlarge=3)
         self.record = RecordEditor()
         self._lay_out()
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QAbstractListModel, QLocale, QModelIndex, QObject, QPersistentModelIndex, QSize, Qt, QUrl
-from PySide6.QtGui import QDesktopServices, QImage, QPixmap
+from PySide6.QtGui import QDesktopServices, QPixmap
 from PySide6.QtWidgets import QListView
 
-from commonart_desktop.gui.background.tasks import Task
-from commonart_desktop.gui.images.reader import read_image
+from commonart_desktop.gui.images.loader import ImageLoader
+from commonart_desktop.gui.images.messages import problem_text
+from commonart_desktop.gui.images.reader import LoadedImage
+from commonart_desktop.gui.style import theme
 from commonart_desktop.gui.style.tokens import SPACE
 
 Index = QModelIndex | QPersistentModelIndex
@@ -24,8 +26,9 @@ class PreviewModel(QAbstractListModel):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.items: list[tuple[int, str, str]] = []
-        self._pixmaps: dict[tuple[int, str], QPixmap] = {}
-        self._task: Task | None = None
+        self._images: dict[tuple[int, str], tuple[QPixmap, str]] = {}  # and why there is none
+        self._loading: set[tuple[int, str]] = set()
+        self._loader = ImageLoader(self)
         self._word = self.tr("step {step}")
 
     def set_items(self, items: list[tuple[int, str, str]]) -> bool:
@@ -40,36 +43,30 @@ class PreviewModel(QAbstractListModel):
         else:
             self.beginResetModel()
             self.items = list(items)
-            self._pixmaps = {k: v for k, v in self._pixmaps.items() if k in {(s, p) for s, p, _ in items}}
+            keys = {(step, path) for step, path, _ in items}
+            self._images = {k: v for k, v in self._images.items() if k in keys}
+            self._loader.clear()
+            self._loading.clear()
             self.endResetModel()
         self._load()
         return True
 
     def busy(self) -> bool:
-        return self._task is not None
+        return bool(self._loading)
 
     def _load(self) -> None:
-        """The last ones first, some at a time."""
-        if self._task is not None:
-            return
-        missing = [(s, p) for s, p, _ in reversed(self.items) if (s, p) not in self._pixmaps][:24]
-        if missing:
-            self._task = Task(
-                self,
-                lambda task: [
-                    (key, read_image(key[1], SIDE) if Path(key[1]).is_file() else QImage()) for key in missing
-                ],
-                done=self._loaded,
-                failed=lambda e: self._loaded([]),
-            )
+        """The last ones first."""
+        for step, path, _ in self.items:
+            key = (step, path)
+            if key not in self._images and key not in self._loading:
+                self._loading.add(key)
+                self._loader.load(path, partial(self._on_loaded, key), box=SIDE, first=True)
 
-    def _loaded(self, found: list[tuple[tuple[int, str], QImage]]) -> None:
-        self._task = None
-        for key, image in found:
-            self._pixmaps[key] = QPixmap.fromImage(image)
-        if found and self.items:
-            self.dataChanged.emit(self.index(0), self.index(len(self.items) - 1))
-            self._load()
+    def _on_loaded(self, key: tuple[int, str], loaded: LoadedImage) -> None:
+        self._loading.discard(key)
+        self._images[key] = QPixmap.fromImage(loaded.image), problem_text(loaded)
+        for row in (n for n, item in enumerate(self.items) if item[:2] == key):
+            self.dataChanged.emit(self.index(row), self.index(row))
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:
         return 0 if parent.isValid() else len(self.items)
@@ -81,9 +78,12 @@ class PreviewModel(QAbstractListModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return QLocale().toString(step)
         if role == Qt.ItemDataRole.DecorationRole:
-            return self._pixmaps.get((step, path))
+            pixmap, problem = self._images.get((step, path), (None, ""))
+            return theme.icon("unreadable") if problem else pixmap
         if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{self._word.format(step=QLocale().toString(step))}\n{prompt}"
+            problem = self._images.get((step, path), (None, ""))[1]
+            lines = (self._word.format(step=QLocale().toString(step)), prompt, problem)
+            return "\n".join(line for line in lines if line)
         if role == Qt.ItemDataRole.AccessibleTextRole:
             return f"{self._word.format(step=QLocale().toString(step))}, {prompt}"
         if role == PATH:
