@@ -170,7 +170,7 @@ def _page(folder: Path, rows: int, clock: Clock, app: QApplication) -> Iterator[
     trainings = TrainingRuns(ledger, engine, settings, notices, state)
     context = Context(ledger, engine, trainings, settings, notices, state, lambda _: None)
     # the made-up files are not there
-    folders.GalleryFolders.look_through = lambda self: None  # type: ignore[method-assign]
+    folders.GalleryFolders.scan_all = lambda self: None  # type: ignore[method-assign]
     pages: list[gallery_page.GalleryPage] = []
 
     def opened() -> None:
@@ -194,11 +194,11 @@ def _complete(page: object) -> bool:
     """Whether every tile in sight shows its picture, painted."""
     view = page.view
     first, last = view._range(view.viewport().rect())
-    shown = [page.model.picture(r) for r in range(first, last + 1)]
+    shown = [page.model.image(r) for r in range(first, last + 1)]
     return (
         bool(shown)
         and all(p is not None and page.thumbnails.peek(p) is not None for p in shown)
-        and not page.thumbnails._made
+        and not page.thumbnails._results
     )
 
 
@@ -244,7 +244,7 @@ def measure(folder: Path, rows: int) -> tuple[Clock, dict[str, float]]:
         )
         clock.once(chosen, "select all", view.selectAll)
         clock.once(
-            lambda: page.library.idle and page.model.picture(0).rating == 3, "rate all", lambda: page.deeds.rate(3)
+            lambda: page.library.idle and page.model.image(0).rating == 3, "rate all", lambda: page.commands.rate(3)
         )
         view.select_rows([0])
         clock.until(chosen, "settle")

@@ -31,7 +31,7 @@
         <translation>何もしない</translation>
     </message>
     <message>
-        <source>tell me</source>
+        <source>notify me</source>
         <translation>知らせる</translation>
     </message>
     <message>
@@ -67,15 +67,15 @@
         <translation>そのままにする</translation>
     </message>
     <message>
-        <source>What was to be done when the queue is empty ended with status {status}.</source>
+        <source>The command to run when the queue is empty ended with status {status}.</source>
         <translation>終了後のコマンドが終了コード{status}で終わりました。</translation>
     </message>
     <message>
-        <source>All pictures of the queue are made.</source>
+        <source>All images of the queue are made.</source>
         <translation>キューの画像をすべて生成しました。</translation>
     </message>
     <message>
-        <source>Show the pictures</source>
+        <source>Show the images</source>
         <translation>画像を見る</translation>
     </message>
 </context>
@@ -187,10 +187,6 @@
         <translation>正確</translation>
     </message>
     <message>
-        <source>The very picture that the seed stands for.</source>
-        <translation>シードが表す画像そのものを作ります。</translation>
-    </message>
-    <message>
         <source>Balanced</source>
         <translation>バランス</translation>
     </message>
@@ -201,10 +197,6 @@
     <message>
         <source>Fast</source>
         <translation>高速</translation>
-    </message>
-    <message>
-        <source>Much faster; details differ from the exact picture.</source>
-        <translation>かなり速くなります。細部は「正確」と異なります。</translation>
     </message>
     <message>
         <source>Draft</source>
@@ -223,15 +215,23 @@
         <translation>ガイダンス</translation>
     </message>
     <message>
-        <source>How closely the picture follows the prompt</source>
-        <translation>プロンプトにどれだけ忠実に従うか</translation>
-    </message>
-    <message>
         <source>Sampler</source>
         <translation>サンプラー</translation>
     </message>
     <message>
-        <source>Pictures of each prompt</source>
+        <source>Exactly the image that the seed stands for.</source>
+        <translation>シードが表す画像そのものを作ります。</translation>
+    </message>
+    <message>
+        <source>Much faster; details differ from the exact image.</source>
+        <translation>かなり速くなります。細部は「正確」と異なります。</translation>
+    </message>
+    <message>
+        <source>How closely the image follows the prompt</source>
+        <translation>プロンプトにどれだけ忠実に従うか</translation>
+    </message>
+    <message>
+        <source>Images of each prompt</source>
         <translation>プロンプトごとの枚数</translation>
     </message>
     <message>
@@ -295,7 +295,7 @@
         <translation>枚（プロンプトごと）</translation>
     </message>
     <message>
-        <source>Pictures</source>
+        <source>Images</source>
         <translation>画像</translation>
     </message>
     <message>
@@ -326,10 +326,6 @@
         <translation>ネガティブプロンプト</translation>
     </message>
     <message>
-        <source>What should not be in the picture (may stay empty)</source>
-        <translation>画像に入れたくないもの（空でもかまいません）</translation>
-    </message>
-    <message>
         <source>Add to queue</source>
         <translation>キューに追加</translation>
     </message>
@@ -342,11 +338,15 @@
         <translation>作成</translation>
     </message>
     <message>
-        <source>= 1 picture</source>
+        <source>What should not be in the image (may stay empty)</source>
+        <translation>画像に入れたくないもの（空でもかまいません）</translation>
+    </message>
+    <message>
+        <source>= 1 image</source>
         <translation>＝1枚</translation>
     </message>
     <message>
-        <source>= {count} pictures</source>
+        <source>= {count} images</source>
         <translation>＝{count}枚</translation>
     </message>
     <message>
@@ -374,32 +374,32 @@
         <translation>キューは一時停止中です。</translation>
     </message>
     <message>
-        <source>1 picture added</source>
+        <source>1 image added</source>
         <translation>1枚追加しました</translation>
     </message>
     <message>
-        <source>{count} pictures added</source>
+        <source>{count} images added</source>
         <translation>{count}枚追加しました</translation>
+    </message>
+    <message>
+        <source>1 image taken off the queue</source>
+        <translation>1枚をキューから外しました</translation>
+    </message>
+    <message>
+        <source>{count} images taken off the queue</source>
+        <translation>{count}枚をキューから外しました</translation>
+    </message>
+    <message>
+        <source>Drop a list of prompts ({lists}), an image made by this program ({images}), or a LoRA ({lora}).</source>
+        <translation>プロンプトの一覧（{lists}）、このプログラムで作った画像（{images}）、LoRA（{lora}）のいずれかをドロップしてください。</translation>
     </message>
     <message>
         <source>Undo</source>
         <translation>元に戻す</translation>
     </message>
     <message>
-        <source>1 picture taken off the queue</source>
-        <translation>1枚をキューから外しました</translation>
-    </message>
-    <message>
-        <source>{count} pictures taken off the queue</source>
-        <translation>{count}枚をキューから外しました</translation>
-    </message>
-    <message>
         <source>{name} cannot be used here.</source>
         <translation>{name}はここでは使えません。</translation>
-    </message>
-    <message>
-        <source>Drop a list of prompts ({lists}), a picture made by this program ({pictures}), or a LoRA ({lora}).</source>
-        <translation>プロンプトの一覧（{lists}）、このプログラムで作った画像（{pictures}）、LoRA（{lora}）のいずれかをドロップしてください。</translation>
     </message>
     <message>
         <source>The settings are those of {name}</source>
@@ -540,8 +540,12 @@
         <translation>{count}件を選択中</translation>
     </message>
     <message>
-        <source>Select a picture to see its details.</source>
+        <source>Select an image to see its details.</source>
         <translation>画像を選ぶと、詳細を表示します。</translation>
+    </message>
+    <message>
+        <source>Copy error details</source>
+        <translation>エラーの詳細をコピー</translation>
     </message>
     <message>
         <source>State</source>
@@ -604,7 +608,7 @@
         <translation>ジョブ</translation>
     </message>
     <message>
-        <source>Pictures</source>
+        <source>Images</source>
         <translation>画像</translation>
     </message>
     <message>
@@ -753,15 +757,15 @@
 <context>
     <name>DropArea</name>
     <message>
-        <source>Drop pictures or folders here</source>
+        <source>Drop images or folders here</source>
         <translation>画像やフォルダーをここにドロップ</translation>
     </message>
     <message>
-        <source>See who signed a picture, whether it was changed since, how it was made, and under which licences its LoRAs were taught. Pictures of other tools are read, too. Nothing leaves this computer.</source>
+        <source>See who signed an image, whether it was changed since, how it was made, and under which licences its LoRAs were taught. Images of other tools are read, too. Nothing leaves this computer.</source>
         <translation>画像の署名者、署名後の変更の有無、生成の記録、LoRAの学習に使われた画像のライセンスを確かめます。ほかのツールの画像も読み取ります。データがこのコンピューターの外に出ることはありません。</translation>
     </message>
     <message>
-        <source>Choose pictures…</source>
+        <source>Choose images…</source>
         <translation>画像を選ぶ…</translation>
     </message>
     <message>
@@ -784,7 +788,7 @@
         <translation>そのまま（入力すると、すべてのプロンプトになります）</translation>
     </message>
     <message>
-        <source>Change waiting pictures</source>
+        <source>Change waiting images</source>
         <translation>待機中の画像を変更</translation>
     </message>
     <message>
@@ -816,7 +820,7 @@
         <translation>出力先</translation>
     </message>
     <message>
-        <source>Change the {count} waiting picture(s) of “{name}”</source>
+        <source>Change the {count} waiting image(s) of “{name}”</source>
         <translation>「{name}」の待機中{count}枚を変更</translation>
     </message>
 </context>
@@ -839,7 +843,7 @@
         <translation>条件に合うものがありません。</translation>
     </message>
     <message>
-        <source>Pictures waiting to be made are listed here, in order.</source>
+        <source>Images waiting to be made are listed here, in order.</source>
         <translation>これから作る画像が、作る順に並びます。</translation>
     </message>
     <message>
@@ -850,7 +854,7 @@
 <context>
     <name>EmptyState</name>
     <message>
-        <source>No picture fits</source>
+        <source>No image matches</source>
         <translation>条件に合う画像がありません</translation>
     </message>
     <message>
@@ -858,24 +862,24 @@
         <translation>プロンプトか設定に、すべての語が含まれている必要があります。</translation>
     </message>
     <message>
-        <source>Show all pictures</source>
+        <source>Show all images</source>
         <translation>すべての画像を表示</translation>
+    </message>
+    <message>
+        <source>Your images will be here</source>
+        <translation>作った画像がここに並びます</translation>
+    </message>
+    <message>
+        <source>Make images</source>
+        <translation>画像を作る</translation>
     </message>
     <message>
         <source>Looking through the folders…</source>
         <translation>フォルダーを調べています…</translation>
     </message>
     <message>
-        <source>Your pictures will be here</source>
-        <translation>作った画像がここに並びます</translation>
-    </message>
-    <message>
         <source>Find, compare and rate what you made, and make more of what you like.</source>
         <translation>作った画像を探し、比べ、評価して、気に入ったものからさらに作れます。</translation>
-    </message>
-    <message>
-        <source>Make pictures</source>
-        <translation>画像を作る</translation>
     </message>
 </context>
 <context>
@@ -1341,8 +1345,8 @@
 <context>
     <name>FirstRun</name>
     <message>
-        <source>Make your first picture</source>
-        <extracomment>prompts, not words of the window: the same in every language; the last one shows the template language</extracomment>
+        <source>Make your first image</source>
+        <extracomment>prompts, not texts of the window: the same in every language; the last one shows the template syntax</extracomment>
         <translation>最初の1枚を作りましょう</translation>
     </message>
     <message>
@@ -1377,7 +1381,7 @@
         <translation>プロンプトをコピー</translation>
     </message>
     <message>
-        <source>Copy picture</source>
+        <source>Copy image</source>
         <translation>画像をコピー</translation>
     </message>
     <message>
@@ -1429,8 +1433,12 @@
         <translation>フォルダーを開くソフトが見つかりません。場所：{path}</translation>
     </message>
     <message>
-        <source>{count} pictures could not be moved to the recycle bin; they stay where they are.</source>
+        <source>{count} images could not be moved to the recycle bin; they stay where they are.</source>
         <translation>{count} 枚をごみ箱に移せませんでした。元の場所に残っています。</translation>
+    </message>
+    <message>
+        <source>{count} images could not be brought back.</source>
+        <translation>{count}枚を元に戻せませんでした。</translation>
     </message>
     <message>
         <source>The system says: {why}. There may be no recycle bin on that drive.</source>
@@ -1448,26 +1456,22 @@
         <source>Undo</source>
         <translation>元に戻す</translation>
     </message>
-    <message>
-        <source>{count} pictures could not be brought back.</source>
-        <translation>{count}枚を元に戻せませんでした。</translation>
-    </message>
 </context>
 <context>
     <name>GalleryFolders</name>
     <message>
-        <source>Show the pictures of a folder</source>
+        <source>Show the images of a folder</source>
         <translation>フォルダーの画像を表示</translation>
     </message>
 </context>
 <context>
     <name>GalleryPage</name>
     <message>
-        <source>The list of pictures was damaged and is made anew. Stars and ratings are in {path}.</source>
+        <source>The list of images was damaged and has been rebuilt. Stars and ratings are in {path}.</source>
         <translation>画像の一覧が壊れていたため作り直しています。スターと評価は{path}に残っています。</translation>
     </message>
     <message>
-        <source>The list of pictures cannot be used ({why}).</source>
+        <source>The list of images cannot be used ({why}).</source>
         <translation>画像の一覧を使えません（{why}）。</translation>
     </message>
     <message>
@@ -1478,8 +1482,19 @@
 <context>
     <name>GalleryView</name>
     <message>
-        <source>Pictures</source>
+        <source>Images</source>
         <translation>画像</translation>
+    </message>
+</context>
+<context>
+    <name>ImagesModel</name>
+    <message>
+        <source>starred</source>
+        <translation>スター付き</translation>
+    </message>
+    <message>
+        <source>rating {n} of 5</source>
+        <translation>評価 5段階中{n}</translation>
     </message>
 </context>
 <context>
@@ -1611,7 +1626,7 @@
         <translation>LoRAの場所</translation>
     </message>
     <message>
-        <source>Where to look for the LoRAs of the pictures, beside the program&apos;s own LoRA folder</source>
+        <source>Where to look for the LoRAs of the images, beside the program&apos;s own LoRA folder</source>
         <translation>画像に使われたLoRAを、アプリのLoRAフォルダーのほかに探す場所</translation>
     </message>
     <message>
@@ -2115,7 +2130,7 @@
         <translation>{count} ノード</translation>
     </message>
     <message>
-        <source>{count} pictures/h</source>
+        <source>{count} images/h</source>
         <translation>{count} 枚/時</translation>
     </message>
     <message>
@@ -2142,7 +2157,7 @@
         <translation>ワーカー数</translation>
     </message>
     <message>
-        <source>Pictures/h</source>
+        <source>Images/h</source>
         <translation>枚/時</translation>
     </message>
     <message>
@@ -2247,17 +2262,6 @@
     <message>
         <source>Choose the VAE folder</source>
         <translation>VAE のフォルダーを選ぶ</translation>
-    </message>
-</context>
-<context>
-    <name>PicturesModel</name>
-    <message>
-        <source>starred</source>
-        <translation>スター付き</translation>
-    </message>
-    <message>
-        <source>rating {n} of 5</source>
-        <translation>評価 5段階中{n}</translation>
     </message>
 </context>
 <context>
@@ -2486,7 +2490,7 @@
         <translation>来歴</translation>
     </message>
     <message>
-        <source>Licences of its training pictures: {licences}</source>
+        <source>Licences of its training images: {licences}</source>
         <translation>学習画像のライセンス：{licences}</translation>
     </message>
     <message>
@@ -2503,10 +2507,6 @@
     <message>
         <source>Retry failed</source>
         <translation>失敗分を再試行</translation>
-    </message>
-    <message>
-        <source>Retry failed pictures: the selected, or all</source>
-        <translation>失敗した画像を再試行（選択分、なければすべて）</translation>
     </message>
     <message>
         <source>Cancel</source>
@@ -2557,8 +2557,8 @@
         <translation>優先度を下げる</translation>
     </message>
     <message>
-        <source>Change waiting pictures…</source>
-        <translation>待機中の画像を変更…</translation>
+        <source>{count} waiting image(s) changed.</source>
+        <translation>待機中の{count}枚を変更しました。</translation>
     </message>
     <message>
         <source>Rename job</source>
@@ -2567,14 +2567,6 @@
     <message>
         <source>Duplicate job</source>
         <translation>ジョブを複製</translation>
-    </message>
-    <message>
-        <source>Open picture</source>
-        <translation>画像を開く</translation>
-    </message>
-    <message>
-        <source>Open picture (Enter)</source>
-        <translation>画像を開く（Enter）</translation>
     </message>
     <message>
         <source>Open folder</source>
@@ -2609,6 +2601,10 @@
         <translation>プロンプトを検索</translation>
     </message>
     <message>
+        <source>{count} images were cancelled.</source>
+        <translation>{count}枚を取り消しました。</translation>
+    </message>
+    <message>
         <source>Copy of {name}</source>
         <translation>{name}のコピー</translation>
     </message>
@@ -2621,12 +2617,24 @@
         <translation>元に戻す</translation>
     </message>
     <message>
-        <source>Undo removing or cancelling</source>
-        <translation>削除や取り消しを元に戻す</translation>
+        <source>Retry failed images: the selected, or all</source>
+        <translation>失敗した画像を再試行（選択分、なければすべて）</translation>
     </message>
     <message>
-        <source>{count} pictures were cancelled.</source>
-        <translation>{count}枚を取り消しました。</translation>
+        <source>Change waiting images…</source>
+        <translation>待機中の画像を変更…</translation>
+    </message>
+    <message>
+        <source>Open image</source>
+        <translation>画像を開く</translation>
+    </message>
+    <message>
+        <source>Open image (Enter)</source>
+        <translation>画像を開く（Enter）</translation>
+    </message>
+    <message>
+        <source>Undo removing or cancelling</source>
+        <translation>削除や取り消しを元に戻す</translation>
     </message>
     <message>
         <source>Nothing was removed: what is still waiting or running has to be cancelled first.</source>
@@ -2643,10 +2651,6 @@
     <message>
         <source>There is nothing to undo.</source>
         <translation>元に戻す操作はありません。</translation>
-    </message>
-    <message>
-        <source>{count} waiting picture(s) changed.</source>
-        <translation>待機中の{count}枚を変更しました。</translation>
     </message>
 </context>
 <context>
@@ -2723,7 +2727,7 @@
         <translation>絞り込み</translation>
     </message>
     <message>
-        <source>Show only pictures in this state</source>
+        <source>Show only images in this state</source>
         <translation>この状態の画像だけを表示</translation>
     </message>
     <message>
@@ -2837,11 +2841,11 @@
         <translation>作成日時</translation>
     </message>
     <message>
-        <source>{count} pictures are selected.</source>
+        <source>{count} images are selected.</source>
         <translation>{count}枚を選択中です。</translation>
     </message>
     <message>
-        <source>Select a picture to see how it was made.</source>
+        <source>Select an image to see how it was made.</source>
         <translation>画像を選ぶと、生成の記録を表示します。</translation>
     </message>
     <message>
@@ -3010,7 +3014,7 @@
 <context>
     <name>Reports</name>
     <message>
-        <source>Copied the reports of {count} picture(s).</source>
+        <source>Copied the reports of {count} image(s).</source>
         <translation>{count}枚分の報告をコピーしました。</translation>
     </message>
     <message>
@@ -3160,8 +3164,16 @@
         <translation>残り{count}枚</translation>
     </message>
     <message>
-        <source>The last run stopped in the middle of {count} picture(s). Nothing is lost.</source>
+        <source>The last run stopped in the middle of {count} image(s). Nothing is lost.</source>
         <translation>前回は{count}枚の途中で止まりました。失われたものはありません。</translation>
+    </message>
+    <message>
+        <source>Pause the queue after the current image (Space)</source>
+        <translation>今の画像ができたらキューを止めます（Space）</translation>
+    </message>
+    <message>
+        <source>about {count} images/h</source>
+        <translation>推定 毎時{count}枚</translation>
     </message>
     <message>
         <source>Resume</source>
@@ -3174,10 +3186,6 @@
     <message>
         <source>Pause</source>
         <translation>一時停止</translation>
-    </message>
-    <message>
-        <source>Hold the queue after the picture in hand (Space)</source>
-        <translation>今の画像ができたらキューを止めます（Space）</translation>
     </message>
     <message>
         <source>Start</source>
@@ -3194,10 +3202,6 @@
     <message>
         <source>The engine is starting.</source>
         <translation>エンジンを起動しています。</translation>
-    </message>
-    <message>
-        <source>about {count} pictures/h</source>
-        <translation>推定 毎時{count}枚</translation>
     </message>
     <message>
         <source>done at about {time}</source>
@@ -3492,24 +3496,24 @@
         <translation>ランダム</translation>
     </message>
     <message>
-        <source>Each picture draws its own seed</source>
+        <source>Each image draws its own seed</source>
         <translation>画像ごとにシードを選びます</translation>
+    </message>
+    <message>
+        <source>The images of a prompt get S, S+1, S+2, …; the next job starts at S again</source>
+        <translation>各プロンプトの画像はS、S+1、S+2…となり、次のジョブもSから始めます</translation>
+    </message>
+    <message>
+        <source>The images of a prompt get S, S+1, S+2, …; the next job goes on from there</source>
+        <translation>各プロンプトの画像はS、S+1、S+2…となり、次のジョブはその続きから始めます</translation>
     </message>
     <message>
         <source>Fixed</source>
         <translation>固定</translation>
     </message>
     <message>
-        <source>The pictures of a prompt get S, S+1, S+2, …; the next job starts at S again</source>
-        <translation>各プロンプトの画像はS、S+1、S+2…となり、次のジョブもSから始めます</translation>
-    </message>
-    <message>
         <source>Counting on</source>
         <translation>連番</translation>
-    </message>
-    <message>
-        <source>The pictures of a prompt get S, S+1, S+2, …; the next job goes on from there</source>
-        <translation>各プロンプトの画像はS、S+1、S+2…となり、次のジョブはその続きから始めます</translation>
     </message>
     <message>
         <source>Seed number</source>
@@ -3904,12 +3908,12 @@
 <context>
     <name>SizeBar</name>
     <message>
-        <source>Size of the small pictures</source>
+        <source>Size of the thumbnails</source>
         <translation>サムネイルの大きさ</translation>
     </message>
     <message>
-        <source>{count} pictures</source>
-        <translation>{count}枚</translation>
+        <source>{count} images</source>
+        <translation>{count} 枚</translation>
     </message>
     <message>
         <source>looking…</source>
@@ -4077,7 +4081,7 @@
         <translation>ほかのツールの情報</translation>
     </message>
     <message>
-        <source>Select a picture to see what is known about it.</source>
+        <source>Select an image to see what is known about it.</source>
         <translation>画像を選ぶと、分かっていることを表示します。</translation>
     </message>
     <message>
@@ -4092,11 +4096,11 @@
 <context>
     <name>VerifyPage</name>
     <message>
-        <source>Checked pictures</source>
+        <source>Checked images</source>
         <translation>確かめた画像</translation>
     </message>
     <message>
-        <source>Choose pictures…</source>
+        <source>Choose images…</source>
         <translation>画像を選ぶ…</translation>
     </message>
     <message>
@@ -4124,8 +4128,28 @@
         <translation>一覧を空にする</translation>
     </message>
     <message>
-        <source>The pictures themselves stay where they are</source>
+        <source>The images themselves stay where they are</source>
         <translation>画像のファイルはそのまま残ります</translation>
+    </message>
+    <message>
+        <source>Images</source>
+        <translation>画像</translation>
+    </message>
+    <message>
+        <source>Choose images</source>
+        <translation>画像を選ぶ</translation>
+    </message>
+    <message>
+        <source>Choose a folder of images</source>
+        <translation>画像のフォルダーを選ぶ</translation>
+    </message>
+    <message>
+        <source>There is no PNG, WebP or JPEG image there.</source>
+        <translation>PNG、WebP、JPEGの画像がありません。</translation>
+    </message>
+    <message>
+        <source>Looking for images…</source>
+        <translation>画像を探しています…</translation>
     </message>
     <message>
         <source>Progress</source>
@@ -4144,28 +4168,12 @@
         <translation>クリップボードにファイルも絶対パスもありません。</translation>
     </message>
     <message>
-        <source>Pictures</source>
-        <translation>画像</translation>
-    </message>
-    <message>
         <source>All files</source>
         <translation>すべてのファイル</translation>
     </message>
     <message>
-        <source>Choose pictures</source>
-        <translation>画像を選ぶ</translation>
-    </message>
-    <message>
-        <source>Choose a folder of pictures</source>
-        <translation>画像のフォルダーを選ぶ</translation>
-    </message>
-    <message>
         <source>LoRAs are looked for in {folder} too.</source>
         <translation>LoRAを{folder}でも探します。</translation>
-    </message>
-    <message>
-        <source>There is no PNG, WebP or JPEG picture there.</source>
-        <translation>PNG、WebP、JPEGの画像がありません。</translation>
     </message>
     <message>
         <source>Checked {done} of {count}</source>
@@ -4174,10 +4182,6 @@
     <message>
         <source>Show</source>
         <translation>表示</translation>
-    </message>
-    <message>
-        <source>Looking for pictures…</source>
-        <translation>画像を探しています…</translation>
     </message>
     <message>
         <source>{count} are not checked.</source>
@@ -4234,19 +4238,19 @@
 <context>
     <name>Viewer</name>
     <message>
-        <source>Picture</source>
+        <source>Image</source>
         <translation>画像</translation>
     </message>
     <message>
-        <source>Back to all pictures (Esc)</source>
+        <source>Back to all images (Esc)</source>
         <translation>一覧に戻る（Esc）</translation>
     </message>
     <message>
-        <source>Previous picture (←)</source>
+        <source>Previous image (←)</source>
         <translation>前の画像（←）</translation>
     </message>
     <message>
-        <source>Next picture (→)</source>
+        <source>Next image (→)</source>
         <translation>次の画像（→）</translation>
     </message>
     <message>
@@ -4323,7 +4327,7 @@
     <name>presets</name>
     <message>
         <source>Draft</source>
-        <extracomment>what a preset may hold, and of what type; no place on a disk but that of a LoRA outside the LoRA folder</extracomment>
+        <extracomment>the settings in a preset and their types; no paths except those of LoRAs outside the LoRA folder</extracomment>
         <translation>下書き</translation>
     </message>
     <message>

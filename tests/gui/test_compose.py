@@ -221,11 +221,11 @@ def test_the_count_and_a_sample_stand_under_the_prompt(qtbot: QtBot, make: Calla
     panel = make()
     panel.prompt.setPlainText("[[赤い|青い]][[猫|犬|鳥]]")
     panel.form.count.setValue(4)
-    qtbot.waitUntil(lambda: panel.total.text() == "= 24 pictures")
+    qtbot.waitUntil(lambda: panel.total.text() == "= 24 images")
     assert "赤い猫" in panel.sample.text() and panel.sample.isVisible()
     panel.prompt.setPlainText("すし")
     panel.form.count.setValue(1)
-    qtbot.waitUntil(lambda: panel.total.text() == "= 1 picture")
+    qtbot.waitUntil(lambda: panel.total.text() == "= 1 image")
     assert not panel.sample.isVisible()  # it would say the same again
     assert "すし" in panel.form.name_example.text()
 
@@ -261,22 +261,26 @@ def test_a_size_off_the_grid_is_told_of(make: Callable[[], ComposePanel], contex
     panel = make()
     multiple = panel.form.model.info().multiple
     panel.prompt.setPlainText("すし")
-    panel.form.size.width_box.setValue(multiple * 3 + 1)
+    panel.form.image_size.width_box.setValue(multiple * 3 + 1)
     assert (
-        panel.form.size.key() == "free"
-        and str(multiple) in panel.form.size.error.text()
-        and panel.form.size.error.isVisible()
+        panel.form.image_size.key() == "free"
+        and str(multiple) in panel.form.image_size.error.text()
+        and panel.form.image_size.error.isVisible()
     )
     panel.add()
-    assert context.ledger.jobs() == [] and panel.form.size.width_box.value() == multiple * 3 + 1 and len(said.all) == 1
-    panel.form.size.width_box.setValue(multiple * 3)
-    assert not panel.form.size.error.isVisible()
+    assert (
+        context.ledger.jobs() == []
+        and panel.form.image_size.width_box.value() == multiple * 3 + 1
+        and len(said.all) == 1
+    )
+    panel.form.image_size.width_box.setValue(multiple * 3)
+    assert not panel.form.image_size.error.isVisible()
     assert panel.form.base()["width"] == multiple * 3
 
 
 def test_square_is_left_to_the_model(make: Callable[[], ComposePanel]) -> None:
     panel = make()
-    assert panel.form.model.info().own_side == SIDE and panel.form.size.width_box.value() == SIDE
+    assert panel.form.model.info().own_side == SIDE and panel.form.image_size.width_box.value() == SIDE
     assert panel.form.base()["width"] is None
 
 
@@ -347,7 +351,7 @@ def test_ctrl_return_adds_everything_and_starts_the_engine(
         (p, s) for p in ("赤い猫", "青い猫") for s in (7, 8, 9)
     ]
     assert all(r.request.negative == "犬" and r.request.steps == 12 and r.request.out == str(context.out) for r in rows)
-    assert said.all[0][0] == "6 pictures added" and said.all[0][2] == "Undo" and started == [True]
+    assert said.all[0][0] == "6 images added" and said.all[0][2] == "Undo" and started == [True]
     assert panel.form.seed.number.text() == "10"  # the next job goes on from there
     assert panel.prompt.toPlainText() == "[[赤い|青い]]猫"
 
@@ -359,7 +363,7 @@ def test_undo_takes_the_job_back(qtbot: QtBot, make: Callable[[], ComposePanel],
     panel.form.count.setValue(240)
     panel.add()
     qtbot.waitUntil(lambda: len(said.all) == 1)
-    assert said.all[0][0] == "240 pictures added"
+    assert said.all[0][0] == "240 images added"
     said.all[0][3]()
     qtbot.waitUntil(lambda: len(said.all) == 2)
     assert prompts(context.ledger) == ["b"] and [j.name for j in context.ledger.jobs()] == ["other"]
@@ -389,7 +393,7 @@ def test_one_now_comes_first(qtbot: QtBot, make: Callable[[], ComposePanel], con
     )
     qtbot.waitUntil(lambda: len(said.all) == 1)
     assert prompts(context.ledger) == ["b", "猫"] and context.ledger.jobs()[1].priority == 30
-    assert said.all[0][0] == "1 picture added"
+    assert said.all[0][0] == "1 image added"
 
 
 def test_after_a_crash_the_engine_does_not_start_by_itself(

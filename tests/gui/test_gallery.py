@@ -20,7 +20,7 @@ from commonart_desktop.gui.pages.gallery import file_operations
 from commonart_desktop.gui.pages.gallery.file_operations import move_to_trash, restore_from_trash
 from commonart_desktop.gui.pages.gallery.index import Index, Query
 from commonart_desktop.gui.pages.gallery.list_diff import diff
-from commonart_desktop.gui.pages.gallery.scan import Scan, whole
+from commonart_desktop.gui.pages.gallery.scan import Scan, is_complete
 from engine.contract import recipe as recipes
 from engine.contract.recipe import parameters
 from tests.support.gallery import TIMEOUT, NoBin, write
@@ -55,13 +55,11 @@ def test_other_tools_and_packed_chunks(tmp_path: Path) -> None:
 
 def test_broken_files_have_no_words(tmp_path: Path) -> None:
     for kind in ("png", "webp", "jpeg"):
-        whole = write(tmp_path / "whole", 1, kind).read_bytes()
-        for cut in range(0, min(len(whole), 1500), 23):
-            (tmp_path / "cut").write_bytes(whole[:cut])
+        data = write(tmp_path / "complete", 1, kind).read_bytes()
+        for cut in range(0, min(len(data), 1500), 23):
+            (tmp_path / "cut").write_bytes(data[:cut])
             read_text(tmp_path / "cut")
-            (tmp_path / "cut").write_bytes(
-                whole[:cut] + bytes(255 - b for b in whole[cut : cut + 3]) + whole[cut + 3 :]
-            )
+            (tmp_path / "cut").write_bytes(data[:cut] + bytes(255 - b for b in data[cut : cut + 3]) + data[cut + 3 :])
             read_text(tmp_path / "cut")
     assert read_text(tmp_path / "none").recipe == ""
     assert recipe_of("[1]") is None and recipe_of('{"request": 3}') is None and recipe_of("[" * 100_000) is None
@@ -70,7 +68,7 @@ def test_broken_files_have_no_words(tmp_path: Path) -> None:
 # the index ------------------------------------------------------------------------------------------------------------
 
 
-def look(index: Index, *deep: Path, flat: tuple[str, ...] = ()) -> int:
+def position(index: Index, *deep: Path, flat: tuple[str, ...] = ()) -> int:
     counts: list[int] = []
     assert Scan(index, threading.Event(), counts.append).all([str(d) for d in deep], list(flat))
     return sum(counts)
@@ -84,24 +82,24 @@ def test_scan_takes_only_what_changed(tmp_path: Path) -> None:
     (tmp_path / "out" / "note.txt").write_text("x")
     write(tmp_path / "other" / "deeper" / "9.png", 9)
     write(tmp_path / "other" / "8.png", 8)
-    assert look(index, tmp_path / "out", flat=(str(tmp_path / "other"),)) == 6
-    assert look(index, tmp_path / "out", flat=(str(tmp_path / "other"),)) == 0
+    assert position(index, tmp_path / "out", flat=(str(tmp_path / "other"),)) == 6
+    assert position(index, tmp_path / "out", flat=(str(tmp_path / "other"),)) == 0
     ids = index.ids(Query())
-    assert [p.prompt for i in ids for p in index.pictures([i])] == [f"りんご {n}" for n in (8, 4, 3, 2, 1, 0)]
+    assert [p.prompt for i in ids for p in index.images([i])] == [f"りんご {n}" for n in (8, 4, 3, 2, 1, 0)]
     index.rate([ids[1]], 4)
     index.star([ids[1]], True)
     write(tmp_path / "out" / "4.png", 4, prompt="別の絵")
     os.utime(tmp_path / "out" / "4.png", (1_700_000_100, 1_700_000_100))
     (tmp_path / "out" / "0.png").unlink()
-    assert look(index, tmp_path / "out", flat=(str(tmp_path / "other"),)) == 2
-    first = index.pictures([index.ids(Query())[0]])[0]
+    assert position(index, tmp_path / "out", flat=(str(tmp_path / "other"),)) == 2
+    first = index.images([index.ids(Query())[0]])[0]
     assert (first.prompt, first.rating, first.starred) == ("別の絵", 4, True)  # the same file, made anew
     (tmp_path / "out").rename(tmp_path / "gone")  # an unplugged disk: what was rated is remembered
-    look(index, tmp_path / "out")
+    position(index, tmp_path / "out")
     assert len(index.ids(Query())) == 0
     (tmp_path / "gone").rename(tmp_path / "out")
-    look(index, tmp_path / "out")
-    assert index.pictures([index.ids(Query(rating=4))[0]])[0].prompt == "別の絵"
+    position(index, tmp_path / "out")
+    assert index.images([index.ids(Query(rating=4))[0]])[0].prompt == "別の絵"
     index.close()
 
 
@@ -110,10 +108,10 @@ def test_search_sort_and_filter(tmp_path: Path) -> None:
     write(tmp_path / "a" / "x.png", 1, prompt="青い空、Mountain")
     write(tmp_path / "a" / "b" / "W.png", 2, prompt="青い海", negative="雲", sampler="euler")
     write(tmp_path / "ab" / "v.png", 3, prompt="50% _off_")
-    look(index, tmp_path)
+    position(index, tmp_path)
 
     def found(**query: Any) -> list[str]:
-        return [Path(index.pictures([i])[0].path).stem for i in index.ids(Query(**query))]
+        return [Path(index.images([i])[0].path).stem for i in index.ids(Query(**query))]
 
     assert found() == ["v", "W", "x"] and found(sort="name") == [*["v", "W", "x"][0:1], "W", "x"]
     assert found(text="青い") == ["W", "x"] and found(text="い海") == ["W"] and found(text="青い　MOUNTAIN") == ["x"]
@@ -157,13 +155,13 @@ def test_thumbnails_are_made_kept_and_cancelled(tmp_path: Path, qtbot: QtBot) ->
         write(tmp_path / "out" / f"{n}.png", n, side=300)
     (tmp_path / "out" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nnot")
     (tmp_path / "out" / "fake.png").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
-    look(index, tmp_path / "out")
-    pictures = index.pictures(list(index.ids(Query(sort="name"))))
+    position(index, tmp_path / "out")
+    pictures = index.images(list(index.ids(Query(sort="name"))))
     bad = [p for p in pictures if p.path.endswith(("bad.png", "fake.png"))]
     good = [p for p in pictures if p not in bad]
     thumbs = Thumbnails(tmp_path / "cache")
     assert all(thumbs.peek(p) is None for p in pictures)
-    thumbs.want(pictures, len(pictures))
+    thumbs.request(pictures, len(pictures))
     qtbot.waitUntil(
         lambda: all(thumbs.peek(p) for p in good) and all(thumbs.why_broken(p) is not None for p in bad),
         timeout=TIMEOUT,
@@ -174,18 +172,18 @@ def test_thumbnails_are_made_kept_and_cancelled(tmp_path: Path, qtbot: QtBot) ->
     thumbs.stop()
     again = Thumbnails(tmp_path / "cache")
     Path(good[0].path).unlink()  # its thumbnail comes from the disk
-    again.want(good[:1], 1)
+    again.request(good[:1], 1)
     qtbot.waitUntil(lambda: again.peek(good[0]) is not None, timeout=TIMEOUT)
     hold = threading.Event()
     for _ in range(THREADS):
         again._queue.submit(hold.wait)
-    again.want(good[1:], 11)
+    again.request(good[1:], 11)
     assert again.waiting == 11
-    again.want([good[5]], 1)
+    again.request([good[5]], 1)
     assert again.waiting == 1
     hold.set()
     qtbot.waitUntil(lambda: again.peek(good[5]) is not None, timeout=TIMEOUT)
-    assert len(again._kept) == 2  # the others were never made
+    assert len(again._pixmaps) == 2  # the others were never made
     again.stop()
     assert prune(tmp_path / "cache", limit=0) == 12
     index.close()
@@ -203,10 +201,10 @@ def test_half_written_files_wait_for_their_end(tmp_path: Path) -> None:
     index = Index(tmp_path / "i.db")
     for kind in ("png", "webp", "jpeg"):
         made = write(tmp_path / "out" / f"made.{kind}", 1, kind)
-        assert whole(made)
+        assert is_complete(made)
         data = made.read_bytes()
         (tmp_path / "out" / f"cut.{kind}").write_bytes(data[: len(data) // 2])
-        assert not whole(tmp_path / "out" / f"cut.{kind}")
+        assert not is_complete(tmp_path / "out" / f"cut.{kind}")
     scan = Scan(index, threading.Event(), lambda _: None)
     assert (
         scan.all([str(tmp_path / "out")], [])
@@ -227,11 +225,11 @@ def test_proofs_of_an_exported_model_are_not_pictures(tmp_path: Path) -> None:
         (out / place).parent.mkdir(parents=True, exist_ok=True)
         write(out / place, 1)
     (out / "mini" / "commonart_export.json").write_text("{}", encoding="utf-8")
-    look(index, out)
-    shown = sorted(Path(p.path).name for p in index.pictures(index.ids(Query())))
+    position(index, out)
+    shown = sorted(Path(p.path).name for p in index.images(index.ids(Query())))
     assert shown == ["a.png", "b.png", "mine.png"]
     Scan(index, threading.Event(), lambda _: None).some([str(out / "mini" / "parity"), str(out / "mini")], [str(out)])
-    assert sorted(Path(p.path).name for p in index.pictures(index.ids(Query()))) == shown
+    assert sorted(Path(p.path).name for p in index.images(index.ids(Query()))) == shown
     index.close()
 
 
@@ -240,12 +238,12 @@ def test_looks_into_one_folder(tmp_path: Path) -> None:
     out = tmp_path / "out"
     write(out / "a.png", 1)
     write(out / "2026" / "b.png", 2)
-    look(index, out)
+    position(index, out)
 
     def some(folder: Path) -> list[str]:
         counts: list[int] = []
         assert Scan(index, threading.Event(), counts.append).some([str(folder)], [str(out)])
-        return sorted(Path(p.path).name for p in index.pictures(index.ids(Query())))
+        return sorted(Path(p.path).name for p in index.images(index.ids(Query())))
 
     write(out / "2026" / "c.png", 3)
     write(out / "new" / "deep" / "日本語.png", 4)
@@ -261,13 +259,13 @@ def test_looks_into_one_folder(tmp_path: Path) -> None:
 def test_an_index_of_an_older_version_reads_its_files_anew(tmp_path: Path) -> None:
     write(tmp_path / "out" / "a.png", 7, sampler="euler")
     index = Index(tmp_path / "i.db")
-    look(index, tmp_path / "out")
+    position(index, tmp_path / "out")
     index.rate(index.ids(Query()), 4)
     index._db.execute("UPDATE pictures SET words = 'a.png'")
     index._db.execute("PRAGMA user_version = 1")
     index.close()
     index = Index(tmp_path / "i.db")
-    assert look(index, tmp_path / "out") == 1
+    assert position(index, tmp_path / "out") == 1
     assert all(
         len(index.ids(Query(text=t, rating=4))) == 1
         for t in ("seed:7", "sampler:euler", "steps:20", "model:stub", "7", "32x32")
@@ -296,10 +294,10 @@ def test_very_large_pictures(tmp_path: Path, qtbot: QtBot) -> None:
     huge = read_image(str(tmp_path / "huge.png"), 256)
     assert huge.image.isNull() and huge.too_large and huge.size.width() == 20_000
     index = Index(tmp_path / "i.db")
-    look(index, tmp_path)
+    position(index, tmp_path)
     thumbs = Thumbnails(tmp_path / "cache")
-    pictures = index.pictures(index.ids(Query(text="huge")))
-    thumbs.want(pictures, 1)
+    pictures = index.images(index.ids(Query(text="huge")))
+    thumbs.request(pictures, 1)
     qtbot.waitUntil(lambda: thumbs.why_broken(pictures[0]) is not None, timeout=TIMEOUT)
     assert thumbs.why_broken(pictures[0]).size.width() == 20_000
     thumbs.stop()
@@ -312,15 +310,15 @@ def test_the_bin_never_deletes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     path = str(write(tmp_path / "日本語 & 名前.png", 1))
     done = move_to_trash([path, str(tmp_path / "none.png")])
     assert (
-        [p for p, _ in done.went] == [path]
-        and done.gone == (str(tmp_path / "none.png"),)
-        and not done.kept
+        [p for p, _ in done.moved] == [path]
+        and done.missing == (str(tmp_path / "none.png"),)
+        and not done.failed
         and not Path(path).exists()
     )
     write(Path(path), 2)  # another of that name meanwhile: it is not written over
-    assert restore_from_trash(done.went) == []
+    assert restore_from_trash(done.moved) == []
     Path(path).unlink()
-    assert restore_from_trash(done.went) == [path] and Path(path).exists()
+    assert restore_from_trash(done.moved) == [path] and Path(path).exists()
     monkeypatch.setattr(file_operations, "QFile", NoBin)
     done = move_to_trash([path])
-    assert [p for p, _ in done.kept] == [path] and not done.went and Path(path).exists()
+    assert [p for p, _ in done.failed] == [path] and not done.moved and Path(path).exists()

@@ -28,7 +28,7 @@ from tests.support.stub_model import requests
 
 def test_empty_page_offers_to_make(page: Callable[[], GalleryPage], went: list[str], qtbot: QtBot) -> None:
     one = page()
-    assert one.stack.currentWidget() is one.empty and one.empty.button.text() == "Make pictures"
+    assert one.stack.currentWidget() is one.empty and one.empty.button.text() == "Make images"
     qtbot.mouseClick(one.empty.button, Qt.MouseButton.LeftButton)
     assert went == ["make"]
 
@@ -43,7 +43,7 @@ def test_search_and_rate_by_keyboard(page: Callable[[], GalleryPage], context: C
     qtbot.keyClick(one.view, Qt.Key.Key_4)
     qtbot.keyClick(one.view, Qt.Key.Key_S)
     qtbot.waitUntil(
-        lambda: all(one.model.picture(r).rating == 4 and one.model.picture(r).starred for r in (0, 1)), timeout=TIMEOUT
+        lambda: all(one.model.image(r).rating == 4 and one.model.image(r).starred for r in (0, 1)), timeout=TIMEOUT
     )
     assert "rating 4 of 5" in one.model.index(0).data(Qt.ItemDataRole.AccessibleTextRole)
     one.filters.starred.setChecked(True)
@@ -56,7 +56,7 @@ def test_search_and_rate_by_keyboard(page: Callable[[], GalleryPage], context: C
     qtbot.waitUntil(one.filters.search.hasFocus, timeout=TIMEOUT)
     qtbot.keyClicks(one.filters.search, "ss5")  # letters are letters here
     qtbot.waitUntil(lambda: one.stack.currentWidget() is one.empty, timeout=TIMEOUT)
-    assert one.empty.button.text() == "Show all pictures" and not one.model.picture(0)
+    assert one.empty.button.text() == "Show all images" and not one.model.image(0)
     qtbot.mouseClick(one.empty.button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: one.model.rowCount() == 30, timeout=TIMEOUT)
     one.filters.rating.setCurrentIndex(4)
@@ -112,7 +112,7 @@ def test_viewer_and_compare(page: Callable[[], GalleryPage], context: Context, q
     qtbot.waitUntil(lambda: left.loaded, timeout=TIMEOUT)
     assert one.stack.currentWidget() is one.viewer and left.path.endswith("2.png") and not right.isVisible()
     qtbot.keyClick(one.viewer, Qt.Key.Key_5)
-    qtbot.waitUntil(lambda: one.model.picture(0).rating == 5, timeout=TIMEOUT)
+    qtbot.waitUntil(lambda: one.model.image(0).rating == 5, timeout=TIMEOUT)
     for _ in range(5):
         qtbot.keyClick(one.viewer, Qt.Key.Key_Right)
     qtbot.waitUntil(lambda: left.broken, timeout=TIMEOUT)
@@ -126,10 +126,10 @@ def test_viewer_and_compare(page: Callable[[], GalleryPage], context: Context, q
     qtbot.keyClick(one.viewer, Qt.Key.Key_1, Qt.KeyboardModifier.ControlModifier)
     assert left.zoom() == right.zoom() == 1.0
     right.zoom_by(3.0, QPointF(10, 10))
-    assert left.look == right.look and left.zoom() == pytest.approx(3.0) and left.look[1] < 0.5
+    assert left.position == right.position and left.zoom() == pytest.approx(3.0) and left.position[1] < 0.5
     qtbot.keyClick(one.viewer, Qt.Key.Key_0, Qt.KeyboardModifier.ControlModifier)
-    assert left.look[0] == 0.0
-    assert one.model.picture(0).rating == 5  # Ctrl+0 is not "no rating"
+    assert left.position[0] == 0.0
+    assert one.model.image(0).rating == 5  # Ctrl+0 is not "no rating"
 
 
 def test_delete_and_undo(page: Callable[[], GalleryPage], context: Context, qtbot: QtBot) -> None:
@@ -139,7 +139,7 @@ def test_delete_and_undo(page: Callable[[], GalleryPage], context: Context, qtbo
     said: list[tuple[Any, ...]] = []
     context.notices.asked.connect(lambda text, hint, action, do: said.append((text, hint, action, do)))
     select(one, 1, 2)
-    one.library.rate([one.model.picture(1).id], 3)
+    one.library.rate([one.model.image(1).id], 3)
     qtbot.keyClick(one.view, Qt.Key.Key_Delete)
     qtbot.waitUntil(lambda: names(one) == ["3.png", "0.png"] and bool(said), timeout=TIMEOUT)
     assert not (context.out / "2.png").exists() and said[0][0] == "Moved to the recycle bin: 2"
@@ -147,7 +147,7 @@ def test_delete_and_undo(page: Callable[[], GalleryPage], context: Context, qtbo
     assert said[0][2] == "Undo"
     said[0][3]()
     qtbot.waitUntil(lambda: names(one) == ["3.png", "2.png", "1.png", "0.png"], timeout=TIMEOUT)
-    assert (context.out / "2.png").exists() and one.model.picture(1).rating == 3
+    assert (context.out / "2.png").exists() and one.model.image(1).rating == 3
     assert not list(context.out.parent.glob("data/Trash/info/*"))
 
 
@@ -161,7 +161,7 @@ def test_made_pictures_come_on_top(page: Callable[[], GalleryPage], context: Con
     context.ledger.add_job("new", requests(Path(context.settings.now.model), context.out, 2, prompt="猫"))
     context.engine.start()
     qtbot.waitUntil(lambda: one.model.rowCount() == 5 and ready(one), timeout=60_000)
-    assert not resets and one.view.rows() == [2] and [one.model.picture(r).prompt for r in (0, 1)] == ["猫", "猫"]
+    assert not resets and one.view.rows() == [2] and [one.model.image(r).prompt for r in (0, 1)] == ["猫", "猫"]
     select(one, 0)
     assert one.actions_["variations"].isEnabled()
     one.actions_["variations"].trigger()
@@ -271,10 +271,10 @@ def test_keys_and_mouse_on_the_wall(page: Callable[[], GalleryPage], context: Co
     qtbot.waitUntil(lambda: ready(one) and len(one.chosen.ids) == 60, timeout=TIMEOUT)
     assert "60" in one.side.recipe._body.findChildren(QLabel)[0].text()
     qtbot.keyClick(view, Qt.Key.Key_2)
-    qtbot.waitUntil(lambda: ready(one) and one.model.picture(0).rating == 2, timeout=TIMEOUT)
+    qtbot.waitUntil(lambda: ready(one) and one.model.image(0).rating == 2, timeout=TIMEOUT)
     qtbot.keyClick(view, Qt.Key.Key_0)
     qtbot.waitUntil(
-        lambda: ready(one) and one.model.picture(0).rating == 0 and one.side.rating.currentIndex() == 0, timeout=TIMEOUT
+        lambda: ready(one) and one.model.image(0).rating == 0 and one.side.rating.currentIndex() == 0, timeout=TIMEOUT
     )
     # a frame drawn with the mouse over the first two of two lines
     view.verticalScrollBar().setValue(0)
@@ -298,7 +298,7 @@ def test_zoom_with_the_mouse(page: Callable[[], GalleryPage], context: Context, 
     select(one, 0)
     qtbot.keyClick(one.view, Qt.Key.Key_Return)
     left = one.viewer.views[0]
-    qtbot.waitUntil(lambda: left.whole, timeout=TIMEOUT)
+    qtbot.waitUntil(lambda: left.full_size, timeout=TIMEOUT)
     fit = left.zoom()
     assert fit == pytest.approx(left.width() / 3000) and f"{fit:.0%}" in one.viewer._zoom.text()
     at = QPointF(30, left.height() / 2)
@@ -322,11 +322,11 @@ def test_zoom_with_the_mouse(page: Callable[[], GalleryPage], context: Context, 
     assert (at.x() - left._target().x()) / left._target().width() == pytest.approx(
         before
     )  # what is under the pointer stays there
-    looked = left.look
+    scan_finished = left.position
     qtbot.mousePress(left, Qt.MouseButton.LeftButton, pos=QPoint(200, 200))
     qtbot.mouseMove(left, QPoint(150, 200))
     qtbot.mouseRelease(left, Qt.MouseButton.LeftButton, pos=QPoint(150, 200))
-    assert left.look[1] > looked[1]
+    assert left.position[1] > scan_finished[1]
     wheel(-1)
     assert left.zoom() == pytest.approx(fit * 1.2**2)
     buttons = {b.text(): b for b in one.viewer.findChildren(QToolButton)}
@@ -374,8 +374,8 @@ def test_the_large_view_of_what_cannot_be_read(page: Callable[[], GalleryPage], 
     one.open_viewer()
     left = one.viewer.views[0]
     qtbot.waitUntil(lambda: left.loaded, timeout=TIMEOUT)
-    assert left.size_.width() == 20_000 and not left.whole and left._first.width() <= 4096
-    one.viewer.whole()
+    assert left.size_.width() == 20_000 and not left.full_size and left._first.width() <= 4096
+    one.viewer.actual_size()
     assert "× 20" in one.viewer._zoom.text() and "scaled down" in one.viewer._zoom.text()
     left.grab()
     qtbot.keyClick(one.viewer, Qt.Key.Key_Right)
@@ -398,7 +398,7 @@ def test_no_recycle_bin(
     qtbot.keyClick(one.view, Qt.Key.Key_Delete)
     qtbot.waitUntil(lambda: bool(said), timeout=TIMEOUT)
     assert (
-        said[0][0] == "1 pictures could not be moved to the recycle bin; they stay where they are."
+        said[0][0] == "1 images could not be moved to the recycle bin; they stay where they are."
         and "no recycle bin" in said[0][1]
     )
     assert (context.out / "a.png").exists() and names(one) == ["a.png"]
@@ -424,7 +424,7 @@ def test_sections_beside_the_picture(page: Callable[[], GalleryPage], context: C
             super().__init__()
             self.shown: list[Path | None] = []
 
-        def show_picture(self, path: Path | None) -> None:
+        def show_image(self, path: Path | None) -> None:
             self.shown.append(path)
 
     for n in range(2):
@@ -436,7 +436,7 @@ def test_sections_beside_the_picture(page: Callable[[], GalleryPage], context: C
     select(one, 0)
     assert section.shown[-1] == context.out / "1.png" and section.isVisible()
     asked = len(section.shown)
-    one.deeds.rate(3)
+    one.commands.rate(3)
     qtbot.waitUntil(lambda: ready(one) and one.side.rating.currentIndex() == 3, timeout=TIMEOUT)
     assert len(section.shown) == asked  # a rating is no other picture
     select(one, 0, 1)

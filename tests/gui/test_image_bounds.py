@@ -16,9 +16,9 @@ from PySide6.QtGui import QImage
 from pytestqt.qtbot import QtBot
 
 from commonart_desktop.core.picture_text import read_text
+from commonart_desktop.gui.images.gallery_image import GalleryImage
 from commonart_desktop.gui.images.image_view import ImageView
 from commonart_desktop.gui.images.messages import problem_text
-from commonart_desktop.gui.images.picture import Picture
 from commonart_desktop.gui.images.reader import ALLOCATION, read_image
 from commonart_desktop.gui.images.thumbnails import Thumbnails
 from commonart_desktop.gui.images.zoom_view import ZoomView
@@ -97,9 +97,9 @@ def bounded() -> Iterator[None]:
     assert kib("VmHWM") - before < 300_000
 
 
-def picture_of(path: Path) -> Picture:
+def gallery_image_of(path: Path) -> GalleryImage:
     stat = path.stat()
-    return Picture(1, str(path), stat.st_mtime_ns, stat.st_size, 0, False, "")
+    return GalleryImage(1, str(path), stat.st_mtime_ns, stat.st_size, 0, False, "")
 
 
 def test_reader(bomb: Path) -> None:
@@ -152,7 +152,7 @@ def test_view_of_the_queue_and_the_dataset(bomb: Path, qtbot: QtBot) -> None:
 def test_zoom_view(bomb: Path, qtbot: QtBot) -> None:
     view = ZoomView()
     qtbot.addWidget(view)
-    view.show_picture(str(bomb), None, "bomb")
+    view.show_image(str(bomb), None, "bomb")
     qtbot.waitUntil(lambda: view.broken, timeout=WAIT)
     assert not view.loaded and problem_text(view.problem).startswith("!")
     view.grab()
@@ -160,8 +160,8 @@ def test_zoom_view(bomb: Path, qtbot: QtBot) -> None:
 
 
 def test_thumbnails(bomb: Path, qtbot: QtBot, tmp_path: Path) -> None:
-    thumbnails, picture = Thumbnails(tmp_path / "cache"), picture_of(bomb)
-    thumbnails.want([picture], 1)
+    thumbnails, picture = Thumbnails(tmp_path / "cache"), gallery_image_of(bomb)
+    thumbnails.request([picture], 1)
     qtbot.waitUntil(lambda: thumbnails.why_broken(picture) is not None, timeout=WAIT)
     reason = thumbnails.why_broken(picture)
     assert reason is not None and problem_text(reason).startswith("!") and thumbnails.peek(picture) is None

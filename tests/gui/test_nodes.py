@@ -38,7 +38,7 @@ def test_a_cluster_is_told_in_a_word_and_gone_when_the_engine_ends(button: Nodes
     context.engine.event.emit(events.Nodes(nodes=[node("a", 700.4), node("b", 540.0), node("c", None, "loading")]))
     assert (
         button.isVisible()
-        and button.text().replace(",", "") == "3 nodes · 1240 pictures/h"
+        and button.text().replace(",", "") == "3 nodes · 1240 images/h"
         and "3 nodes" in button.accessibleName()
     )
     full = DiskFull(path="/out").to_wire()

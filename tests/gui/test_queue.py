@@ -50,7 +50,7 @@ def add(context: Context, name: str, count: int, **changes: object) -> int:
 
 
 def names(model: LedgerModel) -> list[str]:
-    return [model.words.text(model.item(n), NAME) for n in range(model.rowCount())]
+    return [model.labels.text(model.item(n), NAME) for n in range(model.rowCount())]
 
 
 def select(one: QueuePanel, *rows: int) -> None:
@@ -85,9 +85,9 @@ def test_jobs_unfold_to_their_pictures(context: Context, panel: Make) -> None:
     model.fold(4)
     model.fold(0)
     assert names(model) == ["apples", "pears", "りんご 0", "りんご 1"]
-    assert model.words.text(model.item(3), SETTINGS) == "seed 1  3 steps"
-    assert model.words.text(model.item(0), PROGRESS) == "0/3"
-    assert model.words.text(model.item(3), PROGRESS) == "waiting"
+    assert model.labels.text(model.item(3), SETTINGS) == "seed 1  3 steps"
+    assert model.labels.text(model.item(0), PROGRESS) == "0/3"
+    assert model.labels.text(model.item(3), PROGRESS) == "waiting"
 
 
 def test_only_pages_that_are_looked_at_are_read(context: Context, panel: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +102,7 @@ def test_only_pages_that_are_looked_at_are_read(context: Context, panel: Make, m
     assert one.model.rowCount() == 5001
     one.view.scrollToBottom()
     one.view.grab()
-    assert one.model.words.text(one.model.item(5000), NAME) == "りんご 4999"
+    assert one.model.labels.text(one.model.item(5000), NAME) == "りんご 4999"
     assert len(read) <= 4 and all(limit == PAGE for _, limit in read)
 
 
@@ -158,7 +158,7 @@ def test_under_a_filter_the_selected_picture_is_followed(context: Context, panel
     rows = [i for i in (one.model.item(r.top()) for r in one.view.selectionModel().selection()) if isinstance(i, Row)]
     assert sorted(r.request.seed for r in rows) == [260, 299]
     one.states.setCurrentIndex(one.states.findData("failed"))
-    assert one.model.rowCount() == 8 and one.model.words.text(one.model.item(1), ERROR).startswith(
+    assert one.model.rowCount() == 8 and one.model.labels.text(one.model.item(1), ERROR).startswith(
         "There was not enough memory"
     )
 
@@ -173,7 +173,7 @@ def test_a_running_picture_tells_its_steps(context: Context, panel: Make) -> Non
     changed: list[int] = []
     one.model.dataChanged.connect(lambda a, b: changed.append(a.row()))
     one.model.on_event(events.Progress(images=[row.id], step=2, steps=3))
-    assert one.model.words.text(one.model.item(1), PROGRESS) == "step 2/3" and changed == [1]
+    assert one.model.labels.text(one.model.item(1), PROGRESS) == "step 2/3" and changed == [1]
 
 
 def test_time_left_says_about(context: Context, panel: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +181,7 @@ def test_time_left_says_about(context: Context, panel: Make, monkeypatch: pytest
     add(context, "apples", 12)
     add(context, "pears", 125)
     model = panel().model
-    assert [model.words.text(model.item(n), LEFT) for n in (0, 1)] == ["about 12 m", "about 2 h 5 m"]
+    assert [model.labels.text(model.item(n), LEFT) for n in (0, 1)] == ["about 12 m", "about 2 h 5 m"]
 
 
 # what a person does ---------------------------------------------------------------------------------------------------
@@ -269,7 +269,7 @@ def test_order_priority_pause_and_copies(context: Context, panel: Make, qtbot: Q
     act["raise"].trigger()
     qtbot.waitUntil(lambda: context.ledger.job(a).priority == 1 and order() == [a, b, c])
     act["pause"].trigger()
-    qtbot.waitUntil(lambda: context.ledger.job(a).paused)
+    qtbot.waitUntil(lambda: context.ledger.job(a).paused and act["resume"].isEnabled())
     act["resume"].trigger()
     qtbot.waitUntil(lambda: not context.ledger.job(a).paused)
     act["duplicate"].trigger()
@@ -383,8 +383,8 @@ def test_start_makes_pictures_and_space_pauses(context: Context, panel: Make, qt
     qtbot.keyClick(one.view, Qt.Key.Key_Space)
     qtbot.waitUntil(lambda: one.strip.does == "pause" or states(context) == ["done"] * 6, timeout=10_000)
     qtbot.waitUntil(lambda: states(context) == ["done"] * 6, timeout=30_000)
-    qtbot.waitUntil(lambda: one.model.words.text(one.model.item(0), PROGRESS) == "6/6" and not one.strip.does)
-    assert [one.model.words.text(one.model.item(n), PROGRESS) for n in (1, 6)] == ["done", "done"]
+    qtbot.waitUntil(lambda: one.model.labels.text(one.model.item(0), PROGRESS) == "6/6" and not one.strip.does)
+    assert [one.model.labels.text(one.model.item(n), PROGRESS) for n in (1, 6)] == ["done", "done"]
     add(context, "pears", 1)
     one.run("pause")
     qtbot.waitUntil(lambda: one.strip.does == "resume")
@@ -397,7 +397,7 @@ def test_after_a_crash_it_asks_before_going_on(context: Context, panel: Make, qt
     context.ledger.claim("dead", lambda rows: rows[:2])
     one = panel()
     qtbot.waitUntil(one.strip.question.isVisible)
-    assert "2 picture" in one.strip.question_text.text() and one.strip.does == ""
+    assert "2 image" in one.strip.question_text.text() and one.strip.does == ""
     one.strip.go_on.click()
     assert not one.strip.question.isVisible()
     qtbot.waitUntil(lambda: states(context) == ["done"] * 3, timeout=30_000)

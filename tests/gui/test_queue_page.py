@@ -282,9 +282,9 @@ def test_an_empty_queue_says_what_it_is_for_and_leads_to_the_prompt(
     qtbot.addWidget(page)
     page.show()
     page.activateWindow()
-    qtbot.waitUntil(lambda: page.isActiveWindow() and page.queue.work._ledger is not None)
+    qtbot.waitUntil(lambda: page.isActiveWindow() and page.queue.work.pending == 0)
     empty = page.queue.empty
-    assert empty.isVisible() and "listed here" in empty.words.text() and "Ctrl+Enter" in empty.hint.text()
+    assert empty.isVisible() and "listed here" in empty.message.text() and "Ctrl+Enter" in empty.hint.text()
     page.compose.negative.setFocus()
     qtbot.mouseClick(empty.compose, Qt.MouseButton.LeftButton)
     assert went == ["make"] and page.compose.prompt.hasFocus()

@@ -115,3 +115,4 @@ def test_pending_tasks_are_counted_below_their_owner(qtbot: QtBot) -> None:
     assert pending_tasks(owner) == 1 and other.join(10)
     gate.set()
     qtbot.waitUntil(lambda: pending_tasks(owner) == 0)
+    other.cancel()  # also after Qt's part of it is gone

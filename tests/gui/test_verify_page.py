@@ -29,7 +29,7 @@ from commonart_desktop.gui.pages.gallery.page import GalleryPage
 from commonart_desktop.gui.pages.settings import provenance_section
 from commonart_desktop.gui.pages.settings.page import SettingsPage
 from commonart_desktop.gui.pages.verify.gallery_section import ProvenancePanel
-from commonart_desktop.gui.pages.verify.job import WANTED, File, gather, gone
+from commonart_desktop.gui.pages.verify.job import WANTED, File, gather, missing_report
 from commonart_desktop.gui.pages.verify.model import KIND, VerifyModel
 from commonart_desktop.gui.pages.verify.page import VerifyPage
 from commonart_desktop.gui.shell.pages import PAGES
@@ -178,7 +178,7 @@ def test_reports_leave_the_window(
     page.list.setFocus()
     qtbot.keyClick(page.list, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
     text = QGuiApplication.clipboard().text()
-    assert "CHANGED" in text and "good.png" not in text and "1 picture(s)" in told[-1]
+    assert "CHANGED" in text and "good.png" not in text and "1 image(s)" in told[-1]
     page.out.save(str(tmp_path / "report.json"), page.model.reports())
     settled(qtbot, page)
     saved = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
@@ -303,10 +303,10 @@ def test_the_model(qtbot: QtBot) -> None:
     QAbstractItemModelTester(model, QAbstractItemModelTester.FailureReportingMode.Fatal, model)
     assert model.add([File("/a"), File("/b"), File("/a")]) == [0, 1, 0]
     assert model.add([File("/c"), File("/b", 2)]) == [2, 1] and model.rows[1].file.mtime == 2
-    model.tell([gone("/b"), gone("/nowhere")])
+    model.tell([missing_report("/b"), missing_report("/nowhere")])
     assert [r.report is not None for r in model.rows] == [False, True, False] and len(model.reports()) == 1
     assert model.forget([0, 1]) == {"/a", "/b"} and model.row_of("/c") == 0 and model.row_of("/a") == -1
-    model.tell([gone("/a")])
+    model.tell([missing_report("/a")])
     assert model.reports() == [] and model.add([File("/a")]) == [1] and len({r.number for r in model.rows}) == 2
 
 
@@ -361,17 +361,17 @@ def test_the_section_of_the_gallery(
     assert "CHANGED" in panel.state.text() and "The pixels were changed." in panel.lines.text()
     look("good.png")
     assert panel.state.text() == "Signed and unchanged" and "this studio" in panel.lines.text()
-    panel.show_picture(pictures / "changed.png")  # the process is not started: a newer choice comes
+    panel.show_image(pictures / "changed.png")  # the process is not started: a newer choice comes
     assert panel.state.text() == "Checking…"
-    panel.show_picture(pictures / "good.png")
+    panel.show_image(pictures / "good.png")
     qtbot.waitUntil(lambda: not panel.busy(), timeout=WAIT)
-    assert panel.state.text() == "Signed and unchanged" and len(panel._kept) == 2
+    assert panel.state.text() == "Signed and unchanged" and len(panel._reports) == 2
     panel.verify.click()
     assert went == ["verify"] and context.state.value(WANTED) == str(pictures / "good.png")
     page.show()
     assert not context.state.value(WANTED)
     qtbot.waitUntil(lambda: page.detail.place.text() == str(pictures / "good.png"), timeout=WAIT)
-    panel.show_picture(None)
+    panel.show_image(None)
     assert not panel.busy()
     gallery.library.stop()
     gallery.thumbnails.stop()

@@ -78,7 +78,7 @@ def open_gallery(
         QAbstractItemModelTester(one.model, QAbstractItemModelTester.FailureReportingMode.Fatal, one)
         with qtbot.waitSignal(one.library.scanned, timeout=TIMEOUT):
             one.show()
-        qtbot.waitUntil(lambda: one.model.known and one.library.idle, timeout=TIMEOUT)
+        qtbot.waitUntil(lambda: one.model.loaded and one.library.idle, timeout=TIMEOUT)
         with qtbot.waitSignal(one.model.answered, timeout=TIMEOUT):
             one._ask()
         qtbot.waitUntil(lambda: ready(one), timeout=TIMEOUT)
@@ -102,7 +102,7 @@ def ready(page: GalleryPage) -> bool:
     return (
         page.library.idle
         and page.chosen.ids == page.view.chosen()
-        and all(page.model.picture(r) for r in range(min(20, page.model.rowCount())))
+        and all(page.model.image(r) for r in range(min(20, page.model.rowCount())))
     )
 
 

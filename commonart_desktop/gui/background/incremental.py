@@ -6,12 +6,13 @@ The steps are a generator that yields where a turn may end. ``at_once`` runs it 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from commonart_desktop.gui.background.tasks import Task
 
-Steps = Iterator[Task | None]  # the next step begins when the task has ended
+Steps = Iterator[Any]  # of Task, for whose end the next step waits, or None
 _TURN = 1  # ms: an interval of 0 would starve other timers
 _POLL = 5  # ms between two checks of a task that is waited for
 

@@ -9,7 +9,10 @@ PATIENCE = 20.0  # seconds that a terminated process may take to clean up before
 
 
 class ProcessStopper:
-    """Terminates the process that was adopted, or the next one; kills it after ``PATIENCE``. No Qt: it may outlive the window."""
+    """Terminates the adopted process, or the next one, and kills it after ``PATIENCE``.
+
+    No Qt: it may outlive the window.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,4 +1,7 @@
-"""A long-running program that was started from a page. It belongs to the notices, which outlive the pages: a change of language rebuilds those."""
+"""A long-running program that was started from a page.
+
+It belongs to the notices, which outlive the pages: a change of language rebuilds those.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ from engine.contract.errors import CommonArtError
 
 
 class ProgramRun(QObject):
-    """``moved`` with every progress report, ``over`` at the end: then ``found``, ``error``, or neither if it was stopped."""
+    """Emits ``moved`` with every progress report and ``over`` at the end.
+
+    Then there is an ``outcome``, an ``error``, or neither if it was stopped.
+    """
 
     moved = Signal()
     over = Signal()
@@ -24,7 +30,7 @@ class ProgramRun(QObject):
         super().__init__(notices)
         self.began = time.monotonic()
         self.done, self.total = 0, total
-        self.found: Any = None
+        self.outcome: Any = None
         self.error: CommonArtError | None = None
         self.running, self.stopping = True, False
 
@@ -73,7 +79,7 @@ class ProgramRun(QObject):
         raise NotImplementedError
 
     def _on_done(self, found: Any) -> None:
-        self.found = found
+        self.outcome = found
         self._end()
 
     def _on_failed(self, error: CommonArtError) -> None:

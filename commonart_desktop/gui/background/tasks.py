@@ -72,7 +72,8 @@ class _Lifetime:
 
 
 class Task(QObject):
-    """Runs ``work`` in a thread of its own. It gets the task, for ``program``, ``progress``, ``cancelled`` and ``wait``.
+    """Runs ``work`` in a thread of its own. It gets the task, for ``program``, ``progress``, ``cancelled`` and
+    ``wait``.
 
     The thread does not keep the interpreter from ending, unless ``finish_at_exit``: an import must not be cut off.
     """
@@ -118,9 +119,10 @@ class Task(QObject):
         return self._lifetime.stopper
 
     def cancel(self) -> None:
-        """Deliver no result; a program that it runs is ended."""
-        self._lifetime.end()
-        self.deleteLater()
+        """Deliver no result; a program that it runs is ended. Does nothing once the result was delivered."""
+        if self.pending:
+            self._lifetime.end()
+            self.deleteLater()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the thread, at most ``timeout`` seconds; returns whether it has ended."""
@@ -211,7 +213,10 @@ class _Threads:
             self._waiting.clear()
 
     def end(self, *_: object) -> None:
-        """End the threads, after the calls that have begun; where so wished, after all. Waits, and may be called twice."""
+        """End the threads, after the calls that have begun; where so wished, after all.
+
+        Waits, and may be called twice.
+        """
         self._lifetime.end()
         with self._changed:
             self._ended = True

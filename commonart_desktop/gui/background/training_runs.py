@@ -57,7 +57,7 @@ class Follower(QObject):
 
 
 class TrainingRuns(QObject):
-    """``core.training_scheduler`` with threads and signals. One for the program: it does its work whatever page is shown.
+    """``core.training_scheduler`` with threads and signals. One for the program, whatever page is shown.
 
     Signals: ``changed`` when the list or a state is another; ``news`` (Run, Snapshot) from runs that are followed;
     ``ended`` (Run) when one is over.
@@ -221,8 +221,13 @@ class TrainingRuns(QObject):
             self._notices.complain(e)
 
     def shut(self) -> None:
-        """The window goes: no events are followed from now on."""
+        """The window goes: nothing is listed or followed from now on."""
         self._timer.stop()
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        for follower in self._followers.values():
+            follower.task.cancel()
 
     def _quit(self) -> None:
         if str(self._settings_file.value(LEAVE, "true")) != "true":

@@ -1,4 +1,7 @@
-"""The engine's process as the window sees it: started, listened to, told, and left to work when the window goes."""
+"""The engine's worker process as the window sees it.
+
+It is started, followed by its events, sent commands, and left running when the window closes if the user wishes so.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,12 @@ from engine.contract.ledger.ledger import Ledger
 
 
 class WorkerProcess(QObject):
-    """One worker over the ledger. It is started when there is work and the user wants it, never by itself after a crash."""
+    """One worker for the ledger.
 
-    event = Signal(object)  # every events.Event
+    It is started when there is work and the user wants it, never automatically after a crash.
+    """
+
+    event = Signal(object)  # type: ignore[assignment]  # every events.Event; no event of Qt comes here
     state = Signal(str)  # "off", "starting", "working", "idle", "paused", "dead"
 
     def __init__(self, ledger: Ledger, settings: SettingsStore, *, backend: str | None = None) -> None:
@@ -26,22 +32,25 @@ class WorkerProcess(QObject):
         self._worker: Worker | None = None
         self.now = "off"
         self.device = ""
-        self._saved: list[float] = []  # when pictures came, for the pace
-        self._seen = False  # a worker that an earlier window or another program started is at work
+        self._saved: list[float] = []  # when images were saved, for the pace
+        self._seen = False  # a worker that an earlier window or another program started is running
 
     @property
     def running(self) -> bool:
-        """A worker of this window, or one left by an earlier window, is alive."""
+        """Whether a worker of this window, or one left by an earlier window, is alive."""
         return self._worker is not None or bool(self._others())
 
     def _others(self) -> list[str]:
         from engine.contract.ledger.process_lock import is_held
 
-        found = self._ledger.path.parent.glob(f"{self._ledger.path.name}.worker-*.lock")
-        return [p.name for p in found if is_held(p)]
+        locks = self._ledger.path.parent.glob(f"{self._ledger.path.name}.worker-*.lock")
+        return [p.name for p in locks if is_held(p)]
 
     def look(self) -> None:
-        """Find a worker that this window did not start: it tells nothing here, but its lease and its rows can be seen."""
+        """Look for a worker that this window did not start.
+
+        It sends no events here, but its lock and its rows can be seen.
+        """
         if self._worker is not None:
             self._seen = False
         elif self._others():
@@ -59,9 +68,9 @@ class WorkerProcess(QObject):
             self._set("off")
 
     def start(self, *, resume: bool = False) -> None:
-        """Start a worker unless one is alive. ``resume`` also brings home what a dead one left."""
+        """Start a worker unless one is alive. ``resume`` also takes back the rows that a dead one left running."""
         if self._worker is not None and self.now == "dead" and self._worker.process.poll() is not None:
-            self._worker = None  # its end is on its way to us
+            self._worker = None  # its end has not been delivered yet
         if self._worker is not None or self._others():
             return
         options = [
@@ -120,30 +129,33 @@ class WorkerProcess(QObject):
         self.event.emit(event)
 
     def pace(self) -> float | None:
-        """Pictures an hour, by the last ten minutes; None before the second picture."""
+        """Images per hour over the last ten minutes; None before the second image."""
         if len(self._saved) < 2:
             return None
         span = self._saved[-1] - self._saved[0]
         return (len(self._saved) - 1) / span * 3600 if span > 0 else None
 
     def release(self) -> None:
-        """Free the device; the next picture loads the model again."""
+        """Unload the model from the device; the next image loads it again."""
         if self._worker is not None:
             self._worker.tell("release")
         else:
             self._ledger.command("release")
 
     def stop(self) -> None:
-        """Ask every worker to quit after what is in hand; does not wait."""
+        """Ask every worker to quit after its current batch; does not wait."""
         self._ledger.command("quit")
         if self._worker is not None:
             self._worker.tell("quit")
 
     def shut(self, *, leave_working: bool) -> None:
-        """The window closes: leave the worker at work, or end it and wait until it has put back what it held."""
+        """Leave the worker running when the window closes, or end it.
+
+        In that case, wait until it has returned its rows to the queue.
+        """
         if self._worker is not None and not leave_working:
             worker, self._worker = self._worker, None
-            self._ledger.command("quit")  # a detached worker does not listen to its standard input
+            self._ledger.command("quit")  # a detached worker does not read its standard input
             worker.stop(30)
             worker.close()
 

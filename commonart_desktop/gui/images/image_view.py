@@ -16,10 +16,13 @@ SIDE = 512  # pixels into which a file is read
 
 
 class ImageView(QWidget):
-    """Shows a file and a caption below it; ``placeholder`` while there is none to show, and a message for one that cannot be shown."""
+    """Shows an image file with a caption below it, ``placeholder`` without a file, or why a file cannot be shown."""
 
     def __init__(self, name: str, placeholder: str = "", *, enlarge: int = 0, fill: bool = False) -> None:
-        """``enlarge``: how many times its size an image is shown at most; 0 for as large as there is room. ``fill``: a panel behind it."""
+        """``enlarge``: the largest factor by which an image is enlarged; 0 for no limit.
+
+        ``fill``: paint a background.
+        """
         super().__init__(accessibleName=name)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumHeight(96)

@@ -11,7 +11,7 @@ from commonart_desktop.gui.images.reader import Box, LoadedImage, read_image
 
 
 class ImageLoader(TaskQueue):
-    """Reads images for ``owner``, one after the other; what somebody else reads from images goes in with ``submit``."""
+    """Reads images for ``owner`` in order; a function of the caller that reads images is passed to ``submit``."""
 
     def __init__(self, owner: QObject, *, threads: int = 1) -> None:
         super().__init__(owner, "images", threads=threads)

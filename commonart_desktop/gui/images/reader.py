@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from PySide6.QtCore import QFileInfo, QSize, Qt
 from PySide6.QtGui import QImage, QImageIOHandler, QImageReader
@@ -23,7 +24,10 @@ Box = int | Callable[[QSize], int] | None  # pixels a side of a square to fit in
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """What was read; ``image`` is null where the file cannot be read, or would take more than ALLOCATION (``too_large``)."""
+    """The result.
+
+    ``image`` is null where the file cannot be read or would take more than ALLOCATION (``too_large``).
+    """
 
     image: QImage = field(default_factory=QImage)
     size: QSize = field(default_factory=QSize)  # in the file, as it is shown; not valid where that cannot be read
@@ -91,7 +95,7 @@ def _fits(reader: QImageReader, size: QSize) -> bool:
 
 def _progressive(path: str) -> bool:
     """Whether a JPEG is coded progressively, by its first frame header (ITU-T T.81, B.2.2)."""
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         file.seek(2)
         while len(head := file.read(4)) == 4 and head[0] == 0xFF:
             marker, length = head[1], int.from_bytes(head[2:], "big")

@@ -22,23 +22,23 @@ def _first_box(size: QSize) -> int:
 
 
 class ZoomView(QWidget):
-    """One picture. ``look`` is (zoom, centre x, centre y): zoom 0 fits; the centre is in parts of the picture's size.
+    """One image. ``look`` is (zoom, centre x, centre y): zoom 0 fits; the centre is a fraction of the image's size.
 
-    Zoom is in screen pixels for one of the picture's, so that 100 % is exact on screens with fine pixels too.
+    Zoom is in screen pixels per image pixel, so that 100 % is exact on high-density screens too.
     """
 
-    looked = Signal()
+    position_changed = Signal()
 
     def __init__(self) -> None:
         super().__init__()
-        self.look: tuple[float, float, float] = (FIT, 0.5, 0.5)
+        self.position: tuple[float, float, float] = (FIT, 0.5, 0.5)
         self.path = ""
         self.broken = False
-        self.size_ = QSize()  # the picture's own
-        self.whole = False  # all of its pixels are here
-        self._first = QImage()  # scaled down, for looking at all of a large one
+        self.size_ = QSize()  # the image's own
+        self.full_size = False  # it is loaded at full size
+        self._first = QImage()  # scaled down, to show all of a large one
         self._full = QImage()
-        self._small = QPixmap()  # shown until there is more
+        self._small = QPixmap()  # shown until the image is loaded
         self.problem = LoadedImage()
         self._grabbed: QPointF | None = None
         self._loader = ImageLoader(self)
@@ -48,8 +48,14 @@ class ZoomView(QWidget):
     def stop(self) -> None:
         self._loader.stop()
 
-    def show_picture(self, path: str, small: QPixmap | None, name: str) -> None:
-        self.path, self._small, self.size_, self.broken, self.whole = path, small or QPixmap(), QSize(), False, False
+    def show_image(self, path: str, small: QPixmap | None, name: str) -> None:
+        self.path, self._small, self.size_, self.broken, self.full_size = (
+            path,
+            small or QPixmap(),
+            QSize(),
+            False,
+            False,
+        )
         self._first, self._full = QImage(), QImage()
         self.setAccessibleName(name)
         self._loader.replace(path, self._on_first, box=_first_box)
@@ -63,61 +69,61 @@ class ZoomView(QWidget):
         """The image, scaled down if it is large; at full size it follows, unless that would be too large to keep."""
         self.size_ = loaded.size
         if loaded.full_size:
-            self._full, self.whole = loaded.image, True
+            self._full, self.full_size = loaded.image, True
         elif not loaded.image.isNull():
             self._first = loaded.image
             if kept_full(loaded.size):
                 self._loader.load(self.path, self._on_full)
         self.broken, self.problem = loaded.image.isNull(), loaded
         self.update()
-        self.looked.emit()
+        self.position_changed.emit()
 
     def _on_full(self, loaded: LoadedImage) -> None:
         if loaded.full_size:
-            self._full, self.whole = loaded.image, True
+            self._full, self.full_size = loaded.image, True
             self.update()
-            self.looked.emit()
+            self.position_changed.emit()
 
     def zoom(self) -> float:
-        """Screen pixels per picture pixel, also where it fits."""
-        if self.look[0] != FIT or not self.loaded:
-            return self.look[0] or 1.0
+        """Screen pixels per image pixel, also while it is fitted."""
+        if self.position[0] != FIT or not self.loaded:
+            return self.position[0] or 1.0
         ratio = self.devicePixelRatioF()
         return min(1.0, self.width() * ratio / self.size_.width(), self.height() * ratio / self.size_.height())
 
-    def set_look(self, look: tuple[float, float, float], *, tell: bool = True) -> None:
-        zoom, x, y = look
-        self.look = (
+    def set_position(self, position: tuple[float, float, float], *, notify: bool = True) -> None:
+        zoom, x, y = position
+        self.position = (
             zoom if zoom == FIT else min(ZOOM[1], max(ZOOM[0], zoom)),
             min(1.0, max(0.0, x)),
             min(1.0, max(0.0, y)),
         )
         self.update()
-        if tell:
-            self.looked.emit()
+        if notify:
+            self.position_changed.emit()
 
     def zoom_by(self, factor: float, at: QPointF | None = None) -> None:
-        """Zoom so that the point ``at`` stays where it is."""
+        """Zoom around the point ``at``, in the widget's coordinates."""
         if not self.loaded:
             return
         ratio = self.devicePixelRatioF()
         old = self.zoom()
         new = min(ZOOM[1], max(ZOOM[0], old * factor))
-        _, x, y = self.look if self.look[0] != FIT else (FIT, 0.5, 0.5)
+        _, x, y = self.position if self.position[0] != FIT else (FIT, 0.5, 0.5)
         off = (
             (at or QPointF(self.width() / 2, self.height() / 2)) - QPointF(self.width() / 2, self.height() / 2)
         ) * ratio
         x += off.x() * (1 / old - 1 / new) / self.size_.width()
         y += off.y() * (1 / old - 1 / new) / self.size_.height()
-        self.set_look((new, x, y))
+        self.set_position((new, x, y))
 
     def _target(self) -> QRectF:
-        """Where the whole picture lies, in the widget's coordinates."""
+        """The rectangle of the entire image, in the widget's coordinates."""
         zoom = self.zoom() / self.devicePixelRatioF()
         w, h = self.size_.width() * zoom, self.size_.height() * zoom
-        if self.look[0] == FIT:
+        if self.position[0] == FIT:
             return QRectF((self.width() - w) / 2, (self.height() - h) / 2, w, h)
-        return QRectF(self.width() / 2 - self.look[1] * w, self.height() / 2 - self.look[2] * h, w, h)
+        return QRectF(self.width() / 2 - self.position[1] * w, self.height() / 2 - self.position[2] * h, w, h)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -128,7 +134,7 @@ class ZoomView(QWidget):
             image = self._first if self._full.isNull() or self.zoom() <= enough else self._full
             painter.setRenderHint(
                 QPainter.RenderHint.SmoothPixmapTransform, self.zoom() < 2
-            )  # large pixels are shown as they are
+            )  # enlarged pixels stay sharp
             self._draw(painter, image)
         elif self.broken:
             painter.setPen(QColor(colours.muted))
@@ -144,11 +150,11 @@ class ZoomView(QWidget):
             )
 
     def _draw(self, painter: QPainter, image: QImage) -> None:
-        """Only the part in sight: the painter would convert all of it where it is of an unusual kind."""
-        whole = self._target()
-        seen = whole.intersected(QRectF(self.rect()))
-        x, y = image.width() / whole.width(), image.height() / whole.height()
-        part = QRectF((seen.x() - whole.x()) * x, (seen.y() - whole.y()) * y, seen.width() * x, seen.height() * y)
+        """Draw only the visible part: the painter would convert all of an image in an unusual pixel format."""
+        target = self._target()
+        seen = target.intersected(QRectF(self.rect()))
+        x, y = image.width() / target.width(), image.height() / target.height()
+        part = QRectF((seen.x() - target.x()) * x, (seen.y() - target.y()) * y, seen.width() * x, seen.height() * y)
         painter.drawImage(seen, image, part)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
@@ -164,11 +170,11 @@ class ZoomView(QWidget):
         if self._grabbed is not None and self.loaded:
             by, zoom = (event.position() - self._grabbed) * self.devicePixelRatioF(), self.zoom()
             self._grabbed = event.position()
-            self.set_look(
+            self.set_position(
                 (
                     zoom,
-                    self.look[1] - by.x() / zoom / self.size_.width(),
-                    self.look[2] - by.y() / zoom / self.size_.height(),
+                    self.position[1] - by.x() / zoom / self.size_.width(),
+                    self.position[2] - by.y() / zoom / self.size_.height(),
                 )
             )
 
@@ -177,4 +183,4 @@ class ZoomView(QWidget):
         self.unsetCursor()
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        self.set_look((1.0, 0.5, 0.5) if self.look[0] == FIT else (FIT, 0.5, 0.5))
+        self.set_position((1.0, 0.5, 0.5) if self.position[0] == FIT else (FIT, 0.5, 0.5))

@@ -29,7 +29,7 @@ class EvaluateRun(ProgramRun):
 
     @property
     def result(self) -> Result | None:
-        return self.found
+        return self.outcome
 
     def left(self) -> float | None:
         """Seconds, as a guess by the pace since the first news (what was drawn before came all at once); None while there is nothing to guess by."""

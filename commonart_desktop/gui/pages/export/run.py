@@ -22,7 +22,7 @@ class ExportRun(ProgramRun):
 
     @property
     def report(self) -> Report | None:
-        return self.found
+        return self.outcome
 
     def left(self) -> float | None:
         """Seconds, as a guess by what the steps done took; None while there is nothing to guess by."""

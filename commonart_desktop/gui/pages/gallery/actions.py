@@ -1,4 +1,4 @@
-"""What can be done to the selected pictures: the actions with their keys, and the doing. Slow work goes to the library's desk."""
+"""Actions on the selected images, with their shortcuts. Slow work is submitted to the library's threads."""
 
 from __future__ import annotations
 
@@ -22,18 +22,24 @@ from commonart_desktop.gui.pages.gallery.index import Chosen
 from commonart_desktop.gui.pages.gallery.library import Library
 from commonart_desktop.gui.style.theme import icon
 
-_ALONE = ("copy", "folder")  # for one picture
+_ALONE = ("copy", "folder")  # for one image
 _RECIPE = ("use", "variations")  # for one with a recipe
 
 
 class GalleryActions(QObject):
-    """``use_recipe`` carries the recipe whose settings are wanted on the Make page; ``removed`` comes just before deleted pictures leave the list."""
+    """``use_recipe`` carries a recipe for the Make page.
+
+    ``removed`` is emitted before deleted images leave the list.
+    """
 
     use_recipe = Signal(object)
     removed = Signal()
 
     def __init__(self, context: Context, library: Library, home: QWidget) -> None:
-        """The keys work while ``home`` or what is in it has the focus: letters typed into the search field stay letters."""
+        """Create the actions.
+
+        Shortcuts work while ``home`` or a widget in it has the focus, so that they do not act in the search field.
+        """
         super().__init__(home)
         self._context, self._library, self._home = context, library, home
         self._chosen = Chosen()
@@ -45,7 +51,7 @@ class GalleryActions(QObject):
         self._add("compare", self.tr("Compare two"), "C", "compare", lambda: None)
         self._add("star", self.tr("Star"), "S", "star", self.star)
         self._add("copy_prompt", self.tr("Copy prompt"), "Ctrl+Shift+C", "copy", self.copy_prompt)
-        self._add("copy", self.tr("Copy picture"), "Ctrl+C", "pictures", self.copy_picture)
+        self._add("copy", self.tr("Copy image"), "Ctrl+C", "pictures", self.copy_image)
         self._add("folder", self.tr("Open folder"), "Ctrl+O", "folder", self.open_folder)
         self._add("trash", self.tr("Move to the recycle bin"), "Delete", "trash", self.delete)
         self._add("undo", self.tr("Bring back what was deleted"), "Ctrl+Z", "retry", self.undo)
@@ -66,7 +72,7 @@ class GalleryActions(QObject):
         return action
 
     def choose(self, chosen: Chosen) -> None:
-        """What the actions are for from now on."""
+        """Set the images that the actions apply to."""
         self._chosen = chosen
         count = len(chosen.ids)
         for name, action in self.all.items():
@@ -78,7 +84,7 @@ class GalleryActions(QObject):
         self.all["undo"].setEnabled(bool(self._binned))
 
     def menu(self) -> QMenu:
-        """All of it, for a right click."""
+        """The context menu."""
         menu = QMenu(self._home)
         for name in (
             "open",
@@ -111,24 +117,24 @@ class GalleryActions(QObject):
         ratings.addActions([self.all[f"rate{n}"] for n in range(6)])
         return ratings
 
-    # doing ------------------------------------------------------------------------------------------------------------
+    # commands ---------------------------------------------------------------------------------------------------------
 
     def star(self) -> None:
-        """Star the selected pictures, or take the stars off if all have one."""
+        """Star the selected images, or remove the stars if all have one."""
         self._library.star(self._chosen.ids)
 
     def rate(self, rating: int) -> None:
-        """0 takes the rating away."""
+        """0 removes the rating."""
         self._library.rate(self._chosen.ids, rating)
 
     def use_settings(self) -> None:
-        """Carry the settings to the Make page."""
+        """Use the settings on the Make page."""
         if self._chosen.recipe is not None:
             self.use_recipe.emit(self._chosen.recipe)
             self._context.go_to("make")
 
     def make_variations(self) -> None:
-        """Queue pictures with the same settings and other seeds."""
+        """Queue images with the same settings and other seeds."""
         recipe, context = self._chosen.recipe, self._context
         if recipe is not None:
             name = self.tr("Variations: {prompt}").format(prompt=self._chosen.prompt[:40])
@@ -152,8 +158,8 @@ class GalleryActions(QObject):
     def copy_prompt(self) -> None:
         QGuiApplication.clipboard().setText(self._chosen.prompt)
 
-    def copy_picture(self) -> None:
-        """The picture itself and its file, whichever the other program takes."""
+    def copy_image(self) -> None:
+        """Copy the image and its file; the other program takes either."""
 
         def read(paths: list[str]) -> tuple[str, QImage]:
             return (paths[0], read_image(paths[0]).image) if paths else ("", QImage())
@@ -187,39 +193,41 @@ class GalleryActions(QObject):
     # the recycle bin --------------------------------------------------------------------------------------------------
 
     def delete(self) -> None:
-        """Move the selected pictures to the recycle bin."""
+        """Move the selected images to the recycle bin."""
         if self._chosen.ids:
             self._library.with_paths(self._chosen.ids, move_to_trash, self._on_deleted)
 
     def _on_deleted(self, done: TrashedFiles) -> None:
-        if done.went or done.gone:
+        if done.moved or done.missing:
             self.removed.emit()
-            self._library.refresh([path for path, _ in done.went] + list(done.gone))
+            self._library.refresh([path for path, _ in done.moved] + list(done.missing))
         number = QLocale().toString
-        undo = bool(done.went) and all(now for _, now in done.went)
+        undo = bool(done.moved) and all(now for _, now in done.moved)
         if undo:
             self._binned.append(done)
             self.all["undo"].setEnabled(True)
-        if done.kept:
+        if done.failed:
             self._context.notices.say(
-                self.tr("{count} pictures could not be moved to the recycle bin; they stay where they are.").format(
-                    count=number(len(done.kept))
+                self.tr("{count} images could not be moved to the recycle bin; they stay where they are.").format(
+                    count=number(len(done.failed))
                 ),
                 self.tr("The system says: {why}. There may be no recycle bin on that drive.").format(
-                    why=done.kept[0][1]
+                    why=done.failed[0][1]
                 ),
             )
-        elif not done.went:
+        elif not done.moved:
             self._context.notices.say(self.tr("The files were no longer there."))
         elif undo:
             self._context.notices.say(
-                self.tr("Moved to the recycle bin: {count}").format(count=number(len(done.went))),
+                self.tr("Moved to the recycle bin: {count}").format(count=number(len(done.moved))),
                 "",
                 self.tr("Undo"),
                 partial(self._bring_back, done),
             )
         else:
-            self._context.notices.say(self.tr("Moved to the recycle bin: {count}").format(count=number(len(done.went))))
+            self._context.notices.say(
+                self.tr("Moved to the recycle bin: {count}").format(count=number(len(done.moved)))
+            )
 
     def undo(self) -> None:
         """Bring back what was deleted last."""
@@ -230,13 +238,13 @@ class GalleryActions(QObject):
         if done in self._binned:
             self._binned.remove(done)
             self.all["undo"].setEnabled(bool(self._binned))
-            self._library.ask(lambda: restore_from_trash(done.went), partial(self._on_restored, len(done.went)))
+            self._library.ask(lambda: restore_from_trash(done.moved), partial(self._on_restored, len(done.moved)))
 
-    def _on_restored(self, wanted: int, came: Sequence[str]) -> None:
-        self._library.refresh([], came)
-        if len(came) < wanted:
+    def _on_restored(self, wanted: int, restored: Sequence[str]) -> None:
+        self._library.refresh([], restored)
+        if len(restored) < wanted:
             self._context.notices.say(
-                self.tr("{count} pictures could not be brought back.").format(
-                    count=QLocale().toString(wanted - len(came))
+                self.tr("{count} images could not be brought back.").format(
+                    count=QLocale().toString(wanted - len(restored))
                 )
             )

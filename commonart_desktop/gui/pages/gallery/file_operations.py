@@ -1,4 +1,4 @@
-"""What is done to pictures off the window's thread: the recycle bin and back, and more like this one."""
+"""Slow operations on images, for background threads: to the recycle bin and back, and variations."""
 
 from __future__ import annotations
 
@@ -19,45 +19,48 @@ VARIATIONS = 4
 
 @dataclasses.dataclass(frozen=True)
 class TrashedFiles:
-    """``went``: (path, where it is now or empty); ``gone``: no longer there when asked; ``kept``: (path, why it could not be moved)."""
+    """``went``: (path, where it is now or empty).
 
-    went: tuple[tuple[str, str], ...] = ()
-    gone: tuple[str, ...] = ()
-    kept: tuple[tuple[str, str], ...] = ()
+    ``gone``: no longer there before; ``kept``: (path, why it was not moved).
+    """
+
+    moved: tuple[tuple[str, str], ...] = ()
+    missing: tuple[str, ...] = ()
+    failed: tuple[tuple[str, str], ...] = ()
 
 
 def move_to_trash(paths: Sequence[str]) -> TrashedFiles:
-    """Move files to the recycle bin. Where there is none they stay where they are: nothing is ever deleted past undoing."""
-    went, gone, kept = [], [], []
+    """Move files to the recycle bin. Where there is none they stay: nothing is ever deleted for good."""
+    moved, missing, failed = [], [], []
     for path in paths:
         file = QFile(path)
         if not file.exists():
-            gone.append(path)
+            missing.append(path)
         elif file.moveToTrash():
             now = file.fileName()
-            went.append((path, now if now != path and Path(now).is_file() else ""))
+            moved.append((path, now if now != path and Path(now).is_file() else ""))
         else:
-            kept.append((path, file.errorString()))
-    return TrashedFiles(tuple(went), tuple(gone), tuple(kept))
+            failed.append((path, file.errorString()))
+    return TrashedFiles(tuple(moved), tuple(missing), tuple(failed))
 
 
-def restore_from_trash(went: Sequence[tuple[str, str]]) -> list[str]:
-    """Bring files back to where they were, over nothing; the paths of those that came."""
-    came = []
-    for path, now in went:
+def restore_from_trash(moved: Sequence[tuple[str, str]]) -> list[str]:
+    """Move files back without overwriting any; returns the paths of those that were restored."""
+    restored = []
+    for path, now in moved:
         if now and not Path(path).exists() and QFile(now).rename(path):
-            came.append(path)
+            restored.append(path)
             trash = Path(now)
             (trash.parent.parent / "info" / f"{trash.name}.trashinfo").unlink(
                 missing_ok=True
-            )  # Linux's note of where it was
-    return came
+            )  # the file in which Linux notes its original path
+    return restored
 
 
 def add_variations(ledger: Ledger, recipe: dict[str, Any], *, name: str, model: str, out: Path) -> bool:
-    """Queue the same settings with other seeds. Returns whether rows of a dead worker wait to be brought home first.
+    """Queue the same settings with other seeds. Returns whether rows of a dead worker must be resumed first.
 
-    A recipe names its model without a place; ``model`` by the settings stands in if it is a folder of that name.
+    A recipe names its model without a path; the ``model`` of the settings is used if it is a folder of that name.
 
     Raises:
         BadValue, OutputFolder, LedgerError

@@ -1,4 +1,4 @@
-"""Round the wall of pictures: what to look for above, how large below."""
+"""Around the thumbnail grid: search and filters above, the thumbnail size below."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_FOLDERS = 300
 
 
 class _Search(QLineEdit):
-    """Esc empties it, Enter and the down key go on to the pictures."""
+    """Esc clears it, Enter and the down key move to the images."""
 
     left = Signal()
 
@@ -43,9 +43,9 @@ class _Search(QLineEdit):
 
 
 class FilterBar(QWidget):
-    """What to look for. ``asked`` after any change, typed letters gathered."""
+    """Search and filters. ``asked`` is emitted after any change; typing is debounced."""
 
-    asked = Signal()
+    changed = Signal()
     left = Signal()
     add_folder = Signal()
     remove_folder = Signal(str)
@@ -101,11 +101,11 @@ class FilterBar(QWidget):
         for widget in (self.sort, self.rating, self.starred, self.folder, self.more):
             row.addWidget(widget)
         self._typed = QTimer(self, singleShot=True, interval=120)
-        self._typed.timeout.connect(self.asked)
+        self._typed.timeout.connect(self.changed)
         self.search.textChanged.connect(self._typed.start)
         for combo in (self.sort, self.rating, self.folder):
-            combo.currentIndexChanged.connect(self.asked)
-        self.starred.toggled.connect(self.asked)
+            combo.currentIndexChanged.connect(self.changed)
+        self.starred.toggled.connect(self.changed)
 
     @staticmethod
     def _combo(name: str) -> QComboBox:
@@ -123,8 +123,8 @@ class FilterBar(QWidget):
         )
 
     @property
-    def narrowed(self) -> bool:
-        """Whether anything is left out."""
+    def filtered(self) -> bool:
+        """Whether any filter is set."""
         return self.query() != Query(sort=self.query().sort)
 
     def set_sort(self, sort: str) -> None:
@@ -135,7 +135,7 @@ class FilterBar(QWidget):
         self.search.selectAll()
 
     def clear(self) -> None:
-        """Leave nothing out."""
+        """Clear all filters."""
         with (
             QSignalBlocker(self.search),
             QSignalBlocker(self.rating),
@@ -146,12 +146,12 @@ class FilterBar(QWidget):
             self.rating.setCurrentIndex(0)
             self.starred.setChecked(False)
             self.folder.setCurrentIndex(0)
-        self.asked.emit()
+        self.changed.emit()
 
-    def set_folders(self, found: list[tuple[str, int]], users: list[str]) -> None:
-        """The folders that hold pictures, and those the user added; the chosen one stays chosen."""
+    def set_folders(self, folders: list[tuple[str, int]], users: list[str]) -> None:
+        """The folders with images, and those the user added; the selected one stays selected."""
         self._users = users
-        counts = dict(found[:MAX_FOLDERS])
+        counts = dict(folders[:MAX_FOLDERS])
         now = self.query().folder
         everything = sorted({*counts, *users})
         above = os.path.commonpath(everything) if len(everything) > 1 and _one_drive(everything) else ""
@@ -166,7 +166,7 @@ class FilterBar(QWidget):
                 self.folder.setItemData(self.folder.count() - 1, folder, Qt.ItemDataRole.ToolTipRole)
             self.folder.setCurrentIndex(max(0, self.folder.findData(now)))
         if self.query().folder != now:
-            self.asked.emit()
+            self.changed.emit()
 
 
 def _one_drive(folders: list[str]) -> bool:
@@ -174,7 +174,7 @@ def _one_drive(folders: list[str]) -> bool:
 
 
 class SizeBar(QWidget):
-    """How many pictures, and how large."""
+    """The number of images, and their size."""
 
     changed = Signal(int)
 
@@ -189,8 +189,8 @@ class SizeBar(QWidget):
             value=side,
             pageStep=32,
             singleStep=16,
-            accessibleName=self.tr("Size of the small pictures"),
-            toolTip=self.tr("Size of the small pictures"),
+            accessibleName=self.tr("Size of the thumbnails"),
+            toolTip=self.tr("Size of the thumbnails"),
         )
         self.slider.setFixedWidth(120)
         self.slider.valueChanged.connect(self.changed)
@@ -201,7 +201,7 @@ class SizeBar(QWidget):
         row.addWidget(self.slider)
 
     def set_count(self, count: int | None, *, scanning: bool) -> None:
-        parts = [] if count is None else [self.tr("{count} pictures").format(count=QLocale().toString(count))]
+        parts = [] if count is None else [self.tr("{count} images").format(count=QLocale().toString(count))]
         if scanning:
             parts.append(self.tr("looking…"))
         self.count.setText("  ·  ".join(parts))
@@ -209,7 +209,7 @@ class SizeBar(QWidget):
 
 
 class EmptyState(QWidget):
-    """What the page is for, or why nothing is shown, and the first thing to do about it."""
+    """What the page is for, or why nothing is shown, and what to do about it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -226,15 +226,15 @@ class EmptyState(QWidget):
         column.addWidget(self.button, 0, Qt.AlignmentFlag.AlignCenter)
         column.addStretch(3)
 
-    def tell(self, *, narrowed: bool, scanning: bool) -> None:
-        """``narrowed``: there may be pictures, but none that is looked for."""
-        if narrowed:
-            self.title.setText(self.tr("No picture fits"))
+    def show_reason(self, *, filtered: bool, scanning: bool) -> None:
+        """``narrowed``: there may be images, but none matches the filters."""
+        if filtered:
+            self.title.setText(self.tr("No image matches"))
             self.text.setText(self.tr("Every word must occur in the prompt or the settings."))
-            self.button.setText(self.tr("Show all pictures"))
+            self.button.setText(self.tr("Show all images"))
         else:
             self.title.setText(
-                self.tr("Looking through the folders…") if scanning else self.tr("Your pictures will be here")
+                self.tr("Looking through the folders…") if scanning else self.tr("Your images will be here")
             )
             self.text.setText(self.tr("Find, compare and rate what you made, and make more of what you like."))
-            self.button.setText(self.tr("Make pictures"))
+            self.button.setText(self.tr("Make images"))

@@ -1,4 +1,4 @@
-"""The wall of small pictures."""
+"""The thumbnail grid."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QRegion
 from PySide6.QtWidgets import QAbstractItemView, QListView, QStyle, QStyleOptionRubberBand
 
 from commonart_desktop.gui.images.thumbnails import Thumbnails
-from commonart_desktop.gui.pages.gallery.model import PicturesModel
+from commonart_desktop.gui.pages.gallery.model import ImagesModel
 from commonart_desktop.gui.pages.gallery.tile_painter import GAP, TilePainter
 
 SIZES = (96, 256)
@@ -28,17 +28,17 @@ Move = QAbstractItemView.CursorAction
 
 
 class GalleryView(QListView):
-    """Tiles in rows. ``opened`` on Enter or a double click.
+    """Tiles in rows. ``opened`` is emitted on Enter or a double click.
 
-    Where a tile stands is arithmetic, here: a QListView's own layout would walk over all 50,000 at each change. The rest (selecting, the
-    keyboard, screen readers) is QListView's.
+    Positions are computed here: QListView's layout would visit all 50,000 items at each change. Selection, keyboard
+    and accessibility are QListView's.
     """
 
     opened = Signal()
 
-    def __init__(self, model: PicturesModel, thumbnails: Thumbnails, side: int) -> None:
+    def __init__(self, model: ImagesModel, thumbnails: Thumbnails, side: int) -> None:
         super().__init__()
-        self._pictures, self._thumbnails = model, thumbnails
+        self._images, self._thumbnails = model, thumbnails
         self.side, self._columns, self._width = side, 1, side + GAP
         self._pressed: QPoint | None = None
         self._band = QRect()
@@ -51,7 +51,7 @@ class GalleryView(QListView):
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.setModel(model)
         self.set_side(side)
-        self.setAccessibleName(self.tr("Pictures"))
+        self.setAccessibleName(self.tr("Images"))
         thumbnails.ready.connect(self._on_ready)
         model.answered.connect(self._wishing.start)
         model.dataChanged.connect(self._wishing.start)
@@ -62,7 +62,7 @@ class GalleryView(QListView):
         return self.side + GAP
 
     def set_side(self, side: int) -> None:
-        """How large the tiles are, in pixels; what is at the top stays at the top."""
+        """Set the size of the tiles in pixels; the first visible row stays at the top."""
         at = self.verticalScrollBar().value() // self._cell * self._columns
         self.side = min(SIZES[1], max(SIZES[0], side))
         self._thumbnails.set_side(self.side, self.devicePixelRatioF())
@@ -72,11 +72,11 @@ class GalleryView(QListView):
         self._wishing.start()
 
     def updateGeometries(self) -> None:
-        """Spread what is left of the width over the columns, so that nothing is ragged at the right."""
+        """Distribute the remaining width over the columns."""
         width = self.viewport().width()
         self._columns = max(1, width // self._cell)
         self._width = max(self._cell, width // self._columns)
-        lines = -(-len(self._pictures.ids) // self._columns)
+        lines = -(-len(self._images.ids) // self._columns)
         bar = self.verticalScrollBar()
         bar.setSingleStep(max(1, self._cell // 3))
         bar.setPageStep(max(self._cell, self.viewport().height() // self._cell * self._cell))
@@ -96,7 +96,7 @@ class GalleryView(QListView):
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
-        self.set_side(self.side)  # perhaps on another screen
+        self.set_side(self.side)  # perhaps on another screen with another density
 
     def verticalOffset(self) -> int:
         return self.verticalScrollBar().value()
@@ -120,19 +120,19 @@ class GalleryView(QListView):
         return self._rect(index.row()) if index.isValid() else QRect()
 
     def _row_at(self, at: QPoint) -> int:
-        """-1 where there is none."""
+        """The row at a position; -1 where there is none."""
         column, line = at.x() // self._width, (at.y() + self.verticalOffset()) // self._cell
         row = line * self._columns + column
-        return row if 0 <= column < self._columns and 0 <= row < len(self._pictures.ids) else -1
+        return row if 0 <= column < self._columns and 0 <= row < len(self._images.ids) else -1
 
     def indexAt(self, at: QPoint) -> QModelIndex:
-        return self._pictures.index(self._row_at(at))  # no index for -1
+        return self._images.index(self._row_at(at))  # no index for -1
 
     def _range(self, area: QRect) -> tuple[int, int]:
-        """First and last row of the lines that an area of the viewport touches; last < first where there are none."""
+        """First and last row of the lines that intersect an area of the viewport; last < first where there are none."""
         top, bottom = area.top() + self.verticalOffset(), area.bottom() + self.verticalOffset()
         return max(0, top // self._cell) * self._columns, min(
-            len(self._pictures.ids), (bottom // self._cell + 1) * self._columns
+            len(self._images.ids), (bottom // self._cell + 1) * self._columns
         ) - 1
 
     def scrollTo(
@@ -151,12 +151,12 @@ class GalleryView(QListView):
     # keyboard and mouse -----------------------------------------------------------------------------------------------
 
     def moveCursor(self, action: Move, modifiers: Qt.KeyboardModifier) -> QModelIndex:
-        count = len(self._pictures.ids)
+        count = len(self._images.ids)
         if not count:
             return QModelIndex()
         row, page = self.currentIndex().row(), self._columns * max(1, self.viewport().height() // self._cell)
         if row < 0:
-            return self._pictures.index(0)
+            return self._images.index(0)
         by = {
             Move.MoveLeft: -1,
             Move.MovePrevious: -1,
@@ -174,10 +174,10 @@ class GalleryView(QListView):
             action == Move.MoveDown and to >= count and row // self._columns == (count - 1) // self._columns
         ):
             to = row
-        return self._pictures.index(min(count - 1, max(0, to)))
+        return self._images.index(min(count - 1, max(0, to)))
 
     def setSelection(self, rect: QRect, command: QItemSelectionModel.SelectionFlag) -> None:
-        """A rectangle when dragged, a run of pictures by Shift."""
+        """Select a rectangle when dragged, a range with Shift."""
         selection = QItemSelection()
         if self.state() == QAbstractItemView.State.DragSelectingState:
             area = rect.normalized()
@@ -185,18 +185,18 @@ class GalleryView(QListView):
             left, right = max(0, area.left() // self._width), min(self._columns - 1, area.right() // self._width)
             for line in range(first, last + 1, self._columns):
                 if line + left <= last and left <= right:
-                    selection.select(self._pictures.index(line + left), self._pictures.index(min(last, line + right)))
+                    selection.select(self._images.index(line + left), self._images.index(min(last, line + right)))
         else:
             one, two = self._row_at(rect.topLeft()), self._row_at(rect.bottomRight())
             if one >= 0 or two >= 0:
                 low, high = sorted((one if one >= 0 else two, two if two >= 0 else one))
-                selection.select(self._pictures.index(low), self._pictures.index(high))
+                selection.select(self._images.index(low), self._images.index(high))
         self.selectionModel().select(selection, command)
 
     def selectAll(self) -> None:
-        """As one run: QListView asks the model for every row."""
-        if self._pictures.ids:
-            everything = QItemSelection(self._pictures.index(0), self._pictures.index(len(self._pictures.ids) - 1))
+        """Select everything as one range: QListView would ask the model for every row."""
+        if self._images.ids:
+            everything = QItemSelection(self._images.index(0), self._images.index(len(self._images.ids) - 1))
             self.selectionModel().select(everything, QItemSelectionModel.SelectionFlag.ClearAndSelect)
 
     def visualRegionForSelection(self, selection: QItemSelection) -> QRegion:
@@ -230,8 +230,8 @@ class GalleryView(QListView):
         super().keyPressEvent(event)
 
     def runs(self) -> list[tuple[int, int]]:
-        """First and last row of what is selected, in order: few numbers, also for 50,000 pictures."""
-        return sorted((r.top(), r.bottom()) for r in self.selectionModel().selection())
+        """The selection as ranges (first row, last row), in order."""
+        return sorted((r.top(), r.bottom()) for r in self.selectionModel().selection().toList())
 
     def rows(self) -> list[int]:
         """The selected rows, in order."""
@@ -241,15 +241,15 @@ class GalleryView(QListView):
         """The selected ids, in order."""
         found: array[int] = array("q")
         for first, last in self.runs():
-            found += self._pictures.ids[first : last + 1]
+            found += self._images.ids[first : last + 1]
         return found
 
     def select_rows(self, rows: list[int]) -> None:
         """Select these and no others; the first becomes the current one."""
         flags, selection = QItemSelectionModel.SelectionFlag, QItemSelection()
         for row in rows:
-            selection.select(self._pictures.index(row), self._pictures.index(row))
-        self.selectionModel().setCurrentIndex(self._pictures.index(rows[0]), flags.NoUpdate)
+            selection.select(self._images.index(row), self._images.index(row))
+        self.selectionModel().setCurrentIndex(self._images.index(rows[0]), flags.NoUpdate)
         self.selectionModel().select(selection, flags.ClearAndSelect)
 
     # drawing ----------------------------------------------------------------------------------------------------------
@@ -264,10 +264,10 @@ class GalleryView(QListView):
             rect = self._rect(row)
             if not event.region().intersects(rect):
                 continue
-            picture = self._pictures.picture(row)
-            pixmap = self._thumbnails.peek(picture) if picture is not None else None
-            broken = self._thumbnails.why_broken(picture) if picture is not None and pixmap is None else None
-            tiles.draw(rect, picture, pixmap, broken, selected=row in chosen, focus=row == current)
+            image = self._images.image(row)
+            pixmap = self._thumbnails.peek(image) if image is not None else None
+            broken = self._thumbnails.why_broken(image) if image is not None and pixmap is None else None
+            tiles.draw(rect, image, pixmap, broken, selected=row in chosen, focus=row == current)
         if not self._band.isNull():
             option = QStyleOptionRubberBand()
             option.initFrom(self)
@@ -277,19 +277,19 @@ class GalleryView(QListView):
 
     def _on_ready(self, came: list[int]) -> None:
         first, last = self._range(self.viewport().rect())
-        shown = {one: row for row, one in enumerate(self._pictures.ids[first : last + 1], first)}
+        shown = {one: row for row, one in enumerate(self._images.ids[first : last + 1], first)}
         for one in came:
             if one in shown:
                 self.viewport().update(self._rect(shown[one]))
 
     def _wish(self) -> None:
-        """Ask for what is in sight, and after it for a page on either side, the way it moves first."""
-        if not self._pictures.ids or not self.isVisible():
+        """Request the visible rows, then a page on either side, beginning in the direction of scrolling."""
+        if not self._images.ids or not self.isVisible():
             return
         first, last = self._range(self.viewport().rect())
         page = last - first + 1
-        self._pictures.fetch(first - page, last + page)
+        self._images.fetch(first - page, last + page)
         after, before = range(last + 1, last + 1 + page), range(first - 1, first - 1 - page, -1)
         rows = [*range(first, last + 1), *(after if self._forward else before), *(before if self._forward else after)]
-        pictures = [p for p in map(self._pictures.picture, rows) if p is not None]
-        self._thumbnails.want(pictures, page)
+        images = [p for p in map(self._images.image, rows) if p is not None]
+        self._thumbnails.request(images, page)

@@ -1,4 +1,4 @@
-"""Tens of thousands of pictures for a view: ids in memory, rows fetched in a thread as they come into sight."""
+"""Model of tens of thousands of images: ids in memory, rows fetched in a thread as they become visible."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, Qt, QTimer, Signal
 
-from commonart_desktop.gui.images.picture import Picture
+from commonart_desktop.gui.images.gallery_image import GalleryImage
 from commonart_desktop.gui.pages.gallery.index import Query
-from commonart_desktop.gui.pages.gallery.library import Library, Place
+from commonart_desktop.gui.pages.gallery.library import Library, RowRange
 from commonart_desktop.gui.pages.gallery.list_diff import Step
 
-KEEP = 3000  # rows kept
-PICTURE = Qt.ItemDataRole.UserRole
+KEEP = 3000  # cached rows
+IMAGE = Qt.ItemDataRole.UserRole
 Index = QModelIndex | QPersistentModelIndex
 _NONE = QModelIndex()
 
 
-class PicturesModel(QAbstractListModel):
-    """The pictures of one query. ``answered`` after each answer, also one that changed nothing.
+class ImagesModel(QAbstractListModel):
+    """The images of one query. ``answered`` is emitted after each result, even one that changed nothing.
 
-    Nothing here waits for the disk: a row that was not fetched yet is None, and is asked for.
+    Nothing here waits for the disk: a row that was not fetched yet is None, and is requested.
     """
 
     answered = Signal()
@@ -34,37 +34,37 @@ class PicturesModel(QAbstractListModel):
         super().__init__()
         self._library = library
         self.ids: array[int] = array("q")
-        self._rows: OrderedDict[int, Picture] = OrderedDict()
+        self._rows: OrderedDict[int, GalleryImage] = OrderedDict()
         self._coming: set[int] = set()
-        self._stale: set[int] = set()  # at hand, but the file may be another now
+        self._stale: set[int] = set()  # cached, but the file may have changed
         self.query = Query()
-        self.known = False  # an answer has come
+        self.loaded = False  # there was a result
         self._again = QTimer(self, singleShot=True, interval=60)
-        self._again.timeout.connect(self._ask)
-        library.found.connect(self._on_found)
+        self._again.timeout.connect(self._request)
+        library.results.connect(self._on_results)
         library.changed.connect(self._on_changed)
         library.rows.connect(self._on_rows)
-        library.grown.connect(self._on_grown)
+        library.updated.connect(self._on_updated)
 
-    def look_for(self, query: Query) -> None:
-        """Show the pictures of another query."""
+    def set_query(self, query: Query) -> None:
+        """Show the images of another query."""
         self.query = query
-        self._ask()
+        self._request()
 
-    def _ask(self) -> None:
+    def _request(self) -> None:
         if not self._library.stopped:
             self._library.find(self.query, self.ids)
 
-    def _on_found(self, asked_from: array[int], ids: array[int], steps: list[Step] | None) -> None:
-        if asked_from is not self.ids:
-            self._ask()  # an answer to an older question came in between
+    def _on_results(self, before: array[int], ids: array[int], steps: list[Step] | None) -> None:
+        if before is not self.ids:
+            self._request()  # the result of an older query arrived in between
             return
         if steps is None and (ids or self.ids):
             self.beginResetModel()
             self.ids = ids
             self.endResetModel()
         for first, last, new in steps or ():
-            fresh = self.ids[:]  # the array that was asked from is never changed: the desk reads it
+            fresh = self.ids[:]  # never modified: the search thread reads it
             if new:
                 self.beginInsertRows(_NONE, first, last)
                 fresh[first:first] = new
@@ -75,22 +75,22 @@ class PicturesModel(QAbstractListModel):
                 del fresh[first : last + 1]
                 self.ids = fresh
                 self.endRemoveRows()
-        self.known = True
+        self.loaded = True
         self.answered.emit()
 
-    def _on_grown(self, _: object) -> None:
+    def _on_updated(self, _: object) -> None:
         self._stale = set(self._rows)
         self._again.start()
 
     def _on_changed(self, ids: list[int]) -> None:
-        known = [i for i in ids if i in self._rows]
-        if known:
-            self._library.fetch(known, None)
+        loaded = [i for i in ids if i in self._rows]
+        if loaded:
+            self._library.fetch(loaded, None)
         if self.query.rating or self.query.starred or self.query.sort == "rating":
             self._again.start()
 
     def fetch(self, first: int, last: int) -> None:
-        """Ask for the rows of this range that are not at hand."""
+        """Request the rows of this range that are not cached."""
         first, last = max(0, first), min(last, len(self.ids) - 1)
         missing = [
             i for i in self.ids[first : last + 1] if (i not in self._rows or i in self._stale) and i not in self._coming
@@ -99,8 +99,8 @@ class PicturesModel(QAbstractListModel):
             self._coming.update(missing)
             self._library.fetch(missing, (self.ids, first, last))
 
-    def _on_rows(self, pictures: list[Picture], place: Place | None) -> None:
-        for one in pictures:
+    def _on_rows(self, images: list[GalleryImage], row_range: RowRange | None) -> None:
+        for one in images:
             self._rows[one.id] = one
             self._rows.move_to_end(one.id)
             self._coming.discard(one.id)
@@ -108,18 +108,20 @@ class PicturesModel(QAbstractListModel):
         while len(self._rows) > KEEP:
             self._rows.popitem(last=False)
         if self.ids:
-            first, last = place[1:] if place is not None and place[0] is self.ids else (0, len(self.ids) - 1)
+            first, last = (
+                row_range[1:] if row_range is not None and row_range[0] is self.ids else (0, len(self.ids) - 1)
+            )
             self.dataChanged.emit(self.index(first), self.index(last))
 
-    def places_of(self, pictures: Sequence[int]) -> list[int]:
-        """The rows of those that are among these, in order."""
-        if len(pictures) == 1:  # a look through 50,000 in C is quicker than one step of Python for each
-            return [self.ids.index(pictures[0])] if pictures[0] in self.ids else []
-        wanted = set(pictures)
+    def rows_of(self, images: Sequence[int]) -> list[int]:
+        """The rows of those ids that are in the model, in order."""
+        if len(images) == 1:  # a search through 50,000 in C is faster than one step of Python for each
+            return [self.ids.index(images[0])] if images[0] in self.ids else []
+        wanted = set(images)
         return [row for row, one in enumerate(self.ids) if one in wanted] if wanted else []
 
-    def picture(self, row: int) -> Picture | None:
-        """None if the row has just gone, or was not fetched yet."""
+    def image(self, row: int) -> GalleryImage | None:
+        """The image of a row; None if it was removed, or not fetched yet."""
         return self._rows.get(self.ids[row]) if 0 <= row < len(self.ids) else None
 
     def rowCount(self, parent: Index = _NONE) -> int:
@@ -137,14 +139,14 @@ class PicturesModel(QAbstractListModel):
             Qt.ItemDataRole.DisplayRole,
             Qt.ItemDataRole.ToolTipRole,
             Qt.ItemDataRole.AccessibleTextRole,
-            PICTURE,
+            IMAGE,
         ):
             return None
-        one = self.picture(index.row())
+        one = self.image(index.row())
         if one is None:
             self.fetch(index.row(), index.row())
             return None
-        if role == PICTURE:
+        if role == IMAGE:
             return one
         name = Path(one.path).name
         if role == Qt.ItemDataRole.DisplayRole:

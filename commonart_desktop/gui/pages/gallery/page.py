@@ -1,4 +1,4 @@
-"""The Pictures page: everything that was made, to find, look at, compare, rate and make more of."""
+"""The Images page: find, view, compare, rate and vary everything that was generated."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from commonart_desktop.gui.pages.gallery.folders import GalleryFolders
 from commonart_desktop.gui.pages.gallery.grid_view import GalleryView
 from commonart_desktop.gui.pages.gallery.index import Chosen
 from commonart_desktop.gui.pages.gallery.library import Library
-from commonart_desktop.gui.pages.gallery.model import PicturesModel
+from commonart_desktop.gui.pages.gallery.model import ImagesModel
 from commonart_desktop.gui.pages.gallery.side_panel import SidePanel
 from commonart_desktop.gui.pages.gallery.viewer import Viewer
 from commonart_desktop.gui.style.tokens import SPACE
@@ -37,7 +37,7 @@ def _stop(library: Library, thumbnails: Thumbnails, viewer_stop: Callable[[], No
 
 
 class GalleryPage(StagedPage):
-    """``use_recipe`` carries the recipe whose settings the user wants on the Make page. ``side.add_section`` takes more about a picture."""
+    """``use_recipe`` carries a recipe for the Make page. ``side.add_section`` takes more sections about an image."""
 
     use_recipe = Signal(object)  # dict, as engine.contract.recipe builds it
 
@@ -45,14 +45,14 @@ class GalleryPage(StagedPage):
         self._context, self._sections = context, sections
         self.library = Library(home() / "gallery.db")
         self.thumbnails = Thumbnails(home() / "cache" / "thumbnails")
-        self.model = PicturesModel(self.library)
+        self.model = ImagesModel(self.library)
         self.model.setParent(self)
         self.folders = GalleryFolders(context, self.library)
         self.folders.setParent(self)
-        self.chosen = Chosen()  # the selection, once it is known what it is
-        self._kept_ids: list[int] = []
+        self.chosen = Chosen()  # the selection, once it was fetched
+        self._selected_ids: list[int] = []
         self._next_row: int | None = None
-        self._opening = False  # the large view, as soon as the selection is known
+        self._opening = False  # the viewer, as soon as the selection was fetched
         yield
         yield from self._build()
         self._connect()
@@ -80,8 +80,8 @@ class GalleryPage(StagedPage):
         column.addWidget(self.stack, 1)
         column.addWidget(self.sizes)
         yield
-        self.deeds = GalleryActions(self._context, self.library, self.stack)
-        self.actions_ = self.deeds.all
+        self.commands = GalleryActions(self._context, self.library, self.stack)
+        self.actions_ = self.commands.all
         yield
         self.side = SidePanel(self.actions_)
         yield
@@ -100,21 +100,21 @@ class GalleryPage(StagedPage):
         row.addWidget(self.splitter)
 
     def _connect(self) -> None:
-        for keys, do in (("Ctrl+F", self.filters.focus_search), ("F5", self.folders.look_through)):
+        for keys, do in (("Ctrl+F", self.filters.focus_search), ("F5", self.folders.scan_all)):
             action = QAction(
                 self, shortcut=QKeySequence(keys), shortcutContext=Qt.ShortcutContext.WidgetWithChildrenShortcut
             )
             action.triggered.connect(do)
             self.addAction(action)
-        self.filters.asked.connect(self._ask)
+        self.filters.changed.connect(self._ask)
         self.filters.left.connect(self.view.setFocus)
         self.filters.add_folder.connect(lambda: self.folders.ask(self))
         self.filters.remove_folder.connect(self.folders.remove)
-        self.filters.again.connect(self.folders.look_through)
+        self.filters.again.connect(self.folders.scan_all)
         self.sizes.changed.connect(self.view.set_side)
-        self.side.rated.connect(self.deeds.rate)
-        self.deeds.use_recipe.connect(self.use_recipe)
-        self.deeds.removed.connect(self._keep_place)
+        self.side.rated.connect(self.commands.rate)
+        self.commands.use_recipe.connect(self.use_recipe)
+        self.commands.removed.connect(self._remember_row)
         self.actions_["open"].triggered.connect(self.open_viewer)
         self.actions_["compare"].triggered.connect(self.compare)
         self.view.opened.connect(self.open_viewer)
@@ -124,12 +124,12 @@ class GalleryPage(StagedPage):
         self.viewer.back.connect(self._close_viewer)
         self.viewer.step.connect(self._step)
         self.empty.button.clicked.connect(self._first_action)
-        self.model.modelAboutToBeReset.connect(self._keep_selection)
+        self.model.modelAboutToBeReset.connect(self._remember_selection)
         self.model.answered.connect(self._on_answer)
         self.library.chosen.connect(self._on_chosen)
         self.library.changed.connect(self._choose)
         self.library.folders.connect(lambda found: self.filters.set_folders(found, self.folders.added()))
-        self.folders.looking.connect(self._show_state)
+        self.folders.scan_started.connect(self._show_state)
         self.library.scanned.connect(self._ask)
         self.library.trouble.connect(self._on_trouble)
         stop = partial(_stop, self.library, self.thumbnails, self.viewer.stop)
@@ -142,7 +142,7 @@ class GalleryPage(StagedPage):
                 self,
                 lambda: self._context.notices.say(
                     self.tr(
-                        "The list of pictures was damaged and is made anew. Stars and ratings are in {path}."
+                        "The list of images was damaged and has been rebuilt. Stars and ratings are in {path}."
                     ).format(path=self.library.renamed)
                 ),
             )
@@ -154,7 +154,7 @@ class GalleryPage(StagedPage):
             self.splitter.restoreState(sizes)
 
     def keep(self) -> None:
-        """Tile size, order and the splitter, for the next start."""
+        """Save the tile size, the sort order and the splitter."""
         state = self._context.state
         state.setValue("gallery/side", self.view.side)
         state.setValue("gallery/sort", self.filters.query().sort)
@@ -164,39 +164,39 @@ class GalleryPage(StagedPage):
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
-        if not self.model.known:
+        if not self.model.loaded:
             self.view.setFocus()
             self._ask()
         self.folders.shown()
 
     def _ask(self, *_: object) -> None:
-        self.model.look_for(self.filters.query())
+        self.model.set_query(self.filters.query())
 
     def _on_trouble(self, error: CommonArtError) -> None:
         if error.__cause__ is None:
             self._context.notices.complain(error)
         else:
             what = (
-                self.tr("The list of pictures cannot be used ({why}).")
+                self.tr("The list of images cannot be used ({why}).")
                 if isinstance(error.__cause__, sqlite3.Error)
                 else self.tr("It could not be done ({why}).")
             )
             self._context.notices.say(what.format(why=error.__cause__))
 
-    def _keep_selection(self) -> None:
-        self._kept_ids = list(self.view.chosen()[:200])
+    def _remember_selection(self) -> None:
+        self._selected_ids = list(self.view.chosen()[:200])
 
-    def _keep_place(self) -> None:
+    def _remember_row(self) -> None:
         self._next_row = (self.view.rows() or [0])[0]
 
     def _on_answer(self) -> None:
         count, rows = self.model.rowCount(), []
         if not self.view.runs():
-            rows = self.model.places_of(self._kept_ids)
+            rows = self.model.rows_of(self._selected_ids)
             if self._next_row is not None and count:
-                rows = [min(self._next_row, count - 1)]  # the deleted ones were selected until they went
+                rows = [min(self._next_row, count - 1)]  # the deleted ones were selected until they were removed
                 self._next_row = None
-        self._kept_ids = []
+        self._selected_ids = []
         if rows:
             self.view.select_rows(rows)
         if not count and self._viewing():
@@ -205,70 +205,70 @@ class GalleryPage(StagedPage):
         self._choose()
 
     def _show_state(self) -> None:
-        """The wall of pictures, or why it is empty."""
+        """Show the grid, or why it is empty."""
         count = self.model.rowCount()
-        self.sizes.set_count(count if self.model.known else None, scanning=self.folders.scanning)
-        self.side.setVisible(bool(count) or self.filters.narrowed)  # with nothing to select it would be dead weight
+        self.sizes.set_count(count if self.model.loaded else None, scanning=self.folders.scanning)
+        self.side.setVisible(bool(count) or self.filters.filtered)  # useless with nothing to select
         if not self._viewing():
-            self.stack.setCurrentWidget(self.view if count or not self.model.known else self.empty)
-            self.empty.tell(narrowed=self.filters.narrowed, scanning=self.folders.scanning)
+            self.stack.setCurrentWidget(self.view if count or not self.model.loaded else self.empty)
+            self.empty.show_reason(filtered=self.filters.filtered, scanning=self.folders.scanning)
 
     def _first_action(self) -> None:
-        self.filters.clear() if self.filters.narrowed else self._context.go_to("make")
+        self.filters.clear() if self.filters.filtered else self._context.go_to("make")
 
     # the selection ----------------------------------------------------------------------------------------------------
 
     def _choose(self, *_: object) -> None:
-        """Ask what is selected; meanwhile the actions are for it already."""
+        """Request the selection; until it is here the actions apply to its ids."""
         ids = self.view.chosen()
         if ids != self.chosen.ids:
-            self.deeds.choose(Chosen(ids))
+            self.commands.choose(Chosen(ids))
         self.library.choose(ids)
 
     def _on_chosen(self, chosen: Chosen) -> None:
         if chosen.ids != self.view.chosen():
-            return  # another question is on its way
-        same = [(p.path, p.mtime) for p in chosen.pictures] == [(p.path, p.mtime) for p in self.chosen.pictures]
+            return  # another request is pending
+        same = [(p.path, p.mtime) for p in chosen.images] == [(p.path, p.mtime) for p in self.chosen.images]
         self.chosen = chosen
-        self.deeds.choose(chosen)
+        self.commands.choose(chosen)
         self.side.show_chosen(chosen)
         if self._opening or (self._viewing() and not same):
             self._show_in_viewer(fit=self._opening)
 
     def _menu(self, at: QPoint) -> None:
         if self.view.runs():
-            self.deeds.menu().popup(self.view.viewport().mapToGlobal(at))
+            self.commands.menu().popup(self.view.viewport().mapToGlobal(at))
 
-    # looking ----------------------------------------------------------------------------------------------------------
+    # viewing ----------------------------------------------------------------------------------------------------------
 
     def _viewing(self) -> bool:
         return self.stack.currentWidget() is self.viewer
 
     def _open(self) -> None:
-        """Show the selection large, at once or when it is known what it is."""
+        """Show the selection in the viewer, now or as soon as it was fetched."""
         self._opening = True
         if self.chosen.ids == self.view.chosen():
             self._show_in_viewer(fit=True)
 
     def _show_in_viewer(self, *, fit: bool) -> None:
         self._opening = False
-        shown = [(p.path, self.thumbnails.peek(p), Path(p.path).name) for p in self.chosen.pictures]
+        shown = [(p.path, self.thumbnails.peek(p), Path(p.path).name) for p in self.chosen.images]
         if shown:
             self.filters.hide()
             self.stack.setCurrentWidget(self.viewer)
-            self.viewer.show_pictures(shown, fit=fit)
+            self.viewer.show_images(shown, fit=fit)
         elif self._viewing():
             self._close_viewer()
 
     def open_viewer(self) -> None:
-        """Show the current picture large."""
+        """Show the current image in the viewer."""
         row = self.view.currentIndex().row() if self.view.currentIndex().isValid() else (self.view.rows() or [-1])[0]
         if row >= 0:
             self.view.select_rows([row])
             self._open()
 
     def compare(self) -> None:
-        """Show the two selected pictures side by side."""
+        """Show the two selected images side by side."""
         if len(self.view.rows()) == 2:
             self._open()
 

@@ -1,4 +1,4 @@
-"""How the selected picture was made, as text that can be selected and copied."""
+"""How the selected image was generated, as selectable text."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from PySide6.QtCore import QDateTime, QLocale, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFormLayout, QLabel, QLineEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from commonart_desktop.gui.images.picture import Picture
+from commonart_desktop.gui.images.gallery_image import GalleryImage
 from commonart_desktop.gui.pages.gallery.index import Chosen
 from commonart_desktop.gui.style.tokens import SPACE
 
-_LONG = 4000  # letters of one value that are shown
+_LONG = 4000  # characters of one value that are shown
 _WIDE = ("prompt", "template", "negative", "parameters", "hashes", "file")  # below their title
 
 
 class RecipeView(QWidget):
-    """Prompt, settings, model, hashes; for a picture of another tool its ``parameters``. All is plain text: nothing in a file is trusted."""
+    """Prompt, settings, model and hashes; of another tool's image its ``parameters``.
+
+    Plain text: nothing in a file is trusted.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,18 +54,18 @@ class RecipeView(QWidget):
         column.addWidget(self._body)
 
     def show_chosen(self, chosen: Chosen) -> None:
-        """Show one picture's, or how many are selected."""
-        one = chosen.pictures[0] if len(chosen.ids) == 1 and chosen.pictures else None
-        self.values = _told(chosen) | _file(one) if one is not None else {}
+        """Show the recipe of a single image, or how many are selected."""
+        one = chosen.images[0] if len(chosen.ids) == 1 and chosen.images else None
+        self.values = _fields_of(chosen) | _file(one) if one is not None else {}
         body = QWidget()
         column = QVBoxLayout(body)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACE["xs"])
         if one is None:
             text = (
-                self.tr("{count} pictures are selected.").format(count=QLocale().toString(len(chosen.ids)))
+                self.tr("{count} images are selected.").format(count=QLocale().toString(len(chosen.ids)))
                 if chosen.ids
-                else self.tr("Select a picture to see how it was made.")
+                else self.tr("Select an image to see how it was made.")
             )
             hint = QLabel(text, wordWrap=True)
             hint.setProperty("role", "muted")
@@ -98,19 +101,21 @@ class RecipeView(QWidget):
             copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.as_text(chosen)))
             column.addSpacing(SPACE["s"])
             column.addWidget(copy)
-        self.layout().replaceWidget(self._body, body)
+        layout = self.layout()
+        assert layout is not None
+        layout.replaceWidget(self._body, body)
         self._body.deleteLater()
         self._body = body
         body.show()
 
     def as_text(self, chosen: Chosen) -> str:
-        """What is shown, one a line, and after it the recipe as it stands in the file."""
-        told = "\n".join(f"{self._titles[k]}: {v}" for k, v in self.values.items() if k != "parameters")
-        return f"{told}\n\n{chosen.text}".strip()
+        """The fields, one per line, then the recipe as it is in the file."""
+        lines = "\n".join(f"{self._titles[k]}: {v}" for k, v in self.values.items() if k != "parameters")
+        return f"{lines}\n\n{chosen.text}".strip()
 
     @staticmethod
     def _text(value: str) -> QWidget:
-        body = QLabel(value, wordWrap=True, textFormat=Qt.TextFormat.PlainText)
+        body: QLabel = QLabel(value, wordWrap=True, textFormat=Qt.TextFormat.PlainText)
         body.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
@@ -118,14 +123,14 @@ class RecipeView(QWidget):
         return body
 
     @staticmethod
-    def _line(value: str) -> QWidget:
-        """A path has nowhere to break: a line that scrolls."""
-        body = QLineEdit(value, readOnly=True, toolTip=html.escape(value))
+    def _line(value: str) -> QLineEdit:
+        """A path, which cannot be wrapped, in a line that scrolls."""
+        body: QLineEdit = QLineEdit(value, readOnly=True, toolTip=html.escape(value))
         body.setCursorPosition(len(value))  # the name is what matters
         return body
 
     def _lines(self, value: str) -> QWidget:
-        """Hashes, each whole in a line that scrolls, after the part's name."""
+        """Hashes, each in a line that scrolls, after the part's name."""
         body = QWidget()
         form = QFormLayout(body)
         form.setContentsMargins(0, 0, 0, 0)
@@ -141,9 +146,9 @@ class RecipeView(QWidget):
         return body
 
 
-def _file(picture: Picture) -> dict[str, str]:
-    made = QDateTime.fromMSecsSinceEpoch(picture.mtime // 1_000_000)
-    return {"made": QLocale().toString(made, QLocale.FormatType.ShortFormat), "file": str(Path(picture.path))}
+def _file(image: GalleryImage) -> dict[str, str]:
+    origin = QDateTime.fromMSecsSinceEpoch(image.mtime // 1_000_000)
+    return {"made": QLocale().toString(origin, QLocale.FormatType.ShortFormat), "file": str(Path(image.path))}
 
 
 def _object(value: object) -> dict[str, Any]:
@@ -154,29 +159,29 @@ def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _told(chosen: Chosen) -> dict[str, str]:
+def _fields_of(chosen: Chosen) -> dict[str, str]:
     recipe = chosen.recipe
     if recipe is None:
         return {"parameters": chosen.text[:_LONG]} if chosen.text else {}
-    asked: dict[str, Any] = recipe["request"]
+    request: dict[str, Any] = recipe["request"]
     backend = _object(recipe.get("backend"))
-    template = str(asked.get("template") or "")
-    loras = [f"{p[0]} ({p[1]})" for p in _list(asked.get("loras")) if isinstance(p, list) and len(p) == 2]
-    told = {
+    template = str(request.get("template") or "")
+    loras = [f"{p[0]} ({p[1]})" for p in _list(request.get("loras")) if isinstance(p, list) and len(p) == 2]
+    lines = {
         "prompt": chosen.prompt,
         "template": template if template != chosen.prompt else "",
-        "negative": asked.get("negative"),
-        "seed": asked.get("seed"),
-        "size": f"{asked.get('width')} × {asked.get('height')}" if asked.get("width") else "",
-        "steps": asked.get("steps"),
-        "guidance": asked.get("guidance"),
-        "sampler": asked.get("sampler"),
-        "model": asked.get("model"),
+        "negative": request.get("negative"),
+        "seed": request.get("seed"),
+        "size": f"{request.get('width')} × {request.get('height')}" if request.get("width") else "",
+        "steps": request.get("steps"),
+        "guidance": request.get("guidance"),
+        "sampler": request.get("sampler"),
+        "model": request.get("model"),
         "loras": "\n".join(loras),
-        "dtype": backend.get("dtype") or asked.get("dtype"),
+        "dtype": backend.get("dtype") or request.get("dtype"),
         "device": backend.get("device"),
         "unknown": "、".join(str(w) for w in _list(recipe.get("unknown_words"))[:50]),
         "app": recipe.get("app"),
         "hashes": "\n".join(f"{k} {v}" for k, v in list(_object(recipe.get("hashes")).items())[:16]),
     }
-    return {k: str(v)[:_LONG] for k, v in told.items() if v not in (None, "")}
+    return {k: str(v)[:_LONG] for k, v in lines.items() if v not in (None, "")}

@@ -1,16 +1,17 @@
-"""Beside the wall: the selected picture's actions, its recipe, and sections that other modules add.
+"""Beside the thumbnail grid: the selected image's actions, its recipe, and sections that other modules add.
 
-A section is any widget with a method ``show_picture(path: Path | None)``. ``SidePanel.add_section(title, widget)`` puts it below the recipe
-under its title, in the same scrolling column, and owns it from then on. Whenever the selection changes, and once when the section is
-added, ``show_picture`` is called in the window's thread with the one selected picture's path, or with None where none or several are selected
-(the section is then hidden). It must return at once: reading and verifying belong in a thread, and an answer that comes when another
-picture is shown belongs nowhere. ``GalleryPage.side`` is the panel.
+A section is any widget with a method ``show_image(path: Path | None)``. ``SidePanel.add_section(title, widget)`` puts
+it below the recipe under its title, in the same scrolling column, and owns it from then on. Whenever the selection
+changes, and once when the section is added, ``show_image`` is called in the window's thread with the one selected
+image's path, or with None where none or several are selected (the section is then hidden). It must return at once:
+reading and verifying belong in a thread, and an answer that comes when another image is shown belongs nowhere.
+``GalleryPage.side`` is the panel.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QAction
@@ -39,7 +40,7 @@ class Section(Protocol):
 
     def title(self) -> str: ...
 
-    def show_picture(self, path: Path | None) -> None: ...
+    def show_image(self, path: Path | None) -> None: ...
 
 
 class SidePanel(QWidget):
@@ -51,7 +52,7 @@ class SidePanel(QWidget):
         super().__init__()
         self.recipe = RecipeView()
         self._chosen = NO_CHOICE
-        self._sections: list[tuple[QWidget, Section]] = []  # with its frame
+        self._sections: list[tuple[QWidget, Section]] = []  # including its frame
         column = QVBoxLayout(self)
         column.setContentsMargins(SPACE["s"], 0, 0, 0)
         column.setSpacing(SPACE["s"])
@@ -91,7 +92,7 @@ class SidePanel(QWidget):
         self.recipe.show_chosen(NO_CHOICE)
 
     def add_section(self, title: str, widget: QWidget) -> None:
-        """Put a section below the recipe: see the top of this module."""
+        """Add a section below the recipe: see the module's docstring."""
         frame = QWidget()
         inner = QVBoxLayout(frame)
         inner.setContentsMargins(0, 0, 0, 0)
@@ -101,27 +102,26 @@ class SidePanel(QWidget):
         inner.addWidget(head)
         inner.addWidget(widget)
         self._column.insertWidget(self._column.count() - 1, frame)  # before the stretch
-        assert hasattr(widget, "show_picture")
-        self._sections.append((frame, widget))
-        self._tell_sections()
+        self._sections.append((frame, cast(Section, widget)))
+        self._notify_sections()
 
     def show_chosen(self, chosen: Chosen) -> None:
-        """What is selected now; asked again with the same after a rating, which changes none of the text."""
-        self.rating.setEnabled(bool(chosen.pictures))
-        self.rating.setCurrentIndex(chosen.pictures[0].rating if chosen.pictures else 0)
-        same = _told(chosen) == _told(self._chosen)
+        """Set the selection; called again with the same one after a rating, which does not change the text."""
+        self.rating.setEnabled(bool(chosen.images))
+        self.rating.setCurrentIndex(chosen.images[0].rating if chosen.images else 0)
+        same = _shown_facts(chosen) == _shown_facts(self._chosen)
         self._chosen = chosen
-        if not same:  # else a selected text stays selected
+        if not same:  # else selected text stays selected
             self.recipe.show_chosen(chosen)
-            self._tell_sections()
+            self._notify_sections()
 
-    def _tell_sections(self) -> None:
-        one = Path(self._chosen.pictures[0].path) if len(self._chosen.ids) == 1 and self._chosen.pictures else None
+    def _notify_sections(self) -> None:
+        one = Path(self._chosen.images[0].path) if len(self._chosen.ids) == 1 and self._chosen.images else None
         for frame, section in self._sections:
             frame.setVisible(one is not None)
-            section.show_picture(one)
+            section.show_image(one)
 
 
-def _told(chosen: Chosen) -> tuple[object, ...]:
-    one = chosen.pictures[0] if chosen.pictures else None
+def _shown_facts(chosen: Chosen) -> tuple[object, ...]:
+    one = chosen.images[0] if chosen.images else None
     return (len(chosen.ids), one and (one.path, one.mtime), chosen.prompt, chosen.text)

@@ -1,17 +1,17 @@
-"""Drawing one tile of the wall: the picture, a frame when selected, and a badge when starred or rated."""
+"""Draws one tile of the thumbnail grid: the image, a frame when selected, and a badge when starred or rated."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QPainter, QPen, QPixmap, QPolygonF
 
+from commonart_desktop.gui.images.gallery_image import GalleryImage
 from commonart_desktop.gui.images.messages import problem_text
-from commonart_desktop.gui.images.picture import Picture
 from commonart_desktop.gui.images.reader import LoadedImage
 from commonart_desktop.gui.style import theme
 from commonart_desktop.gui.style.tokens import FONT, RADIUS, SPACE
 
-GAP = SPACE["m"]  # between two pictures
+GAP = SPACE["m"]  # between two images
 _STAR = [
     (0, -5.0),
     (1.5, -1.6),
@@ -32,7 +32,7 @@ def star_shape(centre: QPointF) -> QPolygonF:
 
 
 class TilePainter:
-    """Colours and pens looked up once for all tiles of one drawing."""
+    """Colours and pens, looked up once for all tiles of a paint event."""
 
     def __init__(self, painter: QPainter, side: int) -> None:
         colours = theme.colours()
@@ -50,7 +50,7 @@ class TilePainter:
     def draw(
         self,
         cell: QRect,
-        picture: Picture | None,
+        image: GalleryImage | None,
         pixmap: QPixmap | None,
         broken: LoadedImage | None,
         *,
@@ -64,37 +64,37 @@ class TilePainter:
         if selected:
             painter.setBrush(self._selection)
             painter.drawRoundedRect(back, RADIUS, RADIUS)
-        place = room
+        target = room
         if pixmap is not None:
-            size = pixmap.deviceIndependentSize().toSize()  # as a rule made for this side, and drawn as it is
+            size = pixmap.deviceIndependentSize().toSize()  # usually created for this size, and drawn unscaled
             if fits := max(size.width(), size.height()) <= side:
-                place = QRect(
+                target = QRect(
                     room.x() + (side - size.width()) // 2,
                     room.y() + (side - size.height()) // 2,
                     size.width(),
                     size.height(),
                 )
-                painter.drawPixmap(place.topLeft(), pixmap)
+                painter.drawPixmap(target.topLeft(), pixmap)
             if not fits:
                 size = size.scaled(side, side, Qt.AspectRatioMode.KeepAspectRatio)
-                place = QRect(
+                target = QRect(
                     QPoint(room.x() + (side - size.width()) // 2, room.y() + (side - size.height()) // 2), size
                 )
-                painter.drawPixmap(place, pixmap)
+                painter.drawPixmap(target, pixmap)
         else:
             painter.setBrush(self._raised)
             painter.drawRoundedRect(room, RADIUS, RADIUS)
             if broken is not None:
-                self._tell(room, problem_text(broken))
-        if picture is not None and (picture.starred or picture.rating):
-            self._badge(place, picture)
+                self._draw_message(room, problem_text(broken))
+        if image is not None and (image.starred or image.rating):
+            self._badge(target, image)
         if selected or focus:
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(self._focus if focus else self._frame)
             painter.drawRoundedRect(QRectF(back).adjusted(1, 1, -1, -1), RADIUS, RADIUS)
             painter.setPen(Qt.PenStyle.NoPen)
 
-    def _tell(self, room: QRect, text: str) -> None:
+    def _draw_message(self, room: QRect, text: str) -> None:
         font = QFont(self._painter.font())
         font.setPixelSize(FONT["small"])
         self._painter.setFont(font)
@@ -104,20 +104,20 @@ class TilePainter:
         )
         self._painter.setPen(Qt.PenStyle.NoPen)
 
-    def _badge(self, place: QRect, picture: Picture) -> None:
-        """A star, and the rating as so many of five dots."""
+    def _badge(self, target: QRect, image: GalleryImage) -> None:
+        """A star, and the rating as filled dots, of five."""
         painter = self._painter
-        width = (16 if picture.starred else 0) + (44 if picture.rating else 0) + 6
-        back = QRectF(place.x() + 4, place.bottom() - 19, width, 16)
+        width = (16 if image.starred else 0) + (44 if image.rating else 0) + 6
+        back = QRectF(target.x() + 4, target.bottom() - 19, width, 16)
         painter.setBrush(self._panel)
         painter.drawRoundedRect(back, 8, 8)
         x, y = back.x() + 4, back.center().y()
         painter.setBrush(self._text)
-        if picture.starred:
+        if image.starred:
             painter.drawPolygon(star_shape(QPointF(x + 7, y)))
             x += 16
         painter.setPen(self._text)
-        for n in range(5 if picture.rating else 0):
-            painter.setBrush(self._text if n < picture.rating else Qt.BrushStyle.NoBrush)
+        for n in range(5 if image.rating else 0):
+            painter.setBrush(self._text if n < image.rating else Qt.BrushStyle.NoBrush)
             painter.drawEllipse(QPointF(x + 4 + n * 8, y), 2.5, 2.5)
         painter.setPen(Qt.PenStyle.NoPen)

@@ -1,4 +1,4 @@
-"""Pictures large: one, with its neighbours an arrow key away, or two side by side."""
+"""The viewer: one image, with the previous and next by arrow key, or two side by side."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from commonart_desktop.gui.style.tokens import SPACE
 
 
 class Viewer(QWidget):
-    """One or two pictures large, zoomed and moved together. ``back`` on Esc; ``step`` by the arrow keys."""
+    """One or two images, zoomed and moved together. ``back`` is emitted on Esc, ``step`` by the arrow keys."""
 
     back = Signal()
     step = Signal(int)
@@ -20,23 +20,23 @@ class Viewer(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setAccessibleName(self.tr("Picture"))
+        self.setAccessibleName(self.tr("Image"))
         self.views = (ZoomView(), ZoomView())
-        back = self._button("back", self.tr("Back to all pictures (Esc)"), self.back.emit)
-        previous = self._button("left", self.tr("Previous picture (←)"), lambda: self.step.emit(-1))
-        following = self._button("right", self.tr("Next picture (→)"), lambda: self.step.emit(1))
+        back = self._button("back", self.tr("Back to all images (Esc)"), self.back.emit)
+        previous = self._button("left", self.tr("Previous image (←)"), lambda: self.step.emit(-1))
+        following = self._button("right", self.tr("Next image (→)"), lambda: self.step.emit(1))
         self._steps = (previous, following)
         fit = QToolButton(text=self.tr("Fit"), toolTip=self.tr("Fit the window (Ctrl+0)"))
         fit.clicked.connect(self.fit)
-        whole = QToolButton(text="100 %", toolTip=self.tr("One pixel for one pixel (Ctrl+1)"))
-        whole.clicked.connect(self.whole)
+        actual = QToolButton(text="100 %", toolTip=self.tr("One pixel for one pixel (Ctrl+1)"))
+        actual.clicked.connect(self.actual_size)
         self._zoom = QLabel()
         self._zoom.setProperty("role", "muted")
         self._name = QLabel(textFormat=Qt.TextFormat.PlainText)
         self._name.setMinimumWidth(40)
         bar = QHBoxLayout()
         bar.setSpacing(SPACE["xs"])
-        for widget in (back, previous, following, fit, whole, self._zoom):
+        for widget in (back, previous, following, fit, actual, self._zoom):
             bar.addWidget(widget)
         bar.addSpacing(SPACE["m"])
         bar.addWidget(self._name, 1)
@@ -49,10 +49,10 @@ class Viewer(QWidget):
         column.addLayout(bar)
         column.addLayout(both, 1)
         first, second = self.views
-        first.looked.connect(lambda: second.set_look(first.look, tell=False))
-        second.looked.connect(lambda: first.set_look(second.look, tell=False))
+        first.position_changed.connect(lambda: second.set_position(first.position, notify=False))
+        second.position_changed.connect(lambda: first.set_position(second.position, notify=False))
         for view in self.views:
-            view.looked.connect(self._tell_zoom)
+            view.position_changed.connect(self._show_zoom)
         self.two = False
 
     @staticmethod
@@ -65,42 +65,42 @@ class Viewer(QWidget):
         for view in self.views:
             view.stop()
 
-    def show_pictures(self, pictures: list[tuple[str, QPixmap | None, str]], *, fit: bool) -> None:
-        """One or two of (path, small picture, name)."""
-        self.two = len(pictures) > 1
+    def show_images(self, images: list[tuple[str, QPixmap | None, str]], *, fit: bool) -> None:
+        """Show one or two of (path, thumbnail, name)."""
+        self.two = len(images) > 1
         self.views[1].setVisible(self.two)
         for button in self._steps:
             button.setEnabled(not self.two)
-        for view, (path, small, name) in zip(self.views, pictures, strict=False):
-            view.show_picture(path, small, name)
-        self._name.setText("   |   ".join(p[2] for p in pictures))
-        self._name.setToolTip(" | ".join(p[2] for p in pictures))
+        for view, (path, small, name) in zip(self.views, images, strict=False):
+            view.show_image(path, small, name)
+        self._name.setText("   |   ".join(p[2] for p in images))
+        self._name.setToolTip(" | ".join(p[2] for p in images))
         if fit:
             self.fit()
         self.setFocus()
 
     def fit(self) -> None:
-        self.views[0].set_look((FIT, 0.5, 0.5))
+        self.views[0].set_position((FIT, 0.5, 0.5))
 
-    def whole(self) -> None:
-        self.views[0].set_look((1.0, 0.5, 0.5))
+    def actual_size(self) -> None:
+        self.views[0].set_position((1.0, 0.5, 0.5))
 
-    def _tell_zoom(self) -> None:
-        """How large it is shown, how large it is, and whether some of its pixels are not here."""
+    def _show_zoom(self) -> None:
+        """Show the zoom, the size, and whether the image is not loaded at full size."""
         one, locale = self.views[0], QLocale()
-        told = []
+        parts = []
         if one.loaded:
-            told = [
+            parts = [
                 f"{one.zoom():.0%}",
                 f"{locale.toString(one.size_.width())} × {locale.toString(one.size_.height())}",
             ]
-            if not one.whole and one.look[0] != FIT:
-                told.append(self.tr("scaled down: too large to hold"))
-        self._zoom.setText("  ·  ".join(told))
+            if not one.full_size and one.position[0] != FIT:
+                parts.append(self.tr("scaled down: too large to hold"))
+        self._zoom.setText("  ·  ".join(parts))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._tell_zoom()
+        self._show_zoom()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         key, control = event.key(), event.modifiers() & Qt.KeyboardModifier.ControlModifier
@@ -118,6 +118,6 @@ class Viewer(QWidget):
         elif control and key == Qt.Key.Key_0:
             self.fit()
         elif control and key == Qt.Key.Key_1:
-            self.whole()
+            self.actual_size()
         else:
             super().keyPressEvent(event)

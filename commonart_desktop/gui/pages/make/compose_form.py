@@ -1,4 +1,4 @@
-"""Everything about a job but its prompt: model, size, steps, seed, files. Kept as one flat dict for drafts and presets."""
+"""Everything about a job except its prompt: model, size, steps, seed, files; a flat dict for drafts and presets."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from engine.contract.request import DTYPES, FORMATS, SAMPLERS, ImageRequest
 
 
 class ComposeForm(StagedPage):
-    """The settings. ``values`` and ``fill`` are each other's inverse; ``changed`` after every change."""
+    """The settings. ``fill`` is the inverse of ``values``; ``changed`` is emitted after every change."""
 
     changed = Signal()
 
-    def make(self, context: Context) -> Steps:  # type: ignore[override]
+    def make(self, context: Context) -> Steps:
         self._context = context
         self._sample = ""
         self._default_model = context.settings.now.model
@@ -51,20 +51,20 @@ class ComposeForm(StagedPage):
         yield
         self.quality = roomy(QComboBox(accessibleName=self.tr("Quality")))
         for key, text, tip in (
-            ("exact", self.tr("Exact"), self.tr("The very picture that the seed stands for.")),
+            ("exact", self.tr("Exact"), self.tr("Exactly the image that the seed stands for.")),
             ("balanced", self.tr("Balanced"), self.tr("Faster, with differences that are hard to see.")),
-            ("fast", self.tr("Fast"), self.tr("Much faster; details differ from the exact picture.")),
+            ("fast", self.tr("Fast"), self.tr("Much faster; details differ from the exact image.")),
             ("draft", self.tr("Draft"), self.tr("The fastest, to try out prompts.")),
         ):
             self.quality.addItem(text, key)
             self.quality.setItemData(self.quality.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         self.quality_hint = FieldHint("hint")
-        self.size = SizeField()
+        self.image_size = SizeField()
         self.steps = QSpinBox(minimum=1, maximum=1000, value=20, accessibleName=self.tr("Steps"))
         self.guidance = QDoubleSpinBox(
             minimum=0, maximum=100, value=4.5, singleStep=0.5, decimals=2, accessibleName=self.tr("Guidance")
         )
-        self.guidance.setToolTip(self.tr("How closely the picture follows the prompt"))
+        self.guidance.setToolTip(self.tr("How closely the image follows the prompt"))
         self.sampler = roomy(QComboBox(accessibleName=self.tr("Sampler")))
         for name in SAMPLERS:
             self.sampler.addItem(SAMPLER_NAMES[name], name)
@@ -75,7 +75,7 @@ class ComposeForm(StagedPage):
             maximum=MAX_PICTURES,
             value=1,
             groupSeparatorShown=True,
-            accessibleName=self.tr("Pictures of each prompt"),
+            accessibleName=self.tr("Images of each prompt"),
         )
         self.out = QLineEdit(accessibleName=self.tr("Folder"))
         browse = QToolButton(
@@ -103,7 +103,7 @@ class ComposeForm(StagedPage):
         for signal in (
             self.loras.changed,
             self.quality.currentIndexChanged,
-            self.size.changed,
+            self.image_size.changed,
             self.steps.valueChanged,
             self.guidance.valueChanged,
             self.sampler.currentIndexChanged,
@@ -132,13 +132,13 @@ class ComposeForm(StagedPage):
         guidance = QLabel(self.tr("Guidance"))
         form.addRow(self.tr("Model"), self.model)
         form.addRow(self.tr("LoRA"), self.loras)
-        form.addRow(self.tr("Size"), self.size)
+        form.addRow(self.tr("Size"), self.image_size)
         form.addRow(self.tr("Steps"), row(self.steps, guidance, self.guidance))
         form.addRow(self.tr("Sampler"), self.sampler)
         form.addRow(self.tr("Quality"), column(self.quality, self.quality_hint))
         form.addRow(self.tr("Seed"), self.seed)
         each = QLabel(self.tr("of each prompt"))
-        form.addRow(self.tr("Pictures"), row(self.count, each))
+        form.addRow(self.tr("Images"), row(self.count, each))
         form.addRow(self.tr("Folder"), row(self.out, browse))
         form.addRow(self.tr("File name"), column(self.name, self.name_error, self.name_example))
         form.addRow(self.tr("Format"), row(self.format, QLabel(self.tr("Numbers")), self.dtype))
@@ -154,7 +154,7 @@ class ComposeForm(StagedPage):
     def _on_settings(self) -> None:
         new = self._context.settings.now.model
         if new != self._default_model and self.model.value() == self._default_model:
-            self.model.set_value(new)  # nobody chose another here
+            self.model.set_value(new)  # no other was chosen here
         self._default_model = new
         self._read_settings()
         self._on_change()
@@ -162,15 +162,15 @@ class ComposeForm(StagedPage):
     # values -----------------------------------------------------------------------------------------------------------
 
     def values(self) -> dict[str, Any]:
-        """What is in the fields, JSON-ready."""
+        """The values of all fields, JSON-ready."""
         return {
             "model": self.model.value(),
             "loras": self.loras.value(),
             "lora_merged": self.loras.merged.isChecked(),
             "preset": self.quality.currentData(),
-            "shape": self.size.key(),
-            "width": self.size.width_box.value(),
-            "height": self.size.height_box.value(),
+            "shape": self.image_size.key(),
+            "width": self.image_size.width_box.value(),
+            "height": self.image_size.height_box.value(),
             "steps": self.steps.value(),
             "guidance": self.guidance.value(),
             "sampler": self.sampler.currentData(),
@@ -186,7 +186,7 @@ class ComposeForm(StagedPage):
         }
 
     def fill(self, values: dict[str, Any]) -> None:
-        """Put values into the fields; those not given stay, and one of a wrong type is passed over."""
+        """Set fields; missing values leave theirs unchanged, and values of a wrong type are ignored."""
 
         def of(key: str, kind: type | tuple[type, ...]) -> Any:
             value = values.get(key)
@@ -199,16 +199,16 @@ class ComposeForm(StagedPage):
         if of("lora_merged", bool) is not None:
             self.loras.merged.setChecked(values["lora_merged"])
         if of("shape", str):
-            self.size.set_shape(values["shape"], of("width", int) or 512, of("height", int) or 512)
+            self.image_size.set_shape(values["shape"], of("width", int) or 512, of("height", int) or 512)
         elif "width" in values:
-            self.size.set_value(of("width", int), of("height", int))
+            self.image_size.set_value(of("width", int), of("height", int))
         for box, key, kind in (
             (self.steps, "steps", int),
             (self.guidance, "guidance", (int, float)),
             (self.count, "count", int),
         ):
             if of(key, kind) is not None:
-                box.setValue(min(values[key], 10**8))  # the box itself knows its range
+                box.setValue(min(values[key], 10**8))  # the spin box clamps to its range
         for combo, key in (
             (self.sampler, "sampler"),
             (self.format, "format"),
@@ -226,8 +226,8 @@ class ComposeForm(StagedPage):
             self.deterministic.setChecked(values["deterministic"])
 
     def base(self) -> dict[str, Any]:
-        """The settings in the words of ``ImageRequest``, without prompt and seed."""
-        width, height = self.size.value()
+        """The settings as arguments of ``ImageRequest``, without prompt and seed."""
+        width, height = self.image_size.value()
         return {
             "model": self.model.value(),
             "loras": self.loras.value(),
@@ -246,11 +246,11 @@ class ComposeForm(StagedPage):
         }
 
     def first_problem(self) -> QWidget | None:
-        """The field to correct before anything can be made; what is wrong stands under it."""
+        """The first invalid field; its error is shown below it."""
         for field, problem in (
             (self.model.combo, self.model.problem()),
             (self.loras.combo, self.loras.problem()),
-            (self.size.width_box, self.size.problem()),
+            (self.image_size.width_box, self.image_size.problem()),
             (self.seed.number, self.seed.problem()),
             (self.name, self._name_problem()),
         ):
@@ -258,12 +258,12 @@ class ComposeForm(StagedPage):
                 return field
         return None
 
-    # what stands under the fields ---------------------------------------------------------------------------------
+    # hints below the fields -------------------------------------------------------------------------------------
 
     def set_sample(self, prompt: str) -> None:
-        """The prompt that the example of a file name is made with."""
+        """Set the prompt for the example of a file name."""
         self._sample = prompt
-        self._tell_name()
+        self._show_name()
 
     def _name_problem(self) -> CommonArtError | None:
         try:
@@ -272,7 +272,7 @@ class ComposeForm(StagedPage):
             return e
         return None
 
-    def _tell_name(self) -> None:
+    def _show_name(self) -> None:
         info = self.model.info()
         base = self.base()
         side = info.own_side if info and info.own_side else 512
@@ -294,15 +294,15 @@ class ComposeForm(StagedPage):
         self.name_example.tell(f"{example}.{'jpg' if base['format'] == 'jpeg' else base['format']}")
 
     def _on_model(self) -> None:
-        self.size.set_model(self.model.info())
+        self.image_size.set_model(self.model.info())
         self._on_change()
 
     def _on_change(self, *_: object) -> None:
-        self._tell_name()
+        self._show_name()
         self.out.setToolTip(self.base()["out"])
-        told = str(self.quality.currentData(Qt.ItemDataRole.ToolTipRole))
-        self.quality.setToolTip(told)
-        self.quality_hint.tell(told)
+        hint = str(self.quality.currentData(Qt.ItemDataRole.ToolTipRole))
+        self.quality.setToolTip(hint)
+        self.quality_hint.tell(hint)
         self.changed.emit()
 
     def _browse(self) -> None:

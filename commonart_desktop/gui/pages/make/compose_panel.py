@@ -1,4 +1,4 @@
-"""The compose side of the Make page: what to draw and how, and the way into the queue."""
+"""The compose side of the Make page: prompt and settings, and adding them to the queue."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from commonart_desktop.gui.pages.make.jobs import (
     AddedJob,
     enqueue,
     preview,
-    settings_of_picture,
+    settings_of_image,
     settings_of_request,
     take_back,
 )
@@ -37,7 +37,7 @@ from engine.contract.errors import CommonArtError, Phrase
 from engine.contract.promptfile import SUFFIXES, without_comment
 from engine.contract.request import ImageRequest
 
-PICTURES = (".png", ".webp", ".jpg", ".jpeg")
+IMAGES = (".png", ".webp", ".jpg", ".jpeg")
 LORA = ".safetensors"
 NOTES = 3  # that are shown of a prompt file
 DRAFT = "compose/draft"  # in context.state: the panel's values as JSON
@@ -48,8 +48,8 @@ class ComposePanel(StagedPage):
 
     def make(self, context: Context) -> Steps:
         self._context = context
-        self._adding = 0  # jobs on their way into the ledger
-        self._counted: tuple[str, int, int] | None = None  # what the line under the prompt tells of
+        self._adding = 0  # jobs that are being added to the ledger
+        self._counted: tuple[str, int, int] | None = None  # what the line below the prompt shows
         self._counting = False
         self._shown = False
         self.setAcceptDrops(True)
@@ -62,7 +62,7 @@ class ComposePanel(StagedPage):
         self.total.setProperty("role", "muted")
         self.negative = PromptEdit(2, template=False)
         self.negative.setAccessibleName(self.tr("Negative prompt"))
-        self.negative.setPlaceholderText(self.tr("What should not be in the picture (may stay empty)"))
+        self.negative.setPlaceholderText(self.tr("What should not be in the image (may stay empty)"))
         yield
         self.form = ComposeForm(context, in_turns=True)
         yield from self.form.making
@@ -112,11 +112,11 @@ class ComposePanel(StagedPage):
             button.setToolTip(f"{button.text()} ({native(key)})")
         actions.addWidget(self.add_button, 1)
         actions.addWidget(self.now_button)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.setSpacing(0)
-        whole.addWidget(scroll, 1)
-        whole.addLayout(actions)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(0)
+        outer.addWidget(scroll, 1)
+        outer.addLayout(actions)
 
     def _connect(self) -> None:
         for key, action in (("Ctrl+{}", self.add), ("Ctrl+Shift+{}", self.make_one)):
@@ -135,7 +135,7 @@ class ComposePanel(StagedPage):
         self.presets.chosen.connect(self.fill)
 
     def _fit(self) -> None:
-        """As wide as its fields need: there is no scroll bar for that."""
+        """Set the minimum width of the fields: there is no horizontal scroll bar."""
         self._scroll.setMinimumWidth(
             self._inside.minimumSizeHint().width() + self._scroll.verticalScrollBar().sizeHint().width()
         )
@@ -155,21 +155,21 @@ class ComposePanel(StagedPage):
     # values and drafts --------------------------------------------------------------------------------------------
 
     def values(self) -> dict[str, Any]:
-        """All fields, JSON-ready."""
+        """The values of all fields, JSON-ready."""
         return {"prompt": self.prompt.toPlainText(), "negative": self.negative.toPlainText()} | self.form.values()
 
     def fill(self, values: dict[str, Any]) -> None:
-        """Put values into the fields; those not given stay. Typing can be undone with Ctrl+Z."""
+        """Set fields; missing values leave theirs unchanged. Can be undone with Ctrl+Z."""
         for edit, key in ((self.prompt, "prompt"), (self.negative, "negative")):
             text = values.get(key)
             if isinstance(text, str) and text != edit.toPlainText():
                 cursor = edit.textCursor()
                 cursor.select(cursor.SelectionType.Document)
-                cursor.insertText(text)  # setPlainText would forget what was typed before
+                cursor.insertText(text)  # setPlainText would clear the undo history
         self.form.fill(values)
 
     def use_request(self, request: ImageRequest) -> None:
-        """Settings of a picture that was made or asked for; for the queue and the gallery."""
+        """Use the settings of an existing or queued image."""
         self.fill(settings_of_request(request))
 
     def _restore(self) -> None:
@@ -190,7 +190,7 @@ class ComposePanel(StagedPage):
         self._context.state.setValue(DRAFT, json.dumps(self.values(), ensure_ascii=False))
 
     def keep(self) -> None:
-        """Store what is typed but not stored yet."""
+        """Save a draft that was not saved yet."""
         if self._draft_timer.isActive():
             self._save_draft()
 
@@ -203,7 +203,7 @@ class ComposePanel(StagedPage):
         self.fill({"prompt": prompt})
         self.now_button.setFocus()
 
-    # the line under the prompt ------------------------------------------------------------------------------------
+    # the line below the prompt ------------------------------------------------------------------------------------
 
     def _recount(self) -> None:
         """Count and expand in a thread (wildcard files may be large), one at a time; the newest text wins."""
@@ -240,9 +240,9 @@ class ComposePanel(StagedPage):
         self.total.setText(
             ""
             if not total
-            else self.tr("= 1 picture")
+            else self.tr("= 1 image")
             if total == 1
-            else self.tr("= {count} pictures").format(count=number)
+            else self.tr("= {count} images").format(count=number)
         )
         self.total.setVisible(bool(total))
         plain = first == self.prompt.toPlainText()
@@ -250,14 +250,14 @@ class ComposePanel(StagedPage):
         self.sample.tell("" if plain or not total else self.tr("For example: {prompt}").format(prompt=short))
         self.form.set_sample(first)
 
-    # into the queue -----------------------------------------------------------------------------------------------
+    # adding to the queue ------------------------------------------------------------------------------------------
 
     def add(self) -> None:
-        """Everything the prompt stands for, at the end of the queue."""
+        """Add all combinations of the prompt at the end of the queue."""
         self._order(now=False)
 
     def make_one(self) -> None:
-        """One picture, ahead of the queue."""
+        """Add one image ahead of the queue."""
         self._order(now=True)
 
     def _order(self, *, now: bool) -> None:
@@ -315,9 +315,9 @@ class ComposePanel(StagedPage):
             hint = self.tr("The queue is paused.")
         hint = " ".join([hint, *(printable(say(note)) for note in done.notes[:NOTES])]).strip()
         text = (
-            self.tr("1 picture added")
+            self.tr("1 image added")
             if done.count == 1
-            else self.tr("{count} pictures added").format(count=QLocale().toString(done.count))
+            else self.tr("{count} images added").format(count=QLocale().toString(done.count))
         )
         self._context.notices.say(text, hint, self.tr("Undo"), lambda: self._take_back(done.job))
         if not done.stranded:
@@ -339,9 +339,9 @@ class ComposePanel(StagedPage):
     def _on_taken_back(self, count: int) -> None:
         number = QLocale().toString(count)
         self._context.notices.say(
-            self.tr("1 picture taken off the queue")
+            self.tr("1 image taken off the queue")
             if count == 1
-            else self.tr("{count} pictures taken off the queue").format(count=number)
+            else self.tr("{count} images taken off the queue").format(count=number)
         )
 
     def _on_lines(self, lines: list[str]) -> None:
@@ -384,32 +384,33 @@ class ComposePanel(StagedPage):
         self.take_files([url.toLocalFile() for url in event.mimeData().urls()])
 
     def take_files(self, paths: Sequence[str]) -> None:
-        """Prompt files become jobs, a picture's settings go into the fields, a LoRA joins the others."""
-        pictures = []
+        """Prompt files become jobs, an image's settings fill the fields, a LoRA is added."""
+        images = []
         for path in map(Path, paths):
             if path.suffix.lower() in SUFFIXES:
                 self._enqueue(path.name, [], path)
-            elif path.suffix.lower() in PICTURES:
-                pictures.append(path)
+            elif path.suffix.lower() in IMAGES:
+                images.append(path)
             elif path.suffix.lower() == LORA or any(path.glob(f"adapter_model{LORA}")):
                 self.form.loras.add(str(path))
             else:
                 self._context.notices.say(
                     self.tr("{name} cannot be used here.").format(name=path.name or "…"),
                     self.tr(
-                        "Drop a list of prompts ({lists}), a picture made by this program ({pictures}), or a LoRA ({lora})."
-                    ).format(lists=" ".join(SUFFIXES), pictures=" ".join(PICTURES[:3]), lora=LORA),
+                        "Drop a list of prompts ({lists}), an image made by this program ({images}), or a LoRA "
+                        "({lora})."
+                    ).format(lists=" ".join(SUFFIXES), images=" ".join(IMAGES[:3]), lora=LORA),
                 )
-        if pictures:
-            chosen = pictures[-1]
+        if images:
+            chosen = images[-1]
             Task(
                 self,
-                lambda task: settings_of_picture(str(chosen)),
-                done=lambda v: self._on_picture(chosen.name, v),
+                lambda task: settings_of_image(str(chosen)),
+                done=lambda v: self._on_image(chosen.name, v),
                 failed=self._context.notices.complain,
             )
 
-    def _on_picture(self, name: str, values: dict[str, Any]) -> None:
+    def _on_image(self, name: str, values: dict[str, Any]) -> None:
         before = self.values()
         self.fill(values)
         self._context.notices.say(

@@ -1,4 +1,4 @@
-"""Fields of the compose form that are more than one control: model, size, seed; and the line under a field."""
+"""Compound fields of the compose form: size and seed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def scaled(side: int, multiple: int, ratio: tuple[int, int]) -> tuple[int, int]:
 
 
 class SizeField(QWidget):
-    """A shape scaled to the model's own size, or any width and height."""
+    """An aspect ratio at the model's native size, or any width and height."""
 
     changed = Signal()
 
@@ -71,13 +71,13 @@ class SizeField(QWidget):
         return str(self.shape.currentData())
 
     def value(self) -> tuple[int | None, int | None]:
-        """Width and height; None for both stands for the model's own size."""
+        """Width and height; None for both is the model's native size."""
         if self.key() == "square":
             return None, None
         return self.width_box.value(), self.height_box.value()
 
     def set_value(self, width: int | None, height: int | None) -> None:
-        """Take a size; its shape is found by itself."""
+        """Set a size; its aspect ratio is detected."""
         key = "free"
         if width is None or height is None:
             key = "square"
@@ -93,7 +93,7 @@ class SizeField(QWidget):
         self._set(key, width, height)
 
     def set_shape(self, key: str, width: int, height: int) -> None:
-        """Take a shape by name, and the size it had."""
+        """Set an aspect ratio by name, and its size."""
         self._set(key if key in RATIOS else "free", width, height)
 
     def _set(self, key: str, width: int | None, height: int | None) -> None:
@@ -104,7 +104,7 @@ class SizeField(QWidget):
         self._reshape()
 
     def set_model(self, model: ModelInfo | None) -> None:
-        """The model decides the size of a shape."""
+        """Set the model's native size, which determines the size of each aspect ratio."""
         if model is not None and model.own_side and model.multiple and model != self._model:
             self._model = model
             for box in (self.width_box, self.height_box):
@@ -154,7 +154,7 @@ class SizeField(QWidget):
 
 
 class SeedField(QWidget):
-    """Each picture its own seed by chance; or counted up from a number, which may go on from job to job."""
+    """A random seed for each image, or counted up from a number, which may continue from job to job."""
 
     changed = Signal()
 
@@ -162,16 +162,16 @@ class SeedField(QWidget):
         super().__init__()
         self.mode = roomy(QComboBox(accessibleName=self.tr("Seed")))
         for key, text, tip in (
-            ("random", self.tr("Random"), self.tr("Each picture draws its own seed")),
+            ("random", self.tr("Random"), self.tr("Each image draws its own seed")),
             (
                 "fixed",
                 self.tr("Fixed"),
-                self.tr("The pictures of a prompt get S, S+1, S+2, …; the next job starts at S again"),
+                self.tr("The images of a prompt get S, S+1, S+2, …; the next job starts at S again"),
             ),
             (
                 "on",
                 self.tr("Counting on"),
-                self.tr("The pictures of a prompt get S, S+1, S+2, …; the next job goes on from there"),
+                self.tr("The images of a prompt get S, S+1, S+2, …; the next job goes on from there"),
             ),
         ):
             self.mode.addItem(text, key)
@@ -199,7 +199,7 @@ class SeedField(QWidget):
         self.mode.setCurrentIndex(max(0, self.mode.findData("random" if number.strip() == str(RANDOM_SEED) else mode)))
 
     def used(self, last: int) -> None:
-        """A job was added and its last picture has this seed."""
+        """A job was added whose last image has this seed."""
         if self.key() == "on" and self.value() is not None:
             self.number.setText(str(last + 1 if last < MAX_SEED else 0))
 

@@ -1,4 +1,4 @@
-"""A card for the very first picture: three prompts to try, each one click from the field."""
+"""A card for the first image: three prompts to try with a click."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QVBoxLayout
 
 from commonart_desktop.gui.style.tokens import SPACE
 
-#: prompts, not words of the window: the same in every language; the last one shows the template language
+#: prompts, not texts of the window: the same in every language; the last one shows the template syntax
 EXAMPLES = ("りんご、フラット調", "a dog on a pink background", "[[すし|富士山]]、青い背景")
 
 
@@ -22,7 +22,7 @@ class FirstRun(QFrame):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(SPACE["m"], SPACE["s"], SPACE["m"], SPACE["m"])
         layout.setSpacing(SPACE["s"])
-        title = QLabel(self.tr("Make your first picture"))
+        title = QLabel(self.tr("Make your first image"))
         title.setProperty("role", "section")
         hint = QLabel(self.tr("Choose an example or write your own, then press “Make one now”."), wordWrap=True)
         hint.setProperty("role", "hint")

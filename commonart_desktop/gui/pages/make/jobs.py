@@ -1,4 +1,4 @@
-"""What the compose side does away from the window's thread: files, programs, and thousands of rows."""
+"""Slow work of the compose side, for background threads: files, programs, and thousands of rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from commonart_desktop.core.compose import PromptOrder, requests_into
 from commonart_desktop.core.process import program
 from engine.contract import template
-from engine.contract.errors import NoRecipe
+from engine.contract.errors import NoRecipe, Phrase
 from engine.contract.ledger.ledger import Ledger
 from engine.contract.other_tools import sampler_named
 from engine.contract.paths import home
@@ -21,7 +21,7 @@ PRIORITY_NOW = 10  # of "make one now": ahead of what was queued before
 
 
 def wildcards() -> list[Path]:
-    """Folders of wildcard files; also one not made yet, so that an error tells where it belongs."""
+    """Folders of wildcard files, even if they do not exist, so that an error names where the files belong."""
     return [home() / "wildcards"]
 
 
@@ -30,12 +30,12 @@ def wildcards() -> list[Path]:
 
 @dataclass(frozen=True)
 class AddedJob:
-    """A job that is in the ledger now."""
+    """A job that was added to the ledger."""
 
     job: int
     count: int
     last_seed: int
-    stranded: int  # rows a crashed run left: then the engine is not started by itself
+    stranded: int  # rows that a crashed run left: then the engine is not started automatically
     paused: bool
     notes: tuple[Phrase, ...] = ()  # of a prompt file: columns that are no settings, comments
 
@@ -51,9 +51,9 @@ def enqueue(
     now: bool = False,
     notes: list[Phrase] | None = None,
 ) -> AddedJob:
-    """Compose and add one job over a connection of its own, so that nobody else waits; all of it or nothing.
+    """Compose and add one job, all or nothing, over a connection of its own so as not to block others.
 
-    ``now`` adds a single picture ahead of everything that waits.
+    ``now`` adds a single image ahead of everything that waits.
 
     Raises:
         CommonArtError: see ``requests_into`` and ``Ledger``.
@@ -81,22 +81,22 @@ def enqueue(
 
 
 def take_back(ledger: Path, job: int) -> int:
-    """Undo of ``enqueue``: what waits goes, what is being made is cancelled, what is done stays. Returns how many went."""
+    """Undo ``enqueue``: waiting images are removed, running ones cancelled, finished ones stay. Returns how many."""
     book = Ledger(ledger)
     try:
-        gone = book.remove(job)
+        removed = book.remove(job)
         if any(j.id == job and j.running for j in book.jobs()):
-            gone += book.set_state([job], ["running"], "cancelled")
-        return gone
+            removed += book.set_state([job], ["running"], "cancelled")
+        return removed
     finally:
         book.close()
 
 
-# looking ----------------------------------------------------------------------------------------------------------
+# preview ----------------------------------------------------------------------------------------------------------
 
 
 def preview(text: str, count: int, seed: int) -> tuple[int, str]:
-    """How many pictures a prompt stands for, and the first one's text.
+    """How many images a prompt expands to, and the text of the first.
 
     Raises:
         BadTemplate, BadFile
@@ -106,8 +106,8 @@ def preview(text: str, count: int, seed: int) -> tuple[int, str]:
     return total, next(template.expand(text, count=1, seed=seed, wildcards=folders)).text
 
 
-def settings_of_picture(path: str) -> dict[str, Any]:
-    """The settings a picture was made with, as the compose form takes them; never a place on a disk.
+def settings_of_image(path: str) -> dict[str, Any]:
+    """The settings an image was generated with, as values of the compose form; never a path.
 
     Raises:
         BadFile, NoRecipe, BadValue
@@ -119,7 +119,7 @@ def settings_of_picture(path: str) -> dict[str, Any]:
 
 
 def settings_of_request(r: ImageRequest) -> dict[str, Any]:
-    """The form's values for making this very picture again; the model by name."""
+    """The form's values for generating exactly this image again; the model by name."""
     return {
         "prompt": r.prompt if template.is_plain(r.prompt) else template.escape(r.prompt),
         "negative": r.negative,
@@ -142,7 +142,7 @@ def settings_of_request(r: ImageRequest) -> dict[str, Any]:
 
 
 def settings_of_parameters(read: dict[str, Any] | None, path: str) -> dict[str, Any]:
-    """What another program says of an image (``ImageParameters`` as JSON) and this one knows. Raises NoRecipe."""
+    """The supported settings in another program's ``ImageParameters`` (as JSON). Raises NoRecipe."""
     if read is None:
         raise NoRecipe(path=path)
     given, prompt = read["settings"], read["prompt"]

@@ -1,4 +1,4 @@
-"""The Make page: what to draw on the left, what is being drawn on the right."""
+"""The Make page: the prompt on the left, the queue on the right."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZES = "make/splitter"  # in context.state
 
 
 class MakePage(StagedPage):
-    """``compose`` and ``queue`` beside each other."""
+    """``compose`` and ``queue`` side by side."""
 
     def make(self, context: Context) -> Steps:
         self._context = context
@@ -41,7 +41,7 @@ class MakePage(StagedPage):
             self.splitter.restoreState(sizes)
 
     def keep(self) -> None:
-        """Store drafts and sizes."""
+        """Save drafts and sizes."""
         self._context.state.setValue(SIZES, self.splitter.saveState())
         for part in (self.compose, self.queue):
             if hasattr(part, "keep"):

@@ -1,4 +1,4 @@
-"""Named settings: those that come with the program, and the user's own in ``presets/NAME.toml`` of the data folder."""
+"""Named settings: built-in ones, and the user's in ``presets/NAME.toml`` of the data folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from engine.contract.files import as_our_error, replacing
 from engine.contract.paths import home, resources
 from engine.contract.request import ImageRequest
 
-#: what a preset may hold, and of what type; no place on a disk but that of a LoRA outside the LoRA folder
+#: the settings in a preset and their types; no paths except those of LoRAs outside the LoRA folder
 KEYS: dict[str, tuple[type, ...]] = {
     "model": (str,),
     "negative": (str,),
@@ -45,7 +45,7 @@ _NAME = re.compile(r'[^<>:"/\\|?*\x00-\x1f\x7f.][^<>:"/\\|?*\x00-\x1f\x7f]{0,59}
 
 @dataclass(frozen=True)
 class Preset:
-    """Some settings under a name. ``path`` is None for one that comes with the program."""
+    """Named settings. ``path`` is None for a built-in one."""
 
     name: str
     values: dict[str, Any] = field(default_factory=dict)
@@ -56,7 +56,7 @@ def read(path: Path) -> dict[str, Any]:
     """A preset file's settings.
 
     Raises:
-        BadFile, BadValue, UnknownSampler: a key or a value that cannot be.
+        BadFile, BadValue, UnknownSampler: an invalid key or value.
     """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
@@ -74,18 +74,18 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def built_in() -> list[Preset]:
-    """Those that come with the program, the quickest first."""
-    words = {
+    """The built-in presets, the fastest first."""
+    titles = {
         "draft": QApplication.translate("presets", "Draft"),
         "normal": QApplication.translate("presets", "Normal"),
         "careful": QApplication.translate("presets", "Careful"),
     }
-    found = []
+    presets = []
     for path in (resources() / "presets").glob("*.toml"):
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         name = data.pop("name")
-        found.append(Preset(words.get(path.stem, name), data))
-    return sorted(found, key=lambda p: p.values["steps"])
+        presets.append(Preset(titles.get(path.stem, name), data))
+    return sorted(presets, key=lambda p: p.values["steps"])
 
 
 def folder() -> Path:
@@ -93,15 +93,15 @@ def folder() -> Path:
 
 
 def of_user() -> tuple[list[Preset], list[CommonArtError]]:
-    """The user's own by name, and what is wrong with files that cannot be used."""
-    found: list[Preset] = []
+    """The user's presets by name, and the errors of files that cannot be used."""
+    presets: list[Preset] = []
     wrong: list[CommonArtError] = []
     for path in sorted(folder().glob("*.toml")):
         try:
-            found.append(Preset(path.stem, read(path), path))
+            presets.append(Preset(path.stem, read(path), path))
         except CommonArtError as e:
             wrong.append(e)
-    return found, wrong
+    return presets, wrong
 
 
 def save(name: str, values: dict[str, Any]) -> Path:
@@ -119,7 +119,7 @@ def save(name: str, values: dict[str, Any]) -> Path:
 
 
 class PresetBar(QWidget):
-    """Choose, save and delete presets. ``current`` tells what is in the form; ``chosen`` what should be."""
+    """Choose, save and delete presets. ``current`` returns the values of the form; ``chosen`` carries those to set."""
 
     chosen = Signal(dict)
 
@@ -152,7 +152,7 @@ class PresetBar(QWidget):
         self.reload()
 
     def reload(self) -> None:
-        """Read the presets anew; files that cannot be used are told of."""
+        """Read the presets again; files that cannot be used are reported."""
         mine, wrong = of_user()
         self._presets = [*built_in(), *mine]
         with QSignalBlocker(self.combo):
@@ -168,7 +168,7 @@ class PresetBar(QWidget):
             self.error.complain(wrong[0])
 
     def follow(self) -> None:
-        """Show which preset the form agrees with, if any; the one shown before stays if it does."""
+        """Show the preset that the form matches, if any; preferably the one shown before."""
         now = self._current()
         agree = [n for n, p in enumerate(self._presets) if all(now.get(k) == v for k, v in p.values.items())]
         shown = self.combo.currentData()

@@ -14,11 +14,14 @@ from commonart_desktop.gui.style import theme
 from commonart_desktop.gui.style.tokens import SPACE
 from engine.contract import events
 
-GRACE = 30  # seconds in which sleep and shutting down can be called off
+GRACE = 30  # seconds in which sleep and shutdown can be called off
 
 
 class AfterQueue(QWidget):
-    """The choice, kept in ``queue/then`` and ``queue/command``; and the doing of it, once, when work has ended."""
+    """The choice, which is carried out once when the queue has run empty.
+
+    It is saved in ``queue/then`` and ``queue/command``.
+    """
 
     def __init__(self, context: Context, nothing_waits: Callable[[], bool]) -> None:
         super().__init__()
@@ -32,7 +35,7 @@ class AfterQueue(QWidget):
         self.choice = QComboBox(accessibleName=self.tr("When all is done"))
         for name, text in (
             ("nothing", self.tr("do nothing")),
-            ("notify", self.tr("tell me")),
+            ("notify", self.tr("notify me")),
             ("sleep", self.tr("put the computer to sleep")),
             ("shutdown", self.tr("shut the computer down")),
             ("command", self.tr("run a command")),
@@ -96,11 +99,11 @@ class AfterQueue(QWidget):
     def _on_done(self, status: int) -> None:
         if status:
             self._context.notices.say(
-                self.tr("What was to be done when the queue is empty ended with status {status}.").format(status=status)
+                self.tr("The command to run when the queue is empty ended with status {status}.").format(status=status)
             )
 
     def _notify(self) -> None:
-        text = self.tr("All pictures of the queue are made.")
+        text = self.tr("All images of the queue are made.")
         if QSystemTrayIcon.isSystemTrayAvailable():
             self._tray = self._tray or QSystemTrayIcon(theme.icon("done"), self)
             self._tray.show()
@@ -108,5 +111,5 @@ class AfterQueue(QWidget):
             QTimer.singleShot(15_000, self._tray, self._tray.hide)
         else:
             self._context.notices.say(
-                text, action=self.tr("Show the pictures"), do=lambda: self._context.go_to("pictures")
+                text, action=self.tr("Show the images"), do=lambda: self._context.go_to("pictures")
             )

@@ -20,11 +20,11 @@ from commonart_desktop.gui.style import theme
 from engine.contract.ledger.ledger import Job, Ledger, Line
 from engine.contract.ledger.selection import LIVE, Selection
 
-_MANY = 400  # up to here selected pictures are taken one by one; beyond, as ranges
+_MANY = 400  # up to so many, selected images are addressed by id; beyond, as ranges
 
 
 class QueueCommands(QObject):
-    """Makes the actions. ``wanted`` asks the panel to start or hold the queue."""
+    """Creates the actions. ``wanted`` asks the panel to start or pause the queue."""
 
     wanted = Signal(str)
     search_wanted = Signal()
@@ -57,7 +57,7 @@ class QueueCommands(QObject):
             "",
             self.tr("Pause or go on with the queue"),
             "Space",
-            lambda: self._strip.does and self.wanted.emit(self._strip.does),
+            self._hold,
         )
         self._add(
             "retry",
@@ -65,7 +65,7 @@ class QueueCommands(QObject):
             self.tr("Retry failed"),
             "Ctrl+R",
             self._retry,
-            self.tr("Retry failed pictures: the selected, or all"),
+            self.tr("Retry failed images: the selected, or all"),
         )
         self._add("cancel", "stop", self.tr("Cancel"), "Delete", self._cancel, self.tr("Cancel the selected"))
         self._add(
@@ -92,10 +92,10 @@ class QueueCommands(QObject):
         )
         self._add("raise", "", self.tr("Raise priority"), "Ctrl++", lambda: self._prioritise(1))
         self._add("lower", "", self.tr("Lower priority"), "Ctrl+-", lambda: self._prioritise(-1))
-        self._add("edit", "make", self.tr("Change waiting pictures…"), "Ctrl+E", self._start_edit)
+        self._add("edit", "make", self.tr("Change waiting images…"), "Ctrl+E", self._start_edit)
         self._add("rename", "", self.tr("Rename job"), "F2", self._view.rename_current)
         self._add("duplicate", "duplicate", self.tr("Duplicate job"), "Ctrl+D", self._duplicate)
-        self._add("open", "pictures", self.tr("Open picture"), "", self._opening.open, self.tr("Open picture (Enter)"))
+        self._add("open", "pictures", self.tr("Open image"), "", self._opening.open, self.tr("Open image (Enter)"))
         self._add("folder", "folder", self.tr("Open folder"), "Ctrl+O", self._opening.open_folder)
         self._add("copy", "copy", self.tr("Copy prompt"), "Ctrl+C", self._opening.copy_prompts)
         self._add("copy_error", "", self.tr("Copy error details"), "Ctrl+Shift+C", self._opening.copy_errors)
@@ -113,6 +113,10 @@ class QueueCommands(QObject):
         self._add("clear_selected", "", self.tr("Remove selected from the list"), "Shift+Delete", self._remove_selected)
         self._add("undo", "back", self.tr("Undo removing or cancelling"), "Ctrl+Z", self._undo)
         self._add("search", "", self.tr("Search prompts"), "Ctrl+F", self.search_wanted.emit)
+
+    def _hold(self) -> None:
+        if self._strip.does:
+            self.wanted.emit(self._strip.does)
 
     def _add(self, name: str, icon: str, text: str, keys: str, do: Callable[[], object], tip: str = "") -> None:
         action = QAction(text, self)
@@ -175,7 +179,7 @@ class QueueCommands(QObject):
         return (self._model.line(ranges[0][0]) if ranges else None), sum(b - a + 1 for a, b in ranges)
 
     def pick(self) -> Selection:
-        """The selection. What stands at the ends of a long one is read, what lies between is not."""
+        """The selection. Of a long one only the rows at its ends are read."""
         ranges, model = self._view.ranges(), self._model
         if model.searching or sum(b - a + 1 for a, b in ranges) <= _MANY:
             items = [model.line(n) for a, b in ranges for n in range(a, b + 1)]
@@ -183,7 +187,7 @@ class QueueCommands(QObject):
                 jobs=[i.id for i in items if isinstance(i, Job)], pictures=[i.id for i in items if isinstance(i, Line)]
             )
         parts = [model.spans(a, b) for a, b in ranges]
-        jobs = [j for found, _ in parts for j in found]
+        jobs = [j for ids, _ in parts for j in ids]
         ends = [
             (job, model.pages.line(job, first), model.pages.line(job, last))
             for _, spans in parts
@@ -197,7 +201,7 @@ class QueueCommands(QObject):
         )
 
     def _jobs(self) -> list[int]:
-        """Selected jobs, and the jobs of selected pictures."""
+        """Selected jobs, and the jobs of selected images."""
         model = self._model
         if model.searching:
             items = [model.line(n) for a, b in self._view.ranges() for n in range(a, b + 1)]
@@ -206,7 +210,7 @@ class QueueCommands(QObject):
         return list(dict.fromkeys(j for jobs, spans in parts for j in [*jobs, *(s[0] for s in spans)]))
 
     def enable(self) -> None:
-        """Only what can be done now."""
+        """Enable the actions that are possible now."""
         item, count = self.selected()
         jobs = self._model.jobs
         row = item if isinstance(item, Line) else None
@@ -238,7 +242,7 @@ class QueueCommands(QObject):
         }.items():
             self.actions[name].setEnabled(can)
 
-    # doing --------------------------------------------------------------------------------------------------------
+    # commands -----------------------------------------------------------------------------------------------------
 
     def _do(self, action: Callable[..., Any], *arguments: Any, then: Callable[[Any], None] | None = None) -> None:
         def ended(answer: Any) -> None:
@@ -270,7 +274,7 @@ class QueueCommands(QObject):
     def _cancelled(self, count: int) -> None:
         if count > 1:
             self._context.notices.say(
-                self.tr("{count} pictures were cancelled.").format(count=QLocale().toString(count)),
+                self.tr("{count} images were cancelled.").format(count=QLocale().toString(count)),
                 action=self.tr("Undo"),
                 do=self._undo,
             )
@@ -322,7 +326,7 @@ class QueueCommands(QObject):
         }[what]
         self._context.notices.say(text.format(count=QLocale().toString(count)))
 
-    # changing waiting pictures ------------------------------------------------------------------------------------
+    # changing waiting images ------------------------------------------------------------------------------------
 
     def _start_edit(self) -> None:
         wanted = self._jobs()[:1]
@@ -335,12 +339,12 @@ class QueueCommands(QObject):
             self._model.poll()
             self._close_edit()
             self._context.notices.say(
-                self.tr("{count} waiting picture(s) changed.").format(count=QLocale().toString(count))
+                self.tr("{count} waiting image(s) changed.").format(count=QLocale().toString(count))
             )
 
         change = settings | (
             {"template": "", "draw": []} if "prompt" in settings else {}
-        )  # it is no longer what its template said
+        )  # it no longer comes from its template
         self._work.submit(Ledger.edit, job, change, done=ended, failed=self._edit.complain)
 
     def _close_edit(self) -> None:

@@ -1,4 +1,4 @@
-"""What stands in place of an empty table: what the queue is for, and the first thing to do."""
+"""Shown in place of an empty table: what the queue is for, and what to do first."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class EmptyQueue(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.words, self.hint = (QLabel(wordWrap=True, alignment=Qt.AlignmentFlag.AlignCenter) for _ in range(2))
+        self.message, self.hint = (QLabel(wordWrap=True, alignment=Qt.AlignmentFlag.AlignCenter) for _ in range(2))
         self.hint.setProperty("role", "muted")
         self.compose = QPushButton(
             theme.icon("make"), self.tr("Write a prompt"), toolTip=self.tr("Go to the prompt field")
@@ -32,7 +32,7 @@ class EmptyQueue(QWidget):
         column = QVBoxLayout(middle)
         column.setSpacing(SPACE["m"])
         column.addStretch()
-        column.addWidget(self.words)
+        column.addWidget(self.message)
         column.addWidget(self.hint)
         for button in (self.compose, self.show_all):
             column.addWidget(button, 0, Qt.AlignmentFlag.AlignHCenter)
@@ -41,21 +41,22 @@ class EmptyQueue(QWidget):
         row.addStretch(1)
         row.addWidget(middle, 100)
         row.addStretch(1)
-        self.tell(has_jobs=False)
+        self.show_reason(has_jobs=False)
 
-    def tell(self, *, has_jobs: bool) -> None:
-        """Choose the words."""
+    def show_reason(self, *, has_jobs: bool) -> None:
+        """Choose the text."""
         self.compose.setVisible(not has_jobs)
         self.show_all.setVisible(has_jobs)
         self.hint.setVisible(not has_jobs)
-        self.words.setText(
+        self.message.setText(
             self.tr("Nothing here matches.")
             if has_jobs
-            else self.tr("Pictures waiting to be made are listed here, in order.")
+            else self.tr("Images waiting to be made are listed here, in order.")
         )
         self.hint.setText(
             self.tr(
-                "Write a prompt and press Ctrl+Enter to add the first ones, or drop a text, CSV or JSONL file of prompts on the form. "
+                "Write a prompt and press Ctrl+Enter to add the first ones, or drop a text, CSV or JSONL file "
+                "of prompts on the form. "
                 "The list survives a crash, a power cut and closing this window."
             )
         )

@@ -1,4 +1,4 @@
-"""A small panel over the table: change the waiting pictures of one job."""
+"""A small panel over the table: change the waiting images of one job."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from engine.contract.request import SAMPLERS
 
 
 class EditPanel(QFrame):
-    """Fields left as they are change nothing. ``wanted`` carries the job and the settings to change."""
+    """Fields left unchanged change nothing. ``wanted`` carries the job and the settings to change."""
 
     wanted = Signal(int, dict)
     closed = Signal()
@@ -57,7 +57,7 @@ class EditPanel(QFrame):
         self.problem = QLabel(wordWrap=True)
         self.problem.setProperty("role", "bad")
         self.problem.hide()
-        self.apply = QPushButton(self.tr("Change waiting pictures"))
+        self.apply = QPushButton(self.tr("Change waiting images"))
         self.apply.clicked.connect(self._apply)
         close = QPushButton(self.tr("Close"))
         close.clicked.connect(self.closed)
@@ -95,23 +95,23 @@ class EditPanel(QFrame):
         grid.addWidget(field, row, column + 1, 1, span)
 
     def open_for(self, job: Job) -> None:
-        """Ask for changes to this job."""
+        """Show the panel for this job."""
         self._job = job.id
         self._title.setText(
-            self.tr("Change the {count} waiting picture(s) of “{name}”").format(count=job.waiting, name=job.name)
+            self.tr("Change the {count} waiting image(s) of “{name}”").format(count=job.waiting, name=job.name)
         )
         self.prompt.clear()
         self.out.clear()
         for field in (self.steps, self.guidance, self.width_, self.height_):
-            field.setValue(field.minimum())  # type: ignore[attr-defined]
+            field.setValue(field.minimum())  # type: ignore[arg-type]  # a spin box of either kind
         self.sampler.setCurrentIndex(0)
         self.problem.hide()
         self.show()
         self.prompt.setFocus()
 
     def settings(self) -> dict[str, Any]:
-        """Only what was changed."""
-        found: dict[str, Any] = {
+        """Only the settings that were changed."""
+        changes: dict[str, Any] = {
             name: field.value()
             for name, field in (
                 ("steps", self.steps),
@@ -122,12 +122,12 @@ class EditPanel(QFrame):
             if field.value() > field.minimum()
         }
         if self.prompt.text().strip():
-            found["prompt"] = self.prompt.text().strip()
+            changes["prompt"] = self.prompt.text().strip()
         if self.out.text().strip():
-            found["out"] = str(Path(self.out.text().strip()).expanduser().absolute())
+            changes["out"] = str(Path(self.out.text().strip()).expanduser().absolute())
         if self.sampler.currentData():
-            found["sampler"] = self.sampler.currentData()
-        return found
+            changes["sampler"] = self.sampler.currentData()
+        return changes
 
     def _apply(self) -> None:
         settings = self.settings()
@@ -137,6 +137,6 @@ class EditPanel(QFrame):
             self.closed.emit()
 
     def complain(self, error: CommonArtError) -> None:
-        """Say under the fields why it cannot be so."""
+        """Show below the fields why the change was refused."""
         self.problem.setText(" ".join(sentence(error)))
         self.problem.show()

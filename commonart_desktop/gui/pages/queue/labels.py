@@ -1,4 +1,4 @@
-"""What the queue's cells say, in the user's language."""
+"""Texts of the queue's cells, in the user's language."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class RowLabels(NamedTuple):
     """One row of the table, ready to be drawn."""
 
     texts: tuple[str, str, str, str, str, str]
-    state: str  # which mark stands before the name
-    fraction: float | None  # how far a job is; None: a picture
-    held: bool  # a paused job
+    state: str  # which icon precedes the name
+    fraction: float | None  # of a job that is finished; None: an image
+    paused: bool  # a paused job
     open: bool  # an unfolded job
 
 
 def job_state(job: Job) -> str:
-    """One word for a whole job."""
+    """The state of a job as a whole."""
     if job.running:
         return "running"
     if job.waiting:
@@ -37,17 +37,17 @@ def job_state(job: Job) -> str:
 
 
 def fraction(job: Job) -> float:
-    """How much of a job is behind us."""
+    """The finished fraction of a job."""
     return (job.done + job.failed + job.cancelled) / job.total if job.total else 0.0
 
 
 def left(jobs: Sequence[Job]) -> int:
-    """Pictures still to be made."""
+    """How many images are waiting or running."""
     return sum(j.waiting + j.running for j in jobs)
 
 
 class QueueLabels(QObject):
-    """Texts of jobs and pictures, from templates translated once. ``steps`` is what the engine told of running pictures."""
+    """Texts of jobs and images, from templates translated once. ``steps`` holds the progress of running images."""
 
     def __init__(self, pace: Callable[[], float | None], parent: QObject) -> None:
         super().__init__(parent)
@@ -72,7 +72,7 @@ class QueueLabels(QObject):
         self._minutes, self._hours = self.tr("about {minutes} m"), self.tr("about {hours} h {minutes} m")
 
     def samples(self) -> dict[int, list[str]]:
-        """The widest usual texts of columns that should not be cut."""
+        """The widest common texts of columns that should not be elided."""
         return {
             PROGRESS: [
                 *self._states.values(),
@@ -83,20 +83,20 @@ class QueueLabels(QObject):
             ATTEMPTS: [self.titles[ATTEMPTS]],
         }
 
-    def word(self, item: Job | Line | Row) -> str:
-        """Its state."""
+    def state_text(self, item: Job | Line | Row) -> str:
+        """The name of its state."""
         return self._states[job_state(item) if isinstance(item, Job) else item.state]
 
     def text(self, item: Job | Line | Row | None, column: int) -> str:
-        """A cell's words."""
+        """The text of a cell."""
         if item is None:
             return "…" if column == NAME else ""
         if isinstance(item, Job):
             return self.job(item, unfolded=False).texts[column]
-        return self.picture(as_line(item) if isinstance(item, Row) else item).texts[column]
+        return self.image(as_line(item) if isinstance(item, Row) else item).texts[column]
 
     def job(self, job: Job, *, unfolded: bool) -> RowLabels:
-        """A job's row; it changes with the pace."""
+        """A job's row, which depends on the pace."""
         settings = self._priority.format(number=f"{job.priority:+d}") if job.priority else ""
         time_left = ""
         if job.paused and job.waiting:
@@ -114,8 +114,8 @@ class QueueLabels(QObject):
             unfolded,
         )
 
-    def picture(self, line: Line) -> RowLabels:
-        """A picture's row."""
+    def image(self, line: Line) -> RowLabels:
+        """An image's row."""
         parts = [self._seed.format(seed=line.seed), self._of_steps.format(steps=line.steps)]
         if line.width and line.height:
             parts.insert(1, f"{line.width}×{line.height}")
@@ -140,7 +140,7 @@ class QueueLabels(QObject):
         )
 
     def duration(self, seconds: float) -> str:
-        """A guessed time, and it says so."""
+        """An estimated time, worded as such."""
         minutes = max(1, round(seconds / 60))
         if minutes < 60:
             return self._minutes.format(minutes=minutes)

@@ -1,4 +1,4 @@
-"""The machines of a cluster in the queue's bar: how many and how fast in a word, each of them on a press."""
+"""The machines of a cluster in the queue's toolbar: a summary, and a popup that lists each of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ICONS = {"loading": "running", "ready": "done", "lost": "failed", "refused": "f
 
 
 class NodesModel(QAbstractTableModel):
-    """One row a machine, as ``events.Nodes`` tells of it."""
+    """One row per machine, as reported by ``events.Nodes``."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -31,7 +31,7 @@ class NodesModel(QAbstractTableModel):
             self.tr("Machine"),
             self.tr("Device"),
             self.tr("Workers"),
-            self.tr("Pictures/h"),
+            self.tr("Images/h"),
             self.tr("State"),
             self.tr("What is wrong"),
         )
@@ -43,7 +43,7 @@ class NodesModel(QAbstractTableModel):
         }
 
     def set_nodes(self, nodes: Sequence[dict[str, Any]]) -> None:
-        """Other news; rows stay where the machines are the same."""
+        """Update; rows and selection stay where the machines are the same."""
         if [n.get("name") for n in nodes] == [n.get("name") for n in self.nodes]:
             self.nodes = list(nodes)
             if nodes:
@@ -69,7 +69,7 @@ class NodesModel(QAbstractTableModel):
         return None
 
     def text(self, row: int, column: int) -> str:
-        """What stands there."""
+        """The text of a cell."""
         node = self.nodes[row]
         if column in (NAME, DEVICE):
             return str(node.get("name" if column == NAME else "device") or "–")
@@ -96,12 +96,12 @@ class NodesModel(QAbstractTableModel):
 
 
 class NodesButton(QToolButton):
-    """Stands in the bar while a cluster is in use; its popup lists the machines. Esc closes that."""
+    """Shown in the toolbar while a cluster is in use; its popup lists the machines and is closed with Esc."""
 
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.model = NodesModel(self)
-        self.popup: QFrame | None = None  # made when it is first wanted
+        self.popup: QFrame | None = None  # created when it is first opened
         self.clicked.connect(self.open)
         context.engine.event.connect(self._on_event)
         context.engine.state.connect(self._on_state)
@@ -116,7 +116,7 @@ class NodesButton(QToolButton):
             self.show_nodes([])
 
     def show_nodes(self, nodes: Sequence[dict[str, Any]]) -> None:
-        """Tell of these machines; none: there is no cluster."""
+        """Show these machines; none: there is no cluster."""
         self.model.set_nodes(nodes)
         self.setVisible(bool(nodes))
         if not nodes:
@@ -129,18 +129,18 @@ class NodesButton(QToolButton):
         else:
             count = self.tr("1 node") if len(nodes) == 1 else self.tr("{count} nodes").format(count=len(nodes))
         paces = [n["images_per_hour"] for n in nodes if n.get("images_per_hour") is not None]
-        pace = self.tr("{count} pictures/h").format(count=QLocale().toString(round(sum(paces)))) if paces else ""
+        pace = self.tr("{count} images/h").format(count=QLocale().toString(round(sum(paces)))) if paces else ""
         self.setText(" · ".join(filter(None, (count, pace))))
-        told = [
+        lines = [
             " · ".join(filter(None, (self.model.text(r, c) for c in (NAME, DEVICE, STATE, ERROR))))
             for r in range(len(nodes))
         ]
-        self.setToolTip("\n".join([self.tr("The machines of the cluster"), *told]))
-        self.setAccessibleName(self.tr("The machines of the cluster: {told}").format(told=self.text()))
+        self.setToolTip("\n".join([self.tr("The machines of the cluster"), *lines]))
+        self.setAccessibleName(self.tr("The machines of the cluster: {told}").format(lines=self.text()))
         self._fit()
 
     def open(self) -> None:
-        """Show the list; the keys go there until it is closed."""
+        """Show the list; it has the keyboard focus until it is closed."""
         if self.popup is None:
             self._make_popup()
         assert self.popup is not None
@@ -172,17 +172,17 @@ class NodesButton(QToolButton):
         column.addWidget(self.table)
 
     def _fit(self) -> None:
-        """As wide as the window lets it be, as high as its rows up to half of that."""
+        """As wide as the content up to the window's width, as high as the rows up to half its height."""
         if self.popup is None:
             return
-        whole: QWidget = self.window()
+        window: QWidget = self.window()
         wrong = any(n.get("error") for n in self.model.nodes)
         self.table.setColumnHidden(ERROR, not wrong)
         wide = sum(self.table.sizeHintForColumn(c) + 2 * SPACE["l"] for c in range(ERROR)) + (320 if wrong else 0)
-        self.popup.resize(min(wide, whole.width() - 2 * SPACE["xl"]), 100)
+        self.popup.resize(min(wide, window.width() - 2 * SPACE["xl"]), 100)
         self.table.resizeRowsToContents()
         rows = sum(self.table.rowHeight(r) for r in range(self.model.rowCount()))
         self.popup.resize(
             self.popup.width(),
-            min(rows + self.table.horizontalHeader().sizeHint().height() + 4 * SPACE["s"], whole.height() // 2),
+            min(rows + self.table.horizontalHeader().sizeHint().height() + 4 * SPACE["s"], window.height() // 2),
         )

@@ -1,4 +1,4 @@
-"""Opening pictures and folders of the queue, and copying prompts and errors."""
+"""Opening images and folders of the queue, and copying prompts and errors."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ MAX_COPIED = 20_000  # lines of a selection
 
 
 def read_lines(ledger: Ledger, jobs: list[int], spans: list[tuple[int, int, int]], state: str | None) -> list[Line]:
-    """What stands at these places: whole jobs, and (job, first, last). Not for a GUI thread."""
-    found: list[Line] = []
+    """The rows of entire jobs and of spans (job, first, last). For a background thread."""
+    part: list[Line] = []
     for job, first, last in [*((j, 0, ledger.job(j).total - 1) for j in jobs), *(s for s in spans if s[0] not in jobs)]:
         for offset in range(first, last + 1, 500):
-            if len(found) >= MAX_COPIED:
-                return found[:MAX_COPIED]
-            found += ledger.lines(job, offset=offset, limit=min(500, last + 1 - offset), state=state)
-    return found
+            if len(part) >= MAX_COPIED:
+                return part[:MAX_COPIED]
+            part += ledger.lines(job, offset=offset, limit=min(500, last + 1 - offset), state=state)
+    return part
 
 
 def details_of(line: Line | Row) -> str:
-    """An error as text for someone who is to help."""
+    """An error as text for someone who is asked for help."""
     if line.error is None:
         return ""
     text, hint = sentence(from_wire(line.error))
@@ -49,7 +49,7 @@ def details_of(line: Line | Row) -> str:
 
 
 class OpenActions(QObject):
-    """``selected`` tells the first selected item and how many there are, ``ranges`` the selected rows."""
+    """``selected`` returns the first selected item and how many there are, ``ranges`` the selected rows."""
 
     def __init__(
         self,
@@ -63,19 +63,19 @@ class OpenActions(QObject):
         self._context, self._model, self._work, self._selected, self._ranges = context, model, work, selected, ranges
 
     def open_row(self, row: int) -> None:
-        """Show a picture in the system's own program."""
+        """Open an image in the system's default program."""
         item = self._model.line(row)
         if isinstance(item, Line) and item.path:
             self._show(Path(item.path))
 
     def open(self) -> None:
-        """The same for the selected one."""
+        """Open the selected image."""
         item, _ = self._selected()
         if isinstance(item, Line) and item.path:
             self._show(Path(item.path))
 
     def open_folder(self) -> None:
-        """The folder where the selected picture is, or will be."""
+        """Open the folder where the selected image is, or will be."""
         item, _ = self._selected()
         if item is None:
             return
@@ -95,11 +95,11 @@ class OpenActions(QObject):
             self._context.notices.say(self.tr("{path} is not there any more.").format(path=path))
 
     def copy_prompts(self) -> None:
-        """Each prompt of the selection once, a line each."""
+        """Copy each prompt of the selection once, one per line."""
         self._copy(lambda lines: "\n".join(dict.fromkeys(line.prompt for line in lines)))
 
     def copy_errors(self) -> None:
-        """What went wrong with the selected pictures."""
+        """Copy the errors of the selected images."""
         self._copy(lambda lines: "\n\n".join(details_of(line) for line in lines if line.error is not None))
 
     def _copy(self, make: Callable[[list[Line]], str]) -> None:
@@ -115,8 +115,8 @@ class OpenActions(QObject):
                 return
         parts = [model.spans(a, b) for a, b in ranges]
         jobs, spans, state = (
-            [j for found, _ in parts for j in found],
-            [s for _, found in parts for s in found],
+            [j for part, _ in parts for j in part],
+            [s for _, part in parts for s in part],
             model.state,
         )
         self._work.submit(lambda ledger: make(read_lines(ledger, jobs, spans, state)), done=put)

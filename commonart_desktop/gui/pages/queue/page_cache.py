@@ -1,4 +1,4 @@
-"""The pictures of unfolded jobs, read page by page as they are looked at, with what their cells say."""
+"""The images of expanded jobs, read page by page as they are shown, with the texts of their cells."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAGE, PAGES = 64, 60  # rows read at once; pages kept
 
 
 class Page:
-    """Some lines in a row; their cells are made when they are first drawn."""
+    """Consecutive lines; their cells are created when they are first drawn."""
 
     __slots__ = ("cells", "lines", "stale")
 
@@ -27,10 +27,10 @@ class Page:
 
 
 class PageCache:
-    """``state`` narrows every job to its pictures in that state."""
+    """``state`` limits every job to its images in that state."""
 
-    def __init__(self, ledger: Ledger, words: QueueLabels) -> None:
-        self._ledger, self._words = ledger, words
+    def __init__(self, ledger: Ledger, labels: QueueLabels) -> None:
+        self._ledger, self._labels = ledger, labels
         self._pages: OrderedDict[tuple[int, int], Page] = OrderedDict()
         self.state: str | None = None
 
@@ -44,7 +44,7 @@ class PageCache:
             try:
                 lines = self._ledger.lines(job, offset=number * PAGE, limit=PAGE, state=self.state)
             except CommonArtError:
-                lines = []  # the job has gone; the next look at the ledger takes its rows away
+                lines = []  # the job was removed; the next poll of the ledger removes its rows
             page = self._pages[key] = Page(lines, page)
             if len(self._pages) > PAGES:
                 self._pages.popitem(last=False)
@@ -52,29 +52,29 @@ class PageCache:
         return page
 
     def line(self, job: int, offset: int) -> Line | None:
-        """A picture by its place in its job; None while the ledger no longer has it."""
+        """An image by its position in its job; None if the ledger no longer has it."""
         number, within = divmod(offset, PAGE)
         lines = self._page(job, number).lines
         return lines[within] if within < len(lines) else None
 
     def cells(self, job: int, offset: int) -> RowLabels | None:
-        """What its row says."""
+        """The texts of its row."""
         number, within = divmod(offset, PAGE)
         page = self._page(job, number)
         if within >= len(page.cells):
             return None
         cells = page.cells[within]
         if cells is None:
-            cells = page.cells[within] = self._words.picture(page.lines[within])
+            cells = page.cells[within] = self._labels.image(page.lines[within])
         return cells
 
-    def known(self, job: int, offset: int) -> int | None:
-        """The picture that was at this place when it was last read, without reading."""
+    def cached_id(self, job: int, offset: int) -> int | None:
+        """The id of the image at this position when it was last read; does not read."""
         page = self._pages.get((job, offset // PAGE))
         return page.lines[offset % PAGE].id if page is not None and offset % PAGE < len(page.lines) else None
 
     def find(self, image: int) -> Iterator[tuple[int, int]]:
-        """(job, offset) of a picture, where it is among those read; what its row says is made anew."""
+        """(job, offset) of an image if it is cached; the texts of its row are dropped."""
         for (job, number), page in self._pages.items():
             if page.lines and page.lines[0].id <= image <= page.lines[-1].id:
                 for n, line in enumerate(page.lines):
@@ -83,7 +83,7 @@ class PageCache:
                         yield job, number * PAGE + n
 
     def mark_stale(self) -> None:
-        """The ledger has changed: read again what is looked at again."""
+        """The ledger has changed: every page is read again when it is next shown."""
         for page in self._pages.values():
             page.stale = True
 

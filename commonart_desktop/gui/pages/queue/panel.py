@@ -42,13 +42,17 @@ from engine.contract.errors import CommonArtError, EngineStopped
 from engine.contract.ledger.ledger import Ledger, Line, Row
 from engine.contract.ledger.schema import STATES
 
-LOOK, SEARCH_AFTER, FOUND = 400, 250, 500  # ms between looks at the ledger; ms after the last key; most pictures found
+POLL, SEARCH_DELAY, MAX_RESULTS = (
+    400,
+    250,
+    500,
+)  # ms between polls of the ledger; ms after the last key; most search results
 
 
 class QueuePanel(StagedPage):
-    """Shows the ledger and lets a person change it. Everything shown comes from the ledger and the engine's events."""
+    """Shows the ledger and lets the user change it. Everything shown comes from the ledger and the engine's events."""
 
-    compose_wanted = Signal()  # the prompt field, please
+    compose_wanted = Signal()  # the prompt field should get the focus
 
     def make(self, context: Context) -> Steps:
         self.context, self._engine = context, context.engine
@@ -62,7 +66,7 @@ class QueuePanel(StagedPage):
         yield
         self.preview = ImageView(self.tr("Preview"), self.tr("The image being generated appears here."), fill=True)
         self.preview.setMinimumWidth(96)
-        self.details = Details(self.model.words)
+        self.details = Details(self.model.labels)
         yield
         self.after = AfterQueue(context, lambda: self.model.poll() is not None and not left(self.model.jobs))
         self.commands = QueueCommands(context, self.model, self.view, self.work, self.strip, self.edit)
@@ -73,15 +77,13 @@ class QueuePanel(StagedPage):
         self._connect()
         self._state = ViewState(context.state, self.view, self.model, (self.split, self.below), self.states)
         self._top = self._state.restore()
-        self._look_for_stranded()
+        self._check_stranded()
         self._on_refresh()
 
     # the parts ----------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.states = QComboBox(
-            accessibleName=self.tr("Show only"), toolTip=self.tr("Show only pictures in this state")
-        )
+        self.states = QComboBox(accessibleName=self.tr("Show only"), toolTip=self.tr("Show only images in this state"))
         self.states.addItem(self.tr("all"), None)
         for state in STATES:
             self.states.addItem(theme.icon(state), i18n.tr(state), state)
@@ -118,14 +120,14 @@ class QueuePanel(StagedPage):
         self.split.setCollapsible(0, False)
         self.split.setStretchFactor(0, 1)
         self.split.setSizes([420, 180])
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(SPACE["m"], SPACE["m"], SPACE["m"], SPACE["s"])
-        whole.setSpacing(SPACE["s"])
-        whole.addWidget(self.strip)
-        whole.addWidget(self.tools)
-        whole.addWidget(self.edit)
-        whole.addWidget(self.split, 1)
-        whole.addWidget(self.after)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(SPACE["m"], SPACE["m"], SPACE["m"], SPACE["s"])
+        outer.setSpacing(SPACE["s"])
+        outer.addWidget(self.strip)
+        outer.addWidget(self.tools)
+        outer.addWidget(self.edit)
+        outer.addWidget(self.split, 1)
+        outer.addWidget(self.after)
 
     def _connect(self) -> None:
         context = self.context
@@ -141,16 +143,16 @@ class QueuePanel(StagedPage):
         self.empty.all_wanted.connect(self._show_all)
         self.details.copy_wanted.connect(self.commands.actions["copy_error"].trigger)
         self.states.currentIndexChanged.connect(self._on_state)
-        self._search_timer = QTimer(self, singleShot=True, interval=SEARCH_AFTER)
+        self._search_timer = QTimer(self, singleShot=True, interval=SEARCH_DELAY)
         self._search_timer.timeout.connect(self._search)
         self.search.textChanged.connect(lambda: self._search_timer.start())
         context.engine.event.connect(self.model.on_event)
         context.engine.event.connect(self._on_event)
         context.engine.state.connect(self._on_engine)
-        self._look = QTimer(self, interval=LOOK)
-        self._look.timeout.connect(self.model.poll)
-        self._look.start()
-        self._slow = QTimer(self, interval=3000)  # a worker of another window may die without a word
+        self._poll_timer = QTimer(self, interval=POLL)
+        self._poll_timer.timeout.connect(self.model.poll)
+        self._poll_timer.start()
+        self._slow = QTimer(self, interval=3000)  # a worker of another window may die without an event
         self._slow.timeout.connect(self._show_strip)
         self._slow.start()
 
@@ -164,10 +166,10 @@ class QueuePanel(StagedPage):
         self._top = 0
 
     def keep(self) -> None:
-        """Store columns, sizes, what is unfolded, the filter and the place."""
+        """Save columns, sizes, expanded jobs, the filter and the scroll position."""
         self._state.save()
 
-    # starting and holding -----------------------------------------------------------------------------------------
+    # starting and pausing -----------------------------------------------------------------------------------------
 
     def run(self, what: str) -> None:
         """``start``, ``go_on``, ``pause`` or ``resume``."""
@@ -196,7 +198,7 @@ class QueuePanel(StagedPage):
     def _after_write(self, _: Any) -> None:
         self.model.poll()
 
-    def _look_for_stranded(self) -> None:
+    def _check_stranded(self) -> None:
         def take(rows: list[Row]) -> None:
             self._stranded = len(rows) if not self._engine.running else 0
             self._show_strip()
@@ -215,18 +217,18 @@ class QueuePanel(StagedPage):
             self._search_timer.start(1500)
 
     def _on_rows(self) -> None:
-        """The table, or words where it would be empty."""
+        """Show the table, or a text where it would be empty."""
         empty = self.model.rowCount() == 0
         for part in (self.tools, self.below, self.after):
             part.setVisible(bool(self.model.jobs))
-        self.empty.tell(has_jobs=bool(self.model.jobs))
+        self.empty.show_reason(has_jobs=bool(self.model.jobs))
         self.stack.setCurrentIndex(int(empty))
 
     def _show_strip(self) -> None:
         try:
             paused, reason = self.model.ledger.paused()
         except CommonArtError:
-            return  # the next look tells it
+            return  # the next poll reports it
         self.strip.update_from(
             self.model.jobs, paused=paused, reason=reason, running=self._engine.running, stranded=self._stranded
         )
@@ -234,7 +236,7 @@ class QueuePanel(StagedPage):
     def _on_engine(self, state: str) -> None:
         if state in ("off", "dead"):
             self._live = ""
-            self._look_for_stranded()
+            self._check_stranded()
             self._on_selection()
         self._show_strip()
 
@@ -263,7 +265,7 @@ class QueuePanel(StagedPage):
     # filter and search --------------------------------------------------------------------------------------------
 
     def _on_state(self) -> None:
-        with self._keeping():
+        with self._keep_current():
             self.model.set_state(self.states.currentData())
         if self.search.text().strip():
             self._search()
@@ -272,19 +274,19 @@ class QueuePanel(StagedPage):
         text = self.search.text().strip()
         self._searched += 1
         if not text:
-            with self._keeping():
-                self.model.set_found(None)
+            with self._keep_current():
+                self.model.set_results(None)
             return
         mine = self._searched
 
         def take(rows: list[Row]) -> None:
             if mine == self._searched:
-                with self._keeping():
-                    self.model.set_found(rows)
+                with self._keep_current():
+                    self.model.set_results(rows)
 
-        self.work.submit(lambda ledger: ledger.search(text, self.model.state, FOUND), done=take)
+        self.work.submit(lambda ledger: ledger.search(text, self.model.state, MAX_RESULTS), done=take)
 
-    def _keeping(self) -> KeepCurrent:
+    def _keep_current(self) -> KeepCurrent:
         return KeepCurrent(self.model, self.view)
 
     def _compose(self) -> None:

@@ -17,13 +17,13 @@ from engine.contract.recipe import SAMPLER_NAMES
 
 
 class Details(QTextBrowser):
-    """What is known of the selected picture or job."""
+    """Everything about the selected image or job."""
 
     copy_wanted = Signal()  # the error's details
 
-    def __init__(self, words: QueueLabels) -> None:
+    def __init__(self, labels: QueueLabels) -> None:
         super().__init__()
-        self._words = words
+        self._labels = labels
         self._shown = ""
         self._item: tuple[Job | Row | None, int] = (None, 1)
         self.setOpenLinks(False)
@@ -34,17 +34,17 @@ class Details(QTextBrowser):
         self.show_item(None)
 
     def show_item(self, item: Job | Row | None, count: int = 1) -> None:
-        """Show one item; of several only how many."""
+        """Show one item; of several only how many there are."""
         self._item = item, count
         if item is None or count > 1:
             text = (
                 self.tr("{count} selected").format(count=count)
                 if count > 1
-                else self.tr("Select a picture to see its details.")
+                else self.tr("Select an image to see its details.")
             )
             page = f'<p style="color:{theme.colours().muted}">{html.escape(text)}</p>'
         else:
-            rows = self._of_picture(item) if isinstance(item, Row) else self._of_job(item)
+            rows = self._of_image(item) if isinstance(item, Row) else self._of_job(item)
             page = (
                 "<table cellpadding='2'>"
                 + "".join(
@@ -56,22 +56,23 @@ class Details(QTextBrowser):
                 + "</table>"
             )
             if isinstance(item, Row) and item.error is not None:
-                page += f'<p><a href="copy" style="color:{theme.colours().accent}">{html.escape(self.tr("Copy error details"))}</a></p>'
+                link = html.escape(self.tr("Copy error details"))
+                page += f'<p><a href="copy" style="color:{theme.colours().accent}">{link}</a></p>'
         if page != self._shown:
             self._shown = page
             self.setHtml(page)
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and self._shown:  # colours stand in the text
+        if event.type() == QEvent.Type.PaletteChange and self._shown:  # the text contains colours
             self.show_item(*self._item)
 
-    def _of_picture(self, row: Row) -> list[tuple[str, str, str]]:
+    def _of_image(self, row: Row) -> list[tuple[str, str, str]]:
         c, r = theme.colours(), row.request
         error, hint = i18n.sentence(from_wire(row.error)) if row.error else ("", "")
         size = f"{r.width} × {r.height}" if r.width and r.height else ""
         return [
-            (self.tr("State"), self._words.word(row), c.text),
+            (self.tr("State"), self._labels.state_text(row), c.text),
             (self.tr("Error"), error, c.bad),
             (self.tr("What to do"), hint, c.text),
             (self.tr("Attempts"), str(row.attempts) if row.attempts else "", c.text),
@@ -96,7 +97,7 @@ class Details(QTextBrowser):
         )
         return [
             (self.tr("Job"), job.name, c.text),
-            (self.tr("State"), self._words.word(job), c.text),
-            (self.tr("Pictures"), counts, c.text),
+            (self.tr("State"), self._labels.state_text(job), c.text),
+            (self.tr("Images"), counts, c.text),
             (self.tr("Priority"), str(job.priority), c.text),
         ]

@@ -1,7 +1,7 @@
-"""Which row of the table is which job or picture, and the changes of that told to Qt in the smallest steps.
+"""Maps rows of the table to jobs and images, and reports changes to Qt in the smallest steps.
 
 A flat table and not a tree: Qt's tree view asks the model about every row that it lays out, its table view only about
-those it paints, so that a job of 100,000 pictures unfolds at once.
+those it paints, so that a job of 100,000 images expands at once.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ AnyIndex = QModelIndex | QPersistentModelIndex
 
 
 class RowMap(QAbstractTableModel):
-    """A row per job and, under an unfolded one, a row per picture."""
+    """A row per job and, below an expanded one, a row per image."""
 
     def __init__(self, ledger: Ledger, pace: Callable[[], float | None], parent: QObject | None) -> None:
         super().__init__(parent)
-        self.ledger, self.words = ledger, QueueLabels(pace, self)
-        self.pages = PageCache(ledger, self.words)
-        self.jobs: list[Job] = []  # all, as of the last look
+        self.ledger, self.labels = ledger, QueueLabels(pace, self)
+        self.pages = PageCache(ledger, self.labels)
+        self.jobs: list[Job] = []  # all, as of the last poll
         self._jobs: list[Job] = []  # those shown
-        self._sizes: list[int] = []  # picture rows shown under each
-        self._starts: list[int] = []  # the table's row of each
+        self._sizes: list[int] = []  # image rows shown below each
+        self._starts: list[int] = []  # the row of each
         self._rows = 0
         self._open: set[int] = set()
         self.follows: Callable[[], bool] = lambda: (
             True
-        )  # whether the selection is small enough to be followed picture by picture
+        )  # whether the selection is small enough to be tracked image by image
 
-    # what is where ------------------------------------------------------------------------------------------------
+    # positions ---------------------------------------------------------------------------------------------------
 
-    def _place(self, row: int) -> tuple[int, int]:
-        """(which shown job, which picture of it; -1 for the job itself)."""
+    def _locate(self, row: int) -> tuple[int, int]:
+        """(index of the shown job, offset of the image in it; -1 for the job itself)."""
         n = bisect_right(self._starts, row) - 1
         return n, row - self._starts[n] - 1
 
@@ -55,16 +55,16 @@ class RowMap(QAbstractTableModel):
         return int(getattr(job, self.pages.state)) if self.pages.state else job.total
 
     def spans(self, first: int, last: int) -> tuple[list[int], list[tuple[int, int, int]]]:
-        """What rows first to last are, without reading them: ids of jobs, and (job, first picture, last picture)."""
+        """What the rows first to last are, without reading them: job ids, and spans (job, first image, last image)."""
         jobs, parts = [], []
         while first <= last and first < self._rows:
-            n, picture = self._place(first)
-            if picture < 0:
+            n, image = self._locate(first)
+            if image < 0:
                 jobs.append(self._jobs[n].id)
                 first += 1
             else:
                 end = min(last, self._starts[n] + self._sizes[n])
-                parts.append((self._jobs[n].id, picture, end - self._starts[n] - 1))
+                parts.append((self._jobs[n].id, image, end - self._starts[n] - 1))
                 first = end + 1
         return jobs, parts
 
@@ -85,7 +85,7 @@ class RowMap(QAbstractTableModel):
     # structure ----------------------------------------------------------------------------------------------------
 
     def _fold(self, row: int) -> None:
-        n = self._place(row)[0]
+        n = self._locate(row)[0]
         job = self._jobs[n]
         was = self._sizes[n]
         if job.id in self._open:
@@ -107,19 +107,19 @@ class RowMap(QAbstractTableModel):
                 self.endInsertRows()
 
     def _show(self, jobs: Sequence[Job]) -> None:
-        """All anew; only inside a reset."""
+        """Show these jobs; only inside a model reset."""
         self._jobs = [j for j in jobs if not self.pages.state or getattr(j, self.pages.state)]
         self._sizes = [self._size_of(j) for j in self._jobs]
         self._lay_out()
 
     def _change_to(self, jobs: Sequence[Job]) -> None:
-        """Become these jobs, keeping folds and what is selected."""
+        """Change to these jobs; expanded jobs and the selection stay."""
         shown = {j.id: j for j in jobs if not self.pages.state or getattr(j, self.pages.state)}
         self._drop_jobs(set(shown))
         have = {j.id for j in self._jobs}
         self._reorder([i for i in shown if i in have])
         self._add_jobs(list(shown.values()))
-        changed = self._count_anew(shown)
+        changed = self._update_counts(shown)
         self._resize(changed, larger=True)
         if changed and self.follows() and self.persistentIndexList():
             self._follow(changed)
@@ -139,15 +139,15 @@ class RowMap(QAbstractTableModel):
         if order == [j.id for j in self._jobs]:
             return
         self.layoutAboutToBeChanged.emit()
-        old = [(i, *self._place(i.row())) for i in self.persistentIndexList()]
+        old = [(i, *self._locate(i.row())) for i in self.persistentIndexList()]
         ids = [j.id for j in self._jobs]
         by_id = {j.id: (j, s) for j, s in zip(self._jobs, self._sizes, strict=False)}
         self._jobs = [by_id[i][0] for i in order]
         self._sizes = [by_id[i][1] for i in order]
         self._lay_out()
         start = dict(zip(order, self._starts, strict=False))
-        for index, n, picture in old:
-            self.changePersistentIndex(index, self.index(start[ids[n]] + 1 + picture, index.column()))
+        for index, n, image in old:
+            self.changePersistentIndex(index, self.index(start[ids[n]] + 1 + image, index.column()))
         self.layoutChanged.emit()
 
     def _add_jobs(self, wanted: list[Job]) -> None:
@@ -168,8 +168,11 @@ class RowMap(QAbstractTableModel):
             self.endInsertRows()
             n = end
 
-    def _count_anew(self, shown: dict[int, Job]) -> dict[int, int]:
-        """Take in the new counters; returns the unfolded jobs whose rows came, went or became others: job -> its size now."""
+    def _update_counts(self, shown: dict[int, Job]) -> dict[int, int]:
+        """Update the counters.
+
+        Returns the expanded jobs whose rows were added, removed or changed: job -> its size now.
+        """
         changed = {}
         for n, old in enumerate(self._jobs):
             self._jobs[n] = job = shown[old.id]
@@ -179,7 +182,7 @@ class RowMap(QAbstractTableModel):
         return changed
 
     def _resize(self, changed: dict[int, int], *, larger: bool) -> None:
-        """Add rows at the ends of jobs that have more, or take them off those that have fewer."""
+        """Append rows to jobs that have more, or remove rows from those that have fewer."""
         for n, job in enumerate(self._jobs):
             was, now = self._sizes[n], changed.get(job.id, self._sizes[n])
             first = self._starts[n] + 1
@@ -195,14 +198,14 @@ class RowMap(QAbstractTableModel):
                 self.endRemoveRows()
 
     def _follow(self, changed: dict[int, int]) -> None:
-        """Point what is selected at the same pictures again, wherever they stand now."""
-        self.layoutAboutToBeChanged.emit()  # the selection now holds an index for every row
-        held = self.persistentIndexList()
-        wanted: dict[int, dict[int, int]] = {}  # job -> picture -> its row until now
-        for row in {i.row() for i in held}:
-            n, offset = self._place(row)
+        """Move the selection along with its images."""
+        self.layoutAboutToBeChanged.emit()  # from here the selection has a persistent index for every row
+        persistent = self.persistentIndexList()
+        wanted: dict[int, dict[int, int]] = {}  # job -> image -> its old row
+        for row in {i.row() for i in persistent}:
+            n, offset = self._locate(row)
             job = self._jobs[n].id
-            image = self.pages.known(job, offset) if offset >= 0 and job in changed else None
+            image = self.pages.cached_id(job, offset) if offset >= 0 and job in changed else None
             if image is not None:
                 wanted.setdefault(job, {})[image] = row
         new_rows: dict[int, int | None] = {}
@@ -213,7 +216,7 @@ class RowMap(QAbstractTableModel):
                 new_rows[row] = (
                     start + 1 + at[image] if start is not None and at.get(image, changed[job]) < changed[job] else None
                 )
-        for index in held:
+        for index in persistent:
             if index.row() in new_rows:
                 new = new_rows[index.row()]
                 self.changePersistentIndex(index, QModelIndex() if new is None else self.index(new, index.column()))

@@ -1,4 +1,4 @@
-"""Draws rows of the queue's table, all visible cells in one go: a cell at a time through delegates takes three times as long."""
+"""Draws all visible rows of the queue's table in one pass: delegates, cell by cell, take three times as long."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from commonart_desktop.gui.pages.queue.labels import ATTEMPTS, ERROR, LEFT, NAME
 from commonart_desktop.gui.style import theme
 from commonart_desktop.gui.style.tokens import SPACE
 
-MARK = 16  # side of the fold and state marks
-_KEPT = 4096  # texts remembered as they were cut to fit
+MARK = 16  # side of the expand and state icons
+_KEPT = 4096  # elided texts that are cached
 _ELIDE = Qt.TextElideMode.ElideRight
 _RIGHT = frozenset((LEFT, ATTEMPTS))
 _BAR = 3  # thickness of a job's progress bar
@@ -20,7 +20,7 @@ _WAITS = RowLabels(("…", "", "", "", "", ""), "", None, False, False)  # a row
 
 
 class RowPainter:
-    """Remembers fonts, marks and cut texts for one theme and font at a time."""
+    """Caches fonts, icons and elided texts for one theme and font at a time."""
 
     def __init__(self) -> None:
         self._for: tuple[object, ...] = ()
@@ -56,18 +56,18 @@ class RowPainter:
         return self._marks[name]
 
     def _fit(self, text: str, width: int, strong: bool, right: bool) -> tuple[str, int]:
-        """The text cut to a width and, for what stands at the right, how wide it is then. Measuring is most of a page's time: once a text."""
+        """The elided text and, if it is right-aligned, its width. Measuring takes most of the time, so it is cached."""
         key = (text, width, strong)
-        found = self._cut.get(key)
-        if found is None:
+        cached = self._cut.get(key)
+        if cached is None:
             if len(self._cut) >= _KEPT:
                 self._cut.clear()
             metrics = self._strong_metrics if strong else self._metrics
             shown = metrics.elidedText(
                 text[:width] if len(text) > width else text, _ELIDE, width
-            )  # no letter is narrower than a pixel
-            found = self._cut[key] = (shown, metrics.horizontalAdvance(shown) if right else 0)
-        return found
+            )  # no character is narrower than a pixel
+            cached = self._cut[key] = (shown, metrics.horizontalAdvance(shown) if right else 0)
+        return cached
 
     def paint(
         self,
@@ -78,7 +78,10 @@ class RowPainter:
         columns: Sequence[tuple[int, int, int]],
         indent: Callable[[RowLabels], int],
     ) -> None:
-        """Draw rows (y, cells, selected, current) of one height in columns (which, x, width); ``indent`` is the place of a row's mark."""
+        """Draw rows (y, cells, selected, current) of one height in columns (which, x, width).
+
+        ``indent`` returns the x position of a row's icon.
+        """
         self._prepare(font, painter.device().devicePixelRatioF())
         colours, pad = self._colours, SPACE["s"]
         base = (height + self._metrics.ascent() - self._metrics.descent()) // 2
@@ -135,7 +138,7 @@ class RowPainter:
         """A thin bar under a job's figures."""
         painter.fillRect(bar, self._colours["border"])
         bar.setWidth(round(bar.width() * (cells.fraction or 0.0)))
-        painter.fillRect(bar, self._colours["muted" if cells.held else "accent"])
+        painter.fillRect(bar, self._colours["muted" if cells.paused else "accent"])
 
 
 def _colour(column: int, cells: RowLabels, job: bool) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class KeepCurrent:
-    """Keeps the current job or picture selected over a reset, where it is still shown."""
+    """Restores the current job or image after a reset if it is still shown."""
 
     def __init__(self, model: LedgerModel, view: QueueView) -> None:
         self._model, self._view = model, view

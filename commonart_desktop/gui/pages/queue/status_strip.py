@@ -1,4 +1,4 @@
-"""The strip over the queue: how far it is, when it will be done, and the button that starts or holds it."""
+"""The strip above the queue: its progress, when it will be done, and the button that starts or pauses it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from engine.contract.ledger.ledger import Job
 
 
 class RunStrip(QFrame):
-    """Asks for ``start``, ``go_on`` (after a crash), ``pause`` or ``resume``; does nothing itself."""
+    """Emits ``start``, ``go_on`` (after a crash), ``pause`` or ``resume``; does nothing itself."""
 
     wanted = Signal(str)
 
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._engine = context.engine
+        self._details, self.does = "", ""
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACE["xs"])
@@ -69,13 +70,11 @@ class RunStrip(QFrame):
         why.addWidget(self.copy)
         column.addWidget(self.reason)
         self.reason.hide()
-        self._details = ""
-        self.does = ""
 
     def update_from(
         self, jobs: list[Job], *, paused: bool, reason: dict[str, Any] | None, running: bool, stranded: int
     ) -> None:
-        """Show this state of affairs; ``reason`` is the error that paused the queue, if one did."""
+        """Show this state; ``reason`` is the error that paused the queue, if one did."""
         waiting = sum(j.waiting for j in jobs)
         left = waiting + sum(j.running for j in jobs)
         total = sum(j.total for j in jobs)
@@ -93,14 +92,14 @@ class RunStrip(QFrame):
             self._details = "\n".join(t for t in (text, hint, f"{reason.get('kind')}: {reason.get('message')}") if t)
         self.question.setVisible(stranded > 0)
         self.question_text.setText(
-            self.tr("The last run stopped in the middle of {count} picture(s). Nothing is lost.").format(
+            self.tr("The last run stopped in the middle of {count} image(s). Nothing is lost.").format(
                 count=number(stranded)
             )
         )
         if paused:
             self._offer("resume", self.tr("Resume"), "play", self.tr("Go on with the queue (Space)"))
         elif running and (left or self._engine.now in ("working", "starting")):
-            self._offer("pause", self.tr("Pause"), "pause", self.tr("Hold the queue after the picture in hand (Space)"))
+            self._offer("pause", self.tr("Pause"), "pause", self.tr("Pause the queue after the current image (Space)"))
         elif waiting and not running and not stranded:
             self._offer("start", self.tr("Start"), "play", self.tr("Make what is waiting (Space)"))
         else:
@@ -125,7 +124,7 @@ class RunStrip(QFrame):
             parts.append(self.tr("The engine is starting."))
         pace = self._engine.pace()
         if pace and running and not paused:
-            parts.append(self.tr("about {count} pictures/h").format(count=QLocale().toString(round(pace))))
+            parts.append(self.tr("about {count} images/h").format(count=QLocale().toString(round(pace))))
             if left:
                 done = time.localtime(time.time() + left / pace * 3600)
                 clock = QTime(done.tm_hour, done.tm_min).toString("HH:mm")

@@ -1,4 +1,4 @@
-"""The queue as a table that unfolds, over the ledger: what Qt asks, keeping up with writers, jobs dragged and renamed."""
+"""The ledger as a table with expandable jobs: Qt's model interface, polling for changes, dragging and renaming."""
 
 from __future__ import annotations
 
@@ -32,96 +32,96 @@ _LEFT = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
 
 
 class LedgerModel(RowMap):
-    """Jobs in running order and their pictures. Reads through its own connection, so that no writer of ours makes it wait."""
+    """Jobs in running order and their images. Reads through its own connection, so that writers do not block it."""
 
-    refreshed = Signal()  # jobs or pictures have changed
-    trouble = Signal(object)  # a CommonArtError met while reading
+    refreshed = Signal()  # jobs or images have changed
+    trouble = Signal(object)  # a CommonArtError while reading
     dropped = Signal(object, object)  # ids of jobs dragged, id of the job they go before (None: to the end)
-    renamed = Signal(int, str)  # a job was given this name
+    renamed = Signal(int, str)  # a job was renamed: id and name
 
     def __init__(self, path: Path, pace: Callable[[], float | None], parent: QObject | None = None) -> None:
         super().__init__(Ledger(path, timeout=1.0), pace, parent)
-        self._found: list[Line] | None = None
-        self._found_cells: dict[int, RowLabels] = {}
+        self._results: list[Line] | None = None
+        self._result_cells: dict[int, RowLabels] = {}
         self._job_cells: dict[int, RowLabels] = {}
-        self._full: tuple[Line, Row] | None = None  # the picture last asked for in full
+        self._full: tuple[Line, Row] | None = None  # the image that was last read in full
         self._version = -1
         self.poll()
 
     # what a row is ------------------------------------------------------------------------------------------------
 
     def line(self, row: int) -> Job | Line | None:
-        """What a row stands for, as the table shows it; None while the ledger no longer has it."""
-        if self._found is not None:
-            return self._found[row] if 0 <= row < len(self._found) else None
+        """The job or image of a row, as the table shows it; None if the ledger no longer has it."""
+        if self._results is not None:
+            return self._results[row] if 0 <= row < len(self._results) else None
         if not 0 <= row < self._rows:
             return None
-        n, picture = self._place(row)
-        return self._jobs[n] if picture < 0 else self.pages.line(self._jobs[n].id, picture)
+        n, image = self._locate(row)
+        return self._jobs[n] if image < 0 else self.pages.line(self._jobs[n].id, image)
 
     def item(self, row: int) -> Job | Row | None:
-        """The same with all that the ledger knows of a picture, which is read for it."""
+        """The same with everything the ledger has about an image, which is read now."""
         line = self.line(row)
         if not isinstance(line, Line):
             return line
         if self._full is None or self._full[0] != line:
             try:
-                found = self.ledger.row(line.id)
+                full = self.ledger.row(line.id)
             except CommonArtError:
-                found = None
-            if found is None:
+                full = None
+            if full is None:
                 return None
-            self._full = (line, found)
+            self._full = (line, full)
         return self._full[1]
 
     def cells(self, row: int) -> RowLabels | None:
-        """What a row says."""
-        if self._found is not None:
-            if not 0 <= row < len(self._found):
+        """The texts of a row."""
+        if self._results is not None:
+            if not 0 <= row < len(self._results):
                 return None
-            if row not in self._found_cells:
-                self._found_cells[row] = self.words.picture(self._found[row])
-            return self._found_cells[row]
+            if row not in self._result_cells:
+                self._result_cells[row] = self.labels.image(self._results[row])
+            return self._result_cells[row]
         if not 0 <= row < self._rows:
             return None
-        n, picture = self._place(row)
+        n, image = self._locate(row)
         job = self._jobs[n]
-        if picture >= 0:
-            return self.pages.cells(job.id, picture)
+        if image >= 0:
+            return self.pages.cells(job.id, image)
         cells = self._job_cells.get(job.id)
         if cells is None:
-            cells = self._job_cells[job.id] = self.words.job(job, unfolded=job.id in self._open)
+            cells = self._job_cells[job.id] = self.labels.job(job, unfolded=job.id in self._open)
         return cells
 
     def row_of_job(self, job: int) -> int | None:
-        """Where a job is shown."""
-        return self.start_of(job) if self._found is None else None
+        """The row of a job."""
+        return self.start_of(job) if self._results is None else None
 
     def row_of(self, image: int) -> int | None:
-        """The table's row of a picture, if it is among those read. What it says is made anew."""
-        if self._found is not None:
-            row = next((n for n, r in enumerate(self._found) if r.id == image), None)
-            self._found_cells.pop(-1 if row is None else row, None)
+        """The row of an image if it is cached; its texts are dropped."""
+        if self._results is not None:
+            row = next((n for n, r in enumerate(self._results) if r.id == image), None)
+            self._result_cells.pop(-1 if row is None else row, None)
             return row
         for job, offset in self.pages.find(image):
             start = self.start_of(job) if job in self._open else None
-            if start is not None and offset < self._sizes[self._place(start)[0]]:
+            if start is not None and offset < self._sizes[self._locate(start)[0]]:
                 return start + 1 + offset
         return None
 
     @property
     def searching(self) -> bool:
-        return self._found is not None
+        return self._results is not None
 
     @property
     def state(self) -> str | None:
-        """Only pictures in this state are shown."""
+        """The only state whose images are shown; None for all."""
         return self.pages.state
 
-    # folding, filter, search --------------------------------------------------------------------------------------
+    # expanding, filter, search --------------------------------------------------------------------------------------
 
     def fold(self, row: int, unfold: bool | None = None) -> None:
-        """Fold or unfold the job at a row (None: the other way round)."""
+        """Collapse or expand the job at a row (None: toggle)."""
         job = self.line(row)
         if not isinstance(job, Job) or unfold is (job.id in self._open):
             return
@@ -130,32 +130,32 @@ class LedgerModel(RowMap):
         self.dataChanged.emit(self.index(row, 0), self.index(row, ERROR))
 
     def set_state(self, state: str | None) -> None:
-        """Show pictures in this state only, and jobs that have some."""
+        """Show images in this state only, and jobs that have some."""
         self.beginResetModel()
         self.pages.state = state
         self.pages.clear()
         self._show(self.jobs)
         self.endResetModel()
 
-    def set_found(self, rows: Sequence[Row] | None) -> None:
-        """Show these pictures instead of the jobs (None: the jobs again)."""
-        old, lines = self._found, None if rows is None else [as_line(r) for r in rows]
+    def set_results(self, rows: Sequence[Row] | None) -> None:
+        """Show these images instead of the jobs (None: the jobs again)."""
+        old, lines = self._results, None if rows is None else [as_line(r) for r in rows]
         if old is None and lines is None:
             return
-        self._found_cells.clear()
+        self._result_cells.clear()
         if old is not None and lines is not None and [r.id for r in old] == [r.id for r in lines]:
-            self._found = lines
+            self._results = lines
             if lines:
                 self.dataChanged.emit(self.index(0, 0), self.index(len(lines) - 1, ERROR))
             return
         self.beginResetModel()
-        self._found = lines
+        self._results = lines
         self.endResetModel()
 
     # keeping up with the ledger -----------------------------------------------------------------------------------
 
     def poll(self) -> bool:
-        """Look whether anyone has written; if so, take it in. Costs one pragma when nobody has."""
+        """Update if the ledger has changed. Costs one pragma if it has not."""
         try:
             version = self.ledger.version()
             if version == self._version:
@@ -174,40 +174,40 @@ class LedgerModel(RowMap):
         self._job_cells.clear()
         self._full = None
         self.pages.mark_stale()
-        if self._found is not None:
+        if self._results is not None:
             self._show(jobs)
         else:
             self._change_to(jobs)
 
     def on_event(self, event: events.Event) -> None:
-        """Take in what the engine tells: steps of running pictures; the rest comes through the ledger."""
+        """Update the progress of running images; everything else comes through the ledger."""
         if isinstance(event, events.Progress):
-            if len(self.words.steps) > _STEPS_KEPT:
-                self.words.steps.clear()
+            if len(self.labels.steps) > _STEPS_KEPT:
+                self.labels.steps.clear()
             for image in event.images:
-                self.words.steps[image] = event
+                self.labels.steps[image] = event
                 row = self.row_of(image)
                 if row is not None:
                     self.dataChanged.emit(self.index(row, 0), self.index(row, ERROR))
         elif isinstance(event, (events.Saved, events.Failed)):
-            self.words.steps.pop(event.image, None)
+            self.labels.steps.pop(event.image, None)
             self.poll()
         else:
             self.poll()
 
-    # what Qt asks -------------------------------------------------------------------------------------------------
+    # Qt's interface -----------------------------------------------------------------------------------------------
 
     def rowCount(self, parent: AnyIndex = QModelIndex()) -> int:
         if parent.isValid():
             return 0
-        return len(self._found) if self._found is not None else self._rows
+        return len(self._results) if self._results is not None else self._rows
 
     def columnCount(self, parent: AnyIndex = QModelIndex()) -> int:
-        return 0 if parent.isValid() else len(self.words.titles)
+        return 0 if parent.isValid() else len(self.labels.titles)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = _DISPLAY) -> Any:
         if orientation == Qt.Orientation.Horizontal and role in (_DISPLAY, _TIP):
-            return self.words.titles[section]
+            return self.labels.titles[section]
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.TextAlignmentRole:
             return _RIGHT if section in (LEFT, ATTEMPTS) else _LEFT
         return None
@@ -221,18 +221,18 @@ class LedgerModel(RowMap):
         text = cells.texts[index.column()]
         if role == _SPOKEN and index.column() == NAME:
             item = self.line(index.row())
-            return f"{text}, {self.words.word(item)}" if item is not None else text
+            return f"{text}, {self.labels.state_text(item)}" if item is not None else text
         return text if role == _DISPLAY else text or None
 
     def flags(self, index: AnyIndex) -> Qt.ItemFlag:
         if not index.isValid():
             return Qt.ItemFlag.ItemIsDropEnabled
-        if self._found is not None or self._place(index.row())[1] >= 0:
+        if self._results is not None or self._locate(index.row())[1] >= 0:
             return _PICTURE
         return _JOB_NAME if index.column() == NAME else _JOB
 
     def setData(self, index: AnyIndex, value: Any, role: int = _EDIT) -> bool:
-        """A job's new name; it shows once the ledger has it."""
+        """Rename a job; the new name is shown once the ledger has it."""
         job = self.line(index.row()) if index.isValid() else None
         name = str(value).strip()
         if role != _EDIT or index.column() != NAME or not isinstance(job, Job) or not name:
@@ -254,13 +254,13 @@ class LedgerModel(RowMap):
 
     @staticmethod
     def carry(jobs: Sequence[int]) -> QMimeData:
-        """These jobs as something to drag."""
+        """The drag data of these jobs."""
         data = QMimeData()
         data.setData(MIME, QByteArray(" ".join(map(str, jobs)).encode()))
         return data
 
     def dropMimeData(self, data: QMimeData, action: Qt.DropAction, row: int, column: int, parent: AnyIndex) -> bool:
-        if not data.hasFormat(MIME) or self._found is not None:
+        if not data.hasFormat(MIME) or self._results is not None:
             return False
         jobs = [int(i) for i in bytes(data.data(MIME).data()).split()]
         at = row if row >= 0 else parent.row() if parent.isValid() else self._rows

@@ -1,4 +1,4 @@
-"""The queue's table: rows painted in one go, folding by mouse and arrow keys, jobs dragged to their place and renamed."""
+"""The queue's table: rows painted in one pass, expanding by mouse and arrow keys, dragging and renaming of jobs."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ _LEAST = {
     ERROR: 560,
     SETTINGS: 640,
     ATTEMPTS: 960,
-}  # narrower tables leave the column out: the details below say it too
-_FOLLOWED = 200  # so many selected rows are followed picture by picture when rows before them come or go
+}  # narrower tables hide the column: the details below show it too
+_FOLLOWED = 200  # up to so many selected rows are tracked image by image when rows above them change
 _WIDTHS = (
     (SETTINGS, 150),
     (PROGRESS, 88),
     (LEFT, 84),
     (ATTEMPTS, 76),
     (ERROR, 140),
-)  # pixels, or more where the usual words need it
+)  # pixels, or more where common texts need it
 
 
 class _Renaming(QStyledItemDelegate):
-    """The field over a job's name: filled once, so that a change of the queue does not overwrite what is being typed."""
+    """The editor of a job's name: filled once, so that a change of the queue does not overwrite what is being typed."""
 
     def setEditorData(self, editor: QWidget, index: QModelIndex | QPersistentModelIndex) -> None:
         if not editor.property("filled"):
@@ -67,20 +67,20 @@ class _Renaming(QStyledItemDelegate):
 
 
 def row_height() -> int:
-    """One line of text, also of Japanese fonts, and the bar."""
+    """Height of one line of text, in Japanese fonts too, and the progress bar."""
     return QFontMetrics(QApplication.font()).lineSpacing() + SPACE["m"]
 
 
 class QueueView(QTableView):
     """The table of a ``LedgerModel``."""
 
-    opened = Signal(int)  # a picture's row, by double click or Enter
+    opened = Signal(int)  # an image's row, by double click or Enter
 
     def __init__(self, model: LedgerModel) -> None:
         super().__init__()
         self._model = model
         self._rows = RowPainter()
-        self._drop_at: int | None = None  # the row before which dragged jobs would come to stand
+        self._drop_at: int | None = None  # the row above which dragged jobs would be dropped
         self.setModel(model)
         model.follows = lambda: sum(b - a + 1 for a, b in self.ranges()) <= _FOLLOWED
         self.setItemDelegate(_Renaming(self))
@@ -93,7 +93,7 @@ class QueueView(QTableView):
         self.setTabKeyNavigation(False)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerItem)
         self.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
-        self.setDropIndicatorShown(False)  # ours says between which jobs
+        self.setDropIndicatorShown(False)  # ours shows between which jobs
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         rows = self.verticalHeader()
         rows.hide()
@@ -107,20 +107,20 @@ class QueueView(QTableView):
             QItemSelectionModel(model, columns)
         )  # else it asks every row whether its column is selected
         columns.setMinimumSectionSize(40)
-        metrics, samples = QFontMetrics(QApplication.font()), model.words.samples()
+        metrics, samples = QFontMetrics(QApplication.font()), model.labels.samples()
         for column, width in _WIDTHS:
-            words = max((metrics.horizontalAdvance(t) for t in samples.get(column, ())), default=0)
-            self.setColumnWidth(column, max(width, words + 2 * SPACE["s"] + 2))
+            labels = max((metrics.horizontalAdvance(t) for t in samples.get(column, ())), default=0)
+            self.setColumnWidth(column, max(width, labels + 2 * SPACE["s"] + 2))
         columns.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
 
     def ranges(self) -> list[tuple[int, int]]:
         """Selected rows as (first, last), in order."""
-        return sorted({(r.top(), r.bottom()) for r in self.selectionModel().selection()})
+        return sorted({(r.top(), r.bottom()) for r in self.selectionModel().selection().toList()})
 
     # painting -----------------------------------------------------------------------------------------------------
 
     def _mark_at(self, cells: RowLabels) -> int:
-        """Where a row's state mark stands in its first column: pictures stand under their job's."""
+        """The x position of a row's state icon in its first column: images are indented below their job."""
         if self._model.searching:
             return SPACE["s"]
         return SPACE["s"] + MARK + SPACE["xs"] + (0 if cells.fraction is not None else SPACE["s"])
@@ -164,16 +164,16 @@ class QueueView(QTableView):
             if self.isColumnHidden(column) is not (width < least):
                 self.setColumnHidden(column, width < least)
 
-    # folding, opening, renaming -----------------------------------------------------------------------------------
+    # expanding, opening, renaming -----------------------------------------------------------------------------------
 
     def fold_current(self, unfold: bool | None = None) -> None:
-        """Fold or unfold the current job."""
+        """Collapse or expand the current job."""
         index = self.currentIndex()
         if index.isValid():
             self._model.fold(index.row(), unfold)
 
     def rename_current(self) -> None:
-        """Open the field over the name of the current job, or of the current picture's."""
+        """Open the editor of the name of the current job, or of the current image's job."""
         index = self.currentIndex()
         item = self._model.line(index.row()) if index.isValid() else None
         row = self._model.row_of_job(item.id if isinstance(item, Job) else item.job) if item is not None else None
@@ -201,7 +201,7 @@ class QueueView(QTableView):
             super().keyPressEvent(event)
 
     def keyboardSearch(self, search: str) -> None:
-        """Not here: it would read every row. The search field asks the ledger."""
+        """Disabled: it would read every row. The search field queries the ledger."""
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         index = self.indexAt(event.position().toPoint())
@@ -229,7 +229,7 @@ class QueueView(QTableView):
     # dragging -----------------------------------------------------------------------------------------------------
 
     def startDrag(self, actions: Qt.DropAction) -> None:
-        """Drag the selected jobs. Qt's own would list every selected cell first."""
+        """Drag the selected jobs. Qt's implementation would list every selected cell first."""
         jobs = [j for a, b in self.ranges() for j in self._model.spans(a, b)[0]]
         if not jobs or self._model.searching:
             return
@@ -241,7 +241,7 @@ class QueueView(QTableView):
         self._show_drop(None)
 
     def _label(self, jobs: list[int]) -> QPixmap:
-        """What hangs at the pointer: the name, or how many."""
+        """The drag pixmap: the name, or how many jobs."""
         name = next((j.name for j in self._model.jobs if j.id == jobs[0]), "")
         text = name if len(jobs) == 1 else self.tr("{count} jobs").format(count=len(jobs))
         metrics = QFontMetrics(self.font())
@@ -260,7 +260,7 @@ class QueueView(QTableView):
         return label
 
     def _target(self, at: QPoint) -> int:
-        """The row at or below which the next job is the one to come before: a job's upper half is before it, all else behind it."""
+        """The row at or below which the next job begins: dropped on a job's upper half, before it; else after it."""
         row = self.rowAt(at.y())
         if row < 0:
             return self._model.rowCount()

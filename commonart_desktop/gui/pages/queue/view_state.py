@@ -1,4 +1,4 @@
-"""What the queue page restores when the window starts again: columns, sizes, open jobs, the filter, the scroll position."""
+"""The queue page's state across starts: columns, sizes, expanded jobs, the filter, the scroll position."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All about one checked picture: its state, who signed it, what was changed, its recipe, and what it was made from."""
+"""All about one checked image: its state, who signed it, what was changed, its recipe, and what it was made from."""
 
 from __future__ import annotations
 
@@ -28,29 +28,32 @@ from commonart_desktop.core import verify_text
 from commonart_desktop.core.parameters_text import settings_lines
 from commonart_desktop.core.verify_text import Node
 from commonart_desktop.gui.pages.verify.job import named
-from commonart_desktop.gui.pages.verify.labels import JUDGED, StateMark, chain_words, kind_of
+from commonart_desktop.gui.pages.verify.labels import JUDGED, StateMark, chain_text, kind_of
 from commonart_desktop.gui.style.theme import ICON_SIZE, icon
 from commonart_desktop.gui.style.tokens import SPACE
 from commonart_desktop.gui.widgets.labels import label
 
-LONG = 4000  # letters of one value that are shown; the copy has them all
-TEXTS = 20_000  # letters of other tools' text that are shown
+LONG = 4000  # characters of one value that are shown; a copy has all
+TEXTS = 20_000  # characters of other tools' text that are shown
 _LONG_WORD = re.compile(r"[!-~]{25,}")
-_FULL = Qt.ItemDataRole.UserRole  # a line of the tree as it is copied
+_FULL = Qt.ItemDataRole.UserRole  # the text of a tree item as it is copied
 
 
 def shown_text(text: str) -> str:
-    """Text out of a file as people may see it: without signs that do not print or turn the reading direction; lines stay."""
+    """Text from a file for display: without control characters and those that change the text direction; lines stay."""
     return "\n".join(verify_text.harmless(line) for line in text.splitlines())
 
 
 def breakable(text: str) -> str:
-    """The same to the eye, with places to break in paths, hashes and other long words: else they widen what holds them."""
+    """The same with invisible break opportunities in long words.
+
+    Paths and hashes would widen the layout.
+    """
     return _LONG_WORD.sub(lambda m: "\u200b".join(re.findall(r".{1,8}", m[0])), text)
 
 
 class ChainTree(QTreeWidget):
-    """The way from the picture to the licences, opened out, as high as it needs to be."""
+    """The chain from the image to the licences as an expanded tree, as high as its items."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -67,12 +70,13 @@ class ChainTree(QTreeWidget):
         self.itemCollapsed.connect(self._fit)
 
     def show_tree(self, root: Node | None) -> None:
-        """Another picture's."""
+        """Show the chain of another image."""
         self.clear()
         if root is not None:
-            self.addTopLevelItem(self._item(root))
+            top = self._item(root)
+            self.addTopLevelItem(top)
             self.expandAll()
-            self.setCurrentItem(self.topLevelItem(0))
+            self.setCurrentItem(top)
         self._fit()
 
     def _item(self, node: Node) -> QTreeWidgetItem:
@@ -87,25 +91,27 @@ class ChainTree(QTreeWidget):
         return item
 
     def texts(self) -> list[str]:
-        """Every line, from the top."""
-        found: list[str] = []
+        """All items, from the top."""
+        texts: list[str] = []
 
-        def walk(item: QTreeWidgetItem) -> None:
-            found.append(str(item.data(0, _FULL)))
+        def walk(item: QTreeWidgetItem | None) -> None:
+            if item is None:
+                return
+            texts.append(str(item.data(0, _FULL)))
             for n in range(item.childCount()):
                 walk(item.child(n))
 
         for n in range(self.topLevelItemCount()):
             walk(self.topLevelItem(n))
-        return found
+        return texts
 
     def copy_current(self) -> None:
-        """The line with the focus, to the clipboard."""
+        """Copy the current item to the clipboard."""
         if (item := self.currentItem()) is not None:
             QGuiApplication.clipboard().setText(str(item.data(0, _FULL)))
 
     def _give_height(self, item: QTreeWidgetItem) -> None:
-        """What its text needs when wrapped: the view itself would give it one line and cut."""
+        """The height of the wrapped text: the view would give it one line and elide it."""
         depth, parent = 1, item.parent()
         while parent is not None:
             depth, parent = depth + 1, parent.parent()
@@ -147,7 +153,7 @@ class ChainTree(QTreeWidget):
 
 
 class VerifyDetail(QWidget):
-    """``add_loras``: the user wants to say where LoRAs lie."""
+    """``add_loras``: the user wants to add a LoRA folder."""
 
     add_loras = Signal()
 
@@ -158,7 +164,7 @@ class VerifyDetail(QWidget):
         self.title.setProperty("role", "title")
         self.place = QLineEdit(
             readOnly=True, accessibleName=self.tr("File")
-        )  # a path has nowhere to break: a line that scrolls
+        )  # a path cannot be wrapped: a line that scrolls
         self.mark, self.state = StateMark(), label(role="section")
         self.findings, self.belief = label(), label(role="hint")
         self.open = QPushButton(icon("folder"), self.tr("Open folder"), clicked=self._open)
@@ -208,10 +214,10 @@ class VerifyDetail(QWidget):
         self.show_report(None, "")
 
     def show_report(self, report: dict[str, Any] | None, path: str) -> None:
-        """One picture's report; None for one that is not checked yet, with an empty ``path`` for none at all."""
+        """Show a report; None for an image that was not checked yet, with an empty ``path`` for no image."""
         self.report, self._path = report, path
         self.title.setText(
-            breakable(shown_text(named(path))) if path else self.tr("Select a picture to see what is known about it.")
+            breakable(shown_text(named(path))) if path else self.tr("Select an image to see what is known about it.")
         )
         self.place.setText(path)
         self.place.setToolTip(html.escape(path))
@@ -224,12 +230,12 @@ class VerifyDetail(QWidget):
             self._text(self.state, self.tr("Not checked yet") if path else "")
             self._text(self.findings, "")
         else:
-            words = shown_text(verify_text.state(report))
-            self._text(self.state, words[:1].upper() + words[1:])
+            state = shown_text(verify_text.state(report))
+            self._text(self.state, state[:1].upper() + state[1:])
             self._text(
                 self.findings,
                 "\n".join(
-                    [chain_words(report)] * (verify_text.chain_state(report) == "bad")
+                    [chain_text(report)] * (verify_text.chain_state(report) == "bad")
                     + [shown_text(line) for line in verify_text.findings(report)]
                 ),
             )
@@ -247,15 +253,15 @@ class VerifyDetail(QWidget):
             if (old := item.widget()) is not None:
                 old.hide()
                 old.deleteLater()
-        told = verify_text.made(report) if report else []
-        for row, (name, value) in enumerate(told):
+        origin = verify_text.made(report) if report else []
+        for row, (name, value) in enumerate(origin):
             self.grid.addWidget(label(name, "muted"), row, 0, Qt.AlignmentFlag.AlignTop)
             self.grid.addWidget(label(breakable(shown_text(value[:LONG]))), row, 1)
         for widget in (self.recipe_title, self.copy_recipe):
-            widget.setVisible(bool(told))
+            widget.setVisible(bool(origin))
         lines = (
             [verify_text.hidden(report), *verify_text.belief(report), verify_text.labelled(report)]
-            if report and told
+            if report and origin
             else []
         )
         self._text(self.belief, "\n".join(shown_text(line) for line in lines if line))
@@ -265,7 +271,7 @@ class VerifyDetail(QWidget):
         for widget in (self.chain_title, self.tree):
             widget.setVisible(root is not None)
         self.tree.show_tree(root)
-        note = chain_words(report) if report and root and verify_text.chain_state(report) == "missing" else ""
+        note = chain_text(report) if report and root and verify_text.chain_state(report) == "missing" else ""
         self._text(
             self.chain_note, note or (self.tr("No LoRA was used.") if report and root and not report["chain"] else "")
         )

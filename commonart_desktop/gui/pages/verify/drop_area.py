@@ -1,4 +1,4 @@
-"""The Verify page with nothing on it: what it is for, and a place to drop pictures."""
+"""The empty Verify page: what it is for, and an area to drop images on."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from commonart_desktop.gui.style.tokens import RADIUS, SPACE
 
 
 class DropArea(QWidget):
-    """A dashed frame; ``choose`` and ``folder`` are its buttons. ``set_hot`` while something hangs over it."""
+    """A dashed frame; ``choose`` and ``folder`` are its buttons. ``set_hot`` highlights it during a drag."""
 
     def __init__(self) -> None:
         super().__init__()
         self._hot = False
-        title = QLabel(self.tr("Drop pictures or folders here"), alignment=Qt.AlignmentFlag.AlignCenter, wordWrap=True)
+        title = QLabel(self.tr("Drop images or folders here"), alignment=Qt.AlignmentFlag.AlignCenter, wordWrap=True)
         title.setProperty("role", "title")
         text = QLabel(
             self.tr(
-                "See who signed a picture, whether it was changed since, how it was made, and under which licences its LoRAs were taught. "
-                "Pictures of other tools are read, too. Nothing leaves this computer."
+                "See who signed an image, whether it was changed since, how it was made, and under which "
+                "licences its LoRAs were taught. "
+                "Images of other tools are read, too. Nothing leaves this computer."
             ),
             alignment=Qt.AlignmentFlag.AlignCenter,
             wordWrap=True,
         )
         text.setMaximumWidth(560)
-        self.choose = QPushButton(self.tr("Choose pictures…"))
+        self.choose = QPushButton(self.tr("Choose images…"))
         self.choose.setProperty("main", True)
         self.folder = QPushButton(icon("folder"), self.tr("Choose a folder…"))
         buttons = QHBoxLayout(spacing=SPACE["s"])

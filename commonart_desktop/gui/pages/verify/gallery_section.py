@@ -1,4 +1,4 @@
-"""Beside a picture of the gallery: whether it is as it was signed, by whom, and the licences of what taught it."""
+"""Section of the gallery's side panel: the signature of an image, its signer, and the licences of the training data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from commonart_desktop.gui.background.tasks import Task
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.verify.detail import breakable, shown_text
 from commonart_desktop.gui.pages.verify.job import WANTED, check, stamped
-from commonart_desktop.gui.pages.verify.labels import StateMark, chain_words, kind_of, word_of
+from commonart_desktop.gui.pages.verify.labels import StateMark, chain_text, kind_of, word_of
 from commonart_desktop.gui.pages.verify.lora_folders import KEY, folders_in
 from commonart_desktop.gui.style.theme import icon
 from commonart_desktop.gui.style.tokens import SPACE
@@ -23,18 +23,18 @@ from commonart_desktop.gui.widgets.labels import label
 from engine.contract.errors import CommonArtError
 
 KEPT = 200  # reports
-PATIENCE = 200  # milliseconds a picture must stay selected before a process is started for it
+PATIENCE = 200  # ms for which an image must be selected before a process is started for it
 
 
 class ProvenancePanel(QWidget):
-    """A section of the gallery's side panel: see ``gallery_panel``."""
+    """A section of the gallery's side panel: see ``gallery.side_panel``."""
 
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._context = context
         self._path: Path | None = None
         self._task: Task | None = None
-        self._kept: OrderedDict[Any, dict[str, Any]] = OrderedDict()
+        self._reports: OrderedDict[Any, dict[str, Any]] = OrderedDict()
         self._later = QTimer(self, singleShot=True, interval=PATIENCE)
         self._later.timeout.connect(self._check)
         self.mark, self.state = StateMark(), label()
@@ -57,69 +57,69 @@ class ProvenancePanel(QWidget):
             column.addWidget(widget)
 
     def title(self) -> str:
-        """What stands above the section."""
+        """The title above the section."""
         return self.tr("Provenance")
 
-    def show_picture(self, path: Path | None) -> None:
-        """Another picture is selected, or none; what was asked for the last one is no longer wanted."""
+    def show_image(self, path: Path | None) -> None:
+        """Another image is selected, or none; the check of the last one is cancelled."""
         self._path = path
         if self._task is not None:
             self._task.cancel()
             self._task = None
         self._later.stop()
         if path is not None:
-            self._tell("waiting", self.tr("Checking…"), [], [])
+            self._show_message("waiting", self.tr("Checking…"), [], [])
             self._later.start()
 
     def _check(self) -> None:
         path, loras = str(self._path), folders_in(self._context.state.value(KEY))
-        known = self._kept
+        cached = self._reports
 
         def work(task: Task) -> tuple[Any, dict[str, Any]]:
             file = stamped(path)
             key = (*file.stamp, *loras)
-            return key, known.get(key) or check(task, [file], loras)[0]
+            return key, cached.get(key) or check(task, [file], loras)[0]
 
         self._task = Task(self, work, done=self._show, failed=self._failed)
 
     def _failed(self, error: CommonArtError) -> None:
         self._task = None
-        self._tell("waiting", sentence(error)[0], [], [])
+        self._show_message("waiting", sentence(error)[0], [], [])
 
     def _show(self, answer: tuple[Any, dict[str, Any]]) -> None:
         self._task = None
         key, report = answer
-        self._kept[key] = report
-        self._kept.move_to_end(key)
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
-        words = shown_text(verify_text.state(report))
-        lines = [*verify_text.findings(report), chain_words(report), verify_text.foreign_text(report).rstrip(":：")]
-        self._tell(
+        self._reports[key] = report
+        self._reports.move_to_end(key)
+        if len(self._reports) > KEPT:
+            self._reports.popitem(last=False)
+        state_text = shown_text(verify_text.state(report))
+        lines = [*verify_text.findings(report), chain_text(report), verify_text.foreign_text(report).rstrip(":：")]
+        self._show_message(
             kind_of(report),
-            words[:1].upper() + words[1:],
+            state_text[:1].upper() + state_text[1:],
             lines,
             [one for link in report["chain"] for one in verify_text.licences_of(link)],
         )
 
-    def _tell(self, kind: str, words: str, lines: list[str], licences: list[str]) -> None:
+    def _show_message(self, kind: str, state_text: str, lines: list[str], licences: list[str]) -> None:
         self.mark.show_kind(kind)
         self.mark.setAccessibleName(word_of(kind))
-        self.state.setText(breakable(words))
-        told = (
-            self.tr("Licences of its training pictures: {licences}").format(licences=", ".join(dict.fromkeys(licences)))
+        self.state.setText(breakable(state_text))
+        licence_text = (
+            self.tr("Licences of its training images: {licences}").format(licences=", ".join(dict.fromkeys(licences)))
             if licences
             else ""
         )
         for where, text in (
             (self.lines, "\n".join(shown_text(line) for line in lines if line)),
-            (self.licences, shown_text(told)),
+            (self.licences, shown_text(licence_text)),
         ):
             where.setText(breakable(text))
             where.setVisible(bool(text))
 
     def busy(self) -> bool:
-        """Whether an answer is awaited."""
+        """Whether a check is pending."""
         return self._task is not None or self._later.isActive()
 
     def _go(self) -> None:

@@ -1,4 +1,4 @@
-"""Checking pictures beside the window: files are gathered in a thread, then verified in a process, some at a time, until done or stopped."""
+"""Verifies images in the background: files are collected in a thread, then verified by a process in chunks."""
 
 from __future__ import annotations
 
@@ -16,17 +16,15 @@ from commonart_desktop.gui.background.tasks import Task
 from engine.contract.errors import CommonArtError
 
 PROGRAM = "engine.provenance"
-WANTED = (
-    "verify/wanted"  # in context.state: a picture that another page wants to be checked when the Verify page is shown
-)
-FIRST, CHUNK = 8, 200  # files a process is given: few at first, so that something is seen soon
-LETTERS = 16_000  # of their paths: Windows takes 32,767 in a command
-MOST = 100_000  # files of one gathering
+WANTED = "verify/wanted"  # in context.state: an image that the Verify page checks when it is next shown
+FIRST, CHUNK = 8, 200  # files per process: few at first, for quick results
+LETTERS = 16_000  # characters of their paths: Windows allows 32,767 in a command line
+MOST = 100_000  # most files that are collected at once
 
 
 @dataclass(frozen=True)
 class File:
-    """A file to check; ``mtime`` (nanoseconds) and ``size`` say whether it is still the one that was checked."""
+    """A file to check; ``mtime`` (nanoseconds) and ``size`` show whether it has changed since."""
 
     path: str
     mtime: int = 0
@@ -39,14 +37,14 @@ class File:
 
 @dataclass
 class Gathered:
-    """What was found where the user pointed: files, and folders that hold LoRAs but no pictures."""
+    """The collected files, and folders that contain LoRAs but no images."""
 
     files: list[File] = field(default_factory=list)
     loras: list[str] = field(default_factory=list)
 
 
 def stamped(path: str) -> File:
-    """The file as it is now; one that is not there has no size."""
+    """The file as it is now; a missing one has no size."""
     try:
         stat = Path(path).stat()
     except (OSError, ValueError):
@@ -62,7 +60,7 @@ def _is_there(path: str, *, folder: bool = False) -> bool:
 
 
 def gather(given: Sequence[str], cancelled: Callable[[], bool]) -> Gathered:
-    """The files given and the pictures in the folders given, each once. Links to folders are not followed."""
+    """The given files and the images in the given folders, each once. Links to folders are not followed."""
     found, seen = Gathered(), set()
     for one in given:
         path = os.path.normpath(Path(one).absolute())
@@ -90,7 +88,7 @@ def _within(folder: str) -> Iterator[str]:
 
 
 def check(task: Task, files: Sequence[File], loras: Sequence[str]) -> list[dict[str, Any]]:
-    """The reports of some files, in their order; one that is gone is told as unreadable, not as a failure of all.
+    """The reports of some files, in their order; a missing one is reported as unreadable, not as a failure of all.
 
     Raises:
         CommonArtError: the program failed.
@@ -103,13 +101,13 @@ def check(task: Task, files: Sequence[File], loras: Sequence[str]) -> list[dict[
             break
         except CommonArtError:
             if last or all(_is_there(p) for p in here) or task.cancelled:
-                raise  # else one went in the very moment
-    known = {path: report | {"path": path} for path, report in zip(here, answer, strict=True)}  # in the order given
-    return [known.get(f.path) or gone(f.path) for f in files]
+                raise  # else one was removed meanwhile
+    by_path = {path: report | {"path": path} for path, report in zip(here, answer, strict=True)}  # in the given order
+    return [by_path.get(f.path) or missing_report(f.path) for f in files]
 
 
-def gone(path: str) -> dict[str, Any]:
-    """The report of a file that is not there."""
+def missing_report(path: str) -> dict[str, Any]:
+    """The report of a missing file."""
     return {
         "path": path,
         "state": "unreadable",
@@ -132,7 +130,10 @@ def gone(path: str) -> dict[str, Any]:
 
 
 class Checker(QObject):
-    """``gathered`` and ``found`` tell results as they come; ``progress`` (checked, all) from time to time; ``ended`` when nothing is left."""
+    """Checks files in the background.
+
+    Emits ``gathered`` and ``found`` with results, ``progress`` (checked, all), and ``ended`` when nothing is left.
+    """
 
     gathered = Signal(object)  # Gathered
     found = Signal(object)  # list of reports
@@ -154,7 +155,7 @@ class Checker(QObject):
         return bool(self._gathering or self._task)
 
     def gather(self, paths: Sequence[str]) -> None:
-        """Find the pictures there; they come by ``gathered``."""
+        """Collect the images there; the result is emitted by ``gathered``."""
 
         def done(found: Gathered) -> None:
             self._gathering.remove(task)
@@ -170,18 +171,18 @@ class Checker(QObject):
         self._gathering.append(task)
 
     def check(self, files: Sequence[File]) -> None:
-        """Check these after what is being checked."""
+        """Check these after those that are being checked."""
         self._left.extend(files)
         if self._task is None and self._left:
             self._done = 0
             self._next()
 
     def forget(self, paths: set[str]) -> None:
-        """These need not be checked any more."""
+        """Do not check these any more."""
         self._left = deque(f for f in self._left if f.path not in paths)
 
     def stop(self) -> None:
-        """End it; what was found stays."""
+        """Stop; results so far stay."""
         was = self.busy
         for task in (*self._gathering, *([self._task] if self._task else [])):
             task.cancel()
@@ -199,28 +200,30 @@ class Checker(QObject):
         ):
             self._chunk.append(self._left.popleft())
         if not self._chunk and self._left:
-            self._chunk = [self._left.popleft()]  # a path longer than any system allows: it will be told as unreadable
+            self._chunk = [
+                self._left.popleft()
+            ]  # a path longer than any system allows: it will be reported as unreadable
         if not self._chunk:
             self._task = None
             self._rest()
             return
-        self._tell(0, 0)
+        self._report_progress(0, 0)
         chunk, loras = self._chunk, list(self._loras())
         self._task = Task(
             self,
             lambda task: check(task, chunk, loras),
             done=self._on_found,
             failed=self._on_failed,
-            progress=self._tell,
+            progress=self._report_progress,
         )
 
-    def _tell(self, done: int, _: int) -> None:
+    def _report_progress(self, done: int, _: int) -> None:
         self.progress.emit(self._done + done, self._done + len(self._chunk) + len(self._left))
 
     def _on_found(self, reports: list[dict[str, Any]]) -> None:
         self._done += len(reports)
         self.found.emit(reports)
-        if self._task is not None:  # else it was stopped by whoever heard
+        if self._task is not None:  # else a receiver of the signal stopped it
             self._next()
 
     def _on_failed(self, error: CommonArtError) -> None:
@@ -235,5 +238,5 @@ class Checker(QObject):
 
 
 def named(path: str) -> str:
-    """The file's name, for people."""
+    """The file's name for display."""
     return Path(path).name or path

@@ -1,4 +1,4 @@
-"""What the state of a checked picture is called and how it is drawn: by shape and word, never by colour alone."""
+"""Name and icon of the state of a checked image: by shape and text, never by colour alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ JUDGED = {"ok": "done", "bad": "failed", "missing": "foreign"}  # the states of 
 
 
 def kind_of(report: dict[str, Any] | None) -> str:
-    """``waiting`` without a report; ``doubtful`` where the picture is as signed but something of its chain speaks against it."""
+    """``waiting`` without a report; ``doubtful`` where the image is as signed but its chain has problems."""
     if report is None:
         return "waiting"
     if report["state"] == "valid" and not report["intact"]:
@@ -34,7 +34,7 @@ def kind_of(report: dict[str, Any] | None) -> str:
 
 
 def word_of(kind: str) -> str:
-    """In the language in force."""
+    """Names in the current language."""
     return {
         "waiting": QCoreApplication.translate("VerifyWords", "not checked yet"),
         "valid": QCoreApplication.translate("VerifyWords", "intact"),
@@ -47,8 +47,8 @@ def word_of(kind: str) -> str:
     }[kind]
 
 
-def chain_words(report: dict[str, Any]) -> str:
-    """What is to be said of the whole chain; empty where nothing is."""
+def chain_text(report: dict[str, Any]) -> str:
+    """A summary of the chain; empty where there is nothing to report."""
     return {
         "bad": QCoreApplication.translate("VerifyWords", "Something in what it was made from does not fit: see below."),
         "missing": QCoreApplication.translate("VerifyWords", "Not everything it was made from is available here."),
@@ -56,7 +56,7 @@ def chain_words(report: dict[str, Any]) -> str:
 
 
 class StateMark(QWidget):
-    """The mark of a state, in the theme's colours of the moment."""
+    """The icon of a state in the current theme."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class StateMark(QWidget):
         self.setFixedSize(QSize(ICON_SIZE, ICON_SIZE))
 
     def show_kind(self, kind: str) -> None:
-        """Another state."""
+        """Show another state."""
         self._icon = icon(ICONS[kind])
         self.setToolTip(word_of(kind))
         self.setAccessibleName(word_of(kind))

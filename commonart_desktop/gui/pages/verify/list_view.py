@@ -1,4 +1,4 @@
-"""The list of checked pictures: drawn with their small pictures, narrowed to what is not intact."""
+"""The list of checked images with thumbnails; can be filtered to those that are not intact."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QListView
 
 from commonart_desktop.gui.images.thumbnails import Thumbnails
-from commonart_desktop.gui.pages.verify.model import BAD, PICTURE, SIDE, RowPainter, VerifyModel
+from commonart_desktop.gui.pages.verify.model import BAD, IMAGE, SIDE, RowPainter, VerifyModel
 
 
 class VerifyList(QListView):
-    """``rows`` of the model that are selected, whatever is hidden."""
+    """``rows`` returns the selected rows of the source model, whatever is filtered out."""
 
     def __init__(self, model: VerifyModel, thumbnails: Thumbnails) -> None:
         super().__init__(
@@ -40,15 +40,15 @@ class VerifyList(QListView):
         thumbnails.ready.connect(lambda _: self.viewport().update())
 
     def narrow(self, on: bool) -> None:
-        """Only those that are not intact."""
+        """Show only those that are not intact."""
         self.shown.setFilterFixedString("bad" if on else "")
 
     def rows(self) -> list[int]:
-        """Rows of the model, from the top."""
+        """Selected rows of the source model, from the top."""
         return sorted(self.shown.mapToSource(i).row() for i in self.selectionModel().selectedRows())
 
     def go_to_row(self, row: int) -> None:
-        """Select one row of the model, if it is shown."""
+        """Select one row of the source model, if it is shown."""
         model = self.shown.sourceModel()
         at = self.shown.mapFromSource(model.index(row, 0)) if 0 <= row < model.rowCount() else QModelIndex()
         if at.isValid():
@@ -66,12 +66,12 @@ class VerifyList(QListView):
             self._later.start()
 
     def _want(self) -> None:
-        """Ask for the small pictures in sight and the next ones."""
+        """Request the visible thumbnails and the next ones."""
         count, high = self.shown.rowCount(), max(1, self.sizeHintForRow(0))
         if not count:
             return
         first = self.verticalScrollBar().value() // high
         visible = self.viewport().height() // high + 2
-        self._thumbnails.want(
-            [self.shown.index(n, 0).data(PICTURE) for n in range(first, min(count, first + 2 * visible))], visible
+        self._thumbnails.request(
+            [self.shown.index(n, 0).data(IMAGE) for n in range(first, min(count, first + 2 * visible))], visible
         )

@@ -1,4 +1,4 @@
-"""The folders in which LoRAs of checked pictures are looked for, beside the program's own: a button with a menu."""
+"""The additional folders in which LoRAs of checked images are searched: a button with a menu."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ def folders_in(value: object) -> list[str]:
 
 
 class LoraFolders(QPushButton):
-    """``changed`` when a folder came or went."""
+    """``changed`` is emitted when a folder was added or removed."""
 
     changed = Signal()
 
     def __init__(self, state: QSettings) -> None:
         super().__init__(icon("models"), self.tr("LoRA folders"))
         self._state = state
-        self.setToolTip(self.tr("Where to look for the LoRAs of the pictures, beside the program's own LoRA folder"))
+        self.setToolTip(self.tr("Where to look for the LoRAs of the images, beside the program's own LoRA folder"))
         self.setMenu(QMenu(self))
         self._fill()
 
     def folders(self) -> list[str]:
-        """Those that the user added."""
+        """The folders that the user added."""
         return folders_in(self._state.value(KEY))
 
     def put(self, folders: list[str]) -> None:
-        """Look in these from now on."""
+        """Set the folders."""
         if folders != self.folders():
             self._state.setValue(KEY, json.dumps(list(dict.fromkeys(folders)), ensure_ascii=False))
             self._fill()
             self.changed.emit()
 
     def ask(self) -> None:
-        """Let the user choose one more."""
+        """Let the user choose another one."""
         folder = QFileDialog.getExistingDirectory(self, self.tr("A folder of LoRAs"))
         if folder:
             self.put([*self.folders(), folder])

@@ -1,4 +1,4 @@
-"""The pictures of the Verify page as rows: files with the reports that came, and how a row is drawn."""
+"""Model and delegate of the Verify page: files with their reports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistent
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QApplication, QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
-from commonart_desktop.gui.images.picture import Picture
+from commonart_desktop.gui.images.gallery_image import GalleryImage
 from commonart_desktop.gui.images.thumbnails import Thumbnails
 from commonart_desktop.gui.pages.verify.job import File, named
 from commonart_desktop.gui.pages.verify.labels import ICONS, kind_of, word_of
@@ -19,21 +19,21 @@ from commonart_desktop.gui.style.theme import ICON_SIZE, icon
 from commonart_desktop.gui.style.tokens import SPACE
 
 Index = QModelIndex | QPersistentModelIndex
-KIND, PICTURE, BAD = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1, Qt.ItemDataRole.UserRole + 2
-SIDE = 44  # of the small picture in a row
+KIND, IMAGE, BAD = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1, Qt.ItemDataRole.UserRole + 2
+SIDE = 44  # of the thumbnail in a row
 
 
 @dataclass
 class Row:
     """A file and, once it was checked, its report."""
 
-    number: int  # never used twice: the small pictures are known by it
+    number: int  # never reused: it identifies the thumbnail
     file: File
     report: dict[str, Any] | None = None
 
 
 class VerifyModel(QAbstractListModel):
-    """Each file once, in the order of coming. ``BAD`` is "bad" for one that was checked and is not intact, for the filter."""
+    """Each file once, in the order it was added. ``BAD`` is "bad" for one that is not intact, for the filter."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -56,14 +56,14 @@ class VerifyModel(QAbstractListModel):
             return f"{named(row.file.path)}, {word_of(kind_of(row.report))}"
         if role == KIND:
             return kind_of(row.report)
-        if role == PICTURE:
-            return Picture(row.number, row.file.path, row.file.mtime, row.file.size, 0, False, "")
+        if role == IMAGE:
+            return GalleryImage(row.number, row.file.path, row.file.mtime, row.file.size, 0, False, "")
         if role == BAD:
             return "bad" if row.report is not None and not row.report["intact"] else ""
         return None
 
     def add(self, files: Sequence[File]) -> list[int]:
-        """Put files at the end; those that are there are to be checked again. Returns all their rows."""
+        """Append files; those already there are to be checked again. Returns their rows."""
         fresh: list[File] = []
         rows: list[int] = []
         for file in files:
@@ -87,7 +87,7 @@ class VerifyModel(QAbstractListModel):
         return rows
 
     def tell(self, reports: Iterable[dict[str, Any]]) -> None:
-        """Reports have come; those of files that were taken off the list go nowhere."""
+        """Set reports; those of files that were removed from the list are dropped."""
         touched = []
         for report in reports:
             at = self._at.get(report["path"])
@@ -97,7 +97,7 @@ class VerifyModel(QAbstractListModel):
         self._changed(touched)
 
     def forget(self, rows: Sequence[int]) -> set[str]:
-        """Take rows off the list; returns their paths."""
+        """Remove rows; returns their paths."""
         paths = set()
         for first, last in _runs(sorted(set(rows), reverse=True)):
             self.beginRemoveRows(QModelIndex(), first, last)
@@ -108,23 +108,23 @@ class VerifyModel(QAbstractListModel):
         return paths
 
     def reports(self, rows: Iterable[int] | None = None) -> list[dict[str, Any]]:
-        """Those that are there, of these rows or all."""
+        """The reports of these rows, or of all, without those that are missing."""
         found = (self.rows[n].report for n in rows) if rows is not None else (r.report for r in self.rows)
         return [r for r in found if r is not None]
 
     def row_of(self, path: str) -> int:
-        """Its row, or -1."""
+        """The row of a path, or -1."""
         return self._at.get(path, -1)
 
     def _changed(self, rows: Iterable[int]) -> None:
-        """One signal for all: a view asks only for what it shows."""
-        known = list(rows)
-        if known:
-            self.dataChanged.emit(self.index(min(known), 0), self.index(max(known), 0))
+        """Emit one signal for all rows: a view queries only those it shows."""
+        numbers = list(rows)
+        if numbers:
+            self.dataChanged.emit(self.index(min(numbers), 0), self.index(max(numbers), 0))
 
 
 def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
-    """(first, last) of neighbours, the last ones first; ``numbers`` descend."""
+    """Consecutive rows as (first, last), the last first; ``numbers`` descend."""
     runs: list[tuple[int, int]] = []
     for n in numbers:
         if runs and runs[-1][0] == n + 1:
@@ -135,7 +135,7 @@ def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
 
 
 class RowPainter(QStyledItemDelegate):
-    """Small picture, name, and below it the state's mark and word."""
+    """Thumbnail, name, and below it icon and name of the state."""
 
     def __init__(self, thumbnails: Thumbnails, parent: QObject) -> None:
         super().__init__(parent)
@@ -150,17 +150,17 @@ class RowPainter(QStyledItemDelegate):
         style.drawPrimitive(QStyle.PrimitiveElement.PE_PanelItemViewItem, option, painter, option.widget)
         painter.save()
         rect = option.rect.adjusted(SPACE["s"], 0, -SPACE["s"], 0)
-        place = QRect(rect.left(), rect.center().y() - SIDE // 2, SIDE, SIDE)
-        small = self._thumbnails.peek(index.data(PICTURE))
+        square = QRect(rect.left(), rect.center().y() - SIDE // 2, SIDE, SIDE)
+        small = self._thumbnails.peek(index.data(IMAGE))
         if small is not None and not small.isNull():
             size = small.deviceIndependentSize().scaled(SIDE, SIDE, Qt.AspectRatioMode.KeepAspectRatio).toSize()
             target = QRect(0, 0, size.width(), size.height())
-            target.moveCenter(place.center())
+            target.moveCenter(square.center())
             painter.drawPixmap(target, small)
         else:
             painter.setPen(option.palette.color(option.palette.ColorRole.Mid))
-            painter.drawRect(place.adjusted(0, 0, -1, -1))
-        left, width = place.right() + SPACE["m"], rect.right() - place.right() - SPACE["m"]
+            painter.drawRect(square.adjusted(0, 0, -1, -1))
+        left, width = square.right() + SPACE["m"], rect.right() - square.right() - SPACE["m"]
         high = option.fontMetrics.height()
         top = rect.center().y() - high - SPACE["xs"] // 2
         painter.setFont(option.font)

@@ -1,4 +1,4 @@
-"""The Verify page: pictures are dropped on it, checked beside the window, and told of in plain words."""
+"""The Verify page: images that are dropped on it are checked in the background and explained in plain language."""
 
 from __future__ import annotations
 
@@ -55,20 +55,20 @@ def _stop(thumbnails: Thumbnails, *_: object) -> None:
 
 
 class VerifyPage(StagedPage):
-    """A list of pictures, and beside it all about the selected one."""
+    """A list of images and the details of the selected one."""
 
     def make(self, context: Context) -> Steps:
         self._context = context
         self.setAcceptDrops(True)
         self.thumbnails = Thumbnails(home() / "cache" / "thumbnails")
-        stop = partial(_stop, self.thumbnails)  # holds it: its threads must end before it goes
+        stop = partial(_stop, self.thumbnails)  # keeps it alive: its threads must end before it is destroyed
         self.destroyed.connect(stop)
         if (app := QCoreApplication.instance()) is not None:
             app.aboutToQuit.connect(stop)
         self.model = VerifyModel(self)
         self.loras = LoraFolders(context.state)
         self.checker = Checker(self, self.loras.folders)
-        self._select = ""  # the file to select when it comes
+        self._select = ""  # the file to select as soon as it is listed
         self.out = Reports(context, self)
         yield
         yield from self._build()
@@ -84,11 +84,11 @@ class VerifyPage(StagedPage):
         self.empty = DropArea()
         yield
         self.list = VerifyList(self.model, self.thumbnails)
-        self.list.setAccessibleName(self.tr("Checked pictures"))
+        self.list.setAccessibleName(self.tr("Checked images"))
         yield
         self.detail = VerifyDetail()
         yield
-        self.choose = self._button("", self.tr("Choose pictures…"), "Ctrl+O", self._choose_files)
+        self.choose = self._button("", self.tr("Choose images…"), "Ctrl+O", self._choose_files)
         self.choose.setProperty("main", True)
         self.folder = self._button("folder", self.tr("Choose a folder…"), "Ctrl+Shift+O", self._choose_folder)
         self.again = QToolButton(
@@ -104,7 +104,7 @@ class VerifyPage(StagedPage):
         self.save = self._button("download", self.tr("Save report…"), "Ctrl+S", self._choose_report)
         self.clear = QPushButton(
             self.tr("Clear the list"),
-            toolTip=self.tr("The pictures themselves stay where they are"),
+            toolTip=self.tr("The images themselves stay where they are"),
             clicked=self.clear_list,
         )
         self.summary, self.doing = label(role="muted"), label(role="muted")
@@ -136,12 +136,12 @@ class VerifyPage(StagedPage):
         self.stack = QStackedWidget()
         self.stack.addWidget(self.empty)
         self.stack.addWidget(self.splitter)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(self.stack)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self.stack)
 
     def _button(self, name: str, text: str, keys: str, do: Any) -> QPushButton:
-        button = QPushButton(text, clicked=do, toolTip=f"{text.rstrip('…')} ({native(keys)})")
+        button: QPushButton = QPushButton(text, clicked=do, toolTip=f"{text.rstrip('…')} ({native(keys)})")
         if name:
             button.setIcon(icon(name))
         button.setProperty(KEYS, keys)
@@ -156,8 +156,8 @@ class VerifyPage(StagedPage):
 
     @staticmethod
     def _line(*widgets: QWidget | None) -> QHBoxLayout:
-        """Side by side; None for the gap."""
-        row = QHBoxLayout(spacing=SPACE["s"])
+        """Widgets side by side; None for a stretch."""
+        row: QHBoxLayout = QHBoxLayout(spacing=SPACE["s"])
         for widget in widgets:
             row.addStretch() if widget is None else row.addWidget(widget)
         return row
@@ -182,15 +182,15 @@ class VerifyPage(StagedPage):
         self.checker.failed.connect(self._context.notices.complain)
 
     def keep(self) -> None:
-        """Sizes, for the next start."""
+        """Save the sizes."""
         self._context.state.setValue("verify/splitter", self.splitter.saveState())
 
     def busy(self) -> bool:
-        """Whether pictures are being checked."""
+        """Whether images are being checked."""
         return self.checker.busy or self.out.busy
 
     def shots(self) -> Iterator[str]:
-        """Further states, for the screenshots: the pictures of the output folder, checked."""
+        """Further states, for the screenshots: the images of the output folder, checked."""
         self.add([str(self._context.out)])
         while self.busy():
             QCoreApplication.processEvents()
@@ -205,16 +205,16 @@ class VerifyPage(StagedPage):
             self._select = wanted
             self.add([wanted])
 
-    # what is to be checked --------------------------------------------------------------------------------------------
+    # adding files ---------------------------------------------------------------------------------------------------
 
     def add(self, paths: Sequence[str]) -> None:
-        """Check these files, and the pictures in these folders."""
+        """Check these files, and the images in these folders."""
         if paths:
             self.checker.gather(list(paths))
             self._show_state()
 
     def paste(self) -> None:
-        """Files or full paths from the clipboard."""
+        """Add files or full paths from the clipboard."""
         found = paths_of(QGuiApplication.clipboard().mimeData())
         if found:
             self.add(found)
@@ -222,14 +222,14 @@ class VerifyPage(StagedPage):
             self._context.notices.say(self.tr("The clipboard holds no files and no full paths."))
 
     def _choose_files(self) -> None:
-        kinds, every = self.tr("Pictures") + f" ({' '.join('*' + e for e in ENDINGS)})", self.tr("All files")
+        kinds, every = self.tr("Images") + f" ({' '.join('*' + e for e in ENDINGS)})", self.tr("All files")
         found, _ = QFileDialog.getOpenFileNames(
-            self, self.tr("Choose pictures"), str(self._context.out), f"{kinds};;{every} (*)"
+            self, self.tr("Choose images"), str(self._context.out), f"{kinds};;{every} (*)"
         )
         self.add(found)
 
     def _choose_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, self.tr("Choose a folder of pictures"), str(self._context.out))
+        folder = QFileDialog.getExistingDirectory(self, self.tr("Choose a folder of images"), str(self._context.out))
         self.add([folder] if folder else [])
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
@@ -254,7 +254,7 @@ class VerifyPage(StagedPage):
                 self.tr("LoRAs are looked for in {folder} too.").format(folder=", ".join(found.loras))
             )
         elif not found.files:
-            self._context.notices.say(self.tr("There is no PNG, WebP or JPEG picture there."))
+            self._context.notices.say(self.tr("There is no PNG, WebP or JPEG image there."))
         rows = self.model.add(found.files)
         if rows and (self._select or not self.list.currentIndex().isValid()):
             self.list.go_to_row(self.model.row_of(self._select) if self.model.row_of(self._select) >= 0 else rows[0])
@@ -264,16 +264,16 @@ class VerifyPage(StagedPage):
         self._show_current()
 
     def _on_loras(self) -> None:
-        """Pictures whose chain has gaps, or used a folder that is gone, are looked at again."""
+        """Check images again whose chain has gaps or used a folder that was removed."""
         self.checker.check([row.file for row in self.model.rows if row.report and row.report["chain"]])
         self._show_state()
 
     def check_again(self) -> None:
-        """All of the list, as the files are now."""
+        """Check all files of the list again."""
         self.checker.stop()
         self.add([row.file.path for row in self.model.rows])
 
-    # what was found ---------------------------------------------------------------------------------------------------
+    # results ---------------------------------------------------------------------------------------------------------
 
     def _on_found(self, reports: list[dict[str, Any]]) -> None:
         self.model.tell(reports)
@@ -290,9 +290,9 @@ class VerifyPage(StagedPage):
         self.bar.setRange(0, count)
         self.bar.setValue(done)
 
-    def _on_ended(self, whole: bool) -> None:
+    def _on_ended(self, complete: bool) -> None:
         self._show_state()
-        if whole and self.model.rows and not self.isVisible():
+        if complete and self.model.rows and not self.isVisible():
             self._context.notices.say(
                 result(self.model.reports()), "", self.tr("Show"), lambda: self._context.go_to("verify")
             )
@@ -306,19 +306,19 @@ class VerifyPage(StagedPage):
         self.detail.show_report(row.report if row else None, row.file.path if row else "")
 
     def _show_state(self) -> None:
-        """What is there to see and to press now."""
+        """Update the visible widgets and the enabled actions."""
         reports, busy = self.model.reports(), self.checker.busy
         self.stack.setCurrentWidget(self.splitter if self.model.rows or busy else self.empty)
         self.at_work.setVisible(busy)
         if busy and not reports and not self.model.rows:
-            self.doing.setText(self.tr("Looking for pictures…"))
+            self.doing.setText(self.tr("Looking for images…"))
             self.bar.setRange(0, 1)
             self.bar.setValue(0)
         waiting = len(self.model.rows) - len(reports)
-        words = [result(reports)] if reports else []
+        parts = [result(reports)] if reports else []
         if waiting and not busy:
-            words.append(self.tr("{count} are not checked.").format(count=QLocale().toString(waiting)))
-        self.summary.setText(" ".join(words))
+            parts.append(self.tr("{count} are not checked.").format(count=QLocale().toString(waiting)))
+        self.summary.setText(" ".join(parts))
         for button in (self.copy, self.save):
             button.setEnabled(bool(reports))
         self.again.setEnabled(bool(self.model.rows))
@@ -329,10 +329,10 @@ class VerifyPage(StagedPage):
             self.list.setCurrentIndex(self.list.shown.index(0, 0))
         self._show_current()
 
-    # doing something with it ------------------------------------------------------------------------------------------
+    # commands -------------------------------------------------------------------------------------------------------
 
     def forget_selected(self) -> None:
-        """Take the selected pictures off the list; the files stay."""
+        """Remove the selected images from the list; the files stay."""
         rows = self.list.rows()
         if rows:
             self.checker.forget(self.model.forget(rows))
@@ -340,7 +340,7 @@ class VerifyPage(StagedPage):
             self._show_current()
 
     def clear_list(self) -> None:
-        """An empty page again."""
+        """Clear the list."""
         self.checker.stop()
         self.model.forget(range(len(self.model.rows)))
         self.only.setChecked(False)
@@ -348,7 +348,7 @@ class VerifyPage(StagedPage):
         self._show_current()
 
     def copy_report(self) -> None:
-        """The reports of the selected pictures, or of all, as text."""
+        """Copy the reports of the selected images, or of all, as text."""
         self.out.copy(self.model.reports(self.list.rows()) or self.model.reports())
 
     def _choose_report(self) -> None:

@@ -1,4 +1,4 @@
-"""What goes into the Verify page and what comes out: dropped and pasted paths, and the reports as text and as JSON."""
+"""Input and output of the Verify page: dropped and pasted paths, and the reports as text and as JSON."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from commonart_desktop.gui.background.tasks import Task
 from commonart_desktop.gui.context import Context
 from engine.contract.errors import BadFile, CommonArtError
 
-PASTED = 1_000_000  # letters of a clipboard that are looked at
+PASTED = 1_000_000  # characters of the clipboard's text that are read
 
 
 def paths_of(mime: QMimeData) -> list[str]:
-    """Local files in what was dropped or copied: as such, or as lines of text that are full paths."""
+    """Local files in dropped or copied data: URLs, or lines of text that are full paths."""
     if mime.hasUrls():
         return [u.toLocalFile() for u in mime.urls() if u.isLocalFile() and u.toLocalFile()]
     lines = [line.strip().strip('"') for line in mime.text()[:PASTED].splitlines()] if mime.hasText() else []
@@ -26,7 +26,7 @@ def paths_of(mime: QMimeData) -> list[str]:
 
 
 class Reports(QObject):
-    """Takes reports out of the window; ``busy`` while a file is being written."""
+    """Copies and saves reports; ``busy`` while a file is being written."""
 
     def __init__(self, context: Context, page: QObject) -> None:
         super().__init__(page)
@@ -38,15 +38,15 @@ class Reports(QObject):
         return self._saving is not None
 
     def copy(self, reports: list[dict[str, Any]]) -> None:
-        """To the clipboard, for people."""
+        """Copy them to the clipboard as readable text."""
         if reports:
             QGuiApplication.clipboard().setText(as_text(reports))
             self._context.notices.say(
-                self.tr("Copied the reports of {count} picture(s).").format(count=QLocale().toString(len(reports)))
+                self.tr("Copied the reports of {count} image(s).").format(count=QLocale().toString(len(reports)))
             )
 
     def save(self, path: str, reports: list[dict[str, Any]]) -> None:
-        """As JSON, as ``commonart verify --json`` prints them; written aside and renamed, in a thread."""
+        """Save them as JSON, as ``commonart verify --json`` prints them; atomically, in a thread."""
 
         def done(_: object) -> None:
             self._saving = None

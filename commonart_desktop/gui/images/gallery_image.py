@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Picture:
-    """What a tile shows."""
+class GalleryImage:
+    """What a tile of the thumbnail grid shows."""
 
     id: int
     path: str
@@ -15,4 +15,4 @@ class Picture:
     size: int
     rating: int
     starred: bool
-    prompt: str  # its first 500 letters
+    prompt: str  # its first 500 characters
