@@ -1,4 +1,6 @@
-"""No import of a folder in which anything states a licence that is not free passes the commercial gate, wherever it stands."""
+"""No import of a folder in which anything states a licence that is not free passes the commercial gate, wherever it
+stands.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``python -m trainer.dataset COMMAND``: import, check, report, edit, caption and show dataset folders. One JSON document on standard output."""
+"""``python -m trainer.dataset COMMAND``: import, check, report, edit, caption and show dataset folders.
+
+One JSON document on standard output.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Captions by machine for pictures that have none, marked as such. What people wrote stays, and a stopped run goes on where it was."""
+"""Captions by machine for pictures that have none, marked as such.
+
+What people wrote stays, and a stopped run goes on where it was.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,9 @@ class CaptioningResult:
 
 
 class _Notebook:
-    """New captions, put into metadata.jsonl now and then: read anew each time, so that what others changed meanwhile stays."""
+    """New captions, put into metadata.jsonl now and then: read anew each time, so that what others changed meanwhile
+    stays.
+    """
 
     def __init__(self, folder: Path, origin: str, overwrite: bool) -> None:
         self.folder, self.origin, self.overwrite = folder, origin, overwrite
@@ -109,7 +114,8 @@ def caption_folder(folder: Path, asked: Captioning, *, progress: Progress | None
         # said, not hidden: its English must not pass for Japanese
         notes.append(
             Phrase(
-                "{family} is known to write English only, so no Japanese captions were written; give --prompt-ja if this one learned Japanese",
+                "{family} is known to write English only, so no Japanese captions were written; give --prompt-ja if "
+                "this one learned Japanese",
                 family=family.name,
             )
             if "ja" in family.if_asked

@@ -1,4 +1,7 @@
-"""A vision language model from a local folder, as a function from pictures to captions. The only part of the dataset tools that loads torch."""
+"""A vision language model from a local folder, as a function from pictures to captions.
+
+The only part of the dataset tools that loads torch.
+"""
 
 from __future__ import annotations
 

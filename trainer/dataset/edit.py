@@ -22,8 +22,8 @@ _COLUMNS = {column: language for language, column in LANGUAGES.items()}
 class Change:
     """What becomes of the rows of ``files``, or of the one on ``line``.
 
-    ``set`` has columns and their new values (captions: text or a list of texts); a picture that has no row yet gets one.
-    ``rehash`` records the hash of the file as it is now; ``remove`` takes the row out, the picture stays.
+    ``set`` has columns and their new values (captions: text or a list of texts); a picture that has no row yet gets
+    one. ``rehash`` records the hash of the file as it is now; ``remove`` takes the row out, the picture stays.
     """
 
     files: tuple[str, ...] = ()
@@ -94,7 +94,8 @@ def _values(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def edit(folder: Path, changes: Sequence[Change]) -> dict[str, int]:
-    """Make the changes; returns how many rows were ``changed``, ``added`` and ``removed``. Nothing is written if one cannot be made.
+    """Make the changes; returns how many rows were ``changed``, ``added`` and ``removed``. Nothing is written if one
+    cannot be made.
 
     Raises:
         BadFile, NoRecords, NotUtf8, BadRow, BadValue, DiskFull, OutputFolder

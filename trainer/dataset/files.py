@@ -41,7 +41,10 @@ def name_problem(name: str) -> Phrase | None:
 
 
 def safe_name(name: str, ending: str = "") -> str:
-    """``name`` as a path inside a folder that every system can hold, with its folders kept; ``ending`` replaces its own."""
+    """``name`` as a path inside a folder that every system can hold, with its folders kept.
+
+    ``ending`` replaces its own.
+    """
     parts = []
     for part in unicodedata.normalize("NFC", name).replace("\\", "/").split("/"):
         part = re.sub(

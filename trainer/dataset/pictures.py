@@ -1,4 +1,7 @@
-"""Opening images of others: some formats only, with limits, as upright sRGB. Gate, trainer and copy check all come here."""
+"""Opening images of others: some formats only, with limits, as upright sRGB.
+
+Gate, trainer and copy check all come here.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from PIL import AvifImagePlugin, Image, PngImagePlugin, TiffImagePlugin, WebPIma
 from engine.contract.errors import BadPicture, Phrase, system_words
 from engine.imagefile.color import to_srgb
 
-# Pillow's name of a format -> endings of its files, the usual one first; Pillow's other readers are never offered a file
+# Pillow's name of a format -> endings of its files, the usual one first; Pillow's other readers are never offered a
+# file
 KINDS = {
     "PNG": (".png",),
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -76,7 +80,8 @@ _TURNS = {
 
 @contextlib.contextmanager
 def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
-    """The picture, its header read and found fit, its pixels not yet decoded. ``data`` are its bytes, where it is no file yet.
+    """The picture, its header read and found fit, its pixels not yet decoded. ``data`` are its bytes, where it is no
+    file yet.
 
     Raises:
         BadPicture: also for what goes wrong while decoding inside the block.
@@ -163,7 +168,8 @@ def load_rgb(path: Path) -> Image.Image:
 
 
 def load_small(path: Path, side: int) -> tuple[Image.Image, tuple[int, int]]:
-    """A quick RGB picture of at least ``side`` pixels where the file has them, and the upright full size; JPEGs are decoded scaled down.
+    """A quick RGB picture of at least ``side`` pixels where the file has them, and the upright full size; JPEGs are
+    decoded scaled down.
 
     Raises:
         BadPicture

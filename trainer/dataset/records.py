@@ -1,4 +1,6 @@
-"""One record a picture: ``metadata.jsonl`` in the form of Hugging Face's ImageFolder, with licence and origin beside the captions."""
+"""One record a picture: ``metadata.jsonl`` in the form of Hugging Face's ImageFolder, with licence and origin beside
+the captions.
+"""
 
 from __future__ import annotations
 
@@ -200,7 +202,8 @@ def read_records(folder: Path) -> Iterator[Record]:
 
 
 def write_records(folder: Path, records: Iterable[Record]) -> int:
-    """Write ``metadata.jsonl`` aside and put it in place; returns how many. ``records`` may read the old file meanwhile.
+    """Write ``metadata.jsonl`` aside and put it in place; returns how many. ``records`` may read the old file
+    meanwhile.
 
     Raises:
         DiskFull, OutputFolder

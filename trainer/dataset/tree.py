@@ -20,7 +20,10 @@ def key_of(name: str) -> str:
 
 
 def plain_path(name: str) -> str:
-    """A path of others with ``/`` and without ``.`` parts: ``.\\a\\b.png`` is ``a/b.png``. ``..`` stays, to be refused."""
+    """A path of others with ``/`` and without ``.`` parts: ``.\\a\\b.png`` is ``a/b.png``.
+
+    ``..`` stays, to be refused.
+    """
     parts = name.strip().replace("\\", "/").split("/")
     kept = [p for n, p in enumerate(parts) if p not in (".",) and not (p == "" and 0 < n < len(parts))]
     return "/".join(kept)
@@ -72,7 +75,8 @@ class Tree:
 
 
 class Folder(Tree):
-    """All files below ``root``, sorted by folder; ``hidden`` are those whose name, or whose folder's, begins with a dot;
+    """All files below ``root``, sorted by folder; ``hidden`` are those whose name, or whose folder's, begins with a
+    dot;
     ``also`` is one of them that counts as the others do."""
 
     def __init__(self, root: Path, *, also: str = "") -> None:

@@ -1,1 +1,3 @@
-"""What states a licence about an image, wherever it stands: columns, side files, REUSE, licence texts, the image file itself."""
+"""What states a licence about an image, wherever it stands: columns, side files, REUSE, licence texts, the image file
+itself.
+"""

@@ -134,7 +134,10 @@ def _packets(image: Image.Image, texts: dict[str, Any], path: Path | None, data:
 
 
 def xmp_properties(text: str) -> list[tuple[str, str]] | None:
-    """Full name and value of every property, in whichever of RDF's forms it is written; None where it cannot be read."""
+    """Full name and value of every property, in whichever of RDF's forms it is written.
+
+    None where it cannot be read.
+    """
     if len(text) > MAX_XMP:
         return None
     start, end = text.find("<x:xmpmeta"), text.rfind("</x:xmpmeta>")
@@ -172,7 +175,10 @@ def _context() -> Any:
 
 
 def _mentions_c2pa(path: Path | None, data: bytes | None) -> bool:
-    """Whether a manifest store can be in it: its label stands there plainly. Quicker than to ask the library of every file."""
+    """Whether a manifest store can be in it: its label stands there plainly.
+
+    Quicker than to ask the library of every file.
+    """
     if data is not None:
         return b"c2pa" in data
     assert path is not None

@@ -1,4 +1,5 @@
-"""All that stands about an image outside its own bytes and outside tables: side files, REUSE, licence texts, readme files.
+"""All that stands about an image outside its own bytes and outside tables: side files, REUSE, licence texts, readme
+files.
 
 One place for the import and the gate, for folders and archives.
 """
@@ -29,8 +30,9 @@ SIDE = (".license", ".json", ".xmp", ".txt", ".caption", ".en.txt", ".ja.txt", "
 class Evidence:
     """``used`` are the names of files that were read as evidence.
 
-    ``skip`` are files that are read elsewhere; ``above``, the folder whose parents are asked too; ``table``, the list of
-    numbers that the source is declared to use; ``beside`` gives the side files of an image, where they are not found by name.
+    ``skip`` are files that are read elsewhere; ``above``, the folder whose parents are asked too; ``table``, the list
+    of numbers that the source is declared to use; ``beside`` gives the side files of an image, where they are not found
+    by name.
     """
 
     def __init__(
@@ -98,7 +100,9 @@ class Evidence:
             self.used.add(name)
 
     def _ask_above(self, root: Path) -> None:
-        """Licence texts, cards and REUSE documents of the folders above, up to the home, a project's root or the drive's."""
+        """Licence texts, cards and REUSE documents of the folders above, up to the home, a project's root or the
+        drive's.
+        """
         lead, place = "", root.resolve()
         stops = {Path.home().resolve(), Path(gettempdir()).resolve()}
         for _ in range(ABOVE):

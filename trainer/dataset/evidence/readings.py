@@ -24,7 +24,8 @@ _LICENCE_FILE = re.compile(
 )
 # texts about a whole folder, whose sentences count; of other texts only lines that are labelled as a licence do
 _ABOUT = re.compile(
-    r"^(?:readme|credits?|attributions?|authors|notice|about|source|sources|dataset[_ -]?card|利用について|クレジット)(?:[._\- ].*)?$",
+    r"^(?:readme|credits?|attributions?|authors|notice|about|source|sources|dataset[_ -]?card|利用について|クレジット)(?:[._\- "
+    r"].*)?$",
     re.I,
 )
 _UNREADABLE = (".pdf", ".doc", ".docx", ".rtf", ".odt")

@@ -17,7 +17,8 @@ _TAG = re.compile(
     r"SPDX-(License-Identifier|FileCopyrightText|FileContributor):[ \t]*(.*?)[ \t]*(?:\*/|-->)?[ \t]*$", re.M
 )
 _COPYRIGHT = re.compile(
-    r"^(?:SPDX-FileCopyrightText:|©|\(c\)|copyright(?: \(c\)| ©)?)?\s*(?:\d{4}(?:\s*[-–,]\s*\d{4})*,?\s*)?(.*?)\s*(?:<[^>]*>)?\s*(?:\(?https?://\S+)?$",
+    r"^(?:SPDX-FileCopyrightText:|©|\(c\)|copyright(?: \(c\)| "
+    r"©)?)?\s*(?:\d{4}(?:\s*[-–,]\s*\d{4})*,?\s*)?(.*?)\s*(?:<[^>]*>)?\s*(?:\(?https?://\S+)?$",
     re.I,
 )
 _PRECEDENCE = ("closest", "aggregate", "override")
@@ -182,7 +183,8 @@ def holder(line: str) -> str:
 
 @dataclass
 class Document:
-    """A REUSE.toml or dep5 and where its paths start: ``base`` is its folder in the source; ``lead`` is what comes before
+    """A REUSE.toml or dep5 and where its paths start: ``base`` is its folder in the source; ``lead`` is what comes
+    before
     names of the source where the document lies above it."""
 
     label: str

@@ -9,7 +9,8 @@ from typing import Any
 
 from engine.contract.errors import Phrase
 from trainer.dataset.evidence.text import is_copyright_notice, mentions
-from trainer.dataset.spdx import Expression, from_statement, is_name_of, parse
+from trainer.dataset.licence_names import from_statement, is_name_of
+from trainer.dataset.spdx import Expression, parse
 
 OPTION = "--license"  # the source of what a person gave for images that state nothing
 EDIT = "edit"  # the source of what a person decided for an image afterwards
@@ -32,7 +33,8 @@ LONGEST = 1_000_000  # characters of running text that are searched
 _VERSION = re.compile(r"v?(\d\.\d)")
 _ABOUT_TRAINING = re.compile(r"(?:no ?(?:image ?)?ai(?: training)?[,;.!\s]*)+", re.I)  # the gate has a rule for it
 _FILLERS = re.compile(
-    r"\b(?:this (?:work|image|photo|file|picture) is|is|licen[cs]ed|released|available|published|under|the|a|terms of|licen[cs]e)\b"
+    r"\b(?:this (?:work|image|photo|file|picture) is|is|licen[cs]ed|released|available|published|under|the|a|terms "
+    r"of|licen[cs]e)\b"
     r"|のもとで|の下で|で|公開|ライセンス",
     re.I,
 )
@@ -99,7 +101,8 @@ def from_data(data: Any) -> tuple[Statement, ...]:
         return ()
     if not isinstance(data, list) or not all(map(_is_statement, data)):
         raise ValueError(Phrase("license_statements is not a list of source, text and license"))
-    # what a text means is for this program to say; only where it says nothing (a number of a declared table) the row counts
+    # what a text means is for this program to say; only where it says nothing (a number of a declared table) the row
+    # counts
     return tuple(
         Statement(d["source"], d["text"], from_statement(d["text"]) or d["license"], d.get("mention", False))
         for d in data
@@ -130,7 +133,9 @@ def same(one: Expression, two: Expression) -> bool:
 
 @dataclass(frozen=True)
 class Conclusion:
-    """``license`` goes into the record: what all agree on, else all of it together, so that nothing gets lost on the way."""
+    """``license`` goes into the record: what all agree on, else all of it together, so that nothing gets lost on the
+    way.
+    """
 
     license: str = ""
     differing: tuple[Statement, ...] = ()  # one for each licence, where there are several

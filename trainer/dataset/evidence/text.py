@@ -21,12 +21,14 @@ _CC = re.compile(
     re.I,
 )
 _CREATIVE = re.compile(
-    r"creative commons(?:[ \t\-]+(?:attribution|non[ \-]?commercial|no[ \-]?deriv\w*|share[ \-]?alike|zero|cc0|by|nc|nd|sa)\b)*"
+    r"creative commons(?:[ \t\-]+(?:attribution|non[ \-]?commercial|no[ \-]?deriv\w*|share[ "
+    r"\-]?alike|zero|cc0|by|nc|nd|sa)\b)*"
     r"(?:[ \t]+v?\d\.\d)?(?:[ \t]+(?:international|unported|generic|universal|public|licen[cs]e)\b)*",
     re.I,
 )
 _RESERVED = re.compile(
-    r"all rights reserved|rights[ \-]managed|editorial use only|personal use only|non[ \-]?commercial use|for non[ \-]?commercial"
+    r"all rights reserved|rights[ \-]managed|editorial use only|personal use only|non[ \-]?commercial use|for non[ "
+    r"\-]?commercial"
     r"|not for commercial|no commercial|no derivatives|無断(?:転載|使用|複製)|転載禁止|商用(?:利用)?(?:不可|禁止)|非商用|非営利",
     re.I,
 )
@@ -49,7 +51,10 @@ _SIGNS = (
 
 
 def mentions(text: str) -> list[str]:
-    """Every piece of ``text`` that states a licence or reserves rights, as it stands; whether it is understood is another question."""
+    """Every piece of ``text`` that states a licence or reserves rights, as it stands.
+
+    Whether it is understood is another question.
+    """
     low = text.lower()
     if not any(sign in low for sign in _SIGNS):  # most texts: quicker than the patterns
         return []

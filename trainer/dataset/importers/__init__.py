@@ -1,1 +1,4 @@
-"""Taking pictures and what is known of them from elsewhere into a dataset folder. Licences are asked for, never guessed."""
+"""Taking pictures and what is known of them from elsewhere into a dataset folder.
+
+Licences are asked for, never guessed.
+"""

@@ -1,4 +1,7 @@
-"""Captions in text files beside an image: ``x.txt``, ``x.caption``, ``x.png.txt``; ``x.en.txt`` and ``x.ja.txt`` by language."""
+"""Captions in text files beside an image: ``x.txt``, ``x.caption``, ``x.png.txt``.
+
+``x.en.txt`` and ``x.ja.txt`` by language.
+"""
 
 from __future__ import annotations
 

@@ -141,7 +141,10 @@ def values_of(row: dict[str, Any], columns: Columns) -> tuple[dict[str, Any], di
 
 
 def fill_in(values: dict[str, Any], extra: dict[str, Any], row: dict[str, Any]) -> None:
-    """Add what a JSON object beside an image says and nothing nearer does. Its captions count where there are no others."""
+    """Add what a JSON object beside an image says and nothing nearer does.
+
+    Its captions count where there are no others.
+    """
     more, others = values_of(row, SETS.get(which(set(row)), GENERIC))
     has_captions = "text" in values or "text_ja" in values
     for name, value in more.items():

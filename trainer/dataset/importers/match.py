@@ -27,7 +27,8 @@ class ImageIndex:
     def named(self, value: str, base: str = "") -> str | None:
         """The image that ``value`` names, seen from the folder ``base``; None for none, SEVERAL where it is not clear.
 
-        ``value`` is a path inside, a longer or shorter path with the same end, an address, or a name without its ending.
+        ``value`` is a path inside, a longer or shorter path with the same end, an address, or a name without its
+        ending.
         """
         value = value.strip()
         if "://" in value:

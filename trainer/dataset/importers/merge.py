@@ -11,8 +11,8 @@ from engine.contract.errors import NoLicence
 from trainer.dataset.evidence.statement import EDIT, OPTION, Statement, conclude, merged, statement
 from trainer.dataset.importers.columns import FORBIDDEN
 from trainer.dataset.importers.source import Item, Options
+from trainer.dataset.licence_names import from_statement, url_of
 from trainer.dataset.records import FILE, Record, read_records, write_records
-from trainer.dataset.spdx import from_statement, url_of
 
 _STRINGS = (
     "license_url",

@@ -13,9 +13,10 @@ from trainer.dataset.evidence.statement import OPTION, Statement, from_data, sta
 from trainer.dataset.files import name_problem
 from trainer.dataset.importers.account import Account
 from trainer.dataset.importers.columns import FORBIDDEN, GENERIC, SETS, Columns, smithsonian, values_of, which
+from trainer.dataset.importers.csv_rows import has_header
 from trainer.dataset.importers.match import SEVERAL, ImageIndex
 from trainer.dataset.importers.source import Options
-from trainer.dataset.importers.table import has_header, rows_of, set_of
+from trainer.dataset.importers.table import rows_of, set_of
 from trainer.dataset.pictures import ENDINGS
 from trainer.dataset.records import STATEMENTS
 from trainer.dataset.tree import Tree, key_of, plain_path
@@ -48,7 +49,8 @@ class Told:
 
 
 class Rows:
-    """``of`` holds what was said of each image of the index; ``pending``, of images in archives that are not open yet, by the
+    """``of`` holds what was said of each image of the index; ``pending``, of images in archives that are not open yet,
+    by the
     last part of their name without its ending; ``embedded`` are tables with images inside, and their set."""
 
     def __init__(self, tree: Tree, index: ImageIndex, options: Options, form: str, *, archives: bool = False) -> None:
@@ -60,8 +62,8 @@ class Rows:
         self.named: set[str] = set()  # images that a row of a table read with ``must`` names
 
     def read(self, name: str, account: Account, *, must: bool) -> bool:
-        """Read one table. ``must``: its rows are what is imported; otherwise a table that has nothing to do with the images
-        is no error, and False.
+        """Read one table. ``must``: its rows are what is imported; otherwise a table that has nothing to do with the
+        images is no error, and False.
 
         Raises:
             BadFile, BadRow, NotUtf8, MissingLibrary

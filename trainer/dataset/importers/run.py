@@ -1,33 +1,34 @@
-"""An import from start to end: tell the format, take the pictures in, write the records. It succeeds whole or leaves the folder as it was."""
+"""An import from start to end: tell the format, take the pictures in, write the records.
+
+It succeeds whole or leaves the folder as it was.
+"""
 
 from __future__ import annotations
 
 import codecs
-import hashlib
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from engine.contract.errors import BadFile, BadPicture, BadValue, OutputFolder, Phrase, UnknownImport, system_words
-from engine.contract.files import discard, make_folder, replacing
+from engine.contract.errors import BadFile, BadPicture, BadValue, Phrase, UnknownImport
+from engine.contract.files import make_folder
 from trainer.dataset.evidence.embedded import read_embedded, statements
 from trainer.dataset.evidence.gather import Evidence
 from trainer.dataset.evidence.readings import lenient
 from trainer.dataset.evidence.reuse import side_statements
 from trainer.dataset.evidence.statement import TABLES as LICENCE_TABLES
 from trainer.dataset.evidence.statement import Statement, merged
-from trainer.dataset.files import CHUNK, safe_name, sha256_of
+from trainer.dataset.files import safe_name, sha256_of
 from trainer.dataset.importers import shards
 from trainer.dataset.importers.account import Account
+from trainer.dataset.importers.copier import ImageCopier
 from trainer.dataset.importers.folder import BY_ROW, Reader, Source
 from trainer.dataset.importers.merge import Records
 from trainer.dataset.importers.source import Item, Options, Skipped
 from trainer.dataset.importers.table import TABLES, is_metadata, is_table, set_of
+from trainer.dataset.licence_names import from_statement
 from trainer.dataset.pictures import KINDS, opened
-from trainer.dataset.spdx import from_statement
 from trainer.dataset.tree import Tree
 
 FORMATS = (
@@ -126,80 +127,6 @@ def _items(found: Source | Path, options: Options, form: str, account: Account, 
     yield from Reader(found, options, form, account, chosen=chosen).items()
 
 
-class _Taker:
-    """Puts pictures into the folder and knows which ones, so that they can be taken out again."""
-
-    def __init__(self, folder: Path, link: bool) -> None:
-        self.folder, self.link = folder, link
-        self.made: list[Path] = []
-        self.folders: list[Path] = []
-        self.names: dict[str, str] = {}  # casefolded name -> sha256 of what stands there
-
-    def take(self, item: Item) -> tuple[str, str]:
-        """Name and SHA-256 in the folder. Raises BadFile, DiskFull, OutputFolder."""
-        sha256 = hashlib.sha256(item.where).hexdigest() if isinstance(item.where, bytes) else sha256_of(item.where)
-        wanted = safe_name(item.name)
-        stem, dot, ending = wanted.rpartition(".")
-        if not dot or "/" in ending:
-            stem, ending = wanted, ""
-        number = 1
-        while True:
-            name = f"{stem}{'' if number == 1 else f'-{number}'}{'.' + ending if ending else ''}"
-            there = self.names.get(name.casefold())
-            if there is None and os.path.lexists(self.folder / name):
-                there = sha256_of(self.folder / name)  # left by an import that was killed, or put there by hand
-                self.names[name.casefold()] = there
-            if there is None:
-                break
-            if there == sha256:
-                return name, sha256
-            number += 1
-        self._write(item, self.folder / name)
-        self.names[name.casefold()] = sha256
-        return name, sha256
-
-    def _write(self, item: Item, final: Path) -> None:
-        missing = [p for p in (final.parent, *final.parents) if self.folder in p.parents and not p.exists()]
-        make_folder(final.parent)
-        self.folders += reversed(missing)
-        if self.link and isinstance(item.where, Path):
-            self._link(item.where.resolve(), final)
-        else:
-            with replacing(final, durable=False) as out:
-                if isinstance(item.where, bytes):
-                    out.write(item.where)
-                else:
-                    with item.where.open("rb") as f:
-                        shutil.copyfileobj(f, out, CHUNK)
-        self.made.append(final)
-
-    def _link(self, target: Path, final: Path) -> None:
-        try:
-            final.symlink_to(target)
-        except OSError:
-            try:  # Windows lets only some people make symbolic links
-                os.link(target, final)
-            except OSError as e:
-                raise OutputFolder(
-                    path=final.parent,
-                    why=Phrase(
-                        "no link to {path} can be made there ({detail}); import without --link",
-                        path=str(target),
-                        detail=system_words(e),
-                    ),
-                ) from e
-
-    def undo(self) -> None:
-        """Take out what this import put in."""
-        for path in reversed(self.made):
-            discard(path)
-        for folder in reversed(self.folders):
-            try:
-                folder.rmdir()
-            except OSError:
-                pass  # something else came to lie there
-
-
 def run_import(
     folder: Path,
     source: Path,
@@ -230,7 +157,7 @@ def run_import(
     done = ImportResult(form)
     fresh = not folder.exists()
     make_folder(folder)
-    taker = _Taker(folder, link)
+    taker = ImageCopier(folder, link)
     try:
         records = Records(folder, options)
         taker.names = {
@@ -272,8 +199,9 @@ def run_import(
     return done
 
 
-def _checked(taker: _Taker, item: Item) -> tuple[str, str, tuple[Statement, ...]]:
-    """Name, hash, and what the file itself states of a licence. Only what opens as an image is taken in, under a right ending.
+def _checked(taker: ImageCopier, item: Item) -> tuple[str, str, tuple[Statement, ...]]:
+    """Name, hash, and what the file itself states of a licence. Only what opens as an image is taken in, under a right
+    ending.
 
     Raises:
         BadPicture, BadFile, DiskFull, OutputFolder
@@ -284,6 +212,11 @@ def _checked(taker: _Taker, item: Item) -> tuple[str, str, tuple[Statement, ...]
         inside = statements(read_embedded(image, path, data))
     name = item.name if item.name.lower().endswith(endings) else safe_name(item.name, endings[0])
     return *taker.take(Item(name, item.where)), inside
+
+
+def _inside(folder: Path, source: Path) -> bool:
+    a, b = folder.resolve(), source.resolve()
+    return a == b or b in a.parents
 
 
 def _check_options(options: Options) -> None:
@@ -307,8 +240,3 @@ def _check_options(options: Options) -> None:
             value=options.encoding,
             why=Phrase("there is no encoding called {name!r}", name=options.encoding),
         ) from e
-
-
-def _inside(folder: Path, source: Path) -> bool:
-    a, b = folder.resolve(), source.resolve()
-    return a == b or b in a.parents

@@ -162,7 +162,9 @@ class _Texts:
             account.skip(f"{label}/{name}", why_left_out(name))
 
     def _keys(self, image: str) -> list[str]:
-        """Keys whose texts are about ``image``, the nearest first: its own, and those that WebDataset splits off at a dot."""
+        """Keys whose texts are about ``image``, the nearest first: its own, and those that WebDataset splits off at a
+        dot.
+        """
         folder, slash, last = image.rpartition("/")
         stem = last.rpartition(".")[0]
         keys = [image, f"{folder}{slash}{stem}"]

@@ -42,7 +42,8 @@ class Options:
 
 @dataclass(frozen=True)
 class Item:
-    """One image: its name here, where its bytes are, columns of a record beside ``file_name`` and ``sha256``, and all that
+    """One image: its name here, where its bytes are, columns of a record beside ``file_name`` and ``sha256``, and all
+    that
     states its licence outside its own bytes."""
 
     name: str

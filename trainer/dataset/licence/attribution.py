@@ -1,4 +1,6 @@
-"""``ATTRIBUTION.md``: title, author, source and licence of every picture (TASL, as Creative Commons recommends), in both languages."""
+"""``ATTRIBUTION.md``: title, author, source and licence of every picture (TASL, as Creative Commons recommends), in
+both languages.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from engine.contract.files import replacing
+from trainer.dataset.licence_names import url_of
 from trainer.dataset.records import Record
-from trainer.dataset.spdx import Expression, parse, url_of
+from trainer.dataset.spdx import Expression, parse
 
 FILE = "ATTRIBUTION.md"
 _HEAD = """# Attribution / 出典と著作者

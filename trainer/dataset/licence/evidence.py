@@ -1,4 +1,6 @@
-"""The rules of the gate about evidence: statements of a licence that differ, that nobody understands, or that were overruled."""
+"""The rules of the gate about evidence: statements of a licence that differ, that nobody understands, or that were
+overruled.
+"""
 
 from __future__ import annotations
 

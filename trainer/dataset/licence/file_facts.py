@@ -1,89 +1,36 @@
-"""What a file is: its hash, how it looks, what it says of itself. Remembered between checks, and never believed of a file that changed."""
+"""What a file is: its hash, how it looks, what it says of itself.
+
+Remembered between checks, and never believed of a file that changed.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from engine.contract.errors import BadFile, BadPicture, CommonArtError, Phrase
-from engine.contract.paths import home
-from engine.imagefile.image import pixel_sha256
+from engine.contract.errors import BadFile, BadPicture, Phrase
 from trainer.dataset.files import sha256_of
-from trainer.dataset.licence.perceptual_hash import SIDE, Look, look_at
-from trainer.dataset.licence.signals import Signals, read_signals
-from trainer.dataset.pictures import load_rgb, opened, orientation, rgb, upright
+from trainer.dataset.licence.facts_cache import Facts, FactsCache
+from trainer.dataset.licence.perceptual_hash import SIDE, look_at
+from trainer.dataset.licence.signals import read_signals
+from trainer.dataset.pictures import opened, orientation, rgb, upright
 
-_FORM = 2  # of what is remembered; raise it when hashes or signals are taken otherwise
 _FRESH = 2.0  # seconds: a file written so recently may change again without its times changing
 Progress = Callable[[int, int], None]
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True)
-class Facts:
-    """``error`` is why it cannot be used; then ``look`` is missing. ``sha256`` is empty only where the file could not be read."""
-
-    sha256: str = ""
-    size: int = 0  # bytes
-    width: int = 0  # upright
-    height: int = 0
-    kind: str = ""  # png, jpeg, webp
-    look: Look | None = None
-    signals: Signals = field(default_factory=Signals)
-    error: Phrase | None = None
-
-    def packed(self) -> str:
-        """As JSON text."""
-        return json.dumps(
-            {
-                "w": self.width,
-                "h": self.height,
-                "k": self.kind,
-                "s": self.signals.as_data(),
-                "l": None
-                if self.look is None
-                else [f"{self.look.phash:x}", f"{self.look.dhash:x}", self.look.colour.hex()],
-                "e": None if self.error is None else [self.error.template, self.error.fields],
-            },
-            ensure_ascii=False,
-        )
-
-    @classmethod
-    def unpacked(cls, sha256: str, size: int, text: str) -> Facts:
-        data = json.loads(text)
-        look = (
-            None
-            if data["l"] is None
-            else Look(int(data["l"][0], 16), int(data["l"][1], 16), bytes.fromhex(data["l"][2]))
-        )
-        error = None if data["e"] is None else Phrase(data["e"][0], **data["e"][1])
-        return cls(sha256, size, data["w"], data["h"], data["k"], look, Signals.from_data(data["s"]), error)
-
-
-def tools() -> dict[str, str]:
-    """Versions of what decides beside this program."""
-    found = {}
-    for name in ("license-expression", "c2pa-python", "pillow", "numpy"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "?"
-    return found
-
-
 def examine(path: Path, sha256: str | None = None) -> Facts:
-    """Read the file: bytes for the hash (unless it is known), then the picture once for all else. Never raises for a bad picture."""
+    """Read the file: bytes for the hash (unless it is known), then the picture once for all else.
+
+    Never raises for a bad picture.
+    """
     try:
         size = path.stat().st_size
         digest = sha256 or sha256_of(path)
@@ -112,88 +59,6 @@ def examine(path: Path, sha256: str | None = None) -> Facts:
     return Facts(digest, size, width, height, kind, look, signals)
 
 
-class Memory:
-    """Facts of earlier checks of one folder, in the data folder, not beside the pictures: a dataset from elsewhere brings none."""
-
-    def __init__(self, folder: Path) -> None:
-        name = hashlib.sha256(str(folder.resolve()).encode("utf-8", "surrogatepass")).hexdigest()[:32]
-        self._path = home() / "cache" / "gate" / f"{name}.sqlite"
-        stamp = json.dumps([_FORM, tools()], sort_keys=True)
-        try:
-            self._db: sqlite3.Connection | None = self._open(stamp)
-        except (sqlite3.Error, OSError):
-            self._db = None
-            try:  # damaged: it holds nothing that cannot be found again
-                self._path.unlink(missing_ok=True)
-                self._db = self._open(stamp)
-            except (sqlite3.Error, OSError):
-                pass  # no place for it: everything is read anew
-
-    def _open(self, stamp: str) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(self._path, timeout=1, isolation_level=None, check_same_thread=False)
-        try:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=OFF")  # losing it costs time only
-            db.execute("CREATE TABLE IF NOT EXISTS stamp (text TEXT)")
-            db.execute(
-                "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, mark TEXT, sha256 TEXT, size INTEGER, data TEXT)"
-            )
-            db.execute("CREATE TABLE IF NOT EXISTS pixels (sha256 TEXT PRIMARY KEY, pixels TEXT)")
-            if db.execute("SELECT text FROM stamp").fetchone() != (stamp,):
-                db.executescript("DELETE FROM stamp; DELETE FROM facts; DELETE FROM pixels;")
-                db.execute("INSERT INTO stamp VALUES (?)", (stamp,))
-        except sqlite3.Error:
-            db.close()
-            raise
-        return db
-
-    def facts(self) -> dict[str, tuple[str, str, int, str]]:
-        """name -> mark, sha256, size, packed facts."""
-        try:
-            rows = self._db.execute("SELECT name, mark, sha256, size, data FROM facts").fetchall() if self._db else []
-        except sqlite3.Error:
-            return {}
-        return {r[0]: (r[1], r[2], r[3], r[4]) for r in rows}
-
-    def keep(self, rows: Iterable[tuple[str, str, str, int, str]]) -> None:
-        self._many("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?, ?)", rows)
-
-    def pixels(self, path: Path, sha256: str) -> str:
-        """Hash of the decoded pixels of a file with that hash; empty where it cannot be decoded."""
-        try:
-            found = (
-                self._db.execute("SELECT pixels FROM pixels WHERE sha256 = ?", (sha256,)).fetchone()
-                if self._db
-                else None
-            )
-        except sqlite3.Error:
-            found = None
-        if found:
-            return str(found[0])
-        try:
-            import numpy as np
-
-            pixels = pixel_sha256(np.asarray(load_rgb(path)))
-        except CommonArtError:
-            return ""
-        self._many("INSERT OR REPLACE INTO pixels VALUES (?, ?)", [(sha256, pixels)])
-        return pixels
-
-    def _many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
-        try:
-            if self._db:
-                self._db.execute("BEGIN")
-                self._db.executemany(sql, rows)
-                self._db.execute("COMMIT")
-        except sqlite3.Error:
-            pass  # another check holds it, or the disk is full: it is only a memory
-
-    def close(self) -> None:
-        if self._db:
-            self._db.close()
-
-
 def _mark(path: Path) -> tuple[str, bool]:
     """What must be the same for a file to be believed unchanged, and whether it has been still for long enough."""
     s = path.stat()
@@ -205,7 +70,7 @@ def _mark(path: Path) -> tuple[str, bool]:
 def gather(
     folder: Path,
     names: list[str],
-    memory: Memory,
+    cache: FactsCache,
     *,
     full: bool = False,
     workers: int | None = None,
@@ -215,7 +80,7 @@ def gather(
 
     A file whose size, times and identity are as they were is not read again otherwise.
     """
-    known = memory.facts()
+    known = cache.facts()
     found: dict[str, Facts] = {}
     unread: list[str] = []
     for name in names:  # what is remembered needs no threads
@@ -254,12 +119,12 @@ def gather(
         if still and mark and facts.sha256:
             fresh.append((name, mark, facts.sha256, facts.size, facts.packed()))
         if len(fresh) >= 1000:
-            memory.keep(fresh)
+            cache.keep(fresh)
             fresh.clear()
         if progress and time.monotonic() - told > 0.1:
             told = time.monotonic()
             progress(done, len(names))
-    memory.keep(fresh)
+    cache.keep(fresh)
     if progress:
         progress(len(names), len(names))
     return found

@@ -1,4 +1,7 @@
-"""The licence gate: every record, every file, every pair that looks alike, judged under one policy. Not legal advice."""
+"""The licence gate: every record, every file, every pair that looks alike, judged under one policy.
+
+Not legal advice.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,9 @@ from engine.contract.version import VERSION
 from trainer.dataset.evidence.gather import Evidence
 from trainer.dataset.licence.attribution import FILE as ATTRIBUTION
 from trainer.dataset.licence.attribution import write_attribution
-from trainer.dataset.licence.file_facts import Memory, Progress, gather, tools
-from trainer.dataset.licence.perceptual_hash import alike
+from trainer.dataset.licence.duplicates import duplicate_findings
+from trainer.dataset.licence.facts_cache import FactsCache, tools
+from trainer.dataset.licence.file_facts import Progress, gather
 from trainer.dataset.licence.policy import Policy, load_policy
 from trainer.dataset.licence.report import FILE as REPORT
 from trainer.dataset.licence.report import Finding, GateReport, manifest_sha256, write_report
@@ -58,7 +62,8 @@ def check(
     """Judge a dataset folder; write ``gate-report.json`` and ``ATTRIBUTION.md`` into ``out`` (the folder itself).
 
     ``full`` reads every byte again; otherwise a file whose size, times and identity did not change since it was last
-    checked is taken at its remembered hash. A folder that fails is no error here: see ``GateReport.passed`` and ``demand``.
+    checked is taken at its remembered hash. A folder that fails is no error here: see ``GateReport.passed`` and
+    ``demand``.
 
     Raises:
         BadFile, NoRecords: no such folder, no metadata.jsonl. NotUtf8, BadPolicy, DiskFull, OutputFolder
@@ -66,9 +71,9 @@ def check(
     rules = policy if isinstance(policy, Policy) else load_policy(policy)
     before = hashlib.sha256(file_of(folder).read_bytes()).hexdigest()
     rows, findings = _rows(folder)
-    memory = Memory(folder)
+    cache = FactsCache(folder)
     try:
-        facts = gather(folder, [r.file_name for r, _ in rows], memory, full=full, progress=progress, workers=workers)
+        facts = gather(folder, [r.file_name for r, _ in rows], cache, full=full, progress=progress, workers=workers)
         judged = []
         beside = Evidence(Folder(folder), {r.file_name for r, _ in rows}, skip={FILE, REPORT, ATTRIBUTION})
         for record, line in rows:
@@ -76,9 +81,9 @@ def check(
             judged.append(one)
             findings += told
         findings += _orphans(folder, {r.file_name for r, _ in rows})
-        findings += _doubles(folder, judged, rules, memory)
+        findings += duplicate_findings(folder, judged, rules, cache)
     finally:
-        memory.close()
+        cache.close()
     findings += _one_creator(judged, rules)
     after = hashlib.sha256(file_of(folder).read_bytes()).hexdigest()
     if after != before:
@@ -161,81 +166,6 @@ def _orphans(folder: Path, known: set[str]) -> Iterator[Finding]:
             if name.lower().endswith(_PICTURES) and not name.startswith(".") and relative not in known:
                 shown = relative.encode("utf-8", "backslashreplace").decode("utf-8")
                 yield Finding(shown, "no-row", "block", Phrase("the picture has no row in metadata.jsonl"))
-
-
-def _licence(j: Judged) -> str:
-    return j.expression.text if j.expression else j.record.license
-
-
-def _doubles(folder: Path, judged: list[Judged], policy: Policy, memory: Memory) -> Iterator[Finding]:
-    """The same bytes, the same pixels, or nearly the same picture: under two licences, or twice."""
-    seen = [j for j in judged if j.facts.look is not None]
-    for severity, rule, j, why in _worst(_pairs(folder, seen, policy, memory)):
-        if severity != "allow":
-            yield Finding(j.record.file_name, rule, severity, why, j.line)
-
-
-_Pair = tuple[str, str, Judged, Phrase]
-
-
-def _gravity(pair: _Pair) -> tuple[int, int, str]:
-    rules = ("two-licences", "near-duplicate-other-licence", "same-picture", "near-duplicate")
-    return ("block", "warn", "allow").index(pair[0]), rules.index(pair[1]), str(pair[3])
-
-
-def _worst(pairs: Iterator[_Pair]) -> Iterator[_Pair]:
-    """One finding a picture: the gravest."""
-    best: dict[str, _Pair] = {}
-    for pair in pairs:
-        name = pair[2].record.file_name
-        if name not in best or _gravity(pair) < _gravity(best[name]):
-            best[name] = pair
-    yield from best.values()
-
-
-def _pairs(folder: Path, seen: list[Judged], policy: Policy, memory: Memory) -> Iterator[_Pair]:
-    looks = [j.facts.look for j in seen if j.facts.look is not None]
-    # of many copies each is held against the first only: where any two differ in licence, one of them differs from the first
-    for a, b in alike(looks):
-        one, two = sorted((seen[a], seen[b]), key=lambda j: j.record.file_name)
-        same_licence = _licence(one) == _licence(two)
-        same = one.facts.sha256 == two.facts.sha256 or _same_pixels(folder, one, two, memory)
-        for j, other in ((one, two), (two, one)):
-            name, licence = other.record.file_name, other.record.license or "–"
-            if same and not same_licence:
-                yield (
-                    "block",
-                    "two-licences",
-                    j,
-                    Phrase(
-                        "it is the same picture as {other}, which has another licence: {licence}",
-                        other=name,
-                        licence=licence,
-                    ),
-                )
-            elif not same_licence:
-                yield (
-                    policy.rules["near-duplicate-other-licence"],
-                    "near-duplicate-other-licence",
-                    j,
-                    Phrase("it looks like {other}, which has another licence: {licence}", other=name, licence=licence),
-                )
-            elif same and j is two:
-                yield (
-                    policy.rules["same-picture"],
-                    "same-picture",
-                    j,
-                    Phrase("it is the same picture as {other}", other=name),
-                )
-            elif j is two:
-                yield policy.rules["near-duplicate"], "near-duplicate", j, Phrase("it looks like {other}", other=name)
-
-
-def _same_pixels(folder: Path, one: Judged, two: Judged, memory: Memory) -> bool:
-    if (one.facts.width, one.facts.height) != (two.facts.width, two.facts.height):
-        return False
-    pixels = [memory.pixels(folder / j.record.file_name, j.facts.sha256) for j in (one, two)]
-    return bool(pixels[0]) and pixels[0] == pixels[1]
 
 
 def _one_creator(judged: list[Judged], policy: Policy) -> Iterator[Finding]:

@@ -1,9 +1,9 @@
 """Perceptual hashes of pictures, and finding those that look alike among many. numpy only.
 
-dHash compares neighbouring pixels of 9 x 8 (Krawetz, "Kind of Like That", 2013); pHash takes the signs of the lowest 8 x 8
-frequencies of a 32 x 32 picture against their median (Zauner, "Implementation and Benchmarking of Perceptual Image Hash
-Functions", 2010). Both see brightness only, so a coarse 8 x 8 colour picture is compared as well. They find copies that
-were recompressed or scaled, not cropped or mirrored ones.
+dHash compares neighbouring pixels of 9 x 8 (Krawetz, "Kind of Like That", 2013); pHash takes the signs of the lowest 8
+x 8 frequencies of a 32 x 32 picture against their median (Zauner, "Implementation and Benchmarking of Perceptual Image
+Hash Functions", 2010). Both see brightness only, so a coarse 8 x 8 colour picture is compared as well. They find copies
+that were recompressed or scaled, not cropped or mirrored ones.
 """
 
 from __future__ import annotations

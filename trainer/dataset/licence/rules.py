@@ -10,11 +10,12 @@ from engine.contract.errors import Phrase
 from trainer.dataset.evidence.statement import Statement, expression_of
 from trainer.dataset.importers.columns import FORBIDDEN
 from trainer.dataset.licence.evidence import evidence_findings
-from trainer.dataset.licence.file_facts import Facts
+from trainer.dataset.licence.facts_cache import Facts
 from trainer.dataset.licence.policy import Policy
 from trainer.dataset.licence.report import Finding
+from trainer.dataset.licence_names import from_url
 from trainer.dataset.records import LANGUAGES, Record
-from trainer.dataset.spdx import Expression, from_url, parse
+from trainer.dataset.spdx import Expression, parse
 
 # what creators say in training_permission, in the words of CAWG and in plain ones; FORBIDDEN are the others
 _ALLOWED = {"", "allowed", "allow", "yes", "true", "granted"}
@@ -36,7 +37,10 @@ class Judged:
 def judge(
     record: Record, line: int, facts: Facts, policy: Policy, beside: Sequence[Statement] = ()
 ) -> tuple[Judged, list[Finding]]:
-    """Every finding of one record. ``beside`` is what stands about its file in the dataset folder, outside the record."""
+    """Every finding of one record.
+
+    ``beside`` is what stands about its file in the dataset folder, outside the record.
+    """
     found: list[Finding] = []
 
     def say(rule: str, why: Phrase, severity: str | None = None) -> None:
@@ -97,7 +101,10 @@ def judge(
 
 
 def _other_than(named: str, expression: Expression, statements: Sequence[Statement]) -> str:
-    """A licence stated in the row that gives an address of ``named``, and otherwise than by it; empty where there is none."""
+    """A licence stated in the row that gives an address of ``named``, and otherwise than by it.
+
+    Empty where there is none.
+    """
     rows = {s.source.rpartition(" ")[0] for s in statements if from_url(s.text) == named}
     beside = [s for s in statements if s.source.rpartition(" ")[0] in rows and not s.mention and not from_url(s.text)]
     stated = [e for s in beside if (e := expression_of(s)) is not None]

@@ -1,4 +1,6 @@
-"""What a picture file itself says of learning from it: C2PA and CAWG, XMP (PLUS, IPTC, TDM, rights), and marks that AI tools leave."""
+"""What a picture file itself says of learning from it: C2PA and CAWG, XMP (PLUS, IPTC, TDM, rights), and marks that AI
+tools leave.
+"""
 
 from __future__ import annotations
 
@@ -66,13 +68,17 @@ class _Found:
 
 
 def read_signals(path: Path, image: Image.Image) -> Signals:
-    """All that the file says. ``image`` is the same file, already decoded, so that texts after its pixels are read too."""
+    """All that the file says.
+
+    ``image`` is the same file, already decoded, so that texts after its pixels are read too.
+    """
     found = _Found()
     embedded = read_embedded(image, path)
     _texts(embedded.texts, image, found)
     _xmp(embedded, found)
     for label, data in assertions(embedded):
-        # a word against training stands whether or not its signature is valid, and whether for the image or a part of it
+        # a word against training stands whether or not its signature is valid, and whether for the image or a part of
+        # it
         _assertion(label, data, found)
     found.unreadable |= embedded.unreadable
     return Signals(

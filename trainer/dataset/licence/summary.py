@@ -1,4 +1,7 @@
-"""A dataset folder in figures, and its records one by one: by licence, creator, language, size; without judging them."""
+"""A dataset folder in figures, and its records one by one: by licence, creator, language, size.
+
+Without judging them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from typing import Any
 from engine.contract.errors import BadFile, BadPicture, Phrase
 from trainer.dataset.files import sha256_of
 from trainer.dataset.licence.attribution import entry
-from trainer.dataset.licence.file_facts import Memory, Progress, gather
+from trainer.dataset.licence.facts_cache import FactsCache
+from trainer.dataset.licence.file_facts import Progress, gather
 from trainer.dataset.pictures import opened, orientation
 from trainer.dataset.records import LANGUAGES, Record, read_records, to_row
 from trainer.dataset.spdx import parse
@@ -19,13 +23,16 @@ _SHOWN = 30
 
 
 def summary(folder: Path, *, progress: Progress | None = None) -> dict[str, Any]:
-    """Counts by licence, class, creator, language, caption origin, format and size. Raises BadFile, NoRecords, NotUtf8, BadRow."""
+    """Counts by licence, class, creator, language, caption origin, format and size.
+
+    Raises BadFile, NoRecords, NotUtf8, BadRow.
+    """
     records = list(read_records(folder))
-    memory = Memory(folder)
+    cache = FactsCache(folder)
     try:
-        facts = gather(folder, [r.file_name for r in records], memory, progress=progress)
+        facts = gather(folder, [r.file_name for r in records], cache, progress=progress)
     finally:
-        memory.close()
+        cache.close()
     licences, classes, creators, origins, kinds, sizes, shapes = (Counter[str]() for _ in range(7))
     lengths: dict[str, list[int]] = {x: [] for x in LANGUAGES}
     for r in records:

@@ -25,8 +25,9 @@ from trainer.dataset.licence.gate import check
 from trainer.dataset.licence.perceptual_hash import Look, alike, look_at
 from trainer.dataset.licence.policy import BUILT_IN, load_policy
 from trainer.dataset.licence.report import read_report
+from trainer.dataset.licence_names import from_statement, from_url, url_of
 from trainer.dataset.records import FILE
-from trainer.dataset.spdx import from_statement, from_url, parse, url_of
+from trainer.dataset.spdx import parse
 
 Rows = list[dict[str, Any]]
 
@@ -207,10 +208,10 @@ def test_an_unchanged_folder_is_not_read_again_unless_full(good: Path, monkeypat
 
 
 def test_fresh_files_are_not_remembered(good: Path) -> None:
-    from trainer.dataset.licence.file_facts import Memory
+    from trainer.dataset.licence.facts_cache import FactsCache
 
     check(good)  # written a moment ago: they might change again within one tick of the clock
-    memory = Memory(good)
+    memory = FactsCache(good)
     assert memory.facts() == {}
     memory.close()
 
