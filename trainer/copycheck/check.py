@@ -13,6 +13,7 @@ from trainer.copycheck.copies import copies, fingerprints_of
 from trainer.copycheck.extraction import fold
 from trainer.copycheck.nearest import leave_one_out, nearest, summary
 from trainer.dataset.records import Record, read_records
+from trainer.dataset.tree import FileLocator
 from trainer.evaluation.encoder_base import Encoder
 from trainer.evaluation.metrics import Array
 from trainer.evaluation.store import features_of, picture_files
@@ -37,7 +38,8 @@ class Dataset:
             raise BadFile(path=folder, why=Phrase("there is no such folder"))
         try:
             records = list(read_records(folder))
-            named = [folder / r.file_name for r in records]
+            locator = FileLocator(folder)
+            named = [locator.path(r.file_name) for r in records]
             files = [f for f in named if f.is_file()]
         except NoRecords:
             records, named = [], []

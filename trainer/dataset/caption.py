@@ -15,6 +15,7 @@ from engine.contract.errors import BadPicture, BadValue, NoCaptioner, OutOfMemor
 from trainer.dataset.importers.source import Skipped
 from trainer.dataset.pictures import load_rgb
 from trainer.dataset.records import Record, read_records, write_records
+from trainer.dataset.tree import FileLocator
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -166,11 +167,12 @@ def _captions(
     """Names that could be opened, and their captions. Too little memory for the batch: one at a time."""
     import torch
 
+    locator = FileLocator(folder)
     opened: list[str] = []
     pictures: list[Image] = []
     for name in names:
         try:
-            pictures.append(load_rgb(folder / name))
+            pictures.append(load_rgb(locator.path(name)))
             opened.append(name)
         except BadPicture as e:
             why = e.fields["why"]

@@ -107,7 +107,9 @@ class Captioner:
             self.tokenizer = AutoTokenizer.from_pretrained(folder, **local)
             self.processor = None if self.kind == "qwen2_vl" else self._processor(folder, local)
             self.images = self._image_processor(folder) if self.kind == "qwen2_vl" else None
-            model = AutoModelForImageTextToText.from_pretrained(folder, dtype=self.dtype, use_safetensors=True, **local)
+            model: Any = AutoModelForImageTextToText.from_pretrained(
+                folder, dtype=self.dtype, use_safetensors=True, **local
+            )
         except (OSError, ValueError, ImportError, KeyError, RuntimeError, TypeError, AttributeError) as e:
             detail = str(e).strip().splitlines()[0][:300] if str(e).strip() else type(e).__name__
             raise NoCaptioner(path=folder, why=Phrase("transformers cannot load it ({detail})", detail=detail)) from e
@@ -121,7 +123,8 @@ class Captioner:
     def _processor(self, folder: Path, local: dict[str, Any]) -> Any:
         from transformers import AutoProcessor
 
-        return AutoProcessor.from_pretrained(folder, backend="pil", **local)
+        processor: Any = AutoProcessor
+        return processor.from_pretrained(folder, backend="pil", **local)
 
     @staticmethod
     def _image_processor(folder: Path) -> Any:

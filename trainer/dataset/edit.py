@@ -12,6 +12,7 @@ from engine.contract.errors import BadFile, BadRow, BadValue, Phrase, system_wor
 from trainer.dataset.evidence.statement import EDIT, Statement
 from trainer.dataset.files import name_problem, sha256_of
 from trainer.dataset.records import LANGUAGES, Record, scan, write_records
+from trainer.dataset.tree import FileLocator
 
 LIMIT = 200_000_000  # bytes of a list of changes
 TEXTS = ("license", "license_url", "creator", "title", "source_url", "modified", "evidence", "training_permission")
@@ -136,7 +137,7 @@ def _added(folder: Path, by_file: Mapping[str, list[Change]], seen: set[str]) ->
     for name, changes in by_file.items():
         if name in seen or all(c.remove for c in changes):
             continue
-        record = Record(file_name=name, sha256=sha256_of(folder / name))
+        record = Record(file_name=name, sha256=sha256_of(FileLocator(folder).path(name)))
         for change in changes:
             record = _changed(record, change, folder)
         yield record
@@ -151,4 +152,4 @@ def _changed(record: Record, change: Change, folder: Path) -> Record:
     for column, language in _COLUMNS.items():
         if column in change.set and change.set[column] != record.captions(language):
             record = record.with_captions(language, change.set[column], "human" if change.set[column] else "")
-    return replace(record, sha256=sha256_of(folder / record.file_name)) if change.rehash else record
+    return replace(record, sha256=sha256_of(FileLocator(folder).path(record.file_name))) if change.rehash else record

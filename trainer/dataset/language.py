@@ -9,7 +9,10 @@ _LATIN = re.compile(r"[A-Za-zÀ-ɏ]")
 
 
 def is_japanese(text: str) -> bool:
-    """Whether most of ``text`` is Japanese; one sign says as much as two letters. "A sign that reads 寿司" is English."""
+    """Whether most of ``text`` is Japanese; one character counts as two letters.
+
+    "A sign that reads 寿司" is English.
+    """
     signs = len(_JAPANESE.findall(text))
     return signs > 0 and 2 * signs >= len(_LATIN.findall(text))
 

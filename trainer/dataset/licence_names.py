@@ -61,8 +61,8 @@ _SHORT = re.compile(
     rf"(?:creative commons |cc)?[ \-_]?({_TERMS})(?:[ \-_]?v?(\d\.\d))?(?: (?:international|unported|generic))?"
 )
 _LONG = re.compile(
-    r"(?:creative commons )?attribution((?:[ \-]+(?:non[ \-]?commercial|no[ \-]?deriv(?:ative)?s|share[ "
-    r"\-]?alike)){0,2})"
+    r"(?:creative commons )?attribution((?:[ \-]+(?:non[ \-]?commercial|no[ \-]?deriv(?:ative)?s|share[ \-]?alike)"
+    r"){0,2})"
     r"(?: v?(\d\.\d))?(?: (?:international|unported|generic))?(?: (?:public )?licen[sc]e)?(?: \((.+)\))?"
 )
 _PLAIN = {

@@ -14,7 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import AvifImagePlugin, Image, PngImagePlugin, TiffImagePlugin, WebPImagePlugin, features  # noqa: F401
+from PIL import (
+    AvifImagePlugin,  # noqa: F401
+    Image,
+    PngImagePlugin,
+    TiffImagePlugin,  # noqa: F401
+    UnidentifiedImageError,
+    WebPImagePlugin,  # noqa: F401
+    features,
+)
 
 from engine.contract.errors import BadPicture, Phrase, system_words
 from engine.imagefile.color import to_srgb
@@ -36,7 +44,8 @@ FORMATS = tuple(k for k in KINDS if k not in ("MPO", *_MISSING))  # Pillow opens
 ENDINGS = tuple(dict.fromkeys(e for kind, endings in KINDS.items() if kind not in _MISSING for e in endings))
 # images by their ending that nothing here reads
 OTHERS = (
-    ".heic", ".heif", ".jxl", ".jp2", ".j2k", ".psd", ".tga", ".ico", ".svg", ".eps", ".apng", ".exr", ".hdr", ".dng", ".cr2",
+    ".heic", ".heif", ".jxl", ".jp2", ".j2k", ".psd", ".tga", ".ico", ".svg", ".eps", ".apng", ".exr", ".hdr",
+    ".dng", ".cr2",
     ".nef", ".arw", ".raw", ".avif", ".qoi", ".pcx", ".ppm", ".pgm", ".pbm", ".icns", ".xcf", ".ai", ".cur",
 )  # fmt: skip
 FIRST_FRAME = ("GIF", "MPO", "TIFF")  # of several images the first is meant
@@ -103,7 +112,8 @@ def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
                 raise BadPicture(
                     path=path,
                     why=Phrase(
-                        "it is animated ({frames} frames); save one of them as a picture", frames=image.n_frames
+                        "it is animated ({frames} frames); save one of them as a picture",
+                        frames=getattr(image, "n_frames", 0),
                     ),
                 )
             yield image
@@ -113,7 +123,7 @@ def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
         raise BadPicture(path=path, why=Phrase("it has more than {limit} pixels", limit=MAX_PIXELS)) from e
     except FileNotFoundError as e:
         raise BadPicture(path=path, why=Phrase("there is no such file")) from e
-    except Image.UnidentifiedImageError as e:
+    except UnidentifiedImageError as e:
         raise BadPicture(
             path=path,
             why=Phrase("it is no image of a format that is read here (PNG, JPEG, WebP, AVIF, TIFF, GIF, BMP)"),
@@ -141,7 +151,7 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """Any mode as 8-bit sRGB: by its ICC profile, 16-bit scaled, CMYK converted, what is transparent laid over white."""
+    """Convert any mode to 8-bit sRGB: by its ICC profile, 16-bit scaled, CMYK converted, transparency over white."""
     if image.mode.startswith("I"):  # 16-bit grey; Pillow's own convert would clip at 255
         values = np.asarray(image).astype(np.int64).clip(0, 65535)
         return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")

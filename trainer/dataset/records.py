@@ -70,7 +70,8 @@ class Record:
         told = kept | {language: origin}
         same = len(set(told.values())) == 1
         text = origin if same else "; ".join(f"{k}={told[k]}" for k in sorted(told) if told[k])
-        return replace(self, **{LANGUAGES[language]: tuple(captions), "caption_origin": text})
+        changes: dict[str, Any] = {LANGUAGES[language]: tuple(captions), "caption_origin": text}
+        return replace(self, **changes)
 
 
 KNOWN = tuple(f.name for f in fields(Record) if f.name != "extra")

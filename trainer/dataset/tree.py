@@ -29,6 +29,54 @@ def plain_path(name: str) -> str:
     return "/".join(kept)
 
 
+def named_alike(name: str, names: Iterable[str]) -> str | None:
+    """The only one of ``names`` that looks the same as ``name``; None where there is none, or several."""
+    alike = list(names)
+    if len(alike) > 1:  # on a case-sensitive system: equal but for the Unicode form
+        composed = unicodedata.normalize("NFC", name)
+        alike = [a for a in alike if unicodedata.normalize("NFC", a) == composed]
+    return alike[0] if len(alike) == 1 else None
+
+
+class FileLocator:
+    """Finds the files that records name, also where the disk has another Unicode form or case of the name.
+
+    The rule is that of ``Tree.find``, so that an image and its side files are found alike: a record written on Linux
+    has ``ü`` as one character (NFC), a folder copied from macOS has it as two (NFD).
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._listings: dict[Path, dict[str, list[str]]] = {}
+
+    def path(self, name: str) -> Path:
+        """The file of that name; ``root / name`` itself where there is no such file."""
+        exact = self.root / name
+        if os.path.lexists(exact):
+            return exact
+        place = self.root
+        for part in name.split("/"):
+            if os.path.lexists(place / part):
+                place /= part
+                continue
+            found = named_alike(part, self._listing(place).get(key_of(part), ()))
+            if found is None:
+                return exact
+            place /= found
+        return place
+
+    def _listing(self, folder: Path) -> dict[str, list[str]]:
+        if folder not in self._listings:
+            names: dict[str, list[str]] = {}
+            try:
+                for entry in os.scandir(folder):
+                    names.setdefault(key_of(entry.name), []).append(entry.name)
+            except OSError:
+                pass  # not a folder, or not readable: nothing is found in it
+            self._listings[folder] = names
+        return self._listings[folder]
+
+
 class Tree:
     """Names relative to a root, with ``/``, as they stand there."""
 
@@ -47,11 +95,7 @@ class Tree:
         """The file of that name: spelled exactly so, else the only one that looks the same."""
         if name in self._there:
             return name
-        alike = self._by_key.get(key_of(name), [])
-        if len(alike) > 1:  # on a system that tells case apart: the same but for its Unicode form
-            composed = unicodedata.normalize("NFC", name)
-            alike = [a for a in alike if unicodedata.normalize("NFC", a) == composed]
-        return alike[0] if len(alike) == 1 else None
+        return named_alike(name, self._by_key.get(key_of(name), ()))
 
     def read(self, name: str, limit: int) -> bytes:
         """The bytes of a small file. Raises BadFile: unreadable, or larger than ``limit`` bytes."""
@@ -75,9 +119,11 @@ class Tree:
 
 
 class Folder(Tree):
-    """All files below ``root``, sorted by folder; ``hidden`` are those whose name, or whose folder's, begins with a
-    dot;
-    ``also`` is one of them that counts as the others do."""
+    """All files below ``root``, sorted by folder.
+
+    ``hidden`` are those whose name, or whose folder's, begins with a dot; ``also`` is one of them that counts as the
+    others do.
+    """
 
     def __init__(self, root: Path, *, also: str = "") -> None:
         self.root = root

@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from xml.etree import ElementTree
 
 from PIL import Image, IptcImagePlugin
 
 from trainer.dataset.evidence.columns import speaks_of_licence, statements_of
 from trainer.dataset.evidence.statement import Statement, mentioned, rights, statement
+
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
 
 MAX_XMP = 2_000_000  # bytes
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
@@ -109,7 +112,7 @@ def _exif(image: Image.Image) -> dict[str, str]:
 
 def _iptc(image: Image.Image) -> dict[str, str]:
     try:
-        values = IptcImagePlugin.getiptcinfo(image) or {}
+        values = IptcImagePlugin.getiptcinfo(cast("ImageFile", image)) or {}
     except Exception:  # as with EXIF
         return {}
     found = {}

@@ -1,4 +1,4 @@
-"""Texts of a folder that speak for everything in it: licence texts, readme files with a card, data about the whole set."""
+"""Texts that apply to a whole folder: licence texts, readme files with a dataset card, data about the whole set."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from trainer.dataset.files import load_json
 
 # endings of texts in which a licence could be stated
 TEXTS = (
-    ".txt", ".md", ".markdown", ".rst", ".html", ".htm", ".xml", ".rdf", ".yaml", ".yml", ".toml", ".json", ".jsonld", ".cff",
-    ".ini", ".cfg", ".nfo", ".info", ".log", ".tex", ".caption",
+    ".txt", ".md", ".markdown", ".rst", ".html", ".htm", ".xml", ".rdf", ".yaml", ".yml", ".toml", ".json", ".jsonld",
+    ".cff", ".ini", ".cfg", ".nfo", ".info", ".log", ".tex", ".caption",
 )  # fmt: skip
 _LICENCE_FILE = re.compile(
-    r"^(?:licen[cs]es?|un-?licen[cs]e|copying|copyright|rights|terms(?:[ _-]of[ _-]use)?|ライセンス|利用規約|利用条件|著作権)"
+    r"^(?:licen[cs]es?|un-?licen[cs]e|copying|copyright|rights|terms(?:[ _-]of[ _-]use)?|ライセンス|利用規約"
+    r"|利用条件|著作権)"
     r"(?:[._\- ()].*)?$",
     re.I,
 )
 # texts about a whole folder, whose sentences count; of other texts only lines that are labelled as a licence do
 _ABOUT = re.compile(
-    r"^(?:readme|credits?|attributions?|authors|notice|about|source|sources|dataset[_ -]?card|利用について|クレジット)(?:[._\- "
-    r"].*)?$",
+    r"^(?:readme|credits?|attributions?|authors|notice|about|source|sources|dataset[_ -]?card"
+    r"|利用について|クレジット)(?:[._\- ].*)?$",
     re.I,
 )
 _UNREADABLE = (".pdf", ".doc", ".docx", ".rtf", ".odt")
@@ -74,7 +75,7 @@ def _first_line(text: str) -> str:
 
 
 def of_text(source: str, data: bytes) -> list[Statement]:
-    """What any other text of a folder states: JSON and YAML by their keys, a text about the folder by what it mentions."""
+    """What any other text of a folder states: JSON and YAML by key, a text about the folder by what it mentions."""
     text = lenient(data)
     ending = PurePosixPath(source).suffix.lower()
     found: list[Statement] = []

@@ -17,8 +17,8 @@ _TAG = re.compile(
     r"SPDX-(License-Identifier|FileCopyrightText|FileContributor):[ \t]*(.*?)[ \t]*(?:\*/|-->)?[ \t]*$", re.M
 )
 _COPYRIGHT = re.compile(
-    r"^(?:SPDX-FileCopyrightText:|©|\(c\)|copyright(?: \(c\)| "
-    r"©)?)?\s*(?:\d{4}(?:\s*[-–,]\s*\d{4})*,?\s*)?(.*?)\s*(?:<[^>]*>)?\s*(?:\(?https?://\S+)?$",
+    r"^(?:SPDX-FileCopyrightText:|©|\(c\)|copyright(?: \(c\)| ©)?)?"
+    r"\s*(?:\d{4}(?:\s*[-–,]\s*\d{4})*,?\s*)?(.*?)\s*(?:<[^>]*>)?\s*(?:\(?https?://\S+)?$",
     re.I,
 )
 _PRECEDENCE = ("closest", "aggregate", "override")

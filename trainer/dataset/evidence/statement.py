@@ -33,8 +33,8 @@ LONGEST = 1_000_000  # characters of running text that are searched
 _VERSION = re.compile(r"v?(\d\.\d)")
 _ABOUT_TRAINING = re.compile(r"(?:no ?(?:image ?)?ai(?: training)?[,;.!\s]*)+", re.I)  # the gate has a rule for it
 _FILLERS = re.compile(
-    r"\b(?:this (?:work|image|photo|file|picture) is|is|licen[cs]ed|released|available|published|under|the|a|terms "
-    r"of|licen[cs]e)\b"
+    r"\b(?:this (?:work|image|photo|file|picture) is|is|licen[cs]ed|released|available|published|under|the|a"
+    r"|terms of|licen[cs]e)\b"
     r"|のもとで|の下で|で|公開|ライセンス",
     re.I,
 )

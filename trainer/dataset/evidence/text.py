@@ -6,7 +6,8 @@ import re
 
 _TAG = re.compile(r"SPDX-License-Identifier:[ \t]*(.*?)[ \t]*(?:\*/|-->)?[ \t]*$", re.M | re.I)
 _LINE = re.compile(
-    r"^[ \t#*/;>\-]*(?:\**(?:licen[cs]e|licen[cs]ed under|rights|usage ?terms|terms of use|ライセンス|利用条件|利用許諾|権利)\**)"
+    r"^[ \t#*/;>\-]*(?:\**(?:licen[cs]e|licen[cs]ed under|rights|usage ?terms|terms of use"
+    r"|ライセンス|利用条件|利用許諾|権利)\**)"
     r"[ \t]*[:=:][ \t]*[\"'*]*(.*?)[\"'*,]*[ \t]*$",
     re.M | re.I,
 )
@@ -21,15 +22,16 @@ _CC = re.compile(
     re.I,
 )
 _CREATIVE = re.compile(
-    r"creative commons(?:[ \t\-]+(?:attribution|non[ \-]?commercial|no[ \-]?deriv\w*|share[ "
-    r"\-]?alike|zero|cc0|by|nc|nd|sa)\b)*"
+    r"creative commons(?:[ \t\-]+(?:attribution|non[ \-]?commercial|no[ \-]?deriv\w*|share[ \-]?alike"
+    r"|zero|cc0|by|nc|nd|sa)\b)*"
     r"(?:[ \t]+v?\d\.\d)?(?:[ \t]+(?:international|unported|generic|universal|public|licen[cs]e)\b)*",
     re.I,
 )
 _RESERVED = re.compile(
-    r"all rights reserved|rights[ \-]managed|editorial use only|personal use only|non[ \-]?commercial use|for non[ "
-    r"\-]?commercial"
-    r"|not for commercial|no commercial|no derivatives|無断(?:転載|使用|複製)|転載禁止|商用(?:利用)?(?:不可|禁止)|非商用|非営利",
+    r"all rights reserved|rights[ \-]managed|editorial use only|personal use only|non[ \-]?commercial use|for"
+    r" non[ \-]?commercial"
+    r"|not for commercial|no commercial|no derivatives"
+    r"|無断(?:転載|使用|複製)|転載禁止|商用(?:利用)?(?:不可|禁止)|非商用|非営利",
     re.I,
 )
 _COPYRIGHT_ONLY = re.compile(
@@ -38,15 +40,16 @@ _COPYRIGHT_ONLY = re.compile(
 )
 _SIGN = re.compile(r"©|\(c\)|copyright|著作権", re.I)
 _GRANT = re.compile(
-    r"\b(?:us(?:e|ed|es|age)|free|licen\w*|permi\w*|allow\w*|only|commercial\w*|terms|restrict\w*|see|not|no)\b|許|利用|使用|可|禁|自由",
+    r"\b(?:us(?:e|ed|es|age)|free|licen\w*|permi\w*|allow\w*|only|commercial\w*|terms|restrict\w*|see|not|no)\b"
+    r"|許|利用|使用|可|禁|自由",
     re.I,
 )
 
 
 # one of these stands in everything that the patterns above find
 _SIGNS = (
-    "licen", "rights", "terms", "ライセンス", "利用", "権利", "cc", "commons", "org/", "unlicense.org", "editorial use only",
-    "personal use only", "commercial", "no derivatives", "無断", "転載禁止", "商用", "非営利",
+    "licen", "rights", "terms", "ライセンス", "利用", "権利", "cc", "commons", "org/", "unlicense.org",
+    "editorial use only", "personal use only", "commercial", "no derivatives", "無断", "転載禁止", "商用", "非営利",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The records of a dataset folder while an import adds to them: one for each image, from everything that is said of it."""
+"""The records of a dataset folder during an import: one for each image, from all its sources."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Records:
         captions = {k: tuple(values.get(k) or ()) for k in ("text", "text_ja")}
         if not any(captions.values()):
             values["caption_origin"] = ""
-        strings = {k: _plain(values.get(k)) for k in _STRINGS}
+        strings: dict[str, Any] = {k: _plain(values.get(k)) for k in _STRINGS}
         kept = {k: v for k, v in item.extra.items() if isinstance(k, str) and k != "file_name"}
         return Record(
             file_name=name,
@@ -83,7 +83,7 @@ class Records:
             license_statements=told,
             extra=kept,
             **captions,
-            **strings,  # type: ignore[arg-type]
+            **strings,
         )
 
     def _more(self, old: Record, item: Item, told: tuple[Statement, ...]) -> Record:

@@ -1,4 +1,4 @@
-"""What the tables of a source say of each image, put together: captions of all rows, and every statement of a licence."""
+"""Merges what the tables of a source state about each image: captions of all rows and every licence statement."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from engine.contract.errors import BadFile, Phrase, UnsafeArchive, system_words
@@ -64,7 +65,7 @@ def _members(path: Path) -> Iterator[tuple[str, tarfile.TarInfo, Callable[[], by
                 name = "/".join(p for p in parts if p not in ("", "."))
                 if not name:
                     continue
-                yield name, member, lambda member=member: _bytes(tar, member, path)
+                yield name, member, partial(_bytes, tar, member, path)
     except (tarfile.TarError, zlib.error, EOFError, ValueError) as e:
         raise BadFile(path=path, why=Phrase("it is not a whole tar archive")) from e
     except OSError as e:

@@ -59,7 +59,7 @@ def rows_of(tree: Tree, name: str, encoding: str, *, headerless: bool = False) -
 
 
 def is_json_table(tree: Tree, name: str, encoding: str) -> bool:
-    """Whether a ``.json`` holds rows about images: a list of objects, an object of them by name, or COCO's three lists."""
+    """Whether a ``.json`` has rows about images: a list of objects, objects by file name, or COCO's three lists."""
     try:
         return _json_rows(tree, name, encoding) is not None
     except (BadFile, BadRow, NotUtf8):

@@ -11,6 +11,7 @@ from trainer.dataset.licence.perceptual_hash import alike
 from trainer.dataset.licence.policy import Policy
 from trainer.dataset.licence.report import Finding
 from trainer.dataset.licence.rules import Judged
+from trainer.dataset.tree import FileLocator
 
 
 def _licence(j: Judged) -> str:
@@ -85,5 +86,5 @@ def _pairs(folder: Path, seen: list[Judged], policy: Policy, cache: FactsCache) 
 def _same_pixels(folder: Path, one: Judged, two: Judged, cache: FactsCache) -> bool:
     if (one.facts.width, one.facts.height) != (two.facts.width, two.facts.height):
         return False
-    pixels = [cache.pixels(folder / j.record.file_name, j.facts.sha256) for j in (one, two)]
+    pixels = [cache.pixels(FileLocator(folder).path(j.record.file_name), j.facts.sha256) for j in (one, two)]
     return bool(pixels[0]) and pixels[0] == pixels[1]

@@ -19,6 +19,7 @@ from trainer.dataset.licence.facts_cache import Facts, FactsCache
 from trainer.dataset.licence.perceptual_hash import SIDE, look_at
 from trainer.dataset.licence.signals import read_signals
 from trainer.dataset.pictures import opened, orientation, rgb, upright
+from trainer.dataset.tree import FileLocator
 
 _FRESH = 2.0  # seconds: a file written so recently may change again without its times changing
 Progress = Callable[[int, int], None]
@@ -81,12 +82,14 @@ def gather(
     A file whose size, times and identity are as they were is not read again otherwise.
     """
     known = cache.facts()
+    locator = FileLocator(folder)
+    paths = {name: locator.path(name) for name in names}
     found: dict[str, Facts] = {}
     unread: list[str] = []
     for name in names:  # what is remembered needs no threads
         old = known.get(name)
         try:
-            mark, _ = _mark(folder / name)
+            mark, _ = _mark(paths[name])
         except OSError:
             found[name] = Facts(error=Phrase("there is no such file"))
             continue
@@ -96,7 +99,7 @@ def gather(
             unread.append(name)
 
     def one(name: str) -> tuple[str, str, bool, Facts]:
-        path = folder / name
+        path = paths[name]
         try:
             mark, still = _mark(path)
             old = known.get(name)

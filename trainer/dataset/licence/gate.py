@@ -24,7 +24,7 @@ from trainer.dataset.licence.report import FILE as REPORT
 from trainer.dataset.licence.report import Finding, GateReport, manifest_sha256, write_report
 from trainer.dataset.licence.rules import Judged, judge
 from trainer.dataset.records import FILE, Record, file_of, scan
-from trainer.dataset.tree import Folder
+from trainer.dataset.tree import FileLocator, Folder, key_of
 
 # pictures by their ending, of formats that are not read too: none of them may lie there unrecorded
 _PICTURES = (
@@ -80,7 +80,7 @@ def check(
             one, told = judge(record, line, facts[record.file_name], rules, beside.of(record.file_name))
             judged.append(one)
             findings += told
-        findings += _orphans(folder, {r.file_name for r, _ in rows})
+        findings += _orphans(folder, rows)
         findings += duplicate_findings(folder, judged, rules, cache)
     finally:
         cache.close()
@@ -127,7 +127,7 @@ def _rows(folder: Path) -> tuple[list[tuple[Record, int]], list[Finding]]:
         if isinstance(row, BadRow):
             findings.append(Finding(FILE, "bad-row", "block", row.fields["why"], line))
             continue
-        key = row.file_name.casefold()  # two names that are one on Windows and macOS
+        key = key_of(row.file_name)  # two names that are one on Windows and macOS
         if (other := first.get(key)) is not None:
             if other[0].license != row.license:
                 why = Phrase(
@@ -156,14 +156,16 @@ def _rows(folder: Path) -> tuple[list[tuple[Record, int]], list[Finding]]:
     return rows, findings
 
 
-def _orphans(folder: Path, known: set[str]) -> Iterator[Finding]:
+def _orphans(folder: Path, rows: list[tuple[Record, int]]) -> Iterator[Finding]:
     """Pictures without a row."""
+    locator = FileLocator(folder)
+    recorded = {locator.path(record.file_name).relative_to(folder).as_posix() for record, _ in rows}
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(d for d in folders if not d.startswith("."))
         for name in files:
             path = Path(place, name)
             relative = path.relative_to(folder).as_posix()
-            if name.lower().endswith(_PICTURES) and not name.startswith(".") and relative not in known:
+            if name.lower().endswith(_PICTURES) and not name.startswith(".") and relative not in recorded:
                 shown = relative.encode("utf-8", "backslashreplace").decode("utf-8")
                 yield Finding(shown, "no-row", "block", Phrase("the picture has no row in metadata.jsonl"))
 

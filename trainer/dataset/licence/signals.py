@@ -82,8 +82,11 @@ def read_signals(path: Path, image: Image.Image) -> Signals:
         _assertion(label, data, found)
     found.unreadable |= embedded.unreadable
     return Signals(
-        *(tuple(sorted(getattr(found, f))) for f in ("forbids", "constrains", "ai_made", "unreadable")),
-        statements(embedded),
+        forbids=tuple(sorted(found.forbids)),
+        constrains=tuple(sorted(found.constrains)),
+        ai_made=tuple(sorted(found.ai_made)),
+        unreadable=tuple(sorted(found.unreadable)),
+        statements=statements(embedded),
     )
 
 

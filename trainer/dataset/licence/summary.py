@@ -18,6 +18,7 @@ from trainer.dataset.licence.file_facts import Progress, gather
 from trainer.dataset.pictures import opened, orientation
 from trainer.dataset.records import LANGUAGES, Record, read_records, to_row
 from trainer.dataset.spdx import parse
+from trainer.dataset.tree import FileLocator
 
 _SHOWN = 30
 
@@ -107,7 +108,7 @@ def show(folder: Path, name: str | None, *, offset: int = 0, limit: int = 100) -
     found: Record | None = next((r for r in read_records(folder) if r.file_name == wanted), None)
     if found is None:
         raise BadFile(path=folder / wanted, why=Phrase("metadata.jsonl has no row for it"))
-    path = folder / found.file_name
+    path = FileLocator(folder).path(found.file_name)
     answer: dict[str, Any] = {
         "record": to_row(found),
         "attribution": entry(found).removeprefix("- "),

@@ -12,6 +12,7 @@ from trainer.config import Config
 from trainer.dataset.files import sha256_of
 from trainer.dataset.pictures import opened, orientation
 from trainer.dataset.records import Record, read_records
+from trainer.dataset.tree import FileLocator
 from trainer.learn.data import counter_rng
 from trainer.learn.data.buckets import Size, make_buckets, nearest
 
@@ -63,12 +64,13 @@ def collect(config: Config, *, multiple: int, own_side: int) -> Collection:
     trigger = config.lora.trigger if config.kind == "lora" else ""
     for one in config.dataset:
         folder = Path(one.folder)
+        locator = FileLocator(folder)
         for record in read_records(folder):
             english, japanese = (_captions(record, language, trigger) for language in ("en", "ja"))
             if not english and not japanese:
                 skipped[Phrase("without a caption")] += 1
                 continue
-            path = folder / record.file_name
+            path = locator.path(record.file_name)
             try:
                 with opened(path) as image:
                     size = image.size[::-1] if orientation(image) in (5, 6, 7, 8) else image.size

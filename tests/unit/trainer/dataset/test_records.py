@@ -1,25 +1,18 @@
-"""metadata.jsonl: read line by line, told by line, written whole; and pictures of every awkward kind as upright RGB."""
+"""metadata.jsonl: read line by line, errors that name their line, complete writes."""
 
 from __future__ import annotations
 
-import io
 import json
-import random
 import tracemalloc
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from engine.contract.errors import BadPicture, BadRow, CommonArtError, NoRecords, NotUtf8
-from tests.support.images import draw, make_dataset, png
-from trainer.dataset.pictures import MAX_PIXELS, load_rgb, load_small
+from engine.contract.errors import BadRow, CommonArtError, NoRecords, NotUtf8
+from tests.support.images import make_dataset
 from trainer.dataset.records import FILE, Record, parse, read_records, scan, to_row, write_records
 
 
@@ -151,99 +144,3 @@ def test_any_line_is_a_record_or_a_sentence(line: str) -> None:
         return
     again = parse(json.dumps(to_row(record), ensure_ascii=False))
     assert again == record
-
-
-# pictures -------------------------------------------------------------------------------------------------------------
-
-
-def _saved(path: Path, image: Image.Image, **options: Any) -> Path:
-    image.save(path, **options)
-    return path
-
-
-def _picture() -> Image.Image:
-    return draw("star", (214, 48, 49), (250, 250, 248), size=48, style="plain", rng=random.Random(3))
-
-
-def test_cmyk_sixteen_bit_rotated_transparent_and_palette_become_rgb(tmp_path: Path) -> None:
-    plain = np.asarray(_picture())
-    cmyk = load_rgb(_saved(tmp_path / "c.jpg", _picture().convert("CMYK"), quality=95))
-    assert cmyk.mode == "RGB" and np.abs(np.asarray(cmyk).astype(int) - plain).mean() < 12
-    grey = load_rgb(_saved(tmp_path / "g.png", Image.fromarray(np.array([[0, 257, 32768, 65535]], np.uint16))))
-    assert [p[0] for p in np.asarray(grey)[0].tolist()] == [0, 1, 128, 255]
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    turned = load_rgb(_saved(tmp_path / "r.png", Image.fromarray(plain[:20]), exif=exif))
-    assert turned.size == (20, 48) and np.array_equal(np.asarray(turned), np.rot90(plain[:20], -1))
-    assert load_small(tmp_path / "r.png", 32)[1] == (20, 48)
-    clear = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
-    clear.putpixel((0, 0), (0, 0, 255, 255))
-    over = np.asarray(load_rgb(_saved(tmp_path / "t.png", clear)))
-    assert over[0, 0].tolist() == [0, 0, 255] and over[1, 1].tolist() == [255, 255, 255]
-    index = clear.convert("RGB").quantize(4)
-    assert np.asarray(load_rgb(_saved(tmp_path / "p.png", index, transparency=0))).shape == (4, 4, 3)
-
-
-def _bomb() -> bytes:
-    """A PNG that claims 20,000 x 20,000 pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
-
-    head = (20_000).to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
-    )
-
-
-def _animated() -> bytes:
-    out = io.BytesIO()
-    _picture().save(out, "WEBP", save_all=True, append_images=[Image.new("RGB", (48, 48))], lossless=True)
-    return out.getvalue()
-
-
-def _ppm() -> bytes:
-    out = io.BytesIO()
-    _picture().save(out, "PPM")
-    return out.getvalue()
-
-
-BAD: dict[str, tuple[Callable[[], bytes], str]] = {
-    "cut": (lambda: png(_picture())[:300], "damaged"),
-    "text": (lambda: b"no picture at all", "no image of a format"),
-    "empty": (lambda: b"", "no image of a format"),
-    "bomb": (_bomb, "pixels"),
-    "animated": (_animated, "animated"),
-    "another format": (_ppm, "no image of a format"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_a_picture_that_cannot_be_used_is_a_sentence(tmp_path: Path, name: str) -> None:
-    make, why = BAD[name]
-    (tmp_path / "x.png").write_bytes(make())
-    for load in (load_rgb, lambda p: load_small(p, 32)):
-        with pytest.raises(BadPicture, match=why):
-            load(tmp_path / "x.png")
-
-
-def test_missing_file_and_limit(tmp_path: Path) -> None:
-    with pytest.raises(BadPicture, match="no such file"):
-        load_rgb(tmp_path / "none.png")
-    assert Image.MAX_IMAGE_PIXELS is not None and MAX_PIXELS <= Image.MAX_IMAGE_PIXELS
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    where=st.integers(0, 2000), what=st.binary(min_size=1, max_size=8), kind=st.sampled_from(["PNG", "JPEG", "WEBP"])
-)
-def test_damaged_bytes_are_a_picture_or_a_sentence(tmp_path: Path, where: int, what: bytes, kind: str) -> None:
-    out = io.BytesIO()
-    _picture().save(out, kind)
-    data = bytearray(out.getvalue())
-    data[where % len(data) : where % len(data) + len(what)] = what
-    (tmp_path / "x").write_bytes(data)
-    try:
-        assert load_rgb(tmp_path / "x").mode == "RGB"
-    except BadPicture:
-        pass

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,22 @@ def test_rows_without_pictures_and_pictures_without_rows(good: Path) -> None:
     (good / "deep" / "絵.GIF").write_bytes(b"GIF89a")
     (good / ".hidden.png").write_bytes(b"x")
     assert found(good) == [("no-row", "block", "deep/絵.GIF")]
+
+
+@pytest.mark.parametrize(("recorded", "stored"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_name_in_another_unicode_form_is_the_same_file(good: Path, recorded: str, stored: str) -> None:
+    rows = rows_of(good)
+    (good / unicodedata.normalize(stored, "がぎ")).mkdir()
+    (good / rows[0]["file_name"]).rename(good / unicodedata.normalize(stored, "がぎ/ぱü.png"))
+    rows[0]["file_name"] = unicodedata.normalize(recorded, "がぎ/ぱü.png")
+    put(good, rows)
+    assert found(good) == []
+    side = good / unicodedata.normalize(stored, "がぎ/ぱü.png.license")
+    side.write_text("SPDX-License-Identifier: CC-BY-NC-4.0\n", encoding="utf-8")
+    assert found(good) == [("licence-in-file-differs", "block", rows[0]["file_name"])]
+    # the second row of one file on macOS
+    put(good, [*rows, rows[0] | {"file_name": unicodedata.normalize(stored, "がぎ/ぱü.png")}])
+    assert "two-rows" in {rule for rule, *_ in found(good)}
 
 
 def test_two_rows_for_one_picture(good: Path) -> None:
