@@ -1,4 +1,4 @@
-"""A micro-batch from words to pixels: encode, noise, denoise, decode."""
+"""A micro-batch from captions to pixels: encode, noise, denoise, decode."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ T = TypeVar("T")
 
 
 class Cancelled(Exception):
-    """Raised by an ``on_step`` to stop a micro-batch that nobody wants any more."""
+    """Raised by an ``on_step`` to stop a micro-batch that is no longer needed."""
 
 
 def settle(request: ImageRequest, folder: ModelFolder, backend: Backend | None = None) -> ImageRequest:
-    """The request with the model's own size where none was asked for and, for a ``backend``, with what its preset
-    stands for there.
+    """The request with the model's own size if it has none and, for a ``backend``, with the resolved sampling plan.
 
     Raises:
         BadValue: the size does not fit the model's patches.
@@ -51,9 +50,9 @@ def settle(request: ImageRequest, folder: ModelFolder, backend: Backend | None =
 
 
 def can_batch(request: ImageRequest, backend: Backend, fitting: int) -> int:
-    """How many such pictures a micro-batch should hold where ``fitting`` could be guided at once.
+    """How many such images a micro-batch should have where ``fitting`` could be guided at once.
 
-    Twice as many where guided predictions are made in halves: neither half then has more rows than fit.
+    Twice as many where guided predictions are computed in halves: neither half then has more rows than fit.
     """
     plan = sampling_plan_of(request, backend) if request.guidance > 1 else None
     return 2 * fitting if plan and plan.halves else fitting
@@ -81,7 +80,7 @@ def denoise_batch(
     """Denoised latents, one row a request. All requests share size, steps, sampler and preset. ``on_step`` sees the
     first lane's rows.
 
-    ``preset`` stands in for the one that the requests name: a definition of one's own, to be measured.
+    ``preset`` replaces the definition that the requests name, to measure another one.
     """
     lanes = backend.lanes(len(requests))
     plan = sampling_plan_of(requests[0], backend, preset)
@@ -107,13 +106,13 @@ def denoise_batch(
 def _guided_interval(
     plan: SamplingPlan, backend: Backend, requests: Sequence[ImageRequest], features: dict[str, Any]
 ) -> Predict:
-    """Guidance in a part of the predictions only, for a backend whose predictors know nothing of it."""
+    """Guidance in a part of the predictions only, for a backend whose predictors do not support plans."""
     guided = backend.predictor(requests, features)
     plain = backend.predictor([dataclasses.replace(r, guidance=1) for r in requests], features)
-    turns = itertools.count()
+    index = itertools.count()
 
     def predict(latents: Any, timestep: float) -> Any:
-        return (guided if plan.guided[0] <= next(turns) < plan.guided[1] else plain)(latents, timestep)
+        return (guided if plan.guided[0] <= next(index) < plan.guided[1] else plain)(latents, timestep)
 
     return predict
 
@@ -125,13 +124,13 @@ def retry_with_less_memory(
     relieve: Callable[[], None],
     on_split: Callable[[int], None] | None = None,
 ) -> list[T]:
-    """Run ``attempt`` on all requests; out of memory, on halves of them; at one alone, once more. ``relieve`` makes
-    room before each retry.
+    """Run ``attempt`` on all requests; out of memory, on halves of them; with a single one, once more.
 
-    ``on_split`` is told the new micro-batch, so that the caller can plan with it.
+    ``relieve`` frees memory before each retry. ``on_split`` gets the new micro-batch size, so that the caller can plan
+    with it.
 
     Raises:
-        OutOfMemory: one picture alone does not fit.
+        OutOfMemory: a single image does not fit.
     """
     try:
         return attempt(requests)
@@ -157,7 +156,7 @@ def retry_with_less_memory(
 
 
 def decode(backend: Backend, latents: Any) -> np.ndarray[Any, Any]:
-    """uint8 RGB ``[n, height, width, 3]``; tiled if whole pictures do not fit in memory.
+    """uint8 RGB ``[n, height, width, 3]``; tiled if complete images do not fit in memory.
 
     Raises:
         OutOfMemory, NotFinite

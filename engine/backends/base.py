@@ -1,4 +1,4 @@
-"""What a backend must offer."""
+"""The protocol that every backend implements."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Backend(Protocol):
     device: str
     dtype: str  # "fp32", "bf16" or "fp16"
     hashes: dict[str, str]  # SHA-256 of the parts
-    loras: list[dict[str, Any]]  # what the recipe keeps of each: LoraFile.record()
-    notes: list[Phrase]  # what a person should be told once; whoever tells it takes it out
+    loras: list[dict[str, Any]]  # what the recipe stores of each: LoraFile.record()
+    notes: list[Phrase]  # for the user, to be shown once; whoever shows them removes them
     #: what presets may use: "timesteps" that are given, "halves" where rows must be filled, "small" weights, a "plan"
     #: for the predictor
     supports: frozenset[str]
-    tight: bool  # memory ran out before: only the part at work is on the device, and stages must take turns
+    tight: bool  # memory ran out before: only the active part is on the device, and stages must alternate
 
     def encode(self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None) -> dict[str, Any]:
         """Features of each text, from the store or fresh; each has ``tokens`` (its length) and ``cut``.
@@ -46,43 +46,40 @@ class Backend(Protocol):
         """Latents of several lanes as one array."""
 
     def fits(self, width: int, height: int) -> int:
-        """How many pictures of that size may be denoised together by the memory plan.
-
-        A large number where there is none.
-        """
+        """How many images of that size may be denoised together by the memory plan; a large number without one."""
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> Any:
-        """Standard normal latents, one row a seed, the same on every device. Sides in pixels."""
+        """Standard normal latents, one row per seed, the same on every device. Sides in pixels."""
 
     def small_weights(self, wanted: str) -> tuple[str, Phrase | None]:
-        """Weights in 8 bits made ready: ``wanted`` ("int8" or "fp8"), or the best there are if it is empty.
+        """Prepare weights in 8 bits: ``wanted`` ("int8" or "fp8"), or the best kind if it is empty.
 
-        Or "exact" and why, as a note.
+        Returns their kind, or "exact" and a note on why.
         """
 
     def sampler(self, name: str, steps: int, seeds: Sequence[int], timesteps: Sequence[int] = ()) -> Sampler:
-        """A fresh sampler for one micro-batch, over ``timesteps`` where they are given (only with that lever)."""
+        """A new sampler for one micro-batch, over ``timesteps`` where they are given (only if supported)."""
 
     def predictor(
         self, requests: Sequence[ImageRequest], features: dict[str, Any], plan: SamplingPlan | None = None
     ) -> Predict:
         """The denoiser under guidance for these rows; captions are prepared once here.
 
-        ``plan``: for all predictions in turn, with that lever.
+        With a ``plan`` (only if supported) it makes all predictions in order.
         """
 
     def decode(self, latents: Any, tiled: bool = False) -> np.ndarray[Any, Any]:
         """uint8 RGB ``[n, height, width, 3]``.
 
         Raises:
-            NotFinite: the latents or pixels are not numbers.
+            NotFinite: the latents or pixels are not finite.
         """
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Whether ``error`` means that the device has too little memory."""
 
     def trim(self) -> None:
-        """Make room: drop the text encoder, and from now on keep idle parts off the device (``tight``)."""
+        """Free memory: drop the text encoder, and from now on keep idle parts off the device (``tight``)."""
 
     def libraries(self) -> dict[str, str]:
         """Versions that decide the pixels."""

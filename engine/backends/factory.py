@@ -1,4 +1,4 @@
-"""Open the backend that suits a model."""
+"""Chooses and opens the backend for a model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def open_backend(
     """Load a model with the backend its folder asks for, or with ``kind``; the library is imported only now.
 
     LoRAs are added to the weights, or run beside them if ``merged`` is false. ``memory`` is how many bytes the model
-    may use of its device; None: what there is.
+    may use of its device; None: all of it.
 
     Raises:
         FeatureMissing: ``kind`` cannot run this folder. MissingLibrary: what it needs is not installed.

@@ -1,7 +1,7 @@
-"""A micro-batch worked on by several threads, each with a share of the rows and one core.
+"""Threads that share a micro-batch, each with a part of the rows and one core.
 
-On a CPU this beats one thread that shares out every single operation: there is no waiting for each other thousands of
-times a picture, which costs most where the model is small, and everything where other programs want the cores too.
+On a CPU this is faster than sharing every single operation among threads: they do not wait for each other thousands of
+times per image, which costs most where the model is small or other programs use the cores too.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ R = TypeVar("R")
 
 
 class ThreadCancelled(Exception):
-    """Another lane failed; this one's work is not wanted any more."""
+    """Cancelled: another thread failed."""
 
 
 class RowThreads:
     """``count`` threads that live as long as this object.
 
-    ``prepare`` is called in whichever thread works, before each share.
+    ``prepare`` is called in the thread that computes, before each share.
     """
 
     def __init__(self, count: int, prepare: Callable[[], None] = lambda: None) -> None:
@@ -42,7 +42,7 @@ class RowThreads:
     def map(self, work: Callable[[int, Sequence[T]], R], items: Sequence[T]) -> list[R]:
         """``work(lane, share)`` of every share, results in order. With one share the caller's own thread does it.
 
-        Raises: the first error of a lane, once all have ended; the others are told by ``check``.
+        Raises: the first error of a thread, once all have ended; ``check`` stops the others.
         """
         shares = self.shares(items)
         if self._pool is None or len(shares) < 2:
@@ -66,6 +66,6 @@ class RowThreads:
         return [f.result() for f in futures]
 
     def check(self, *_: Any) -> None:
-        """Called now and then by the lanes. Raises Stopped if another one failed."""
+        """Called regularly by the threads. Raises ThreadCancelled if another one failed."""
         if self._stop.is_set():
             raise ThreadCancelled

@@ -21,15 +21,15 @@ from engine.contract.errors import CommonArtError
 from engine.system.json_program import JsonArgumentParser, run_json_program, tell_progress
 
 
-def _listed(found: InstalledModel) -> dict[str, Any]:
-    row: dict[str, Any] = {"name": found.name, "path": str(found.path), "source": found.source}
+def _listed(installed: InstalledModel) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": installed.name, "path": str(installed.path), "source": installed.source}
     try:
         before = {
             k: Path(v)
-            for k, v in remembered_parts(found.path).items()
+            for k, v in remembered_parts(installed.path).items()
             if k in ("text_encoder", "vae") and Path(v).is_dir()
         }
-        model = identify(found.path, **before, name=found.name)
+        model = identify(installed.path, **before, name=installed.name)
         return row | {"ok": True, "problem": None, "parts": folders(model)} | facts(model)
     except CommonArtError as e:
         problem = e
@@ -47,11 +47,11 @@ def _listed(found: InstalledModel) -> dict[str, Any]:
 
 def list_models() -> dict[str, Any]:
     """Every model of this machine, with its parts or with what is wrong; no weights are read."""
-    return {"models": [_listed(found) for found in find_all()]}
+    return {"models": [_listed(installed) for installed in find_all()]}
 
 
 def resolve(model: ModelFolder) -> dict[str, Any]:
-    """What a front end must know before it queues a picture."""
+    """What a front end needs before it queues an image."""
     return {"name": model.name, "root": str(model.root), "layout": model.layout, "parts": folders(model)} | facts(model)
 
 
@@ -69,20 +69,20 @@ def _pickles(folder: Path) -> list[Path]:
 
 def convert(folder: Path, out: Path | None) -> dict[str, Any]:
     """Pickled weights of a folder, of every part of a pipeline folder, or of one file, to safetensors."""
-    places = [folder]
+    sources = [folder]
     if (folder / "model_index.json").is_file():
         parts = [p for p in sorted(folder.iterdir()) if p.is_dir() and _pickles(p)]
-        places = ([folder] if _pickles(folder) else []) + parts or [folder]
-    sizes = [sum(p.stat().st_size for p in set(_pickles(place))) for place in places]
+        sources = ([folder] if _pickles(folder) else []) + parts or [folder]
+    sizes = [sum(p.stat().st_size for p in set(_pickles(source))) for source in sources]
     written: list[Path] = []
-    for n, place in enumerate(places):
-        target = out if out is None or place == folder else out / place.name
+    for n, source in enumerate(sources):
+        target = out if out is None or source == folder else out / source.name
 
-        def tell(done: int, own: int, before: int = sum(sizes[:n])) -> None:
+        def report(done: int, own: int, before: int = sum(sizes[:n])) -> None:
             tell_progress(before + done, max(sum(sizes), own))
 
-        written += converting.convert(place, target, progress=tell)
-    return {"folder": str(folder), "folders": [str(p) for p in places], "written": [str(p) for p in written]}
+        written += converting.convert(source, target, progress=report)
+    return {"folder": str(folder), "folders": [str(p) for p in sources], "written": [str(p) for p in written]}
 
 
 # get --------------------------------------------------------------------------------------------------------------

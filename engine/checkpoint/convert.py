@@ -1,7 +1,7 @@
-"""Turning pickled PyTorch weights into safetensors beside them.
+"""Convert pickled PyTorch weights into safetensors files beside them.
 
-The pickle is read in a child process that has shut itself in first (``shut_in``): it can open no socket, start no
-program and write nowhere but in the destination folder. The parent names, checks and moves the finished files.
+The pickle is read in a child process that sandboxes itself first (``enter_sandbox``): it can open no socket, start no
+program and write only in the destination folder. The parent names, checks and moves the finished files.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _HEADER_CAP = 100 << 20  # bytes; what the safetensors library itself accepts
 
 
 class _Set(NamedTuple):
-    """Files that only make a model together: shards and their index, or a single file without one."""
+    """Files that form a model only together: shards and their list (``table``), or a single file without one."""
 
     files: list[tuple[Path, Path]]
-    index: Path | None = None
+    table: Path | None = None
 
 
 # the parent -------------------------------------------------------------------------------------------------------
@@ -48,9 +48,9 @@ def convert(
 ) -> list[Path]:
     """Convert the pickled weights of one folder (not of its subfolders), or one file; returns the files written.
 
-    ``out`` is the destination folder (made if need be), by default the originals' own. ``progress(done, total)`` counts
-    bytes of the originals. A destination that exists is never overwritten: it is skipped, or, with ``keep`` off,
-    refused with BadFile before anything is written. Originals stay. Sets of shards appear whole or not at all.
+    ``out`` is the destination folder (created if needed), by default the originals' own. ``progress(done, total)``
+    counts bytes of the originals. A destination that exists is never overwritten: it is skipped, or, with ``keep`` off,
+    refused with BadFile before anything is written. Originals stay. Sets of shards appear completely or not at all.
 
     Raises BadFile, PickleRefused, BrokenWeights, OutputFolder, DiskFull.
     """
@@ -58,26 +58,26 @@ def convert(
     target = (source if source.is_dir() else source.parent) if out is None else Path(out).resolve()
     sets = _sets(source, target)
     wanted = [file for group in sets for file in group.files]
-    places = [path for _, path in wanted] + [target / _safe_name(group.index.name) for group in sets if group.index]
-    for place in places:
-        if places.count(place) > 1:
-            raise BadFile(path=str(source), why=Phrase("several of its files would become {name}", name=place.name))
-        if place.exists() and not keep:
-            raise BadFile(path=str(place), why=Phrase("it exists already and is not overwritten"))
+    outputs = [path for _, path in wanted] + [target / _safe_name(group.table.name) for group in sets if group.table]
+    for output in outputs:
+        if outputs.count(output) > 1:
+            raise BadFile(path=str(source), why=Phrase("several of its files would become {name}", name=output.name))
+        if output.exists() and not keep:
+            raise BadFile(path=str(output), why=Phrase("it exists already and is not overwritten"))
     with _writing(target):
         target.mkdir(parents=True, exist_ok=True)
     done, total, written = 0, sum(path.stat().st_size for path, _ in wanted), []
     for group in sets:
-        todo = [(path, place) for path, place in group.files if not place.exists()]
+        todo = [(path, output) for path, output in group.files if not output.exists()]
         sizes = [path.stat().st_size for path, _ in todo]
         done += sum(path.stat().st_size for path, _ in group.files) - sum(sizes)
-        # Shards hold nothing but weights, so that their sizes tell at once; of a single file the child tells exactly.
-        if group.index and shutil.disk_usage(target).free < sum(sizes):
+        # Shards hold nothing but weights, so that their sizes suffice; for a single file the child checks exactly.
+        if group.table and shutil.disk_usage(target).free < sum(sizes):
             raise DiskFull(path=str(target))
         parts: list[tuple[Path, Path]] = []
         try:
-            for (path, place), size in zip(todo, sizes, strict=True):
-                parts.append((_part(place), place))
+            for (path, output), size in zip(todo, sizes, strict=True):
+                parts.append((_part(output), output))
                 _in_child(
                     path,
                     parts[-1][0],
@@ -86,16 +86,15 @@ def convert(
                     ),
                 )
                 done += size
-            index = None
-            if group.index and not (index := target / _safe_name(group.index.name)).exists():
-                names = {place: part for part, place in parts}
+            if group.table and not (index := target / _safe_name(group.table.name)).exists():
+                names = {output: part for part, output in parts}
                 parts.append((_part(index), index))
-                _write_index(parts[-1][0], {place.name: names.get(place, place) for _, place in group.files})
+                _write_index(parts[-1][0], {output.name: names.get(output, output) for _, output in group.files})
             with _writing(target):
-                for part, place in parts:
-                    if not place.exists():  # someone else's, made meanwhile
-                        rename(part, place, overwrite=True)
-                        written.append(place)
+                for part, output in parts:
+                    if not output.exists():  # another process's, written meanwhile
+                        rename(part, output, overwrite=True)
+                        written.append(output)
         finally:
             for part, _ in parts:
                 part.unlink(missing_ok=True)
@@ -144,12 +143,12 @@ def _sets(source: Path, target: Path) -> list[_Set]:
     return sets
 
 
-def _part(place: Path) -> Path:
-    return place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
+def _part(output: Path) -> Path:
+    return output.with_name(f".{output.name}.{secrets.token_hex(4)}.part")
 
 
-def _in_child(source: Path, part: Path, tell: Callable[[float], None]) -> None:
-    """Have a child write ``part``; its errors are raised here."""
+def _in_child(source: Path, part: Path, on_progress: Callable[[float], None]) -> None:
+    """Write ``part`` in a child process; its errors are raised here."""
     root = str(Path(__file__).resolve().parents[2])  # a checkout or site-packages
     env = {
         name: os.environ[name]
@@ -175,13 +174,13 @@ def _in_child(source: Path, part: Path, tell: Callable[[float], None]) -> None:
     try:
         finished = False
         for line in child.stdout:
-            if not line.endswith("\n"):  # it died in the middle of a word
+            if not line.endswith("\n"):  # it died while writing the line
                 break
-            said = json.loads(line)
-            if "error" in said:
-                raise from_wire(said["error"])
-            finished = "finished" in said
-            tell(1.0 if finished else said["done"] / said["total"])
+            message = json.loads(line)
+            if "error" in message:
+                raise from_wire(message["error"])
+            finished = "finished" in message
+            on_progress(1.0 if finished else message["done"] / message["total"])
         if child.wait() or not finished:
             raise BrokenWeights(
                 path=str(source),
@@ -194,8 +193,9 @@ def _in_child(source: Path, part: Path, tell: Callable[[float], None]) -> None:
 
 
 def _write_index(part: Path, shards: dict[str, Path]) -> None:
-    """The index over ``shards`` (final name -> where it lies now), from their own headers."""
-    places, size = {}, 0
+    """The index over ``shards`` (final name -> its current path), from their own headers."""
+    weight_map: dict[str, str] = {}
+    size = 0
     for name, path in shards.items():
         try:
             with path.open("rb") as file:
@@ -205,8 +205,8 @@ def _write_index(part: Path, shards: dict[str, Path]) -> None:
             size += sum(entry["data_offsets"][1] - entry["data_offsets"][0] for entry in header.values())
         except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
             raise BrokenWeights(path=str(path), why=Phrase("its header cannot be read")) from error
-        places |= dict.fromkeys(header, name)
-    text = json.dumps({"metadata": {"total_size": size}, "weight_map": dict(sorted(places.items()))}, indent=2)
+        weight_map |= dict.fromkeys(header, name)
+    text = json.dumps({"metadata": {"total_size": size}, "weight_map": dict(sorted(weight_map.items()))}, indent=2)
     with _writing(part.parent), part.open("x", encoding="utf-8", newline="\n") as file:
         file.write(text + "\n")
         file.flush()
@@ -261,14 +261,14 @@ _TOUCHING = (
 _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
-def shut_in(folder: Path) -> None:
-    """From now on this process opens no socket, starts no program and writes only in ``folder``; there is no way back.
+def enter_sandbox(folder: Path) -> None:
+    """From now on this process opens no socket, starts no program and writes only in ``folder``; this is irreversible.
 
-    Forbidden acts raise PermissionError. A second wall: the first is that the unpickler runs nothing.
+    Forbidden operations raise PermissionError. This is a second barrier: the first is that the unpickler runs nothing.
     """
     if hasattr(os, "unshare"):  # Linux, Python 3.12 on; needs a privilege that is mostly missing
         try:
-            os.unshare(os.CLONE_NEWNET)
+            os.unshare(os.CLONE_NEWNET)  # type: ignore[attr-defined]  # mypy checks for Python 3.11
         except OSError:
             pass
     home = os.path.normcase(os.path.join(os.path.realpath(folder), ""))
@@ -291,14 +291,16 @@ def shut_in(folder: Path) -> None:
     sys.addaudithook(hook)
 
 
-def write(source: Path, part: Path, tell: Progress) -> None:
-    """Read the pickled ``source`` and write it as the new file ``part``, a tensor at a time; ``tell`` counts bytes.
+def write(source: Path, part: Path, on_progress: Progress) -> None:
+    """Read the pickled ``source`` and write it as the new file ``part``, a tensor at a time.
+
+    ``on_progress`` gets bytes.
 
     Nothing stays of ``part`` on failure. Raises PickleRefused, BrokenWeights, BadFile, DiskFull, OutputFolder.
     """
     tensors, _, storages = read(source)
     with storages:
-        # Widest first, so that every tensor lies aligned to its element.
+        # Widest first, so that every tensor is aligned to its element.
         order = sorted(tensors.items(), key=lambda item: -item[1].dtype.size)
         header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
         total = 0
@@ -324,7 +326,7 @@ def write(source: Path, part: Path, tell: Progress) -> None:
                 for _, tensor in order:
                     file.write(storages.contiguous(tensor))
                     done += tensor.nbytes
-                    tell(done, max(total, 1))
+                    on_progress(done, max(total, 1))
                 file.flush()
                 os.fsync(file.fileno())
         except BaseException:
@@ -333,20 +335,20 @@ def write(source: Path, part: Path, tell: Progress) -> None:
 
 
 def _child(source: Path, part: Path) -> int:
-    def say(**what: Any) -> None:
-        print(json.dumps(what), flush=True)
+    def report(**message: Any) -> None:
+        print(json.dumps(message), flush=True)
 
-    shut_in(part.parent)
+    enter_sandbox(part.parent)
     try:
-        write(source, part, lambda done, total: say(done=done, total=total))
+        write(source, part, lambda done, total: report(done=done, total=total))
     except CommonArtError as error:
-        say(error=error.to_wire())
+        report(error=error.to_wire())
         return 1
     except MemoryError:
         why = Phrase("reading it takes more memory than there is")
-        say(error=BrokenWeights(path=str(source), why=why).to_wire())
+        report(error=BrokenWeights(path=str(source), why=why).to_wire())
         return 1
-    say(finished=True)
+    report(finished=True)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What a model is, for people: parts, licences, sizes, hashes, and what fits this machine. No torch."""
+"""Facts of a model for people: parts, licences, sizes, hashes, and whether it fits this machine. Without torch."""
 
 from __future__ import annotations
 
@@ -60,20 +60,20 @@ def licence_of(folder: Path) -> tuple[str, str] | None:
 
 
 def _licences(model: ModelFolder) -> list[dict[str, Any]]:
-    """One entry per folder that says something; a part's pipeline speaks for it too."""
-    told: dict[Path, dict[str, Any]] = {}
+    """One entry per folder that names a licence; a pipeline's licence covers its parts too."""
+    licences: dict[Path, dict[str, Any]] = {}
     for part in WEIGHTS:
         folder: Path = getattr(model, part)
-        for place in (folder, folder.parent if (folder.parent / "model_index.json").is_file() else folder):
-            if place in told:
-                told[place]["parts"] += [] if part in told[place]["parts"] else [part]
-            elif found := licence_of(place):
-                told[place] = {"licence": found[0], "file": str(place / found[1]), "parts": [part]}
-    return list(told.values())
+        for source in (folder, folder.parent if (folder.parent / "model_index.json").is_file() else folder):
+            if source in licences:
+                licences[source]["parts"] += [] if part in licences[source]["parts"] else [part]
+            elif found := licence_of(source):
+                licences[source] = {"licence": found[0], "file": str(source / found[1]), "parts": [part]}
+    return list(licences.values())
 
 
 def tables(files: Iterable[Path]) -> dict[str, TensorEntry]:
-    """Tensors of safetensors files, or of an ONNX graph with what lies beside it."""
+    """Tensors of safetensors files, or of an ONNX graph with its external data."""
     files = list(files)
     if files and files[0].name == GRAPH:
         return graph_table(files[0].parent)
@@ -88,10 +88,10 @@ def _count(shape: tuple[int, ...]) -> int:
 
 
 def activations(model: ModelFolder, width: int) -> int:
-    """Bytes besides the weights for one picture at the model's own size, with numbers of ``width`` bytes.
+    """Bytes besides the weights for one image at the model's own size, with values of ``width`` bytes.
 
-    Drawing holds two rows (guidance) of about 14 token-wide tensors and the captions' keys and values; decoding about
-    three full-size maps of the VAE's second width. They do not happen at once: the larger counts.
+    Denoising needs two rows (guidance) of about 14 token-wide tensors and the captions' keys and values; decoding about
+    three full-size maps of the VAE's second width. They are not needed at the same time: the larger counts.
     """
     config = model.denoiser_config
     wide = int(config.get("num_attention_heads") or 16) * int(config.get("attention_head_dim") or 72)
@@ -103,14 +103,15 @@ def activations(model: ModelFolder, width: int) -> int:
 
 
 RULE = Phrase(
-    "Weights of all parts, and for one picture at the model's own size the larger of what drawing two rows and what decoding holds"
+    "Weights of all parts, and for one image at the model's own size the larger of what denoising two rows and "
+    "what decoding needs"
 )
 
 
 def _memory(model: ModelFolder, parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
     ram, gpus = ram_bytes(), nvidia_gpus()
     out: dict[str, Any] = {"rule": phrase(RULE), "ram": ram, "gpus": gpus}
-    if model.layout == "onnx":  # its numbers are as wide as they were exported
+    if model.layout == "onnx":  # its values have the width of the export
         dtype = "fp16" if parts["denoiser"]["dtype"] == "fp16" else "fp32"
         weights, encoder = (sum(parts[p]["bytes"] for p in names) for names in (("denoiser", "vae"), ("text_encoder",)))
         out[dtype] = _fits(weights, encoder, activations(model, 2 if dtype == "fp16" else 4), ram, gpus)
@@ -123,12 +124,14 @@ def _memory(model: ModelFolder, parts: dict[str, dict[str, Any]]) -> dict[str, A
     return out
 
 
-def _fits(weights: int, encoder: int, held: int, ram: int | None, gpus: list[dict[str, Any]] | None) -> dict[str, Any]:
-    total = weights + encoder + held
+def _fits(
+    weights: int, encoder: int, working: int, ram: int | None, gpus: list[dict[str, Any]] | None
+) -> dict[str, Any]:
+    total = weights + encoder + working
     return {
         "weights": weights,
         "text_encoder": encoder,
-        "activations": held,
+        "activations": working,
         "total": total,
         "fits_ram": None if ram is None else total <= ram,
         "fits_gpu": None if gpus is None else total <= max(g["bytes"] for g in gpus),
@@ -136,7 +139,7 @@ def _fits(weights: int, encoder: int, held: int, ram: int | None, gpus: list[dic
 
 
 def info(model: ModelFolder) -> dict[str, Any]:
-    """All about one model. A damaged part is told as its ``problem``; its hash, and then the memory, is null."""
+    """All facts of one model. A damaged part has a ``problem``; its hash, and then the memory, is null."""
     files_of, hash_of = (graph_files, graph_sha256) if model.layout == "onnx" else (weight_files, part_sha256)
     files = {part: files_of(getattr(model, part)) for part in WEIGHTS}
     done, total = 0, sum(f.stat().st_size for group in files.values() for f in group)
@@ -170,7 +173,7 @@ def info(model: ModelFolder) -> dict[str, Any]:
             row["problem"] = e.to_wire()
         done += row["bytes"]
         tell_progress(done, total)
-    whole = all(row["problem"] is None for row in parts.values())
+    valid = all(row["problem"] is None for row in parts.values())
     tokenizer = [f for f in (model.tokenizer / n for n in TOKENIZER_FILES) if f.is_file()]
     listing = "".join(f"{f.name} {sha256_file(f)}\n" for f in tokenizer)
     parts["tokenizer"] = {
@@ -186,6 +189,6 @@ def info(model: ModelFolder) -> dict[str, Any]:
         "layout": model.layout,
         "parts": parts,
         "licences": _licences(model),
-        "hashes": model.hashes() if whole else None,
-        "memory": _memory(model, parts) if whole else None,
+        "hashes": model.hashes() if valid else None,
+        "memory": _memory(model, parts) if valid else None,
     } | facts(model)

@@ -2,7 +2,7 @@
 only when asked.
 
 ``hf_hub_download`` drops what it had when it is interrupted; files of ten gigabytes must go on where they stopped. So
-the library tells what there is and opens the connections, and the bytes are kept here, in the cache's own layout.
+the library lists the files and opens the connections, and the bytes are stored here, in the cache's own layout.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def choose(paths: list[str], *, allow_pickles: bool = False) -> tuple[list[str],
     return take, leave
 
 
-def _told(error: Exception, endpoint: str, what: str) -> Exception:
-    """The library's exceptions in one sentence."""
+def _as_our_error(error: Exception, endpoint: str, what: str) -> Exception:
+    """The library's exceptions as ours, in one sentence."""
     from huggingface_hub import errors
 
     if isinstance(
@@ -102,7 +102,7 @@ def _told(error: Exception, endpoint: str, what: str) -> Exception:
 
 
 def _entry(sibling: Any, what: str, endpoint: str) -> dict[str, Any]:
-    """A file as the hub tells it; refused if its name or hash could lead out of the cache."""
+    """A file as the hub lists it; refused if its name or hash could lead out of the cache."""
     path, size = str(sibling.rfilename), sibling.size
     sha256 = sibling.lfs.sha256 if sibling.lfs else None
     parts = path.split("/")
@@ -132,9 +132,9 @@ def _digest(path: Path, entry: dict[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _stream(url: str, part: Path, size: int, headers: dict[str, str], tell: Callable[[int], None]) -> None:
-    """Bytes of ``url`` to ``part``, from where it stopped; broken connections are taken up again."""
-    from huggingface_hub.utils import get_session, hf_raise_for_status
+def _stream(url: str, part: Path, size: int, headers: dict[str, str], report: Callable[[int], None]) -> None:
+    """Download ``url`` to ``part``, continuing where it stopped; broken connections are resumed."""
+    from huggingface_hub.utils import get_session, hf_raise_for_status  # type: ignore[attr-defined]  # no __all__
 
     http: Any = sys.modules[type(get_session()).__module__.partition(".")[0]]  # httpx or httpx2, as the library has it
     tries = 0
@@ -144,16 +144,16 @@ def _stream(url: str, part: Path, size: int, headers: dict[str, str], tell: Call
             with get_session().stream("GET", url, headers=asked, follow_redirects=True, timeout=30) as answer:
                 hf_raise_for_status(answer)
                 resumed = answer.status_code == 206
-                tell(have if resumed else 0)
+                report(have if resumed else 0)
                 with part.open("ab" if resumed else "wb") as f:
                     for (
                         chunk
                     ) in answer.iter_bytes():  # as they come: what is gathered first is lost with the connection
                         f.write(chunk)
                         tries = 0
-                        tell(f.tell())
+                        report(f.tell())
                         if f.tell() > size:
-                            return  # more than was told: the hash will say so
+                            return  # more than was announced: the hash will not match
             if part.stat().st_size < size:
                 raise http.RemoteProtocolError("the connection ended early")
         except (http.ConnectError, http.TimeoutException, http.RemoteProtocolError, http.ReadError):
@@ -170,7 +170,7 @@ def _fetch(
     blobs: Path,
     headers: dict[str, str],
     endpoint: str,
-    tell: Callable[[int], None],
+    report: Callable[[int], None],
 ) -> None:
     """One file into the cache. A file that differs from its hash is deleted.
 
@@ -184,7 +184,7 @@ def _fetch(
     if not blob.is_file():
         if part.exists() and part.stat().st_size > entry["bytes"]:
             part.unlink()
-        _stream(url, part, entry["bytes"], headers, tell)
+        _stream(url, part, entry["bytes"], headers, report)
         part.touch()  # an empty file has no bytes to make it
         if _digest(part, entry) != wanted:
             part.unlink()
@@ -208,7 +208,8 @@ def get(
     expect: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Fetch the files of a model repository that this program reads; with ``dry_run`` only tell what would be fetched.
+    """Fetch the files of a model repository that this program reads; with ``dry_run`` only report what would be
+    fetched.
 
     ``expect`` is the commit that the user was shown: if the hub has another by now, nothing is fetched.
 
@@ -221,41 +222,41 @@ def get(
         NotOnHub, NoNetwork, BrokenDownload, DiskFull, BadValue, UsageError
     """
     from huggingface_hub import HfApi, hf_hub_url
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # no __all__
 
-    place = (endpoint or os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
-    if not re.match(r"https?://[^/]", place):
-        raise BadValue(name="endpoint", value=place, why=Phrase("it must be an address that begins with https://"))
+    hub = (endpoint or os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
+    if not re.match(r"https?://[^/]", hub):
+        raise BadValue(name="endpoint", value=hub, why=Phrase("it must be an address that begins with https://"))
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", revision) or ".." in revision:
         raise BadValue(name="revision", value=revision, why=Phrase("it must be a branch, a tag or a commit"))
-    token = None if place == HUB else False  # what the user keeps for the hub is not told to others
+    token = None if hub == HUB else False  # the user's token for the hub is not sent to others
     what = repo_id if revision == "main" else f"{repo_id}@{revision}"
     try:
-        found = HfApi(endpoint=place, token=token, library_name="commonart-desktop").model_info(
+        info = HfApi(endpoint=hub, token=token, library_name="commonart-desktop").model_info(
             repo_id, revision=revision, files_metadata=True, timeout=30
         )
     except Exception as e:
-        raise _told(e, place, what) from e
-    if not re.fullmatch(r"[0-9a-f]{40}", str(found.sha)):
-        raise BrokenDownload(file=what, endpoint=place, why=Phrase("the hub tells nonsense about it"))
-    if expect not in (None, found.sha):
+        raise _as_our_error(e, hub, what) from e
+    if not re.fullmatch(r"[0-9a-f]{40}", str(info.sha)):
+        raise BrokenDownload(file=what, endpoint=hub, why=Phrase("the hub tells nonsense about it"))
+    if expect not in (None, info.sha):
         raise UsageError(why=Phrase("{repo} was changed at the hub meanwhile; look at it again", repo=repo_id))
-    entries = {e["path"]: e for e in (_entry(s, repo_id, place) for s in found.siblings or [])}
+    entries = {e["path"]: e for e in (_entry(s, repo_id, hub) for s in info.siblings or [])}
     take, leave = choose(list(entries), allow_pickles=allow_pickles)
     files = sorted((entries[p] for p in take), key=lambda e: (e["bytes"], e["path"]))
     base = hub_cache() / ("models--" + repo_id.replace("/", "--"))
-    snapshot, blobs = base / "snapshots" / str(found.sha), base / "blobs"
+    snapshot, blobs = base / "snapshots" / str(info.sha), base / "blobs"
 
     def here(e: dict[str, Any]) -> int:
-        """How many bytes of it are here."""
+        """How many bytes of it are in the cache."""
         target, part = snapshot / e["path"], blobs / f"{e['sha256'] or e['git']}.commonart.part"
         if target.is_file() and target.stat().st_size == e["bytes"]:
             return int(e["bytes"])
         return min(part.stat().st_size, e["bytes"]) if part.is_file() else 0
 
     total, left = sum(e["bytes"] for e in files), sum(e["bytes"] - here(e) for e in files)
-    licence = getattr(found.card_data, "license", None) if found.card_data else None
-    licence = licence or next((t.removeprefix("license:") for t in found.tags or [] if t.startswith("license:")), None)
+    licence = getattr(info.card_data, "license", None) if info.card_data else None
+    licence = licence or next((t.removeprefix("license:") for t in info.tags or [] if t.startswith("license:")), None)
     pickled = sum(
         entries[p]["bytes"]
         for p in (*leave, *take)
@@ -264,8 +265,8 @@ def get(
     answer: dict[str, Any] = {
         "repo": repo_id,
         "revision": revision,
-        "commit": found.sha,
-        "endpoint": place,
+        "commit": info.sha,
+        "endpoint": hub,
         "licence": ", ".join(licence) if isinstance(licence, list) else licence,
         "files": [{k: e[k] for k in ("path", "bytes", "sha256")} for e in files],
         "bytes": total,
@@ -291,26 +292,26 @@ def get(
                 files,
                 total,
                 progress or (lambda done, whole: None),
-                lambda e, tell: _fetch(
+                lambda e, report: _fetch(
                     e,
-                    hf_hub_url(repo_id, e["path"], revision=found.sha, endpoint=place),
+                    hf_hub_url(repo_id, e["path"], revision=info.sha, endpoint=hub),
                     snapshot / e["path"],
                     blobs,
                     build_hf_headers(token=token, library_name="commonart-desktop"),
-                    place,
-                    tell,
+                    hub,
+                    report,
                 ),
             )
-            if revision != found.sha:
+            if revision != info.sha:
                 ref = base / "refs" / revision
                 ref.parent.mkdir(parents=True, exist_ok=True)
-                ref.write_text(str(found.sha), encoding="utf-8")
+                ref.write_text(str(info.sha), encoding="utf-8")
         finally:
             lock.drop(remove=True)
     except (BrokenDownload, DiskFull, UsageError):
         raise
     except Exception as e:
-        raise _told(e, place, what) from e
+        raise _as_our_error(e, hub, what) from e
     return answer | {"path": str(snapshot), "left": 0}
 
 
@@ -320,17 +321,17 @@ def _fetch_all(
     progress: Progress,
     fetch: Callable[[dict[str, Any], Callable[[int], None]], None],
 ) -> None:
-    """Each file in turn; progress not more than five times a second."""
+    """Fetch the files one after the other; progress is reported at most five times a second."""
     done, last = 0, 0.0
 
-    def tell(own: int) -> None:
+    def report(own: int) -> None:
         nonlocal last
         if time.monotonic() - last > 0.2:
             last = time.monotonic()
             progress(done + own, total)
 
     for entry in files:
-        fetch(entry, tell)
+        fetch(entry, report)
         done += entry["bytes"]
-        tell(0)
+        report(0)
     progress(total, total)

@@ -1,6 +1,4 @@
-"""What lies in a model folder: a pipeline, the bare denoiser that CommonArt β is with parts from elsewhere, or an ONNX
-export.
-"""
+"""Layouts of model folders: a pipeline, a bare denoiser (as CommonArt β) with parts from elsewhere, an ONNX export."""
 
 from __future__ import annotations
 
@@ -16,14 +14,14 @@ from engine.checkpoint.weights import part_sha256, weight_files
 from engine.contract.errors import BadFile, MissingPart, NotAModel, Phrase, WrongTokenizer
 
 DENOISERS = ("PixArtTransformer2DModel", "Transformer2DModel")
-#: Caption tokens the families were trained with. PixArt-α 120, PixArt-Σ 300, CommonArt β 512.
+#: the number of caption tokens that the families were trained with. PixArt-α 120, PixArt-Σ 300, CommonArt β 512.
 MAX_TOKENS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFolder:
-    """A model whose parts have all been found. Folders are absolute; ``scheduler`` may be absent."""
+    """A model with all its parts. Folders are absolute; ``scheduler`` may be absent."""
 
     root: Path
     name: str
@@ -34,7 +32,7 @@ class ModelFolder:
     vae: Path
     scheduler: Path | None
     max_tokens: int
-    pixart_text: bool  # T5 pipelines read captions stripped and in small letters
+    pixart_text: bool  # T5 pipelines strip captions and convert them to lower case
 
     @property
     def denoiser_config(self) -> dict[str, Any]:
@@ -50,22 +48,22 @@ class ModelFolder:
 
     @property
     def scheduler_config(self) -> dict[str, Any]:
-        """Empty where none is shipped: the samplers' defaults are what CommonArt β was drawn with."""
+        """Empty where none is shipped: CommonArt β uses the samplers' defaults."""
         return read_config(self.scheduler / "scheduler_config.json") if self.scheduler else {}
 
     @property
     def vae_scale(self) -> int:
-        """Picture pixels a latent pixel."""
+        """Image pixels per latent pixel, on each side."""
         return int(2 ** (len(self.vae_config.get("block_out_channels", [1, 1, 1, 1])) - 1))
 
     @property
     def multiple(self) -> int:
-        """Picture sides must be multiples of this."""
+        """Image sides must be multiples of this."""
         return self.vae_scale * int(self.denoiser_config.get("patch_size", 2))
 
     @property
     def own_side(self) -> int:
-        """The side in pixels the model was trained at."""
+        """The side in pixels that the model was trained at."""
         return self.vae_scale * int(self.denoiser_config.get("sample_size", 64))
 
     def hashes(self) -> dict[str, str]:
@@ -83,7 +81,7 @@ class ModelFolder:
 
 
 def _is(path: Path, what: Callable[[Path], bool]) -> bool:
-    """``what(path)``; a name that no disk can hold is nothing."""
+    """``what(path)``; false for a name that no disk can store."""
     try:
         return what(path)
     except (OSError, ValueError):
@@ -91,7 +89,7 @@ def _is(path: Path, what: Callable[[Path], bool]) -> bool:
 
 
 def _encoder_folders(given: Path) -> tuple[Path, Path]:
-    """(encoder, tokenizer) out of a language model's folder or a pipeline's."""
+    """(encoder, tokenizer) in a language model's folder or a pipeline's."""
     encoder = given / "text_encoder" if (given / "text_encoder" / "config.json").is_file() else given
     for tokenizer in (given / "tokenizer", given, given.parent / "tokenizer"):
         if any((tokenizer / n).is_file() for n in TOKENIZER_FILES):
@@ -114,7 +112,7 @@ def _check_part(folder: Path, what: str, classes: tuple[str, ...]) -> None:
 def identify(
     root: Path, *, text_encoder: Path | None = None, vae: Path | None = None, name: str | None = None
 ) -> ModelFolder:
-    """Find every part of the model in ``root``; parts given override those inside.
+    """Find every part of the model in ``root``; given parts override those inside.
 
     Raises:
         NotAModel, MissingPart, NeedsConversion, BrokenWeights, WrongTokenizer: each names the folder.
@@ -159,7 +157,7 @@ def identify(
     vae = _vae_folder(vae.absolute())
     _check_part(encoder, "text encoder", ())
     for part in (denoiser, encoder, vae):
-        if (part / "adapter_config.json").exists():  # transformers would load it unasked, and no hash would tell
+        if (part / "adapter_config.json").exists():  # transformers would load it silently, and no hash would cover it
             raise NotAModel(
                 path=part, why=Phrase("it holds an adapter (adapter_config.json); merge it into the weights first")
             )
@@ -180,7 +178,7 @@ def identify(
 
 
 def is_export(root: Path) -> bool:
-    """Whether the denoiser in ``root`` lies there as an ONNX graph, and not as weights too."""
+    """Whether the denoiser in ``root`` is an ONNX graph, without weights beside it."""
     folder = root / "transformer"
     return (
         (root / "model_index.json").is_file() and (folder / GRAPH).is_file() and not any(folder.glob("*.safetensors"))
@@ -188,7 +186,7 @@ def is_export(root: Path) -> bool:
 
 
 def _identify_export(root: Path, other: Path | None, name: str | None) -> ModelFolder:
-    """What ``commonart export`` or optimum wrote. Its parts belong together; others cannot be put in their place."""
+    """A folder written by ``commonart export`` or optimum. Its parts belong together and cannot be replaced."""
     if other is not None:
         raise NotAModel(
             path=other, why=Phrase("the parts of an exported model are fixed; give it to commonart export instead")
@@ -205,9 +203,11 @@ def _identify_export(root: Path, other: Path | None, name: str | None) -> ModelF
     if not (root / "tokenizer" / "tokenizer.json").is_file():
         raise WrongTokenizer(path=root / "tokenizer", why=Phrase("there is no tokenizer.json"))
     t5 = read_config(root / "text_encoder" / "config.json").get("model_type") in ("t5", "umt5")
-    told = read_config(root / MANIFEST).get("max_tokens") if (root / MANIFEST).is_file() else None
-    if not isinstance(told, int) or not 1 <= told <= 1 << 16:
-        told = _max_tokens(str(read_config(root / "model_index.json").get("_class_name", "")), t5, root / "tokenizer")
+    max_tokens = read_config(root / MANIFEST).get("max_tokens") if (root / MANIFEST).is_file() else None
+    if not isinstance(max_tokens, int) or not 1 <= max_tokens <= 1 << 16:
+        max_tokens = _max_tokens(
+            str(read_config(root / "model_index.json").get("_class_name", "")), t5, root / "tokenizer"
+        )
     return ModelFolder(
         root=root,
         name=name or root.name,
@@ -216,7 +216,7 @@ def _identify_export(root: Path, other: Path | None, name: str | None) -> ModelF
         text_encoder=root / "text_encoder",
         tokenizer=root / "tokenizer",
         vae=root / "vae_decoder",
-        max_tokens=told,
+        max_tokens=max_tokens,
         pixart_text=t5,
         scheduler=root / "scheduler" if (root / "scheduler" / "scheduler_config.json").is_file() else None,
     )
@@ -225,7 +225,7 @@ def _identify_export(root: Path, other: Path | None, name: str | None) -> ModelF
 def _max_tokens(pipeline: str, t5: bool, tokenizer: Path) -> int:
     if t5:
         return MAX_TOKENS.get(pipeline, 300)
-    # A language model's pipeline says its own limit by the tokenizer, where that is a sane one.
+    # A language model's pipeline has its own limit in the tokenizer's config, if that is a sane one.
     limit = None
     if (tokenizer / "tokenizer_config.json").is_file():
         limit = read_config(tokenizer / "tokenizer_config.json").get("model_max_length")

@@ -38,7 +38,7 @@ def _looks_like_model(folder: Path) -> bool:
 
 
 def hub_cache() -> Path:
-    """Where this machine's Hugging Face cache lies, by its own environment variables."""
+    """This machine's Hugging Face cache, by its own environment variables."""
     for name, tail in (("HF_HUB_CACHE", ""), ("HUGGINGFACE_HUB_CACHE", ""), ("HF_HOME", "hub")):
         if os.environ.get(name):
             return Path(os.environ[name]) / tail
@@ -53,7 +53,7 @@ def _children(folder: Path) -> list[Path]:
         return []
 
 
-def cached() -> Iterator[InstalledModel]:
+def hub_models() -> Iterator[InstalledModel]:
     """Every repository in the Hugging Face cache, at its main revision or else the last one."""
     for repo in _children(hub_cache()):
         if not repo.name.startswith("models--"):
@@ -69,78 +69,79 @@ def cached() -> Iterator[InstalledModel]:
 
 
 def find_all() -> Iterator[InstalledModel]:
-    """Every model folder known without being told, bundled first."""
+    """Every installed model, bundled ones first."""
     for source, folder in (("bundled", resources() / "models"), ("home", home() / "models")):
         for child in _children(folder):
             if _looks_like_model(child):
                 yield InstalledModel(child.name, child, source)
-    yield from (found for found in cached() if _looks_like_model(found.path))
+    yield from (model for model in hub_models() if _looks_like_model(model.path))
 
 
-def _memory() -> Path:
+def _parts_file() -> Path:
     return home() / "models.json"
 
 
 def remembered_parts(root: Path) -> dict[str, Any]:
-    """The part folders once given for the model in ``root``."""
+    """The part folders that were given earlier for the model in ``root``."""
     try:
-        entry = json.loads(_memory().read_text(encoding="utf-8")).get(str(root.resolve()), {})
+        entry = json.loads(_parts_file().read_text(encoding="utf-8")).get(str(root.resolve()), {})
         return entry if isinstance(entry, dict) else {}
     except (OSError, ValueError, AttributeError):
         return {}
 
 
 def remember_parts(root: Path, **parts: Path | None) -> None:
-    """Keep part folders for later; those not given stay as they were."""
+    """Store part folders for later; those not given are unchanged."""
     given = {k: str(v.resolve()) for k, v in parts.items() if v is not None}
     if not given:
         return
     try:
-        known = json.loads(_memory().read_text(encoding="utf-8"))
-        assert isinstance(known, dict)
-    except (OSError, ValueError, AssertionError):
-        known = {}
-    if known.get(str(root.resolve()), {}) == remembered_parts(root) | given:
+        stored = json.loads(_parts_file().read_text(encoding="utf-8"))
+        if not isinstance(stored, dict):
+            stored = {}
+    except (OSError, ValueError):
+        stored = {}
+    if stored.get(str(root.resolve()), {}) == remembered_parts(root) | given:
         return
-    known[str(root.resolve())] = remembered_parts(root) | given
+    stored[str(root.resolve())] = remembered_parts(root) | given
     try:
-        _memory().parent.mkdir(parents=True, exist_ok=True)
-        with replacing(_memory(), durable=False) as f:
-            f.write(json.dumps(known, indent=1, ensure_ascii=False).encode("utf-8"))
+        _parts_file().parent.mkdir(parents=True, exist_ok=True)
+        with replacing(_parts_file(), durable=False) as f:
+            f.write(json.dumps(stored, indent=1, ensure_ascii=False).encode("utf-8"))
     except (OSError, CommonArtError):
-        pass  # not remembered: the user gives it again
+        pass  # not stored: the user gives it again
 
 
 def locate(model: str, *, part: bool = False) -> tuple[Path, str]:
-    """(folder, name) for a folder or a known name; a part may be any repository of the Hugging Face cache.
+    """(folder, name) for a folder or an installed model's name; a part may be any repository of the Hugging Face cache.
 
     Raises:
-        UnknownModel: neither; the nearest known names are told.
+        UnknownModel: neither; the nearest names are listed.
     """
     path = Path(model)
     try:
         path = path.expanduser()
-        there = path.exists()
-    except (OSError, RuntimeError, ValueError):  # a name that no disk can hold, or nobody's home
-        there = False
+        exists = path.exists()
+    except (OSError, RuntimeError, ValueError):  # a name that no disk can store, or a missing home folder
+        exists = False
     plain = path.name == model and not model.startswith(".")
-    if plain and not part:  # a folder here of the same name does not hide a known model
-        for found in find_all():
-            if model == found.name:
-                return found.path, found.name
-    if there or path.is_absolute() or model.startswith("."):
+    if plain and not part:  # a folder of the same name in the current one does not hide an installed model
+        for installed in find_all():
+            if model == installed.name:
+                return installed.path, installed.name
+    if exists or path.is_absolute() or model.startswith("."):
         return path, path.resolve().name
-    known = list(cached() if part else find_all())
-    for found in known:
-        if model in (found.name, found.name.rsplit("/", 1)[-1]):
-            return found.path, found.name
-    names = [f.name for f in known]
+    candidates = list(hub_models() if part else find_all())
+    for candidate in candidates:
+        if model in (candidate.name, candidate.name.rsplit("/", 1)[-1]):
+            return candidate.path, candidate.name
+    names = [c.name for c in candidates]
     near = difflib.get_close_matches(model, names, 3, 0.5) or names
     raise UnknownModel(name=model, known=", ".join(near) or "–")
 
 
 def open_model(model: str, text_encoder: str | None = None, vae: str | None = None) -> ModelFolder:
-    """Find a model and all its parts; parts given now are remembered, those given before are recalled.
+    """Find a model and all its parts; given parts are stored and used again next time.
 
     Raises:
         UnknownModel, and whatever ``identify`` raises.

@@ -1,6 +1,7 @@
 """LoRA files as data: found by name, read whatever trainer wrote them, and fitted to a model.
 
-LoRA, LoHa, LoKr and DoRA are read (``engine.checkpoint.adapter``); how they are computed stands in ``engine.models.lora``.
+LoRA, LoHa, LoKr and DoRA are read (``engine.checkpoint.adapter``); how they are computed stands in
+``engine.models.lora``.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ from engine.contract.errors import (
 
 @dataclass(frozen=True)
 class LoraFile:
-    """One adapter to be used at ``scale``. ``layers`` by the denoiser's module names; ``strange`` if taught on another base.
+    """One adapter to be used at ``scale``. ``layers`` by the denoiser's module names; ``strange`` if taught on another
+    base.
 
-    ``settings`` are PEFT's, where the file or the ``adapter_config.json`` beside it has them; ``config_sha256`` is that file's hash.
+    ``settings`` are PEFT's, where the file or the ``adapter_config.json`` beside it has them; ``config_sha256`` is that
+    file's hash.
     """
 
     name: str
@@ -76,7 +79,8 @@ def _settings(path: Path, words: dict[str, str]) -> tuple[Settings | None, str]:
 def open_lora(name: str, scale: float, folder: ModelFolder, wire: dict[str, Any] | None = None) -> LoraFile:
     """An adapter made ready for the model in ``folder``: every number read once, every shape checked.
 
-    ``wire`` is ``LoraFile.to_wire()`` of the machine that sent the file; the name and the settings are then those, whatever lies beside it.
+    ``wire`` is ``LoraFile.to_wire()`` of the machine that sent the file; the name and the settings are then those,
+    whatever lies beside it.
 
     Raises:
         UnknownLora, AmbiguousLora, BrokenWeights, LoraForOther, UnsupportedAdapter

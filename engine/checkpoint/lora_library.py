@@ -26,7 +26,7 @@ def lora_folder() -> Path:
 
 
 def _known() -> dict[str, list[Path]]:
-    """The LoRA folder's files by plain name and by path below it without suffix, both in Unicode's composed form (NFC)."""
+    """The LoRA folder's files by plain name and by path below it without suffix, both in Unicode's form NFC."""
     folder, found = lora_folder(), dict[str, list[Path]]()
     for path in sorted(folder.rglob("*.safetensors")):
         below = path.relative_to(folder).with_suffix("")
@@ -50,9 +50,11 @@ def _names(known: dict[str, list[Path]]) -> dict[Path, str]:
 
 
 def locate_lora(name: str) -> Path:
-    """The file of an absolute path, in a folder given by one (as PEFT and diffusers save), or known in the LoRA folder by a name.
+    """The file of an absolute path, in a folder given by one (as PEFT and diffusers save), or known in the LoRA folder
+    by a name.
 
-    No other relative path is followed: names come out of recipes and prompt files too, which choose no place on the disk.
+    No other relative path is followed: names come out of recipes and prompt files too, which choose no place on the
+    disk.
 
     Raises:
         UnknownLora, AmbiguousLora, NotSafetensors

@@ -1,9 +1,8 @@
-"""What fits into a given memory, and how the parts take turns in it. Arithmetic from configs and file headers; no
-torch.
+"""What fits into a given memory, and how the parts share it. Arithmetic from configs and file headers; without torch.
 
 The rules: weights are what the headers count, in the width they are run in. A language model is only needed while
 captions are encoded: it and the denoiser never have to be there together. If even alone it does not fit, it stays in
-main memory and works there. If denoiser and decoder do not fit together either, they take turns too.
+main memory and works there. If denoiser and decoder do not fit together either, they alternate too.
 """
 
 from __future__ import annotations
@@ -42,13 +41,12 @@ WORKSPACE = 6 << 20
 #: On a CPU tensors under 32 MiB come from the C library's heap, and the holes that tensors of other sizes leave in it
 #: are not given back; larger ones are mapped one by one and vanish when they are freed
 HEAP, HOLES = 32 << 20, 0.6
-FOLDED = (
-    4 << 20
-)  # bytes that one caption, multiplied into the weights around it (``engine.models.caption_attention``), may take in all layers
-SCALES = (
-    600 << 20
-)  # what an int8 language model has besides half its 16-bit weights: embeddings' other half, one layer in 16 bits, scales
-KEPT = 3 << 30  # of main memory: the system, the program, and its libraries
+#: bytes that one caption, premultiplied with its weights (``engine.models.caption_attention``), may take in all layers
+FOLDED = 4 << 20
+#: bytes of an int8 language model besides half its 16-bit weights: embeddings' other half, one layer in 16 bits, scales
+SCALES = 600 << 20
+#: bytes of main memory for the system, the program and its libraries
+KEPT = 3 << 30
 SKIPPED = (
     "lm_head.",
     "encoder.conv_",
@@ -60,11 +58,11 @@ SKIPPED = (
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryPlan:
-    """How a model is run within ``limit`` bytes; ``peak`` is the predicted most."""
+    """How a model is run within ``limit`` bytes; ``peak`` is the predicted maximum."""
 
     limit: int
     peak: int
-    batch: int  # pictures denoised together, at most; 0: not even one fits
+    batch: int  # images denoised together, at most; 0: not even one fits
     encoder: str  # "device": there while encoding; "int8": there in 8 bits; "cpu": in main memory
     in_turn: bool  # denoiser and decoder are not on the device together
 
@@ -79,7 +77,7 @@ class MemoryNeeds:
 
 
 def memory_needs(model: ModelFolder, dtype: str) -> MemoryNeeds:
-    """Weights by part, from the headers, without tensors that pictures do not need. A language model above 4 GiB is run
+    """Weights by part, from the headers, without tensors that images do not need. A language model above 4 GiB is run
     in 16 bits whatever ``dtype`` is.
 
     Raises:
@@ -115,21 +113,21 @@ def denoising_bytes(
     dtype: str,
     width: int,
     height: int,
-    pictures: int,
+    images: int,
     tokens: int | None = None,
     *,
     folds: bool = False,
 ) -> int:
-    """Bytes besides the weights while ``pictures`` are denoised under guidance: two rows each, and their captions' keys
+    """Bytes besides the weights while ``images`` are denoised under guidance: two rows each, and their captions' keys
     and values.
 
-    ``folds``: captions short enough are held folded too, the pictures' own one by one and the negative one once.
+    ``folds``: short captions are in memory folded too, the images' own one by one and the negative one once.
     Without ``tokens`` the worst length counts.
     """
     config = model.denoiser_config
     heads, layers = int(config.get("num_attention_heads") or 16), int(config.get("num_layers") or 28)
     wide = heads * int(config.get("attention_head_dim") or 72)
-    places = (width // model.multiple) * (height // model.multiple)
+    patches = (width // model.multiple) * (height // model.multiple)
 
     def captions(length: int) -> int:
         folded = 2 * layers * heads * length * wide
@@ -138,23 +136,23 @@ def denoising_bytes(
 
     lengths = [tokens] if tokens else [model.max_tokens, *range(1, min(model.max_tokens, wide // (2 * heads)) + 1)]
     return (
-        WIDTH[dtype] * pictures * (2 * (ALIVE_FOLDED if folds else ALIVE) * places * wide + max(map(captions, lengths)))
+        WIDTH[dtype] * images * (2 * (ALIVE_FOLDED if folds else ALIVE) * patches * wide + max(map(captions, lengths)))
     )
 
 
 def decoding_bytes(model: ModelFolder, dtype: str, width: int, height: int, *, cpu: bool = False) -> int:
-    """Bytes besides the weights while one picture is decoded whole (they are decoded one by one)."""
+    """Bytes besides the weights while one image is decoded at once (they are decoded one by one)."""
     channels = list(model.vae_config.get("block_out_channels", [128, 256]))
     one = WIDTH[dtype] * width * height * int(channels[min(1, len(channels) - 1)])
     return MAPS_ON_CPU * one + min((MAPS - MAPS_ON_CPU) * one, HEAPED) + KERNELS if cpu else MAPS * one
 
 
-def holes(model: ModelFolder, dtype: str, width: int, height: int, pictures: int) -> int:
-    """Bytes of the heap that lie idle at the denoiser's peak on a CPU, where one thread works on ``pictures``: half of
+def holes(model: ModelFolder, dtype: str, width: int, height: int, images: int) -> int:
+    """Bytes of the heap that are idle at the denoiser's peak on a CPU, where one thread works on ``images``: half of
     what is alive is as large as ``[rows, tokens, width]``, half four times that."""
     config = model.denoiser_config
     wide = int(config.get("num_attention_heads") or 16) * int(config.get("attention_head_dim") or 72)
-    unit = WIDTH[dtype] * 2 * pictures * (width // model.multiple) * (height // model.multiple) * wide
+    unit = WIDTH[dtype] * 2 * images * (width // model.multiple) * (height // model.multiple) * wide
     return int(sum(HOLES * ALIVE_FOLDED / 2 * unit for block in (unit, 4 * unit) if block < HEAP))
 
 
@@ -185,12 +183,12 @@ def loading_bytes(folder: Path, dtype: str, *, copied: bool = False) -> LoadingP
 
 
 def on_cpu(
-    model: ModelFolder, dtype: str, width: int, height: int, pictures: int, *, lanes: int, tokens: int | None = None
+    model: ModelFolder, dtype: str, width: int, height: int, images: int, *, lanes: int, tokens: int | None = None
 ) -> dict[str, int]:
     """Bytes above the loaded libraries at the worst moment of each stage on a CPU, where parts stay: load, encode,
     denoise, decode, and peak.
 
-    ``lanes`` threads share the pictures of a micro-batch; ``tokens`` is the longest caption, else the most the model
+    ``lanes`` threads share the images of a micro-batch; ``tokens`` is the longest caption, else the most the model
     reads. Weights' files are taken as examined before. Equal to what was measured within 10 %: `python -m
     benchmarks.memory`.
 
@@ -207,15 +205,15 @@ def on_cpu(
     lazy = denoiser.peak == denoiser.after  # in its file's dtype: nothing of it is resident before the first step
     at_first = 0 if lazy else denoiser.after
     work = lanes * WORKSPACE
-    busy = min(lanes, pictures)
-    idle = busy * holes(model, dtype, width, height, -(-pictures // busy))
-    found = {
+    busy = min(lanes, images)
+    idle = busy * holes(model, dtype, width, height, -(-images // busy))
+    stages = {
         "load": max(0 if lazy else denoiser.peak, at_first + vae.peak),
         "encode": at_first + vae.after + text.peak + work,
         "denoise": denoiser.after
         + vae.after
         + text.after
-        + denoising_bytes(model, dtype, width, height, pictures, tokens, folds=True)
+        + denoising_bytes(model, dtype, width, height, images, tokens, folds=True)
         + idle
         + work,
         "decode": denoiser.after
@@ -224,7 +222,7 @@ def on_cpu(
         + busy * decoding_bytes(model, dtype, width, height, cpu=True)
         + work,
     }
-    return found | {"peak": max(found.values())}
+    return stages | {"peak": max(stages.values())}
 
 
 def plan_memory(

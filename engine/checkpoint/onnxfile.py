@@ -42,12 +42,12 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Stored:
-    """One tensor: where its bytes lie (in the graph's file if ``place`` is empty)."""
+    """One tensor: its dtype and where its bytes are (in the graph's file if ``location`` is empty)."""
 
     name: str
     kind: int
     shape: tuple[int, ...]
-    place: str
+    location: str
     start: int
     stop: int
 
@@ -137,7 +137,7 @@ def tensors_of(path: Path) -> list[Stored]:
     """Every tensor of an ONNX file, checked against the lengths of all files.
 
     Raises:
-        BrokenWeights: not ONNX, a file beside it is missing or too short, or lies elsewhere than in the same folder.
+        BrokenWeights: not ONNX, a file beside it is missing or too short, or is outside the same folder.
     """
     try:
         with path.open("rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
@@ -145,23 +145,23 @@ def tensors_of(path: Path) -> list[Stored]:
                 graphs = [(a, b) for field, wire, a, b in _fields(data, 0, len(data)) if field == 7 and wire == 2]
                 if len(graphs) != 1:
                     raise ValueError
-                found = list(_tensors(data, *graphs[0], 0))
+                tensors = list(_tensors(data, *graphs[0], 0))
     except OSError as e:
         raise BrokenWeights(path=path, why=system_words(e)) from e
     except (ValueError, IndexError, TypeError) as e:
         raise BrokenWeights(path=path, why=Phrase("it is not an ONNX file, or it is cut off")) from e
-    for place in {t.place for t in found} - {""}:
-        if Path(place).name != place or "\\" in place or ":" in place or place in (".", ".."):
-            raise BrokenWeights(path=path, why=Phrase("it points at {place}, outside its folder", place=place))
-        beside = path.with_name(place)
+    for location in {t.location for t in tensors} - {""}:
+        if Path(location).name != location or "\\" in location or ":" in location or location in (".", ".."):
+            raise BrokenWeights(path=path, why=Phrase("it points at {place}, outside its folder", place=location))
+        beside = path.with_name(location)
         if not beside.is_file():
             raise BrokenWeights(path=beside, why=Phrase("there is no such file or folder"))
-        wanted, size = max(t.stop for t in found if t.place == place), beside.stat().st_size
+        wanted, size = max(t.stop for t in tensors if t.location == location), beside.stat().st_size
         if size < wanted:
             raise BrokenWeights(
                 path=beside, why=Phrase("it should be {want} bytes long and is {found}", want=wanted, found=size)
             )
-    return found
+    return tensors
 
 
 def graph_files(folder: Path) -> list[Path]:
@@ -173,11 +173,11 @@ def graph_files(folder: Path) -> list[Path]:
     graph = folder / GRAPH
     if not graph.is_file():
         raise BrokenWeights(path=folder, why=Phrase("it holds no {file}", file=GRAPH))
-    return [graph, *(folder / place for place in sorted({t.place for t in tensors_of(graph)} - {""}))]
+    return [graph, *(folder / location for location in sorted({t.location for t in tensors_of(graph)} - {""}))]
 
 
 def graph_table(folder: Path) -> dict[str, TensorEntry]:
-    """Tensors as ``weights.read_header`` tells those of safetensors.
+    """Tensors as ``weights.read_header`` gives those of safetensors.
 
     Scalars and shapes that a graph reckons with are left out.
     """
@@ -200,16 +200,21 @@ def check_graph(graph: Path) -> None:
         kind, size = kinds.get(tensor.kind), tensor.stop - tensor.start
         if kind is None or size <= 0 or size % np.dtype(kind).itemsize:
             continue
-        if tensor.place not in maps:
-            maps[tensor.place] = np.memmap(graph.with_name(tensor.place) if tensor.place else graph, np.uint8, "r")
-        if np.isnan(np.array(maps[tensor.place][tensor.start : tensor.stop]).view(kind)).any():
+        if tensor.location not in maps:
+            maps[tensor.location] = np.memmap(
+                graph.with_name(tensor.location) if tensor.location else graph, np.uint8, "r"
+            )
+        if np.isnan(np.array(maps[tensor.location][tensor.start : tensor.stop]).view(kind)).any():
             raise BrokenWeights(
                 path=graph, why=Phrase("the tensor {name} holds infinities or not-a-numbers", name=tensor.name)
             )
 
 
 def graph_sha256(folder: Path, progress: Callable[[int], None] | None = None) -> str:
-    """One hash for a part: the graph's own if all lies in it, else that of the list of names and hashes. Remembered."""
+    """One hash for a part: the graph's own if it has no external data, else that of the list of names and hashes.
+
+    Remembered.
+    """
     files = graph_files(folder)
     hashes = [remembered_hash(f, progress, check_graph if f.name == GRAPH else lambda _: None) for f in files]
     if len(files) == 1:
@@ -237,7 +242,7 @@ def promised(root: Path) -> dict[str, str]:
 
 
 def check_promised(root: Path, *, remembered: bool = True) -> None:
-    """Every file that pictures depend on is as the export left it.
+    """Every file that images depend on is as the export left it.
 
     Raises:
         ExportAltered: one is missing or was changed.
@@ -248,6 +253,6 @@ def check_promised(root: Path, *, remembered: bool = True) -> None:
             continue  # cards, licences and reports may be written on
         if not file.resolve().is_relative_to(root.resolve()) or not file.is_file():
             raise ExportAltered(path=file, why=Phrase("it is missing"))
-        found = remembered_hash(file, None, lambda _: None) if remembered else sha256_file(file)
-        if found != sha256:
+        actual = remembered_hash(file, None, lambda _: None) if remembered else sha256_file(file)
+        if actual != sha256:
             raise ExportAltered(path=file, why=Phrase("its SHA-256 is another"))

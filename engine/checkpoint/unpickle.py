@@ -1,11 +1,12 @@
 """Reading pickled PyTorch weights without PyTorch and without running anything the file asks for.
 
 A weights file is a pickle (what tensors there are) beside raw storages (their numbers). The pickle is scanned opcode by
-opcode, then loaded with a short list of admitted names, each of which stands for an inert object of this module.
+opcode, then loaded with a short list of admitted names, each of which maps to an inert object of this module.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import pickle
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, NoReturn, Self
+from typing import IO, Any, BinaryIO, NamedTuple, NoReturn, Self, cast
 
 import numpy as np
 
@@ -60,7 +61,7 @@ class Dtype:
 @_sealed
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """A run of ``count`` numbers in the file, known by ``key``."""
+    """A run of ``count`` values in the file, identified by ``key``."""
 
     dtype: Dtype
     key: str
@@ -104,7 +105,7 @@ class _Function:
         return self.make(*args)
 
 
-class _Dict(dict):
+class _Dict(dict[Any, Any]):
     """An OrderedDict of the file. Its state (``_metadata`` of a state dict) is dropped."""
 
     __slots__ = ()
@@ -219,11 +220,11 @@ class _Capped:
 def _load(file: BinaryIO) -> tuple[Any, dict[str, Storage]]:
     """One pickle at the file's position, which is left behind its end."""
     start = file.tell()
-    for seen, (opcode, arg, _) in enumerate(pickletools.genops(_Capped(file))):
+    for seen, (opcode, arg, _) in enumerate(pickletools.genops(cast("IO[bytes]", _Capped(file)))):
         if opcode.name.startswith("EXT"):  # the process' registry of extensions could answer past find_class
             raise _Refused(f"opcode {opcode.name}")
-        # Picklers number their memo from 0 on; the C unpickler allocates room for whatever number it is told.
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= arg <= seen:
+        # Picklers number their memo from 0 on; the C unpickler allocates room for any number it is given.
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and (arg is None or not 0 <= arg <= seen):
             raise _Broken(Phrase("its list of tensors makes no sense"))
     end = file.tell()
     file.seek(start)
@@ -246,7 +247,7 @@ class Storages:
         self._file.close()
 
     def _raw(self, storage: Storage) -> bytearray:
-        if self._last[0] != storage.key:  # neighbours often share one; a second is never held beside it
+        if self._last[0] != storage.key:  # neighbours often share one; a second one is never in memory beside it
             self._last = ("", bytearray())
             room, at, source = bytearray(storage.nbytes), 0, self._where[storage.key]()
             while at < len(room):
@@ -267,7 +268,7 @@ class Storages:
             flat = np.frombuffer(self._raw(tensor.storage), dtype=f"u{tensor.dtype.size}")[tensor.offset :]
             strides = tuple(s * tensor.dtype.size for s in tensor.stride)
             view = np.lib.stride_tricks.as_strided(flat, tensor.shape, strides, writeable=False)
-            return memoryview(np.ascontiguousarray(view).reshape(-1).view(np.uint8))
+            return np.ascontiguousarray(view).reshape(-1).view(np.uint8).data
 
 
 class Weights(NamedTuple):
@@ -276,6 +277,10 @@ class Weights(NamedTuple):
     tensors: dict[str, LazyTensor]
     key: str
     storages: Storages
+
+
+def _open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
+    return cast(BinaryIO, archive.open(member))
 
 
 def _zipped(path: Path, file: BinaryIO) -> tuple[Any, dict[str, Callable[[], BinaryIO]]]:
@@ -311,7 +316,7 @@ def _zipped(path: Path, file: BinaryIO) -> tuple[Any, dict[str, Callable[[], Bin
         member = members.get(f"{top}data/{key}")
         if member is None or member.file_size != storage.nbytes:
             raise _Broken(Phrase("its storage {name} is missing or has the wrong size", name=_shown(key)))
-        where[key] = lambda member=member: archive.open(member)  # type: ignore[misc]
+        where[key] = functools.partial(_open_member, archive, member)
     return loaded, where
 
 

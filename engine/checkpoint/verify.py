@@ -30,10 +30,10 @@ def denoiser_shapes(config: dict[str, Any]) -> Shapes:
 
     def number(key: str, default: int) -> int:
         value = config.get(key)
-        found = default if value is None else int(value)
-        if not 1 <= found <= 1 << 20:
+        parsed = default if value is None else int(value)
+        if not 1 <= parsed <= 1 << 20:
             raise ValueError(f"{key} is {value!r}")
-        return found
+        return parsed
 
     wide = number("num_attention_heads", 16) * number("attention_head_dim", 72)
     if number("cross_attention_dim", 1152) != wide:
@@ -103,12 +103,12 @@ def _check_denoiser(model: ModelFolder) -> None:
 
 
 def _check_index(index: Path) -> None:
-    """Each tensor that the list of shards names lies in the shard it names."""
-    places = read_config(index).get("weight_map")
-    if not isinstance(places, dict):
+    """Each tensor that the list of shards names is in that shard."""
+    weight_map = read_config(index).get("weight_map")
+    if not isinstance(weight_map, dict):
         raise BrokenWeights(path=index, why=Phrase("its table cannot be read"))
     tables: dict[str, dict[str, TensorEntry]] = {}
-    for tensor, name in places.items():
+    for tensor, name in weight_map.items():
         shard = index.parent / Path(str(name)).name
         if not shard.is_file():
             raise BrokenWeights(path=shard, why=Phrase("this shard is missing"))
@@ -228,7 +228,7 @@ def verify(model: ModelFolder) -> dict[str, Any]:
         row["sha256"] = sha256_file(file, step)
 
     def also(name: str, folders: set[Path], check: Callable[[], None]) -> None:
-        if folders & broken:  # it was told what is wrong there
+        if folders & broken:  # its problem was already reported
             if name not in skipped:
                 skipped.append(name)
             return

@@ -1,6 +1,6 @@
-"""Which words of a prompt a small model has never seen, by the list in its folder (``vocabulary.json``).
+"""The words of a prompt that a small model was not trained on, by the list in its folder (``vocabulary.json``).
 
-A model without a list, as every real one is, knows all words.
+A model without a list, as every large one, has no unknown words.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _ANY = re.compile(f"{_LATIN.pattern}|{_JAPANESE.pattern}")
 
 
 class Vocabulary:
-    """Known phrases (things, styles, colours, numbers, relations) and small words that mean nothing by themselves."""
+    """Known phrases (concepts, styles, colours, numbers, relations) and function words."""
 
     def __init__(self, known: list[str], small: list[str]) -> None:
         fold = [_fold(w) for w in (*known, *small)]
-        # a name may mix scripts (Tシャツ): its runs count each for itself
+        # a name may mix scripts (Tシャツ): each of its runs counts by itself
         self._phrases: dict[str, list[tuple[str, ...]]] = {}  # known English phrases by their last word
         for phrase in {tuple(_LATIN.findall(w)) for w in fold} - {()}:
             self._phrases.setdefault(phrase[-1], []).append(phrase)
@@ -33,26 +33,25 @@ class Vocabulary:
     def unknown(self, text: str) -> list[str]:
         """Words of ``text`` that are not known, in order, once each, divided so that the least is left over.
 
-        English: a word is known as the last of a known name (panda of "red panda"), or where it stands with the rest of
-        one; "ice" alone is not known for being a part of "ice cream". Plurals are known with their words.
+        English: a word is known as the last of a known name (panda of "red panda"), or together with the rest of the
+        name; "ice" alone is not known for being a part of "ice cream". Plurals are known with their singulars.
         """
-        found: list[str] = []
+        unknown: list[str] = []
         folded = _fold(text)
         words: list[str] = []
         for match in _ANY.finditer(folded):
             if _LATIN.fullmatch(match[0]):
                 words.append(match[0])
                 continue
-            found += self._unread_english(words)
+            unknown += self._unknown_english(words)
             words = []
-            found += self._unread(match[0])
-        return list(dict.fromkeys(found + self._unread_english(words)))
+            unknown += self._unknown_japanese(match[0])
+        return list(dict.fromkeys(unknown + self._unknown_english(words)))
 
-    def _unread_english(self, words: list[str]) -> list[str]:
+    def _unknown_english(self, words: list[str]) -> list[str]:
         """The words that no known phrase covers."""
-        best: list[tuple[float, int, bool]] = [
-            (0.0, 0, False)
-        ]  # cost up to here, where the last piece begins, is it known
+        # by position: the cost up to there, where the last phrase begins, whether it is known
+        best: list[tuple[float, int, bool]] = [(0.0, 0, False)]
         for end in range(1, len(words) + 1):
             options = [(best[end - 1][0] + 1, end - 1, False)]
             for last in _singulars(words[end - 1]):
@@ -73,25 +72,24 @@ class Vocabulary:
             end = start
         return rest[::-1]
 
-    def _unread(self, run: str) -> list[str]:
-        """The parts of a Japanese run that no known word covers, by the division that leaves the fewest letters over.
+    def _unknown_japanese(self, run: str) -> list[str]:
+        """The parts of a Japanese run that no known word covers, by the division that leaves the fewest letters.
 
-        Longest match alone would read とりんご as とり + んご; a lone kana costs a little, since it may be part of a word.
+        Longest match alone would read とりんご as とり + んご; a lone kana costs a little, as it may be part of a word.
         """
-        best: list[tuple[float, int, str | None]] = [
-            (0.0, 0, None)
-        ]  # cost up to here, where the last word begins, the word
+        # by position: the cost up to there, where the last word begins, the word
+        best: list[tuple[float, int, str | None]] = [(0.0, 0, None)]
         for end in range(1, len(run) + 1):
-            cost, start, word = best[end - 1]
-            options = [(cost + 1, end - 1, None)]
+            options: list[tuple[float, int, str | None]] = [(best[end - 1][0] + 1, end - 1, None)]
             for word in self._ending.get(run[end - 1], ()):
                 if run.startswith(word, end - len(word)) and end >= len(word):
-                    options.append((best[end - len(word)][0] + (0.4 if len(word) == 1 else 0.1), end - len(word), word))
+                    cost = best[end - len(word)][0] + (0.4 if len(word) == 1 else 0.1)
+                    options.append((cost, end - len(word), word))
             best.append(min(options, key=lambda o: o[0]))
         rest, end, left = [], len(run), ""
         while end > 0:
-            _, start, word = best[end]
-            if word is None:
+            _, start, covering = best[end]
+            if covering is None:
                 left = run[start] + left
             elif left:
                 rest.append(left)
@@ -101,7 +99,7 @@ class Vocabulary:
 
 
 def _singulars(word: str) -> Iterator[str]:
-    """The word, and what it may be the plural of."""
+    """The word, and the words that it may be the plural of."""
     yield word
     if word.endswith("s"):
         yield word[:-1]

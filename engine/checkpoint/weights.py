@@ -1,4 +1,4 @@
-"""safetensors files as data: headers, damage, hashes. Nothing here loads a model."""
+"""safetensors files as data: headers, validity, hashes. Nothing here loads a model."""
 
 from __future__ import annotations
 
@@ -78,11 +78,12 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         raise BrokenWeights(path=path, why=Phrase("its table cannot be read")) from e
     end = 0
-    for name, e in sorted(entries.items(), key=lambda item: (item[1].start, item[1].stop)):
-        # tensors lie one after the other, without holes: safetensors asks for it too
-        if e.dtype not in WIDTH or e.stop - e.start != math.prod(e.shape) * WIDTH[e.dtype] or e.start != end:
+    for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].stop)):
+        # tensors are stored one after the other, without gaps, as safetensors requires
+        size_fits = entry.stop - entry.start == math.prod(entry.shape) * WIDTH.get(entry.dtype, 0)
+        if entry.dtype not in WIDTH or not size_fits or entry.start != end:
             raise BrokenWeights(path=path, why=Phrase("the entry {name} contradicts itself", name=name))
-        end = e.stop
+        end = entry.stop
     if 8 + length + end != size:
         raise BrokenWeights(
             path=path, why=Phrase("it should be {want} bytes long and is {found}", want=8 + length + end, found=size)
@@ -106,7 +107,8 @@ def weight_files(folder: Path) -> list[Path]:
             if index.is_file():
                 try:
                     names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-                    # what is checked here must be what is loaded later: plain names, and never a pickle
+                    # the files that are checked here must be those that are loaded later: plain names, and never a
+                    # pickle
                     if not names or any(
                         Path(n).name != n or "\\" in n or not n.endswith(".safetensors") for n in names
                     ):
@@ -136,7 +138,7 @@ def _finite(values: np.ndarray[Any, Any], dtype: str) -> bool:
 
 
 def check_finite(path: Path) -> None:
-    """Read every number of a file once.
+    """Read every value of a file once.
 
     Raises:
         BrokenWeights: a tensor holds infinities or not-a-numbers; the text names it.
@@ -181,7 +183,7 @@ def sha256_file(path: Path, progress: Callable[[int], None] | None = None) -> st
 def remembered_hash(
     path: Path, progress: Callable[[int], None] | None = None, check: Callable[[Path], None] = check_finite
 ) -> str:
-    """SHA-256 of a weights file that ``check`` found whole. Remembered until the file changes.
+    """SHA-256 of a weights file that passes ``check``, cached until the file changes.
 
     Raises:
         BrokenWeights: see ``read_header`` and ``check_finite``.
@@ -191,11 +193,11 @@ def remembered_hash(
     stamp = {"path": str(resolved), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     note = home() / "cache" / "hashes" / f"{hashlib.sha256(str(resolved).encode()).hexdigest()[:32]}.json"
     try:
-        known = json.loads(note.read_text(encoding="utf-8"))
-        if {k: known.get(k) for k in stamp} == stamp:
-            return str(known["sha256"])
+        stored = json.loads(note.read_text(encoding="utf-8"))
+        if {k: stored.get(k) for k in stamp} == stamp:
+            return str(stored["sha256"])
     except (OSError, ValueError, AttributeError, KeyError):
-        pass  # no note or a broken one: look again
+        pass  # no cached hash or a broken one: compute it
     check(path)
     digest = sha256_file(path, progress)
     try:

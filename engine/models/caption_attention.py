@@ -1,5 +1,4 @@
-"""Attention to a short caption in few operations: its keys and values are premultiplied with the query and output
-weights.
+"""Attention to a short caption in few operations, by premultiplying its keys and values with the layer's weights.
 
 ``softmax((x Wq + b) K') V Wo`` is ``softmax(x (Wq K') + b K') (V Wo)``: for a caption of few tokens the two products in
 brackets are smaller than ``Wq`` and ``Wo`` themselves, and they are computed once for all steps. The result is the same

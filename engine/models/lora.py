@@ -92,7 +92,8 @@ def _tucker(core: Tensor, a: Tensor, b: Tensor) -> Tensor:
 def _lengths(weight: Tensor, rows: bool) -> Tensor:
     """Euclidean lengths of ``weight [out, in, ...]``: ``[out, 1, ...]`` of rows, ``[1, in, ...]`` of columns."""
     axes = [n for n in range(weight.dim()) if n != (0 if rows else 1)]
-    return torch.linalg.vector_norm(weight, dim=axes, keepdim=True)
+    lengths: Tensor = torch.linalg.vector_norm(weight, dim=axes, keepdim=True)
+    return lengths
 
 
 def _changes(lora: LoraFile) -> dict[str, _Change]:

@@ -36,11 +36,11 @@ OVERLAP = 0.25  # of a tile's side
 
 def is_plain_vae(config: dict[str, Any]) -> dict[str, Any] | None:
     """The entries that this module reads, with defaults; None if the config needs something else or is invalid."""
-    found = {k: config.get(k, v) for k, v in DEFAULTS.items()}
+    values = {k: config.get(k, v) for k, v in DEFAULTS.items()}
     counts = [
-        found[k] for k in ("out_channels", "layers_per_block", "latent_channels", "norm_num_groups", "sample_size")
+        values[k] for k in ("out_channels", "layers_per_block", "latent_channels", "norm_num_groups", "sample_size")
     ]
-    channels = found["block_out_channels"]
+    channels = values["block_out_channels"]
     if (
         not isinstance(channels, list)
         or not 0 < len(channels) < 9
@@ -48,19 +48,19 @@ def is_plain_vae(config: dict[str, Any]) -> dict[str, Any] | None:
     ):
         return None
     if (
-        found["up_block_types"] != ["UpDecoderBlock2D"] * len(channels)
-        or found["act_fn"] != "silu"
-        or any(n % found["norm_num_groups"] for n in channels)
+        values["up_block_types"] != ["UpDecoderBlock2D"] * len(channels)
+        or values["act_fn"] != "silu"
+        or any(n % values["norm_num_groups"] for n in channels)
     ):
         return None
-    if found["layers_per_block"] > 64 or any(
-        type(found[k]) is not bool for k in ("use_post_quant_conv", "mid_block_add_attention")
+    if values["layers_per_block"] > 64 or any(
+        type(values[k]) is not bool for k in ("use_post_quant_conv", "mid_block_add_attention")
     ):
         return None
-    scale, shift = found["scaling_factor"], found["shift_factor"] or 0
+    scale, shift = values["scaling_factor"], values["shift_factor"] or 0
     if type(scale) not in (int, float) or not 0 < scale < 1e9 or type(shift) not in (int, float) or abs(shift) > 1e9:
         return None
-    return found
+    return values
 
 
 class _Resnet(nn.Module):

@@ -51,23 +51,23 @@ def _match(
 ) -> tuple[Locations, CommonArtError | None]:
     """The location of each parameter, and the first thing that does not fit."""
     expected = {name: tuple(p.shape) for name, p in module.named_parameters()}
-    found: Locations = {}
+    locations: Locations = {}
     for file in files:
         for name, entry in read_header(file).items():
             target = rename(name)
             if target is None:
                 continue
-            if target not in expected or target in found:
+            if target not in expected or target in locations:
                 why = Phrase("the tensor {name} belongs to no {part}", name=name, part=part)
-                return found, BrokenWeights(path=file, why=why)
+                return locations, BrokenWeights(path=file, why=why)
             if expected[target] != entry.shape:
                 shapes = {"found": list(entry.shape), "expected": list(expected[target])}
-                return found, WrongShape(path=file, tensor=name, **shapes)
-            found[target] = file, name
-    missing = next((name for name in expected if name not in found), None)
+                return locations, WrongShape(path=file, tensor=name, **shapes)
+            locations[target] = file, name
+    missing = next((name for name in expected if name not in locations), None)
     if missing is not None:
-        return found, BrokenWeights(path=files[0], why=Phrase("the tensor {name} is missing", name=missing))
-    return found, None
+        return locations, BrokenWeights(path=files[0], why=Phrase("the tensor {name} is missing", name=missing))
+    return locations, None
 
 
 def locate_weights(
@@ -85,10 +85,10 @@ def locate_weights(
         WrongShape, BrokenWeights: the files do not fit the module (the tensor is named), or a file's header cannot be
             read.
     """
-    found, problem = _match(module, files, rename, part)
+    locations, problem = _match(module, files, rename, part)
     if problem is not None:
         raise problem
-    return found
+    return locations
 
 
 def locate_weights_if_they_fit(
@@ -99,8 +99,8 @@ def locate_weights_if_they_fit(
     Raises:
         BrokenWeights: a file's header cannot be read.
     """
-    found, problem = _match(module, files, rename, "")
-    return found if problem is None else None
+    locations, problem = _match(module, files, rename, "")
+    return locations if problem is None else None
 
 
 def load_weights(

@@ -71,18 +71,18 @@ def read(path: Path) -> FittedTimesteps:
     levels = data["noise"].get("num_train_timesteps")
     steps: dict[int, tuple[int, ...]] = {}
     for count, one in data["steps"].items():
-        found = tuple(one["timesteps"]) if isinstance(one, dict) and isinstance(one.get("timesteps"), list) else ()
-        falls = all(type(t) is int for t in found) and all(a > b for a, b in pairwise(found))
+        timesteps = tuple(one["timesteps"]) if isinstance(one, dict) and isinstance(one.get("timesteps"), list) else ()
+        descending = all(type(t) is int for t in timesteps) and all(a > b for a, b in pairwise(timesteps))
         if (
             not str(count).isdigit()
-            or len(found) != int(count)
-            or not found
+            or len(timesteps) != int(count)
+            or not timesteps
             or type(levels) is not int
-            or not falls
-            or not 0 < found[-1] <= found[0] < levels
+            or not descending
+            or not 0 < timesteps[-1] <= timesteps[0] < levels
         ):
             raise ValueError(f"its timesteps for {count} steps are invalid")
-        steps[int(count)] = found
+        steps[int(count)] = timesteps
     if not steps or not isinstance(data.get("sampler"), str):
         raise ValueError("it holds no timesteps")
     on = data.get("fitted_on")

@@ -1,4 +1,7 @@
-"""Paints a seed-coloured picture in milliseconds: for tests and for trying the queue. Needs no torch."""
+"""Generates an image of one seed-dependent colour in milliseconds: for tests and for trying the queue.
+
+Without torch.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +46,10 @@ class FakeSampler:
 
 
 class FakeBackend:
-    """Prompts choose accidents: ``!die`` kills the process, ``!nan`` is not a number, ``!oom`` fits in no memory;
-    ``COMMONART_FAKE_ROOM`` is how many pictures fit at once."""
+    """Prompts trigger failures: ``!die`` kills the process, ``!nan`` is not finite, ``!oom`` exceeds any memory.
+
+    ``COMMONART_FAKE_ROOM`` is how many images fit at once.
+    """
 
     name, device, dtype = "fake", "cpu", "fp32"
     supports: frozenset[str] = frozenset()

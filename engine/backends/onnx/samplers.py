@@ -32,7 +32,7 @@ LEADING = ("ddim", "pndm")  # their diffusers schedulers take this spacing where
 
 
 def later_noise(seeds: Sequence[int]) -> Draw:
-    """Noise added on the way: each picture's generator goes on from where its first noise ended."""
+    """Noise added on the way: each image's generator continues after its initial noise."""
     generators = [Normal(s) for s in seeds]
     begun = False
 

@@ -89,7 +89,7 @@ class TorchBackend:
             torch.device("cpu") if first and first.encoder == "cpu" else self._device,
             self._torch_dtype,
             self.lanes,
-            lone=self._limit is not None,
+            transient=self._limit is not None,
             small=bool(first and first.encoder == "int8"),
         )
         try:

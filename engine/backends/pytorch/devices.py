@@ -11,10 +11,10 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device asked for, or the best there is; ``auto:n`` is the n-th worker's share of the GPUs.
+    """The requested device, or the best available; ``auto:n`` is the n-th worker's share of the GPUs.
 
     Raises:
-        NoDevice: it is not in this machine.
+        NoDevice: this machine does not have it.
     """
     if wanted == "auto" or (wanted.startswith("auto:") and wanted[5:].isdigit()):
         if torch.cuda.is_available():
@@ -37,7 +37,7 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def choose_dtype(wanted: str, device: torch.device) -> str:
-    """bf16 on GPUs that compute in it, fp16 on older ones, fp32 on the CPU; or what was asked for."""
+    """The requested dtype; with ``auto`` bf16 on GPUs that compute in it, fp16 on older ones, fp32 on the CPU."""
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
@@ -46,9 +46,9 @@ def choose_dtype(wanted: str, device: torch.device) -> str:
 
 
 def memory_limit(device: torch.device, memory: int | None) -> int | None:
-    """Bytes the model may use: what was asked for, else a graphics card's own.
+    """Bytes the model may use: the requested limit, else a graphics card's own memory.
 
-    None on a CPU left alone, whose system pages.
+    None on a CPU without a limit, where the system pages.
     """
     if device.type != "cuda":
         return memory

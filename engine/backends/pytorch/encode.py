@@ -1,4 +1,4 @@
-"""Captions to features: from the store, else by the text encoder, which is loaded only if some caption is new."""
+"""Captions to features: from the store, else by the text encoder, which is loaded only for new captions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from engine.checkpoint.weights import read_header, weight_files
 from engine.models.llama import LlamaEncoder, open_llama
 from engine.models.text_encoder import CaptionEncoder, Feature, FeatureStore
 
-ALONE = (
-    64 << 20
-)  # bytes: below it the interpreter is much of the work, and a second thread was not seen to gain anything
-AHEAD = 512  # captions encoded in one go by an encoder above EVICTED_ENCODER
+#: bytes: for smaller encoders the interpreter takes much of the time, and a second thread did not help
+SINGLE_THREAD_ENCODER = 64 << 20
+AHEAD = 512  # captions encoded at once by an encoder above EVICTED_ENCODER
+RECENT = 256  # captions whose features stay in memory: a few rounds; the store has the rest
 
 
 class Encoder:
@@ -29,14 +29,21 @@ class Encoder:
         device: torch.device,
         dtype: torch.dtype,
         lanes: Callable[[int], RowThreads],
-        lone: bool = False,
+        transient: bool = False,
         small: bool = False,
     ) -> None:
-        """``lone``: memory is planned for it to be there only while it works, whatever the device.
+        """Nothing is loaded yet.
 
-        ``small``: in 8 bits, see ``open_llama``.
+        Args:
+            folder: the model.
+            sha256: the encoder's hash.
+            device: where it runs.
+            dtype: of the model.
+            lanes: the threads for so many captions.
+            transient: the memory plan has room for the encoder only while it works, whatever the device.
+            small: in 8 bits, see ``open_llama``.
         """
-        self._folder, self._device, self._lanes, self._lone = folder, device, lanes, lone
+        self._folder, self._device, self._lanes, self._transient = folder, device, lanes, transient
         self._bytes = sum(e.stop - e.start for f in weight_files(folder.text_encoder) for e in read_header(f).values())
         # A 7 B language model in fp32 would need 28 GB; on the CPU it stays in the bf16 it is stored in.
         self._dtype = torch.bfloat16 if dtype == torch.float32 and self._bytes > SIXTEEN_BIT_ENCODER else dtype
@@ -49,48 +56,48 @@ class Encoder:
     def encode(
         self, texts: Sequence[str], upcoming: Callable[[int], Iterable[str]] | None = None
     ) -> dict[str, Feature]:
-        """Features of every text; texts seen in the last calls cost nothing.
+        """Features of every text; texts of the last calls are in memory.
 
-        If a large encoder has to be loaded, ``upcoming(n)`` is asked for the next captions and they are stored too.
+        If a large encoder has to be loaded, ``upcoming(n)`` gives the next captions, which are stored too.
         """
-        wanted = dict.fromkeys(texts)
-        found = {t: self._recent[t] for t in wanted if t in self._recent}
-        found |= self._store.get_many([t for t in wanted if t not in found])
-        missing = [t for t in wanted if t not in found]
+        unique = dict.fromkeys(texts)
+        features = {t: self._recent[t] for t in unique if t in self._recent}
+        features |= self._store.get_many([t for t in unique if t not in features])
+        missing = [t for t in unique if t not in features]
         if missing:
             if self._loaded is None:
                 self._loaded = open_llama(
                     self._folder, device=self._device, dtype=self._dtype, small=self._small
                 ) or CaptionEncoder(self._folder, device=self._device, dtype=self._dtype)
-            found |= self._fresh(self._loaded, missing)
+            features |= self._encode(self._loaded, missing)
             if self._bytes > EVICTED_ENCODER and upcoming:
-                self._fresh(
+                self._encode(
                     self._loaded,
-                    [t for t in dict.fromkeys(upcoming(AHEAD)) if t not in found and not self._store.has(t)],
+                    [t for t in dict.fromkeys(upcoming(AHEAD)) if t not in features and not self._store.has(t)],
                 )
-        self._recent = {**self._recent, **found}
-        while len(self._recent) > 256:  # a few rounds' worth; the store has the rest
+        self._recent = {**self._recent, **features}
+        while len(self._recent) > RECENT:
             self._recent.pop(next(iter(self._recent)))
-        if missing and self._bytes > EVICTED_ENCODER and (self._lone or self._device.type != "cpu"):
+        if missing and self._bytes > EVICTED_ENCODER and (self._transient or self._device.type != "cpu"):
             self.drop()
-        return found
+        return features
 
-    def _fresh(self, encoder: CaptionEncoder | LlamaEncoder, texts: Sequence[str]) -> dict[str, Feature]:
-        """Encode and keep."""
+    def _encode(self, encoder: CaptionEncoder | LlamaEncoder, texts: Sequence[str]) -> dict[str, Feature]:
+        """Encode and store."""
 
         def share(_: int, some: Sequence[str]) -> dict[str, Feature]:
-            made = {}
+            features = {}
             for text in some:
-                made[text] = encoder.encode(text)
-                self._store.put(text, made[text])
-            return made
+                features[text] = encoder.encode(text)
+                self._store.put(text, features[text])
+            return features
 
-        if self._bytes < ALONE:
+        if self._bytes < SINGLE_THREAD_ENCODER:
             return share(0, texts)
         return {t: f for part in self._lanes(len(texts)).map(share, texts) for t, f in part.items()}
 
     def drop(self) -> None:
-        """Free the text encoder; it is loaded again when a new caption comes."""
+        """Free the text encoder; it is loaded again for a new caption."""
         self._loaded = None
         if self._device.type == "cuda":
             torch.cuda.empty_cache()

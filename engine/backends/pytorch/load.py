@@ -50,8 +50,8 @@ def load_vae(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> A
     for file in weight_files(folder.vae):
         read_header(file)
     try:
-        # low_cpu_mem_usage makes diffusers refuse wrong shapes, and leave what is missing on the meta device instead of
-        # filling it at random
+        # low_cpu_mem_usage makes diffusers refuse wrong shapes, and leave missing tensors on the meta device instead of
+        # initialising them at random
         vae = AutoencoderKL.from_pretrained(
             folder.vae, local_files_only=True, use_safetensors=True, torch_dtype=dtype, variant=_variant(folder)
         )
@@ -61,7 +61,7 @@ def load_vae(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> A
             value = vae.config.get(key) or 0
             if type(value) not in (int, float) or abs(value) > 1e9 or (key == "scaling_factor" and not value > 0):
                 raise ValueError(f"{key} is {value!r}")
-    except Exception as e:  # diffusers raises many kinds here: whatever it is, the part is unusable
+    except Exception as e:  # diffusers raises many types here; in any case the part is unusable
         reason = (str(e).strip().splitlines() or [type(e).__name__])[0][:200]
         raise BrokenWeights(path=folder.vae, why=Phrase("it cannot be loaded ({reason})", reason=reason)) from e
     for name, p in vae.named_parameters():
@@ -80,8 +80,9 @@ def load_vae(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> A
 
 
 def load_decoder(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> Any:
-    """What turns latents to pixels: ours for the usual config, else, and where something is wrong, diffusers' whole
-    ``AutoencoderKL``.
+    """The VAE's decoder: ours for the usual config.
+
+    Diffusers' ``AutoencoderKL`` otherwise, or if the weights do not fit.
     """
     config = is_plain_vae(folder.vae_config)
     if config and config["latent_channels"] == folder.denoiser_config.get("in_channels", 4):

@@ -1,6 +1,4 @@
-"""Predictions of a micro-batch under a sampling plan: which have a negative half, and which are computed in halves of
-the batch.
-"""
+"""Predictions of a micro-batch under a sampling plan: which are guided, and which are made in halves of the batch."""
 
 from __future__ import annotations
 

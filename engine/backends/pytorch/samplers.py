@@ -1,8 +1,8 @@
-"""The default sampler and LMS are ours (no import of diffusers' zoo, no SciPy); the others are diffusers' own
+"""Samplers by name: the default one and LMS are ours (no import of diffusers, no SciPy), the others diffusers'
 schedulers.
 
-Where timesteps are given, all are ours: diffusers takes them for some of its schedulers only. Both draw the same
-numbers otherwise.
+Where timesteps are given, all are ours: diffusers supports that for some schedulers only. The two differ by rounding,
+so both are kept for recipes of either kind: see docs/decisions.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from engine.sampling.schedule import LMS, DPMSolverPP2M, Sampler, Schedule
 from engine.sampling.sigma_samplers import DDIM, Euler, Heun
 
 #: sampler name -> (diffusers class, its options)
-ZOO: dict[str, tuple[str, dict[str, Any]]] = {
+DIFFUSERS_SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
     "dpm++2m-karras": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
     "dpm++2m-sde": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
     "dpm++3m": ("DPMSolverMultistepScheduler", {"solver_order": 3}),
@@ -31,8 +31,8 @@ ZOO: dict[str, tuple[str, dict[str, Any]]] = {
     "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
 }
 
-#: what draws over given timesteps
-OVER_GIVEN: dict[str, Callable[[Schedule, int], Sampler]] = {
+#: our samplers over given timesteps
+GIVEN_TIMESTEPS: dict[str, Callable[[Schedule, int], Sampler]] = {
     "dpm++3m": lambda schedule, steps: DPMSolverPP(schedule, steps, order=3),
     "unipc": UniPC,
     "euler": Euler,
@@ -43,16 +43,16 @@ OVER_GIVEN: dict[str, Callable[[Schedule, int], Sampler]] = {
 
 
 class DiffusersSampler:
-    """A diffusers scheduler as a ``Sampler``. Noise added on the way comes from one CPU generator a picture."""
+    """A diffusers scheduler as a ``Sampler``. Noise added on the way comes from one CPU generator per image."""
 
     def __init__(self, name: str, steps: int, schedule: Schedule, seeds: Sequence[int], config: dict[str, Any]) -> None:
         import diffusers
 
-        class_name, options = ZOO[name]
-        known = inspect.signature(getattr(diffusers, class_name).__init__).parameters
-        # the model's own spacing, as diffusers' ``from_config`` hands it from one scheduler to another
+        class_name, options = DIFFUSERS_SCHEDULERS[name]
+        parameters = inspect.signature(getattr(diffusers, class_name).__init__).parameters
+        # the model's own spacing, as diffusers' ``from_config`` passes it from one scheduler to another
         options = {
-            k: config[k] for k in ("timestep_spacing", "steps_offset") if config.get(k) is not None and k in known
+            k: config[k] for k in ("timestep_spacing", "steps_offset") if config.get(k) is not None and k in parameters
         } | options
         base = {
             "num_train_timesteps": schedule.num_train_timesteps,
@@ -66,14 +66,14 @@ class DiffusersSampler:
         self.timesteps = [float(t) for t in self._scheduler.timesteps]
         self.initial_scale = float(getattr(self._scheduler, "init_noise_sigma", 1.0))
         self._generators = [torch.Generator("cpu").manual_seed(s) for s in seeds]
-        wants = self._scheduler.step.__code__.co_varnames[: self._scheduler.step.__code__.co_argcount]
-        self._extra = {"generator": self._generators} if "generator" in wants else {}
+        accepted = self._scheduler.step.__code__.co_varnames[: self._scheduler.step.__code__.co_argcount]
+        self._extra = {"generator": self._generators} if "generator" in accepted else {}
 
     def scale(self, latents: Any, index: int) -> Any:
         return self._scheduler.scale_model_input(latents, self._scheduler.timesteps[index])
 
     def step(self, prediction: Any, latents: Any, index: int) -> Any:
-        if index == 0:  # diffusers goes on with the generator that drew the first noise: pass over that part
+        if index == 0:  # diffusers continues with the generator that drew the first noise: skip that part
             for generator in self._generators:
                 torch.randn((1, *latents.shape[1:]), generator=generator)
         return self._scheduler.step(
@@ -82,15 +82,15 @@ class DiffusersSampler:
 
 
 def build_sampler(name: str, steps: int, schedule: Schedule, seeds: Sequence[int], config: dict[str, Any]) -> Sampler:
-    """A fresh sampler for one micro-batch.
+    """A new sampler for one micro-batch.
 
     Raises:
-        ValueError: the model's scheduler config asks for something unknown.
+        ValueError: the model's scheduler config is not supported.
     """
     if name == "dpm++2m":
         return DPMSolverPP2M(schedule, steps)
     if name == "lms":
         return LMS(schedule, steps)
     if schedule.given:
-        return OVER_GIVEN[name](schedule, steps)
+        return GIVEN_TIMESTEPS[name](schedule, steps)
     return DiffusersSampler(name, steps, schedule, seeds, config)

@@ -1,4 +1,4 @@
-"""What an adapter is that this program cannot use: made for another base model, of another kind, or for another part."""
+"""Names what an unusable adapter is: made for another base model, of another kind, or for another part."""
 
 from __future__ import annotations
 
@@ -116,8 +116,8 @@ def name_text_encoder(path: Path, names: Iterable[str]) -> ModelError | None:
     return UnsupportedAdapter(
         path=path,
         why=Phrase(
-            "it changes the text encoder too ({name} and {count} more tensors); without that part its images would not be those "
-            "it was trained for. Save it again without its text encoder part",
+            "it changes the text encoder too ({name} and {count} more tensors); without that part its images would "
+            "not be those it was trained for. Save it again without its text encoder part",
             name=found[0],
             count=len(found) - 1,
         ),

@@ -75,7 +75,10 @@ class LayerNames:
                 self._names[name] = self._names[name.replace(".", "_")] = module
 
     def find(self, layer: str) -> str | None:
-        """The model's own name of ``layer``, without what trainers put before it; None if the model has no such layer."""
+        """The model's own name of ``layer``, without what trainers put before it.
+
+        None if the model has no such layer.
+        """
         layer = _WRAPPER.sub("", layer)
         if len(layer) > LONGEST:
             return None

@@ -28,10 +28,12 @@ _TITLES = {"lora": "LoRA", "loha": "LoHa", "lokr": "LoKr"}
 
 @dataclass(frozen=True)
 class Layer:
-    """What changes one layer. ``tensors`` has the names in the file by factor: ``down``, ``up``, ``mid``, ``w1_a`` and so on.
+    """What changes one layer. ``tensors`` has the names in the file by factor: ``down``, ``up``, ``mid``, ``w1_a`` and
+    so on.
 
-    ``factor`` multiplies the product, without the strength that the user chose. ``rank`` is None for a LoKr whose factors are both whole.
-    ``magnitude`` is ``""``, or whose form of DoRA: ``peft`` (rows), ``rows`` or ``columns`` (LyCORIS).
+    ``factor`` multiplies the product, without the strength that the user chose. ``rank`` is None for a LoKr whose
+    factors are both whole. ``magnitude`` is ``""``, or whose form of DoRA: ``peft`` (rows), ``rows`` or ``columns``
+    (LyCORIS).
     """
 
     kind: str
@@ -49,10 +51,12 @@ def fit(
     settings: Settings | None,
     scalar: Callable[[str], float | None],
 ) -> dict[str, Layer]:
-    """The layers by the model's module names. ``modules`` has the weight shape of every layer that may be changed, ``scalar`` reads a number.
+    """The layers by the model's module names. ``modules`` has the weight shape of every layer that may be changed,
+    ``scalar`` reads a number.
 
     Raises:
-        BrokenWeights: a factor is missing, or factors do not fit each other or the settings. LoraForOther: a layer that the model has
+        BrokenWeights: a factor is missing, or factors do not fit each other or the settings. LoraForOther: a layer that
+            the model has
         not, or of another shape. UnsupportedAdapter
     """
     names = LayerNames(modules)

@@ -1,7 +1,7 @@
 """What an adapter's maker wrote about it: rank, alpha and how both go into the factor of each layer.
 
-The settings are PEFT's ``LoraConfig``, ``LoHaConfig`` or ``LoKrConfig``. They stand in ``adapter_config.json`` beside the file (PEFT), under
-``lora_adapter_metadata`` in its header (diffusers), or as plain entries of the header.
+The settings are PEFT's ``LoraConfig``, ``LoHaConfig`` or ``LoKrConfig``. They stand in ``adapter_config.json`` beside
+the file (PEFT), under ``lora_adapter_metadata`` in its header (diffusers), or as plain entries of the header.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class Settings:
         return _first(self.ranks, module, self.rank)
 
     def factor(self, module: str, rank: int | None) -> float:
-        """PEFT's ``scaling`` of a layer: alpha / rank, or alpha / sqrt(rank) with rsLoRA (Kalajdzievski, arXiv 2312.03732).
+        """PEFT's ``scaling`` of a layer: alpha / rank, or alpha / sqrt(rank) with rsLoRA (Kalajdzievski, arXiv
+        2312.03732).
 
         ``rank`` is that of the tensors; without one (both Kronecker factors whole) that of the settings.
         """

@@ -486,17 +486,17 @@ ACTS = {
 }
 
 
-def test_the_child_is_shut_in(tmp_path: Path) -> None:
-    """Every act is one the child can do before ``shut_in`` and not after it."""
+def test_the_child_is_sandboxed(tmp_path: Path) -> None:
+    """Every act is one the child can do before ``enter_sandbox`` and not after it."""
     home = tmp_path / "home"
     home.mkdir()
     (tmp_path / "kept").write_text("kept", encoding="utf-8")
     code = f"""
 import ctypes, json, os, socket, subprocess, sys
 from pathlib import Path
-from engine.checkpoint.convert import shut_in
+from engine.checkpoint.convert import enter_sandbox
 home, other, kept = {str(home)!r}, {str(tmp_path / "other")!r}, {str(tmp_path / "kept")!r}
-shut_in(Path(home))
+enter_sandbox(Path(home))
 refused = []
 for name, act in {ACTS!r}.items():
     try:

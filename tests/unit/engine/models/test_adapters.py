@@ -177,8 +177,8 @@ def test_a_config_beside_belongs_to_pefts_own_file(folder: ModelFolder, tmp_path
 
 # every trainer's names --------------------------------------------------------------------------------------------
 
-DOTTED = ("", "transformer.", "base_model.model.", "base_model.model.transformer.", "diffusion_model.", "model.diffusion_model.",
-          "unet.", "module.", "_orig_mod.", "transformer._orig_mod.")  # fmt: skip
+DOTTED = ("", "transformer.", "base_model.model.", "base_model.model.transformer.", "diffusion_model.",
+          "model.diffusion_model.", "unet.", "module.", "_orig_mod.", "transformer._orig_mod.")  # fmt: skip
 FLAT = ("lora_transformer_", "lora_unet_", "lycoris_", "lycoris_transformer_", "lora_")
 SUFFIXES = (
     ("lora_A.weight", "lora_B.weight"),
@@ -305,9 +305,11 @@ def factors(draw: st.DrawFn) -> dict[str, list[int]]:
         st.sampled_from([set(), {FACTORS[0], FACTORS[1]}])
     )
     likely = {
-        "lora_A.weight": [2, 32], "lora_B.weight": [32, 2], "lora_mid.weight": [2, 2, 2, 2], "lora_magnitude_vector": [32],
+        "lora_A.weight": [2, 32], "lora_B.weight": [32, 2], "lora_mid.weight": [2, 2, 2, 2],
+        "lora_magnitude_vector": [32],
         "hada_w1_a": [32, 2], "hada_w1_b": [2, 32], "hada_w2_a": [32, 2], "hada_w2_b": [2, 32], "hada_t1": [2, 2, 2, 2],
-        "lokr_w1": [4, 8], "lokr_w1_a": [4, 2], "lokr_w1_b": [2, 8], "lokr_w2": [8, 4], "lokr_w2_a": [8, 2], "lokr_w2_b": [2, 4],
+        "lokr_w1": [4, 8], "lokr_w1_a": [4, 2], "lokr_w1_b": [2, 8], "lokr_w2": [8, 4], "lokr_w2_a": [8, 2],
+        "lokr_w2_b": [2, 4],
         "dora_scale": [32, 1], "alpha": [],
     }  # fmt: skip
     return {n: draw(st.just(likely[n]) | SHAPES) if n in likely else draw(SHAPES) for n in sorted(chosen)}

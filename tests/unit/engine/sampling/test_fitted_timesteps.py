@@ -15,7 +15,7 @@ from torch import Tensor
 from benchmarks.fit_schedule import falling, fit, starts
 from engine.backends.onnx.samplers import MAKERS, later_noise
 from engine.backends.pytorch.denoise import noise
-from engine.backends.pytorch.samplers import OVER_GIVEN, build_sampler
+from engine.backends.pytorch.samplers import GIVEN_TIMESTEPS, build_sampler
 from engine.contract.paths import resources
 from engine.pipeline import denoise
 from engine.sampling.fitted_timesteps import ACCEPTING_SAMPLERS, NOISE, find, installed, read
@@ -65,7 +65,7 @@ def test_every_sampler_that_takes_them_uses_them() -> None:
             bool(torch.isfinite(denoise(model, made, start)).all())
             and list(MAKERS[name](given, 4, later_noise([3])).timesteps) == made.timesteps
         )
-    assert set(OVER_GIVEN) | {"dpm++2m", "lms"} == set(ACCEPTING_SAMPLERS)
+    assert set(GIVEN_TIMESTEPS) | {"dpm++2m", "lms"} == set(ACCEPTING_SAMPLERS)
     for wrong in ((1000, 5), (5,), (999, 800, 300, 50, 1)):
         with pytest.raises(ValueError, match="timesteps"):
             Schedule(given=wrong).timesteps(2)

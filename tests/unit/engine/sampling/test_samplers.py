@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine.backends.pytorch.backend import TorchBackend
 from engine.backends.pytorch.denoise import noise
-from engine.backends.pytorch.samplers import ZOO, build_sampler
+from engine.backends.pytorch.samplers import DIFFUSERS_SCHEDULERS, build_sampler
 from engine.checkpoint.library import open_model
 from engine.contract.request import SAMPLERS, ImageRequest
 from engine.pipeline import decode, denoise, denoise_batch, encode, settle
@@ -118,16 +118,16 @@ def test_unknown_settings_are_refused(key: str, value: str) -> None:
 
 
 def test_every_name_has_a_sampler() -> None:
-    assert set(SAMPLERS) == {"dpm++2m", "lms", *ZOO}
+    assert set(SAMPLERS) == {"dpm++2m", "lms", *DIFFUSERS_SCHEDULERS}
 
 
-@pytest.mark.parametrize("name", sorted(ZOO))
+@pytest.mark.parametrize("name", sorted(DIFFUSERS_SCHEDULERS))
 @pytest.mark.parametrize("beta", ["linear", "scaled_linear"])
 def test_zoo_equals_diffusers_with_its_noise(name: str, beta: str) -> None:
     """Also in the order of the noise: diffusers draws the start and every later noise from one generator a picture."""
     import diffusers
 
-    class_name, options = ZOO[name]
+    class_name, options = DIFFUSERS_SCHEDULERS[name]
     config = {"beta_schedule": beta, "beta_start": 1e-4, "beta_end": 0.02}
     seeds = [11, 12, 13]
     generators = [torch.Generator().manual_seed(s) for s in seeds]

@@ -365,7 +365,7 @@ def test_an_export_that_was_changed_is_refused(copy: Path) -> None:
     OnnxBackend(open_model(str(copy)), device="cpu")
     graph = copy / "transformer" / "model.onnx"
     data = bytearray(graph.read_bytes())
-    at = max((t for t in tensors_of(graph) if not t.place), key=lambda t: t.stop - t.start)
+    at = max((t for t in tensors_of(graph) if not t.location), key=lambda t: t.stop - t.start)
     data[at.start] ^= 1
     graph.write_bytes(data)
     with pytest.raises(ExportAltered) as e:
@@ -396,7 +396,7 @@ def test_weights_beside_a_graph_must_lie_beside_it(copy: Path) -> None:
     whole = onnx.load(graph)
     onnx.save(whole, graph, save_as_external_data=True, location="model.onnx_data", size_threshold=16)
     model = open_model(str(copy))
-    assert {t.place for t in tensors_of(graph)} >= {"model.onnx_data"}
+    assert {t.location for t in tensors_of(graph)} >= {"model.onnx_data"}
     before = model.hashes()
     beside = graph.with_name("model.onnx_data")
     data = bytearray(beside.read_bytes())
