@@ -61,7 +61,7 @@ def command_line(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The complete command line, or only the command in ``argv``: the others need not be loaded then."""
     argparse._ = tr  # type: ignore[attr-defined]  # argparse's own texts are translated too
     parser = _Parser(
-        prog="commonart", description=tr("Make pictures in batches, offline, from Japanese and English prompts.")
+        prog="commonart", description=tr("Make images in batches, offline, from Japanese and English prompts.")
     )
     parser.add_argument("--version", action="version", version=APP)
     parser.add_argument("--debug", action="store_true", help=tr("show tracebacks and the engine's own messages"))

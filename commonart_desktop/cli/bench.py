@@ -21,7 +21,7 @@ from engine.contract.request import PRESETS
 
 def add(subparsers: Any) -> None:
     """Declare the command."""
-    text = tr("measure pictures per second on this machine, by turns with another engine")
+    text = tr("measure images per second on this machine, by turns with another engine")
     parser = subparsers.add_parser("bench", help=text, description=text)
     parser.add_argument(
         "--against", choices=["diffusers", "onnx", "none"], default="diffusers", help=tr("the other engine (diffusers)")
@@ -32,7 +32,7 @@ def add(subparsers: Any) -> None:
         "--text-encoder", metavar="FOLDER", help=tr("the language model of a bare denoiser; remembered")
     )
     parser.add_argument("--vae", metavar="FOLDER", help=tr("the VAE of a bare denoiser; remembered"))
-    parser.add_argument("--prompts", type=int, default=64, metavar="N", help=tr("pictures a round (64)"))
+    parser.add_argument("--prompts", type=int, default=64, metavar="N", help=tr("images a round (64)"))
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help=tr("rounds (3)"))
     parser.add_argument("--steps", type=int, default=20, metavar="N", help=tr("denoising steps (20)"))
     parser.add_argument("--size", type=int, metavar="PX", help=tr("the side in pixels; the model's own if not given"))
@@ -40,7 +40,7 @@ def add(subparsers: Any) -> None:
         "--dtype", choices=["fp32", "bf16", "fp16"], default="fp32", help=tr("how numbers are held, on both sides")
     )
     parser.add_argument("--device", default="auto", help=tr("auto, cpu, cuda, cuda:1, mps"))
-    parser.add_argument("--batch", type=int, metavar="N", help=tr("pictures denoised together"))
+    parser.add_argument("--batch", type=int, metavar="N", help=tr("images denoised together"))
     parser.add_argument("--preset", choices=PRESETS, default="exact", help=tr("exact, or faster at a measured loss"))
     parser.add_argument("--compile", action="store_true", help=tr("let diffusers use torch.compile"))
     parser.add_argument(
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     for name, side in found["sides"].items():
         print(
             tr(
-                "{name}: {rate:.2f} pictures a second ({low:.2f} to {high:.2f}), {memory:.0f} MB at most",
+                "{name}: {rate:.2f} images a second ({low:.2f} to {high:.2f}), {memory:.0f} MB at most",
                 name=name,
                 rate=side["pictures_per_second"],
                 low=side["slowest"],
@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     for name, rival in found["against"].items():
         print(
             tr(
-                "{ratio:.2f} times {name}; the pictures differ by {least:.1f} dB at most (median {median:.1f})",
+                "{ratio:.2f} times {name}; the images differ by {least:.1f} dB at most (median {median:.1f})",
                 ratio=rival["ratio"],
                 name=name,
                 least=rival["psnr_db"]["least"],

@@ -21,23 +21,23 @@ _SHOWN = 20
 
 def add(subparsers: Any) -> None:
     """Declare the command."""
-    text = tr("look for copies of training pictures")
+    text = tr("look for copies of training images")
     parser = subparsers.add_parser(
         "copycheck",
         help=text,
         description=tr(
-            "Look for exact and near copies of a dataset's pictures, and tell how near pictures come to their nearest "
-            "training pictures beside how near "
-            "those come to each other. Exit status 1 if copies were found. No result proves that a picture is no copy."
+            "Look for exact and near copies of a dataset's images, and tell how near images come to their nearest "
+            "training images beside how near "
+            "those come to each other. Exit status 1 if copies were found. No result proves that an image is no copy."
         ),
     )
-    parser.add_argument("pictures", nargs="*", type=Path, metavar="IMAGE", help=tr("pictures, or folders of pictures"))
+    parser.add_argument("pictures", nargs="*", type=Path, metavar="IMAGE", help=tr("images, or folders of images"))
     parser.add_argument(
         "--against",
         type=Path,
         required=True,
         metavar="DATASET",
-        help=tr("the dataset folder, or any folder of pictures"),
+        help=tr("the dataset folder, or any folder of images"),
     )
     parser.add_argument(
         "--encoder",
@@ -50,7 +50,7 @@ def add(subparsers: Any) -> None:
         ),
     )
     parser.add_argument(
-        "--captions", action="store_true", help=tr("also say whose prompt is the very caption of a training picture")
+        "--captions", action="store_true", help=tr("also say whose prompt is the very caption of a training image")
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help=tr("write a report with pairs side by side"))
     parser.add_argument(
@@ -59,7 +59,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--extract",
         metavar="MODEL",
-        help=tr("draw the most repeated captions from many seeds with this model, and check those pictures"),
+        help=tr("draw the most repeated captions from many seeds with this model, and check those images"),
     )
     parser.add_argument(
         "--lora",
@@ -79,7 +79,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--vae", metavar="FOLDER", help=tr("the VAE of a bare denoiser; remembered"))
     parser.add_argument("--device", default="auto", help=tr("where to run: auto, cpu, cuda, mps"))
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help=tr("where the pictures of --extract go (outputs/copycheck/...)")
+        "--out", type=Path, metavar="DIR", help=tr("where the images of --extract go (outputs/copycheck/...)")
     )
     parser.add_argument("--json", action="store_true")
     parser.set_defaults(run=run)
@@ -150,7 +150,7 @@ def _show(answer: dict[str, Any]) -> None:
         print(tr("... and {count} more", count=len(copied) - _SHOWN))
     print(
         tr(
-            "{pictures} picture(s) against {known}: {copied} exact or near copies",
+            "{pictures} image(s) against {known}: {copied} exact or near copies",
             pictures=answer["pictures"],
             known=answer["known"],
             copied=answer["copied"],
@@ -178,9 +178,7 @@ def _show(answer: dict[str, Any]) -> None:
             )
         )
     if "captioned" in answer:
-        print(
-            tr("{count} picture(s) were drawn from the very caption of a training picture.", count=answer["captioned"])
-        )
+        print(tr("{count} image(s) were drawn from the very caption of a training image.", count=answer["captioned"]))
     for caption in answer.get("extraction", {}).get("captions", []):
         if caption["flagged"]:
             print(
@@ -213,7 +211,7 @@ def _show(answer: dict[str, Any]) -> None:
     if answer["skipped"]:
         print(
             tr(
-                "{count} picture(s) could not be read and were left out, the first: {file}",
+                "{count} image(s) could not be read and were left out, the first: {file}",
                 count=len(answer["skipped"]),
                 file=answer["skipped"][0]["file"],
             )

@@ -25,15 +25,15 @@ FORMATS = (
 
 def add(subparsers: Any) -> None:
     """Declare the command and its own commands."""
-    text = tr("pictures to learn from, with the licence of each")
+    text = tr("images to learn from, with the licence of each")
     parser = subparsers.add_parser("dataset", help=text, description=text)
     commands = parser.add_subparsers(dest="dataset_command", required=True, metavar=tr("COMMAND"))
     for name, text, does in (
-        ("import", tr("take pictures and their records into a dataset folder"), dataset_commands.import_command),
-        ("check", tr("the licence gate: may these pictures be learned from?"), dataset_commands.check_command),
+        ("import", tr("take images and their records into a dataset folder"), dataset_commands.import_command),
+        ("check", tr("the licence gate: may these images be learned from?"), dataset_commands.check_command),
         ("report", tr("how many of each licence, creator, language and size"), dataset_commands.report_command),
         ("caption", tr("write captions with a local model"), dataset_commands.caption_command),
-        ("show", tr("the records, or all that is known of one picture"), dataset_commands.show_command),
+        ("show", tr("the records, or all that is known of one image"), dataset_commands.show_command),
     ):
         one = commands.add_parser(name, help=text, description=text)
         one.add_argument("folder", type=Path, metavar="FOLDER", help=tr("the dataset folder"))
@@ -59,7 +59,7 @@ def _import_options(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--license",
         metavar="SPDX",
-        help=tr("the licence of pictures that do not name their own, such as CC0-1.0, CC-BY-4.0 or LicenseRef-Own"),
+        help=tr("the licence of images that do not name their own, such as CC0-1.0, CC-BY-4.0 or LicenseRef-Own"),
     )
     one.add_argument("--license-url", metavar="URL", help=tr("where that licence can be read"))
     one.add_argument(
@@ -67,15 +67,15 @@ def _import_options(one: argparse.ArgumentParser) -> None:
         choices=("flickr",),
         help=tr("what numbers in a licence column stand for, where the source uses those of Flickr"),
     )
-    one.add_argument("--creator", metavar=tr("NAME"), help=tr("who made pictures that name nobody"))
-    one.add_argument("--source-url", metavar="URL", help=tr("where pictures come from that do not say so"))
-    one.add_argument("--pictures", type=Path, metavar="DIR", help=tr("where the pictures of a table lie"))
+    one.add_argument("--creator", metavar=tr("NAME"), help=tr("who made images that name nobody"))
+    one.add_argument("--source-url", metavar="URL", help=tr("where images come from that do not say so"))
+    one.add_argument("--pictures", type=Path, metavar="DIR", help=tr("where the images of a table lie"))
     one.add_argument(
         "--encoding", metavar=tr("NAME"), help=tr("how captions and tables are written, if not in UTF-8 (cp932)")
     )
     one.add_argument("--caption-origin", metavar=tr("TEXT"), help=tr("who wrote the captions: human, or machine:MODEL"))
     one.add_argument(
-        "--link", action="store_true", help=tr("link to the pictures where they are instead of copying them")
+        "--link", action="store_true", help=tr("link to the images where they are instead of copying them")
     )
 
 
@@ -101,10 +101,10 @@ def _caption_options(one: argparse.ArgumentParser) -> None:
         "--overwrite", action="store_true", help=tr("also replace captions that are there, those of people too")
     )
     one.add_argument("--device", default="auto", help=tr("where to run: auto, cpu, cuda, mps"))
-    one.add_argument("--batch-size", type=int, metavar="N", help=tr("pictures at once"))
+    one.add_argument("--batch-size", type=int, metavar="N", help=tr("images at once"))
     one.add_argument("--prompt-en", metavar=tr("TEXT"), help=tr("what to ask the model for an English caption"))
     one.add_argument("--prompt-ja", metavar=tr("TEXT"), help=tr("what to ask the model for a Japanese caption"))
 
 
 def _show_options(one: argparse.ArgumentParser) -> None:
-    one.add_argument("file", nargs="?", metavar="FILE", help=tr("one picture of it"))
+    one.add_argument("file", nargs="?", metavar="FILE", help=tr("one image of it"))

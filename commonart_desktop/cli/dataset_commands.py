@@ -76,7 +76,7 @@ def import_command(args: argparse.Namespace) -> int:
         return status
     print(
         tr(
-            "{added} picture(s) taken in, {already} were there already ({format})",
+            "{added} image(s) taken in, {already} were there already ({format})",
             added=answer["added"],
             already=answer["already"],
             format=answer["format"],
@@ -97,7 +97,7 @@ def import_command(args: argparse.Namespace) -> int:
     if answer["undecided"]:
         print(
             tr(
-                "{count} picture(s) have licences that are stated in different ways or not understood; the check "
+                "{count} image(s) have licences that are stated in different ways or not understood; the check "
                 "names them",
                 count=answer["undecided"],
             ),
@@ -136,7 +136,7 @@ def check_command(args: argparse.Namespace) -> int:
     classes = ", ".join(f"{name} {count}" for name, count in report["classes"].items())
     print(
         tr(
-            "{count} picture(s), {size}; licences by class: {classes}",
+            "{count} image(s), {size}; licences by class: {classes}",
             count=report["pictures"],
             size=_size(report["bytes"]),
             classes=classes or "–",
@@ -180,7 +180,7 @@ def report_command(args: argparse.Namespace) -> int:
         return 0
     print(
         tr(
-            "{count} picture(s), {size}, {unreadable} unreadable",
+            "{count} image(s), {size}, {unreadable} unreadable",
             count=answer["pictures"],
             size=_size(answer["bytes"]),
             unreadable=answer["unreadable"],
@@ -203,7 +203,7 @@ def report_command(args: argparse.Namespace) -> int:
         name = tr("English captions") if language == "en" else tr("Japanese captions")
         print(
             tr(
-                "{name}: {captions} on {pictures} picture(s), {median} characters in the median, {longest} at most",
+                "{name}: {captions} on {pictures} image(s), {median} characters in the median, {longest} at most",
                 name=name,
                 captions=told["captions"],
                 pictures=told["pictures"],
@@ -230,7 +230,7 @@ def caption_command(args: argparse.Namespace) -> int:
         return 0
     print(
         tr(
-            "{written} caption(s) written with {model}; {kept} picture(s) had theirs already",
+            "{written} caption(s) written with {model}; {kept} image(s) had theirs already",
             written=answer["written"],
             model=answer["model"],
             kept=answer["kept"],

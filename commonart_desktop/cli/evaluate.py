@@ -28,9 +28,9 @@ def add(subparsers: Any) -> None:
         "evaluate",
         help=text,
         description=tr(
-            "Draw pictures from prompts with fixed seeds and measure them: CLIPScore with local encoders, KID, CMMD "
+            "Draw images from prompts with fixed seeds and measure them: CLIPScore with local encoders, KID, CMMD "
             "and FID against a folder of real "
-            "pictures, and without prompts whether the bundled model draws what it is told. A run that was stopped "
+            "images, and without prompts whether the bundled model draws what it is told. A run that was stopped "
             "goes on. docs/evaluation.md says what "
             "each figure means."
         ),
@@ -43,7 +43,7 @@ def add(subparsers: Any) -> None:
         help=tr("a .txt, .csv or .jsonl file, captions of COCO's form (.json), or a dataset folder"),
     )
     parser.add_argument(
-        "--reference", type=Path, metavar="FOLDER", help=tr("real pictures to compare with: 50 at least, 2,048 for FID")
+        "--reference", type=Path, metavar="FOLDER", help=tr("real images to compare with: 50 at least, 2,048 for FID")
     )
     parser.add_argument(
         "--encoder",
@@ -61,8 +61,8 @@ def add(subparsers: Any) -> None:
     )
     parser.add_argument("--lang", default="ja,en", metavar="LANG", help=tr("languages to evaluate: ja, en or ja,en"))
     parser.add_argument("--limit", type=int, metavar="N", help=tr("at most so many prompts of each language"))
-    parser.add_argument("--count", type=int, default=1, metavar="N", help=tr("pictures of each prompt"))
-    parser.add_argument("--seed", type=int, default=1000, metavar="S", help=tr("the first picture's seed (1000)"))
+    parser.add_argument("--count", type=int, default=1, metavar="N", help=tr("images of each prompt"))
+    parser.add_argument("--seed", type=int, default=1000, metavar="S", help=tr("the first image's seed (1000)"))
     parser.add_argument("--steps", type=int, default=20, metavar="N", help=tr("denoising steps (20)"))
     parser.add_argument(
         "--guidance", type=float, default=4.5, metavar="G", help=tr("how strictly to follow the prompt (4.5)")
@@ -74,13 +74,13 @@ def add(subparsers: Any) -> None:
         metavar="NAME",
         help=tr("one of {names}", names=", ".join(SAMPLERS)),
     )
-    parser.add_argument("--negative", default="", metavar=tr("TEXT"), help=tr("what to keep out of the picture"))
+    parser.add_argument("--negative", default="", metavar=tr("TEXT"), help=tr("what to keep out of the image"))
     parser.add_argument("--size", metavar="WxH", help=tr("pixels; the model's own size if not given"))
     parser.add_argument(
         "--dtype", choices=DTYPES, default="auto", help=tr("how numbers are held; auto chooses by the device")
     )
     parser.add_argument("--device", default="auto", help=tr("where to run: auto, cpu, cuda, mps"))
-    parser.add_argument("--batch-size", type=int, metavar="N", help=tr("pictures at once"))
+    parser.add_argument("--batch-size", type=int, metavar="N", help=tr("images at once"))
     parser.add_argument(
         "--text-encoder", metavar="FOLDER", help=tr("the language model of a bare denoiser; remembered")
     )
@@ -94,10 +94,10 @@ def add(subparsers: Any) -> None:
         "--out",
         type=Path,
         metavar="DIR",
-        help=tr("where pictures, result.json and report.html go (outputs/evaluation/...)"),
+        help=tr("where images, result.json and report.html go (outputs/evaluation/...)"),
     )
     parser.add_argument(
-        "--sheet", type=Path, metavar="FILE", help=tr("also write all pictures beside each other into this PNG")
+        "--sheet", type=Path, metavar="FILE", help=tr("also write all images beside each other into this PNG")
     )
     parser.add_argument("--json", action="store_true")
     parser.set_defaults(run=run)
@@ -159,7 +159,7 @@ def run(args: argparse.Namespace) -> int:
     if answer["skipped"]:
         print(
             tr(
-                "{count} picture(s) could not be read and were left out, the first: {file}",
+                "{count} image(s) could not be read and were left out, the first: {file}",
                 count=len(answer["skipped"]),
                 file=answer["skipped"][0]["file"],
             )

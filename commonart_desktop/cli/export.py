@@ -23,7 +23,7 @@ def add(subparsers: Any) -> None:
         "export",
         help=text,
         description=tr(
-            "Write a model as ONNX graphs in the layout of Hugging Face optimum. Every graph and whole pictures are "
+            "Write a model as ONNX graphs in the layout of Hugging Face optimum. Every graph and whole images are "
             "compared with PyTorch; "
             "an export that misses its bound is removed."
         ),
@@ -37,7 +37,7 @@ def add(subparsers: Any) -> None:
         "--quantize",
         choices=("none", "int8"),
         default="none",
-        help=tr("eight-bit weights for text encoder and denoiser: smaller and faster on CPUs, other pictures (none)"),
+        help=tr("eight-bit weights for text encoder and denoiser: smaller and faster on CPUs, other images (none)"),
     )
     parser.add_argument(
         "--lora",
@@ -120,7 +120,7 @@ def _show(answer: dict[str, Any]) -> None:
     if parity["quantize"] == "int8":
         print(
             tr(
-                "{share} of the pictures show something else than with PyTorch",
+                "{share} of the images show something else than with PyTorch",
                 share=f"{parity['pictures']['changed_share']:.0%}",
             )
         )

@@ -37,13 +37,13 @@ from engine.contract.request import ImageRequest, fixed_seed
 
 def add(subparsers: Any) -> None:
     """Declare the command."""
-    parser = subparsers.add_parser("generate", help=tr("make pictures now"), description=tr("Make pictures now."))
+    parser = subparsers.add_parser("generate", help=tr("make images now"), description=tr("Make images now."))
     add_picture_options(parser)
     parser.add_argument(
-        "--like", type=Path, metavar="IMAGE", help=tr("make a picture of ours again; other options change it")
+        "--like", type=Path, metavar="IMAGE", help=tr("make an image of ours again; other options change it")
     )
     parser.add_argument(
-        "--batch-size", type=int, metavar="N", help=tr("pictures denoised together; chosen by the device if not given")
+        "--batch-size", type=int, metavar="N", help=tr("images denoised together; chosen by the device if not given")
     )
     parser.add_argument(
         "--device",
@@ -54,9 +54,9 @@ def add(subparsers: Any) -> None:
         "--backend", choices=("auto", "pytorch", "onnx"), help=tr("what runs the model; auto chooses by its folder")
     )
     memory_option(parser)
-    parser.add_argument("--json", action="store_true", help=tr("one JSON object a picture on standard output"))
+    parser.add_argument("--json", action="store_true", help=tr("one JSON object an image on standard output"))
     parser.add_argument("--quiet", action="store_true", help=tr("no progress bar"))
-    parser.add_argument("--no-sign", action="store_true", help=tr("do not sign the pictures"))
+    parser.add_argument("--no-sign", action="store_true", help=tr("do not sign the images"))
     parser.set_defaults(run=run)
 
 
@@ -130,7 +130,7 @@ def _make(
                         )
                     )
         if interrupt.asked and display.made < len(requests):
-            display.note(tr("Interrupted; {count} finished picture(s) kept.", count=display.made))
+            display.note(tr("Interrupted; {count} finished image(s) kept.", count=display.made))
             return 130
     finally:
         worker.stop(5)
@@ -142,7 +142,7 @@ def _make(
 def _again(args: argparse.Namespace) -> tuple[list[ImageRequest], list[str], str]:
     """The request in an image, the options that reproduce its pixels, and their hash (empty if settings change)."""
     if args.prompts or args.file:
-        raise UsageError(why=Phrase("--like takes the prompt from the picture; leave out other prompts"))
+        raise UsageError(why=Phrase("--like takes the prompt from the image; leave out other prompts"))
     if not args.like.is_file():
         raise BadFile(path=args.like, why=Phrase("there is no such file"))
     recipe = program("engine.output", ["show", str(args.like)])["recipe"]
@@ -157,7 +157,7 @@ def _again(args: argparse.Namespace) -> tuple[list[ImageRequest], list[str], str
     if "model" not in changes and "/" in original.model and Path(original.model).exists():
         raise UsageError(
             why=Phrase(
-                "The picture's model {name} is also a folder here; say which you mean with --model", name=original.model
+                "The image's model {name} is also a folder here; say which you mean with --model", name=original.model
             )
         )
     if args.seed is not None:

@@ -57,7 +57,7 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help=tr("another folder of wildcard files"),
     )
-    parser.add_argument("--negative", metavar=tr("TEXT"), help=tr("what to keep out of the picture"))
+    parser.add_argument("--negative", metavar=tr("TEXT"), help=tr("what to keep out of the image"))
     parser.add_argument("--model", metavar="NAME|FOLDER", help=tr("a model's name or folder"))
     parser.add_argument(
         "--text-encoder", metavar="FOLDER", help=tr("the language model of a bare denoiser; remembered")
@@ -76,12 +76,12 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
         help=tr("run LoRAs beside the weights instead of adding them in"),
     )
     parser.add_argument("--preset", choices=PRESETS, help=tr("exact, or faster at a measured loss"))
-    parser.add_argument("--count", type=int, default=1, metavar="N", help=tr("pictures of each prompt"))
+    parser.add_argument("--count", type=int, default=1, metavar="N", help=tr("images of each prompt"))
     parser.add_argument(
         "--seed",
         type=int,
         metavar="S",
-        help=tr("the first picture's seed, then S+1 and so on; random if not given or -1"),
+        help=tr("the first image's seed, then S+1 and so on; random if not given or -1"),
     )
     parser.add_argument("--steps", type=int, metavar="N", help=tr("denoising steps (20)"))
     parser.add_argument("--guidance", type=float, metavar="G", help=tr("how strictly to follow the prompt (4.5)"))

@@ -26,8 +26,8 @@ def add(subparsers: Any) -> None:
     """Declare the command and its own commands."""
     parser = subparsers.add_parser(
         "queue",
-        help=tr("a list of pictures that survives anything"),
-        description=tr("A list of pictures that survives anything."),
+        help=tr("a list of images that survives anything"),
+        description=tr("A list of images that survives anything."),
     )
     commands = parser.add_subparsers(dest="queue_command", required=True, metavar=tr("COMMAND"))
 
@@ -38,7 +38,7 @@ def add(subparsers: Any) -> None:
         one.set_defaults(run=_with_ledger, does=does)
         return one
 
-    one = command("add", tr("put pictures into the queue"), _add)
+    one = command("add", tr("put images into the queue"), _add)
     add_picture_options(one)
     one.add_argument("--job", metavar=tr("NAME"), help=tr("the job's name"))
     one.add_argument("--priority", type=int, default=0, metavar="N", help=tr("higher runs first"))
@@ -52,20 +52,20 @@ def add(subparsers: Any) -> None:
     one.add_argument("--offset", type=int, default=0, metavar="N")
     one.add_argument("--json", action="store_true")
 
-    one = command("show", tr("one job and its pictures"), _show)
+    one = command("show", tr("one job and its images"), _show)
     one.add_argument("job", type=int, metavar="JOB")
     one.add_argument("--json", action="store_true")
 
     for name, text, does in (
         ("pause", tr("hold jobs, or all"), _pause),
         ("resume", tr("go on with jobs, or all"), _resume),
-        ("cancel", tr("give up waiting and running pictures"), _cancel),
-        ("retry", tr("put failed and cancelled pictures back"), _retry),
+        ("cancel", tr("give up waiting and running images"), _cancel),
+        ("retry", tr("put failed and cancelled images back"), _retry),
     ):
         one = command(name, text, does, jobs="*")
         one.add_argument("--all", action="store_true", help=tr("every job"))
 
-    one = command("edit", tr("change a job's waiting pictures"), _edit)
+    one = command("edit", tr("change a job's waiting images"), _edit)
     one.add_argument("job", type=int, metavar="JOB")
     one.add_argument("--priority", type=int, metavar="N", help=tr("higher runs first"))
     add_picture_options(one)
@@ -88,9 +88,9 @@ def add(subparsers: Any) -> None:
     one.add_argument("--out", type=Path, metavar="DIR", help=tr("the output folder (outputs)"))
 
     one = command("clear", tr("take finished rows off the list; files stay"), _clear)
-    one.add_argument("--done", action="store_true", help=tr("finished pictures"))
-    one.add_argument("--failed", action="store_true", help=tr("failed pictures"))
-    one.add_argument("--cancelled", action="store_true", help=tr("cancelled pictures"))
+    one.add_argument("--done", action="store_true", help=tr("finished images"))
+    one.add_argument("--failed", action="store_true", help=tr("failed images"))
+    one.add_argument("--cancelled", action="store_true", help=tr("cancelled images"))
 
 
 def _with_ledger(args: argparse.Namespace) -> int:
@@ -99,7 +99,7 @@ def _with_ledger(args: argparse.Namespace) -> int:
         print(
             "commonart: "
             + tr(
-                "The queue was damaged. It is kept as {path}; {count} picture(s) were saved from it.",
+                "The queue was damaged. It is kept as {path}; {count} image(s) were saved from it.",
                 path=kept[0],
                 count=kept[1],
             ),
@@ -121,7 +121,7 @@ def _add(args: argparse.Namespace, ledger: Ledger) -> int:
     if args.json:
         print(json.dumps({"job": job, "name": name, "pictures": len(requests)}, ensure_ascii=False))
     else:
-        print(tr("Job {job}: {count} picture(s) added.", job=job, count=len(requests)))
+        print(tr("Job {job}: {count} image(s) added.", job=job, count=len(requests)))
     return 0
 
 
@@ -202,7 +202,7 @@ def _resume(args: argparse.Namespace, ledger: Ledger) -> int:
 def _cancel(args: argparse.Namespace, ledger: Ledger) -> int:
     print(
         tr(
-            "{count} picture(s) cancelled.",
+            "{count} image(s) cancelled.",
             count=ledger.set_state(_which(args, ledger), ("waiting", "running"), "cancelled"),
         )
     )
@@ -212,7 +212,7 @@ def _cancel(args: argparse.Namespace, ledger: Ledger) -> int:
 def _retry(args: argparse.Namespace, ledger: Ledger) -> int:
     print(
         tr(
-            "{count} picture(s) put back.",
+            "{count} image(s) put back.",
             count=ledger.set_state(_which(args, ledger), ("failed", "cancelled"), "waiting"),
         )
     )
@@ -222,7 +222,7 @@ def _retry(args: argparse.Namespace, ledger: Ledger) -> int:
 def _edit(args: argparse.Namespace, ledger: Ledger) -> int:
     changes = settings_from(args)
     if len(args.prompts) > 1 or args.file or args.count != 1:
-        raise UsageError(why=Phrase("A job's pictures can get one new prompt, and other settings; not more pictures"))
+        raise UsageError(why=Phrase("A job's images can get one new prompt, and other settings; not more images"))
     if args.out is not None:
         changes["out"] = str(ready_folder(args.out))
     if not changes and not args.prompts and args.seed is None:
@@ -245,7 +245,7 @@ def _edit(args: argparse.Namespace, ledger: Ledger) -> int:
             }
         return new
 
-    print(tr("{count} waiting picture(s) changed.", count=ledger.edit(args.job, change, args.priority)))
+    print(tr("{count} waiting image(s) changed.", count=ledger.edit(args.job, change, args.priority)))
     return 0
 
 
@@ -270,7 +270,7 @@ def _import(args: argparse.Namespace, ledger: Ledger) -> int:
     if errors and not args.skip_bad:
         return 2
     for job, count in jobs.items():
-        print(tr("Job {job}: {count} picture(s) added.", job=job, count=count))
+        print(tr("Job {job}: {count} image(s) added.", job=job, count=count))
     return 0
 
 
@@ -278,5 +278,5 @@ def _clear(args: argparse.Namespace, ledger: Ledger) -> int:
     states = [s for s in ("done", "failed", "cancelled") if getattr(args, s)]
     if not states:
         raise UsageError(why=Phrase("Say what to clear: --done, --failed or --cancelled"))
-    print(tr("{count} row(s) taken off the list; the pictures stay on disk.", count=ledger.clear(states)))
+    print(tr("{count} row(s) taken off the list; the images stay on disk.", count=ledger.clear(states)))
     return 0

@@ -47,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--then", default="exit", metavar="exit|sleep|shutdown|COMMAND", help=tr("what to do when the queue is empty")
     )
     parser.add_argument(
-        "--batch-size", type=int, metavar="N", help=tr("pictures denoised together; chosen by the device if not given")
+        "--batch-size", type=int, metavar="N", help=tr("images denoised together; chosen by the device if not given")
     )
     parser.add_argument(
         "--device",
@@ -58,9 +58,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--backend", choices=("auto", "pytorch", "onnx"), help=tr("what runs the model; auto chooses by its folder")
     )
     memory_option(parser)
-    parser.add_argument("--json", action="store_true", help=tr("one JSON object a picture on standard output"))
+    parser.add_argument("--json", action="store_true", help=tr("one JSON object an image on standard output"))
     parser.add_argument("--quiet", action="store_true", help=tr("no progress bar"))
-    parser.add_argument("--no-sign", action="store_true", help=tr("do not sign the pictures"))
+    parser.add_argument("--no-sign", action="store_true", help=tr("do not sign the images"))
 
 
 def _may_resume(args: argparse.Namespace, ledger: Ledger) -> bool:
@@ -74,7 +74,7 @@ def _may_resume(args: argparse.Namespace, ledger: Ledger) -> bool:
         return bool(args.resume)
     if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():
         print(
-            tr("The last run stopped in the middle of {count} picture(s). Go on? [y/N]", count=stranded),
+            tr("The last run stopped in the middle of {count} image(s). Go on? [y/N]", count=stranded),
             end=" ",
             file=sys.stderr,
             flush=True,
@@ -148,7 +148,7 @@ def run(args: argparse.Namespace, ledger: Ledger) -> int:
     except KeyboardInterrupt:
         display.note(tr("Stopping after what is in hand…"))
         supervisor.stop()
-        display.note(tr("Interrupted; {count} finished picture(s) kept.", count=display.made))
+        display.note(tr("Interrupted; {count} finished image(s) kept.", count=display.made))
         return 130
     finally:
         supervisor.stop(10)

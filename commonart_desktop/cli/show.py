@@ -16,7 +16,7 @@ from engine.contract.recipe import check
 def add(subparsers: Any) -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
-        "show", help=tr("print the recipe inside a picture"), description=tr("Print the recipe inside a picture.")
+        "show", help=tr("print the recipe inside an image"), description=tr("Print the recipe inside an image.")
     )
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     parser.add_argument("--json", action="store_true", help=tr("the whole recipe as JSON"))

@@ -23,7 +23,7 @@ def add(subparsers: Any) -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
         "train",
-        help=tr("learn a style or a model from your own licensed pictures"),
+        help=tr("learn a style or a model from your own licensed images"),
         description=tr(
             "Learn a LoRA or a model from dataset folders. The licence check runs first; Ctrl+C saves and stops."
         ),
@@ -74,7 +74,7 @@ class Display:
         if isinstance(event, events.Preparing):
             words = {
                 "gate": tr("checking licences"),
-                "latents": tr("encoding pictures"),
+                "latents": tr("encoding images"),
                 "captions": tr("encoding captions"),
             }
             self._open(
@@ -88,7 +88,7 @@ class Display:
             self._open("", "", 0, "")
             self.note(
                 tr(
-                    "{count} picture(s) to learn from, {heldout} held out; {size} million numbers learn on {device} "
+                    "{count} image(s) to learn from, {heldout} held out; {size} million numbers learn on {device} "
                     "in {dtype}.",
                     count=event.pictures,
                     heldout=event.heldout,
@@ -103,7 +103,7 @@ class Display:
             self._move(event.step)
             if self._bar is not None:
                 self._bar.set_postfix_str(
-                    tr("loss {loss}, {speed} pictures/s", loss=f"{event.loss:.4f}", speed=f"{event.speed:.1f}")
+                    tr("loss {loss}, {speed} images/s", loss=f"{event.loss:.4f}", speed=f"{event.speed:.1f}")
                 )
         elif isinstance(event, events.HeldoutLoss):
             text = tr("step {step}: held-out loss {loss}", step=event.step, loss=f"{event.loss:.5f}")

@@ -21,10 +21,10 @@ def add(subparsers: Any) -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
         "verify",
-        help=tr("check who signed a picture and whether it was changed"),
-        description=tr("Check who signed pictures, whether they were changed, and what they were made from."),
+        help=tr("check who signed an image and whether it was changed"),
+        description=tr("Check who signed images, whether they were changed, and what they were made from."),
     )
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help=tr("pictures, or folders of pictures"))
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help=tr("images, or folders of images"))
     parser.add_argument(
         "--loras", type=Path, action="append", default=[], metavar="FOLDER", help=tr("look for LoRAs here too")
     )

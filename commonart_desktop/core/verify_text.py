@@ -139,7 +139,7 @@ def belief(report: Report) -> Iterator[str]:
 def hidden(report: Report) -> str:
     """That the prompt is not in the file; empty where it is."""
     return (
-        tr("The prompt is given only as a hash; the picture cannot be made again from the file alone.")
+        tr("The prompt is given only as a hash; the image cannot be made again from the file alone.")
         if report["prompt_hidden"]
         else ""
     )
@@ -213,7 +213,7 @@ def _chain(chain: Sequence[dict[str, Any]], missing: str) -> Iterator[str]:
             yield "  " + tr("The recipe says other things of it than the file itself.")
         yield from (f"  {line}" for line, _ in _gate(link))
         if licences := licences_of(link):
-            yield "  " + tr("licences of its pictures: {licences}", licences=", ".join(licences))
+            yield "  " + tr("licences of its images: {licences}", licences=", ".join(licences))
         if link["attribution"]:
             yield "  " + tr("credits: {file}", file=link["attribution"])
 
@@ -238,7 +238,7 @@ def _branch(link: dict[str, Any]) -> Node:
     (gate, judged), *more = _gate(link)
     inner = [Node(line, level) for line, level in more]
     if licences := licences_of(link):
-        inner.append(Node(tr("Licences of its pictures"), "", tuple(Node(one) for one in licences)))
+        inner.append(Node(tr("Licences of its images"), "", tuple(Node(one) for one in licences)))
     if link["attribution"]:
         inner.append(Node(tr("credits: {file}", file=link["attribution"])))
     below = [
@@ -267,7 +267,7 @@ def chain_state(report: Report) -> str:
 def result(reports: Sequence[Report]) -> str:
     """How many of them are intact."""
     return tr(
-        "{good} of {count} picture(s) are intact.", good=sum(bool(r["intact"]) for r in reports), count=len(reports)
+        "{good} of {count} image(s) are intact.", good=sum(bool(r["intact"]) for r in reports), count=len(reports)
     )
 
 

@@ -63,7 +63,7 @@ class Application(QObject):
         if rescued is not None:
             self.notices.say(
                 i18n.tr(
-                    "The queue was damaged. It is kept as {path}; {count} picture(s) were saved from it.",
+                    "The queue was damaged. It is kept as {path}; {count} image(s) were saved from it.",
                     path=rescued[0],
                     count=rescued[1],
                 )

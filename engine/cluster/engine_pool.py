@@ -64,7 +64,7 @@ class EnginePool(QueueWorker):
         refused = [n for n in self._nodes.known.values() if n.error is not None and n.state == "refused"]
         if refused and self.options.until_empty:
             raise refused[-1].error or NodeRefused(node=refused[-1].name, why="?")
-        self._note("No machine of the cluster can make pictures at the moment; waiting for one")
+        self._note("No machine of the cluster can make images at the moment; waiting for one")
 
     def _look(self) -> None:
         listed = self._ray.nodes()

@@ -275,7 +275,7 @@ class _Picture:
             mine, combination = divmod(combination, rest)
             place = len(self.draw)
             if place == MAX_DRAWS:
-                raise bad_template(self.template, Phrase("one picture takes more than {n} choices", n=MAX_DRAWS))
+                raise bad_template(self.template, Phrase("one image takes more than {n} choices", n=MAX_DRAWS))
             self.draw.append("")
             # Only random() is promised to give the same numbers in every version of Python.
             if isinstance(node, _Wildcard):

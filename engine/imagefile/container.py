@@ -63,11 +63,9 @@ def walk(file: BinaryIO, path: Path) -> ImageContainer:
     elif head.startswith(b"\xff\xd8\xff"):
         found, look = ImageContainer("jpeg"), _jpeg
     else:
-        raise BadFile(path=path, why=Phrase("it is not a PNG, WebP or JPEG picture"))
+        raise BadFile(path=path, why=Phrase("it is not a PNG, WebP or JPEG image"))
     if size > FILE_LIMIT:
-        raise BadFile(
-            path=path, why=Phrase("it has {size} MB, more than a picture of this kind needs", size=size >> 20)
-        )
+        raise BadFile(path=path, why=Phrase("it has {size} MB, more than an image of this kind needs", size=size >> 20))
     try:
         look(file, found, path, size)
     except (_Cut, struct.error) as e:
@@ -88,7 +86,7 @@ def _add(found: ImageContainer, part: ContainerPart, path: Path) -> None:
     if part.name in _TEXTS and part.length > TEXT_LIMIT:
         raise BadFile(path=path, why=Phrase("it holds {size} MB of text, which are not read", size=part.length >> 20))
     if len(found.parts) >= PARTS_LIMIT:
-        raise BadFile(path=path, why=Phrase("it has more parts than a picture needs"))
+        raise BadFile(path=path, why=Phrase("it has more parts than an image needs"))
     found.parts.append(part)
 
 
@@ -152,7 +150,7 @@ def _jpeg(file: BinaryIO, found: ImageContainer, path: Path, size: int) -> None:
         file.seek(at)
         sign, marker = struct.unpack(">BB", file.read(2))
         if sign != 0xFF:
-            raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG picture"))
+            raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG image"))
         if marker == 0xFF:  # padding
             at += 1
             continue

@@ -104,7 +104,7 @@ def _open(path: Path) -> Image.Image:
     except FileNotFoundError as e:
         raise BadFile(path=path, why=Phrase("there is no such file")) from e
     except _TROUBLE as e:
-        raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG picture")) from e
+        raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG image")) from e
 
 
 def read_image_texts(path: Path) -> TextChunks:
@@ -158,7 +158,7 @@ def read_pixels(path: Path) -> np.ndarray[Any, Any]:
         try:
             return np.asarray(image.convert("RGB"))
         except _TROUBLE as e:
-            raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG picture")) from e
+            raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG image")) from e
 
 
 def read_shown(path: Path) -> Image.Image:
@@ -168,4 +168,4 @@ def read_shown(path: Path) -> Image.Image:
             image.load()
             return to_srgb(ImageOps.exif_transpose(image)).convert("RGB")
         except _TROUBLE as e:
-            raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG picture")) from e
+            raise BadFile(path=path, why=Phrase("it is not a whole PNG, WebP or JPEG image")) from e

@@ -66,7 +66,7 @@ def read_captions(file: Path, pictures: Sequence[str]) -> list[str]:
     if isinstance(data, dict):
         data = [data.get(p, data.get(Path(p).name, "")) for p in pictures]
     if not isinstance(data, list) or len(data) != len(pictures) or not all(isinstance(c, str) for c in data):
-        raise BadFile(path=file, why=Phrase("it must hold one caption for each of the {n} pictures", n=len(pictures)))
+        raise BadFile(path=file, why=Phrase("it must hold one caption for each of the {n} images", n=len(pictures)))
     return data
 
 

@@ -122,7 +122,7 @@ def write_sheet(
         raise BadValue(name="OUT", value=out.name, why=Phrase("its name must end in {ending}", ending=".png"))
     texts = [prompt_of(p) for p in pictures] if captions is None else list(captions)
     if len(texts) != len(pictures):
-        raise BadValue(name="captions", value=len(texts), why=Phrase("there are {n} pictures", n=len(pictures)))
+        raise BadValue(name="captions", value=len(texts), why=Phrase("there are {n} images", n=len(pictures)))
     small = [_small(p) for p in pictures]
     font = caption_font()
     drawn = [drawable(t, font) for t in texts]

@@ -205,7 +205,7 @@ def _judge(file: BinaryIO, found: ImageContainer, texts: TextChunks, signed: dic
         if found.signed:
             report.state, report.changed = "changed", ["manifest"]
         elif report.pixels == "broken":
-            raise BadFile(path=report.path, why=Phrase("its picture data are damaged"))
+            raise BadFile(path=report.path, why=Phrase("its image data are damaged"))
         elif texts.xmp.get("credentials"):
             report.state, report.changed = "changed", ["stripped"]
         if report.pixels in ("differ", "broken"):

@@ -28,7 +28,7 @@ class Notifier:
 
     def smaller(self, more: int, half: int) -> None:
         """The micro-batch had to shrink."""
-        self._note("Not enough memory for {more} pictures at once; going on with {half}", more=more, half=half)
+        self._note("Not enough memory for {more} images at once; going on with {half}", more=more, half=half)
 
     def notes_of(self, backend: Backend) -> None:
         """Send the backend's own notes, such as a device that was replaced by another."""
@@ -41,9 +41,9 @@ class Notifier:
     def unsigned(self, error: CommonArtError) -> None:
         """Why a signature or a score is missing: up to three notes, so that each is translated by itself."""
         self._note(
-            "Pictures are saved without a safety score."
+            "Images are saved without a safety score."
             if isinstance(error, ScoreFailed)
-            else "Pictures are saved without a signature."
+            else "Images are saved without a signature."
         )
         why = error.fields.get("why", str(error))
         template, fields = (why.template, why.fields) if isinstance(why, Phrase) else ("{why}", {"why": why})

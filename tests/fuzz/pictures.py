@@ -225,6 +225,6 @@ def _recipe(folder: Path) -> Any:
 
 TARGETS = (
     Target("pictures", "recipe, parameters and pixels of PNG, WebP, JPEG", _texts, _read),
-    Target("verify", "signatures and texts of pictures", _verified, _verify, _prepare),
+    Target("verify", "signatures and texts of images", _verified, _verify, _prepare),
     Target("recipes", "a recipe's data", _recipes, _recipe),
 )

@@ -93,7 +93,7 @@ def make_result(folder: Path, prompts: int = 3) -> dict[str, Any]:
         for lang, n in (("ja", 3), ("en", 3), ("both", 6))
     ]
     why = {
-        "template": "it needs {least} pictures on either side; there are {n} drawn and {reference} to compare with",
+        "template": "it needs {least} images on either side; there are {n} drawn and {reference} to compare with",
         "fields": {"least": 2048, "n": 6, "reference": 60},
     }
     for lang in ("ja", "en", "both"):
@@ -256,7 +256,7 @@ def test_from_the_button_to_the_table(
     assert view.figures.rows[2][1].text == "1.500\n(1.200 – 1.900)\nn 6 / 60"
     assert view.figures.rows[3][1].text == "–" and "2048" in view.figures.rows[3][1].tip
     assert (
-        "No FID [siglip]: it needs 2048 pictures" in view.notes.text()
+        "No FID [siglip]: it needs 2048 images" in view.notes.text()
         and view.notes.text().count("No FID") == 1
         and "a note" in view.notes.text()
     )
@@ -322,7 +322,7 @@ def test_stop_refusals_and_another_recipe(
     page.start()
     over(qtbot, page)
     assert (
-        "3 picture(s)" in page.form.reference.error.text()
+        "3 image(s)" in page.form.reference.error.text()
         and page.form.reference.field.hasFocus()
         and "--reference" not in page.result.advice.text()
     )

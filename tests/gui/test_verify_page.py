@@ -137,7 +137,7 @@ def test_a_folder_is_dropped_and_told_of(page: VerifyPage, pictures: Path, qtbot
     }
     assert (
         page.stack.currentWidget() is page.splitter
-        and page.summary.text() == "1 of 5 picture(s) are intact."
+        and page.summary.text() == "1 of 5 image(s) are intact."
         and not page.at_work.isVisible()
     )
     detail = page.detail

@@ -394,7 +394,7 @@ def test_a_worker_that_may_not_or_cannot_sign(queue: tuple[Path, Path], tmp_path
         assert w.end() == 0
     assert [e.report["signed"] for e in w.of(events.Saved)] == [False] * 6 and len(pictures(out)) == 6
     assert (
-        next(n.template for n in w.of(events.Note)) == "Pictures are saved without a signature."
+        next(n.template for n in w.of(events.Note)) == "Images are saved without a signature."
         and len(w.of(events.Note)) == 3
     )
     ledger = Ledger(path)

@@ -98,7 +98,7 @@ def main() -> int:
             say(
                 events.Note(
                     template="The held-out loss rises while the training loss falls: the model begins to learn its "
-                    "pictures by heart "
+                    "images by heart "
                     "(best at step {step})",
                     fields={"step": 3},
                 )

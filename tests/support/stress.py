@@ -93,7 +93,7 @@ def finish(path: Path, seen: Counter[str] | None = None) -> None:
             count = ledger.set_state(None, ["failed"], "waiting")
             if seen is not None:
                 seen["set aside"] += count
-        raise AssertionError("pictures are set aside again and again")
+        raise AssertionError("images are set aside again and again")
     finally:
         ledger.close()
 

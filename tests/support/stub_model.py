@@ -182,7 +182,7 @@ def check(ledger: Ledger, out: Path, *, failed: int = 0) -> None:
         (r.id, r.state, r.error) for r in rows if r.state != "done"
     ]
     paths = [Path(r.path) for r in rows if r.state == "done" and r.path]
-    assert len(set(paths)) == len(rows) - failed, "two rows share a picture"
+    assert len(set(paths)) == len(rows) - failed, "two rows share an image"
     found = {p for p in out.rglob("*") if p.is_file()}
     assert found == set(paths), f"too many: {sorted(found - set(paths))}, missing: {sorted(set(paths) - found)}"
     from engine.imagefile.image import read_pixels, read_recipe

@@ -58,7 +58,7 @@ def work(argv: list[str]) -> dict[str, Any]:
     dataset = Dataset.open(args.against.absolute())
     files = requested_files([p.absolute() for p in args.pictures])
     if not files and not args.extract:
-        raise NothingToCheck(why=Phrase("{path} holds no pictures", path=args.pictures[0]))
+        raise NothingToCheck(why=Phrase("{path} holds no images", path=args.pictures[0]))
     progress = Progress()
     drawn = _extract(args, dataset, progress) if args.extract else None
     files = [*files, *(drawn[2] if drawn else [])]

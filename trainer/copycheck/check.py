@@ -45,7 +45,7 @@ class Dataset:
             records, named = [], []
             files = picture_files(folder)
         if not files:
-            raise NothingToCheck(why=Phrase("{path} holds no pictures", path=folder))
+            raise NothingToCheck(why=Phrase("{path} holds no images", path=folder))
         return cls(folder, files, records, len(named) - len(files))
 
     def name(self, file: Path) -> str:
@@ -89,7 +89,7 @@ def check(
     known, bad_known = fingerprints_of(dataset.files, tick, keep=True)
     asked, skipped = fingerprints_of(files, tick, keep=False)
     if not asked:
-        raise NothingToCheck(why=Phrase("none of {count} file(s) can be read as a picture", count=len(files)))
+        raise NothingToCheck(why=Phrase("none of {count} file(s) can be read as an image", count=len(files)))
     found = copies(asked, known)
     rows = {
         f: {"file": str(f), "copies": [c | {"file": dataset.name(c["file"])} for c in found[f]], "nearest": {}}
@@ -101,7 +101,7 @@ def check(
         theirs = features_of(dataset.files, encoder, tick)
         mine = features_of(list(asked), encoder, tick, keep=False)
         if not len(theirs.files):
-            raise NothingToCheck(why=Phrase("{path} holds no pictures", path=dataset.folder))
+            raise NothingToCheck(why=Phrase("{path} holds no images", path=dataset.folder))
         own = {f.resolve(): n for n, f in enumerate(theirs.files)}
         barred = [{own[f.resolve()]} if f.resolve() in own else set() for f in mine.files]
         values, places = nearest(mine.rows, theirs.rows, NEAREST, barred)

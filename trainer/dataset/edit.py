@@ -57,7 +57,7 @@ def _change(one: Any, path: Path) -> Change:
     for name in files:
         if not isinstance(name, str) or name_problem(name):
             raise BadValue(
-                name="file_name", value=repr(name), why=Phrase("it is not the name of a picture in the folder")
+                name="file_name", value=repr(name), why=Phrase("it is not the name of an image in the folder")
             )
     return Change(**one | {"files": tuple(files), "set": _values(one.get("set", {}))})
 

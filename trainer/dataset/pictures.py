@@ -112,7 +112,7 @@ def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
                 raise BadPicture(
                     path=path,
                     why=Phrase(
-                        "it is animated ({frames} frames); save one of them as a picture",
+                        "it is animated ({frames} frames); save one of them as an image",
                         frames=getattr(image, "n_frames", 0),
                     ),
                 )

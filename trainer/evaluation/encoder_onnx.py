@@ -94,7 +94,7 @@ class OnnxEncoder:
             raise BadEncoder(
                 path=given,
                 why=Phrase(
-                    "it has no config.json with .safetensors, and no .onnx file that is plainly the one for pictures"
+                    "it has no config.json with .safetensors, and no .onnx file that is plainly the one for images"
                 ),
             )
         return graphs[0], told, files
@@ -121,7 +121,7 @@ class OnnxEncoder:
                 raise BadEncoder(
                     path=self._path,
                     why=Phrase(
-                        "its JSON does not say how pictures are prepared; it reads like {example}", example=_EXAMPLE
+                        "its JSON does not say how images are prepared; it reads like {example}", example=_EXAMPLE
                     ),
                 ) from e
         given = folder / "preprocessor_config.json"
@@ -131,7 +131,7 @@ class OnnxEncoder:
         raise BadEncoder(
             path=self._path,
             why=Phrase(
-                "a JSON file of the same name must say how pictures are prepared, like {example}", example=_EXAMPLE
+                "a JSON file of the same name must say how images are prepared, like {example}", example=_EXAMPLE
             ),
         )
 
@@ -148,7 +148,7 @@ class OnnxEncoder:
             raise BadEncoder(
                 path=self._path,
                 why=Phrase(
-                    "it takes {found} and its JSON gives pictures of {wanted}",
+                    "it takes {found} and its JSON gives images of {wanted}",
                     found=", ".join(str(i.shape) for i in inputs),
                     wanted=str(["n", *wanted[1:]]),
                 ),

@@ -106,7 +106,7 @@ class TransformersEncoder:
             except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as e:
                 raise BadEncoder(
                     path=self._folder,
-                    why=Phrase("it does not take pictures of {size}: {error}", size=self.resizer, error=_first_line(e)),
+                    why=Phrase("it does not take images of {size}: {error}", size=self.resizer, error=_first_line(e)),
                 ) from e
         return checked(_rows(out).float().cpu().numpy(), len(images), self._folder)
 

@@ -107,7 +107,7 @@ def from_preprocessor(config: dict[str, Any], path: Path, side: int | None = Non
         return sound(fitting)
     except (ValueError, TypeError, KeyError) as e:
         raise BadEncoder(
-            path=path, why=Phrase("{file} does not say how pictures are prepared", file="preprocessor_config.json")
+            path=path, why=Phrase("{file} does not say how images are prepared", file="preprocessor_config.json")
         ) from e
 
 

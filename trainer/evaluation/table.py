@@ -83,7 +83,7 @@ def _distances(mine: Array, reference: Array, seed: int) -> list[dict[str, Any]]
         if min(len(mine), len(reference)) < least:
             told["refused"] = phrase(
                 Phrase(
-                    "it needs {least} pictures on either side; there are {n} drawn and {reference} to compare with",
+                    "it needs {least} images on either side; there are {n} drawn and {reference} to compare with",
                     least=least,
                     n=len(mine),
                     reference=len(reference),

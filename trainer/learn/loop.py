@@ -178,11 +178,9 @@ class Trainer:
             )
         )
         for why, count in collection.skipped.items():
-            self._note("{count} picture(s) {why} left out", count=count, why=why)
+            self._note("{count} image(s) {why} left out", count=count, why=why)
         if collection.enlarged:
-            self._note(
-                "{count} picture(s) are smaller than what is trained and are enlarged", count=collection.enlarged
-            )
+            self._note("{count} image(s) are smaller than what is trained and are enlarged", count=collection.enlarged)
         if processes.first:  # the last K, the best and one being written
             kept = 4 * size * (3 + (self.subject.average is not None))
             demand_room(self.out, kept * max(1, self.config.checkpoint.keep + 2 - len(self.checkpoints.steps())))
@@ -222,7 +220,7 @@ class Trainer:
         return shared(newest, self.processes, content=not Sharding.of(self.config, self._dtype).on)
 
     def _on_split(self, micro: int) -> None:
-        self._note("Not enough memory: {micro} picture(s) at once from now on, the same number a step", micro=micro)
+        self._note("Not enough memory: {micro} image(s) at once from now on, the same number a step", micro=micro)
 
     # step by step --------------------------------------------------------------------------------------------------
 
@@ -343,7 +341,7 @@ class Trainer:
         alarm = validation.overfits(self.history, self.config.heldout.window)
         if alarm and not self._alarmed:
             self._note(
-                "The held-out loss rises while the training loss falls: the model begins to learn its pictures by heart (best at step {step})",
+                "The held-out loss rises while the training loss falls: the model begins to learn its images by heart (best at step {step})",
                 step=min(self.history, key=lambda x: x[2])[0],
             )
         self._alarmed = alarm

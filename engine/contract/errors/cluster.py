@@ -23,7 +23,7 @@ class ClusterVersions(EngineError):
 
 class NodeRefused(EngineError):
     kind = "node-refused"
-    message = "{node} cannot make pictures: {why}"
+    message = "{node} cannot make images: {why}"
     hint = "The other machines go on. Mend that one and start Ray on it again; it is then used by itself."
 
 

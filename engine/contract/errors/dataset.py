@@ -14,7 +14,7 @@ class NotUtf8(UsageError):
 class BadPicture(UsageError):
     kind = "bad-picture"
     exit_status = 1
-    message = "{path} cannot be used as a picture: {why}"
+    message = "{path} cannot be used as an image: {why}"
 
 
 class NoRecords(UsageError):

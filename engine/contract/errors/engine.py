@@ -7,13 +7,13 @@ from engine.contract.errors.base import CommonArtError, EngineError, UsageError
 
 class OutOfMemory(EngineError):
     kind = "out-of-memory"
-    message = "There was not enough memory on {device} for one picture of {width}x{height}"
+    message = "There was not enough memory on {device} for one image of {width}x{height}"
     hint = "Choose a smaller size, a smaller dtype (--dtype bf16) or another device, or close other programs."
 
 
 class NotFinite(EngineError):
     kind = "not-finite"
-    message = "The picture came out as not-a-number in {dtype}"
+    message = "The image came out as not-a-number in {dtype}"
     hint = "Use a wider dtype: --dtype fp32 (or bf16 instead of fp16)."
 
 
@@ -31,7 +31,7 @@ class MissingLibrary(EngineError):
 
 class WorkerDied(EngineError):
     kind = "worker-died"
-    message = "The engine died {times} times while making this picture"
+    message = "The engine died {times} times while making this image"
     hint = "It was set aside so that the rest could go on. Look at the settings, then `commonart queue retry`."
 
 

@@ -13,8 +13,8 @@ class BadEncoder(UsageError):
 
 class TooFewToCompare(UsageError):
     kind = "too-few-to-compare"
-    message = "{path} holds {count} picture(s) that can be read; KID and CMMD need at least {least}, FID {least_fid}"
-    hint = "Give a folder of more pictures, or leave --reference out."
+    message = "{path} holds {count} image(s) that can be read; KID and CMMD need at least {least}, FID {least_fid}"
+    hint = "Give a folder of more images, or leave --reference out."
 
 
 class NothingToEvaluate(UsageError):
@@ -34,5 +34,5 @@ class RecipesDiffer(UsageError):
 
 class NothingToCheck(UsageError):
     kind = "nothing-to-check"
-    message = "There is no picture to check: {why}"
-    hint = "Give pictures or folders of pictures (PNG, JPEG, WebP), or --extract MODEL."
+    message = "There is no image to check: {why}"
+    hint = "Give images or folders of images (PNG, JPEG, WebP), or --extract MODEL."

@@ -26,4 +26,4 @@ class DataFolder(OutputError):
 class DiskFull(OutputError):
     kind = "disk-full"
     message = "The disk of {path} is full"
-    hint = "Free some space, then go on; finished pictures are safe."
+    hint = "Free some space, then go on; finished images are safe."

@@ -7,7 +7,7 @@ from engine.contract.errors.base import CommonArtError, UsageError
 
 class SigningFailed(CommonArtError):
     kind = "signing"
-    message = "Pictures cannot be signed: {why}"
+    message = "Images cannot be signed: {why}"
     hint = (
         "They are saved all the same, unsigned. Set the key right, or turn signing off in the settings or with "
         "--no-sign."
@@ -16,7 +16,7 @@ class SigningFailed(CommonArtError):
 
 class BadCertificate(UsageError):
     kind = "bad-certificate"
-    message = "The certificate {path} cannot sign pictures: {why}"
+    message = "The certificate {path} cannot sign images: {why}"
     hint = (
         "It takes a PEM file with the signer's certificate first and its issuers after it, valid today and meant for "
         "signing, and its private key "
@@ -26,7 +26,7 @@ class BadCertificate(UsageError):
 
 class ScoreFailed(CommonArtError):
     kind = "score"
-    message = "Pictures cannot be given a safety score: {why}"
+    message = "Images cannot be given a safety score: {why}"
     hint = (
         'They are saved all the same. Install it with: pip install "commonart-desktop[safety]", or turn the score off in '
         "the settings."

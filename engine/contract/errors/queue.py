@@ -13,14 +13,14 @@ class UnknownJob(UsageError):
 
 class NotEditable(UsageError):
     kind = "not-editable"
-    message = "Job {job} has no waiting picture that could be changed"
-    hint = "Only pictures that are still waiting can be edited; `commonart queue retry` puts failed ones back."
+    message = "Job {job} has no waiting image that could be changed"
+    hint = "Only images that are still waiting can be edited; `commonart queue retry` puts failed ones back."
 
 
 class AfterCrash(UsageError):
     kind = "after-crash"
     exit_status = 1
-    message = "The last run stopped in the middle of {count} picture(s)"
+    message = "The last run stopped in the middle of {count} image(s)"
     hint = "Nothing is lost. Go on with `commonart queue run --resume`."
 
 
@@ -55,4 +55,4 @@ class LedgerLocked(LedgerError):
 class QueueHeld(EngineError):
     kind = "queue-held"
     message = "The queue waits until the training “{name}” ends"
-    hint = "Go on with the queue to make pictures beside it; both then take longer and share the memory."
+    hint = "Go on with the queue to make images beside it; both then take longer and share the memory."

@@ -46,7 +46,7 @@ class BadRow(UsageError):
 class NoRecipe(UsageError):
     kind = "no-recipe"
     message = "{path} carries no CommonArt recipe"
-    hint = "Only pictures made by this program can be made again; give the prompt and settings yourself."
+    hint = "Only images made by this program can be made again; give the prompt and settings yourself."
 
 
 class UnknownSampler(UsageError):

@@ -38,14 +38,14 @@ class TrainingDiverged(EngineError):
     kind = "training-diverged"
     message = "The loss became not-a-number again at step {step}, after going back once"
     hint = (
-        "Lower optimiser.lr, use device.dtype fp32 (or bf16 instead of fp16), or look for odd pictures; the "
+        "Lower optimiser.lr, use device.dtype fp32 (or bf16 instead of fp16), or look for odd images; the "
         "checkpoints before it are kept."
     )
 
 
 class TrainingMemory(EngineError):
     kind = "training-memory"
-    message = "There was not enough memory on {device} for one picture of {width}x{height}"
+    message = "There was not enough memory on {device} for one image of {width}x{height}"
     hint = (
         "Set device.checkpointing = true, lower data.resolution or lora.rank, use device.dtype bf16, or close other "
         "programs."

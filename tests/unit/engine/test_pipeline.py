@@ -151,7 +151,7 @@ def test_pictures_equal_diffusers(
     for i, request in enumerate(requests):
         want = reference(request)
         assert want.shape == pixels[i].shape == (24, 40, 3)
-        assert want.std() > 5, "the picture has something to compare"
+        assert want.std() > 5, "the image has something to compare"
         assert psnr(pixels[i], want) >= 50
         close = reference(request, "latent")
         assert float((latents[i] - close).abs().max() / close.abs().max()) < 1e-3

@@ -21,7 +21,7 @@ from trainer.dataset.pictures import ENDINGS
 from trainer.dataset.records import STATEMENTS
 from trainer.dataset.tree import Tree, key_of, plain_path
 
-NOT_HERE = Phrase("its picture is not at hand; fetch the pictures first and name their folder with --pictures")
+NOT_HERE = Phrase("its image is not at hand; fetch the images first and name their folder with --pictures")
 
 
 @dataclass
@@ -136,7 +136,7 @@ class Rows:
     def _smithsonian(self, label: str, row: dict[str, Any], lost: Account) -> list[str]:
         every = smithsonian(row)
         if not every:
-            lost.lost_row(label, Phrase("the record has no picture"))
+            lost.lost_row(label, Phrase("the record has no image"))
         found = []
         for values, names, media in every:
             candidates = (self.index.named(n + ending) for n in names for ending in ("", *ENDINGS))

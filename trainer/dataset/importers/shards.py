@@ -114,7 +114,7 @@ class _Texts:
             account.found += 1
             if member.size > (MAX_PICTURE if _is_image(name) else MAX_TEXT) and (_is_image(name) or _is_read(name)):
                 raise UnsafeArchive(
-                    path=path, why=Phrase("its member {name!r} is larger than any picture should be", name=name[:200])
+                    path=path, why=Phrase("its member {name!r} is larger than any image should be", name=name[:200])
                 )
             if _is_image(name):
                 self.images.append(name)

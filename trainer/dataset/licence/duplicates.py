@@ -60,7 +60,7 @@ def _pairs(folder: Path, seen: list[Judged], policy: Policy, cache: FactsCache) 
                     "two-licences",
                     j,
                     Phrase(
-                        "it is the same picture as {other}, which has another licence: {licence}",
+                        "it is the same image as {other}, which has another licence: {licence}",
                         other=name,
                         licence=licence,
                     ),
@@ -77,7 +77,7 @@ def _pairs(folder: Path, seen: list[Judged], policy: Policy, cache: FactsCache) 
                     policy.rules["same-picture"],
                     "same-picture",
                     j,
-                    Phrase("it is the same picture as {other}", other=name),
+                    Phrase("it is the same image as {other}", other=name),
                 )
             elif j is two:
                 yield policy.rules["near-duplicate"], "near-duplicate", j, Phrase("it looks like {other}", other=name)

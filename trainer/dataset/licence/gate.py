@@ -152,7 +152,7 @@ def _rows(folder: Path) -> tuple[list[tuple[Record, int]], list[Finding]]:
         first[key] = (row, line)
         rows.append((row, line))
     if not rows and not findings:
-        findings.append(Finding(FILE, "empty", "block", Phrase("there is no picture in it")))
+        findings.append(Finding(FILE, "empty", "block", Phrase("there is no image in it")))
     return rows, findings
 
 
@@ -167,7 +167,7 @@ def _orphans(folder: Path, rows: list[tuple[Record, int]]) -> Iterator[Finding]:
             relative = path.relative_to(folder).as_posix()
             if name.lower().endswith(_PICTURES) and not name.startswith(".") and relative not in recorded:
                 shown = relative.encode("utf-8", "backslashreplace").decode("utf-8")
-                yield Finding(shown, "no-row", "block", Phrase("the picture has no row in metadata.jsonl"))
+                yield Finding(shown, "no-row", "block", Phrase("the image has no row in metadata.jsonl"))
 
 
 def _one_creator(judged: list[Judged], policy: Policy) -> Iterator[Finding]:
@@ -183,7 +183,7 @@ def _one_creator(judged: list[Judged], policy: Policy) -> Iterator[Finding]:
                 "one-creator",
                 policy.rules["one-creator"],
                 Phrase(
-                    "{count} of {total} pictures ({percent} %) are by {creator}; what is learned may be that hand",
+                    "{count} of {total} images ({percent} %) are by {creator}; what is learned may be that hand",
                     count=count,
                     total=len(others),
                     percent=round(100 * count / len(others)),

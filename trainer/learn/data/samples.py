@@ -96,7 +96,7 @@ def collect(config: Config, *, multiple: int, own_side: int) -> Collection:
     train, heldout = split(found, config.data.heldout, config.seed)
     if not train:
         raise TooFewPictures(
-            why=Phrase("no picture with a caption is left ({count} left out)", count=sum(skipped.values()))
+            why=Phrase("no image with a caption is left ({count} left out)", count=sum(skipped.values()))
         )
     return Collection(train, heldout, dict(skipped), enlarged)
 

@@ -90,7 +90,7 @@ def compare(info: RunInfo, processes: Processes) -> None:
         for i in [*info.collection.train, *info.collection.heldout]
     ]
     told = processes.gather([sum_of(info.hashes), sum_of(rows), info.config.sha256])
-    for n, what in enumerate((Phrase("model"), Phrase("pictures and captions"), Phrase("configuration"))):
+    for n, what in enumerate((Phrase("model"), Phrase("images and captions"), Phrase("configuration"))):
         for rank, sums in enumerate(told):
             if sums[n] != told[0][n]:
                 raise MachinesDiffer(host=processes.hosts[rank], what=what, first=processes.hosts[0])

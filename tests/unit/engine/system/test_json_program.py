@@ -323,7 +323,7 @@ def test_show_pictures_of_others(tmp_path: Path) -> None:
     assert answer["recipe"] is None and answer["parameters"] == "a cat\nSteps: 20" and answer["width"] == 5
     Image.new("RGB", (5, 3)).save(tmp_path / "b.png")
     assert kind(call("engine.output", "show", tmp_path / "b.png")[1]) == "no-recipe"
-    (tmp_path / "c.png").write_text("not a picture", encoding="utf-8")
+    (tmp_path / "c.png").write_text("not an image", encoding="utf-8")
     for path in (tmp_path / "c.png", tmp_path / "none.png", tmp_path):
         assert kind(call("engine.output", "show", path)[1]) == "bad-file"
     picture(tmp_path / "d.png")

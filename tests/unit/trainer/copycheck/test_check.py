@@ -147,7 +147,7 @@ def test_the_command_ends_with_1_if_copies_were_found(data: Path, asked: dict[st
     assert found.returncode == 1 and "見た目が同じ" in found.stdout and "near.jpg" in found.stdout, found.stderr
     assert run(asked[""]).returncode == 0
     none = run()
-    assert none.returncode == 2 and "no picture to check" in none.stderr and "Traceback" not in none.stderr
+    assert none.returncode == 2 and "no image to check" in none.stderr and "Traceback" not in none.stderr
 
 
 def test_bad_input_is_told(data: Path, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_bad_input_is_told(data: Path, tmp_path: Path) -> None:
             work(given)
     with pytest.raises(BadFile):
         work([f"--against={data}", str(tmp_path / "nowhere.png")])
-    (tmp_path / "text.png").write_text("no picture", encoding="utf-8")
+    (tmp_path / "text.png").write_text("no image", encoding="utf-8")
     with pytest.raises(NothingToCheck, match="none of 1"):
         work([f"--against={data}", str(tmp_path / "text.png")])
 

@@ -280,7 +280,7 @@ def test_too_small_a_reference_and_nothing_to_draw_are_refused_before_anything_i
     stub: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    with pytest.raises(TooFewToCompare, match=r"3 picture.* 50, FID 2048"):
+    with pytest.raises(TooFewToCompare, match=r"3 image.* 50, FID 2048"):
         _evaluate(stub, out, f"--prompts={_prompts(tmp_path)}", f"--reference={_reference(tmp_path / 'few', 3)}")
     (tmp_path / "empty.txt").write_text("# nothing\n\n", encoding="utf-8")
     with pytest.raises(NothingToEvaluate):
@@ -317,7 +317,7 @@ def test_the_command_prints_the_table_in_both_languages(stub: Path, tmp_path: Pa
         encoding="utf-8",
         env=environment | {"COMMONART_LANG": "en"},
     )
-    assert few.returncode == 2 and "holds 3 picture(s)" in few.stderr and "Traceback" not in few.stderr
+    assert few.returncode == 2 and "holds 3 image(s)" in few.stderr and "Traceback" not in few.stderr
 
 
 # encoders
