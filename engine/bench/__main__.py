@@ -19,7 +19,7 @@ from engine.contract.errors import BadValue, FeatureMissing, Phrase
 from engine.contract.paths import home
 from engine.contract.python_process import python_command, python_environment
 from engine.contract.request import PRESETS
-from engine.system.json_program import JsonArgumentParser, run_json_program, tell_progress
+from engine.system.json_program import JsonArgumentParser, report_progress, run_json_program
 
 BATCH = 8  # of diffusers, where none is given: on a CPU more brings nothing, on a GPU say what fits
 
@@ -144,7 +144,7 @@ def bench(argv: list[str]) -> dict[str, Any]:
             )
             rival.name = "onnx"
             others.append(rival)
-        found = compare(ours, others, count=args.prompts, rounds=args.rounds, work=work, tell=tell_progress)
+        found = compare(ours, others, count=args.prompts, rounds=args.rounds, work=work, tell=report_progress)
     rate = found["sides"]["commonart"]["pictures_per_second"]
     needed = sum(machine.get("operations", {}).values())
     found |= {

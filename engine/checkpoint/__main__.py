@@ -18,7 +18,7 @@ from engine.checkpoint.library import InstalledModel, find_all, open_model, reme
 from engine.checkpoint.lora_library import list_loras, lora_folder
 from engine.checkpoint.verify import verify
 from engine.contract.errors import CommonArtError
-from engine.system.json_program import JsonArgumentParser, run_json_program, tell_progress
+from engine.system.json_program import JsonArgumentParser, report_progress, run_json_program
 
 
 def _listed(installed: InstalledModel) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def convert(folder: Path, out: Path | None) -> dict[str, Any]:
         target = out if out is None or source == folder else out / source.name
 
         def report(done: int, own: int, before: int = sum(sizes[:n])) -> None:
-            tell_progress(before + done, max(sum(sizes), own))
+            report_progress(before + done, max(sum(sizes), own))
 
         written += converting.convert(source, target, progress=report)
     return {"folder": str(folder), "folders": [str(p) for p in sources], "written": [str(p) for p in written]}
@@ -107,7 +107,7 @@ def _get(args: Any) -> dict[str, Any]:
         dry_run=args.dry_run,
         allow_pickles=args.allow_pickles,
         expect=args.expect,
-        progress=tell_progress,
+        progress=report_progress,
     )
 
 

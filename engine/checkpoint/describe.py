@@ -14,7 +14,7 @@ from engine.checkpoint.memory_plan import SIXTEEN_BIT_ENCODER
 from engine.checkpoint.onnxfile import GRAPH, graph_files, graph_sha256, graph_table
 from engine.checkpoint.weights import TensorEntry, part_sha256, read_header, sha256_file, weight_files
 from engine.contract.errors import CommonArtError, Phrase
-from engine.system.json_program import phrase, tell_progress
+from engine.system.json_program import phrase, report_progress
 from engine.system.ram import nvidia_gpus, ram_bytes
 
 _DTYPES = {"F32": "fp32", "BF16": "bf16", "F16": "fp16", "F64": "fp64"}
@@ -166,13 +166,13 @@ def info(model: ModelFolder) -> dict[str, Any]:
             def step(n: int) -> None:
                 nonlocal at
                 at += n
-                tell_progress(at, total)
+                report_progress(at, total)
 
             row["sha256"] = hash_of(getattr(model, part), step)
         except CommonArtError as e:
             row["problem"] = e.to_wire()
         done += row["bytes"]
-        tell_progress(done, total)
+        report_progress(done, total)
     valid = all(row["problem"] is None for row in parts.values())
     tokenizer = [f for f in (model.tokenizer / n for n in TOKENIZER_FILES) if f.is_file()]
     listing = "".join(f"{f.name} {sha256_file(f)}\n" for f in tokenizer)

@@ -15,7 +15,7 @@ from engine.checkpoint.layout import TOKENIZER_FILES, ModelFolder
 from engine.checkpoint.onnxfile import GRAPH, check_graph, check_promised, graph_files, promised
 from engine.checkpoint.weights import TensorEntry, check_finite, read_header, sha256_file, weight_files
 from engine.contract.errors import BrokenWeights, CommonArtError, Phrase, WrongShape, WrongTokenizer
-from engine.system.json_program import tell_progress
+from engine.system.json_program import report_progress
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -198,7 +198,7 @@ def verify(model: ModelFolder) -> dict[str, Any]:
     def step(n: int) -> None:
         nonlocal done
         done += n
-        tell_progress(done, total)
+        report_progress(done, total)
 
     for file, (part, needed) in listed.items():
         row: dict[str, Any] = {

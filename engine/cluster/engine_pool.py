@@ -212,7 +212,7 @@ class EnginePool(QueueWorker):
             for i, r in f.rows.items()
             if self._owner.get(i) == f.id
         }
-        for image in self.ledger.bury(list(guilty), self.name):
+        for image in self.ledger.mark_suspect_or_fail(list(guilty), self.name):
             self.notify(
                 events.Failed(
                     image=image, prompt=guilty[image].request.prompt, error=WorkerDied(times=MAX_DEATHS).to_wire()

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from engine.contract.errors import BadValue, Phrase
 from engine.export.exporter import export
 from engine.export.preflight import ExportRequest
-from engine.system.json_program import JsonArgumentParser, run_json_program, tell_progress
+from engine.system.json_program import JsonArgumentParser, report_progress, run_json_program
 
 
 def lora(text: str) -> tuple[str, float]:
@@ -66,7 +66,7 @@ def work(argv: list[str]) -> dict[str, Any]:
             text_encoder=args.text_encoder,
             vae=args.vae,
         ),
-        tell_progress,
+        report_progress,
     )
 
 

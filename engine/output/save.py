@@ -76,8 +76,8 @@ def save(made: DecodedImage, ledger: Ledger, worker: str, job: str, seal: ImageF
         cut=made.cut,
         loras=made.loras,
     )
-    recipe = seal.judged(made.coded if made.pixels is None else made.pixels, recipe)
-    sealed = seal.close_up(made.coded, request.format, request.width or 0, request.height or 0, recipe)
+    recipe = seal.score(made.coded if made.pixels is None else made.pixels, recipe)
+    sealed = seal.finalize(made.coded, request.format, request.width or 0, request.height or 0, recipe)
     stem = folder / render(request.name or DEFAULT, request, job=job, image=made.row.id)
     make_folder(stem.parent)
     if not stem.parent.resolve().is_relative_to(folder.resolve()):  # a link inside the folder leads out

@@ -16,7 +16,7 @@ from engine.contract.request import ImageRequest
 from engine.imagefile.image import ENDINGS, to_bytes
 from engine.provenance.sign import Signer
 from engine.provenance.verify import Verifier
-from engine.system.json_program import JsonArgumentParser, run_json_program, tell_progress
+from engine.system.json_program import JsonArgumentParser, report_progress, run_json_program
 
 
 def pictures(given: Sequence[Path]) -> Iterator[Path]:
@@ -81,7 +81,7 @@ def work(argv: list[str]) -> dict[str, Any]:
     verifier = Verifier(args.loras, args.trust)
     reports = []
     for number, file in enumerate(files):
-        tell_progress(number, len(files))
+        report_progress(number, len(files))
         reports.append(verifier.verify(file).as_data())
     return {"pictures": reports, "intact": bool(reports) and all(r["intact"] for r in reports)}
 

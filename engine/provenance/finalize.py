@@ -42,21 +42,21 @@ class ImageFinalizer:
         self._lock = threading.Lock()
         self._signer: Signer | None = None
         self._scorer: Scorer | None = None
-        self._scoreless = not policy.safety
-        self._told = False
-        self._hopeless = False
+        self._no_score = not policy.safety
+        self._complained = False
+        self._unavailable = False
 
-    def told(self, recipe: dict[str, Any]) -> dict[str, Any]:
+    def redacted(self, recipe: dict[str, Any]) -> dict[str, Any]:
         """The recipe as it is written into the file."""
         return redact_prompt(recipe) if self.policy.prompt == "hash" else recipe
 
     def pack(self, pixels: np.ndarray[Any, Any], kind: str, recipe: dict[str, Any]) -> FinalizedImage:
-        """``close_up`` of uint8 RGB ``[height, width, 3]``."""
-        return self.close_up(encode_image(pixels, kind), kind, pixels.shape[1], pixels.shape[0], recipe)
+        """``finalize`` of uint8 RGB ``[height, width, 3]``."""
+        return self.finalize(encode_image(pixels, kind), kind, pixels.shape[1], pixels.shape[0], recipe)
 
-    def close_up(self, coded: bytes, kind: str, width: int, height: int, recipe: dict[str, Any]) -> FinalizedImage:
+    def finalize(self, coded: bytes, kind: str, width: int, height: int, recipe: dict[str, Any]) -> FinalizedImage:
         """The output of ``encode_image`` with the recipe and label, signed if the user wants it and it is possible."""
-        recipe = self.told(recipe)
+        recipe = self.redacted(recipe)
 
         def file(credentials: bool) -> bytes:
             return with_metadata(coded, kind, width, height, recipe, label_of(recipe, self.policy, credentials))
@@ -69,17 +69,17 @@ class ImageFinalizer:
                 self._fail(e)
         return FinalizedImage(file(False), False)
 
-    def judged(self, pixels: np.ndarray[Any, Any] | bytes, recipe: dict[str, Any]) -> dict[str, Any]:
+    def score(self, pixels: np.ndarray[Any, Any] | bytes, recipe: dict[str, Any]) -> dict[str, Any]:
         """The recipe with ``safety``, a name and a score, if the user wants one; ``complain`` is called if it fails.
 
         ``pixels`` may be coded.
         """
         with self._lock:
-            if self._scorer is None and not self._scoreless:
+            if self._scorer is None and not self._no_score:
                 try:
                     self._scorer = scorer(self.policy.safety)
                 except Exception as e:  # a package that does not load costs the score, not the image
-                    self._scoreless = True
+                    self._no_score = True
                     self._complain(
                         ScoreFailed(
                             why=Phrase(e.message, **e.fields)
@@ -98,12 +98,12 @@ class ImageFinalizer:
 
     def warm(self) -> None:
         """Open the signer while a model loads, so that the first image does not wait for it."""
-        if self.policy.sign and self._signer is None and not self._hopeless:
+        if self.policy.sign and self._signer is None and not self._unavailable:
             threading.Thread(target=self._open, name="signer", daemon=True).start()
 
     def _open(self) -> Signer | None:
         with self._lock:
-            if self._signer is None and not self._hopeless:
+            if self._signer is None and not self._unavailable:
                 try:
                     from engine.provenance.sign import (
                         Signer,
@@ -111,13 +111,13 @@ class ImageFinalizer:
 
                     self._signer = Signer(self.policy)
                 except Exception as e:  # a library that does not load costs the signature, not the image
-                    self._hopeless = True
+                    self._unavailable = True
                     self._fail(e if isinstance(e, CommonArtError) else CommonArtError(why=f"{type(e).__name__}: {e}"))
             return self._signer
 
     def _fail(self, error: CommonArtError) -> None:
-        if not self._told:
-            self._told = True
+        if not self._complained:
+            self._complained = True
             self._complain(error)
 
     def close(self) -> None:
@@ -125,4 +125,4 @@ class ImageFinalizer:
         with self._lock:
             if self._signer is not None:
                 self._signer.close()
-            self._signer, self._hopeless = None, True
+            self._signer, self._unavailable = None, True

@@ -30,7 +30,7 @@ def phrase(text: str) -> dict[str, Any] | str:
     }
 
 
-def tell_progress(done: int, total: int) -> None:
+def report_progress(done: int, total: int) -> None:
     """A line such as ``{"progress": 1, "total": 2}`` on standard error."""
     print(json.dumps({"progress": min(done, total), "total": total}), file=sys.stderr, flush=True)
 

@@ -345,8 +345,8 @@ def test_pictures_that_kill_engines_are_suspects(ledger: Ledger, tmp_path: Path)
     for death in range(1, MAX_DEATHS + 1):
         rows = ledger.claim("me", lambda found: found)
         ledger.begin(rows[:1])
-        assert ledger.bury([rows[0].id], "another") == []  # not his
-        assert ledger.bury([rows[0].id], "me") == ([rows[0].id] if death == MAX_DEATHS else [])
+        assert ledger.mark_suspect_or_fail([rows[0].id], "another") == []  # not his
+        assert ledger.mark_suspect_or_fail([rows[0].id], "me") == ([rows[0].id] if death == MAX_DEATHS else [])
         ledger.put_back([r.id for r in rows])
     first, second = ledger.page()
     assert (first.state, first.deaths, second.state, second.deaths) == ("failed", MAX_DEATHS, "waiting", 0)

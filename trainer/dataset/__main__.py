@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import BadFile, Phrase
-from engine.system.json_program import JsonArgumentParser, run_json_program, tell_progress
+from engine.system.json_program import JsonArgumentParser, report_progress, run_json_program
 from trainer.dataset.importers.run import FORMATS
 
 
@@ -76,17 +76,17 @@ def work(argv: list[str]) -> dict[str, Any]:
             license_table=args.license_table,
         )
         return run_import(
-            args.folder, args.source, options, form=args.format, link=args.link, progress=tell_progress
+            args.folder, args.source, options, form=args.format, link=args.link, progress=report_progress
         ).as_data()
     if args.command == "check":
         from trainer.dataset.licence.gate import check
 
-        report = check(args.folder, args.policy, full=args.full, progress=tell_progress, out=args.out)
+        report = check(args.folder, args.policy, full=args.full, progress=report_progress, out=args.out)
         return {"passed": report.passed, "report": report.as_data(), "path": str(report.path), "sha256": report.sha256}
     if args.command == "report":
         from trainer.dataset.licence.summary import summary
 
-        return summary(args.folder, progress=tell_progress)
+        return summary(args.folder, progress=report_progress)
     if args.command == "show":
         from trainer.dataset.licence.summary import show
 
@@ -106,7 +106,7 @@ def work(argv: list[str]) -> dict[str, Any]:
         max_tokens=args.max_tokens,
         prompts={"en": args.prompt_en, "ja": args.prompt_ja},
     )
-    return caption_folder(args.folder, asked, progress=tell_progress).as_data()
+    return caption_folder(args.folder, asked, progress=report_progress).as_data()
 
 
 def main() -> int:

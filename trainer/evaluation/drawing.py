@@ -103,7 +103,7 @@ def draw_items(
                 },
                 loras=backend.loras,
             )
-            part = write_aside(folder, item.file, seal.pack(pixels, "png", seal.judged(pixels, recipe)).data)
+            part = write_aside(folder, item.file, seal.pack(pixels, "png", seal.score(pixels, recipe)).data)
             try:
                 publish(part, folder / item.file)
             except FileExistsError:

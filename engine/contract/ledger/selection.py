@@ -17,7 +17,7 @@ from engine.contract.ledger.reader import LedgerReader
 from engine.contract.ledger.schema import RECOUNT, SCHEMA, STATES, ledger_error
 
 LIVE, ENDED = ("waiting", "running"), ("done", "failed", "cancelled")
-MAX_DEEDS = 20  # how many can be undone
+MAX_ACTIONS = 20  # how many can be undone
 _AFRESH = ", error = NULL, deaths = 0, attempts = 0"
 
 
@@ -57,7 +57,7 @@ class SelectionEditor(LedgerReader):
     def cancel(self, pick: Selection) -> int:
         """Cancel those that are waiting or running; returns how many. ``undo`` restores them."""
         count = 0
-        with self._deed("cancel") as (db, deed):
+        with self._action("cancel") as (db, deed):
             for where, values in pick.parts():
                 count += db.execute(
                     f"INSERT OR IGNORE INTO aside.cancelled SELECT ?, id FROM main.images WHERE {where} AND state IN "
@@ -100,7 +100,7 @@ class SelectionEditor(LedgerReader):
         """
         marks = ", ".join("?" * len(states))
         count = 0
-        with self._deed("remove") as (db, deed):
+        with self._action("remove") as (db, deed):
             columns = _columns(db, "images")
             for where, values in pick.parts() if pick is not None else [("1", ())]:
                 count += db.execute(
@@ -151,13 +151,13 @@ class SelectionEditor(LedgerReader):
             return str(what), count
 
     @contextmanager
-    def _deed(self, what: str) -> Iterator[tuple[sqlite3.Connection, int]]:
+    def _action(self, what: str) -> Iterator[tuple[sqlite3.Connection, int]]:
         """A transaction over both files, numbered so that it can be undone. One that changed nothing gets no number."""
         with self._aside() as db, self._write(what):
             deed = db.execute("INSERT INTO aside.deeds (what, at) VALUES (?, ?)", (what, time.time())).lastrowid
             assert deed is not None
             yield db, deed
-            _forget(db, "deed <= ?", deed - MAX_DEEDS)
+            _forget(db, "deed <= ?", deed - MAX_ACTIONS)
             db.execute(
                 "DELETE FROM aside.deeds WHERE deed = ? AND NOT EXISTS (SELECT 1 FROM aside.images WHERE deed = ?) "
                 "AND NOT EXISTS (SELECT 1 FROM aside.cancelled WHERE deed = ?)",

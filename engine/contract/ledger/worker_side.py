@@ -118,13 +118,13 @@ class LedgerWorkerSide(LedgerReader):
                 ((i,) for i in images),
             )
 
-    def bury(self, images: Sequence[int], worker: str) -> list[int]:
+    def mark_suspect_or_fail(self, images: Sequence[int], worker: str) -> list[int]:
         """Rows that killed a part of this running ``worker``: they wait again as suspects, or are marked failed.
 
         Returns the failed ones.
         """
         aside = []
-        with self._write("bury") as db:
+        with self._write("mark_suspect_or_fail") as db:
             for image in images:
                 found = db.execute(
                     "SELECT deaths + active FROM images WHERE id = ? AND state = 'running' AND worker = ?",

@@ -67,7 +67,7 @@ def loud(error: CommonArtError) -> None:
     raise AssertionError(error)
 
 
-def judged(data: bytes, kind: str) -> dict[str, Any]:
+def validation_of(data: bytes, kind: str) -> dict[str, Any]:
     """What c2pa's own reader says, with our root as its only anchor."""
     root = keys.pem(keys.chains()[0][-1]).decode()
     with (
@@ -90,7 +90,7 @@ def test_a_signed_picture_is_trusted_by_the_library_itself(kind: str, tmp_path: 
         recipe_of(),
     )
     sealed = seal.pack(PIXELS, kind, recipe)
-    found = judged(sealed.data, kind)
+    found = validation_of(sealed.data, kind)
     assert sealed.signed and found["validation_state"] == "Trusted", found["validation_results"]
     manifest = found["manifests"][found["active_manifest"]]
     made = {a["label"]: a["data"] for a in manifest["assertions"]}

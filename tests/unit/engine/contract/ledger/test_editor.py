@@ -11,7 +11,7 @@ import pytest
 
 from engine.contract.errors import BadValue, DiskFull, UnknownJob
 from engine.contract.ledger.ledger import Ledger, Row
-from engine.contract.ledger.selection import MAX_DEEDS, Selection
+from engine.contract.ledger.selection import MAX_ACTIONS, Selection
 from engine.contract.request import ImageRequest
 from tests.support.stub_model import recount
 
@@ -121,13 +121,13 @@ def test_deeds_are_undone_from_the_last_one_on(ledger: Ledger) -> None:
 
 
 def test_only_so_many_deeds_are_kept(ledger: Ledger) -> None:
-    ledger.add_job("a", asks(MAX_DEEDS + 3))
+    ledger.add_job("a", asks(MAX_ACTIONS + 3))
     for row in ledger.page():
         ledger.cancel(Selection(pictures=[row.id]))
     count = 0
     while ledger.undo()[0]:
         count += 1
-    assert count == MAX_DEEDS and states(ledger) == "ccc" + "w" * MAX_DEEDS
+    assert count == MAX_ACTIONS and states(ledger) == "ccc" + "w" * MAX_ACTIONS
 
 
 def test_undo_after_others_have_changed_it(ledger: Ledger) -> None:
