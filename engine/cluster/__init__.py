@@ -1,1 +1,4 @@
-"""The queue worked off by many machines, over Ray. The ledger, names, signatures and files stay here; pictures are drawn there."""
+"""Generate the queue on many machines, over Ray.
+
+The ledger, file names, signatures and files stay on this machine; the others only compute.
+"""

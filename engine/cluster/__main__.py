@@ -1,4 +1,7 @@
-"""``python -m engine.cluster LEDGER --ray ADDRESS``: drain the queue by the machines of a Ray cluster; else as ``engine.worker``."""
+"""``python -m engine.cluster LEDGER --ray ADDRESS``: drain the queue on the machines of a Ray cluster.
+
+Events, commands and the other options are those of ``engine.worker``.
+"""
 
 from __future__ import annotations
 
@@ -34,15 +37,17 @@ def main() -> int:
     )
     args = parser.parse_args()
 
-    def make(ledger: Ledger, name: str, options: WorkerOptions, say: Callable[[events.Event], None]) -> QueueWorker:
+    def create(
+        ledger: Ledger, name: str, options: WorkerOptions, notify: Callable[[events.Event], None]
+    ) -> QueueWorker:
         from engine.cluster.driver import Driver
 
-        return Driver(ledger, name, options, say, args.ray, gpus=args.gpus_per_worker, cpus=args.cpus_per_worker)
+        return Driver(ledger, name, options, notify, args.ray, gpus=args.gpus_per_worker, cpus=args.cpus_per_worker)
 
-    return serve(args, make)
+    return serve(args, create)
 
 
 if __name__ == "__main__":
     code = main()
     sys.stderr.flush()
-    os._exit(code)  # no second thoughts of native thread pools at exit
+    os._exit(code)  # native thread pools of the libraries may crash at a normal exit

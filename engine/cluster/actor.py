@@ -1,4 +1,7 @@
-"""The engine on another machine: one loaded model, drawing what the driver sends. What goes in and out is plain data."""
+"""The engine on another machine: one loaded model that generates what the driver sends.
+
+Arguments and results are plain data.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from engine.contract.version import VERSION
 from engine.pipeline import Cancelled
 from engine.worker.program import quiet_libraries
 
-PROTOCOL = 2  # of what is said between driver and engine
+PROTOCOL = 3  # of the calls between driver and engine
 
 
 def _wire(error: Exception) -> dict[str, Any]:
@@ -24,26 +27,25 @@ def _wire(error: Exception) -> dict[str, Any]:
 
 
 class EngineActor:
-    """One engine on a node. Every answer is a dict; one with ``error`` holds an error as it travels.
+    """One engine on a node. Every answer is a dict; one with ``error`` holds an error in its wire form.
 
-    ``draw`` may run twice at once: the second waits for the device while the first compresses.
+    ``generate`` may run twice at once: the second waits for the device while the first compresses.
     """
 
     def __init__(self, options: dict[str, Any], node: str) -> None:
         quiet_libraries()
         self._options, self._node = options, node
         self._backend: Any = None
-        self._order: dict[str, Any] = {}
-        self._light = False
+        self._manifest: dict[str, Any] = {}
+        self._without_encoder = False
         self._device = threading.Lock()
-        self._go = threading.Event()
-        self._go.set()
-        self._dropped: set[int] = set()
+        self._resumed = threading.Event()
+        self._resumed.set()
+        self._cancelled: set[int] = set()
         self._steps: dict[int, tuple[int, int]] = {}
-        self._told: set[str] = set()
 
     def hello(self) -> dict[str, Any]:
-        """Who is here."""
+        """Versions and process id of this engine."""
         return {
             "protocol": PROTOCOL,
             "version": VERSION,
@@ -51,28 +53,28 @@ class EngineActor:
             "pid": os.getpid(),
         }
 
-    def open(self, order: dict[str, Any], light: bool) -> dict[str, Any]:
-        """Load the model of ``order``; tells the keys of files that are ``missing``, or facts of what is loaded."""
+    def open(self, manifest: dict[str, Any], without_encoder: bool) -> dict[str, Any]:
+        """Load the model of ``manifest``; returns the keys of ``missing`` files, or facts about the loaded model."""
         from engine.backends.factory import open_backend
         from engine.checkpoint.lora import open_lora
-        from engine.cluster.model_bundle import find, lora_of
+        from engine.cluster.model_bundle import find_lora, find_model
 
         began = time.monotonic()
         self._close()
         try:
-            folder, other, missing = find(order, light)
-            self._order, self._light = order, not getattr(folder, "whole", True)
+            folder, different, missing = find_model(manifest, without_encoder)
+            self._manifest, self._without_encoder = manifest, not getattr(folder, "complete", True)
             if missing or folder is None:
-                return {"missing": missing, "other": other}
-            loras = [open_lora(str(lora_of(one)), one["scale"], folder, one["wire"]) for one in order["loras"]]
+                return {"missing": missing, "different": different}
+            loras = [open_lora(str(find_lora(one)), one["scale"], folder, one["wire"]) for one in manifest["loras"]]
             o = self._options
             self._backend = b = open_backend(
                 folder,
                 kind=o["kind"],
                 device=o["device"],
-                dtype=order["dtype"],
+                dtype=manifest["dtype"],
                 loras=loras,
-                merged=order["merged"],
+                merged=manifest["merged"],
                 memory=o["memory"],
             )
         except Exception as e:
@@ -81,18 +83,18 @@ class EngineActor:
             "backend": b.name,
             "device": b.device,
             "dtype": b.dtype,
-            "words": self._words(),
+            "device_name": self._device_name(),
             "hashes": b.hashes,
             "loras": b.loras,
             "libraries": b.libraries(),
             "model": folder.name,
             "seconds": round(time.monotonic() - began, 3),
             "notes": self._notes(),
-            "light": self._light,
+            "without_encoder": self._without_encoder,
         }
 
-    def _words(self) -> str:
-        """The device as people call it."""
+    def _device_name(self) -> str:
+        """The name of the device for people."""
         torch = sys.modules.get("torch")
         if torch is not None and self._backend.device.startswith("cuda"):
             return str(torch.cuda.get_device_name())
@@ -108,18 +110,18 @@ class EngineActor:
             for n in notes
         ]
 
-    def take(self, key: str, offset: int, last: bool, piece: bytes) -> dict[str, Any]:
-        """A piece of a file of the model that ``open`` found missing."""
-        from engine.cluster.model_bundle import receive
+    def receive_chunk(self, key: str, offset: int, last: bool, chunk: bytes) -> dict[str, Any]:
+        """Append a chunk to a file of the model that ``open`` reported missing."""
+        from engine.cluster.model_bundle import receive_chunk
 
         try:
-            receive(self._order, key, offset, last, piece, self._node)
+            receive_chunk(self._manifest, key, offset, last, chunk, self._node)
         except CommonArtError as e:
             return {"error": e.to_wire()}
         return {}
 
-    def limit(self, request: dict[str, Any]) -> dict[str, Any]:
-        """How many pictures such as this one the device makes best together; 1 if it cannot be made: ``draw`` tells why."""
+    def batch_limit(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The best micro-batch size for requests such as this one; 1 if it is invalid: ``generate`` reports why."""
         from engine import pipeline
         from engine.worker.decoding import micro_batch
 
@@ -129,47 +131,54 @@ class EngineActor:
         except Exception:
             return {"limit": 1}
 
-    def draw(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Pictures of ``rows`` (id and request each), compressed, without text; ``features`` are captions that need no encoding here."""
+    def generate(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Generate a micro-batch.
+
+        ``batch`` has ``rows`` (id and request each) and ``features`` of captions that need no encoding here. Returns
+        ``RemoteBatch.answer`` with ``notes``: compressed images without metadata.
+        """
         from engine.cluster.remote_batch import RemoteBatch
 
-        drawing = RemoteBatch(
-            self._backend, batch, light=self._light, check=lambda step, steps: self._check(batch["id"], step, steps)
+        remote = RemoteBatch(
+            self._backend,
+            batch,
+            without_encoder=self._without_encoder,
+            check=lambda step, steps: self._check(batch["id"], step, steps),
         )
         try:
             with self._device:
                 self._check(batch["id"], 0, 1)
-                drawing.expose()
-                if not drawing.overlaps:
-                    drawing.paint()
-            if drawing.overlaps:
-                drawing.paint()
-            return drawing.answer() | {"notes": self._notes()}
+                remote.denoise()
+                if not remote.overlaps:
+                    remote.decode()
+            if remote.overlaps:
+                remote.decode()
+            return remote.answer() | {"notes": self._notes()}
         except Cancelled:
-            return {"abandoned": True}
+            return {"cancelled": True}
         except Exception as e:
             return {"error": _wire(e)}
         finally:
             self._steps.pop(batch["id"], None)
-            self._dropped.discard(batch["id"])
+            self._cancelled.discard(batch["id"])
 
     def _check(self, batch: int, step: int, steps: int) -> None:
         self._steps[batch] = (step, steps)
-        while not self._go.wait(0.5):
-            if batch in self._dropped:
+        while not self._resumed.wait(0.5):
+            if batch in self._cancelled:
                 break
-        if batch in self._dropped:
+        if batch in self._cancelled:
             raise Cancelled
 
-    # beside the drawing -------------------------------------------------------------------------------------------
+    # while it generates ------------------------------------------------------------------------------------------
 
-    def mind(self, hold: bool, drop: list[int]) -> dict[str, Any]:
-        """Hold still or go on, and give up these batches; tells how far the others are."""
-        self._dropped.update(drop)
-        if hold:
-            self._go.clear()
+    def control(self, pause: bool, cancel: list[int]) -> dict[str, Any]:
+        """Pause or resume, and cancel these batches; returns the progress of the others as (step, steps)."""
+        self._cancelled.update(cancel)
+        if pause:
+            self._resumed.clear()
         else:
-            self._go.set()
+            self._resumed.set()
         return {"steps": {k: list(v) for k, v in list(self._steps.items())}}
 
     def release(self) -> dict[str, Any]:
@@ -187,8 +196,9 @@ class EngineActor:
             gc.collect()
 
 
-#: Threads of their own for drawing, and for what is said beside it. This is what ``ray.method`` sets: said here, where Ray is not imported, since
-#: through Ray's client the class is looked up on the other side.
-GROUPS = {"draw": 2, "control": 1}
-for _name, _group in (("draw", "draw"), ("mind", "control")):
+#: : Separate threads for generation and for control calls meanwhile. ``ray.method`` would set the same attribute; it is
+#: set
+#: here without importing Ray, since through Ray's client the class is looked up on the other side.
+GROUPS = {"generate": 2, "control": 1}
+for _name, _group in (("generate", "generate"), ("control", "control")):
     getattr(EngineActor, _name).__ray_concurrency_group__ = _group

@@ -1,4 +1,4 @@
-"""A model brought to an engine: found there by hash, or sent from here once a machine, then loaded."""
+"""Load a model in an engine: found on its machine by hash, or sent there once for each machine."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from engine.cluster.model_bundle import ModelBundle
-from engine.cluster.remote_batch import store_of
+from engine.cluster.remote_batch import caption_store
 from engine.cluster.remote_calls import RemoteCalls
-from engine.cluster.remote_engine import PIECES_AHEAD, BatchPieces, PendingLoad, RemoteEngine, pieces_of
+from engine.cluster.remote_engine import CHUNKS_AHEAD, ChunkStore, PendingLoad, RemoteEngine, chunks_of
 from engine.contract.errors import CommonArtError, NodeRefused, Phrase, UsageError, from_wire
 from engine.contract.ledger.ledger import Row
 from engine.worker.decoding import as_engine_error
 
 
 class ModelTransfer:
-    """``ready(held)`` when a model is loaded, ``failed(held, rows, error)`` when these rows cannot be made by anybody, ``refused(held, error)``
-    when this machine cannot; ``note(template, fields)`` tells what a person should know."""
+    """Has engines load models, and reports what came of it through callbacks.
+
+    ``ready(engine)``: its model is loaded. ``failed(engine, rows, error)``: no machine can generate these rows.
+    ``refused(engine, error)``: this machine cannot. ``note(template, **fields)``: a note for the user.
+    ``can_omit_encoder(bundle, rows)``: whether the text encoder need not be sent for these rows.
+    """
 
     def __init__(
         self,
@@ -27,171 +31,170 @@ class ModelTransfer:
         failed: Callable[[RemoteEngine, list[Row], CommonArtError], None],
         refused: Callable[[RemoteEngine, CommonArtError], None],
         note: Callable[..., None],
-        spare: Callable[[ModelBundle, Sequence[Row], dict[str, Any] | None], bool],
+        can_omit_encoder: Callable[[ModelBundle, Sequence[Row]], bool],
     ) -> None:
-        self._calls, self._ready, self._failed, self._refused, self._note, self._spare = (
-            calls,
-            ready,
-            failed,
-            refused,
-            note,
-            spare,
-        )
-        self._pieces = BatchPieces(put)
-        self._parcels: dict[tuple[Any, ...], ModelBundle] = {}
+        self._calls, self._ready, self._failed, self._refused = calls, ready, failed, refused
+        self._note, self._can_omit_encoder = note, can_omit_encoder
+        self._chunks = ChunkStore(put)
+        self._bundles: dict[tuple[Any, ...], ModelBundle] = {}
         self._loading: dict[tuple[Any, ...], PendingLoad] = {}
         self._reader = ThreadPoolExecutor(1, "models")
-        self._sending: dict[
-            str, list[RemoteEngine]
-        ] = {}  # node -> engines that wait for what is being sent to their machine
+        #: node -> engines that wait for the files being sent to their machine
+        self._sending: dict[str, list[RemoteEngine]] = {}
 
     def close(self) -> None:
-        """End the reader; a model being read is read to its end."""
+        """End the reader thread, after the model that is being read."""
         self._reader.shutdown(wait=False, cancel_futures=True)
 
-    def bring(self, held: RemoteEngine, rows: list[Row]) -> None:
-        """Have the model of ``rows`` loaded by ``held``; they are its ``pending`` meanwhile."""
+    def load(self, engine: RemoteEngine, rows: list[Row]) -> None:
+        """Have ``engine`` load the model of ``rows``, which are its ``pending`` until then."""
         key = rows[0].request.model_key
-        held.busy, held.pending = True, rows
-        held.forget_model()
-        if key in self._parcels:
-            self._open(held, key)
+        engine.busy, engine.pending = True, rows
+        engine.forget_model()
+        if key in self._bundles:
+            self._open(engine, key)
             return
         if key not in self._loading:
             self._loading[key] = PendingLoad(self._reader.submit(ModelBundle, rows[0].request))
-        self._loading[key].waiting.append((held, rows))
+        self._loading[key].waiting.append((engine, rows))
 
-    def look(self) -> None:
-        """Go on with what was read meanwhile."""
+    def poll(self) -> None:
+        """Continue with the models that have been read."""
         for key, loading in list(self._loading.items()):
             if not loading.future.done():
                 continue
             del self._loading[key]
             error = loading.future.exception()
             if error is None:
-                self._parcels[key] = parcel = loading.future.result()
-                for name in parcel.strange:
+                self._bundles[key] = bundle = loading.future.result()
+                for name in bundle.loras_for_others:
                     self._note("The LoRA {name} was made for another base model; it fits by its shapes", name=name)
-            for held, rows in loading.waiting:
-                if not held.alive:
+            for engine, rows in loading.waiting:
+                if not engine.alive:
                     continue
-                if held.pending is not rows:  # they were given back meanwhile
-                    held.busy = False
+                if engine.pending is not rows:  # they were put back meanwhile
+                    engine.busy = False
                     continue
                 if error is None:
-                    self._open(held, key)
+                    self._open(engine, key)
                 else:
-                    held.busy = False
+                    engine.busy = False
                     self._failed(
-                        held,
+                        engine,
                         rows,
                         as_engine_error(error) if isinstance(error, Exception) else CommonArtError(why=str(error)),
                     )
 
-    def _open(self, held: RemoteEngine, key: tuple[Any, ...], whole: bool = False) -> None:
-        parcel = self._parcels[key]
-        held.parcel = parcel
-        light = not whole and parcel.folder.layout != "onnx" and self._spare(parcel, held.pending, None)
+    def _open(self, engine: RemoteEngine, key: tuple[Any, ...], with_encoder: bool = False) -> None:
+        bundle = self._bundles[key]
+        engine.bundle = bundle
+        without_encoder = (
+            not with_encoder and bundle.folder.layout != "onnx" and self._can_omit_encoder(bundle, engine.pending)
+        )
 
         def opened(answer: dict[str, Any]) -> None:
             if "error" in answer:
-                self._not_opened(held, from_wire(answer["error"]))
+                self._not_loaded(engine, from_wire(answer["error"]))
             elif "missing" in answer:
-                if answer["other"]:
+                if answer["different"]:
                     self._note(
                         "{node} has another model under the name {name}; it gets the one of this machine",
-                        node=held.node.name,
-                        name=parcel.folder.name,
+                        node=engine.node.name,
+                        name=bundle.folder.name,
                     )
-                self._send(held, key, answer["missing"], whole)
+                self._send(engine, key, answer["missing"], with_encoder)
             else:
-                held.facts, held.light, held.key, held.busy = answer, answer["light"], key, False
-                held.store = store_of(
-                    answer["backend"], answer["dtype"], parcel.hashes["text_encoder"], parcel.encoder_bytes
+                engine.facts, engine.key, engine.busy = answer, key, False
+                engine.without_encoder = answer["without_encoder"]
+                engine.store = caption_store(
+                    answer["backend"], answer["dtype"], bundle.hashes["text_encoder"], bundle.encoder_bytes
                 )
-                self._ready(held)
+                self._ready(engine)
 
-        self._calls.ask(held, "open", parcel.order, light, then=opened)
+        self._calls.call(engine, "open", bundle.manifest, without_encoder, then=opened)
 
-    def _not_opened(self, held: RemoteEngine, error: CommonArtError) -> None:
-        rows, held.pending = held.pending, []
-        if isinstance(error, UsageError):  # asked wrongly, whichever machine it is
-            held.busy = False
-            self._failed(held, rows, error)
+    def _not_loaded(self, engine: RemoteEngine, error: CommonArtError) -> None:
+        rows, engine.pending = engine.pending, []
+        if isinstance(error, UsageError):  # the request is invalid on every machine
+            engine.busy = False
+            self._failed(engine, rows, error)
         else:
-            held.pending = rows
-            self._refused(held, error)
+            engine.pending = rows
+            self._refused(engine, error)
 
-    def _send(self, held: RemoteEngine, key: tuple[Any, ...], missing: list[str], whole: bool) -> None:
-        """The files one after another, a few pieces ahead; other engines of the same machine wait and then find them."""
-        node = held.node.id
+    def _send(self, engine: RemoteEngine, key: tuple[Any, ...], missing: list[str], with_encoder: bool) -> None:
+        """Send the files one after another, a few chunks ahead.
+
+        Other engines of the same machine wait, then find them.
+        """
+        node = engine.node.id
         if node in self._sending:
-            self._sending[node].append(held)
+            self._sending[node].append(engine)
             return
         self._sending[node] = []
-        parcel = self._parcels[key]
-        left = iter(pieces_of(parcel, missing))
-        flying = 0
+        bundle = self._bundles[key]
+        chunks = iter(chunks_of(bundle, missing))
+        in_flight = 0
 
-        def ended() -> None:
+        def finished() -> None:
             waiting = self._sending.pop(node, [])
             if not self._sending:
-                self._pieces.clear()
-            for one in [held, *waiting]:
-                self._again(one, whole)
+                self._chunks.clear()
+            for one in [engine, *waiting]:
+                self._retry(one, with_encoder)
 
-        def arrived(answer: dict[str, Any]) -> None:
-            nonlocal flying
-            flying -= 1
+        def received(answer: dict[str, Any]) -> None:
+            nonlocal in_flight
+            in_flight -= 1
             if "error" in answer:
                 error = from_wire(answer["error"])
-                for one in [held, *self._sending.pop(node, [])]:
+                for one in [engine, *self._sending.pop(node, [])]:
                     self._refused(one, error)
                 return
-            more()
+            send_more()
 
-        def more() -> None:
-            nonlocal flying
-            while held.alive and flying < PIECES_AHEAD:
-                piece = next(left, None)
-                if piece is None:
-                    if not flying:
-                        ended()
+        def send_more() -> None:
+            nonlocal in_flight
+            while engine.alive and in_flight < CHUNKS_AHEAD:
+                chunk = next(chunks, None)
+                if chunk is None:
+                    if not in_flight:
+                        finished()
                     return
-                name, file, offset, last = piece
+                name, file, offset, last = chunk
                 try:
-                    ref = self._pieces.ref(file, offset)
+                    ref = self._chunks.ref(file, offset)
                 except OSError as e:
                     self._sending.pop(node, None)
                     self._refused(
-                        held,
+                        engine,
                         NodeRefused(
-                            node=held.node.name,
+                            node=engine.node.name,
                             why=Phrase("{path} cannot be read here ({reason})", path=file, reason=e),
                         ),
                     )
                     return
-                flying += 1
-                self._calls.ask(held, "take", name, offset, last, ref, then=arrived)
+                in_flight += 1
+                self._calls.call(engine, "receive_chunk", name, offset, last, ref, then=received)
 
-        more()
+        send_more()
 
-    def gone(self, held: RemoteEngine) -> None:
-        """This engine is no more: who waited for files sent through it asks again."""
-        waiting = self._sending.pop(held.node.id, []) if held.pending else []
+    def engine_lost(self, engine: RemoteEngine) -> None:
+        """An engine has ended: those that waited for files sent through it ask again."""
+        waiting = self._sending.pop(engine.node.id, []) if engine.pending else []
         for one in waiting:
-            if one is not held:
-                self._again(one)
+            if one is not engine:
+                self._retry(one)
 
-    def _again(self, held: RemoteEngine, whole: bool = False) -> None:
-        if held.alive and held.pending:
-            self._open(held, held.pending[0].request.model_key, whole)
+    def _retry(self, engine: RemoteEngine, with_encoder: bool = False) -> None:
+        if engine.alive and engine.pending:
+            self._open(engine, engine.pending[0].request.model_key, with_encoder)
         else:
-            held.busy = False
+            engine.busy = False
 
-    def whole(self, held: RemoteEngine, rows: list[Row]) -> None:
-        """Captions came that only the text encoder can read: have it brought too."""
-        key = held.key
-        held.busy, held.pending = True, rows
-        held.forget_model()
-        self._open(held, key, whole=True)
+    def load_with_encoder(self, engine: RemoteEngine, rows: list[Row]) -> None:
+        """Load the model again with its text encoder: there are captions without stored features."""
+        key = engine.key
+        engine.busy, engine.pending = True, rows
+        engine.forget_model()
+        self._open(engine, key, with_encoder=True)

@@ -1,4 +1,4 @@
-"""The machines of a cluster: which are there, how many engines each gets, and what is told of them."""
+"""The machines of a cluster: which are there, how many engines each gets, and how they are reported."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from engine.contract import events
 from engine.contract.errors import BadValue, CommonArtError, Phrase
 
-WINDOW = 600.0  # seconds of the pace
-PACE_EVERY = 5.0  # seconds between two words on nothing but the pace
+WINDOW = 600.0  # seconds over which images per hour are measured
+RATE_EVERY = 5.0  # seconds between two reports that differ only in images per hour
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class NodeShares:
             raise BadValue(
                 name="gpus-per-worker",
                 value=self.gpus,
-                why=Phrase("it must be a part of one GPU, such as {example}, or a whole number", example="0.5"),
+                why=Phrase("it must be a fraction of one GPU, such as {example}, or a whole number", example="0.5"),
             )
         if not (0 <= self.cpus <= 1024):
             raise BadValue(
@@ -62,30 +62,31 @@ class Node:
     id: str
     name: str
     resources: dict[str, float]
-    address: tuple[str, int] = ("", 0)  # where Ray's own process there listens
+    address: tuple[str, int] = ("", 0)  # where Ray's own process listens there
     state: str = "loading"
     device: str = ""
     workers: int = 0
     error: CommonArtError | None = None
-    deaths: int = 0  # of its engines, since it last made a picture
-    made: deque[float] = field(default_factory=deque)
+    deaths: int = 0  # of its engines, since it last finished an image
+    finished: deque[float] = field(default_factory=deque)
 
-    def count(self, pictures: int) -> None:
-        """Pictures that came from it just now."""
+    def add_finished(self, count: int) -> None:
+        """Count images that have just come from it."""
         now = time.monotonic()
-        self.made.extend([now] * pictures)
-        while self.made and self.made[0] < now - WINDOW:
-            self.made.popleft()
+        self.finished.extend([now] * count)
+        while self.finished and self.finished[0] < now - WINDOW:
+            self.finished.popleft()
 
-    def pace(self) -> float | None:
-        """Pictures an hour by the last ten minutes; None before the second one."""
-        if len(self.made) < 2 or self.state not in ("ready", "loading"):
+    def images_per_hour(self) -> float | None:
+        """Images per hour over the last ten minutes; None before the second image."""
+        if len(self.finished) < 2 or self.state not in ("ready", "loading"):
             return None
-        span = max(self.made[-1], time.monotonic() - 30) - self.made[0]  # a machine that fell silent slows down
-        return round((len(self.made) - 1) / span * 3600, 1) if span > 0 else None
+        # the rate of a machine that stopped answering falls
+        span = max(self.finished[-1], time.monotonic() - 30) - self.finished[0]
+        return round((len(self.finished) - 1) / span * 3600, 1) if span > 0 else None
 
-    def told(self) -> dict[str, Any]:
-        """As ``events.Nodes`` has it."""
+    def to_wire(self) -> dict[str, Any]:
+        """As in ``events.Nodes``."""
         device = self.device or (
             f"GPU × {self.resources['GPU']:g}"
             if self.resources.get("GPU")
@@ -95,26 +96,26 @@ class Node:
             "name": self.name,
             "device": device,
             "workers": self.workers,
-            "images_per_hour": self.pace(),
+            "images_per_hour": self.images_per_hour(),
             "state": self.state,
             "error": self.error.to_wire() if self.error else None,
         }
 
 
 class Nodes:
-    """All that were ever seen; ``look`` compares with what Ray says."""
+    """All machines that were ever seen."""
 
-    def __init__(self, say: Callable[[events.Event], None]) -> None:
-        self._say = say
-        self.known: dict[str, Node] = {}
-        self._told: tuple[str, list[Any]] = ("", [])
-        self._when = 0.0
+    def __init__(self, notify: Callable[[events.Event], None]) -> None:
+        self._notify = notify
+        self.by_id: dict[str, Node] = {}
+        self._reported: tuple[str, list[Any]] = ("", [])
+        self._reported_at = 0.0
 
-    def look(self, listed: list[dict[str, Any]]) -> tuple[list[Node], list[Node]]:
-        """(those that came, those that went) by Ray's list of nodes."""
+    def update(self, listed: list[dict[str, Any]]) -> tuple[list[Node], list[Node]]:
+        """Compare with Ray's list of nodes; returns (new ones, those that have left)."""
         came, went = [], []
         for entry in listed:
-            node = self.known.get(entry["NodeID"])
+            node = self.by_id.get(entry["NodeID"])
             if node is None and entry["Alive"]:
                 node = Node(
                     entry["NodeID"],
@@ -122,9 +123,9 @@ class Nodes:
                     {k: float(v) for k, v in entry["Resources"].items() if k in ("CPU", "GPU")},
                     (str(entry.get("NodeManagerAddress", "")), int(entry.get("NodeManagerPort", 0))),
                 )
-                for old in [n.id for n in self.known.values() if n.state == "lost" and n.name == node.name]:
-                    del self.known[old]  # it is back
-                self.known[node.id] = node
+                for old in [n.id for n in self.by_id.values() if n.state == "lost" and n.name == node.name]:
+                    del self.by_id[old]  # it is back
+                self.by_id[node.id] = node
                 came.append(node)
             elif node is not None and not entry["Alive"] and node.state != "lost":
                 went.append(node)
@@ -134,20 +135,22 @@ class Nodes:
         name = str(entry.get("NodeName") or "")
         if not name or name == entry.get("NodeManagerAddress"):
             name = str(entry.get("NodeManagerHostname") or name or entry["NodeID"][:8])
-        taken = {n.name for n in self.known.values() if n.state != "lost"}
+        taken = {n.name for n in self.by_id.values() if n.state != "lost"}
         base, number = name, 2
         while name in taken:
             name, number = f"{base}-{number}", number + 1
         return name
 
-    def tell(self, *, last: bool = False) -> None:
-        """``events.Nodes`` if something changed; the ``last`` word needs no second since the one before."""
+    def report(self, *, last: bool = False) -> None:
+        """Emit ``events.Nodes`` if something changed, at most once a second but for the ``last`` report."""
         now = time.monotonic()
-        if now - self._when < 1.0 and not last:
+        if now - self._reported_at < 1.0 and not last:
             return
-        shown = [n.told() for n in self.known.values() if n.resources.get("CPU") or n.resources.get("GPU")]
-        kept = str([{k: v for k, v in n.items() if k != "images_per_hour"} for n in shown])
-        paces = [n["images_per_hour"] for n in shown]
-        if kept != self._told[0] or (paces != self._told[1] and (last or now - self._when >= PACE_EVERY)):
-            self._told, self._when = (kept, paces), now
-            self._say(events.Nodes(nodes=shown))
+        shown = [n.to_wire() for n in self.by_id.values() if n.resources.get("CPU") or n.resources.get("GPU")]
+        state = str([{k: v for k, v in n.items() if k != "images_per_hour"} for n in shown])
+        rates = [n["images_per_hour"] for n in shown]
+        if state != self._reported[0] or (
+            rates != self._reported[1] and (last or now - self._reported_at >= RATE_EVERY)
+        ):
+            self._reported, self._reported_at = (state, rates), now
+            self._notify(events.Nodes(nodes=shown))

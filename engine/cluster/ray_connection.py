@@ -1,4 +1,4 @@
-"""Ray itself: found, joined within a bounded time, and told to keep quiet."""
+"""Ray: find a cluster, join it within a bounded time, and silence it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,15 @@ from engine.contract.errors import ClusterVersions, CommonArtError, MissingLibra
 from engine.contract.python_process import pip_install
 
 EXTRA = "commonart-desktop[cluster]"
-ANSWER = 5.0  # seconds within which a port has to open
-JOIN = float(
-    os.environ.get("COMMONART_RAY_SECONDS", "90")
-)  # seconds within which a cluster has to be joined, or one of our own started
-STORE = (
-    512 << 20
-)  # bytes of shared memory for a cluster of this process alone: a few micro-batches and pieces of a model
+CONNECT_SECONDS = 5.0  # seconds within which a port has to open
+#: Within this time a cluster has to be joined, or one of our own started.
+JOIN_SECONDS = float(os.environ.get("COMMONART_RAY_SECONDS", "90"))
+#: Shared memory for a cluster of this process alone: a few micro-batches and chunks of a model.
+OBJECT_STORE_BYTES = 512 << 20
 _GRAMMAR = "rfc3987_syntax"  # see light/
-#: Ray counts no usage, shows no bars, and gives its own processes time to start on a busy machine
+#: Ray reports no usage, shows no progress bars, and gives its own processes time to start on a busy machine.
 _ENVIRONMENT = {
-    "PYTHONSAFEPATH": "1",  # nor do they import anything from the folder that the program was started in
+    "PYTHONSAFEPATH": "1",  # they import nothing from the folder that the program was started in
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TQDM": "0",
     "RAY_agent_register_timeout_ms": "120000",
@@ -35,7 +33,7 @@ _ENVIRONMENT = {
 }
 
 
-def library() -> ModuleType:
+def import_ray() -> ModuleType:
     """Ray, imported.
 
     Raises:
@@ -57,31 +55,31 @@ def library() -> ModuleType:
     return ray
 
 
-def _place(address: str) -> tuple[str, int] | None:
-    """Host and port. None for one that has no such form."""
-    found = re.fullmatch(r"(?:ray://)?\[?([^\[\]/\s]+?)\]?:(\d{1,5})", address)
-    return (found[1], int(found[2])) if found else None
+def _parse_address(address: str) -> tuple[str, int] | None:
+    """(host, port), or None if the address has another form."""
+    match = re.fullmatch(r"(?:ray://)?\[?([^\[\]/\s]+?)\]?:(\d{1,5})", address)
+    return (match[1], int(match[2])) if match else None
 
 
-def listens(place: tuple[str, int]) -> bool:
-    """Whether something takes connections there."""
+def listens(host_port: tuple[str, int]) -> bool:
+    """Whether something accepts connections there."""
     try:
-        socket.create_connection(place, ANSWER).close()
+        socket.create_connection(host_port, CONNECT_SECONDS).close()
     except OSError:
         return False
     return True
 
 
-def _knock(address: str) -> None:
+def _require_listener(address: str) -> None:
     """Raises NoCluster if nothing listens there."""
-    place = _place(address)
-    if place is None:
+    host_port = _parse_address(address)
+    if host_port is None:
         raise NoCluster(address=address, why=Phrase("an address is written like {example}", example="10.0.0.5:6379"))
     try:
-        socket.create_connection(place, ANSWER).close()
+        socket.create_connection(host_port, CONNECT_SECONDS).close()
     except TimeoutError as e:
         raise NoCluster(
-            address=address, why=Phrase("nothing came back within {seconds} seconds", seconds=int(ANSWER))
+            address=address, why=Phrase("nothing came back within {seconds} seconds", seconds=int(CONNECT_SECONDS))
         ) from e
     except OSError as e:
         raise NoCluster(
@@ -90,23 +88,23 @@ def _knock(address: str) -> None:
         ) from e
 
 
-def _here(ray: Any) -> str | None:
-    """The address of a cluster that runs on this machine."""
+def _local_cluster(ray: Any) -> str | None:
+    """The address of a cluster that runs on this machine, or None."""
     given = os.environ.get("RAY_ADDRESS")
     if given:
         return given
     try:
         from ray._private.services import canonicalize_bootstrap_address
 
-        found = canonicalize_bootstrap_address("auto")
-        _knock(str(found))
+        address = canonicalize_bootstrap_address("auto")
+        _require_listener(str(address))
     except (ConnectionError, NoCluster):
-        return None  # none, or the traces of one that is no more
-    return str(found)
+        return None  # none, or files left by one that has ended
+    return str(address)
 
 
-def _told(error: Exception, address: str) -> CommonArtError:
-    """Ray's complaint as ours."""
+def _translate(error: Exception, address: str) -> CommonArtError:
+    """Ray's error as one of ours."""
     text = str(error)
     versions = re.findall(r"(Ray|Python): (\S+)", text) if "ersion mismatch" in text else []
     pairs = {what: [v for w, v in versions if w == what] for what in ("Ray", "Python")}
@@ -122,35 +120,38 @@ def _told(error: Exception, address: str) -> CommonArtError:
 
 
 def join(address: str, late: Callable[[CommonArtError], None]) -> tuple[ModuleType, bool]:
-    """Ray, joined to ``address``; and whether the cluster is of this process alone.
+    """(Ray, connected to ``address``; whether the cluster is of this process alone).
 
-    ``late`` hears of a cluster that takes connections and then says nothing; it has to end the process, since Ray's call cannot be left.
+    ``late`` is called if a cluster accepts connections and then never answers; it has to end the process, since Ray's
+    call cannot be interrupted.
 
     Raises:
         MissingLibrary, NoCluster, ClusterVersions
     """
-    ray = library()
+    ray = import_ray()
     own = False
     if address == "auto":
-        found = _here(ray)
+        found = _local_cluster(ray)
         own, address = found is None, found or "local"
     if not own:
-        _knock(address)
+        _require_listener(address)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if own:
-        quiet |= {"include_dashboard": False, "object_store_memory": STORE}
+        quiet |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
         light = str(Path(__file__).parent / "light")
         os.environ["PYTHONPATH"] = os.pathsep.join(p for p in (light, os.environ.get("PYTHONPATH", "")) if p)
-    told = NoCluster(address=address, why=Phrase("nothing came back within {seconds} seconds", seconds=int(JOIN)))
-    watch = threading.Timer(JOIN, lambda: late(told))
+    timeout = NoCluster(
+        address=address, why=Phrase("nothing came back within {seconds} seconds", seconds=int(JOIN_SECONDS))
+    )
+    watch = threading.Timer(JOIN_SECONDS, lambda: late(timeout))
     watch.daemon = True
     watch.start()
     try:
-        # Ray tells its workers to import from the current folder; it may have this program's own place instead
+        # Ray has its workers import from the current folder: let that be this program's own
         with contextlib.chdir(Path(__file__).parents[2]):
             ray.init(address=address, namespace="commonart", **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as e:
-        raise _told(e, address) from e
+        raise _translate(e, address) from e
     finally:
         watch.cancel()
     return ray, own

@@ -1,4 +1,4 @@
-"""One micro-batch on the machine that draws it: as a local worker draws, up to compressed pictures without text."""
+"""One micro-batch on the machine that generates it: as a local worker does, up to compressed images without metadata."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ MAX_FEATURE = 64 << 20  # bytes of one caption's features
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
-def store_of(backend: str, dtype: str, encoder_sha256: str, encoder_bytes: int) -> Path | None:
-    """Where a backend keeps captions' features, below ``engine.system.caption_cache.base``; None for one that keeps none.
+def caption_store(backend: str, dtype: str, encoder_sha256: str, encoder_bytes: int) -> Path | None:
+    """The folder of a backend's caption features, below ``engine.system.caption_cache.base``; None if it stores none.
 
     A large encoder on a CPU stays in 16 bits: see the backends' ``encode.py``.
     """
@@ -34,16 +34,16 @@ def store_of(backend: str, dtype: str, encoder_sha256: str, encoder_bytes: int) 
     return part_of(encoder_sha256, f"onnx-{dtype}") if backend == "onnx" else None
 
 
-def keep(folder: Path, features: dict[str, bytes]) -> None:
-    """Store captions' features that came from elsewhere, where the encoder looks for them."""
+def store_features(folder: Path, features: dict[str, bytes]) -> None:
+    """Store caption features from another machine where the encoder looks for them."""
     cache = CaptionCache(folder)
     for text, data in features.items():
         if len(data) <= MAX_FEATURE and not cache.has(text):
             cache.write(text, data)
 
 
-def row_of(item: dict[str, Any]) -> Row:
-    """A row of the queue as far as drawing it needs one."""
+def row_from(item: dict[str, Any]) -> Row:
+    """A row of the queue with the fields that generating its image needs."""
     return Row(
         id=item["id"],
         job=0,
@@ -60,61 +60,64 @@ def row_of(item: dict[str, Any]) -> Row:
 
 
 class RemoteBatch:
-    """``expose`` denoises, ``paint`` decodes and compresses; ``overlaps`` says whether the next batch may be denoised meanwhile."""
+    """``denoise``, then ``decode``; with ``overlaps`` the next batch may be denoised while this one is decoded."""
 
     def __init__(
-        self, backend: Backend, batch: dict[str, Any], *, light: bool, check: Callable[[int, int], None]
+        self, backend: Backend, batch: dict[str, Any], *, without_encoder: bool, check: Callable[[int, int], None]
     ) -> None:
-        self._backend, self._batch, self._light, self._check = backend, batch, light, check
-        self._exposed: list[tuple[Batch, Any]] = []
-        self._pictures: list[dict[str, Any]] = []
-        self._undone: list[FailedRows] = []
-        self._clock = StageTimer()
+        self._backend, self._batch, self._without_encoder, self._check = backend, batch, without_encoder, check
+        self._latents: list[tuple[Batch, Any]] = []
+        self._images: list[dict[str, Any]] = []
+        self._failed_rows: list[FailedRows] = []
+        self._timer = StageTimer()
         self._limit: int | None = None
         self._need = ""
-        part = store_of(
-            backend.name, backend.dtype, backend.hashes["text_encoder"], 0 if light else batch["encoder_bytes"]
+        part = caption_store(
+            backend.name,
+            backend.dtype,
+            backend.hashes["text_encoder"],
+            0 if without_encoder else batch["encoder_bytes"],
         )
         self._store = base() / part if part else None
         self.overlaps = backend.device != "cpu" and not backend.tight
 
-    def expose(self) -> None:
-        """Captions to features to latents; what cannot be made is kept aside with its error."""
-        rows = [row_of(item) for item in self._batch["rows"]]
+    def denoise(self) -> None:
+        """Encode the captions and denoise; rows that fail are collected with their errors."""
+        rows = [row_from(item) for item in self._batch["rows"]]
         texts = pipeline.texts_of(r.request for r in rows)
         if self._store is not None:
-            keep(self._store, self._batch["features"])
-            if self._light and any(not CaptionCache(self._store).has(t) for t in texts):
+            store_features(self._store, self._batch["features"])
+            if self._without_encoder and any(not CaptionCache(self._store).has(t) for t in texts):
                 self._need = "text_encoder"
                 return
         self._try(rows)
 
     def _try(self, rows: list[Row]) -> None:
-        """As a local worker: what fails together is tried one by one, to find the one that cannot be made."""
+        """As a local worker: rows that fail together are tried one by one, to find the one that cannot be generated."""
         try:
-            self._together(rows)
+            self._run_together(rows)
         except Cancelled:
             raise
         except Exception as e:
             if len(rows) > 1 and (not isinstance(e, CommonArtError) or isinstance(e, OutOfMemory)):
-                self._exposed = [(b, x) for b, x in self._exposed if not any(r in rows for r in b.rows)]
+                self._latents = [(b, x) for b, x in self._latents if not any(r in rows for r in b.rows)]
                 for row in rows:
                     self._try([row])
             else:
-                self._undone.append(FailedRows(rows, as_engine_error(e)))
+                self._failed_rows.append(FailedRows(rows, as_engine_error(e)))
 
-    def _together(self, rows: list[Row]) -> None:
+    def _run_together(self, rows: list[Row]) -> None:
         kept, requests, wrong = settle_rows(rows, self._backend)
-        self._undone += wrong
+        self._failed_rows += wrong
         if not kept:
             return
-        with self._clock("encode"):
+        with self._timer("encode"):
             features = pipeline.encode(self._backend, requests)
         batch = batch_of(kept, requests, features)
         at = 0
 
         def attempt(some: Sequence[ImageRequest]) -> list[tuple[Any, int]]:
-            with self._clock("denoise"):
+            with self._timer("denoise"):
                 return [
                     (
                         pipeline.denoise_batch(self._backend, some, features, lambda n, of, _: self._check(n, of)),
@@ -129,48 +132,52 @@ class RemoteBatch:
             attempt, batch.requests, self._backend, self._backend.trim, split
         ):
             part = Batch(batch.rows[at : at + count], batch.requests[at : at + count], features, count)
-            self._exposed.append((part, latents))
+            self._latents.append((part, latents))
             at += count
 
-    def paint(self) -> None:
-        """Latents to compressed pictures."""
-        for batch, latents in self._exposed:
-            for one in decode_batch(self._backend, batch, latents, self._clock):
+    def decode(self) -> None:
+        """Decode the latents and compress the images."""
+        for batch, latents in self._latents:
+            for one in decode_batch(self._backend, batch, latents, self._timer):
                 if isinstance(one, DecodedImage):
-                    self._pictures.append(self._packed(one))
+                    self._images.append(self._encode(one))
                 else:
-                    self._undone.append(one)
+                    self._failed_rows.append(one)
                     if one.error is None:
                         self._backend.trim()
 
-    def _packed(self, made: DecodedImage) -> dict[str, Any]:
-        with self._clock("compress"):
-            assert made.pixels is not None
+    def _encode(self, image: DecodedImage) -> dict[str, Any]:
+        with self._timer("compress"):
+            assert image.pixels is not None
             return {
-                "row": made.row.id,
-                "request": made.request.to_dict(),
-                "coded": encode_image(made.pixels, made.request.format),
-                "sha256": pixel_sha256(made.pixels),
-                "batch": list(made.batch),
-                "unknown_words": made.unknown_words,
-                "cut": made.cut,
+                "row": image.row.id,
+                "request": image.request.to_dict(),
+                "coded": encode_image(image.pixels, image.request.format),
+                "sha256": pixel_sha256(image.pixels),
+                "batch": list(image.batch),
+                "unknown_words": image.unknown_words,
+                "cut": image.cut,
             }
 
     def answer(self) -> dict[str, Any]:
-        """What goes back. ``need``: nothing was drawn since the text encoder is not here. ``features``: captions that were encoded here."""
-        fresh = {}
+        """The result. ``need``: nothing was generated, since the text encoder is missing.
+
+        ``features``: of captions encoded here.
+        """
+        encoded = {}
         if self._store is not None and not self._need:
             for text in self._batch["wanted"]:
                 data = CaptionCache(self._store).read(text)
                 if data is not None:
-                    fresh[text] = data
+                    encoded[text] = data
         return {
             "need": self._need,
-            "pictures": self._pictures,
+            "images": self._images,
             "limit": self._limit,
-            "features": fresh,
-            "seconds": self._clock.take(),
-            "undone": [
-                {"rows": [r.id for r in u.rows], "error": u.error.to_wire() if u.error else None} for u in self._undone
+            "features": encoded,
+            "seconds": self._timer.take(),
+            "failed": [
+                {"rows": [r.id for r in f.rows], "error": f.error.to_wire() if f.error else None}
+                for f in self._failed_rows
             ],
         }

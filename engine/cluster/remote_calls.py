@@ -1,4 +1,4 @@
-"""Calls to engines elsewhere, and what is to be done with their answers: one thread asks and hears."""
+"""Asynchronous calls to remote engines and the callbacks for their answers, all on one thread."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ Then = Callable[[dict[str, Any]], None]
 
 
 class RemoteCalls:
-    """``gone`` hears of an engine that died, with what Ray says of it."""
+    """Calls that have not been answered. ``on_error`` gets an engine that died, with Ray's error."""
 
-    def __init__(self, ray: Any, gone: Callable[[RemoteEngine, Exception], None]) -> None:
-        self._ray, self._gone = ray, gone
-        self._open: dict[Any, tuple[RemoteEngine, Then]] = {}
+    def __init__(self, ray: Any, on_error: Callable[[RemoteEngine, Exception], None]) -> None:
+        self._ray, self._on_error = ray, on_error
+        self._pending: dict[Any, tuple[RemoteEngine, Then]] = {}
 
-    def ask(self, held: RemoteEngine, method: str, *args: Any, then: Then) -> None:
-        """Call ``method``; ``then`` gets the answer, unless the engine is let go before."""
-        ref = getattr(held.actor, method).remote(*args)
-        self._open[ref] = (held, then)
+    def call(self, engine: RemoteEngine, method: str, *args: Any, then: Then) -> None:
+        """Call ``method``; ``then`` gets the answer, unless the engine is discarded before."""
+        ref = getattr(engine.actor, method).remote(*args)
+        self._pending[ref] = (engine, then)
 
-    def hear(self, seconds: float) -> None:
-        """Work off the answers that are there; waits at most so long for the first."""
-        if not self._open:
+    def poll(self, seconds: float) -> None:
+        """Handle the answers that have arrived; waits at most ``seconds`` for the first."""
+        if not self._pending:
             time.sleep(seconds)
             return
-        ready, _ = self._ray.wait(list(self._open), num_returns=1, timeout=seconds)
-        if ready:  # the others that are there too
-            ready, _ = self._ray.wait(list(self._open), num_returns=len(self._open), timeout=0)
+        ready, _ = self._ray.wait(list(self._pending), num_returns=1, timeout=seconds)
+        if ready:  # all others that have arrived
+            ready, _ = self._ray.wait(list(self._pending), num_returns=len(self._pending), timeout=0)
         for ref in ready:
-            found = self._open.pop(ref, None)
-            if found is None:
-                continue  # let go by what an earlier answer led to
-            held, then = found
+            entry = self._pending.pop(ref, None)
+            if entry is None:
+                continue  # discarded by the callback of an earlier answer
+            engine, then = entry
             try:
                 answer = self._ray.get(ref)
-            except Exception as e:  # the engine died, or what it wanted to say cannot be sent
-                if held.alive:
-                    self._gone(held, e)
+            except Exception as e:  # the engine died, or its answer cannot be sent
+                if engine.alive:
+                    self._on_error(engine, e)
                 continue
-            if held.alive:
+            if engine.alive:
                 then(answer)
 
-    def forget(self, held: RemoteEngine) -> None:
-        """What this engine still says is not heard."""
-        self._open = {ref: pair for ref, pair in self._open.items() if pair[0] is not held}
+    def discard(self, engine: RemoteEngine) -> None:
+        """Ignore further answers of this engine."""
+        self._pending = {ref: pair for ref, pair in self._pending.items() if pair[0] is not engine}

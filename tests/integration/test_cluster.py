@@ -241,11 +241,11 @@ def test_what_kills_engines_is_set_aside(
 
 def test_no_ray_and_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NoCluster, match="refused"):
-        ray_connection._knock("127.0.0.1:1")
+        ray_connection._require_listener("127.0.0.1:1")
     for wrong in ("nowhere", "ray://", "host:port", "1.2.3.4:999999"):
         with pytest.raises(NoCluster):
-            ray_connection._knock(wrong)
-    told = ray_connection._told(
+            ray_connection._require_listener(wrong)
+    told = ray_connection._translate(
         RuntimeError(
             "Version mismatch: The cluster was started with:\n    Ray: 2.61.0\n    Python: 3.11.2\nThis process on "
             "10.0.0.2 "
@@ -256,7 +256,7 @@ def test_no_ray_and_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(told, ClusterVersions) and "2.61.0" in str(told) and "10.0.0.1" in str(told)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingLibrary) as caught:
-        ray_connection.library()
+        ray_connection.import_ray()
     assert "commonart-desktop[cluster]" in caught.value.advice
 
 
@@ -285,59 +285,61 @@ def test_nodes_come_go_and_come_back() -> None:
             "Resources": {"CPU": 2.0, "memory": 1.0},
         }
 
-    came, _ = nodes.look([entry(1), entry(2)])
+    came, _ = nodes.update([entry(1), entry(2)])
     assert [n.name for n in came] == ["studio", "studio-2"]
-    came[0].count(3)
-    nodes.tell()
-    nodes.tell()  # at most once a second
+    came[0].add_finished(3)
+    nodes.report()
+    nodes.report()  # at most once a second
     assert len(said) == 1 and [n["state"] for n in said[0].nodes] == ["loading", "loading"]  # type: ignore[attr-defined]
-    _, went = nodes.look([entry(1), entry(2, alive=False)])
-    assert went == [nodes.known["id2"]]
+    _, went = nodes.update([entry(1), entry(2, alive=False)])
+    assert went == [nodes.by_id["id2"]]
     went[0].state = "lost"
-    came, went = nodes.look([entry(1), entry(2, alive=False), entry(3)])
-    assert [n.name for n in came] == ["studio-2"] and not went and list(nodes.known) == ["id1", "id3"]
+    came, went = nodes.update([entry(1), entry(2, alive=False), entry(3)])
+    assert [n.name for n in came] == ["studio-2"] and not went and list(nodes.by_id) == ["id1", "id3"]
 
 
 def test_what_arrives_is_checked(tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By hash, within its folder, and with room on the disk."""
     stub = make_stub(tmp_path / "stub")
-    parcel = model_bundle.ModelBundle(requests(stub, tmp_path, 1)[0])
-    order = json.loads(json.dumps(parcel.order))
-    folder, other, missing = model_bundle.find(order, False)
+    bundle = model_bundle.ModelBundle(requests(stub, tmp_path, 1)[0])
+    manifest = json.loads(json.dumps(bundle.manifest))
+    folder, other, missing = model_bundle.find_model(manifest, False)
     assert folder is not None and folder.root == stub and not other and not missing
     shutil.move(stub, tmp_path / "elsewhere")
-    parcel.files = {k: tmp_path / "elsewhere" / f.relative_to(stub) for k, f in parcel.files.items()}
-    folder, _, missing = model_bundle.find(order, False)
-    assert folder is None and set(missing) == set(parcel.files)
+    bundle.files = {k: tmp_path / "elsewhere" / f.relative_to(stub) for k, f in bundle.files.items()}
+    folder, _, missing = model_bundle.find_model(manifest, False)
+    assert folder is None and set(missing) == set(bundle.files)
     key = "transformer/diffusion_pytorch_model.safetensors"
     with pytest.raises(BrokenWeights, match="did not arrive"):
-        model_bundle.receive(order, key, 0, True, b"x" * parcel.files[key].stat().st_size, "node")
+        model_bundle.receive_chunk(manifest, key, 0, True, b"x" * bundle.files[key].stat().st_size, "node")
     with pytest.raises(BrokenWeights):
-        model_bundle.receive(
-            order | {"files": [{"key": "../../x", "size": 1, "sha256": ""}]}, "../../x", 0, True, b"x", "node"
+        model_bundle.receive_chunk(
+            manifest | {"files": [{"key": "../../x", "size": 1, "sha256": ""}]}, "../../x", 0, True, b"x", "node"
         )
     with monkeypatch.context() as m:
-        m.setattr(model_bundle, "SPARE", 1 << 62)
+        m.setattr(model_bundle, "RESERVED_DISK", 1 << 62)
         with pytest.raises(NodeDiskFull, match="node"):
-            model_bundle.receive(order, key, 0, True, b"x", "node")
-    for key, file in parcel.files.items():
+            model_bundle.receive_chunk(manifest, key, 0, True, b"x", "node")
+    for key, file in bundle.files.items():
         data = file.read_bytes()
-        model_bundle.receive(order, key, 0, False, data[:5], "node")
-        model_bundle.receive(order, key, 5, True, data[5:], "node")
-    folder, _, missing = model_bundle.find(order, False)
+        model_bundle.receive_chunk(manifest, key, 0, False, data[:5], "node")
+        model_bundle.receive_chunk(manifest, key, 5, True, data[5:], "node")
+    folder, _, missing = model_bundle.find_model(manifest, False)
     assert (
-        not missing and folder is not None and folder.root.is_relative_to(own_home) and folder.hashes() == parcel.hashes
+        not missing and folder is not None and folder.root.is_relative_to(own_home) and folder.hashes() == bundle.hashes
     )
     assert not list(own_home.rglob("*.commonart-part"))
-    encoder = next(k for k in parcel.files if k.startswith("text_encoder") and k.endswith(".safetensors"))
+    encoder = next(k for k in bundle.files if k.startswith("text_encoder") and k.endswith(".safetensors"))
     (folder.root / encoder).unlink()
-    assert model_bundle.find(order, False)[2] == [encoder]
-    light = model_bundle.find(order, True)[0]  # the captions' features came instead
-    assert isinstance(light, model_bundle.ReceivedFolder) and light.hashes() == parcel.hashes and not light.whole
-    data = parcel.files[encoder].read_bytes()
-    model_bundle.receive(order, encoder, 0, True, data, "node")
-    back = model_bundle.find(order, True)[0]
-    assert isinstance(back, model_bundle.ReceivedFolder) and back.whole and (back.root / encoder).read_bytes() == data
+    assert model_bundle.find_model(manifest, False)[2] == [encoder]
+    light = model_bundle.find_model(manifest, True)[0]  # the captions' features came instead
+    assert isinstance(light, model_bundle.ReceivedFolder) and light.hashes() == bundle.hashes and not light.complete
+    data = bundle.files[encoder].read_bytes()
+    model_bundle.receive_chunk(manifest, encoder, 0, True, data, "node")
+    back = model_bundle.find_model(manifest, True)[0]
+    assert (
+        isinstance(back, model_bundle.ReceivedFolder) and back.complete and (back.root / encoder).read_bytes() == data
+    )
 
 
 def test_pictures_that_kill_engines_are_suspects(ledger: Ledger, tmp_path: Path) -> None:
@@ -359,8 +361,8 @@ def test_late_answers_end_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[CommonArtError] = []
     done = threading.Event()
     fake = types.SimpleNamespace(init=lambda **_: done.wait(10))
-    monkeypatch.setattr(ray_connection, "library", lambda: fake)
-    monkeypatch.setattr(ray_connection, "_knock", lambda _: None)
-    monkeypatch.setattr(ray_connection, "JOIN", 0.01)
+    monkeypatch.setattr(ray_connection, "import_ray", lambda: fake)
+    monkeypatch.setattr(ray_connection, "_require_listener", lambda _: None)
+    monkeypatch.setattr(ray_connection, "JOIN_SECONDS", 0.01)
     ray_connection.join("10.0.0.1:6379", lambda e: (heard.append(e), done.set()))  # type: ignore[func-returns-value]
     assert isinstance(heard[0], NoCluster)

@@ -35,5 +35,5 @@ class NodeDiskFull(EngineError):
 
 class NodeLost(EngineError):
     kind = "node-lost"
-    message = "{node} has gone; what it had in hand waits again"
+    message = "{node} has left; its images wait again"
     hint = "Nothing was lost. If it comes back it is used by itself."

@@ -344,7 +344,7 @@ def predicted(model: Any) -> Tensor:
 @pytest.mark.parametrize("name", ["patterns-rslora", "dora", "loha-cp", "lokr-both", "lokr-cp"])
 def test_merged_beside_exported_and_sent(folder: ModelFolder, tmp_path: Path, name: str) -> None:
     """One prediction, however the adapter is used; and PEFT's own, unmerged, is the same."""
-    from engine.export.part_export import load
+    from engine.export.part_export import load_part
 
     model = trained(folder, peft_configs()[name])
     model.save_pretrained(tmp_path / "a")
@@ -357,7 +357,7 @@ def test_merged_beside_exported_and_sent(folder: ModelFolder, tmp_path: Path, na
             predicted(load_denoiser(folder, CPU, FP32, others, merged=False)), merged, rtol=1e-5, atol=1e-5
         )
         torch.testing.assert_close(predicted(load_denoiser(folder, CPU, FP32, others)), merged, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(predicted(load("transformer", folder, FP32, loras)[0].model), merged)
+    torch.testing.assert_close(predicted(load_part("transformer", folder, FP32, loras)[0].model), merged)
     sent = []
     for one in loras:  # a machine of a cluster gets the file alone
         there = tmp_path / f"{one.name}-there.safetensors"
@@ -372,28 +372,28 @@ def test_a_cluster_computes_with_the_settings_of_the_sender(
 ) -> None:
     """The node gets the adapter's file alone; what lies beside its copy there decides nothing."""
     from engine.cluster.actor import EngineActor
-    from engine.cluster.model_bundle import ModelBundle, lora_of, receive
+    from engine.cluster.model_bundle import ModelBundle, find_lora, receive_chunk
     from engine.contract.request import ImageRequest
 
     trained(folder, peft_configs()["patterns-rslora"]).save_pretrained(tmp_path / "peft")
     name = str(tmp_path / "peft")
     here = open_lora(name, 0.7, folder)
-    parcel = ModelBundle(ImageRequest(prompt="a", seed=1, model=str(folder.root), loras=((name, 0.7),)))
-    order = json.loads(json.dumps(parcel.order))
+    bundle = ModelBundle(ImageRequest(prompt="a", seed=1, model=str(folder.root), loras=((name, 0.7),)))
+    manifest = json.loads(json.dumps(bundle.manifest))
     data = here.path.read_bytes()
     here.path.unlink()  # another machine: nothing lies there under this path
     monkeypatch.setenv("COMMONART_HOME", str(tmp_path / "node"))
-    (key,) = EngineActor({}, "n").open(order, False)["missing"]
-    receive(order, key, 0, True, data, "n")
-    (there,) = map(lora_of, order["loras"])
+    (key,) = EngineActor({}, "n").open(manifest, False)["missing"]
+    receive_chunk(manifest, key, 0, True, data, "n")
+    (there,) = map(find_lora, manifest["loras"])
     assert there is not None
     (there.parent / "adapter_config.json").write_text(json.dumps({"lora_alpha": 99}), encoding="utf-8")
-    hand = EngineActor({"kind": "pytorch", "device": "cpu", "memory": None}, "n")
-    facts = hand.open(order, False)
+    actor = EngineActor({"kind": "pytorch", "device": "cpu", "memory": None}, "n")
+    facts = actor.open(manifest, False)
     assert facts["loras"] == [here.record() | {"merged": True}] and here.name == "peft"
     here.path.write_bytes(data)
     wanted = load_denoiser(folder, CPU, FP32, [here]).state_dict()
-    assert all(torch.equal(w, wanted[k]) for k, w in hand._backend._denoiser.state_dict().items())
+    assert all(torch.equal(w, wanted[k]) for k, w in actor._backend._denoiser.state_dict().items())
 
 
 @pytest.mark.parametrize("name", ["patterns", "dora", "lokr", "loha-cp"])
