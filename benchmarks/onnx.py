@@ -46,10 +46,10 @@ from engine.checkpoint.library import open_model
 from engine.contract.request import ImageRequest
 from engine.export.configs import exporter_config
 from engine.export.graphs import Denoiser, write_graph
-from engine.export.layout import carry_over, write_index
+from engine.export.layout import copy_model_files, write_index
 from engine.export.manifest import write_manifest
-from engine.export.part_export import graph
-from engine.export.quantize import to_int8
+from engine.export.part_export import export_graph
+from engine.export.quantize import quantize_to_int8
 from engine.models.pixart import DiT, DiTConfig
 from engine.models.text_encoder import Feature
 from engine.pipeline import decode, denoise, denoise_batch, encode, settle
@@ -115,7 +115,7 @@ def export(folder: ModelFolder, out: Path) -> Path:
     for part in ("transformer", "text_encoder", "vae_decoder", "vae_encoder"):
         (out / part).mkdir(parents=True, exist_ok=True)
         if part != "vae_encoder":
-            graph(
+            export_graph(
                 {
                     "source": where,
                     "loras": [],
@@ -123,10 +123,10 @@ def export(folder: ModelFolder, out: Path) -> Path:
                     "dtype": "fp32",
                     "file": str(out / part / "model.onnx"),
                     "reference": str(out.parent / f"{part}.npz"),
-                    "stored": False,
+                    "fp16_reference": False,
                 }
             )
-    carry_over(folder, out)
+    copy_model_files(folder, out)
     write_index(folder, out)
     write_manifest(out, {"dtype": "fp32", "quantize": "none", "max_tokens": folder.max_tokens})
     return out
@@ -140,7 +140,7 @@ def mini(scratch: Path, pictures: int, rounds: int) -> dict[str, Any]:
     plain, small = export(folder, scratch / "mini"), scratch / "mini8"
     shutil.copytree(plain, small)
     for part in ("transformer", "text_encoder"):
-        to_int8(small / part / "model.onnx")
+        quantize_to_int8(small / part / "model.onnx")
     (small / "commonart_export.json").unlink()  # it lists the files as they were
     backends: dict[str, Any] = {
         "pytorch fp32": open_backend(folder, device="cpu", dtype="fp32"),
@@ -237,7 +237,7 @@ def wide(scratch: Path, layers: int, steps: int, rounds: int) -> dict[str, Any]:
     )
     for part in files["fp32"].parent.iterdir():
         shutil.copyfile(part, files["int8"].parent / part.name)
-    to_int8(files["int8"])
+    quantize_to_int8(files["int8"])
     request = ImageRequest(prompt="x", seed=1, width=SIDE, height=SIDE, steps=steps)
     side = SIDE // 8
     texts = {"x": torch.randn(TOKENS, WIDE["caption_channels"]), "": torch.randn(TOKENS, WIDE["caption_channels"])}

@@ -182,7 +182,7 @@ def wide(work: Path, short: bool) -> dict[str, Any]:
         others.append(half)
     parts = [str(model.root), "--text-encoder", str(model.text_encoder), "--vae", str(model.vae)]
     others.append(Baseline(parts, settings=settings, device="cpu", dtype="fp32", batch=2))
-    found = compare(ways[0], others, count=count, rounds=rounds, work=work, tell=lambda done, total: None)
+    found = compare(ways[0], others, count=count, rounds=rounds, work=work, on_progress=lambda done, total: None)
     rates = {name: s["pictures_per_second"] for name, s in found["sides"].items()}
     best = max((n for n in rates if n != "diffusers"), key=rates.__getitem__)
     found |= {

@@ -1,1 +1,1 @@
-"""Our engine against others on the same checkpoint and machine; ``python -m engine.bench`` answers with one JSON document."""
+"""Our engine against others on the same checkpoint and machine; ``python -m engine.bench`` prints one JSON document."""

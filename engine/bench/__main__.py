@@ -1,7 +1,11 @@
-"""``python -m engine.bench [--against diffusers|onnx] ...``: our engine, by turns with another, on one checkpoint. One JSON document."""
+"""``python -m engine.bench [--against diffusers|onnx] ...``: our engine, alternating with another, on one checkpoint.
+
+One JSON document on standard output.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -14,6 +18,7 @@ import psutil
 
 from engine.bench.compare import Baseline, compare
 from engine.bench.ours import EngineRun
+from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.library import open_model
 from engine.contract.errors import BadValue, FeatureMissing, Phrase
 from engine.contract.paths import home
@@ -21,7 +26,7 @@ from engine.contract.python_process import python_command, python_environment
 from engine.contract.request import PRESETS
 from engine.system.json_program import JsonArgumentParser, report_progress, run_json_program
 
-BATCH = 8  # of diffusers, where none is given: on a CPU more brings nothing, on a GPU say what fits
+BATCH = 8  # of diffusers, where none is given: on a CPU more gains nothing, on a GPU give what fits
 
 
 def _device(wanted: str) -> str:
@@ -33,8 +38,8 @@ def _device(wanted: str) -> str:
 
 
 def _machine(model: list[str], device: str, dtype: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """See ``engine.bench.machine``; in a process of its own, so that its memory and threads are nobody's."""
-    got = subprocess.run(
+    """See ``engine.bench.machine``; in a process of its own, so that its memory and threads disturb nothing."""
+    done = subprocess.run(
         python_command(
             "-m",
             "engine.bench.machine",
@@ -58,11 +63,11 @@ def _machine(model: list[str], device: str, dtype: str, settings: dict[str, Any]
         check=False,
         env=python_environment(MKL_CBWR=None, OMP_NUM_THREADS=None),
     )
-    return dict(json.loads(got.stdout)) if got.returncode == 0 else {}
+    return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
 
 
-def bench(argv: list[str]) -> dict[str, Any]:
-    """The measurement asked for in ``argv``."""
+def _parse(argv: list[str]) -> argparse.Namespace:
+    """Raises BadValue, FeatureMissing."""
     parser = JsonArgumentParser(prog="python -m engine.bench", description=__doc__)
     parser.add_argument("--model", default="commonart-mini")
     parser.add_argument("--text-encoder")
@@ -87,12 +92,16 @@ def bench(argv: list[str]) -> dict[str, Any]:
                 value=getattr(args, name),
                 why=Phrase("it must lie between {low} and {high}", low=low, high=high),
             )
-    folder = open_model(args.model, args.text_encoder, args.vae)
     if args.against == "onnx" and not args.onnx:
         raise FeatureMissing(
             what="--against onnx", why=Phrase("it needs the exported folder: --onnx FOLDER (see `commonart export`)")
         )
-    side = args.size or folder.own_side
+    return args
+
+
+def _side(wanted: int | None, folder: ModelFolder) -> int:
+    """The side of the images in pixels. Raises BadValue."""
+    side = wanted or folder.own_side
     if side % folder.multiple:
         raise BadValue(
             name="size",
@@ -104,50 +113,53 @@ def bench(argv: list[str]) -> dict[str, Any]:
                 near=folder.own_side,
             ),
         )
-    device = _device(args.device)
+    return side
+
+
+def _rivals(
+    args: argparse.Namespace,
+    work: Path,
+    model: list[str],
+    device: str,
+    settings: dict[str, Any],
+    request: dict[str, Any],
+) -> list[Any]:
+    if args.against == "diffusers":
+        batch = args.batch or BATCH
+        return [Baseline(model, settings=settings, device=device, dtype=args.dtype, batch=batch, compiled=args.compile)]
+    if args.against == "onnx":
+        changed = request | {"model": str(Path(args.onnx).absolute())}
+        rival = EngineRun(work / "onnx", settings=changed, device=args.device, batch=args.batch)
+        rival.name = "onnx"
+        return [rival]
+    return []
+
+
+def bench(argv: list[str]) -> dict[str, Any]:
+    """The measurement that ``argv`` asks for.
+
+    Raises:
+        BadValue, FeatureMissing, what ``open_model`` raises, and what the engines report.
+    """
+    args = _parse(argv)
+    folder = open_model(args.model, args.text_encoder, args.vae)
+    side, device = _side(args.size, folder), _device(args.device)
     settings = {"steps": args.steps, "guidance": args.guidance, "width": side, "height": side}
-    model = (
-        [str(folder.root), "--text-encoder", str(folder.text_encoder), "--vae", str(folder.vae)]
-        if folder.layout == "bare"
-        else [str(folder.root)]
-    )
-    request = (
-        settings
-        | {"model": str(folder.root), "dtype": args.dtype, "preset": args.preset}
-        | ({"text_encoder": str(folder.text_encoder), "vae": str(folder.vae)} if folder.layout == "bare" else {})
-    )
+    parts = {"text_encoder": str(folder.text_encoder), "vae": str(folder.vae)} if folder.layout == "bare" else {}
+    model = [str(folder.root), *(x for k, v in parts.items() for x in (f"--{k.replace('_', '-')}", v))]
+    request = settings | {"model": str(folder.root), "dtype": args.dtype, "preset": args.preset} | parts
     machine = _machine(model, device, args.dtype, settings)
     notes: list[str] = []
     (home() / "tmp").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=home() / "tmp") as name:
         work = Path(name)
         before = psutil.getloadavg()[0]
-        ours = EngineRun(work / "ours", settings=request, device=args.device, batch=args.batch, say=notes.append)
-        others: list[Any] = []
-        if args.against == "diffusers":
-            others.append(
-                Baseline(
-                    model,
-                    settings=settings,
-                    device=device,
-                    dtype=args.dtype,
-                    batch=args.batch or BATCH,
-                    compiled=args.compile,
-                )
-            )
-        elif args.against == "onnx":
-            rival = EngineRun(
-                work / "onnx",
-                settings=request | {"model": str(Path(args.onnx).absolute())},
-                device=args.device,
-                batch=args.batch,
-            )
-            rival.name = "onnx"
-            others.append(rival)
-        found = compare(ours, others, count=args.prompts, rounds=args.rounds, work=work, tell=report_progress)
-    rate = found["sides"]["commonart"]["pictures_per_second"]
+        ours = EngineRun(work / "ours", settings=request, device=args.device, batch=args.batch, on_note=notes.append)
+        others = _rivals(args, work, model, device, settings, request)
+        result = compare(ours, others, count=args.prompts, rounds=args.rounds, work=work, on_progress=report_progress)
+    rate = result["sides"]["commonart"]["pictures_per_second"]
     needed = sum(machine.get("operations", {}).values())
-    found |= {
+    result |= {
         "model": folder.name,
         "prompts": args.prompts,
         "settings": settings,
@@ -161,16 +173,16 @@ def bench(argv: list[str]) -> dict[str, Any]:
         "share_of_matmul_peak": rate * needed / machine["matmul_peak"] if machine else None,
     }
     if others:
-        rivals = found["against"][others[0].name]
-        found |= {"ratio": rivals["ratio"], "psnr_db": rivals["psnr_db"]["least"]}
-    # one value that says whether to believe the rest: the ratio's where there is a rival, for both sides slow down alike
-    judged = found["against"][others[0].name] if others else found["sides"]["commonart"]
-    found |= {
-        "reliable": judged["reliable"],
-        "spread": judged.get("ratio_spread", judged.get("spread")),
+        rival = result["against"][others[0].name]
+        result |= {"ratio": rival["ratio"], "psnr_db": rival["psnr_db"]["least"]}
+    # one value that says whether to trust the rest: the ratio's where there is a rival, since both sides slow down
+    # alike
+    main_figure = result["against"][others[0].name] if others else result["sides"]["commonart"]
+    return result | {
+        "reliable": main_figure["reliable"],
+        "spread": main_figure.get("ratio_spread", main_figure.get("spread")),
         "load_after": psutil.getloadavg()[0],
     }
-    return found
 
 
 if __name__ == "__main__":

@@ -21,13 +21,13 @@ from engine.contract.python_process import python_command, python_environment
 from engine.system.json_program import JsonArgumentParser, run_json_program
 from engine.system.tuning import TuningRecord
 
-WINS = 1.05  # times as fast as eager that compiling must be: less is noise
+WINS = 1.05  # compiled must be this many times as fast as eager: less is noise
 ROUNDS, STEPS = 5, 4
 SECONDS = 240.0
 
 
 def _measure(model: list[str | None], device: str, dtype: str) -> dict[str, Any]:
-    """Seconds a picture and step of each way, by turns; this process is ended afterwards."""
+    """Seconds per image and step of each variant, measured alternately; this process ends afterwards."""
     os.environ["COMMONART_COMPILE"] = "off"
     from engine import pipeline
     from engine.backends.factory import open_backend
@@ -42,26 +42,26 @@ def _measure(model: list[str | None], device: str, dtype: str) -> dict[str, Any]
     requests = [
         pipeline.settle(ImageRequest(prompt=f"a red apple {n % 3}", seed=n, steps=STEPS), folder) for n in range(count)
     ]
-    words = pipeline.encode(backend, requests)
+    features = pipeline.encode(backend, requests)
 
-    def draw(one: Any, mine: Any, asked: str) -> tuple[float, Any]:
-        os.environ["COMMONART_COMPILE"] = asked
+    def denoise(one: Any, own: Any, mode: str) -> tuple[float, Any]:
+        os.environ["COMMONART_COMPILE"] = mode
         began = time.perf_counter()
-        latents = one.join([pipeline.denoise_batch(one, requests, mine)])
+        latents = one.join([pipeline.denoise_batch(one, requests, own)])
         if backend.device.startswith("cuda"):
-            latents = latents.cpu()  # which waits for it
+            latents = latents.cpu()  # waits for the device
         return time.perf_counter() - began, latents
 
-    ways = {"eager": (backend, words, "off"), "compiled": (backend, words, "on")}
-    first = {name: draw(*way) for name, way in ways.items()}
-    times: dict[str, list[float]] = {name: [] for name in ways}
+    variants = {"eager": (backend, features, "off"), "compiled": (backend, features, "on")}
+    first = {name: denoise(*variant) for name, variant in variants.items()}
+    times: dict[str, list[float]] = {name: [] for name in variants}
     for n in range(ROUNDS):
-        for name in list(ways) if n % 2 else list(ways)[::-1]:
-            times[name].append(draw(*ways[name])[0] / count / STEPS)
+        for name in list(variants) if n % 2 else list(variants)[::-1]:
+            times[name].append(denoise(*variants[name])[0] / count / STEPS)
     import numpy as np
 
     exact = np.asarray(first["eager"][1], dtype=np.float64)
-    apart = float(
+    difference = float(
         np.abs(np.asarray(first["compiled"][1], dtype=np.float64) - exact).max() / max(1e-12, np.abs(exact).max())
     )
     worked, notes = backend._compilation is not None and backend._compilation.worked, [str(n) for n in backend.notes]
@@ -70,7 +70,7 @@ def _measure(model: list[str | None], device: str, dtype: str) -> dict[str, Any]
         "ratio": statistics.median(a / b for a, b in zip(times["eager"], times["compiled"], strict=True)),
         "ratios": [round(a / b, 3) for a, b in zip(times["eager"], times["compiled"], strict=True)],
         "first_seconds": first["compiled"][0],
-        "apart": apart,
+        "apart": difference,
         "pictures": count,
         "worked": worked,
         "notes": notes,
@@ -82,7 +82,11 @@ def _measure(model: list[str | None], device: str, dtype: str) -> dict[str, Any]
 
 
 def probe(argv: list[str]) -> dict[str, Any]:
-    """Measure and remember."""
+    """Measure in a child process and store the result.
+
+    Raises:
+        BadValue, what ``open_model`` raises, and what the child reports.
+    """
     parser = JsonArgumentParser(prog="python -m engine.bench.autotune", description=__doc__)
     parser.add_argument("--model", default="commonart-mini")
     parser.add_argument("--text-encoder")
@@ -100,11 +104,9 @@ def probe(argv: list[str]) -> dict[str, Any]:
         return _measure([args.model, args.text_encoder, args.vae], args.device, args.dtype)
     from engine.checkpoint.library import open_model
 
-    folder = open_model(
-        args.model, args.text_encoder, args.vae
-    )  # what is wrong with it is told before anything is started
+    folder = open_model(args.model, args.text_encoder, args.vae)  # its errors are raised before anything is started
     try:
-        told = subprocess.run(
+        child = subprocess.run(
             python_command("-m", "engine.bench.autotune", *argv, "--child"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -125,33 +127,33 @@ def probe(argv: list[str]) -> dict[str, Any]:
                 heads=heads,
             ).remember("eager", failed=f"more than {args.seconds:.0f} s")
         return {"choice": "eager", "failed": f"more than {args.seconds:.0f} s", "model": folder.name}
-    answer = json.loads(told.stdout or "{}")
+    answer = json.loads(child.stdout or "{}")
     if not answer.get("ok"):
         from engine.contract.errors import from_wire
 
         raise (
             from_wire(answer["error"])
             if "error" in answer
-            else CommonArtError(why=f"engine.bench.autotune, {told.returncode}")
+            else CommonArtError(why=f"engine.bench.autotune, {child.returncode}")
         )
     answer.pop("ok")
-    good = (
+    compiled_wins = (
         answer["worked"] and answer["ratio"] >= WINS and answer["apart"] < (1e-4 if answer["dtype"] == "fp32" else 0.05)
     )
-    known = TuningRecord.of(
+    record = TuningRecord.of(
         device=answer["device"], dtype=answer["dtype"], width=answer["width"], heads=answer["heads"]
     )
-    known.remember(
-        "compiled" if good else "eager",
+    record.remember(
+        "compiled" if compiled_wins else "eager",
         ratio=round(answer["ratio"], 3),
         seconds_per_step=answer["seconds_per_step"],
         **({} if answer["worked"] else {"failed": "; ".join(answer["notes"])}),
     )
-    choice = known.choice
+    choice = record.choice
     return answer | {"choice": choice, "model": folder.name}
 
 
 if __name__ == "__main__":
     code = run_json_program(probe)
     sys.stderr.flush()
-    os._exit(code)  # no second thoughts of native thread pools at exit
+    os._exit(code)  # native thread pools of the libraries may crash at a normal exit

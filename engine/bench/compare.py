@@ -1,4 +1,4 @@
-"""Rounds by turns: ours, theirs, ours, theirs; then ratios, spread, and how far the pictures are apart."""
+"""Alternating rounds: ours, theirs, ours, theirs; then ratios, their spread, and the PSNR between the images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from engine.imagefile.image import read_pixels
 
 
 def psnr(one: Path, other: Path) -> float:
-    """Peak signal-to-noise ratio in dB of two pictures of one size, at most 99 (equal)."""
+    """Peak signal-to-noise ratio in dB of two images of one size, at most 99 (equal)."""
     a, b = read_pixels(one).astype(np.float64), read_pixels(other).astype(np.float64)
     error = float(np.mean((a - b) ** 2))
     return min(99.0, 10 * float(np.log10(255**2 / error))) if error else 99.0
@@ -44,7 +44,7 @@ class Baseline:
         compiled: bool = False,
     ) -> None:
         self._settings, self._batch = settings, batch
-        # its own threads and kernels, as a user would have them: nothing that our worker sets
+        # its own threads and kernels, as a user would have them, without our worker's settings
         environment = python_environment(MKL_CBWR=None, OMP_NUM_THREADS=None)
         self._process = subprocess.Popen(
             python_command(
@@ -74,7 +74,7 @@ class Baseline:
         return dict(json.loads(line))
 
     def round(self, texts: Sequence[str], seeds: Sequence[int], out: Path) -> Round:
-        """One batch after the other. Raises EngineStopped."""
+        """Generate batch after batch. Raises EngineStopped."""
         assert self._process.stdin is not None
         out.mkdir(parents=True, exist_ok=True)
         self._process.stdin.write(
@@ -103,70 +103,79 @@ class Baseline:
 
 @dataclass
 class Timing:
-    """What was measured of one."""
+    """What was measured of one engine."""
 
     name: str
-    rates: list[float] = field(default_factory=list)  # pictures a second, one a round
+    rates: list[float] = field(default_factory=list)  # images per second, one for each round
     stages: dict[str, float] = field(default_factory=dict)
 
     def summary(self, peak: int) -> dict[str, Any]:
-        """Median and spread."""
-        about = spread(self.rates)
-        found: dict[str, Any] = {
-            "pictures_per_second": about["median"],
-            "slowest": about["least"],
-            "fastest": about["most"],
+        """Median and spread as JSON data; ``peak`` is memory in bytes."""
+        rates = spread(self.rates)
+        result: dict[str, Any] = {
+            "pictures_per_second": rates["median"],
+            "slowest": rates["least"],
+            "fastest": rates["most"],
             "rounds": [round(r, 4) for r in self.rates],
-            "spread": about["relative"],
-            "reliable": about["reliable"],
+            "spread": rates["relative"],
+            "reliable": rates["reliable"],
             "peak_memory_bytes": peak,
         }
         if self.stages:
-            found["stage_seconds"] = {k: round(v, 3) for k, v in self.stages.items()}
-        return found
+            result["stage_seconds"] = {k: round(v, 3) for k, v in self.stages.items()}
+        return result
 
 
 def compare(
-    ours: EngineRun, others: Sequence[Any], *, count: int, rounds: int, work: Path, tell: Callable[[int, int], None]
+    ours: EngineRun,
+    others: Sequence[Any],
+    *,
+    count: int,
+    rounds: int,
+    work: Path,
+    on_progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    """Warm up every side, then measure them by turns, on prompts that no round shares with another.
+    """Warm up every side, then measure them alternately, on prompts that no two rounds share.
 
-    Returns per side a summary; per rival the median of the rounds' ratios, which is less moved by a machine that slows down in between
-    than the ratio of medians, those ratios and their spread, and the PSNR of pictures of the same prompt and seed (least, median).
+    Returns a summary for each side; for each rival the median of the rounds' ratios, which a machine that slows down in
+    between changes less than the ratio of medians, those ratios and their spread, and the PSNR of images of the same
+    prompt and seed (least, median).
     """
     sides = [ours, *others]
     measured = {s.name: Timing(s.name) for s in sides}
-    apart: dict[str, list[float]] = {o.name: [] for o in others}
+    psnr_values: dict[str, list[float]] = {o.name: [] for o in others}
     total, done = (rounds + 1) * len(sides), 0
-    for turn in range(rounds + 1):
-        size = min(count, 8) if turn == 0 else count  # the first is for warming up
-        texts, seeds = prompts(size, 100 + turn * count), [turn * count + n for n in range(size)]
-        order = sides if turn % 2 else sides[::-1]
+    for number in range(rounds + 1):
+        size = min(count, 8) if number == 0 else count  # the first warms up
+        texts, seeds = prompts(size, 100 + number * count), [number * count + n for n in range(size)]
+        order = sides if number % 2 else sides[::-1]
         files: dict[str, list[Path]] = {}
         for side in order:
-            got = side.round(texts, seeds, work / f"{side.name}-{turn}")
-            files[side.name] = got.files
+            done_round = side.round(texts, seeds, work / f"{side.name}-{number}")
+            files[side.name] = done_round.files
             done += 1
-            tell(done, total)
-            if turn:
-                measured[side.name].rates.append(size / got.seconds)
-                for stage, seconds in got.stages.items():
+            on_progress(done, total)
+            if number:
+                measured[side.name].rates.append(size / done_round.seconds)
+                for stage, seconds in done_round.stages.items():
                     measured[side.name].stages[stage] = measured[side.name].stages.get(stage, 0.0) + seconds / rounds
-        if turn:
+        if number:
             for other in others:
-                apart[other.name] += [psnr(a, b) for a, b in zip(files[ours.name], files[other.name], strict=True)]
+                psnr_values[other.name] += [
+                    psnr(a, b) for a, b in zip(files[ours.name], files[other.name], strict=True)
+                ]
     peaks = {s.name: s.close() for s in sides}
-    found: dict[str, Any] = {"sides": {n: m.summary(peaks[n]) for n, m in measured.items()}, "against": {}}
-    mine = measured[ours.name]
+    result: dict[str, Any] = {"sides": {n: m.summary(peaks[n]) for n, m in measured.items()}, "against": {}}
+    own = measured[ours.name]
     for other in others:
         theirs = measured[other.name]
-        ratios = [a / b for a, b in zip(mine.rates, theirs.rates, strict=True)]
-        about = spread(ratios)
-        found["against"][other.name] = {
-            "ratio": about["median"],
+        ratios = [a / b for a, b in zip(own.rates, theirs.rates, strict=True)]
+        rates = spread(ratios)
+        result["against"][other.name] = {
+            "ratio": rates["median"],
             "ratio_of_rounds": [round(r, 3) for r in ratios],
-            "ratio_spread": about["relative"],
-            "reliable": about["reliable"],
-            "psnr_db": {"least": min(apart[other.name]), "median": statistics.median(apart[other.name])},
+            "ratio_spread": rates["relative"],
+            "reliable": rates["reliable"],
+            "psnr_db": {"least": min(psnr_values[other.name]), "median": statistics.median(psnr_values[other.name])},
         }
-    return found
+    return result

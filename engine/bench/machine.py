@@ -1,4 +1,4 @@
-"""What the machine could do at most, and what a picture costs: matmul peak, and floating-point operations counted.
+"""The machine's matmul peak, and the floating-point operations of one image.
 
 python -m engine.bench.machine MODEL --tokens 12 --steps 20 --guidance 4.5 --width 512 --height 512
 """
@@ -18,7 +18,7 @@ DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 def peak(device: str, dtype: str, side: int = 0) -> float:
-    """Floating-point operations a second of the fastest of several square matmuls, two a multiply-add."""
+    """Floating-point operations per second of the fastest of several square matmuls; a multiply-add counts as two."""
     import torch
 
     kind: Any = getattr(torch, DTYPES[dtype])
@@ -37,8 +37,11 @@ def peak(device: str, dtype: str, side: int = 0) -> float:
 def operations(
     model: list[str | None], width: int, height: int, tokens: int, steps: int, guided: bool
 ) -> dict[str, float]:
-    """What one picture needs, by part, counted on the real modules without weights: captions at their own length, their keys and
-    values once, each text encoded once. What a backend saves beyond that (``engine.models.caption_attention``, halves with a common start) counts as done."""
+    """Floating-point operations of one image by part, counted on the real modules without weights.
+
+    Captions have their own length, their keys and values are computed once, and each text is encoded once. What a
+    backend saves beyond that (``engine.models.caption_attention``, halves with a common start) is counted as done.
+    """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -102,7 +105,7 @@ def main() -> int:
     args = parser.parse_args()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    found = {
+    result = {
         "matmul_peak": statistics.median(peak(args.device, args.dtype) for _ in range(3)),
         "operations": operations(
             [args.model, args.text_encoder, args.vae],
@@ -114,7 +117,7 @@ def main() -> int:
         ),
     }
     with answers:
-        answers.write(json.dumps(found) + "\n")
+        answers.write(json.dumps(result) + "\n")
     return 0
 
 

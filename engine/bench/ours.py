@@ -1,4 +1,4 @@
-"""Our side: a real worker over a real queue, from the prompt's text to the file on disk."""
+"""Our side: a real worker over a real queue, from the text of the prompt to the file on disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from engine.contract.request import ImageRequest
 
 @dataclass(frozen=True)
 class Round:
-    """One measured round: seconds, files in the order of the prompts, seconds by stage where known."""
+    """One measured round: seconds, files in the order of the prompts, seconds by stage where the engine reports them."""
 
     seconds: float
     files: list[Path]
@@ -28,7 +28,7 @@ class Round:
 
 
 class EngineRun:
-    """A worker that stays loaded from round to round. ``home`` is a data folder of its own, so that no store is warm."""
+    """A worker that stays loaded between rounds. ``home`` is a separate data folder, so that no cache is warm."""
 
     name = "commonart"
 
@@ -40,7 +40,7 @@ class EngineRun:
         device: str = "auto",
         backend: str = "auto",
         batch: int | None = None,
-        say: Callable[[str], None] = lambda _: None,
+        on_note: Callable[[str], None] = lambda _: None,
         environment: dict[str, str] | None = None,
     ) -> None:
         self._home, self._settings = home, settings
@@ -55,19 +55,19 @@ class EngineRun:
             env=python_environment(COMMONART_HOME=home, **(environment or {})),
         )
         self.watch = MemoryWatch(self._process.pid)
-        self._say = say
+        self._on_note = on_note
         self.loaded: dict[str, Any] = {}
 
     def round(self, prompts: Sequence[str], seeds: Sequence[int], out: Path) -> Round:
-        """Queue the prompts and wait for their files. Raises what the worker told."""
+        """Queue the prompts and wait for their files. Raises what the worker reports."""
         requests = [
             ImageRequest(prompt=p, seed=s, out=str(out), name=f"{n:05d}", **self._settings)
             for n, (p, s) in enumerate(zip(prompts, seeds, strict=True))
         ]
         began = time.perf_counter()
         self.ledger.add_job("bench", requests)
-        made: dict[int, Path] = {}
-        took = 0.0
+        files: dict[int, Path] = {}
+        seconds = 0.0
         stages: dict[str, float] = {}
         assert self._process.stdout is not None
         for line in self._process.stdout:
@@ -77,14 +77,14 @@ class EngineRun:
             elif isinstance(event, (events.Failed, events.Broken)):
                 raise from_wire(event.error)
             elif isinstance(event, events.Note):
-                self._say(event.template.format(**event.fields))
+                self._on_note(event.template.format(**event.fields))
             elif isinstance(event, events.Saved):
-                made[len(made)] = Path(event.report["path"])
-                took = time.perf_counter() - began
+                files[len(files)] = Path(event.report["path"])
+                seconds = time.perf_counter() - began
             elif isinstance(event, events.Timings):
                 stages = event.seconds
-            if len(made) == len(requests) and isinstance(event, events.Timings):
-                return Round(took, sorted(made.values(), key=lambda p: p.name), stages)
+            if len(files) == len(requests) and isinstance(event, events.Timings):
+                return Round(seconds, sorted(files.values(), key=lambda p: p.name), stages)
         raise EngineStopped(why=json.dumps(self._process.wait()))
 
     def close(self) -> int:

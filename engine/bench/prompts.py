@@ -1,4 +1,4 @@
-"""Prompts to measure with: fixed lists in two languages, every one another picture, none twice."""
+"""Prompts for measurements: fixed lists in two languages, all different."""
 
 from __future__ import annotations
 
@@ -41,12 +41,15 @@ _EN = (
 
 
 def prompts(count: int, start: int = 0) -> list[str]:
-    """``count`` prompts from place ``start`` of an endless list, Japanese and English in turn; the first 1,024 have no number."""
-    found = []
+    """``count`` prompts from index ``start`` of an endless list, alternating Japanese and English.
+
+    Beyond the first 1,024 they repeat with a number.
+    """
+    texts = []
     for n in range(start, start + count):
-        things, grounds, styles = _JA if n % 2 == 0 else _EN
+        subjects, backgrounds, styles = _JA if n % 2 == 0 else _EN
         k, again = (n // 2) % 512, n // 1024
         style, rest = k % 4, k // 4
-        text = f"{things[rest % 16]}{'、' if n % 2 == 0 else ', '}{styles[style]}{'、' if n % 2 == 0 else ', '}{grounds[rest // 16]}"
-        found.append(text + (f" {again}" if again else ""))
-    return found
+        text = ("、" if n % 2 == 0 else ", ").join((subjects[rest % 16], styles[style], backgrounds[rest // 16]))
+        texts.append(text + (f" {again}" if again else ""))
+    return texts

@@ -1,4 +1,4 @@
-"""How far rounds lie apart, and when that makes a figure unreliable."""
+"""How much rounds differ, and when that makes a figure unreliable."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-LIMIT = 0.2  # of the median: beyond it another run may well say something else
+LIMIT = 0.2  # of the median: beyond it another run may well give another result
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Median, least, most, ``relative`` (most less least over the median; null for one value) and ``reliable`` (whether that is within
-    the limit; null for one value: nothing is known of it)."""
+    """Median, least, most, ``relative`` and ``reliable``.
+
+    ``relative`` is (most - least) / median, ``reliable`` whether that is within ``LIMIT``; both are None for one value.
+    """
     middle = statistics.median(values)
     relative = (max(values) - min(values)) / middle if len(values) > 1 and middle else None
     return {

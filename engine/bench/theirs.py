@@ -1,8 +1,8 @@
-"""diffusers' side, a process of its own: ``PixArtSigmaPipeline`` as its documentation recommends.
+"""The side of diffusers, in a process of its own: ``PixArtSigmaPipeline`` as its documentation recommends.
 
-Batched, under ``torch.inference_mode``, with the attention PyTorch chooses; captions by a language model padded to the model's
-length and masked, as CommonArt β's authors run it; files by Pillow as ``image.save`` writes them. One JSON object a line is
-read (prompts, seeds, out, batch) and one is answered.
+Batched, under ``torch.inference_mode``, with the attention PyTorch chooses; captions of a language model are padded to
+the model's length and masked, as CommonArt β's authors run it; files are written by Pillow's ``image.save``. Reads one
+JSON object per line (prompts, seeds, out, batch) and answers with one.
 """
 
 from __future__ import annotations
@@ -61,15 +61,14 @@ class Diffusers:
         tokens = self.tokenizer(
             texts, padding="max_length", truncation=True, max_length=self.folder.max_tokens, return_tensors="pt"
         ).to(self.device)
-        if not bool(
-            tokens.attention_mask.any(dim=1).all()
-        ):  # an empty caption under a tokenizer that adds no marks: as the authors' program
+        # an empty caption under a tokenizer without special tokens: as the authors' program does it
+        if not bool(tokens.attention_mask.any(dim=1).all()):
             tokens.attention_mask[~tokens.attention_mask.any(dim=1)] = 1
         states = self.encoder(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
         return states, tokens.attention_mask
 
     def round(self, prompts: list[str], seeds: list[int], out: Path, batch: int, settings: dict[str, Any]) -> float:
-        """Seconds from the texts to the last file."""
+        """Generate all prompts; returns the seconds from the texts to the last file."""
         import torch
 
         began = time.perf_counter()
@@ -77,14 +76,14 @@ class Diffusers:
             for start in range(0, len(prompts), batch):
                 some = prompts[start : start + batch]
                 states, mask = self.encode(some)
-                no, no_mask = self.encode([""])
+                negative, negative_mask = self.encode([""])
                 images = self.pipe(
                     prompt=None,
                     negative_prompt=None,
                     prompt_embeds=states,
                     prompt_attention_mask=mask,
-                    negative_prompt_embeds=no.expand(len(some), -1, -1),
-                    negative_prompt_attention_mask=no_mask.expand(len(some), -1),
+                    negative_prompt_embeds=negative.expand(len(some), -1, -1),
+                    negative_prompt_attention_mask=negative_mask.expand(len(some), -1),
                     num_inference_steps=settings["steps"],
                     guidance_scale=settings["guidance"],
                     height=settings["height"],

@@ -1,4 +1,4 @@
-"""The memory a process and its children hold, looked at while it works."""
+"""Sampling the memory of a process and its children while it runs."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class MemoryWatch:
     def _run(self) -> None:
         while not self._done.wait(0.05):
             try:
-                everyone = [self._process, *self._process.children(recursive=True)]
-                self.peak = max(self.peak, sum(p.memory_info().rss for p in everyone))
+                processes = [self._process, *self._process.children(recursive=True)]
+                self.peak = max(self.peak, sum(p.memory_info().rss for p in processes))
             except psutil.Error:
-                return  # it is gone
+                return  # the process has ended
 
     def reset(self) -> None:
         """Forget the peak so far."""
         self.peak = 0
 
     def close(self) -> int:
-        """Stop looking; returns the peak."""
+        """Stop sampling; returns the peak in bytes."""
         self._done.set()
         self._thread.join()
         return self.peak

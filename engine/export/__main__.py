@@ -1,4 +1,4 @@
-"""``python -m engine.export MODEL OUT``: graphs, proof, manifest. One JSON document on standard output."""
+"""``python -m engine.export MODEL OUT``: graphs, parity report, manifest. One JSON document on standard output."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from engine.export.preflight import ExportRequest
 from engine.system.json_program import JsonArgumentParser, report_progress, run_json_program
 
 
-def lora(text: str) -> tuple[str, float]:
-    """``FILE`` or ``FILE:SCALE``; a colon in a Windows path is no scale.
+def parse_lora(text: str) -> tuple[str, float]:
+    """``FILE`` or ``FILE:SCALE``; a colon in a Windows path starts no scale.
 
     Raises:
         BadValue
@@ -34,14 +34,17 @@ def lora(text: str) -> tuple[str, float]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    """The first one only: at Ctrl+C the signal comes from the terminal and again from whoever started this, and would end the tidying up."""
+    """Obey the first signal only.
+
+    At Ctrl+C it comes from the terminal and again from the parent process; the second would interrupt the cleanup.
+    """
     for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, lambda *_: None)  # SIG_IGN would complain of one that is pending already
+        signal.signal(one, lambda *_: None)  # with SIG_IGN a pending one would raise
     raise KeyboardInterrupt
 
 
-def work(argv: list[str]) -> dict[str, Any]:
-    """The export that ``argv`` asks for."""
+def export_command(argv: list[str]) -> dict[str, Any]:
+    """Parse ``argv`` and export; see ``exporter.export``."""
     parser = JsonArgumentParser(prog="python -m engine.export", description=__doc__)
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument("out", metavar="OUT", type=Path)
@@ -53,8 +56,8 @@ def work(argv: list[str]) -> dict[str, Any]:
     args = parser.parse_args(argv)
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         os.environ[name] = "1"
-    for number in (signal.SIGINT, signal.SIGTERM):  # to be ended politely is to be interrupted: nothing stays behind
-        if signal.getsignal(number) != signal.SIG_IGN:  # a shell's background job is not meant by Ctrl+C
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGTERM is an interrupt too: nothing is left behind
+        if signal.getsignal(number) != signal.SIG_IGN:  # ignored in a background job of a shell
             signal.signal(number, _interrupt)
     return export(
         ExportRequest(
@@ -62,7 +65,7 @@ def work(argv: list[str]) -> dict[str, Any]:
             out=args.out.expanduser(),
             dtype=args.dtype,
             quantize=args.quantize,
-            loras=tuple(map(lora, args.lora)),
+            loras=tuple(map(parse_lora, args.lora)),
             text_encoder=args.text_encoder,
             vae=args.vae,
         ),
@@ -71,4 +74,4 @@ def work(argv: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(run_json_program(work))
+    sys.exit(run_json_program(export_command))

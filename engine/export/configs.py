@@ -1,4 +1,4 @@
-"""What each part reads and gives, as optimum's exporter configs, and registered with its task manager.
+"""Inputs and outputs of each part, as optimum's exporter configs, registered with its task manager.
 
 Names are those that optimum's ONNX Runtime classes look for (``ORTTransformer``, ``ORTTextEncoder``, ``ORTVaeDecoder``,
 ``ORTVaeEncoder``). Timesteps stay float32 whatever the part's dtype: float16 rounds those of LMS.
@@ -19,12 +19,11 @@ from optimum.utils.input_generators import (
 )
 from optimum.utils.normalized_config import NormalizedConfig, NormalizedTextConfig
 
-PARTS = ("text_encoder", "transformer", "vae_decoder", "vae_encoder")
 register = TasksManager.create_register("onnx")
 
 
 class NormalizedPixArtConfig(NormalizedConfig):
-    """A PixArt transformer's config in optimum's words."""
+    """A PixArt transformer's config under optimum's names."""
 
     NUM_CHANNELS = "in_channels"
     HIDDEN_SIZE = "caption_channels"
@@ -33,19 +32,19 @@ class NormalizedPixArtConfig(NormalizedConfig):
 
 
 class NormalizedLatentConfig(NormalizedConfig):
-    """An autoencoder seen from its latents."""
+    """An autoencoder's config for its decoder."""
 
     NUM_CHANNELS = "latent_channels"
 
 
 class NormalizedPixelConfig(NormalizedConfig):
-    """An autoencoder seen from its pictures."""
+    """An autoencoder's config for its encoder."""
 
     NUM_CHANNELS = "in_channels"
 
 
 class DummyCaptionInputGenerator(DummyInputGenerator):
-    """Captions of unlike lengths behind each other's padding, a timestep a row, and sizes for PixArt-α at 1024."""
+    """Padded captions of different lengths, a timestep for each row, and sizes for PixArt-α at 1024."""
 
     SUPPORTED_INPUT_NAMES = (
         "encoder_hidden_states",
@@ -71,14 +70,16 @@ class DummyCaptionInputGenerator(DummyInputGenerator):
     def generate(
         self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32"
     ) -> Any:
-        """Tensors ``[batch, length, channels]``, ``[batch, length]`` of 1 and 0, ``[batch]``, ``[batch, 2]``, ``[batch, 1]``."""
+        """Tensors ``[batch, length, channels]``, ``[batch, length]`` of 1 and 0, ``[batch]``, ``[batch, 2]``, ``[batch,
+        1]``.
+        """
         if input_name == "encoder_hidden_states":
             return self.random_float_tensor(
                 [self.batch, self.length, self.channels], -2, 2, framework=framework, dtype=float_dtype
             )
         if input_name == "encoder_attention_mask":
             mask = self.random_int_tensor([self.batch, self.length], 2, 1, framework=framework, dtype=int_dtype)
-            for row in range(1, self.batch):  # the first is full, the others ever shorter
+            for row in range(1, self.batch):  # the first is full, each of the others is shorter
                 mask[row, max(1, self.length * (self.batch - row) // self.batch) :] = 0
             return mask
         if input_name == "timestep":
@@ -90,7 +91,7 @@ class DummyCaptionInputGenerator(DummyInputGenerator):
 
 @register("pixart-transformer-2d", "semantic-segmentation", library_name="diffusers")
 class PixArtTransformerExporterConfig(ExporterConfig):
-    """The denoiser. All ``out_channels`` come out: pipelines themselves drop the learned variance."""
+    """The denoiser. The output has all ``out_channels``: pipelines drop the learned variance themselves."""
 
     NORMALIZED_CONFIG_CLASS = NormalizedPixArtConfig
     DUMMY_INPUT_GENERATOR_CLASSES = (DummyTransformerVisionInputGenerator, DummyCaptionInputGenerator)
@@ -116,7 +117,7 @@ class PixArtTransformerExporterConfig(ExporterConfig):
 @register("umt5-encoder", "feature-extraction", library_name="diffusers")
 @register("causal-lm-encoder", "feature-extraction", library_name="diffusers")
 class TextEncoderExporterConfig(ExporterConfig):
-    """A T5 encoder or a decoder language model, read for its last hidden states; no cache, no head."""
+    """A T5 encoder or a decoder language model with its last hidden states as output; no cache, no head."""
 
     NORMALIZED_CONFIG_CLASS = NormalizedTextConfig
     DUMMY_INPUT_GENERATOR_CLASSES = (DummyTextInputGenerator,)
@@ -132,7 +133,7 @@ class TextEncoderExporterConfig(ExporterConfig):
 
 @register("vae-decoder", "semantic-segmentation", library_name="diffusers")
 class VaeDecoderExporterConfig(ExporterConfig):
-    """Latents, already divided by the scaling factor, to pictures in -1 to 1."""
+    """Latents, already divided by the scaling factor, to images in -1 to 1."""
 
     NORMALIZED_CONFIG_CLASS = NormalizedLatentConfig
     DUMMY_INPUT_GENERATOR_CLASSES = (DummyVisionInputGenerator,)
@@ -148,7 +149,7 @@ class VaeDecoderExporterConfig(ExporterConfig):
 
 @register("vae-encoder", "semantic-segmentation", library_name="diffusers")
 class VaeEncoderExporterConfig(ExporterConfig):
-    """Pictures in -1 to 1 to mean and log variance, one behind the other along the channels."""
+    """Images in -1 to 1 to mean and log variance, concatenated along the channels."""
 
     NORMALIZED_CONFIG_CLASS = NormalizedPixelConfig
     DUMMY_INPUT_GENERATOR_CLASSES = (DummyVisionInputGenerator,)
@@ -163,7 +164,10 @@ class VaeEncoderExporterConfig(ExporterConfig):
 
 
 def exporter_config(part: str, config: Any, dtype: str) -> ExporterConfig:
-    """The config of one of ``PARTS``; ``config`` is the part's own (attributes, not a dictionary), ``dtype`` fp32 or fp16."""
+    """The exporter config of one of ``layout.PARTS``.
+
+    ``config`` is the part's own (attributes, not a dictionary), ``dtype`` is fp32 or fp16.
+    """
     if part == "text_encoder":
         t5 = getattr(config, "model_type", "")
         kind, task = (f"{t5}-encoder" if t5 in ("t5", "umt5") else "causal-lm-encoder"), "feature-extraction"

@@ -1,4 +1,4 @@
-"""The whole export: parts one after the other, the gate, the manifest, and only then the name that was asked for."""
+"""The complete export: parts one after another, the parity checks, the manifest, and only then the requested name."""
 
 from __future__ import annotations
 
@@ -11,33 +11,32 @@ from typing import Any
 
 from engine.contract.errors import ParityMissed, Phrase
 from engine.contract.version import APP
-from engine.export.layout import carry_over, growing, write_card, write_index
+from engine.export.layout import PARTS, SOURCES, copy_model_files, staged_folder, write_card, write_index
 from engine.export.manifest import write_manifest
-from engine.export.preflight import STORED, ExportPlan, ExportRequest, preflight
+from engine.export.preflight import FP16_REFERENCE_ABOVE, ExportPlan, ExportRequest, preflight
 from engine.export.stage import run_stage
 
-PARTS = ("text_encoder", "transformer", "vae_decoder", "vae_encoder")
-SOURCES = {"text_encoder": "text_encoder", "transformer": "denoiser", "vae_decoder": "vae", "vae_encoder": "vae"}
-ALONE = 128 << 20  # bytes of weights: larger parts get a process of their own, so that their memory is given back
-WORK = ".work"  # inside the growing folder: what PyTorch gave, pixels of both sides
+SUBPROCESS_ABOVE = 128 << 20  # bytes of weights: larger parts get a process of their own, so that their memory is freed
+WORK = ".work"  # inside the staged folder: PyTorch's outputs, pixels of both sides
 
 Progress = Callable[[int, int], None]
 
 
 class Exporter:
-    """One export under way. Steps: a graph and its check for each part, the pictures of both sides, the hashes."""
+    """One export. Steps of its progress: a graph and its check for each part, the images of both sides, the hashes."""
 
     def __init__(self, plan: ExportPlan, folder: Path, progress: Progress | None) -> None:
         self.plan, self.folder, self._progress = plan, folder, progress
-        self._done, self._steps = 0, len(PARTS) * 2 + (2 if plan.wish.quantize == "int8" else 0) + 3
+        self._done, self._steps = 0, len(PARTS) * 2 + (2 if plan.request.quantize == "int8" else 0) + 3
         self.work = folder / WORK
         self.memory: dict[str, dict[str, Any]] = {}
-        self.parts: list[dict[str, Any]] = []  # what the checks gave so far
-        self.alone = max(plan.bytes_of(name) for name in plan.numbers) > ALONE
+        self.parts: list[dict[str, Any]] = []  # results of the checks so far
+        self.in_subprocess = max(plan.bytes_of(name) for name in plan.parameters) > SUBPROCESS_ABOVE
         if progress:
             progress(0, self._steps)
 
-    def step(self) -> None:
+    def advance(self) -> None:
+        """Report one more step as done."""
         self._done += 1
         if self._progress:
             self._progress(self._done, self._steps)
@@ -52,23 +51,23 @@ class Exporter:
                 "name": source.name,
             },
             "loras": [[str(one.path), one.scale] for one in self.plan.loras],
-            "out": str(self.plan.wish.out),
+            "out": str(self.plan.request.out),
         } | more
 
-    def _stored(self, source: str, dtype: str) -> bool:
-        """Whether a part is too large to be compared with float32."""
-        return dtype == "fp16" and self.plan.stored[source] > STORED
+    def _fp16_reference(self, source: str, dtype: str) -> bool:
+        """Whether a part is too large to be compared with PyTorch in float32."""
+        return dtype == "fp16" and self.plan.bytes_stored[source] > FP16_REFERENCE_ABOVE
 
-    def part(self, part: str) -> dict[str, Any]:
-        """Export and check one part; what float16 cannot hold is made again in float32.
+    def export_part(self, part: str) -> dict[str, Any]:
+        """Export and check one part; one that float16 cannot represent is exported again in float32.
 
         Raises:
             ParityMissed
         """
-        plan, wish = self.plan, self.plan.wish
-        int8 = wish.quantize == "int8" and part in ("text_encoder", "transformer")
+        plan, request = self.plan, self.plan.request
+        int8 = request.quantize == "int8" and part in ("text_encoder", "transformer")
         upcast = part.startswith("vae") and bool(plan.folder.vae_config.get("force_upcast"))
-        dtype = "fp32" if int8 or upcast else wish.dtype
+        dtype = "fp32" if int8 or upcast else request.dtype
         file = self.folder / part / "model.onnx"
         file.parent.mkdir(exist_ok=True)
         name = SOURCES[part]
@@ -77,82 +76,82 @@ class Exporter:
             dtype=dtype,
             file=str(file),
             reference=str(self.work / f"{part}.npz"),
-            stored=self._stored(name, dtype),
+            fp16_reference=self._fp16_reference(name, dtype),
         )
-        made = run_stage("graph", job, alone=self.alone)
-        self.step()
+        graph = run_stage("graph", job, in_subprocess=self.in_subprocess)
+        self.advance()
         if int8:
-            made |= run_stage("quantize", job, alone=self.alone) | {"peak": made["peak"]}
-            self.step()
-        checked = run_stage("check", job | {"dtype": "int8" if int8 else dtype}, alone=self.alone)
-        self.step()
-        if dtype == "fp16" and (made["overflow"] or not checked["good"]):
+            graph |= run_stage("quantize", job, in_subprocess=self.in_subprocess) | {"peak": graph["peak"]}
+            self.advance()
+        check = run_stage("check", job | {"dtype": "int8" if int8 else dtype}, in_subprocess=self.in_subprocess)
+        self.advance()
+        if dtype == "fp16" and (graph["overflow"] or not check["good"]):
             for old in file.parent.glob("model.onnx*"):
                 old.unlink()
             job |= {"dtype": "fp32", "stored": False}
-            made_narrow, made = made, run_stage("graph", job, alone=self.alone)
-            narrow, checked = checked, run_stage("check", job, alone=self.alone)
-            checked["fp16_missed"] = (
-                "overflow" if made_narrow["overflow"] else max(row["rms"] for row in narrow["rows"])
+            fp16_graph, graph = graph, run_stage("graph", job, in_subprocess=self.in_subprocess)
+            fp16_check, check = check, run_stage("check", job, in_subprocess=self.in_subprocess)
+            check["fp16_missed"] = (
+                "overflow" if fp16_graph["overflow"] else max(row["rms"] for row in fp16_check["rows"])
             )
         self.memory[part] = {
-            "peak_bytes": made["peak"],
-            "check_peak_bytes": checked.pop("peak"),
+            "peak_bytes": graph["peak"],
+            "check_peak_bytes": check.pop("peak"),
             "weights_bytes": plan.bytes_of(name),
-            "alone": self.alone,
-            "seconds": made["seconds"],
+            "alone": self.in_subprocess,
+            "seconds": graph["seconds"],
         }
-        self.parts.append({k: v for k, v in checked.items() if k != "ok"})
-        if not checked["good"]:
-            which, value, _ = furthest(checked)
+        self.parts.append({k: v for k, v in check.items() if k != "ok"})
+        if not check["good"]:
+            which, value, _ = worst_error(check)
             found = (
                 Phrase("relative RMS error {value}", value=f"{value:.2e}")
                 if which == "rms"
                 else Phrase("largest relative error {value}", value=f"{value:.2e}")
             )
-            raise ParityMissed(part=part, found=found, bound=f"{checked[f'bound_{which}']:.0e}", parity=self._so_far())
+            raise ParityMissed(part=part, found=found, bound=f"{check[f'bound_{which}']:.0e}", parity=self._figures())
         return self.parts[-1]
 
-    def _so_far(self, pictures: dict[str, Any] | None = None) -> str:
-        """The figures of a gate that failed, as JSON text: the folder that would have held them is removed."""
+    def _figures(self, pictures: dict[str, Any] | None = None) -> str:
+        """The figures of a failed check as JSON text: the folder that would have contained them is removed."""
         return json.dumps({"parts": self.parts} | ({"pictures": pictures} if pictures else {}), ensure_ascii=False)
 
-    def pictures(self, dtype: str) -> dict[str, Any]:
-        """Whole pictures of both sides.
+    def compare_images(self, dtype: str) -> dict[str, Any]:
+        """Compare images generated by PyTorch and by the graphs.
 
         Raises:
             ParityMissed
         """
-        from engine.export.image_parity import FEW, PROMPTS, compare
+        from engine.export.image_parity import FEW_IMAGES, PROMPTS, compare
 
-        count = len(PROMPTS) if dtype == "int8" else FEW
+        count = len(PROMPTS) if dtype == "int8" else FEW_IMAGES
         files = {kind: self.work / f"{kind}.npy" for kind in ("pytorch", "onnx")}
-        told: dict[str, dict[str, Any]] = {}
+        results: dict[str, dict[str, Any]] = {}
         for kind, file in files.items():
-            told[kind] = run_stage(
-                "pictures",
+            results[kind] = run_stage(
+                "images",
                 self._job(
                     kind=kind,
                     folder=str(self.folder),
                     pixels=str(file),
                     count=count,
-                    stored=self._stored("text_encoder", self.plan.wish.dtype),
-                    device="cuda" if told and told["pytorch"]["device"] == "cuda" else "cpu",
+                    fp16_reference=self._fp16_reference("text_encoder", self.plan.request.dtype),
+                    device="cuda" if results and results["pytorch"]["device"] == "cuda" else "cpu",
                 ),
-                alone=self.alone,
+                in_subprocess=self.in_subprocess,
             )
-            self.step()
-        self.memory["pictures"] = {f"{kind}_peak_bytes": answer["peak"] for kind, answer in told.items()} | {
-            "alone": self.alone
+            self.advance()
+        self.memory["pictures"] = {f"{kind}_peak_bytes": result["peak"] for kind, result in results.items()} | {
+            "alone": self.in_subprocess
         }
         found = compare(files["pytorch"], files["onnx"], dtype, self.folder / "parity")
         if not found["good"]:
-            worst = max(self.parts, key=lambda one: furthest(one)[2])
-            which, value, _ = furthest(worst)
+            worst = max(self.parts, key=lambda one: worst_error(one)[2])
+            which, value, _ = worst_error(worst)
             raise ParityMissed(
                 part=Phrase("pictures"),
                 bound=f"{found['bound_psnr']:.0f} dB",
-                parity=self._so_far(found),
+                parity=self._figures(found),
                 found=Phrase(
                     "{psnr} dB; of the graphs {graph} is furthest from PyTorch, {error} of the {bound} allowed",
                     psnr=f"{found['least_psnr']:.1f}",
@@ -162,69 +161,70 @@ class Exporter:
                 ),
             )
         return found | {
-            "libraries": {k: v["libraries"] for k, v in told.items()},
-            "devices": {k: v["device"] for k, v in told.items()},
+            "libraries": {k: v["libraries"] for k, v in results.items()},
+            "devices": {k: v["device"] for k, v in results.items()},
         }
 
 
-def furthest(checked: dict[str, Any]) -> tuple[str, float, float]:
-    """Of a part's rows the error that comes nearest to its bound, or is furthest beyond: ("rms" or "max", the error, its share of the bound)."""
+def worst_error(check: dict[str, Any]) -> tuple[str, float, float]:
+    """Of a part's rows the error that is largest relative to its bound: ("rms" or "max", the error, its share)."""
     return max(
         (
-            (which, row[which], row[which] / checked[f"bound_{which}"])
-            for row in checked["rows"]
+            (which, row[which], row[which] / check[f"bound_{which}"])
+            for row in check["rows"]
             for which in ("rms", "max")
         ),
         key=lambda one: one[2],
     )
 
 
-def export(wish: ExportRequest, progress: Progress | None = None) -> dict[str, Any]:
-    """Do it; returns where the export lies, its parity report, and the LoRAs that say they were made for another base model.
+def export(request: ExportRequest, progress: Progress | None = None) -> dict[str, Any]:
+    """Export a model; returns the folder, its parity report, and the LoRAs whose metadata name another base model.
 
     Raises:
-        what ``ask`` raises; NotExportable, ParityMissed, OutputFolder, DiskFull, EngineStopped. Nothing stays behind then.
+        what ``preflight`` raises; NotExportable, ParityMissed, OutputFolder, DiskFull, EngineStopped. Nothing is left
+        behind then.
     """
     began = time.monotonic()
-    plan = preflight(wish)
-    hashes = plan.folder.hashes()  # also reads every number of the weights once
-    with growing(wish.out) as folder:
-        work = Exporter(plan, folder, progress)
-        work.work.mkdir()
-        parts = [work.part(part) for part in PARTS]
-        carry_over(plan.folder, folder)
+    plan = preflight(request)
+    hashes = plan.folder.hashes()  # also reads all weights once
+    with staged_folder(request.out) as folder:
+        exporter = Exporter(plan, folder, progress)
+        exporter.work.mkdir()
+        parts = [exporter.export_part(part) for part in PARTS]
+        copy_model_files(plan.folder, folder)
         write_index(plan.folder, folder)
-        dtype = "int8" if wish.quantize == "int8" else wish.dtype
+        dtype = "int8" if request.quantize == "int8" else request.dtype
         about = {
             "app": APP,
             "model": plan.folder.name,
             "hashes": hashes,
             "loras": [one.record() for one in plan.loras],
-            "dtype": wish.dtype,
-            "quantize": wish.quantize,
+            "dtype": request.dtype,
+            "quantize": request.quantize,
             "dtypes": {p["part"]: p["dtype"] for p in parts},
             "max_tokens": plan.folder.max_tokens,
             "libraries": _libraries(),
         }
-        write_manifest(folder, about)  # the backend asks for it
+        write_manifest(folder, about)  # the backend requires it
         parity: dict[str, Any] = {
             "version": 1,
             "good": True,
-            "dtype": wish.dtype,
-            "quantize": wish.quantize,
+            "dtype": request.dtype,
+            "quantize": request.quantize,
             "parts": parts,
         }
-        parity["pictures"] = work.pictures(dtype)
-        parity |= {"memory": work.memory, "libraries": about["libraries"], "hashes": hashes}
-        shutil.rmtree(work.work)
+        parity["pictures"] = exporter.compare_images(dtype)
+        parity |= {"memory": exporter.memory, "libraries": about["libraries"], "hashes": hashes}
+        shutil.rmtree(exporter.work)
         write_card(plan.folder, folder, about, parity)
-        _json(folder / "parity.json", parity | {"files": write_manifest(folder, about)["files"]})
+        _write_json(folder / "parity.json", parity | {"files": write_manifest(folder, about)["files"]})
         manifest = write_manifest(folder, about)
-        work.step()
+        exporter.advance()
     return {
-        "out": str(wish.out.absolute()),
+        "out": str(request.out.absolute()),
         "seconds": round(time.monotonic() - began, 1),
-        "bytes": sum(p.stat().st_size for p in wish.out.rglob("*") if p.is_file()),
+        "bytes": sum(p.stat().st_size for p in request.out.rglob("*") if p.is_file()),
         "files": len(manifest["files"]),
         "strange_loras": [one.name for one in plan.loras if one.strange],
         "parity": parity,
@@ -237,5 +237,5 @@ def _libraries() -> dict[str, str]:
     return {name: version(name) for name in ("torch", "onnx", "onnxscript", "optimum", "transformers", "diffusers")}
 
 
-def _json(file: Path, data: dict[str, Any]) -> None:
+def _write_json(file: Path, data: dict[str, Any]) -> None:
     file.write_text(json.dumps(data, ensure_ascii=False, indent=1), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""One part of a model as an ONNX graph: thin modules with the graph's inputs and outputs, and the writing of it."""
+"""Thin modules with the inputs and outputs of the ONNX graphs, and the function that writes them."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from torch.nn import functional as F
 from engine.models.pixart import DiT, DiTConfig
 
 OPSET = 18  # read by ONNX Runtime 1.14 and later, TensorRT 8.6, OpenVINO 2023
-LARGE = 1 << 20  # bytes: graphs with more weights than this keep them beside themselves, in model.onnx_data
+LARGE = 1 << 20  # bytes: larger weights are stored outside the graph, in model.onnx_data
 
 
 def positions(config: DiTConfig, height: int, width: int) -> Tensor:
-    """``engine.models.layers.positions`` for sides that are known only at run time, float32 ``[1, height * width, config.width]``.
+    """``engine.models.layers.positions`` for sides that are known only at run time, float32 ``[1, height * width,
+    config.width]``.
 
     float64 until the last step, as there; cos(x) is written as sin(x + π/2), since ONNX Runtime has no float64 cosine
-    on the CPU. Sides enter as the last place plus one: a quotient of symbolic numbers would not reach the graph.
+    on the CPU. Sides enter as the last position plus one: a quotient of symbolic sizes would not reach the graph.
     """
     base = config.sample_size // config.patch_size
     quarter = config.width // 4
     omega = 1.0 / 10000 ** (torch.arange(quarter, dtype=torch.float64) / quarter)
 
     def axis(count: int) -> Tensor:
-        place = torch.arange(count, dtype=torch.float64)
-        angles = (place / ((place[-1:] + 1) / base) / config.interpolation_scale)[:, None] * omega
+        index = torch.arange(count, dtype=torch.float64)
+        angles = (index / ((index[-1:] + 1) / base) / config.interpolation_scale)[:, None] * omega
         return torch.cat([angles.sin(), (angles + math.pi / 2).sin()], -1).float()
 
     across, down = axis(width)[None].expand(height, width, -1), axis(height)[:, None].expand(height, width, -1)
@@ -42,10 +43,10 @@ def positions(config: DiTConfig, height: int, width: int) -> Tensor:
 
 
 class Denoiser(nn.Module):
-    """``engine.models.pixart`` with padded captions and a mask, as pipelines hand them to the graph.
+    """``engine.models.pixart`` with padded captions and a mask, as pipelines pass them to the graph.
 
     Padding gets the bias of -10000 that diffusers gives it: it fits float16, vanishes in the softmax, and where a whole
-    caption is masked leaves all places equal, as there.
+    caption is masked leaves all positions equal, as there.
     """
 
     def __init__(self, model: DiT) -> None:
@@ -61,7 +62,9 @@ class Denoiser(nn.Module):
         resolution: Tensor | None = None,
         aspect_ratio: Tensor | None = None,
     ) -> Tensor:
-        """``[n, c, h, w]``, ``[n, tokens, channels]``, ``[n, tokens]`` of 1 and 0, ``[n]``, ``[n, 2]``, ``[n, 1]`` -> ``[n, out, h, w]``."""
+        """``[n, c, h, w]``, ``[n, tokens, channels]``, ``[n, tokens]`` of 1 and 0, ``[n]``, ``[n, 2]``, ``[n, 1]`` ->
+        ``[n, out, h, w]``.
+        """
         m, config = self.model, self.model.config
         x = m.pos_embed.proj(hidden_states)
         n, _, height, width = x.shape
@@ -77,7 +80,8 @@ class Denoiser(nn.Module):
         x = m.proj_out(torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=1e-6), 1 + scale))
         patch, out = config.patch_size, config.out_channels
         x = x.reshape(n, height, width, patch, patch, out).permute(0, 5, 1, 3, 2, 4)
-        return x.reshape(n, out, height * patch, width * patch)
+        noise: Tensor = x.reshape(n, out, height * patch, width * patch)
+        return noise
 
     @staticmethod
     def _block(block: Any, x: Tensor, modulation: Tensor, captions: Tensor, bias: Tensor) -> Tensor:
@@ -106,7 +110,7 @@ class TextEncoder(nn.Module):
         self._options = {"use_cache": False} if self._decoder else {}
 
     def trace_ready(self) -> TextEncoder:
-        """Attention that survives the translation; the numbers stay PyTorch's."""
+        """Register attention that can be traced; its results equal PyTorch's. Returns self."""
         if self._decoder:
             from transformers import AttentionInterface, AttentionMaskInterface
             from transformers.masking_utils import sdpa_mask
@@ -131,10 +135,11 @@ def _attention(
     scaling: float | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Scaled dot product attention in which a place that may look nowhere gets zeros, as PyTorch's kernels give it.
+    """Scaled dot product attention in which a fully masked position gets zeros, as in PyTorch's kernels.
 
-    An empty caption without marks is all padding, and its features are what such places hold. The graph's softmax would
-    spread them over everything instead. Heads that share keys are told apart here, since not every translator can.
+    An empty caption without special tokens is all padding, and its features are the values of such positions. The
+    graph's softmax would give them an average of everything instead. Shared key and value heads are expanded here,
+    since not every exporter can.
     """
     shared = query.shape[1] // key.shape[1]
     if shared > 1:
@@ -148,7 +153,7 @@ def _attention(
 
 
 class VaeDecoder(nn.Module):
-    """Latents to pictures, ``[n, latent, h, w]`` -> ``[n, 3, 8 h, 8 w]`` (for three halvings)."""
+    """Latents to images, ``[n, latent, h, w]`` -> ``[n, 3, 8 h, 8 w]`` (for three halvings)."""
 
     def __init__(self, vae: Any) -> None:
         super().__init__()
@@ -162,7 +167,7 @@ class VaeDecoder(nn.Module):
 
 
 class VaeEncoder(nn.Module):
-    """Pictures to mean and log variance, ``[n, 3, h, w]`` -> ``[n, 2 * latent, h / 8, w / 8]``."""
+    """Images to mean and log variance, ``[n, 3, h, w]`` -> ``[n, 2 * latent, h / 8, w / 8]``."""
 
     def __init__(self, vae: Any) -> None:
         super().__init__()
@@ -175,7 +180,7 @@ class VaeEncoder(nn.Module):
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Exporters warn of what is meant (shared axes, no torchvision): nothing of it concerns the user."""
+    """Silence the exporters' warnings about intended things (shared axes, no torchvision)."""
     loggers = [
         logging.getLogger(n)
         for n in ("torch.onnx", "torch.export", "torch.fx", "torch._dynamo", "onnxscript", "onnx_ir")
@@ -193,10 +198,11 @@ def quiet() -> Iterator[None]:
 
 
 def write_graph(module: nn.Module, config: ExporterConfig, file: Path, **shapes: int) -> None:
-    """Export ``module`` with the inputs, outputs and open axes of ``config``; weights go to ``file``'s name + ``_data``.
+    """Export ``module`` with the inputs, outputs and dynamic axes of ``config``; weights go to ``file``'s name +
+    ``_data``.
 
-    ``shapes`` are optimum's (batch_size, sequence_length, height, width): sizes the tracing is done at. They must differ
-    from each other and from 1, so that no axis is taken for another or for a fixed one.
+    ``shapes`` are optimum's (batch_size, sequence_length, height, width): the sizes to trace with. They must differ
+    from each other and from 1, so that no axis is mistaken for another or for a fixed one.
     """
     inputs = config.generate_dummy_inputs(framework="pt", **shapes)
     weights = sum(p.numel() * p.element_size() for p in module.parameters())

@@ -1,4 +1,4 @@
-"""The gate's second half: whole pictures from the same latents, by PyTorch and by the graphs, through the same pipeline."""
+"""The second parity check: images from the same latents, by PyTorch and by the graphs, through the same pipeline."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from engine.backends.base import Backend
 from engine.backends.factory import open_backend
 from engine.checkpoint.layout import identify
 from engine.contract.request import ImageRequest
-from engine.export.image_similarity import changed, psnr
+from engine.export.image_similarity import nearer_to_another, psnr
 
-#: dB that every picture must reach; for int8 a figure is stated and nothing asked
+#: dB that every image must reach; for int8 the figure is only reported
 BOUNDS: dict[str, float | None] = {"fp32": 45.0, "fp16": 30.0, "int8": None}
 PROMPTS = (
     "すし",
@@ -31,43 +31,42 @@ PROMPTS = (
     "船",
     "an umbrella, glossy style",
 )
-FEW = 4  # pictures where a bound is kept; int8 draws all, since a share of four says little
-SMALL = (
-    128  # pixels: models of this side or less draw 20 steps, larger ones 8, which on a CPU is minutes a picture already
-)
+FEW_IMAGES = 4  # where there is a bound; int8 generates all, since a share of four says little
+#: Pixels: models of this side or less run 20 steps, larger ones 8, which on a CPU already takes minutes for each image.
+SMALL = 128
 SEED = 1000
 
 
-def draw(job: dict[str, Any]) -> dict[str, Any]:
-    """Stage: the pictures of ``job["kind"]`` (pytorch or onnx) as uint8 ``[n, h, w, 3]`` into ``job["pixels"]``."""
+def generate(job: dict[str, Any]) -> dict[str, Any]:
+    """Stage: the images of ``job["kind"]`` (pytorch or onnx) as uint8 ``[n, h, w, 3]`` into ``job["pixels"]``."""
     prompts, features = PROMPTS[: job["count"]], None
     if job["kind"] == "pytorch":
-        from engine.export.part_export import features_of, loras_of, open_source
+        from engine.export.part_export import encode_captions, open_loras, open_source
 
         folder = open_source(job)
-        features = features_of(folder, ["", *prompts], job["stored"])
-        backend = open_backend(folder, kind="pytorch", dtype="fp32", loras=loras_of(job, folder))
+        features = encode_captions(folder, ["", *prompts], job["fp16_reference"])
+        backend = open_backend(folder, kind="pytorch", dtype="fp32", loras=open_loras(job, folder))
     else:
         backend = open_backend(identify(Path(job["folder"])), kind="onnx", device=job["device"])
-    pixels = [_one(backend, prompt, SEED + n, features) for n, prompt in enumerate(prompts)]
+    pixels = [_generate_image(backend, prompt, SEED + n, features) for n, prompt in enumerate(prompts)]
     np.save(job["pixels"], np.stack(pixels))
     return {"device": backend.device.partition(":")[0], "libraries": backend.libraries()}
 
 
-def _one(backend: Backend, prompt: str, seed: int, features: dict[str, Any] | None) -> np.ndarray[Any, Any]:
+def _generate_image(backend: Backend, prompt: str, seed: int, features: dict[str, Any] | None) -> np.ndarray[Any, Any]:
     steps = 20 if backend.folder.own_side <= SMALL else 8
     request = pipeline.settle(ImageRequest(prompt=prompt, seed=seed, steps=steps), backend.folder)
-    return pipeline.decode(
-        backend, pipeline.denoise_batch(backend, [request], features or pipeline.encode(backend, [request]))
-    )[0]
+    latents = pipeline.denoise_batch(backend, [request], features or pipeline.encode(backend, [request]))
+    return np.asarray(pipeline.decode(backend, latents)[0])
 
 
 def compare(want: Path, got: Path, dtype: str, folder: Path) -> dict[str, Any]:
-    """Both sets from their files: PSNR a picture, and the pairs as PNG into ``folder`` for people to look at."""
+    """Compare both sets of pixels; writes the pairs as PNG into ``folder`` for people to look at."""
     before, after = np.load(want), np.load(got)
     folder.mkdir()
-    bound, rows = BOUNDS[dtype], []
-    for n, (a, b, other) in enumerate(zip(before, after, changed(before, after), strict=True), 1):
+    bound = BOUNDS[dtype]
+    rows: list[dict[str, Any]] = []
+    for n, (a, b, other) in enumerate(zip(before, after, nearer_to_another(before, after), strict=True), 1):
         names = {"pytorch": f"{n:02}-pytorch.png", "onnx": f"{n:02}-onnx.png"}
         for pixels, name in ((a, names["pytorch"]), (b, names["onnx"])):
             Image.fromarray(pixels).save(folder / name)

@@ -1,4 +1,4 @@
-"""Which picture another one shows: the nearest by coarse colours and edge directions. No model, only numbers."""
+"""Which of several images another one resembles most, by coarse colours and edge directions. No model is used."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def features(pixels: Array) -> Array:
     return np.stack(rows).astype(np.float32)
 
 
-def changed(before: Array, after: Array) -> list[bool]:
-    """For each picture of ``after``, whether it is nearer to another picture of ``before`` than to its own."""
-    known, found = features(before), features(after)
-    distance = ((found[:, None] - known[None]) ** 2).sum(-1)
+def nearer_to_another(before: Array, after: Array) -> list[bool]:
+    """For each image of ``after``, whether it is nearer to another image of ``before`` than to its own."""
+    own, other = features(before), features(after)
+    distance = ((other[:, None] - own[None]) ** 2).sum(-1)
     return [bool(row.argmin() != n) for n, row in enumerate(distance)]
 
 
 def psnr(a: Array, b: Array) -> float:
-    """Peak signal-to-noise ratio of two uint8 pictures in dB; 99 where not one byte differs."""
+    """Peak signal-to-noise ratio of two uint8 images in dB; 99 where they are equal."""
     error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
     return min(99.0, 10 * float(np.log10(255**2 / error))) if error else 99.0

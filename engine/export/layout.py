@@ -1,7 +1,7 @@
-"""The exported folder: optimum's layout around the graphs, and what goes with a model wherever it goes.
+"""The exported folder: optimum's layout around the graphs, with the model's configs, tokenizer and licences.
 
-The folder grows beside its final name as ``NAME.part-xxxxxxxx`` and is renamed at the end. A lock inside tells a living
-export from one that died, so that the next run can sweep up.
+The folder is written beside its final name as ``NAME.part-xxxxxxxx`` and renamed at the end. A lock inside
+distinguishes a running export from one that died, so that the next run can remove what was left.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from engine.contract.errors import BadFile, ExportOut, Phrase, system_words
 from engine.contract.files import as_our_error, make_folder, rename
 from engine.contract.ledger.process_lock import ProcessLock
 
+PARTS = ("text_encoder", "transformer", "vae_decoder", "vae_encoder")
+#: Part of the export -> part of the model folder.
+SOURCES = {"text_encoder": "text_encoder", "transformer": "denoiser", "vae_decoder": "vae", "vae_encoder": "vae"}
 LOCK = ".export-lock"
 _CLASSES = {
     "transformer": "ORTTransformer",
@@ -31,12 +34,12 @@ _CLASSES = {
     "vae_encoder": "ORTVaeEncoder",
 }
 _LIBRARY = "optimum.onnxruntime.modeling_diffusion"
-_GOES_ALONG = re.compile(r"(licen[sc]e|copying|notice|attribution|licen[sc]es)\b", re.IGNORECASE)
+_LICENCE_FILES = re.compile(r"(licen[sc]e|copying|notice|attribution|licen[sc]es)\b", re.IGNORECASE)
 _TOKENIZER_EXTRAS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
 
 
-def check_out(out: Path, model: ModelFolder) -> None:
-    """Raises ExportOut: the place is taken, or lies in the model."""
+def check_output(out: Path, model: ModelFolder) -> None:
+    """Raises ExportOut: the path is taken, or is inside the model."""
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise ExportOut(path=out, why=Phrase("it is not a folder"))
     if out.is_dir() and any(out.iterdir()):
@@ -49,7 +52,7 @@ def check_out(out: Path, model: ModelFolder) -> None:
             raise ExportOut(path=out, why=Phrase("it lies in the model that is to be exported"))
 
 
-def sweep(out: Path) -> None:
+def remove_stale(out: Path) -> None:
     """Remove what exports that died left beside ``out``."""
     if not out.parent.is_dir():
         return
@@ -61,13 +64,13 @@ def sweep(out: Path) -> None:
 
 
 @contextmanager
-def growing(out: Path) -> Iterator[Path]:
-    """A new folder beside ``out`` that gets its name if all goes well, and is removed if not.
+def staged_folder(out: Path) -> Iterator[Path]:
+    """A new folder beside ``out`` that is renamed to it at the end, or removed after an error.
 
     Raises:
-        OutputFolder, DiskFull: it cannot be written there. ExportOut: somebody else took the name meanwhile.
+        OutputFolder, DiskFull: it cannot be written there. ExportOut: the name was taken meanwhile.
     """
-    sweep(out)
+    remove_stale(out)
     make_folder(out.parent)
     part = out.with_name(f"{out.name}.part-{secrets.token_hex(4)}")
     lock = ProcessLock(part / LOCK)
@@ -95,46 +98,46 @@ def _sync(folder: Path) -> None:
                 os.fsync(f.fileno())
 
 
-def carry_over(model: ModelFolder, part: Path) -> None:
-    """Configs, tokenizer, scheduler, vocabulary, licences and attribution of ``model`` into the growing folder.
+def copy_model_files(model: ModelFolder, part: Path) -> None:
+    """Configs, tokenizer, scheduler, vocabulary, licences and attribution of ``model`` into the staged folder.
 
     Raises:
         BadFile: one of them cannot be read.
     """
     try:
-        _write(
+        _write_json(
             part / "transformer" / "config.json", model.denoiser_config | {"_class_name": "PixArtTransformer2DModel"}
         )
         for name in ("vae_decoder", "vae_encoder"):
-            _write(part / name / "config.json", model.vae_config)
-        _write(part / "text_encoder" / "config.json", model.text_config)
+            _write_json(part / name / "config.json", model.vae_config)
+        _write_json(part / "text_encoder" / "config.json", model.text_config)
         (part / "tokenizer").mkdir()
         for name in (*TOKENIZER_FILES, *_TOKENIZER_EXTRAS):
             if (model.tokenizer / name).is_file():
                 shutil.copyfile(model.tokenizer / name, part / "tokenizer" / name)
-        if (part / "tokenizer.json").is_file():  # made of a SentencePiece model by the text encoder's stage
+        if (part / "tokenizer.json").is_file():  # created from a SentencePiece model by the text encoder's stage
             rename(part / "tokenizer.json", part / "tokenizer" / "tokenizer.json", overwrite=True)
         if model.scheduler:
             (part / "scheduler").mkdir()
             shutil.copyfile(model.scheduler / "scheduler_config.json", part / "scheduler" / "scheduler_config.json")
         if (model.root / "vocabulary.json").is_file():
             shutil.copyfile(model.root / "vocabulary.json", part / "vocabulary.json")
-        _papers(model, part)
+        _copy_licences(model, part)
     except OSError as e:
         if e.errno is not None and e.filename2 is None and e.filename and str(part) not in str(e.filename):
             raise BadFile(path=e.filename, why=system_words(e)) from e
         raise as_our_error(e, part) from e
 
 
-def _papers(model: ModelFolder, part: Path) -> None:
-    """Licences, notices and attribution: the model's own at the top, those of parts from elsewhere under their part's name."""
-    places = {model.root: part}
+def _copy_licences(model: ModelFolder, part: Path) -> None:
+    """Copy licences, notices and attribution: the model's own to the top, those of separate parts under their names."""
+    targets = {model.root: part}
     for name, folder in (("text_encoder", model.text_encoder), ("vae", model.vae)):
         if model.root.resolve() not in folder.resolve().parents:
-            places.setdefault(folder, part / "parts" / name)
-    for place, target in places.items():
-        for one in sorted(place.iterdir()):
-            wanted = _GOES_ALONG.match(one.name) or (one.name == "README.md" and target != part)
+            targets.setdefault(folder, part / "parts" / name)
+    for source, target in targets.items():
+        for one in sorted(source.iterdir()):
+            wanted = _LICENCE_FILES.match(one.name) or (one.name == "README.md" and target != part)
             if wanted and not one.is_symlink():
                 target.mkdir(parents=True, exist_ok=True)
                 if one.is_dir():
@@ -144,28 +147,28 @@ def _papers(model: ModelFolder, part: Path) -> None:
 
 
 def _links(folder: str, names: list[str]) -> list[str]:
-    """Links lead out of the model; they are not followed."""
+    """Symbolic links may point outside the model: they are not followed."""
     return [name for name in names if Path(folder, name).is_symlink()]
 
 
 def write_index(model: ModelFolder, part: Path) -> None:
-    """``model_index.json``, as optimum's pipelines read it."""
-    known = read_config(model.root / "model_index.json") if (model.root / "model_index.json").is_file() else {}
+    """Write ``model_index.json`` as optimum's pipelines read it."""
+    original = read_config(model.root / "model_index.json") if (model.root / "model_index.json").is_file() else {}
     tokenizer = (
         read_config(model.tokenizer / "tokenizer_config.json")
         if (model.tokenizer / "tokenizer_config.json").is_file()
         else {}
     )
-    plain = "T5TokenizerFast" if model.pixart_text else "PreTrainedTokenizerFast"
+    default = "T5TokenizerFast" if model.pixart_text else "PreTrainedTokenizerFast"
     index = {
-        "_class_name": str(known.get("_class_name", "PixArtSigmaPipeline")),
-        "_diffusers_version": str(known.get("_diffusers_version", "0.42.1")),
-        "scheduler": known.get("scheduler", ["diffusers", "DPMSolverMultistepScheduler"]),
-        "tokenizer": known.get("tokenizer", ["transformers", tokenizer.get("tokenizer_class") or plain]),
+        "_class_name": str(original.get("_class_name", "PixArtSigmaPipeline")),
+        "_diffusers_version": str(original.get("_diffusers_version", "0.42.1")),
+        "scheduler": original.get("scheduler", ["diffusers", "DPMSolverMultistepScheduler"]),
+        "tokenizer": original.get("tokenizer", ["transformers", tokenizer.get("tokenizer_class") or default]),
     }
-    _write(part / "model_index.json", index | {name: [_LIBRARY, kind] for name, kind in _CLASSES.items()})
-    if model.scheduler is None:  # none was shipped: the defaults it was drawn with, said aloud for other tools
-        _write(
+    _write_json(part / "model_index.json", index | {name: [_LIBRARY, kind] for name, kind in _CLASSES.items()})
+    if model.scheduler is None:  # the model has none: write the defaults that are used, for other tools
+        _write_json(
             part / "scheduler" / "scheduler_config.json",
             {
                 "_class_name": "DPMSolverMultistepScheduler",
@@ -184,7 +187,7 @@ def write_index(model: ModelFolder, part: Path) -> None:
 
 
 def write_card(model: ModelFolder, part: Path, about: dict[str, Any], parity: dict[str, Any]) -> None:
-    """The model's card with a section on this export."""
+    """Write the model's card with a section on this export."""
     try:
         card = (model.root / "README.md").read_text(encoding="utf-8", errors="replace")[: 1 << 20].rstrip() + "\n"
     except OSError:
@@ -193,9 +196,9 @@ def write_card(model: ModelFolder, part: Path, about: dict[str, Any], parity: di
         f"| {p['part']} | {p['dtype']} | {max(r['rms'] for r in p['rows']):.1e} |" for p in parity["parts"]
     )
     loras = "".join(f"\n- LoRA merged in: {x['name']} at {x['scale']}, SHA-256 `{x['sha256']}`" for x in about["loras"])
-    pictures = parity["pictures"]
+    images = parity["pictures"]
     share = (
-        f"; {pictures['changed_share']:.0%} of the pictures are nearer to another one's PyTorch picture than to their own"
+        f"; {images['changed_share']:.0%} of the images are nearer to another one's PyTorch image than to their own"
         if about["quantize"] == "int8"
         else ""
     )
@@ -207,16 +210,16 @@ def write_card(model: ModelFolder, part: Path, about: dict[str, Any], parity: di
 Exported by {about["app"]} from `{about["model"]}` as {about["dtype"]}, quantize {about["quantize"]}. Files and their SHA-256: `commonart_export.json`.
 {"".join(f"{chr(10)}- source {k}: SHA-256 `{v}`" for k, v in about["hashes"].items())}{loras}
 
-| graph | numbers | largest relative RMS error against PyTorch |
+| graph | dtype | largest relative RMS error against PyTorch |
 | --- | --- | --- |
 {rows}
 
-{len(pictures["rows"])} whole pictures from the same latents: at least {pictures["least_psnr"]:.1f} dB against PyTorch fp32{share}. All figures: `parity.json`.
+{len(images["rows"])} images from the same latents: at least {images["least_psnr"]:.1f} dB against PyTorch fp32{share}. All figures: `parity.json`.
 """,
         encoding="utf-8",
     )
 
 
-def _write(file: Path, data: dict[str, Any]) -> None:
+def _write_json(file: Path, data: dict[str, Any]) -> None:
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(data, ensure_ascii=False, indent=2), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""``commonart_export.json``: what an exported folder is made of, and the SHA-256 of every file.
+"""``commonart_export.json``: the origin of an exported folder, and the SHA-256 of every file.
 
 ``engine.checkpoint.onnxfile.check_promised`` compares them whenever the folder is used.
 """
@@ -16,11 +16,11 @@ VERSION = 1
 
 
 def write_manifest(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """Hash every file and write the manifest; returns it. Hidden files are work of the moment."""
-    found = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+    """Hash every file and write the manifest; returns it. Hidden files are temporary and left out."""
+    paths = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
     files = {
         p.as_posix(): sha256_file(folder / p)
-        for p in found
+        for p in paths
         if p.name != MANIFEST and not any(part.startswith(".") for part in p.parts)
     }
     manifest = {"version": VERSION} | about | {"files": files}

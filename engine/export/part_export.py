@@ -1,4 +1,4 @@
-"""One part of a model loaded, exported and let go again; what PyTorch gives for the gate's inputs is kept beside it."""
+"""Load one part of a model, save PyTorch's outputs for the parity check, and export the part as a graph."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from engine.checkpoint.lora import LoraFile, open_lora
 from engine.contract.errors import NotExportable, Phrase
 from engine.export.configs import exporter_config
 from engine.export.graphs import Denoiser, TextEncoder, VaeDecoder, VaeEncoder, write_graph
+from engine.export.layout import SOURCES
 from engine.models.text_encoder import CaptionEncoder, Feature
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
-#: parts of the model folder by parts of the export
-SOURCES = {"text_encoder": "text_encoder", "transformer": "denoiser", "vae_decoder": "vae", "vae_encoder": "vae"}
 
 
 def open_source(job: dict[str, Any]) -> ModelFolder:
@@ -31,11 +30,12 @@ def open_source(job: dict[str, Any]) -> ModelFolder:
     return identify(Path(job["source"]["root"]), **parts, name=job["source"]["name"])
 
 
-def loras_of(job: dict[str, Any], folder: ModelFolder) -> list[LoraFile]:
+def open_loras(job: dict[str, Any], folder: ModelFolder) -> list[LoraFile]:
+    """The LoRAs that a job names."""
     return [open_lora(name, scale, folder) for name, scale in job["loras"]]
 
 
-def load(
+def load_part(
     part: str, folder: ModelFolder, dtype: torch.dtype, loras: Sequence[LoraFile]
 ) -> tuple[torch.nn.Module, Any, Any]:
     """(module with the graph's inputs, the part's config, its tokenizer or None)."""
@@ -50,28 +50,30 @@ def load(
     return (VaeDecoder if part == "vae_decoder" else VaeEncoder)(vae).eval(), SimpleNamespace(**vae.config), None
 
 
-def trial_inputs(part: str, folder: ModelFolder, config: Any, no_marks: bool) -> list[dict[str, torch.Tensor]]:
-    """What the gate asks every graph: batches of 1 and 3, square and not, captions of several lengths behind padding."""
+def sample_inputs(
+    part: str, folder: ModelFolder, config: Any, no_special_tokens: bool
+) -> list[dict[str, torch.Tensor]]:
+    """The inputs of the parity check: batches of 1 and 3, square and not, padded captions of several lengths."""
     torch.manual_seed(20240907)
-    make = exporter_config(part, config, "fp32")
+    exporter = exporter_config(part, config, "fp32")
 
     def dummy(**shapes: int) -> dict[str, torch.Tensor]:
-        return dict(make.generate_dummy_inputs(framework="pt", **shapes))
+        return dict(exporter.generate_dummy_inputs(framework="pt", **shapes))
 
     patch = int(folder.denoiser_config.get("patch_size", 2))
     side = max(2, min(int(folder.denoiser_config.get("sample_size", 64)), 64) // patch)  # in patches
-    most = min(folder.max_tokens, 64)
+    longest = min(folder.max_tokens, 64)
     if part == "text_encoder":
-        one, three = dummy(batch_size=1, sequence_length=5), dummy(batch_size=3, sequence_length=most)
+        one, three = dummy(batch_size=1, sequence_length=5), dummy(batch_size=3, sequence_length=longest)
         one["attention_mask"][:] = 1
-        for row, length in enumerate((most, max(2, most // 2), 2)):
-            three["attention_mask"][row] = (torch.arange(most) < length).long()
-        return [one, three, *([_nothing(three)] if no_marks else [])]
+        for row, length in enumerate((longest, max(2, longest // 2), 2)):
+            three["attention_mask"][row] = (torch.arange(longest) < length).long()
+        return [one, three, *([_fully_masked(three)] if no_special_tokens else [])]
     if part == "transformer":
         return [
             dummy(batch_size=1, sequence_length=1, height=side * patch, width=side * patch),
-            dummy(batch_size=3, sequence_length=most, height=(side // 2 + 1) * patch, width=side * patch),
-            _nothing(
+            dummy(batch_size=3, sequence_length=longest, height=(side // 2 + 1) * patch, width=side * patch),
+            _fully_masked(
                 dummy(batch_size=1, sequence_length=9, height=side * patch, width=2 * patch), "encoder_attention_mask"
             ),
         ]
@@ -83,36 +85,38 @@ def trial_inputs(part: str, folder: ModelFolder, config: Any, no_marks: bool) ->
     ]
 
 
-def _nothing(inputs: dict[str, torch.Tensor], mask: str = "attention_mask") -> dict[str, torch.Tensor]:
-    """One caption with everything masked: the empty caption of a tokenizer that adds no marks."""
+def _fully_masked(inputs: dict[str, torch.Tensor], mask: str = "attention_mask") -> dict[str, torch.Tensor]:
+    """One caption with everything masked: the empty caption of a tokenizer without special tokens."""
     return {k: v[:1] if k != mask else torch.zeros_like(v[:1]) for k, v in inputs.items()}
 
 
-def graph(job: dict[str, Any]) -> dict[str, Any]:
-    """Stage: PyTorch's answers to ``trial_inputs`` into ``job["reference"]``, then the graph into ``job["file"]``."""
+def export_graph(job: dict[str, Any]) -> dict[str, Any]:
+    """Stage: PyTorch's outputs for ``sample_inputs`` into ``job["reference"]``, then the graph into ``job["file"]``."""
     began = time.monotonic()
     folder, part, dtype = open_source(job), job["part"], job["dtype"]
-    loras = loras_of(job, folder) if part == "transformer" else []
-    module, config, tokenizer = load(part, folder, torch.float16 if job["stored"] else torch.float32, loras)
+    loras = open_loras(job, folder) if part == "transformer" else []
+    module, config, tokenizer = load_part(
+        part, folder, torch.float16 if job["fp16_reference"] else torch.float32, loras
+    )
     reference, overflow = Path(job["reference"]), False
     if not reference.exists():
-        no_marks = tokenizer is not None and len(tokenizer("")["input_ids"]) == 0
-        kept: dict[str, np.ndarray[Any, Any]] = {}
+        no_special_tokens = tokenizer is not None and len(tokenizer("")["input_ids"]) == 0
+        arrays: dict[str, np.ndarray[Any, Any]] = {}
         with torch.inference_mode():
-            for n, inputs in enumerate(trial_inputs(part, folder, config, no_marks)):
+            for n, inputs in enumerate(sample_inputs(part, folder, config, no_special_tokens)):
                 own = next(module.parameters()).dtype
-                given = {
+                converted = {
                     k: v.to(own) if v.is_floating_point() and k not in ("timestep", "resolution", "aspect_ratio") else v
                     for k, v in inputs.items()
                 }
-                kept |= {f"{n}/{k}": v.numpy() for k, v in inputs.items()}
-                kept[f"{n}/out"] = module(**given).float().numpy()
-        np.savez(reference, **kept)  # type: ignore[arg-type]
+                arrays |= {f"{n}/{k}": v.numpy() for k, v in inputs.items()}
+                arrays[f"{n}/out"] = module(**converted).float().numpy()
+        np.savez(reference, **arrays)  # type: ignore[arg-type]
     if dtype != "fp32":
-        if not job["stored"]:
+        if not job["fp16_reference"]:
             del module
             gc.collect()
-            module, config, _ = load(part, folder, DTYPES[dtype], loras)
+            module, config, _ = load_part(part, folder, DTYPES[dtype], loras)
         overflow = _overflows(module, reference)
     if isinstance(module, TextEncoder):
         module.trace_ready()
@@ -136,7 +140,7 @@ def graph(job: dict[str, Any]) -> dict[str, Any]:
             width=10 * step,
         )
     except (RuntimeError, NotImplementedError, TypeError, ValueError) as e:
-        # torch.onnx raises kinds of its own, all of RuntimeError, for what it cannot trace or translate
+        # torch.onnx raises subclasses of RuntimeError for what it cannot trace or translate
         reason = (str(e).strip().splitlines() or [type(e).__name__])[0][:200]
         raise NotExportable(
             path=getattr(folder, SOURCES[part]), why=Phrase("no graph can be made of it ({reason})", reason=reason)
@@ -146,28 +150,32 @@ def graph(job: dict[str, Any]) -> dict[str, Any]:
 
 @torch.inference_mode()
 def _overflows(module: torch.nn.Module, reference: Path) -> bool:
-    """Whether PyTorch itself, in half precision, leaves the numbers: ONNX Runtime's CPU would hide that behind wider kernels."""
-    with np.load(reference) as kept:
+    """Whether PyTorch itself overflows in half precision: ONNX Runtime's CPU kernels, which are wider, would hide it."""
+    with np.load(reference) as arrays:
         inputs = {
-            name[2:]: torch.from_numpy(kept[name]) for name in kept.files if name.startswith("0/") and name != "0/out"
+            name[2:]: torch.from_numpy(arrays[name])
+            for name in arrays.files
+            if name.startswith("0/") and name != "0/out"
         }
-    given = {
+    converted = {
         k: v.half() if v.is_floating_point() and k not in ("timestep", "resolution", "aspect_ratio") else v
         for k, v in inputs.items()
     }
-    return not bool(torch.isfinite(module(**given)).all())
+    return not bool(torch.isfinite(module(**converted)).all())
 
 
-def features_of(folder: ModelFolder, texts: Sequence[str], stored: bool) -> dict[str, Feature]:
-    """PyTorch's features in the gate's own precision: the backend would keep a large encoder in bfloat16, and remember."""
-    encoder = CaptionEncoder(folder, device=torch.device("cpu"), dtype=torch.float16 if stored else torch.float32)
+def encode_captions(folder: ModelFolder, texts: Sequence[str], fp16: bool) -> dict[str, Feature]:
+    """PyTorch's features in the precision of the check: the backend would run a large encoder in bfloat16 and cache
+    them.
+    """
+    encoder = CaptionEncoder(folder, device=torch.device("cpu"), dtype=torch.float16 if fp16 else torch.float32)
     return {text: encoder.encode(text) for text in texts}
 
 
 def quantize(job: dict[str, Any]) -> dict[str, Any]:
-    """Stage: ``job["file"]`` in place, by ``engine.export.quantize``."""
-    from engine.export.quantize import to_int8
+    """Stage: quantise ``job["file"]`` in place, with ``engine.export.quantize``."""
+    from engine.export.quantize import quantize_to_int8
 
     began = time.monotonic()
-    changed = to_int8(Path(job["file"]))
-    return {"seconds": round(time.monotonic() - began, 1), "layers": changed}
+    layers = quantize_to_int8(Path(job["file"]))
+    return {"seconds": round(time.monotonic() - began, 1), "layers": layers}

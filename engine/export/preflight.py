@@ -1,4 +1,4 @@
-"""What can be known before work starts: whether the model, the LoRAs and the place fit, and whether memory and disk suffice."""
+"""What can be checked before an export starts: model, LoRAs, output path, memory and disk."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from engine.checkpoint.library import open_model
 from engine.checkpoint.lora import LoraFile, open_lora
 from engine.checkpoint.weights import read_header, weight_files
 from engine.contract.errors import BrokenWeights, NotExportable, Phrase, TooLittleDisk, TooLittleMemory
-from engine.export.layout import check_out
+from engine.export.layout import check_output
 from engine.system.ram import ram_bytes
 
-STORED = (
-    4 << 30
-)  # bytes on disk: above, what becomes float16 is compared with PyTorch's float16; float32 would need twice the part's memory
-WIDENED = 2.4  # times the weights of a float16 graph: what ONNX Runtime holds on the CPU, whose kernels are float32 (seen: 2.3)
-BASE = 1 << 30  # bytes that the libraries themselves take, rounded up
+#: : Bytes on disk: larger parts that become float16 are compared with PyTorch's float16, since float32 would need twice
+#: the
+#: part's memory.
+FP16_REFERENCE_ABOVE = 4 << 30
+#: : Memory of ONNX Runtime relative to the weights of a float16 graph on the CPU, whose kernels are float32 (measured:
+#: 2.3).
+FP16_RUNTIME_FACTOR = 2.4
+LIBRARY_BYTES = 1 << 30  # memory of the libraries themselves, rounded up
 ENCODERS = ("llama", "gpt_neox", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "phi3", "t5", "umt5")
 
 
@@ -38,47 +41,53 @@ class ExportRequest:
 
 @dataclass(frozen=True)
 class ExportPlan:
-    """A wish that can be granted. ``numbers`` counts the parameters of each part of the source."""
+    """A request that passed the checks.
 
-    wish: ExportRequest
+    ``parameters`` counts the parameters of each part of the source, ``bytes_stored`` the bytes of their tensors on
+    disk.
+    """
+
+    request: ExportRequest
     folder: ModelFolder
     loras: list[LoraFile]
-    numbers: dict[str, int]
-    stored: dict[str, int]
+    parameters: dict[str, int]
+    bytes_stored: dict[str, int]
 
     def bytes_of(self, part: str) -> int:
-        """Weights of one part in the precision of the export."""
-        return self.numbers[part] * (2 if self.wish.dtype == "fp16" else 4)
+        """Bytes of one part's weights in the precision of the export."""
+        return self.parameters[part] * (2 if self.request.dtype == "fp16" else 4)
 
 
-def preflight(wish: ExportRequest) -> ExportPlan:
-    """Everything that can be refused early.
+def preflight(request: ExportRequest) -> ExportPlan:
+    """Refuse early what cannot succeed.
 
     Raises:
         UnknownModel and what ``identify`` raises; NotExportable, ExportOut, UnknownLora, LoraForOther, TooLittleMemory,
         TooLittleDisk.
     """
-    folder = open_model(wish.model, wish.text_encoder, wish.vae)
+    folder = open_model(request.model, request.text_encoder, request.vae)
     if folder.layout == "onnx":
         raise NotExportable(path=folder.root, why=Phrase("it is an ONNX export already"))
     kind = str(folder.text_config.get("model_type"))
     if kind not in ENCODERS:
         raise NotExportable(
             path=folder.text_encoder,
-            why=Phrase("a text encoder of the kind {kind} has not been taught to the exporter", kind=kind),
+            why=Phrase("a text encoder of the kind {kind} is not supported by the exporter", kind=kind),
         )
-    check_out(wish.out, folder)
+    check_output(request.out, folder)
     tables = {
         name: [entry for file in weight_files(getattr(folder, name)) for entry in read_header(file).values()]
         for name in ("text_encoder", "denoiser", "vae")
     }
-    numbers = {name: sum(_count(e.shape) for e in table) for name, table in tables.items()}
-    if not all(numbers.values()):
+    parameters = {name: sum(_count(e.shape) for e in table) for name, table in tables.items()}
+    if not all(parameters.values()):
         raise BrokenWeights(path=folder.root, why=Phrase("it holds no safetensors weights"))
-    stored = {name: sum(e.stop - e.start for e in table) for name, table in tables.items()}
-    plan = ExportPlan(wish, folder, [open_lora(name, scale, folder) for name, scale in wish.loras], numbers, stored)
-    _memory(plan)
-    _disk(plan)
+    bytes_stored = {name: sum(e.stop - e.start for e in table) for name, table in tables.items()}
+    plan = ExportPlan(
+        request, folder, [open_lora(name, scale, folder) for name, scale in request.loras], parameters, bytes_stored
+    )
+    _check_memory(plan)
+    _check_disk(plan)
     return plan
 
 
@@ -89,28 +98,33 @@ def _count(shape: tuple[int, ...]) -> int:
     return n
 
 
-def _memory(plan: ExportPlan) -> None:
-    largest = max(plan.numbers, key=lambda name: plan.bytes_of(name))
+def _check_memory(plan: ExportPlan) -> None:
+    largest = max(plan.parameters, key=lambda name: plan.bytes_of(name))
     need = (
-        int(max(1.5 * plan.stored[largest], (WIDENED if plan.wish.dtype == "fp16" else 1.5) * plan.bytes_of(largest)))
-        + BASE
+        int(
+            max(
+                1.5 * plan.bytes_stored[largest],
+                (FP16_RUNTIME_FACTOR if plan.request.dtype == "fp16" else 1.5) * plan.bytes_of(largest),
+            )
+        )
+        + LIBRARY_BYTES
     )
     have = ram_bytes()
     if have is not None and need > have:
         raise TooLittleMemory(part=largest, need=f"{need / 1e9:.1f}", have=f"{have / 1e9:.1f}")
 
 
-def _disk(plan: ExportPlan) -> None:
-    """The export, once more its largest part while that is quantised or made again, and the pictures."""
-    sizes = [plan.bytes_of(name) for name in plan.numbers]
-    need = sum(sizes) + (2 * max(sizes) if plan.wish.quantize == "int8" else max(sizes) // 10) + (64 << 20)
-    place = plan.wish.out.absolute()
+def _check_disk(plan: ExportPlan) -> None:
+    """Room for the export, a second copy of its largest part while that is quantised or repeated, and the images."""
+    sizes = [plan.bytes_of(name) for name in plan.parameters]
+    need = sum(sizes) + (2 * max(sizes) if plan.request.quantize == "int8" else max(sizes) // 10) + (64 << 20)
+    place = plan.request.out.absolute()
     while not place.is_dir() and place != place.parent:
         place = place.parent
     free = shutil.disk_usage(place).free
     if need > free:
-        raise TooLittleDisk(path=plan.wish.out, free=free >> 20, need=need >> 20)
+        raise TooLittleDisk(path=plan.request.out, free=free >> 20, need=need >> 20)
     if not os.access(place, os.W_OK):
         from engine.contract.errors import OutputFolder
 
-        raise OutputFolder(path=plan.wish.out, why=Phrase("it is not permitted"))
+        raise OutputFolder(path=plan.request.out, why=Phrase("it is not permitted"))

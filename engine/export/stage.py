@@ -1,7 +1,7 @@
-"""``python -m engine.export.stage NAME``: one step of an export in a process of its own, so that its memory is given back.
+"""``python -m engine.export.stage NAME``: one step of an export in a process of its own, so that its memory is freed.
 
-The job comes as one JSON line on standard input, the answer leaves as one JSON document. Standard input stays open: when
-it ends, whoever asked is gone, and so does this process.
+The job is one JSON line on standard input, the answer one JSON document. Standard input stays open: when it ends, the
+parent process is gone, and this process exits.
 """
 
 from __future__ import annotations
@@ -26,29 +26,30 @@ def _stages() -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
     from engine.export import graph_parity, image_parity, part_export
 
     return {
-        "graph": part_export.graph,
+        "graph": part_export.export_graph,
         "quantize": part_export.quantize,
         "check": graph_parity.check,
-        "pictures": image_parity.draw,
+        "images": image_parity.generate,
     }
 
 
-def _do(name: str, job: dict[str, Any]) -> dict[str, Any]:
-    """Raises CommonArtError: what the step raises; what the system complains of counts as the output's fault."""
+def _run(name: str, job: dict[str, Any]) -> dict[str, Any]:
+    """Raises CommonArtError: what the step raises; an OSError counts as an error of the output folder."""
     try:
         return _stages()[name](job) | {"peak": peak_bytes()}
     except OSError as e:
         raise as_our_error(e, Path(job["out"])) from e
 
 
-def run_stage(name: str, job: dict[str, Any], *, alone: bool) -> dict[str, Any]:
-    """Do one step here, or ``alone`` in a process of its own; the answer has the process's ``peak`` in bytes too.
+def run_stage(name: str, job: dict[str, Any], *, in_subprocess: bool) -> dict[str, Any]:
+    """Run one step here, or with ``in_subprocess`` in a new process; the answer has the process's ``peak`` memory in
+    bytes.
 
     Raises:
         CommonArtError: what the step raised; EngineStopped if its process died.
     """
-    if not alone:
-        return _do(name, job)
+    if not in_subprocess:
+        return _run(name, job)
     child = subprocess.Popen(
         python_command("-m", "engine.export.stage", name),
         stdin=subprocess.PIPE,
@@ -59,8 +60,8 @@ def run_stage(name: str, job: dict[str, Any], *, alone: bool) -> dict[str, Any]:
         env=python_environment(),
     )
     assert child.stdin and child.stdout and child.stderr
-    chatter: list[str] = []
-    listener = threading.Thread(target=lambda: chatter.extend(child.stderr or []), daemon=True)
+    stderr_lines: list[str] = []
+    listener = threading.Thread(target=lambda: stderr_lines.extend(child.stderr or []), daemon=True)
     listener.start()
     try:
         child.stdin.write(json.dumps(job) + "\n")
@@ -81,25 +82,25 @@ def run_stage(name: str, job: dict[str, Any], *, alone: bool) -> dict[str, Any]:
         try:
             child.stdin.close()
         except OSError:
-            pass  # it is gone
+            pass  # the process has ended
     try:
         answer = json.loads(text)
     except ValueError as e:
-        raise EngineStopped(why=(chatter or [f"{name}, {child.returncode}"])[-1].strip()) from e
+        raise EngineStopped(why=(stderr_lines or [f"{name}, {child.returncode}"])[-1].strip()) from e
     if not answer["ok"]:
         raise from_wire(answer["error"])
     return dict(answer)
 
 
-def _leave_with_parent() -> None:
+def _exit_with_parent() -> None:
     sys.stdin.buffer.read()
     os._exit(1)
 
 
 def _work(argv: list[str]) -> dict[str, Any]:
     job = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    return _do(argv[0], job)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    return _run(argv[0], job)
 
 
 if __name__ == "__main__":

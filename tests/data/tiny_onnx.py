@@ -23,9 +23,9 @@ def unpack(folder: Path) -> tuple[Path, Path]:
 
 def make(base: Path) -> None:
     from engine.checkpoint.layout import identify
-    from engine.export.layout import carry_over, write_index
+    from engine.export.layout import copy_model_files, write_index
     from engine.export.manifest import write_manifest
-    from engine.export.part_export import graph
+    from engine.export.part_export import export_graph
     from tests.support.tiny_models import make_pipeline
 
     source = identify(make_pipeline(base / "tiny"))
@@ -34,7 +34,7 @@ def make(base: Path) -> None:
     for part in (*PARTS, "vae_encoder"):
         (out / part).mkdir(parents=True, exist_ok=True)
         if part in PARTS:
-            graph(
+            export_graph(
                 {
                     "source": where,
                     "loras": [],
@@ -42,10 +42,10 @@ def make(base: Path) -> None:
                     "dtype": "fp32",
                     "file": str(out / part / "model.onnx"),
                     "reference": str(base / f"{part}.npz"),
-                    "stored": False,
+                    "fp16_reference": False,
                 }
             )
-    carry_over(source, out)
+    copy_model_files(source, out)
     write_index(source, out)
     write_manifest(
         out,

@@ -103,7 +103,7 @@ def test_from_a_dataset_to_a_training(start: StartFolder) -> None:
 
 def test_an_export_starts_in_its_own_processes(start: StartFolder) -> None:
     """The whole of it is the slow test below: here one of its steps, which cannot find its model."""
-    code = "from engine.export.stage import run_stage; run_stage('graph', {'out': 'x'}, alone=True)"
+    code = "from engine.export.stage import run_stage; run_stage('graph', {'out': 'x'}, in_subprocess=True)"
     assert "CommonArtError" in start.run(sys.executable, "-P", "-c", code, status=1)
     start.run(script(), "export", start.tiny, ".", status=2)  # there is something in it
 

@@ -44,7 +44,7 @@ def test_a_machine_that_slows_down_for_both_moves_the_rates_but_not_the_ratio(tm
     picture = tmp_path / "one.png"
     Image.new("RGB", (8, 8), "red").save(picture)
     ours, theirs = Timed("commonart", [1.0, 4.0, 2.0], picture), Timed("diffusers", [2.0, 8.4, 4.0], picture)
-    found = compare(ours, [theirs], count=4, rounds=3, work=tmp_path, tell=lambda *_: None)  # type: ignore[arg-type]
+    found = compare(ours, [theirs], count=4, rounds=3, work=tmp_path, on_progress=lambda *_: None)  # type: ignore[arg-type]
     assert found["sides"]["commonart"]["reliable"] is False and found["sides"]["commonart"]["spread"] > 1
     rival = found["against"]["diffusers"]
     assert rival["ratio"] == pytest.approx(2.0) and rival["reliable"] is True and rival["psnr_db"]["least"] == 99.0

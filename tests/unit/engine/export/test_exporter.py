@@ -37,9 +37,9 @@ from engine.contract.errors import (
     from_wire,
 )
 from engine.export import graph_parity, part_export, preflight
-from engine.export.exporter import export, furthest
+from engine.export.exporter import export, worst_error
 from engine.export.graphs import Denoiser
-from engine.export.layout import growing, sweep
+from engine.export.layout import remove_stale, staged_folder
 from engine.export.preflight import ExportRequest
 from tests.support.tiny_models import make_lora, make_pipeline
 
@@ -139,7 +139,7 @@ def test_what_lies_in_the_folder(exported: tuple[Path, dict[str, Any]], source: 
         "vae_encoder": (["sample"], ["latent_parameters"]),
     }
     for part, (into, from_it) in names.items():
-        graph = graph_parity.session(out / part / "model.onnx")
+        graph = graph_parity.open_session(out / part / "model.onnx")
         assert ([i.name for i in graph.get_inputs()], [o.name for o in graph.get_outputs()]) == (into, from_it)
         assert isinstance(graph.get_inputs()[0].shape[0], str) and (out / part / "config.json").is_file()
     for carried in (
@@ -174,7 +174,7 @@ def test_what_lies_in_the_folder(exported: tuple[Path, dict[str, Any]], source: 
 def test_the_lora_is_in_the_graph_and_any_size_is_exact(
     exported: tuple[Path, dict[str, Any]], source: ModelFolder, lora: Path
 ) -> None:
-    graph = graph_parity.session(exported[0] / "transformer" / "model.onnx")
+    graph = graph_parity.open_session(exported[0] / "transformer" / "model.onnx")
     plain, merged = (
         Denoiser(load_denoiser(source, CPU, FP32, loras)) for loras in ([], [open_lora(str(lora), 0.5, source)])
     )
@@ -186,10 +186,10 @@ def test_the_lora_is_in_the_graph_and_any_size_is_exact(
             "encoder_attention_mask": (torch.arange(tokens) < torch.tensor([[tokens], [1]])).long(),
             "timestep": torch.tensor([999.0, 0.25]),
         }
-        got = graph_parity.answer(graph, {k: v.numpy() for k, v in inputs.items()})
+        got = graph_parity.run_graph(graph, {k: v.numpy() for k, v in inputs.items()})
         with torch.inference_mode():
-            assert graph_parity.errors(merged(**inputs).numpy(), got)["max"] < 1e-5
-            assert graph_parity.errors(plain(**inputs).numpy(), got)["max"] > 1e-2
+            assert graph_parity.relative_errors(merged(**inputs).numpy(), got)["max"] < 1e-5
+            assert graph_parity.relative_errors(plain(**inputs).numpy(), got)["max"] > 1e-2
 
 
 def stage(folder: ModelFolder, part: str, dtype: str, work: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -206,10 +206,10 @@ def stage(folder: ModelFolder, part: str, dtype: str, work: Path) -> tuple[dict[
         "dtype": dtype,
         "file": str(work / part / "model.onnx"),
         "reference": str(work / f"{part}.npz"),
-        "stored": False,
+        "fp16_reference": False,
     }
     (work / part).mkdir(parents=True)
-    assert not part_export.graph(job)["overflow"]
+    assert not part_export.export_graph(job)["overflow"]
     return job, graph_parity.check(job)
 
 
@@ -253,14 +253,14 @@ def test_an_export_that_is_not_exact_is_removed(
 
 def test_which_error_is_told() -> None:
     row = {"rms": 5e-5, "max": 2e-3}
-    assert furthest({"rows": [row | {"max": 0.0}, row], "bound_rms": 1e-4, "bound_max": 1e-3}) == ("max", 2e-3, 2.0)
+    assert worst_error({"rows": [row | {"max": 0.0}, row], "bound_rms": 1e-4, "bound_max": 1e-3}) == ("max", 2e-3, 2.0)
 
 
 def test_pictures_that_differ_are_refused_too(
     copied: dict[str, Any], source: ModelFolder, lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(graph_parity.BOUNDS, "fp32", 1.0)
-    monkeypatch.setitem(graph_parity.MOST, "fp32", 1.0)
+    monkeypatch.setitem(graph_parity.RMS_BOUNDS, "fp32", 1.0)
+    monkeypatch.setitem(graph_parity.MAX_BOUNDS, "fp32", 1.0)
     copied["vae_decoder"] = lambda file: scale_bias(file, 0.2)
     with pytest.raises(
         ParityMissed, match=r"pictures.* dB; of the graphs vae_decoder is furthest from PyTorch, .*, the bound is 45 dB"
@@ -353,14 +353,14 @@ def test_what_is_refused_before_work_starts(
         patch.setattr(preflight, "ram_bytes", lambda: 10 << 20)
         assert "memory" in refused(TooLittleMemory)
     half = SimpleNamespace(
-        wish=ExportRequest(model="x", out=out, dtype="fp16"),
-        numbers={"text_encoder": 10**10},
-        stored={"text_encoder": 2 * 10**10},
+        request=ExportRequest(model="x", out=out, dtype="fp16"),
+        parameters={"text_encoder": 10**10},
+        bytes_stored={"text_encoder": 2 * 10**10},
         bytes_of=lambda name: 2 * 10**10,
     )
     with monkeypatch.context() as patch, pytest.raises(TooLittleMemory):  # float32 kernels hold more than twice as much
         patch.setattr(preflight, "ram_bytes", lambda: 40 * 10**9)
-        preflight._memory(half)
+        preflight._check_memory(half)
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=1 << 20))
         assert "MB" in refused(TooLittleDisk)
@@ -396,7 +396,7 @@ def test_one_that_ends_half_way_leaves_nothing(source: ModelFolder, tmp_path: Pa
     until = time.monotonic() + 60
     while not list(tmp_path.glob("out.part-*")) and time.monotonic() < until:
         assert child.poll() is None
-    sweep(out)
+    remove_stale(out)
     assert len(list(tmp_path.glob("out.part-*"))) == 1, "a living export is left alone"
     if (
         sys.platform != "win32" and how == "interrupted"
@@ -407,7 +407,7 @@ def test_one_that_ends_half_way_leaves_nothing(source: ModelFolder, tmp_path: Pa
         child.kill()
     status = child.wait(60)
     if how == "killed" or sys.platform == "win32":
-        sweep(out)  # the next run's first deed
+        remove_stale(out)  # the next run's first deed
     else:
         assert status == 130
     assert nothing_left(out)
@@ -417,9 +417,9 @@ def test_names_are_no_patterns(tmp_path: Path) -> None:
     """What died is swept up whatever the folder is called, and a neighbour's is left alone."""
     for name in ("beta[16]", "beta1"):
         (tmp_path / f"{name}.part-01234567").mkdir()
-    sweep(tmp_path / "beta[16]")
+    remove_stale(tmp_path / "beta[16]")
     assert [p.name for p in tmp_path.iterdir()] == ["beta1.part-01234567"]
-    with pytest.raises(KeyboardInterrupt), growing(tmp_path / "beta[16]") as folder:
+    with pytest.raises(KeyboardInterrupt), staged_folder(tmp_path / "beta[16]") as folder:
         assert folder.is_dir()
         raise KeyboardInterrupt
     assert [p.name for p in tmp_path.iterdir()] == ["beta1.part-01234567"]
