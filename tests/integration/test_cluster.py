@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import sys
 import threading
@@ -32,6 +33,15 @@ from tests.support.cluster_lab import Lab, lab
 from tests.support.stub_model import check, make_stub, requests
 
 STEP = "0.04"  # seconds: slow enough to be killed in the middle of a picture
+
+
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """Joining a cluster sets variables of this process; later tests must not inherit them."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="module")
