@@ -61,7 +61,7 @@ class Probe:
         QTimer.singleShot(round(seconds * 1000), loop.quit)
         loop.exec()
         end = time.monotonic() + 60
-        while getattr(whole, "_work", None) is not None or not getattr(whole.window, "settled", lambda: True)():
+        while getattr(whole, "_change_in_progress", None) is not None or not getattr(whole.window, "settled", lambda: True)():
             assert time.monotonic() < end, name
             QTimer.singleShot(500, loop.quit)
             loop.exec()
@@ -81,8 +81,8 @@ def deed(name):
 
 
 probe = Probe()
-if hasattr(whole, "load_ahead"):
-    whole.load_ahead()
+if hasattr(whole, "preload"):
+    whole.preload()
 else:
     QTimer.singleShot(500, threading.Thread(target=load_all, daemon=True).start)
 whole.window.show()
@@ -93,8 +93,8 @@ for name in asked:
         continue
     probe.watch(name, deed(name), watched + (1.5 if first else 0))
     first = False
-    if name == "find" and whole.window.finding.finder is not None:
-        whole.window.finding.finder.close_()
+    if name == "find" and whole.window.command_index.palette is not None:
+        whole.window.command_index.palette.close_()
 told.pop("quiet", None)
 print(json.dumps({"times": told, "built": list(whole.window.pages)}), flush=True)
 whole.window.close()

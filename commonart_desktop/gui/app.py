@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from PySide6.QtCore import QEvent, QLibraryInfo, QLocale, QObject, QSettings, QTimer, QTranslator
+from PySide6.QtCore import QLibraryInfo, QLocale, QObject, QSettings, QTimer, QTranslator
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 from PySide6.QtWidgets import QApplication, QMessageBox
 
@@ -23,6 +23,7 @@ from commonart_desktop.gui.notices import Notices
 from commonart_desktop.gui.settings_store import SettingsStore
 from commonart_desktop.gui.shell.gc_timer import GcTimer
 from commonart_desktop.gui.shell.ime_guard import ImeGuard
+from commonart_desktop.gui.shell.input_blocker import InputBlocker
 from commonart_desktop.gui.shell.main_window import LEAVE, MainWindow
 from commonart_desktop.gui.shell.pages import PAGES, load_all
 from commonart_desktop.gui.shell.quit_signals import QuitSignals
@@ -31,33 +32,33 @@ from engine.contract.errors import CommonArtError, Phrase
 from engine.contract.paths import home, resources
 from engine.contract.recipe import request_of
 
-LOAD_AFTER = 500  # ms after the window is there
+LOAD_AFTER = 500  # ms after the window is shown
 
 
 class Application(QObject):
-    """Owns the ledger, the engine and the window, and makes the window anew when the language changes."""
+    """Owns the ledger, the engine and the window; rebuilds the window when the language changes."""
 
     def __init__(self, app: QApplication, *, backend: str | None = None) -> None:
         super().__init__()
         self._app = app
-        self._tidy = GcTimer(self)
+        self._gc_timer = GcTimer(self)
         self._translators: list[QTranslator] = []
         self.settings = SettingsStore()
         self.state = QSettings(str(home() / "window.ini"), QSettings.Format.IniFormat)
         _export_ui_language()
-        self._speak()
+        self._load_translations()
         theme.apply(app, self.settings.now.theme, self._zoom())
         self._guard = ImeGuard(app)
         self.ledger, rescued = open_ledger()
         self.engine = WorkerProcess(self.ledger, self.settings, backend=backend)
         self.notices = Notices()
         self.trainings = TrainingRuns(self.ledger, self.engine, self.settings, self.notices, self.state)
-        if self.trainings.queue_held():  # for a training, perhaps of an earlier start, that may be over
+        if self.trainings.queue_held():  # by a training, perhaps of an earlier session, that may be over
             self.trainings.refresh()
-        self._work: IncrementalBuild | None = None  # what is changing the looks
-        self.window = self._begin()
-        at_once(self._furnish(self.window))
-        self._shown_as = self._looks()
+        self._change_in_progress: IncrementalBuild | None = None  # changes the appearance
+        self.window = self._create_window()
+        at_once(self._fill_window(self.window))
+        self._appearance_shown = self._appearance()
         self.settings.changed.connect(self._on_settings)
         app.styleHints().colorSchemeChanged.connect(self._on_scheme)
         if rescued is not None:
@@ -79,35 +80,35 @@ class Application(QObject):
         )
 
     def _zoom(self) -> float:
-        """Size of the letters, 1 as designed."""
+        """Factor of the text size, 1 as designed."""
         try:
             return min(2.0, max(0.75, float(str(self.state.value(theme.ZOOM, "1")))))
         except ValueError:
             return 1.0
 
-    def _looks(self) -> tuple[str, str, float]:
+    def _appearance(self) -> tuple[str, str, float]:
         return self.settings.now.language, self.settings.now.theme, self._zoom()
 
-    def _speak(self) -> None:
-        """Qt's own words and ours, in the language of the settings or the system."""
+    def _load_translations(self) -> None:
+        """Install Qt's translations and ours, in the language of the settings or the system."""
         i18n.language.cache_clear()
         lang = i18n.language()
         for old in self._translators:
             self._app.removeTranslator(old)
         self._translators = []
         QLocale.setDefault(QLocale(lang))
-        places = (
+        catalogues = (
             (f"qtbase_{lang}", QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)),
             (f"commonart_{lang}", str(resources() / "translations")),
         )
-        for name, folder in places:
+        for name, folder in catalogues:
             translator = QTranslator(self)
             if translator.load(name, folder):
                 self._app.installTranslator(translator)
                 self._translators.append(translator)
 
-    def _begin(self) -> MainWindow:
-        """A window without a page."""
+    def _create_window(self) -> MainWindow:
+        """A window without pages built."""
         window = MainWindow()
         context = Context(
             self.ledger, self.engine, self.trainings, self.settings, self.notices, self.state, window.go_to
@@ -126,73 +127,75 @@ class Application(QObject):
         window.finish(context)
         return window
 
-    def _furnish(self, window: MainWindow) -> Steps:
-        """The page of the last time, and the looks."""
+    def _fill_window(self, window: MainWindow) -> Steps:
+        """The page of the last session, and the theme."""
         name = str(self.state.value("window/page", ""))
         name = name if name in window.titles else PAGES[0].name
         yield from window.first_page(name)
-        yield from window.dress()
+        yield from window.apply_theme()
 
     def _use(self, recipe: dict[str, Any]) -> None:
-        """Settings of a picture go to the Make page."""
+        """Put the settings of an image into the form of the Make page."""
         try:
-            asked = request_of(recipe)
+            request = request_of(recipe)
         except CommonArtError as e:
             self.notices.complain(e)
             return
-        self.window.stack.prepare("make", lambda make: make.compose.use_request(asked))
+        self.window.stack.prepare("make", lambda make: make.compose.use_request(request))
 
     def _on_scheme(self, *_: object) -> None:
-        """The system went dark or light."""
-        self._change(self._recolour())
+        """The system's colour scheme changed."""
+        self._change(self._restyle())
 
     def _on_settings(self) -> None:
-        now, before = self._looks(), self._shown_as
-        if now == before or self._work is not None:
-            return  # what is at work looks again when it is over
-        self._shown_as = now
-        self._change(self._recolour() if (now[0], now[2]) == (before[0], before[2]) else self._renew())
+        now, before = self._appearance(), self._appearance_shown
+        if now == before or self._change_in_progress is not None:
+            return  # a change in progress checks again when it is over
+        self._appearance_shown = now
+        self._change(self._restyle() if (now[0], now[2]) == (before[0], before[2]) else self._rebuild())
 
     def _change(self, steps: Steps) -> None:
-        """Change the looks in turns, one change after the other."""
+        """Change the appearance incrementally, one change after the other."""
         self.settle()
-        self._work = IncrementalBuild(steps, self)
-        self._work.over.connect(self._changed)
+        self._change_in_progress = IncrementalBuild(steps, self)
+        self._change_in_progress.over.connect(self._on_changed)
 
-    def _changed(self) -> None:
-        self._work = None
+    def _on_changed(self) -> None:
+        self._change_in_progress = None
         self._on_settings()
 
     def settle(self) -> None:
-        """Whatever is changing the looks is done at once."""
-        while self._work is not None:
-            self._work.finish()
+        """Finish a pending change of the appearance synchronously."""
+        while self._change_in_progress is not None:
+            self._change_in_progress.finish()
 
-    def _recolour(self) -> Steps:
-        """Other colours."""
+    def _restyle(self) -> Steps:
+        """Apply other colours."""
         theme.apply(self._app, self.settings.now.theme, self._zoom())
-        yield from self.window.dress()
+        yield from self.window.apply_theme()
 
-    def _renew(self) -> Steps:
-        """Another language, or letters of another size: texts and sizes are set where a widget is made, so the window is made anew, in turns, behind
-        the still picture of the old one, whose pages have gone by then."""
+    def _rebuild(self) -> Steps:
+        """Replace the window, for another language or text size, which are set where a widget is created.
+
+        It is built incrementally while the old one, its pages deleted, is still shown with painting suspended.
+        """
         old, shown = self.window, self.window.isVisible()
-        deaf = InputBlocker(old)
-        self._app.installEventFilter(deaf)
+        blocker = InputBlocker(old)
+        self._app.installEventFilter(blocker)
         try:
-            yield from old.clear_away()
+            yield from old.tear_down()
             theme.apply(self._app, self.settings.now.theme, self._zoom())
-            self._speak()
+            self._load_translations()
             yield
-            window = self._begin()
+            window = self._create_window()
             yield
-            yield from self._furnish(window)
+            yield from self._fill_window(window)
             window.layout().activate()
             yield
         finally:
-            self._app.removeEventFilter(deaf)
+            self._app.removeEventFilter(blocker)
         self.window = window
-        parts = window.stack.uncover()
+        parts = window.stack.reveal()
         next(parts)
         if shown:
             window.show()
@@ -201,56 +204,36 @@ class Application(QObject):
         old.hide()
         old.deleteLater()
 
-    def load_ahead(self) -> None:
-        """When the window has come to rest, make the finder, and load the pages' modules in a thread; the interpreter's end waits for that."""
-        QTimer.singleShot(LOAD_AFTER // 2, self, lambda: self.window.finding.ready())
+    def preload(self) -> None:
+        """Once the window is idle, create the command palette and import the pages' modules in a thread.
+
+        The interpreter's end waits for that thread.
+        """
+        QTimer.singleShot(LOAD_AFTER // 2, self, lambda: self.window.command_index.create_palette())
         QTimer.singleShot(
             LOAD_AFTER, self, lambda: Task(self, lambda task: load_all(), name="pages", finish_at_exit=True)
         )
 
     def raise_window(self) -> None:
-        """Bring the window to the front: a second start of the program asks for it."""
+        """Bring the window to the front, as a second start of the program requests."""
         self.window.showNormal()
         self.window.raise_()
         self.window.activateWindow()
 
     def close(self, *, leave_working: bool) -> None:
-        """End: keep drafts, and the engine at work if so wished."""
+        """Store drafts and end; ``leave_working``: the engine goes on."""
         self.settle()
-        self._tidy.stop()
+        self._gc_timer.stop()
         self.window.keep()
-        self.window.rest()
+        self.window.detach()
         self.state.sync()
         self.trainings.shut()
         self.engine.shut(leave_working=leave_working)
         self.ledger.close()
 
 
-class InputBlocker(QObject):
-    """A window that is about to go takes no keys and clicks: what they would change has been kept already."""
-
-    _EVENTS = frozenset(
-        (
-            QEvent.Type.KeyPress,
-            QEvent.Type.KeyRelease,
-            QEvent.Type.Shortcut,
-            QEvent.Type.ShortcutOverride,
-            QEvent.Type.InputMethod,
-            QEvent.Type.MouseButtonPress,
-            QEvent.Type.MouseButtonRelease,
-            QEvent.Type.MouseButtonDblClick,
-            QEvent.Type.Wheel,
-            QEvent.Type.Drop,
-            QEvent.Type.ContextMenu,
-        )
-    )
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        return event.type() in self._EVENTS
-
-
 def _export_ui_language() -> None:
-    """macOS and Windows tell Qt the user's language, but not by the environment, where the rest of the program looks."""
+    """macOS and Windows report the user's language to Qt, but not in the environment, where the core reads it."""
     if not any(os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG")):
         os.environ["LANG"] = (QLocale.system().uiLanguages() or ["en"])[0].replace("-", "_")
 
@@ -260,7 +243,7 @@ def _server_name() -> str:
 
 
 def _already_open() -> bool:
-    """Whether another window works with the same data; it is asked to come to the front."""
+    """Whether another window uses the same data; that one is brought to the front."""
     socket = QLocalSocket()
     socket.connectToServer(_server_name())
     if not socket.waitForConnected(300):
@@ -284,24 +267,24 @@ def main(argv: Sequence[str]) -> int:
     server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
     server.listen(_server_name())
     try:
-        whole = Application(app)
+        application = Application(app)
     except CommonArtError as e:
         text, hint = i18n.sentence(e)
         print(f"commonart: {text}\n  {hint}", file=sys.stderr)
-        if app.platformName() not in ("offscreen", "minimal"):  # nobody could close it there
+        if app.platformName() not in ("offscreen", "minimal"):  # nobody could close a dialog there
             QMessageBox.critical(None, "CommonArt Desktop", f"{text}\n\n{hint}")
         return e.exit_status
 
-    def asked() -> None:
-        while (caller := server.nextPendingConnection()) is not None:
-            caller.disconnected.connect(caller.deleteLater)
-        whole.raise_window()
+    def on_connection() -> None:
+        while (socket := server.nextPendingConnection()) is not None:
+            socket.disconnected.connect(socket.deleteLater)
+        application.raise_window()
 
-    server.newConnection.connect(asked)
-    whole.window.show()
-    whole.load_ahead()
+    server.newConnection.connect(on_connection)
+    application.window.show()
+    application.preload()
     status = app.exec()
-    leave = str(whole.state.value(LEAVE, "false")) == "true" and whole.engine.now == "working"
-    whole.close(leave_working=leave)
+    leave = str(application.state.value(LEAVE, "false")) == "true" and application.engine.now == "working"
+    application.close(leave_working=leave)
     server.close()
     return status

@@ -97,7 +97,7 @@ def shoot(out: Path, *, backend: str | None) -> list[Path]:
             whole.window.find_action()
             settle(1.0)
             take(f"find-{lang}-{theme}")
-            whole.window.finding.finder.close_()
+            whole.window.command_index.palette.close_()
             whole.window.go_to(PAGES[0].name)
     whole.window.close()
     whole.close(leave_working=False)

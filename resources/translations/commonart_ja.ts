@@ -17,6 +17,125 @@
     </message>
 </context>
 <context>
+    <name>AdvancedPanel</name>
+    <message>
+        <source>Rank</source>
+        <translation>ランク</translation>
+    </message>
+    <message>
+        <source>by the preset</source>
+        <translation>目安のとおり</translation>
+    </message>
+    <message>
+        <source>Alpha</source>
+        <translation>アルファ</translation>
+    </message>
+    <message>
+        <source>like the rank</source>
+        <translation>ランクと同じ</translation>
+    </message>
+    <message>
+        <source>Layers</source>
+        <translation>対象の層</translation>
+    </message>
+    <message>
+        <source>attention</source>
+        <translation>注意層</translation>
+    </message>
+    <message>
+        <source>attention and feed-forward: learns more</source>
+        <translation>注意層と全結合層：多く学ぶ</translation>
+    </message>
+    <message>
+        <source>only what reads the prompt: learns less</source>
+        <translation>プロンプトを読む層だけ：控えめに学ぶ</translation>
+    </message>
+    <message>
+        <source>Share of Japanese where an image has captions in both languages</source>
+        <translation>両方の言語の説明文があるときに日本語を使う割合</translation>
+    </message>
+    <message>
+        <source>Share shown without its caption, so that guidance works</source>
+        <translation>説明文なしで見せる割合。ガイダンスを効かせるためです</translation>
+    </message>
+    <message>
+        <source>Share that is not learned from, to see whether images are memorized</source>
+        <translation>学習に使わず、丸暗記していないかを見るための割合</translation>
+    </message>
+    <message>
+        <source>Japanese captions</source>
+        <translation>日本語の説明文</translation>
+    </message>
+    <message>
+        <source>Without caption</source>
+        <translation>説明文なし</translation>
+    </message>
+    <message>
+        <source>Mirrored</source>
+        <translation>左右反転</translation>
+    </message>
+    <message>
+        <source>Share shown mirrored</source>
+        <translation>左右を反転して見せる割合</translation>
+    </message>
+    <message>
+        <source>Held out</source>
+        <translation>評価用</translation>
+    </message>
+    <message>
+        <source>Optimiser</source>
+        <translation>最適化の方法</translation>
+    </message>
+    <message>
+        <source>AdamW, 8 bit</source>
+        <translation>AdamW（8 ビット）</translation>
+    </message>
+    <message>
+        <source>Learning rate over time</source>
+        <translation>学習率の変え方</translation>
+    </message>
+    <message>
+        <source>falling as a cosine</source>
+        <translation>余弦で下げる</translation>
+    </message>
+    <message>
+        <source>constant</source>
+        <translation>一定</translation>
+    </message>
+    <message>
+        <source>falling evenly</source>
+        <translation>一定の割合で下げる</translation>
+    </message>
+    <message>
+        <source>Warm-up steps</source>
+        <translation>慣らしのステップ数</translation>
+    </message>
+    <message>
+        <source>Precision</source>
+        <translation>計算の精度</translation>
+    </message>
+    <message>
+        <source>automatic</source>
+        <translation>自動</translation>
+    </message>
+    <message>
+        <source>Checkpoint every</source>
+        <translation>保存の間隔</translation>
+    </message>
+    <message>
+        <source>Seed</source>
+        <translation>シード</translation>
+    </message>
+    <message>
+        <source>Average the weights over time (EMA)</source>
+        <translation>重みを時間平均する（EMA）</translation>
+    </message>
+    <message>
+        <source>Take the result from the checkpoint with the lowest held-out loss</source>
+        <translation>評価用の損失が最も低い保存点を結果にする</translation>
+    </message>
+</context>
+<context>
     <name>AfterQueue</name>
     <message>
         <source>When all is done:</source>
@@ -82,19 +201,19 @@
 <context>
     <name>CacheRows</name>
     <message>
-        <source>Small pictures</source>
-        <translation>サムネイル</translation>
-    </message>
-    <message>
         <source>Text features</source>
         <translation>テキスト特徴</translation>
+    </message>
+    <message>
+        <source>Thumbnails</source>
+        <translation>サムネイル</translation>
     </message>
     <message>
         <source>Clear</source>
         <translation>消去</translation>
     </message>
     <message>
-        <source>It is made again when it is needed</source>
+        <source>It is created again when it is needed</source>
         <translation>必要なときに作り直されます</translation>
     </message>
     <message>
@@ -103,31 +222,7 @@
     </message>
 </context>
 <context>
-    <name>CasesModel</name>
-    <message>
-        <source>Part</source>
-        <translation>部品</translation>
-    </message>
-    <message>
-        <source>Shapes</source>
-        <translation>形</translation>
-    </message>
-    <message>
-        <source>Bounds</source>
-        <translation>許容値</translation>
-    </message>
-    <message>
-        <source>Result</source>
-        <translation>判定</translation>
-    </message>
-    <message>
-        <source>Largest</source>
-        <translation>最大</translation>
-    </message>
-    <message>
-        <source>RMS</source>
-        <translation>RMS</translation>
-    </message>
+    <name>CaseLabels</name>
     <message>
         <source>Text encoder</source>
         <translation>テキストエンコーダー</translation>
@@ -157,16 +252,40 @@
         <translation>未実施</translation>
     </message>
     <message>
-        <source>Largest error, relative to the largest number</source>
+        <source>Part</source>
+        <translation>部品</translation>
+    </message>
+    <message>
+        <source>Shapes</source>
+        <translation>形</translation>
+    </message>
+    <message>
+        <source>Largest</source>
+        <translation>最大</translation>
+    </message>
+    <message>
+        <source>Largest error, relative to the largest value</source>
         <translation>最大誤差（最大の数値に対する比）</translation>
     </message>
     <message>
-        <source>RMS error, relative to the RMS of PyTorch&apos;s numbers</source>
+        <source>RMS</source>
+        <translation>RMS</translation>
+    </message>
+    <message>
+        <source>RMS error, relative to the RMS of PyTorch&apos;s values</source>
         <translation>RMS 誤差（PyTorch の数値の RMS に対する比）</translation>
+    </message>
+    <message>
+        <source>Bounds</source>
+        <translation>許容値</translation>
     </message>
     <message>
         <source>What the largest and the RMS error may be at most</source>
         <translation>最大誤差と RMS 誤差の許容値</translation>
+    </message>
+    <message>
+        <source>Result</source>
+        <translation>判定</translation>
     </message>
 </context>
 <context>
@@ -437,20 +556,20 @@
         <translation>フォルダーを開く</translation>
     </message>
     <message>
-        <source>Policy</source>
-        <translation>方針</translation>
+        <source>Choose a folder of images, or drop one here. The licence check says which may be learned from, and what is missing.</source>
+        <translation>画像のフォルダーを選ぶか、ここにドロップしてください。学習に使ってよい画像と、足りない記録をライセンス検査が示します。</translation>
     </message>
     <message>
-        <source>commercial use</source>
-        <translation>商用</translation>
+        <source>Choose a folder of images</source>
+        <translation>画像のフォルダーを選ぶ</translation>
     </message>
     <message>
-        <source>non-commercial use</source>
-        <translation>非商用</translation>
+        <source>No image was imported.</source>
+        <translation>画像を 1 枚も取り込めませんでした。</translation>
     </message>
     <message>
-        <source>policy file…</source>
-        <translation>方針ファイル…</translation>
+        <source>{count} image(s) imported.</source>
+        <translation>{count} 枚を取り込みました。</translation>
     </message>
     <message>
         <source>Check</source>
@@ -469,15 +588,22 @@
         <translation>用途</translation>
     </message>
     <message>
-        <source>Choose a folder of pictures, or drop one here. The licence check says which may be learned from, and what is missing.</source>
-        <translation>画像のフォルダーを選ぶか、ここにドロップしてください。学習に使ってよい画像と、足りない記録をライセンス検査が示します。</translation>
-    </message>
-    <message>
         <source>No folder chosen</source>
         <translation>フォルダー未選択</translation>
     </message>
     <message>
-        <source>{count} pictures</source>
+        <source>Check again</source>
+        <translation>もう一度確かめる</translation>
+    </message>
+    <message>
+        <source>Saved: {count} record(s). Check again to see what is left.</source>
+        <translation>{count} 件を保存しました。残りはもう一度検査すると分かります。</translation>
+    </message>
+</context>
+<context>
+    <name>DatasetTexts</name>
+    <message>
+        <source>{count} images</source>
         <translation>{count} 枚</translation>
     </message>
     <message>
@@ -493,14 +619,6 @@
         <translation>説明文：英語 {en}、日本語 {ja}</translation>
     </message>
     <message>
-        <source>Choose a folder of pictures</source>
-        <translation>画像のフォルダーを選ぶ</translation>
-    </message>
-    <message>
-        <source>Choose a policy file</source>
-        <translation>方針ファイルを選ぶ</translation>
-    </message>
-    <message>
         <source>Changed since the check: check again.</source>
         <translation>検査のあとに変更されました。もう一度検査してください。</translation>
     </message>
@@ -511,22 +629,6 @@
     <message>
         <source>The check refuses this folder: {blocking} reason(s), {warnings} warning(s).</source>
         <translation>検査に不合格です：不可 {blocking} 件、注意 {warnings} 件。</translation>
-    </message>
-    <message>
-        <source>Check again</source>
-        <translation>もう一度確かめる</translation>
-    </message>
-    <message>
-        <source>Saved: {count} record(s). Check again to see what is left.</source>
-        <translation>{count} 件を保存しました。残りはもう一度検査すると分かります。</translation>
-    </message>
-    <message>
-        <source>No picture was taken in.</source>
-        <translation>画像を 1 枚も取り込めませんでした。</translation>
-    </message>
-    <message>
-        <source>{count} picture(s) taken in.</source>
-        <translation>{count} 枚を取り込みました。</translation>
     </message>
 </context>
 <context>
@@ -617,26 +719,37 @@
     </message>
 </context>
 <context>
+    <name>DeviceField</name>
+    <message>
+        <source>Automatic</source>
+        <translation>自動で選ぶ</translation>
+    </message>
+    <message>
+        <source>Write it like {example}.</source>
+        <translation>{example}のように入力してください。</translation>
+    </message>
+</context>
+<context>
     <name>DoctorList</name>
     <message>
         <source>good</source>
         <translation>正常</translation>
     </message>
     <message>
-        <source>worth knowing</source>
+        <source>note</source>
         <translation>ご確認ください</translation>
+    </message>
+    <message>
+        <source>Checking this machine…</source>
+        <translation>この環境を調べています…</translation>
+    </message>
+    <message>
+        <source>Check again</source>
+        <translation>もう一度調べる</translation>
     </message>
     <message>
         <source>missing</source>
         <translation>不足</translation>
-    </message>
-    <message>
-        <source>Looking at this machine…</source>
-        <translation>この環境を調べています…</translation>
-    </message>
-    <message>
-        <source>Look again</source>
-        <translation>もう一度調べる</translation>
     </message>
 </context>
 <context>
@@ -916,10 +1029,6 @@
         <translation>プロンプトのファイル</translation>
     </message>
     <message>
-        <source>The things the model knows</source>
-        <translation>モデルが知っているもの</translation>
-    </message>
-    <message>
         <source>Choose a prompts file</source>
         <translation>プロンプトのファイルを選ぶ</translation>
     </message>
@@ -934,10 +1043,6 @@
     <message>
         <source>None: no distances</source>
         <translation>なし（距離は測りません）</translation>
-    </message>
-    <message>
-        <source>Choose a folder of real pictures</source>
-        <translation>実際の画像のフォルダーを選ぶ</translation>
     </message>
     <message>
         <source>Earlier result</source>
@@ -960,7 +1065,15 @@
         <translation>英語</translation>
     </message>
     <message>
-        <source>Pictures per prompt</source>
+        <source>The concepts the model knows</source>
+        <translation>モデルが知っているもの</translation>
+    </message>
+    <message>
+        <source>Choose a folder of real images</source>
+        <translation>実際の画像のフォルダーを選ぶ</translation>
+    </message>
+    <message>
+        <source>Images per prompt</source>
         <translation>プロンプトごとの枚数</translation>
     </message>
     <message>
@@ -1012,11 +1125,11 @@
         <translation>エンコーダー</translation>
     </message>
     <message>
-        <source>They read pictures and words, for CLIPScore and distances. Nothing is fetched.</source>
+        <source>They read images and texts, for CLIPScore and distances. Nothing is downloaded.</source>
         <translation>画像と言葉を読み取り、CLIPScoreや距離を測ります。ネットワークからは何も取得しません。</translation>
     </message>
     <message>
-        <source>Real pictures for KID and CMMD (50 at least) and FID (2,048).</source>
+        <source>Real images for KID and CMMD (50 at least) and FID (2,048).</source>
         <translation>KID・CMMD（50枚以上）とFID（2,048枚以上）に使う実際の画像です。</translation>
     </message>
     <message>
@@ -1059,8 +1172,8 @@
         <translation>すべてのプロンプトを両言語で同じ決まったシードから描き、日本語・英語・両方を一つの表にまとめて測ります。</translation>
     </message>
     <message>
-        <source>Press Evaluate to see whether the model draws what it is told; no encoder and no prompts file are needed for the bundled model. With encoders there are scores for any prompt, with a reference folder distances to real pictures.</source>
-        <translation>「評価」を押すと、モデルが指示どおりに描くかを調べます。同梱モデルにはエンコーダーもプロンプトのファイルも要りません。エンコーダーがあればどのプロンプトでもスコアを、参照画像があれば実際の画像との距離を測れます。</translation>
+        <source>Evaluating {model}</source>
+        <translation>{model} を評価しています</translation>
     </message>
     <message>
         <source>Open a result to look at an earlier evaluation, or choose one on the left to compare with.</source>
@@ -1075,10 +1188,6 @@
         <translation>{model} を評価できませんでした。</translation>
     </message>
     <message>
-        <source>Show</source>
-        <translation>表示</translation>
-    </message>
-    <message>
         <source>The evaluation of {model} was stopped. What was drawn is kept; Evaluate goes on from there.</source>
         <translation>{model} の評価を中止しました。描いた画像は残っており、「評価」を押すと続きから進みます。</translation>
     </message>
@@ -1087,8 +1196,146 @@
         <translation>結果を開く</translation>
     </message>
     <message>
+        <source>Press Evaluate to see whether the model draws what the prompt says; no encoder and no prompts file are needed for the bundled model. With encoders there are scores for any prompt, with a reference folder distances to real images.</source>
+        <translation>「評価」を押すと、モデルが指示どおりに描くかを調べます。同梱モデルにはエンコーダーもプロンプトのファイルも要りません。エンコーダーがあればどのプロンプトでもスコアを、参照画像があれば実際の画像との距離を測れます。</translation>
+    </message>
+    <message>
         <source>{path} is no result of an evaluation.</source>
         <translation>{path} は評価の結果ではありません。</translation>
+    </message>
+</context>
+<context>
+    <name>EvaluateRunView</name>
+    <message>
+        <source>Stopping; what was drawn is kept…</source>
+        <translation>中止しています。描いた画像は残ります…</translation>
+    </message>
+    <message>
+        <source>Reading the model and what it is compared with…</source>
+        <translation>モデルと比べる画像を読んでいます…</translation>
+    </message>
+    <message>
+        <source>{done} of {total} images drawn or measured</source>
+        <translation>{total} 枚中 {done} 枚を描画または解析しました</translation>
+    </message>
+    <message>
+        <source>Computing the figures and writing the report…</source>
+        <translation>数値をまとめてレポートを書いています…</translation>
+    </message>
+</context>
+<context>
+    <name>EvaluationReportView</name>
+    <message>
+        <source>Copy figures</source>
+        <translation>数値をコピー</translation>
+    </message>
+    <message>
+        <source>The figures are on the clipboard.</source>
+        <translation>数値をクリップボードにコピーしました。</translation>
+    </message>
+    <message>
+        <source>Open report</source>
+        <translation>レポートを開く</translation>
+    </message>
+    <message>
+        <source>The complete report with plots, in the browser</source>
+        <translation>図を含むレポート全体をブラウザーで開きます</translation>
+    </message>
+    <message>
+        <source>Figures in both languages</source>
+        <translation>両言語の数値</translation>
+    </message>
+    <message>
+        <source>Differences</source>
+        <translation>差</translation>
+    </message>
+    <message>
+        <source>Notes</source>
+        <translation>お知らせ</translation>
+    </message>
+    <message>
+        <source>Images by prompt</source>
+        <translation>プロンプトごとの画像</translation>
+    </message>
+    <message>
+        <source>Figures or images</source>
+        <translation>数値か画像か</translation>
+    </message>
+    <message>
+        <source>Figures</source>
+        <translation>数値</translation>
+    </message>
+    <message>
+        <source>Images</source>
+        <translation>画像</translation>
+    </message>
+    <message>
+        <source>An evaluation</source>
+        <translation>評価</translation>
+    </message>
+    <message>
+        <source>Choose a prompts file on the left.</source>
+        <translation>左でプロンプトのファイルを選んでください。</translation>
+    </message>
+    <message>
+        <source>Choose a folder of more images, or leave the reference folder empty.</source>
+        <translation>もっと画像の多いフォルダーを選ぶか、参照画像のフォルダーを空にしてください。</translation>
+    </message>
+    <message>
+        <source>{name}: not evaluated</source>
+        <translation>{name}: 評価できませんでした</translation>
+    </message>
+    <message>
+        <source>steps</source>
+        <translation>ステップ数</translation>
+    </message>
+    <message>
+        <source>guidance</source>
+        <translation>ガイダンス</translation>
+    </message>
+    <message>
+        <source>sampler</source>
+        <translation>サンプラー</translation>
+    </message>
+    <message>
+        <source>seed</source>
+        <translation>シード</translation>
+    </message>
+    <message>
+        <source>images per prompt</source>
+        <translation>プロンプトごとの枚数</translation>
+    </message>
+    <message>
+        <source>precision</source>
+        <translation>数値の形式</translation>
+    </message>
+    <message>
+        <source>negative prompt</source>
+        <translation>ネガティブプロンプト</translation>
+    </message>
+    <message>
+        <source>encoders: {names}</source>
+        <translation>エンコーダー: {names}</translation>
+    </message>
+    <message>
+        <source>compared with {name}, {count} images</source>
+        <translation>{name} の {count} 枚と比較</translation>
+    </message>
+    <message>
+        <source>{count} image(s) could not be read and were left out, the first: {file}</source>
+        <translation>読めなかった {count} 枚を除きました。最初のもの: {file}</translation>
+    </message>
+    <message>
+        <source>{language}, not among the nearest five ({count}): {prompts}</source>
+        <translation>{language}で5位以内に入らなかったもの（{count}件）: {prompts}</translation>
+    </message>
+    <message>
+        <source>Brackets are 95 % bootstrap intervals; n is how many images a figure is of. They cover chance in prompts and seeds only.</source>
+        <translation>かっこ内は再標本化による95 %区間、n は数値のもとになった画像の枚数です。プロンプトとシードの偶然だけを表します。</translation>
+    </message>
+    <message>
+        <source>Difference from {other}</source>
+        <translation>{other} との差</translation>
     </message>
 </context>
 <context>
@@ -1153,20 +1400,12 @@
         <translation>書き出す（{keys}）</translation>
     </message>
     <message>
-        <source>Show the proof of an export made before ({keys})</source>
-        <translation>以前に書き出したものの照合結果を表示します（{keys}）</translation>
-    </message>
-    <message>
         <source>Stop the export; nothing of it is kept ({keys})</source>
         <translation>書き出しを中止します。途中のものは残りません（{keys}）</translation>
     </message>
     <message>
         <source>The report will appear here</source>
         <translation>照合結果はここに表示されます</translation>
-    </message>
-    <message>
-        <source>Every graph is compared with PyTorch on several shapes, then whole pictures from the same noise. An export that misses its bound is removed.</source>
-        <translation>各グラフをいくつかの形で PyTorch と比べ、さらに同じノイズから描いた画像全体を比べます。許容値を超えた書き出しは削除します。</translation>
     </message>
     <message>
         <source>What comes out is a folder that this program, and other tools for ONNX, can use on machines without PyTorch.</source>
@@ -1181,12 +1420,24 @@
         <translation>{model} を書き出し、照合に合格しました。</translation>
     </message>
     <message>
+        <source>Show the proof of an earlier export ({keys})</source>
+        <translation>以前に書き出したものの照合結果を表示します（{keys}）</translation>
+    </message>
+    <message>
+        <source>Every graph is compared with PyTorch on several shapes, then complete images from the same noise. An export that misses its bound is removed.</source>
+        <translation>各グラフをいくつかの形で PyTorch と比べ、さらに同じノイズから描いた画像全体を比べます。許容値を超えた書き出しは削除します。</translation>
+    </message>
+    <message>
         <source>The export of {model} failed.</source>
         <translation>{model} を書き出せませんでした。</translation>
     </message>
     <message>
-        <source>Show</source>
-        <translation>表示</translation>
+        <source>Exporting {model}, {precision}</source>
+        <translation>{model}（{precision}）を書き出しています</translation>
+    </message>
+    <message>
+        <source>New images are made with {name}.</source>
+        <translation>これからの画像は {name} で作ります。</translation>
     </message>
     <message>
         <source>The export of {model} was stopped; nothing of it was kept.</source>
@@ -1201,12 +1452,158 @@
         <translation>{path} は書き出しの照合結果ではありません。</translation>
     </message>
     <message>
-        <source>New pictures are made with {name}.</source>
-        <translation>これからの画像は {name} で作ります。</translation>
-    </message>
-    <message>
         <source>Undo</source>
         <translation>元に戻す</translation>
+    </message>
+</context>
+<context>
+    <name>ExportReportView</name>
+    <message>
+        <source>Copy report</source>
+        <translation>報告をコピー</translation>
+    </message>
+    <message>
+        <source>The report is on the clipboard.</source>
+        <translation>照合結果をクリップボードにコピーしました。</translation>
+    </message>
+    <message>
+        <source>Use for making images</source>
+        <translation>画像づくりに使う</translation>
+    </message>
+    <message>
+        <source>Graphs compared with PyTorch</source>
+        <translation>グラフと PyTorch の照合</translation>
+    </message>
+    <message>
+        <source>{name}: proved</source>
+        <translation>{name}：照合に合格</translation>
+    </message>
+    <message>
+        <source>{name}: not proved</source>
+        <translation>{name}：照合に不合格</translation>
+    </message>
+    <message>
+        <source>The export was removed: {part} does not give what PyTorch gives. Found was {found}, the bound is {bound}.</source>
+        <translation>書き出しを削除しました。{part}の結果が PyTorch と一致しません。実測は {found}、許容値は {bound} です。</translation>
+    </message>
+    <message>
+        <source>the images</source>
+        <translation>画像全体</translation>
+    </message>
+    <message>
+        <source>Choose fp32 and export again; it takes more space but rounds less.</source>
+        <translation>fp32 を選んでもう一度書き出してください。容量は増えますが、丸めが小さくなります。</translation>
+    </message>
+    <message>
+        <source>Report it with the model&apos;s name: the exporter does not understand this model. Copy report has the details.</source>
+        <translation>書き出し機能がこのモデルを正しく扱えていません。モデル名を添えてご報告ください。必要な情報は「結果をコピー」で得られます。</translation>
+    </message>
+    <message>
+        <source>Close other programs, or export on a machine with more memory.</source>
+        <translation>ほかのプログラムを閉じるか、メモリの多い PC で書き出してください。</translation>
+    </message>
+    <message>
+        <source>{name}: not exported</source>
+        <translation>{name}：書き出せませんでした</translation>
+    </message>
+    <message>
+        <source>a relative RMS error of {value}</source>
+        <translation>相対 RMS 誤差 {value}</translation>
+    </message>
+    <message>
+        <source>The largest error of a graph is {error} (RMS, {part}).</source>
+        <translation>グラフの誤差は最大で {error}（RMS、{part}）です。</translation>
+    </message>
+    <message>
+        <source>{count} complete images reach at least {psnr} dB.</source>
+        <translation>画像 {count} 枚はすべて {psnr} dB 以上でした。</translation>
+    </message>
+    <message>
+        <source>{part} missed its bound.</source>
+        <translation>{part}が許容値を超えました。</translation>
+    </message>
+    <message>
+        <source>Images from the same noise, at least {bound} dB required</source>
+        <translation>同じノイズからの画像（{bound} dB 以上で合格）</translation>
+    </message>
+    <message>
+        <source>Images from the same noise</source>
+        <translation>同じノイズからの画像</translation>
+    </message>
+    <message>
+        <source>With int8 {changed} of {count} images ({share} %) show another concept than PyTorch&apos;s: they are nearer to the image of another prompt than to their own.</source>
+        <translation>int8 では {count} 枚中 {changed} 枚（{share} %）が PyTorch と別のものになりました（自分の画像より、別のプロンプトの画像に近いもの）。</translation>
+    </message>
+</context>
+<context>
+    <name>ExportRunView</name>
+    <message>
+        <source>Text encoder</source>
+        <translation>テキストエンコーダー</translation>
+    </message>
+    <message>
+        <source>Denoiser</source>
+        <translation>デノイザー</translation>
+    </message>
+    <message>
+        <source>VAE decoder</source>
+        <translation>VAE デコーダー</translation>
+    </message>
+    <message>
+        <source>VAE encoder</source>
+        <translation>VAE エンコーダー</translation>
+    </message>
+    <message>
+        <source>Complete images</source>
+        <translation>画像全体</translation>
+    </message>
+    <message>
+        <source>Folder</source>
+        <translation>フォルダー</translation>
+    </message>
+    <message>
+        <source>writing the graph</source>
+        <translation>グラフを書き出しています</translation>
+    </message>
+    <message>
+        <source>quantizing the weights to eight bits</source>
+        <translation>重みを8ビットにしています</translation>
+    </message>
+    <message>
+        <source>comparing it with PyTorch</source>
+        <translation>PyTorch と照合しています</translation>
+    </message>
+    <message>
+        <source>drawing with PyTorch</source>
+        <translation>PyTorch で描いています</translation>
+    </message>
+    <message>
+        <source>drawing with ONNX</source>
+        <translation>ONNX で描いています</translation>
+    </message>
+    <message>
+        <source>hashing every file</source>
+        <translation>全ファイルのハッシュを計算しています</translation>
+    </message>
+    <message>
+        <source>done</source>
+        <translation>完了</translation>
+    </message>
+    <message>
+        <source>waiting</source>
+        <translation>待機中</translation>
+    </message>
+    <message>
+        <source>Stopping; what was written so far is being removed…</source>
+        <translation>中止しています。途中まで書いたものを削除しています…</translation>
+    </message>
+    <message>
+        <source>{part}: {deed}</source>
+        <translation>{part}：{deed}</translation>
+    </message>
+    <message>
+        <source>Step {step} of {steps}</source>
+        <translation>全 {steps} 段階の {step} 番目</translation>
     </message>
 </context>
 <context>
@@ -1700,43 +2097,7 @@
         <translation>エンジンを再起動</translation>
     </message>
     <message>
-        <source>engine off</source>
-        <translation>エンジン停止中</translation>
-    </message>
-    <message>
-        <source>engine starting</source>
-        <translation>エンジン起動中</translation>
-    </message>
-    <message>
-        <source>engine working</source>
-        <translation>生成中</translation>
-    </message>
-    <message>
-        <source>engine ready</source>
-        <translation>エンジン準備完了</translation>
-    </message>
-    <message>
-        <source>paused</source>
-        <translation>一時停止中</translation>
-    </message>
-    <message>
-        <source>engine stopped</source>
-        <translation>エンジンが停止しました</translation>
-    </message>
-    <message>
-        <source>{count} left</source>
-        <translation>残り{count}枚</translation>
-    </message>
-    <message>
-        <source>about {count} pictures/h</source>
-        <translation>推定 毎時{count}枚</translation>
-    </message>
-    <message>
-        <source>done at about {time}</source>
-        <translation>{time}ごろ完了（推定）</translation>
-    </message>
-    <message>
-        <source>The engine is at work. Close the window again to stop it after the picture in hand; nothing that waits is lost.</source>
+        <source>The engine is working. Close the window again to stop it after the current image; nothing that waits is lost.</source>
         <translation>生成中です。もう一度閉じると、今の画像ができたところで止まります。待機中の分は失われません。</translation>
     </message>
     <message>
@@ -1771,39 +2132,39 @@
         <translation>余弦類似度</translation>
     </message>
     <message>
-        <source>Share of prompts naming one known thing whose picture is nearest to a true drawing of that thing. More is better. It says nothing of other things.</source>
+        <source>Share of prompts naming one known concept whose image is nearest to a true drawing of it. More is better. It says nothing about other concepts.</source>
         <translation>既知のもの一つを指すプロンプトのうち、描いた画像がそのものの正しい絵に最も近かった割合です。高いほどよく、ほかのものについては何も示しません。</translation>
     </message>
     <message>
-        <source>Share of prompts whose thing is among the five nearest. More is better.</source>
+        <source>Share of prompts whose concept is among the five nearest. More is better.</source>
         <translation>指示したものが近い順に5位以内に入った割合です。高いほどよい値です。</translation>
     </message>
     <message>
-        <source>How well picture and prompt agree for this encoder, 2.5 times the cosine. More is better. Scores of different encoders cannot be compared.</source>
+        <source>How well image and prompt agree for this encoder, 2.5 times the cosine. More is better. Scores of different encoders cannot be compared.</source>
         <translation>このエンコーダーから見た画像とプロンプトの一致度（余弦類似度の2.5倍）です。高いほどよく、異なるエンコーダーの値は比べられません。</translation>
     </message>
     <message>
-        <source>The agreement of picture and prompt itself, from -1 to 1. More is better.</source>
+        <source>The agreement of image and prompt itself, from -1 to 1. More is better.</source>
         <translation>画像とプロンプトの一致度そのもの（-1から1）です。高いほどよい値です。</translation>
     </message>
     <message>
-        <source>Distance to your reference pictures in this encoder, without bias. 0 is none; less is better.</source>
+        <source>Distance to your reference images in this encoder, without bias. 0 is none; less is better.</source>
         <translation>このエンコーダーで測った参照画像との偏りのない距離です。0なら差がなく、小さいほどよい値です。</translation>
     </message>
     <message>
-        <source>Distance to your reference pictures in this encoder, with fewer assumptions than FID. 0 is none; less is better.</source>
+        <source>Distance to your reference images in this encoder, with fewer assumptions than FID. 0 is none; less is better.</source>
         <translation>このエンコーダーで測った参照画像との距離で、FIDより仮定が少ないものです。0なら差がなく、小さいほどよい値です。</translation>
     </message>
     <message>
-        <source>An older distance to your reference pictures that depends on how many there are. Less is better.</source>
+        <source>An older distance to your reference images that depends on how many there are. Less is better.</source>
         <translation>参照画像との古くからの距離で、枚数に左右されます。小さいほどよい値です。</translation>
     </message>
     <message>
-        <source>95 % interval over prompts and seeds: {interval}. From {n} pictures.</source>
+        <source>95 % interval over prompts and seeds: {interval}. From {n} images.</source>
         <translation>プロンプトとシードについての95 %区間: {interval}。画像 {n} 枚から。</translation>
     </message>
     <message>
-        <source>95 % interval over prompts and seeds: {interval}. From {n} pictures against {reference}.</source>
+        <source>95 % interval over prompts and seeds: {interval}. From {n} images against {reference}.</source>
         <translation>プロンプトとシードについての95 %区間: {interval}。画像 {n} 枚と参照画像 {reference} 枚から。</translation>
     </message>
     <message>
@@ -2192,7 +2553,7 @@
         <translation>詳細をコピー</translation>
     </message>
     <message>
-        <source>Copy what is known about this error, to show it to somebody</source>
+        <source>Copy the details of this error, to send them to somebody</source>
         <translation>このエラーの詳細をコピーして、ほかの人に見せられるようにします</translation>
     </message>
     <message>
@@ -2237,7 +2598,7 @@
         <translation>シード {seed}</translation>
     </message>
     <message>
-        <source>the thing asked for ranks {place}</source>
+        <source>the requested concept ranks {place}</source>
         <translation>指示したものは {place} 番目に近い</translation>
     </message>
     <message>
@@ -2262,6 +2623,29 @@
     <message>
         <source>Choose the VAE folder</source>
         <translation>VAE のフォルダーを選ぶ</translation>
+    </message>
+</context>
+<context>
+    <name>PolicyField</name>
+    <message>
+        <source>Policy</source>
+        <translation>方針</translation>
+    </message>
+    <message>
+        <source>commercial use</source>
+        <translation>商用</translation>
+    </message>
+    <message>
+        <source>non-commercial use</source>
+        <translation>非商用</translation>
+    </message>
+    <message>
+        <source>policy file…</source>
+        <translation>方針ファイル…</translation>
+    </message>
+    <message>
+        <source>Choose a policy file</source>
+        <translation>方針ファイルを選ぶ</translation>
     </message>
 </context>
 <context>
@@ -2339,10 +2723,6 @@
 <context>
     <name>ProvenanceFields</name>
     <message>
-        <source>Sign every picture with Content Credentials (C2PA)</source>
-        <translation>すべての画像にコンテンツ認証情報（C2PA）で署名する</translation>
-    </message>
-    <message>
         <source>In clear</source>
         <translation>そのまま記録</translation>
     </message>
@@ -2367,10 +2747,6 @@
         <translation>下の「権利」に書いた条件でのみ許可する</translation>
     </message>
     <message>
-        <source>Give every picture a score for nudity (OpenNSFW) before it is saved</source>
-        <translation>保存する前に、すべての画像に露出度のスコアを付ける（OpenNSFW）</translation>
-    </message>
-    <message>
         <source>Restart the engine</source>
         <translation>エンジンを再起動</translation>
     </message>
@@ -2379,12 +2755,16 @@
         <translation>動作中のエンジンには、再起動するまで以前の設定が使われます。</translation>
     </message>
     <message>
-        <source>Signature</source>
-        <translation>署名</translation>
+        <source>Sign every image with Content Credentials (C2PA)</source>
+        <translation>すべての画像にコンテンツ認証情報（C2PA）で署名する</translation>
     </message>
     <message>
-        <source>Others can see that a picture is as it was made. The certificate is made on this computer at first use; it proves no name to anybody else.</source>
-        <translation>画像が作られたときのままであることを、ほかの人も確かめられます。証明書は最初の使用時にこのコンピューターで作られます。名前が本物であることの証明にはなりません。</translation>
+        <source>Give every image a score for nudity (OpenNSFW) before it is saved</source>
+        <translation>保存する前に、すべての画像に露出度のスコアを付ける（OpenNSFW）</translation>
+    </message>
+    <message>
+        <source>Signature</source>
+        <translation>署名</translation>
     </message>
     <message>
         <source>Prompt in the file</source>
@@ -2403,10 +2783,6 @@
         <translation>制作者名</translation>
     </message>
     <message>
-        <source>The name in the certificate; everybody can read it in every picture.</source>
-        <translation>証明書に記す名前です。どの画像からも誰でも読めます。</translation>
-    </message>
-    <message>
         <source>Creator</source>
         <translation>作者</translation>
     </message>
@@ -2415,7 +2791,15 @@
         <translation>権利</translation>
     </message>
     <message>
-        <source>A sentence such as a licence or conditions; written into the file as it stands.</source>
+        <source>Others can verify that an image is unchanged since it was made. The certificate is created on this computer at first use; it proves no name to anybody else.</source>
+        <translation>画像が作られたときのままであることを、ほかの人も確かめられます。証明書は最初の使用時にこのコンピューターで作られます。名前が本物であることの証明にはなりません。</translation>
+    </message>
+    <message>
+        <source>The name in the certificate; everybody can read it in every image.</source>
+        <translation>証明書に記す名前です。どの画像からも誰でも読めます。</translation>
+    </message>
+    <message>
+        <source>A sentence such as a licence or conditions; written into the file as it is.</source>
         <translation>ライセンスや利用条件などの文。そのままファイルに書き込まれます。</translation>
     </message>
     <message>
@@ -2447,16 +2831,20 @@
         <translation>選ぶ…</translation>
     </message>
     <message>
-        <source>Nobody can read the prompt in the file; but nobody, you included, can make the picture again from the file alone.</source>
+        <source>Nobody can read the prompt in the file; but nobody, you included, can make the image again from the file alone.</source>
         <translation>ファイルからプロンプトは読めません。そのかわり、ご自身を含め誰も、このファイルだけでは同じ画像を作り直せません。</translation>
     </message>
     <message>
-        <source>Everybody who gets the file can read the prompt and make the picture again.</source>
+        <source>Everybody who gets the file can read the prompt and make the image again.</source>
         <translation>ファイルを受け取った人は誰でも、プロンプトを読み、同じ画像を作れます。</translation>
     </message>
     <message>
-        <source>The score stands in the picture&apos;s recipe, from 0 to 1; nothing is held back or changed by it. It is reckoned on this machine.</source>
+        <source>The score is in the image&apos;s recipe, from 0 to 1; no image is withheld or changed because of it. It is computed on this machine.</source>
         <translation>スコアは 0 から 1 で、画像のレシピに記録されます。画像が保留されたり変更されたりすることはありません。計算はこのマシンの中だけで行います。</translation>
+    </message>
+    <message>
+        <source>Images are signed as {name}.</source>
+        <translation>{name}の名で署名します。</translation>
     </message>
     <message>
         <source>The model for it is not installed. Install it with: {command}</source>
@@ -2465,10 +2853,6 @@
     <message>
         <source>The certificate and its key belong together: choose both, or empty both.</source>
         <translation>証明書と秘密鍵は対で必要です。両方を選ぶか、両方を空にしてください。</translation>
-    </message>
-    <message>
-        <source>Pictures are signed as {name}.</source>
-        <translation>{name}の名で署名します。</translation>
     </message>
     <message>
         <source>Trying the certificate…</source>
@@ -2496,6 +2880,25 @@
     <message>
         <source>Checking…</source>
         <translation>確かめています…</translation>
+    </message>
+</context>
+<context>
+    <name>QueueBar</name>
+    <message>
+        <source>Pause the queue and start</source>
+        <translation>キューを止めて開始</translation>
+    </message>
+    <message>
+        <source>Start when the queue is empty</source>
+        <translation>キューが空になったら開始</translation>
+    </message>
+    <message>
+        <source>Not now</source>
+        <translation>今はしない</translation>
+    </message>
+    <message>
+        <source>The queue is making images on the same device.</source>
+        <translation>同じ装置でキューが画像を作っています。</translation>
     </message>
 </context>
 <context>
@@ -2916,7 +3319,7 @@
         <translation>metadata.jsonl の {line} 行目</translation>
     </message>
     <message>
-        <source>{count} pictures</source>
+        <source>{count} images</source>
         <translation>{count} 枚</translation>
     </message>
     <message>
@@ -2929,86 +3332,17 @@
     </message>
 </context>
 <context>
+    <name>ReportPage</name>
+    <message>
+        <source>Show</source>
+        <translation>表示</translation>
+    </message>
+</context>
+<context>
     <name>ReportView</name>
     <message>
         <source>Open folder</source>
         <translation>フォルダーを開く</translation>
-    </message>
-    <message>
-        <source>Use for making pictures</source>
-        <translation>画像づくりに使う</translation>
-    </message>
-    <message>
-        <source>Copy report</source>
-        <translation>報告をコピー</translation>
-    </message>
-    <message>
-        <source>Graphs compared with PyTorch</source>
-        <translation>グラフと PyTorch の照合</translation>
-    </message>
-    <message>
-        <source>{name}: proved</source>
-        <translation>{name}：照合に合格</translation>
-    </message>
-    <message>
-        <source>{name}: not proved</source>
-        <translation>{name}：照合に不合格</translation>
-    </message>
-    <message>
-        <source>The export was removed: {part} does not give what PyTorch gives. Found was {found}, the bound is {bound}.</source>
-        <translation>書き出しを削除しました。{part}の結果が PyTorch と一致しません。実測は {found}、許容値は {bound} です。</translation>
-    </message>
-    <message>
-        <source>the pictures</source>
-        <translation>画像全体</translation>
-    </message>
-    <message>
-        <source>Choose fp32 and export again; it takes more space but rounds less.</source>
-        <translation>fp32 を選んでもう一度書き出してください。容量は増えますが、丸めが小さくなります。</translation>
-    </message>
-    <message>
-        <source>Report it with the model&apos;s name: the exporter does not understand this model. Copy report holds what is known.</source>
-        <translation>書き出し機能がこのモデルを正しく扱えていません。モデル名を添えてご報告ください。必要な情報は「結果をコピー」で得られます。</translation>
-    </message>
-    <message>
-        <source>Close other programs, or export on a machine with more memory.</source>
-        <translation>ほかのプログラムを閉じるか、メモリの多い PC で書き出してください。</translation>
-    </message>
-    <message>
-        <source>{name}: not exported</source>
-        <translation>{name}：書き出せませんでした</translation>
-    </message>
-    <message>
-        <source>a relative RMS error of {value}</source>
-        <translation>相対 RMS 誤差 {value}</translation>
-    </message>
-    <message>
-        <source>The largest error of a graph is {error} (RMS, {part}).</source>
-        <translation>グラフの誤差は最大で {error}（RMS、{part}）です。</translation>
-    </message>
-    <message>
-        <source>{count} whole pictures reach at least {psnr} dB.</source>
-        <translation>画像 {count} 枚はすべて {psnr} dB 以上でした。</translation>
-    </message>
-    <message>
-        <source>{part} missed its bound.</source>
-        <translation>{part}が許容値を超えました。</translation>
-    </message>
-    <message>
-        <source>Pictures from the same noise, at least {bound} dB asked</source>
-        <translation>同じノイズからの画像（{bound} dB 以上で合格）</translation>
-    </message>
-    <message>
-        <source>Pictures from the same noise</source>
-        <translation>同じノイズからの画像</translation>
-    </message>
-    <message>
-        <source>With int8 {changed} of {count} pictures ({share} %) show another concept than PyTorch&apos;s: they are nearer to the picture of another prompt than to their own.</source>
-        <translation>int8 では {count} 枚中 {changed} 枚（{share} %）が PyTorch と別のものになりました（自分の画像より、別のプロンプトの画像に近いもの）。</translation>
-    </message>
-    <message>
-        <source>The report is on the clipboard.</source>
-        <translation>照合結果をクリップボードにコピーしました。</translation>
     </message>
 </context>
 <context>
@@ -3020,125 +3354,6 @@
     <message>
         <source>Saved: {path}</source>
         <translation>保存しました：{path}</translation>
-    </message>
-</context>
-<context>
-    <name>ResultView</name>
-    <message>
-        <source>Open report</source>
-        <translation>レポートを開く</translation>
-    </message>
-    <message>
-        <source>The whole report with plots, in the browser</source>
-        <translation>図を含むレポート全体をブラウザーで開きます</translation>
-    </message>
-    <message>
-        <source>Open folder</source>
-        <translation>フォルダーを開く</translation>
-    </message>
-    <message>
-        <source>Copy figures</source>
-        <translation>数値をコピー</translation>
-    </message>
-    <message>
-        <source>Figures in both languages</source>
-        <translation>両言語の数値</translation>
-    </message>
-    <message>
-        <source>Differences</source>
-        <translation>差</translation>
-    </message>
-    <message>
-        <source>Notes</source>
-        <translation>お知らせ</translation>
-    </message>
-    <message>
-        <source>Pictures by prompt</source>
-        <translation>プロンプトごとの画像</translation>
-    </message>
-    <message>
-        <source>Figures or pictures</source>
-        <translation>数値か画像か</translation>
-    </message>
-    <message>
-        <source>Figures</source>
-        <translation>数値</translation>
-    </message>
-    <message>
-        <source>Pictures</source>
-        <translation>画像</translation>
-    </message>
-    <message>
-        <source>An evaluation</source>
-        <translation>評価</translation>
-    </message>
-    <message>
-        <source>Choose a prompts file on the left.</source>
-        <translation>左でプロンプトのファイルを選んでください。</translation>
-    </message>
-    <message>
-        <source>Choose a folder of more pictures, or leave the reference folder empty.</source>
-        <translation>もっと画像の多いフォルダーを選ぶか、参照画像のフォルダーを空にしてください。</translation>
-    </message>
-    <message>
-        <source>{name}: not evaluated</source>
-        <translation>{name}: 評価できませんでした</translation>
-    </message>
-    <message>
-        <source>steps</source>
-        <translation>ステップ数</translation>
-    </message>
-    <message>
-        <source>guidance</source>
-        <translation>ガイダンス</translation>
-    </message>
-    <message>
-        <source>sampler</source>
-        <translation>サンプラー</translation>
-    </message>
-    <message>
-        <source>seed</source>
-        <translation>シード</translation>
-    </message>
-    <message>
-        <source>pictures per prompt</source>
-        <translation>プロンプトごとの枚数</translation>
-    </message>
-    <message>
-        <source>numbers</source>
-        <translation>数値の形式</translation>
-    </message>
-    <message>
-        <source>negative prompt</source>
-        <translation>ネガティブプロンプト</translation>
-    </message>
-    <message>
-        <source>encoders: {names}</source>
-        <translation>エンコーダー: {names}</translation>
-    </message>
-    <message>
-        <source>compared with {name}, {count} pictures</source>
-        <translation>{name} の {count} 枚と比較</translation>
-    </message>
-    <message>
-        <source>{count} picture(s) could not be read and were left out, the first: {file}</source>
-        <translation>読めなかった {count} 枚を除きました。最初のもの: {file}</translation>
-    </message>
-    <message>
-        <source>{language}, not among the nearest five ({count}): {prompts}</source>
-        <translation>{language}で5位以内に入らなかったもの（{count}件）: {prompts}</translation>
-    </message>
-    <message>
-        <source>Brackets are 95 % bootstrap intervals; n is how many pictures a figure is of. They tell of chance in prompts and seeds only.</source>
-        <translation>かっこ内は再標本化による95 %区間、n は数値のもとになった画像の枚数です。プロンプトとシードの偶然だけを表します。</translation>
-    </message>
-    <message>
-        <source>Difference from {other}</source>
-        <translation>{other} との差</translation>
-    </message>
-    <message>
-        <source>The figures are on the clipboard.</source>
-        <translation>数値をクリップボードにコピーしました。</translation>
     </message>
 </context>
 <context>
@@ -3259,8 +3474,24 @@
         <translation>開始を取りやめ</translation>
     </message>
     <message>
-        <source>Use for making pictures</source>
+        <source>Use for making images</source>
         <translation>画像づくりに使う</translation>
+    </message>
+    <message>
+        <source>Continue training when the window is closed</source>
+        <translation>ウィンドウを閉じても学習を続ける</translation>
+    </message>
+    <message>
+        <source>{count} images/s</source>
+        <translation>毎秒 {count} 枚</translation>
+    </message>
+    <message>
+        <source>{count} images, {held} held out</source>
+        <translation>学習 {count} 枚、評価用 {held} 枚</translation>
+    </message>
+    <message>
+        <source>The training&apos;s process ended without an error message. What it had saved is there.</source>
+        <translation>学習の処理が予告なく終わりました。保存済みの分は残っています。</translation>
     </message>
     <message>
         <source>Open the report</source>
@@ -3283,20 +3514,12 @@
         <translation>一覧から外します。ファイルは残ります</translation>
     </message>
     <message>
-        <source>Go on learning when the window is closed</source>
-        <translation>ウィンドウを閉じても学習を続ける</translation>
-    </message>
-    <message>
         <source>Resume</source>
         <translation>再開</translation>
     </message>
     <message>
         <source>Try again</source>
         <translation>やり直す</translation>
-    </message>
-    <message>
-        <source>Go on</source>
-        <translation>続ける</translation>
     </message>
     <message>
         <source>It starts when the queue is empty.</source>
@@ -3311,20 +3534,8 @@
         <translation>ステップ {step} / {steps}</translation>
     </message>
     <message>
-        <source>{count} pictures/s</source>
-        <translation>毎秒 {count} 枚</translation>
-    </message>
-    <message>
         <source>about {time} left</source>
         <translation>残り約 {time}</translation>
-    </message>
-    <message>
-        <source>{count} pictures, {held} held out</source>
-        <translation>学習 {count} 枚、評価用 {held} 枚</translation>
-    </message>
-    <message>
-        <source>The training&apos;s process ended without a word. What it had saved is there.</source>
-        <translation>学習の処理が予告なく終わりました。保存済みの分は残っています。</translation>
     </message>
     <message>
         <source>The training saves, then stops.</source>
@@ -3338,120 +3549,9 @@
         <source>Undo</source>
         <translation>元に戻す</translation>
     </message>
-</context>
-<context>
-    <name>RunningView</name>
-    <message>
-        <source>Progress</source>
-        <translation>進み具合</translation>
-    </message>
-    <message>
-        <source>Stop</source>
-        <translation>中止</translation>
-    </message>
-    <message>
-        <source>Stop the export; nothing of it is kept</source>
-        <translation>書き出しを中止します。途中のものは残りません</translation>
-    </message>
-    <message>
-        <source>Text encoder</source>
-        <translation>テキストエンコーダー</translation>
-    </message>
-    <message>
-        <source>Denoiser</source>
-        <translation>デノイザー</translation>
-    </message>
-    <message>
-        <source>VAE decoder</source>
-        <translation>VAE デコーダー</translation>
-    </message>
-    <message>
-        <source>VAE encoder</source>
-        <translation>VAE エンコーダー</translation>
-    </message>
-    <message>
-        <source>Whole pictures</source>
-        <translation>画像全体</translation>
-    </message>
-    <message>
-        <source>Folder</source>
-        <translation>フォルダー</translation>
-    </message>
-    <message>
-        <source>writing the graph</source>
-        <translation>グラフを書き出しています</translation>
-    </message>
-    <message>
-        <source>turning the weights into eight bits</source>
-        <translation>重みを8ビットにしています</translation>
-    </message>
-    <message>
-        <source>comparing it with PyTorch</source>
-        <translation>PyTorch と照合しています</translation>
-    </message>
-    <message>
-        <source>drawing with PyTorch</source>
-        <translation>PyTorch で描いています</translation>
-    </message>
-    <message>
-        <source>drawing with ONNX</source>
-        <translation>ONNX で描いています</translation>
-    </message>
-    <message>
-        <source>hashing every file</source>
-        <translation>全ファイルのハッシュを計算しています</translation>
-    </message>
-    <message>
-        <source>Exporting {model}, {precision}</source>
-        <translation>{model}（{precision}）を書き出しています</translation>
-    </message>
-    <message>
-        <source>done</source>
-        <translation>完了</translation>
-    </message>
-    <message>
-        <source>waiting</source>
-        <translation>待機中</translation>
-    </message>
-    <message>
-        <source>Stopping; what was written so far is being removed…</source>
-        <translation>中止しています。途中まで書いたものを削除しています…</translation>
-    </message>
-    <message>
-        <source>{part}: {deed}</source>
-        <translation>{part}：{deed}</translation>
-    </message>
-    <message>
-        <source>Step {step} of {steps}</source>
-        <translation>全 {steps} 段階の {step} 番目</translation>
-    </message>
-    <message>
-        <source>Evaluating {model}</source>
-        <translation>{model} を評価しています</translation>
-    </message>
-    <message>
-        <source>Stopping; what was drawn is kept…</source>
-        <translation>中止しています。描いた画像は残ります…</translation>
-    </message>
-    <message>
-        <source>Reading the model and what it is compared with…</source>
-        <translation>モデルと比べる画像を読んでいます…</translation>
-    </message>
-    <message>
-        <source>{done} of {total} pictures drawn or looked at</source>
-        <translation>{total} 枚中 {done} 枚を描画または解析しました</translation>
-    </message>
-    <message>
-        <source>Putting it into figures and writing the report…</source>
-        <translation>数値をまとめてレポートを書いています…</translation>
-    </message>
     <message>
         <source>{time} so far</source>
         <translation>経過 {time}</translation>
-    </message>
-    <message>
-        <source>about {time} left</source>
-        <translation>残り約 {time}</translation>
     </message>
     <message>
         <source>{n} s</source>
@@ -3483,6 +3583,17 @@
     <message>
         <source>Made</source>
         <translation>作成</translation>
+    </message>
+</context>
+<context>
+    <name>RunsPanel</name>
+    <message>
+        <source>Runs</source>
+        <translation>実行</translation>
+    </message>
+    <message>
+        <source>No training yet. Choose images, say what to learn, and start.</source>
+        <translation>学習はまだありません。画像と学習の内容を決めて、始めてください。</translation>
     </message>
 </context>
 <context>
@@ -3523,10 +3634,6 @@
 <context>
     <name>SettingsPage</name>
     <message>
-        <source>As the system</source>
-        <translation>システムに合わせる</translation>
-    </message>
-    <message>
         <source>Light</source>
         <translation>ライト</translation>
     </message>
@@ -3543,16 +3650,12 @@
         <translation>出力先フォルダーを選ぶ</translation>
     </message>
     <message>
+        <source>Text size</source>
+        <translation>文字の大きさ</translation>
+    </message>
+    <message>
         <source>Fields: {fields}</source>
         <translation>使える項目：{fields}</translation>
-    </message>
-    <message>
-        <source>Choose by itself</source>
-        <translation>自動で選ぶ</translation>
-    </message>
-    <message>
-        <source>All there is</source>
-        <translation>あるだけ</translation>
     </message>
     <message>
         <source>none</source>
@@ -3579,20 +3682,28 @@
         <translation>表示</translation>
     </message>
     <message>
+        <source>Images</source>
+        <translation>画像</translation>
+    </message>
+    <message>
+        <source>Automatic</source>
+        <translation>自動で選ぶ</translation>
+    </message>
+    <message>
+        <source>Same as the system</source>
+        <translation>システムに合わせる</translation>
+    </message>
+    <message>
+        <source>All</source>
+        <translation>すべて</translation>
+    </message>
+    <message>
         <source>Language</source>
         <translation>言語</translation>
     </message>
     <message>
         <source>Theme</source>
         <translation>テーマ</translation>
-    </message>
-    <message>
-        <source>Size of the letters</source>
-        <translation>文字の大きさ</translation>
-    </message>
-    <message>
-        <source>Pictures</source>
-        <translation>画像</translation>
     </message>
     <message>
         <source>Output folder</source>
@@ -3615,32 +3726,16 @@
         <translation>デバイス</translation>
     </message>
     <message>
-        <source>Number type</source>
-        <translation>数値型</translation>
-    </message>
-    <message>
         <source>Memory to use</source>
         <translation>使うメモリ</translation>
-    </message>
-    <message>
-        <source>Of the graphics card; on a CPU, of the main memory. Less means fewer pictures at once, and parts that take turns.</source>
-        <translation>グラフィックカードのメモリ（CPU ではメインメモリ）。少なくすると、一度に作る枚数が減り、部品が交代で入ります。</translation>
     </message>
     <message>
         <source>Cluster</source>
         <translation>クラスター</translation>
     </message>
     <message>
-        <source>Address of a Ray cluster that makes the pictures in place of this machine: auto finds one that runs here. It counts from the next start of the engine.</source>
-        <translation>このマシンの代わりに画像を作る Ray クラスターのアドレスです。auto は、ここで動いているクラスターを探します。次にエンジンを起動したときから有効です。</translation>
-    </message>
-    <message>
         <source>When the window closes</source>
         <translation>ウィンドウを閉じたとき</translation>
-    </message>
-    <message>
-        <source>Otherwise it stops after the picture in hand; nothing that waits is lost.</source>
-        <translation>オフの場合は、今の画像ができたら止まります。待機中の分は失われません。</translation>
     </message>
     <message>
         <source>Data</source>
@@ -3651,12 +3746,28 @@
         <translation>データフォルダー</translation>
     </message>
     <message>
-        <source>Stored for speed</source>
-        <translation>キャッシュ</translation>
-    </message>
-    <message>
         <source>This machine</source>
         <translation>この環境</translation>
+    </message>
+    <message>
+        <source>Precision</source>
+        <translation>計算の精度</translation>
+    </message>
+    <message>
+        <source>Of the graphics card; on a CPU, of the main memory. Less means fewer images at once, and parts of the model loaded one after the other.</source>
+        <translation>グラフィックカードのメモリ（CPU ではメインメモリ）。少なくすると、一度に作る枚数が減り、部品が交代で入ります。</translation>
+    </message>
+    <message>
+        <source>Address of a Ray cluster that makes the images instead of this machine: auto finds one that runs here. It takes effect at the next start of the engine.</source>
+        <translation>このマシンの代わりに画像を作る Ray クラスターのアドレスです。auto は、ここで動いているクラスターを探します。次にエンジンを起動したときから有効です。</translation>
+    </message>
+    <message>
+        <source>Otherwise it stops after the current image; nothing that waits is lost.</source>
+        <translation>オフの場合は、今の画像ができたら止まります。待機中の分は失われません。</translation>
+    </message>
+    <message>
+        <source>Caches</source>
+        <translation>キャッシュ</translation>
     </message>
     <message>
         <source>first job</source>
@@ -3684,10 +3795,6 @@
     <message>
         <source>LoRA: a small addition to the base model</source>
         <translation>LoRA：元のモデルへの小さな追加</translation>
-    </message>
-    <message>
-        <source>whole model</source>
-        <translation>モデル全体</translation>
     </message>
     <message>
         <source>Memory preset</source>
@@ -3718,10 +3825,6 @@
         <translation>学習率</translation>
     </message>
     <message>
-        <source>Pictures a step</source>
-        <translation>1 ステップの枚数</translation>
-    </message>
-    <message>
         <source>by the preset</source>
         <translation>目安のとおり</translation>
     </message>
@@ -3736,122 +3839,6 @@
     <message>
         <source>Prompts of the previews</source>
         <translation>試し描きのプロンプト</translation>
-    </message>
-    <message>
-        <source>One prompt a line</source>
-        <translation>1 行に 1 つ</translation>
-    </message>
-    <message>
-        <source>Rank</source>
-        <translation>ランク</translation>
-    </message>
-    <message>
-        <source>Alpha</source>
-        <translation>アルファ</translation>
-    </message>
-    <message>
-        <source>like the rank</source>
-        <translation>ランクと同じ</translation>
-    </message>
-    <message>
-        <source>Layers</source>
-        <translation>対象の層</translation>
-    </message>
-    <message>
-        <source>attention</source>
-        <translation>注意層</translation>
-    </message>
-    <message>
-        <source>attention and feed-forward: learns more</source>
-        <translation>注意層と全結合層：多く学ぶ</translation>
-    </message>
-    <message>
-        <source>only what reads the prompt: learns less</source>
-        <translation>プロンプトを読む層だけ：控えめに学ぶ</translation>
-    </message>
-    <message>
-        <source>Japanese captions</source>
-        <translation>日本語の説明文</translation>
-    </message>
-    <message>
-        <source>Share of Japanese where a picture has captions in both languages</source>
-        <translation>両方の言語の説明文があるときに日本語を使う割合</translation>
-    </message>
-    <message>
-        <source>Without caption</source>
-        <translation>説明文なし</translation>
-    </message>
-    <message>
-        <source>Share shown without its caption, so that guidance works</source>
-        <translation>説明文なしで見せる割合。ガイダンスを効かせるためです</translation>
-    </message>
-    <message>
-        <source>Mirrored</source>
-        <translation>左右反転</translation>
-    </message>
-    <message>
-        <source>Share shown mirrored</source>
-        <translation>左右を反転して見せる割合</translation>
-    </message>
-    <message>
-        <source>Held out</source>
-        <translation>評価用</translation>
-    </message>
-    <message>
-        <source>Share that is not learned from, to see whether pictures are learned by heart</source>
-        <translation>学習に使わず、丸暗記していないかを見るための割合</translation>
-    </message>
-    <message>
-        <source>Optimiser</source>
-        <translation>最適化の方法</translation>
-    </message>
-    <message>
-        <source>AdamW, 8 bit</source>
-        <translation>AdamW（8 ビット）</translation>
-    </message>
-    <message>
-        <source>Learning rate over time</source>
-        <translation>学習率の変え方</translation>
-    </message>
-    <message>
-        <source>falling as a cosine</source>
-        <translation>余弦で下げる</translation>
-    </message>
-    <message>
-        <source>constant</source>
-        <translation>一定</translation>
-    </message>
-    <message>
-        <source>falling evenly</source>
-        <translation>一定の割合で下げる</translation>
-    </message>
-    <message>
-        <source>Warm-up steps</source>
-        <translation>慣らしのステップ数</translation>
-    </message>
-    <message>
-        <source>Average the weights over time (EMA)</source>
-        <translation>重みを時間平均する（EMA）</translation>
-    </message>
-    <message>
-        <source>Take the result from the checkpoint with the lowest held-out loss</source>
-        <translation>評価用の損失が最も低い保存点を結果にする</translation>
-    </message>
-    <message>
-        <source>Precision</source>
-        <translation>計算の精度</translation>
-    </message>
-    <message>
-        <source>automatic</source>
-        <translation>自動</translation>
-    </message>
-    <message>
-        <source>Checkpoint every</source>
-        <translation>保存の間隔</translation>
-    </message>
-    <message>
-        <source>Seed</source>
-        <translation>シード</translation>
     </message>
     <message>
         <source>More</source>
@@ -3872,6 +3859,18 @@
     <message>
         <source>What is left to the preset follows it. A preset says what fits the memory of a GPU for CommonArt β at 512 px.</source>
         <translation>空けた項目は目安に従います。目安は CommonArt β を 512 px で学習するときに GPU のメモリーに収まる値です。</translation>
+    </message>
+    <message>
+        <source>complete model</source>
+        <translation>モデル全体</translation>
+    </message>
+    <message>
+        <source>Images per step</source>
+        <translation>1 ステップの枚数</translation>
+    </message>
+    <message>
+        <source>One prompt per line</source>
+        <translation>1 行に 1 つ</translation>
     </message>
     <message>
         <source>Less</source>
@@ -3964,14 +3963,49 @@
     </message>
 </context>
 <context>
+    <name>StatusLine</name>
+    <message>
+        <source>engine off</source>
+        <translation>エンジン停止中</translation>
+    </message>
+    <message>
+        <source>engine starting</source>
+        <translation>エンジン起動中</translation>
+    </message>
+    <message>
+        <source>engine working</source>
+        <translation>生成中</translation>
+    </message>
+    <message>
+        <source>engine ready</source>
+        <translation>エンジン準備完了</translation>
+    </message>
+    <message>
+        <source>paused</source>
+        <translation>一時停止中</translation>
+    </message>
+    <message>
+        <source>engine stopped</source>
+        <translation>エンジンが停止しました</translation>
+    </message>
+    <message>
+        <source>{count} left</source>
+        <translation>残り{count}枚</translation>
+    </message>
+    <message>
+        <source>about {count} images/h</source>
+        <translation>推定 毎時{count}枚</translation>
+    </message>
+    <message>
+        <source>done at about {time}</source>
+        <translation>{time}ごろ完了（推定）</translation>
+    </message>
+</context>
+<context>
     <name>TrainPage</name>
     <message>
         <source>Train</source>
         <translation>学習</translation>
-    </message>
-    <message>
-        <source>Pictures</source>
-        <translation>画像</translation>
     </message>
     <message>
         <source>What to learn</source>
@@ -3982,31 +4016,15 @@
         <translation>実行</translation>
     </message>
     <message>
+        <source>Images</source>
+        <translation>画像</translation>
+    </message>
+    <message>
         <source>Start training</source>
         <translation>学習を開始</translation>
     </message>
     <message>
-        <source>The queue is making pictures on the same device.</source>
-        <translation>同じ装置でキューが画像を作っています。</translation>
-    </message>
-    <message>
-        <source>Pause the queue and start</source>
-        <translation>キューを止めて開始</translation>
-    </message>
-    <message>
-        <source>Start when the queue is empty</source>
-        <translation>キューが空になったら開始</translation>
-    </message>
-    <message>
-        <source>Not now</source>
-        <translation>今はしない</translation>
-    </message>
-    <message>
-        <source>No training yet. Choose pictures, say what to learn, and start.</source>
-        <translation>学習はまだありません。画像と学習の内容を決めて、始めてください。</translation>
-    </message>
-    <message>
-        <source>Choose a folder of pictures first.</source>
+        <source>Choose a folder of images first.</source>
         <translation>まず画像のフォルダーを選んでください。</translation>
     </message>
     <message>
@@ -4030,11 +4048,11 @@
         <translation>実行（{count}）</translation>
     </message>
     <message>
-        <source>“{name}” has learned; the result is in {folder}.</source>
+        <source>“{name}” is trained; the result is in {folder}.</source>
         <translation>「{name}」の学習が終わりました。結果は {folder} にあります。</translation>
     </message>
     <message>
-        <source>Use for making pictures</source>
+        <source>Use for making images</source>
         <translation>画像づくりに使う</translation>
     </message>
     <message>
@@ -4273,7 +4291,7 @@
 <context>
     <name>i18n</name>
     <message>
-        <source>The queue was damaged. It is kept as {path}; {count} picture(s) were saved from it.</source>
+        <source>The queue was damaged. It is kept as {path}; {count} image(s) were saved from it.</source>
         <translation>キューが壊れていたため、{path}に残し、{count}枚分を復元しました。</translation>
     </message>
 </context>

@@ -22,10 +22,11 @@ from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.evaluate import job
 from commonart_desktop.gui.pages.evaluate.image_pairs import PairsModel
 from commonart_desktop.gui.pages.evaluate.page import EvaluatePage
-from commonart_desktop.gui.pages.evaluate.report import parse, read_result
+from commonart_desktop.gui.pages.evaluate.report import parse, read_report
 from commonart_desktop.gui.pages.evaluate.run import EvaluateRun
-from commonart_desktop.gui.pages.evaluate.tables import CellsModel, MetricLabels
+from commonart_desktop.gui.pages.evaluate.tables import MetricLabels
 from commonart_desktop.gui.style import theme
+from commonart_desktop.gui.widgets.cell_table import CellsModel
 from engine.contract.errors import BadFile, RecipesDiffer, RunDiffers, TooFewToCompare
 from tests.gui.test_walk import cut, of, sticks_out
 
@@ -229,10 +230,10 @@ def test_from_the_button_to_the_table(
         and page.running.bar.isHidden()
     )
     qtbot.waitUntil(lambda: page.run is not None and page.run.done == 4, timeout=WAIT)
-    assert page.running.now.text() == "4 of 8 pictures drawn or looked at" and page.running.bar.isVisible()
+    assert page.running.now.text() == "4 of 8 images drawn or measured" and page.running.bar.isVisible()
     assert page.run is not None and page.run.left() is not None and " so far" in page.running.time.text()
     page.run._first = (page.run._last - 40, 0)  # as if it had taken its time
-    page.running._show()
+    page.running._update()
     assert "about 40 s left" in page.running.time.text()
     evaluator.go_on()
     over(qtbot, page)
@@ -248,9 +249,9 @@ def test_from_the_button_to_the_table(
         "--encoder=/enc/siglip",
     } <= set(asked)
     assert not any("dino" in a for a in asked) and asked[-2:] == ["--", str(tmp_path / "stub")]
-    view = page.result
-    assert page.shown() == "result" and view.title.text() == "stub + ink:0.8" and view.copy.hasFocus()
-    assert view.figures.titles == ("Figure", "Japanese", "English", "Both")
+    view = page.report
+    assert page.shown() == "report" and view.title.text() == "stub + ink:0.8" and view.copy.hasFocus()
+    assert [c.text for c in view.figures.titles] == ["Figure", "Japanese", "English", "Both"]
     assert [c.text for c in view.figures.rows[0]] == ["Top-1", *(f"90.0 %\n(85.0 – 92.0 %)\nn {n}" for n in (3, 3, 6))]
     assert "95 % interval" in view.figures.rows[0][1].tip and "More is better" in view.figures.rows[0][0].tip
     assert view.figures.rows[2][1].text == "1.500\n(1.200 – 1.900)\nn 6 / 60"
@@ -266,13 +267,13 @@ def test_from_the_button_to_the_table(
     ] and view.compared.text() == "Difference from other"
     view.tabs.setCurrentIndex(1)
     QApplication.processEvents()
-    qtbot.waitUntil(lambda: bool(view.pictures.pairs._images) and not page.busy(), timeout=WAIT)
-    model = view.pictures.pairs
+    qtbot.waitUntil(lambda: bool(view.images.pairs._images) and not page.busy(), timeout=WAIT)
+    model = view.images.pairs
     assert [model.index(1, c).data() for c in (0, 1)] == ["すし1", "sushi 1"]
     assert model.index(0, 0).data(Qt.ItemDataRole.DecorationRole).width() == 128
     view.page.click()
-    view.pictures.activated.emit(model.index(0, 1))
-    out = page.running.place.text()
+    view.images.activated.emit(model.index(0, 1))
+    out = page.running.location.text()
     assert [Path(p) for p in opened] == [
         Path(out) / "report.html",
         Path(out) / "pictures" / "en-00000-00.png",
@@ -296,8 +297,8 @@ def test_stop_refusals_and_another_recipe(
     over(qtbot, page)
     assert (
         page.shown() == "empty"
-        and "goes on from there" in page.told.text()
-        and said == [page.told.text()]
+        and "goes on from there" in page.message.text()
+        and said == [page.message.text()]
         and page.go.isEnabled()
     )
 
@@ -309,11 +310,11 @@ def test_stop_refusals_and_another_recipe(
     over(qtbot, page)
     assert f"--against={earlier}" in evaluator.asked()[-1]
     assert (
-        page.result.title.text() == "stub: not evaluated"
-        and page.result.summary.text().endswith("seed: 1000 / 7")
-        and page.result.advice.text()
+        page.report.title.text() == "stub: not evaluated"
+        and page.report.summary.text().endswith("seed: 1000 / 7")
+        and page.report.advice.text()
     )
-    assert not page.result.table.isVisible() and "recipes-differ" in page.result.text()
+    assert not page.report.table.isVisible() and "recipes-differ" in page.report.text()
 
     few = tmp_path / "few"
     few.mkdir()
@@ -324,18 +325,18 @@ def test_stop_refusals_and_another_recipe(
     assert (
         "3 image(s)" in page.form.reference.error.text()
         and page.form.reference.field.hasFocus()
-        and "--reference" not in page.result.advice.text()
+        and "--reference" not in page.report.advice.text()
     )
     page.form.reference.field.setText(str(tmp_path / "nowhere"))
     page.start()
     assert page.run is None and "there is no such folder" in page.form.reference.error.text()
     page.form.reference.field.clear()
 
-    name = page.form.order().folder().name
+    name = page.form.request().folder().name
     evaluator.plan(taken=name, differs=RunDiffers(path="x", key="prompts", before="a", now="b").to_wire())
     page.start()
     over(qtbot, page)
-    assert page.result.place.text().endswith(f"{name}-2") and page.result.table.isVisible()
+    assert page.report.location.text().endswith(f"{name}-2") and page.report.table.isVisible()
     for box in page.form.langs.values():
         box.setChecked(False)
     assert "at least one language" in page.form.langs_error.text() and not page.go.isEnabled()
@@ -366,7 +367,7 @@ def test_it_outlives_its_page_and_keeps_its_draft(
     context.notices.asked.connect(lambda text, *_: said.append(text))
     evaluator.go_on()
     over(qtbot, page)  # it is not visible: another page is
-    assert said == ["stub is evaluated."] and page.shown() == "result" and "--lang=ja" in evaluator.asked()[0]
+    assert said == ["stub is evaluated."] and page.shown() == "report" and "--lang=ja" in evaluator.asked()[0]
     run = context.notices.findChild(EvaluateRun)
     (evaluator.folder / "go").unlink()
     page.start()
@@ -389,18 +390,18 @@ def test_results_from_anywhere(
     page = build()
     base = make_result(tmp_path / "r")
     with qtbot.waitSignal(page.opened, timeout=WAIT):
-        page.open_result(str(tmp_path / "r" / "result.json"))
-    assert len(page.result.result.pairs) == 3 if page.result.result else False
+        page.open_report(str(tmp_path / "r" / "result.json"))
+    assert len(page.report.report.pairs) == 3 if page.report.report else False
     for n, text in enumerate((b"{", b"[]", b"{}", b"\xff\xfe", b"[" * 100_000, b" " * (17 << 20))):
         (tmp_path / f"{n}.json").write_bytes(text)
         said.clear()
-        page.open_result(str(tmp_path / f"{n}.json"))
+        page.open_report(str(tmp_path / f"{n}.json"))
         qtbot.waitUntil(lambda: bool(said), timeout=WAIT)
         assert str(tmp_path / f"{n}.json") in said[0], said
-    assert page.result.title.text() == "stub + ink:0.8"  # what was shown stays
-    assert read_result(str(tmp_path / "5.json"), base).figures  # too large, but the program told the figures itself
+    assert page.report.title.text() == "stub + ink:0.8"  # what was shown stays
+    assert read_report(str(tmp_path / "5.json"), base).figures  # too large, but the program told the figures itself
     with pytest.raises(BadFile):
-        read_result(str(tmp_path / "none.json"))
+        read_report(str(tmp_path / "none.json"))
     odd = [
         None,
         1,
@@ -442,13 +443,13 @@ def test_results_from_anywhere(
 def test_models(qtbot: QtBot, tmp_path: Path) -> None:
     make_result(tmp_path / "r")
     (tmp_path / "r" / "pictures" / "en-00001-00.png").write_bytes(b"no picture")
-    result = read_result(str(tmp_path / "r" / "result.json"))
+    result = read_report(str(tmp_path / "r" / "result.json"))
     cells, pairs = CellsModel(), PairsModel()
     for model in (cells, pairs):
         QAbstractItemModelTester(model, QAbstractItemModelTester.FailureReportingMode.Fatal)
     cells.show_rows(*MetricLabels().table(result))
-    assert cells.index(0, 1).data(Qt.ItemDataRole.ToolTipRole).endswith("From 3 pictures.")
-    pairs.show_result(result)
+    assert cells.index(0, 1).data(Qt.ItemDataRole.ToolTipRole).endswith("From 3 images.")
+    pairs.show_report(result)
     for n in range(3):
         for c in (0, 1):
             pairs.index(n, c).data(Qt.ItemDataRole.DecorationRole)
@@ -457,7 +458,7 @@ def test_models(qtbot: QtBot, tmp_path: Path) -> None:
         0, 1
     ).data(Qt.ItemDataRole.ToolTipRole)
     assert pairs.index(0, 0).data(Qt.ItemDataRole.DecorationRole).size().width() == 128
-    pairs.show_result(None)
+    pairs.show_report(None)
     assert pairs.rowCount() == 0
     pairs._loader.stop()
 
@@ -472,7 +473,7 @@ def test_nothing_of_a_result_is_cut(
         theme.apply_style(page)
         page.resize(924, 590)
         with qtbot.waitSignal(page.opened, timeout=WAIT):
-            page.open_result(str(tmp_path / "r" / "result.json"))
+            page.open_report(str(tmp_path / "r" / "result.json"))
         QApplication.processEvents()
         wrong = [
             (type(w).__name__, w.text() if hasattr(w, "text") else "", cut(w))
@@ -480,11 +481,11 @@ def test_nothing_of_a_result_is_cut(
             if cut(w) or (sticks_out(w) and page.isAncestorOf(w))
         ]
         assert wrong == [] and page.size().width() == 924
-        assert page.result.table.horizontalHeader().length() <= page.result.table.viewport().width()
-        page.result.tabs.setCurrentIndex(1)
+        assert page.report.table.horizontalHeader().length() <= page.report.table.viewport().width()
+        page.report.tabs.setCurrentIndex(1)
         QApplication.processEvents()
-        qtbot.waitUntil(lambda: bool(page.result.pictures.pairs._images) and not page.busy(), timeout=WAIT)
-        assert len(page.result.pictures.pairs._images) < 20  # only what is on screen
+        qtbot.waitUntil(lambda: bool(page.report.images.pairs._images) and not page.busy(), timeout=WAIT)
+        assert len(page.report.images.pairs._images) < 20  # only what is on screen
     finally:
         theme.apply(qapp, "light")
 
@@ -501,12 +502,12 @@ def test_a_real_evaluation(qtbot: QtBot, context: Context, tmp_path: Path, monke
     page.form.steps.setValue(2)
     page.start()
     qtbot.waitUntil(lambda: page.run is None, timeout=90_000)
-    view = page.result
-    assert view._error is None, view.text()
-    assert view.figures.titles == ("Figure", "Japanese", "English", "Both") and [
+    view = page.report
+    assert view.error is None, view.text()
+    assert [c.text for c in view.figures.titles] == ["Figure", "Japanese", "English", "Both"] and [
         r[0].text for r in view.figures.rows
     ] == ["Top-1", "Top-5"]
-    assert view.result is not None and [(p.ja.prompt, p.en.prompt) for p in view.result.pairs if p.ja and p.en] == [
+    assert view.report is not None and [(p.ja.prompt, p.en.prompt) for p in view.report.pairs if p.ja and p.en] == [
         ("すし", "sushi")
     ]
-    assert not view.page.isHidden() and Path(view.result.page).is_file()
+    assert not view.page.isHidden() and Path(view.report.page).is_file()

@@ -25,11 +25,12 @@ from commonart_desktop.gui.background.tasks import pending_tasks
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.export import job
 from commonart_desktop.gui.pages.export.image_pairs import difference
-from commonart_desktop.gui.pages.export.page import CUT, ExportPage
+from commonart_desktop.gui.pages.export.page import INTERRUPTED, ExportPage
 from commonart_desktop.gui.pages.export.report import PARTS, missed, read_report
 from commonart_desktop.gui.pages.export.run import ExportRun
-from commonart_desktop.gui.pages.export.tables import BOUNDS, PART, RESULT, RMS, SHAPES, CasesModel
+from commonart_desktop.gui.pages.export.tables import BOUNDS, PART, RESULT, RMS, SHAPES, TEXT_COLUMNS, CaseLabels
 from commonart_desktop.gui.pages.make.compose_panel import ComposePanel
+from commonart_desktop.gui.widgets.cell_table import CellsModel
 from engine.contract.errors import BadFile, ParityMissed
 from tests.support.stub_model import make_stub
 
@@ -213,7 +214,7 @@ def test_an_export_from_the_button_to_the_proof(
     qtbot.waitUntil(lambda: page.run is not None and page.run.done == 4, timeout=WAIT)
     assert page.running.now.text() == "VAE decoder: writing the graph"
     assert [
-        page.running.words[n].text() for n in ("text_encoder", "transformer", "vae_decoder", "vae_encoder", "folder")
+        page.running.states[n].text() for n in ("text_encoder", "transformer", "vae_decoder", "vae_encoder", "folder")
     ] == ["done", "done", "writing the graph", "waiting", "waiting"]
     assert (
         page.run is not None
@@ -278,10 +279,10 @@ def test_stop_leaves_nothing(
         assert (
             left_behind(page) == []
             and page.shown() == "empty"
-            and page.told.text().startswith("The export of stub was stopped")
+            and page.message.text().startswith("The export of stub was stopped")
             and page.go.isEnabled()
         )
-        assert said.pop() == page.told.text() and not said
+        assert said.pop() == page.message.text() and not said
 
 
 @pytest.mark.parametrize("told", [True, False])
@@ -310,18 +311,18 @@ def test_a_failed_gate_names_its_part(
         and not page.report.folder.isVisible()
     )
     model = page.report.model
-    assert [model.text(n, PART).split(" fp")[0] for n in range(4)] == [
+    assert [model.rows[n][PART].text.split(" fp")[0] for n in range(4)] == [
         "Text encoder",
         "Denoiser",
         "VAE decoder",
         "VAE encoder",
     ]
-    assert [model.text(n, RESULT) for n in range(4)] == [
+    assert [model.rows[n][RESULT].text for n in range(4)] == [
         "within",
         "missed",
         *(["within"] * 2 if told else ["not reached"] * 2),
     ]
-    assert model.text(1, RMS) == ("2.0e-02" if told else "–") and page.report.table.isVisible()
+    assert model.rows[1][RMS].text == ("2.0e-02" if told else "–") and page.report.table.isVisible()
     assert page.go.isEnabled() and left_behind(page) == []
     assert "parity-missed" in page.report.text()
 
@@ -442,7 +443,7 @@ def test_an_export_outlives_its_page_but_not_the_program(
     destroy(page)  # the language changed
     page = ExportPage(context)
     qtbot.addWidget(page)
-    assert page.shown() == "running" and page.run is not None and page.running.words["text_encoder"].text() == "done"
+    assert page.shown() == "running" and page.run is not None and page.running.states["text_encoder"].text() == "done"
     said: list[str] = []
     context.notices.asked.connect(lambda text, *_: said.append(text))
     exporter.go_on()
@@ -450,12 +451,12 @@ def test_an_export_outlives_its_page_but_not_the_program(
     assert said == ["stub is exported and proved."] and page.shown() == "report"
     run = context.notices.findChild(ExportRun)
     run.setParent(None)
-    context.state.setValue(CUT, "/somewhere")
+    context.state.setValue(INTERRUPTED, "/somewhere")
     page = ExportPage(context)
     qtbot.addWidget(page)
     assert said[1:] == [
         "The export to /somewhere was stopped when the window was closed; nothing of it was kept."
-    ] and not context.state.contains(CUT)
+    ] and not context.state.contains(INTERRUPTED)
     qtbot.waitUntil(lambda: not page.busy(), timeout=WAIT)
 
 
@@ -484,7 +485,7 @@ def test_reports_from_anywhere(qtbot: QtBot, build: Callable[[], ExportPage], co
     with qtbot.waitSignal(page.opened, timeout=WAIT):
         page.open_report(str(tmp_path / "eight" / "parity.json"))
     over(qtbot, page)
-    assert "1 of 3 pictures (33 %)" in page.report.share.text() and page.report.title.text() == "eight: proved"
+    assert "1 of 3 images (33 %)" in page.report.changed_share.text() and page.report.title.text() == "eight: proved"
     for n, text in enumerate((b"{", b"[]", b"{}", b"\xff\xfe", b"[" * 100_000, b" " * (5 << 20))):
         (tmp_path / f"{n}").mkdir()
         (tmp_path / f"{n}" / "parity.json").write_bytes(text)
@@ -540,10 +541,10 @@ def test_odd_values_in_a_report(tmp_path: Path) -> None:
 
 
 def test_table_model(qtbot: QtBot, tmp_path: Path) -> None:
-    model = CasesModel()
+    model = CellsModel()
     QAbstractItemModelTester(model, QAbstractItemModelTester.FailureReportingMode.Fatal)
     make_report(tmp_path / "r", good=False)
-    model.show_report(read_report(str(tmp_path / "r")))
+    model.show_rows(*CaseLabels().table(read_report(str(tmp_path / "r"))), text_columns=TEXT_COLUMNS)
     assert [model.index(1, c).data() for c in (PART, SHAPES, RMS, BOUNDS, RESULT)] == [
         "Denoiser",
         "3×4×6×8  3×64×32  3×64  3",
@@ -552,7 +553,7 @@ def test_table_model(qtbot: QtBot, tmp_path: Path) -> None:
         "missed",
     ]
     assert "encoder_hidden_states: 3 × 64 × 32" in model.index(1, SHAPES).data(Qt.ItemDataRole.ToolTipRole)
-    model.show_report(None)
+    model.show_rows((), ())
     assert model.rowCount() == 0
 
 

@@ -23,8 +23,8 @@ from commonart_desktop.gui.images.reader import ALLOCATION, read_image
 from commonart_desktop.gui.images.thumbnails import Thumbnails
 from commonart_desktop.gui.images.zoom_view import ZoomView
 from commonart_desktop.gui.pages.evaluate.image_pairs import PairsModel
-from commonart_desktop.gui.pages.evaluate.report import Drawn, Result
 from commonart_desktop.gui.pages.evaluate.report import Pair as DrawnPair
+from commonart_desktop.gui.pages.evaluate.report import Report, Sample
 from commonart_desktop.gui.pages.export.image_pairs import PairRow, read_pair
 from commonart_desktop.gui.pages.export.report import Pair
 from commonart_desktop.gui.pages.train.preview_strip import PreviewModel
@@ -180,8 +180,8 @@ def test_pairs_of_an_export(bomb: Path, qtbot: QtBot) -> None:
 
 def test_pairs_of_an_evaluation(bomb: Path, qtbot: QtBot) -> None:
     model = PairsModel()
-    drawn = Drawn("ja", 0, 0, "すし", 1, str(bomb), None)
-    model.show_result(Result("m", pairs=(DrawnPair(drawn, None),)))
+    drawn = Sample("ja", 0, 0, "すし", 1, str(bomb), None)
+    model.show_report(Report("m", pairs=(DrawnPair(drawn, None),)))
     model.data(model.index(0, 0), 1)  # DecorationRole: asks for it
     qtbot.waitUntil(lambda: not model.pending(), timeout=WAIT)
     assert "! " in model.facts(drawn) and not isinstance(model.data(model.index(0, 0), 1), QImage)

@@ -75,9 +75,9 @@ def test_a_large_page_is_dressed_in_parts_that_leave_nothing_out(qtbot: QtBot) -
             label.setProperty("role", "title")
             column.addWidget(label)
         splitter.addWidget(part)
-    islands = theme.style_roots(whole)
-    assert len(islands) >= 3 and all(not a.isAncestorOf(b) for a in islands for b in islands if a is not b)
-    for island in islands:
-        theme.apply_style(island)
-    assert all(any(i is w or i.isAncestorOf(w) for i in islands) for w in labels)
+    roots = theme.style_roots(whole)
+    assert len(roots) >= 3 and all(not a.isAncestorOf(b) for a in roots for b in roots if a is not b)
+    for root in roots:
+        theme.apply_style(root)
+    assert all(any(i is w or i.isAncestorOf(w) for i in roots) for w in labels)
     assert {w.font().pixelSize() for w in labels} == {theme.FONT["title"]}

@@ -337,8 +337,8 @@ def test_a_bad_value_stays_with_its_reason(qtbot: QtBot, page: SettingsPage, tmp
     qtbot.keyClicks(page.name, "{promt}")
     assert (
         page.name.text() == "{promt}"
-        and "{promt}" in page.name_why.text()
-        and page.name_why.isVisible()
+        and "{promt}" in page.name.problem.text()
+        and page.name.problem.isVisible()
         and not page.example.isVisible()
     )
     assert "{promt}" not in load_settings().name and good == ""
@@ -347,17 +347,17 @@ def test_a_bad_value_stays_with_its_reason(qtbot: QtBot, page: SettingsPage, tmp
     assert (
         load_settings().name == "{seed}-{prompt:5}"
         and page.example.text() == "For example: 7-sushi.png"
-        and not page.name_why.isVisible()
+        and not page.name.problem.isVisible()
     )
     (tmp_path / "file").write_text("")
     before = load_settings().out
     page.out.clear()
     qtbot.keyClicks(page.out, str(tmp_path / "file"))
-    assert page.out_why.isVisible() and load_settings().out != str(tmp_path / "file") != before
+    assert page.out.problem.isVisible() and load_settings().out != str(tmp_path / "file") != before
     page.device.setEditText("toaster")
-    assert page.device_why.isVisible() and load_settings().device == "auto"
+    assert page.device.problem.isVisible() and load_settings().device == "auto"
     page.device.setEditText("cuda:3")
-    assert not page.device_why.isVisible() and load_settings().device == "cuda:3"
+    assert not page.device.problem.isVisible() and load_settings().device == "cuda:3"
     page.device.setCurrentIndex(0)
     assert load_settings().device == "auto"
 
@@ -379,7 +379,9 @@ def test_a_cluster_s_address_is_checked_by_its_form(qtbot: QtBot, page: Settings
         before = load_settings().cluster
         page.cluster.setText(text)
         page.cluster.textEdited.emit(text)
-        assert page.cluster_why.isVisible() is not good and load_settings().cluster == (text if good else before), text
+        assert page.cluster.problem.isVisible() is not good and load_settings().cluster == (text if good else before), (
+            text
+        )
     context.settings.put(cluster="auto")
     assert page.cluster.text() == "auto"
 
@@ -398,7 +400,7 @@ def test_caches_are_measured_and_cleared(qtbot: QtBot, page: SettingsPage, tmp_p
 
 
 def test_the_machine_is_told(qtbot: QtBot, page: SettingsPage) -> None:
-    page.doctor.ask()
+    page.doctor.check()
     qtbot.waitUntil(page.doctor.again.isEnabled, timeout=120_000)
     shown = [page.doctor.grid.itemAt(n).widget() for n in range(page.doctor.grid.count())]
     texts = {w.text() for w in shown if isinstance(w, QLabel)}

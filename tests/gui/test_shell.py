@@ -38,7 +38,7 @@ def shown(qtbot: QtBot, whole: Application) -> MainWindow:
     whole.window.show()
     whole.window.activateWindow()
     qtbot.waitUntil(whole.window.isActiveWindow)
-    whole.window.finding.ready()  # as the program does soon after its start
+    whole.window.command_index.create_palette()  # as the program does soon after its start
     return whole.window
 
 
@@ -163,7 +163,7 @@ def test_the_better_answer_comes_first() -> None:
 def test_the_model_of_the_finder(qtbot: QtBot) -> None:
     model = CommandsModel()
     QAbstractItemModelTester(model, QAbstractItemModelTester.FailureReportingMode.Fatal)
-    model.set_deeds(
+    model.set_commands(
         [
             Command("Add to queue", "make", "Ctrl+Return", lambda: None),
             Command("Retry", "", "", lambda: None, lambda: False),
@@ -182,9 +182,9 @@ def keys(
     qtbot.keyClick(QApplication.focusWidget() or window, key, modifier)
 
 
-def finder_of(window: MainWindow) -> CommandPalette:
-    assert window.finding.finder is not None
-    return window.finding.finder
+def palette_of(window: MainWindow) -> CommandPalette:
+    assert window.command_index.palette is not None
+    return window.command_index.palette
 
 
 @pytest.mark.parametrize(("language", "typed", "other"), [("en", "number type", "数値の型"), ("ja", "数値", "number")])
@@ -193,7 +193,7 @@ def test_any_action_is_found_by_keyboard_alone(
 ) -> None:
     window = shown(qtbot, open_program(language=language))
     qtbot.keyClick(window, Qt.Key.Key_K, CTRL)
-    finder = finder_of(window)
+    finder = palette_of(window)
 
     def titles() -> set[str]:
         return {finder.model.index(r, 1).data() for r in range(finder.model.rowCount())}
@@ -220,7 +220,7 @@ def test_the_finder_comes_also_before_it_was_made(qtbot: QtBot, open_program: Op
     window = open_program().window
     window.show()
     window.find_action()
-    qtbot.waitUntil(lambda: window.finding.finder is not None and window.finding.finder.isVisible())
+    qtbot.waitUntil(lambda: window.command_index.palette is not None and window.command_index.palette.isVisible())
 
 
 def test_a_page_is_loaded_built_and_listed_in_turns(qtbot: QtBot, open_program: Open) -> None:
@@ -236,13 +236,15 @@ def test_a_page_is_loaded_built_and_listed_in_turns(qtbot: QtBot, open_program: 
             )
     window.stack.built.connect(lambda name, _: steps.append(f"build {name}"))
     window.find_action()
-    finder = finder_of(window)
-    assert finder_of(window).isVisible() and steps == []  # it is there before anything else is done
+    finder = palette_of(window)
+    assert palette_of(window).isVisible() and steps == []  # it is there before anything else is done
     finder.model.rowsInserted.connect(lambda: steps.append("list"))
     turn = QTimer(window, interval=0)
     turn.timeout.connect(lambda: steps.append("turn") if steps[-1:] != ["turn"] else None)
     turn.start()
-    qtbot.waitUntil(lambda: set(window.pages) == set(window.titles) and not window.finding.unlisted, timeout=30_000)
+    qtbot.waitUntil(
+        lambda: set(window.pages) == set(window.titles) and not window.command_index.unlisted, timeout=30_000
+    )
     turn.stop()
     assert threads == {"page"}
     work = [one for one in steps if one != "turn"]
@@ -268,15 +270,15 @@ def test_buttons_of_one_word_are_told_apart(qtbot: QtBot, open_program: Open) ->
 def test_words_of_the_other_language_find_too(qtbot: QtBot, open_program: Open) -> None:
     window = shown(qtbot, open_program(language="ja"))
     qtbot.keyClick(window, Qt.Key.Key_K, CTRL)
-    qtbot.keyClicks(finder_of(window).field, "add to queue")
-    deed = finder_of(window).model.deed(0)
-    assert deed is not None and deed.name == "キューに追加" and "Ctrl" in deed.keys
+    qtbot.keyClicks(palette_of(window).field, "add to queue")
+    command = palette_of(window).model.command(0)
+    assert command is not None and command.name == "キューに追加" and "Ctrl" in command.keys
 
 
 def test_arrows_pass_over_what_cannot_be_done(qtbot: QtBot, open_program: Open) -> None:
     window = shown(qtbot, open_program())
     window.find_action()
-    finder = finder_of(window)
+    finder = palette_of(window)
     done: list[str] = []
     deeds = [Command(n, "", "", lambda n=n: done.append(n), lambda n=n: n != "b") for n in "abc"]
     finder.open("t", "h", deeds, {})
@@ -288,8 +290,10 @@ def test_arrows_pass_over_what_cannot_be_done(qtbot: QtBot, open_program: Open) 
 def test_the_shortcuts_are_listed(qtbot: QtBot, open_program: Open) -> None:
     window = shown(qtbot, open_program())
     qtbot.keyClick(window, Qt.Key.Key_F1)
-    finder = finder_of(window)
-    qtbot.waitUntil(lambda: set(window.pages) == set(window.titles) and not window.finding.unlisted, timeout=30_000)
+    finder = palette_of(window)
+    qtbot.waitUntil(
+        lambda: set(window.pages) == set(window.titles) and not window.command_index.unlisted, timeout=30_000
+    )
     rows = {(finder.model.index(r, 0).data(), finder.model.index(r, 2).data()) for r in range(finder.model.rowCount())}
     assert {
         ("Add to queue", "Ctrl+Return"),
@@ -401,7 +405,7 @@ def test_the_language_changes_without_a_restart(qtbot: QtBot, open_program: Open
     window.go_to("settings")
     page = window.page("settings")
     page.language.setCurrentIndex(page.language.findData("ja"))  # type: ignore[attr-defined]
-    qtbot.waitUntil(lambda: whole._work is None)
+    qtbot.waitUntil(lambda: whole._change_in_progress is None)
     assert whole.window is not window and whole.window.isVisible() and whole.window.current() == "settings"
     assert whole.window.titles["settings"] == "設定" and load_settings().language == "ja"
     compose = whole.window.page("make").compose  # type: ignore[attr-defined]
@@ -425,9 +429,9 @@ def test_larger_letters(qtbot: QtBot, open_program: Open, qapp: QApplication) ->
 
 def built(whole: Application) -> MainWindow:
     """Another window of the same program."""
-    window = whole._begin()
-    at_once(whole._furnish(window))
-    window.finding.ready()  # as the program does soon after its start
+    window = whole._create_window()
+    at_once(whole._fill_window(window))
+    window.command_index.create_palette()  # as the program does soon after its start
     return window
 
 
@@ -440,7 +444,7 @@ def test_closing_over_work_asks_once_and_quietly(
     whole = open_program()
     window = shown(qtbot, whole)
     whole.engine.now = "working"
-    assert not window.close() and window.isVisible() and "at work" in window.notice.text.text()
+    assert not window.close() and window.isVisible() and "is working" in window.notice.text.text()
     assert window.close() and not window.isVisible()
     assert whole.state.value(LEAVE) is None  # that was an answer for this time
     again = built(whole)
@@ -472,7 +476,7 @@ def test_a_worker_of_an_earlier_window_is_seen(qtbot: QtBot, open_program: Open,
 def test_events_of_keys_are_not_eaten_by_a_closed_finder(qtbot: QtBot, open_program: Open) -> None:
     window = shown(qtbot, open_program())
     window.find_action()
-    finder = finder_of(window)
+    finder = palette_of(window)
     finder.close_()
     press = QKeyEvent(QKeyEvent.Type.KeyPress, Qt.Key.Key_A, Qt.KeyboardModifier.NoModifier, "a")
     assert not finder.eventFilter(QObject(), press)

@@ -26,12 +26,12 @@ def test_whole_searches_come_from_the_timer_only(qtbot: object) -> None:
         gc.collect(1)
         gc.collect(1)  # now of the oldest generation
         del one
-        for _ in range(gc_timer.ENOUGH + 2):
+        for _ in range(gc_timer.THRESHOLD + 2):
             gc.collect(1)
         many = [[n] for n in range(200_000)]  # by itself Python would have searched everything by now
         assert old() is not None and len(many)
-        assert gc.get_count()[2] >= gc_timer.ENOUGH
-        keeper.look()
+        assert gc.get_count()[2] >= gc_timer.THRESHOLD
+        keeper.check()
         assert old() is None
     finally:
         keeper.stop()

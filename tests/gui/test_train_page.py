@@ -28,7 +28,7 @@ from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.train.dataset_panel import IMPORT
 from commonart_desktop.gui.pages.train.findings_model import EVERY, FILE, REASON, RULE, SEVERITY
 from commonart_desktop.gui.pages.train.loss_plot import LossPlot, ticks
-from commonart_desktop.gui.pages.train.page import LIST, PICTURES, SETTINGS, TrainPage
+from commonart_desktop.gui.pages.train.page import IMAGES, RUNS, SETTINGS, TrainPage
 from engine.contract.errors import QueueHeld
 from engine.contract.ledger.selection import Selection
 from engine.contract.request import ImageRequest
@@ -67,7 +67,7 @@ def page(qtbot: QtBot, context: Context, monkeypatch: pytest.MonkeyPatch) -> Ite
     qtbot.addWidget(made)
     testers = [
         QAbstractItemModelTester(m, FATAL)
-        for m in (made.model, made.dataset.found.model, made.dataset.found.filter, made.run.strip.previews)
+        for m in (made.runs.model, made.dataset.findings.model, made.dataset.findings.filter, made.run.strip.previews)
     ]
     made.resize(1280, 800)
     made.show()
@@ -93,7 +93,7 @@ def state(page: TrainPage, run: Run) -> str:
 
 
 def shown(page: TrainPage) -> list[list[str]]:
-    model = page.dataset.found.filter
+    model = page.dataset.findings.filter
     return [[model.index(r, c).data() for c in range(4)] for r in range(model.rowCount())]
 
 
@@ -102,17 +102,17 @@ def test_a_refused_folder_is_put_right_in_place(qtbot: QtBot, page: TrainPage, f
     assert not page.start.isEnabled() and "Choose a folder" in page.hint.text()
     checked(qtbot, page, folder)
     assert data.passed is False and "3 reason(s)" in data.outcome.text() and not page.start.isEnabled()
-    assert "6 pictures" in data.contents.text() and "CC0-1.0 2" in data.contents.text()
+    assert "6 images" in data.contents.text() and "CC0-1.0 2" in data.contents.text()
     rows = shown(page)
     assert [r[SEVERITY] for r in rows] == ["refused"] * 3 and [r[RULE] for r in rows].count("no licence") == 2
     assert all(r[REASON] for r in rows)
-    data.found.filter_rule("licence-missing")
+    data.findings.filter_rule("licence-missing")
     assert len(shown(page)) == 2
-    data.found.table.setFocus()
-    data.found.table.selectAll()
-    assert data.found.record.title.text() == "2 pictures"
-    qtbot.waitUntil(lambda: not data.found.picture.pixmap.isNull())
-    record = data.found.record
+    data.findings.table.setFocus()
+    data.findings.table.selectAll()
+    assert data.findings.record.title.text() == "2 images"
+    qtbot.waitUntil(lambda: not data.findings.picture.pixmap.isNull())
+    record = data.findings.record
     assert record.lines["creator"].placeholderText().startswith("various") and not record.save.isEnabled()
     record.lines["license"].setText("CC-BY")
     assert record.save.isEnabled()
@@ -124,8 +124,8 @@ def test_a_refused_folder_is_put_right_in_place(qtbot: QtBot, page: TrainPage, f
     record.save.click()
     qtbot.waitUntil(lambda: record.told.isVisible() and "2 record(s)" in record.told.text(), timeout=WAIT)
     assert data.passed is None and "again" in data.outcome.text()
-    data.found.filter_rule("attribution")
-    data.found.table.selectRow(0)
+    data.findings.filter_rule("attribution")
+    data.findings.table.selectRow(0)
     record.lines["creator"].setText("山田 花子")
     record.save.click()
     qtbot.waitUntil(lambda: "1 record(s)" in record.told.text(), timeout=WAIT)
@@ -148,13 +148,13 @@ def test_pictures_without_findings_captions_and_another_policy(
     strict.write_text('name = "strict"\n[classes]\nby = "block"\n', encoding="utf-8")
     checked(qtbot, page, folder)
     data = page.dataset
-    assert data.passed is True and data.found.rule.currentData() == EVERY and data.found.filter.rowCount() == 6
-    data.found.table.selectRow(0)
-    name = data.found.filter.index(0, FILE).data()
-    data.found.record.captions["text_ja"].setPlainText("りんご\n赤いりんご")
-    data.found.record.save.click()
+    assert data.passed is True and data.findings.rule.currentData() == EVERY and data.findings.filter.rowCount() == 6
+    data.findings.table.selectRow(0)
+    name = data.findings.filter.index(0, FILE).data()
+    data.findings.record.captions["text_ja"].setPlainText("りんご\n赤いりんご")
+    data.findings.record.save.click()
     qtbot.waitUntil(lambda: data.records[name]["text_ja"] == ["りんご", "赤いりんご"], timeout=WAIT)
-    data.set_policy(str(strict))
+    data.policy.set_file(str(strict))
     qtbot.waitUntil(lambda: data.passed is False, timeout=WAIT)
     assert {r[RULE] for r in shown(page)} == {"licence not allowed"} and not page.start.isEnabled()
     page.keep()
@@ -214,9 +214,9 @@ def test_what_is_chosen_is_what_the_trainer_reads(
     page.dataset.folder = str(template)
     page.show_part(SETTINGS)
     setup.lr.setText("fast")
-    assert setup.under["lr"].isVisible() and setup.lr.text() == "fast"
+    assert setup.problems["lr"].isVisible() and setup.lr.text() == "fast"
     page.start_new()
-    assert setup.under["name"].text() and page.stack.currentIndex() == SETTINGS
+    assert setup.problems["name"].text() and page.stack.currentIndex() == SETTINGS
     setup.lr.setText("2e-4")
     setup.name.setText("私の画風")
     setup.trigger.setText('ス"タ')
@@ -224,17 +224,17 @@ def test_what_is_chosen_is_what_the_trainer_reads(
     setup.steps.setValue(77)
     setup.prompts.setPlainText("すし\n\nりんご")
     setup.more.setChecked(True)
-    assert setup.rank.isVisible()
-    setup.rank.setValue(8)
-    setup.layers.setCurrentIndex(1)
+    assert setup.advanced.rank.isVisible()
+    setup.advanced.rank.setValue(8)
+    setup.advanced.layers.setCurrentIndex(1)
     setup.config.setEnabled(True)
     setup.config.click()
-    qtbot.waitUntil(lambda: page.model.rowCount() == 1, timeout=WAIT)
+    qtbot.waitUntil(lambda: page.runs.model.rowCount() == 1, timeout=WAIT)
     from trainer.config_file import read_config
 
     run = page.trainings.runs[0]
     config = read_config(run.config)
-    assert opened == [str(run.config)] and state(page, run) == "draft" and page.stack.currentIndex() == LIST
+    assert opened == [str(run.config)] and state(page, run) == "draft" and page.stack.currentIndex() == RUNS
     assert (config.name, config.lora.rank, config.lora.trigger, config.optimiser.lr, config.schedule.steps) == (
         "私の画風",
         8,
@@ -255,7 +255,7 @@ def test_what_is_chosen_is_what_the_trainer_reads(
     setup.kind.setCurrentIndex(1)
     setup.changed.emit()
     setup._on_change()
-    assert not setup.rank.isVisible() and not setup.trigger.isEnabled()
+    assert not setup.advanced.rank.isVisible() and not setup.trigger.isEnabled()
 
 
 def test_a_run_is_followed_to_its_result(
@@ -270,11 +270,11 @@ def test_a_run_is_followed_to_its_result(
     page.start_run(run)
     qtbot.waitUntil(lambda: page.run.now.step > 5, timeout=WAIT)
     view = page.run
-    assert page.stack.currentIndex() == LIST and state(page, run) == "running" and "Runs (1)" in page.parts[LIST].text()
+    assert page.stack.currentIndex() == RUNS and state(page, run) == "running" and "Runs (1)" in page.parts[RUNS].text()
     assert "about 2 m left" in view.line.text() and view.plot._held and "by heart" in view.notes.toPlainText()
     view.pause.click()
     qtbot.waitUntil(lambda: state(page, run) == "paused", timeout=WAIT)
-    assert view.pause.text() == "Go on"
+    assert view.pause.text() == "Resume"
     view.save.click()
     view.sample.click()
     qtbot.waitUntil(lambda: len(view.now.previews) == 2 and view.now.saved > 3, timeout=WAIT)
@@ -288,7 +288,7 @@ def test_a_run_is_followed_to_its_result(
         "README.md",
         "bom.cdx.json",
     }
-    assert told[-1][1] == "Use for making pictures" and view.use.isVisible() and not view.pause.isVisible()
+    assert told[-1][1] == "Use for making images" and view.use.isVisible() and not view.pause.isVisible()
     offers[-1]()
     assert used == [{"loras": [[str(installed / "mine.safetensors"), 1.0]], "model": "m"}] and went == ["make"]
     qtbot.waitUntil(lambda: view.strip.previews.rowCount() == 2 and not view.strip.previews.busy(), timeout=WAIT)
@@ -299,7 +299,7 @@ def test_runs_wait_for_each_other_and_are_found_again(qtbot: QtBot, page: TrainP
     page.start_run(first)
     page.start_run(second)
     qtbot.waitUntil(lambda: page.trainings.follow(first).step > 3, timeout=WAIT)
-    assert state(page, second) == "waiting" and page.model.rowCount() == 2
+    assert state(page, second) == "waiting" and page.runs.model.rowCount() == 2
     assert context.ledger.paused()[1]["kind"] == QueueHeld.kind  # type: ignore[index]
     trainings = TrainingRuns(context.ledger, context.engine, context.settings, context.notices, context.state)
     again = TrainPage(replace(context, trainings=trainings))  # as after the window was closed and opened again
@@ -314,14 +314,14 @@ def test_runs_wait_for_each_other_and_are_found_again(qtbot: QtBot, page: TrainP
     again.trainings.stop(found)
     qtbot.waitUntil(lambda: state(page, first) == "stopped" and state(page, second) == "done", timeout=WAIT)
     qtbot.waitUntil(lambda: not context.ledger.paused()[0], timeout=WAIT)
-    page.table.setCurrentIndex(page.model.index(page.model.row_of(first), 1))
+    page.runs.table.setCurrentIndex(page.runs.model.index(page.runs.model.row_of(first), 1))
     assert page.run.start.text() == "Resume"
     page.run.start.click()
     qtbot.waitUntil(lambda: page.run.now.started["step"] == 3 and page.run.now.step > 4, timeout=WAIT)
     page.trainings.stop(first)
     qtbot.waitUntil(lambda: state(page, first) == "stopped", timeout=WAIT)
     page.run._remove()
-    qtbot.waitUntil(lambda: page.model.rowCount() == 1, timeout=WAIT)
+    qtbot.waitUntil(lambda: page.runs.model.rowCount() == 1, timeout=WAIT)
     assert first.config.exists()
 
 
@@ -330,14 +330,14 @@ def test_a_death_and_a_refusal_are_told_with_what_to_do(qtbot: QtBot, page: Trai
     context.notices.asked.connect(lambda text, hint, action, do: said.append((text, action)))
     dying, refused = prepared(context, 20, seed=1, name="dying"), prepared(context, 20, seed=2, name="refused")
     page.start_run(refused)
-    qtbot.waitUntil(lambda: state(page, refused) == "failed" and bool(page.run.trouble.text()), timeout=WAIT)
-    assert "a.png" in page.run.trouble.text() and page.run.start.text() == "Try again"
+    qtbot.waitUntil(lambda: state(page, refused) == "failed" and bool(page.run.problem.text()), timeout=WAIT)
+    assert "a.png" in page.run.problem.text() and page.run.start.text() == "Try again"
     page.start_run(dying)
     qtbot.waitUntil(lambda: state(page, dying) == "broken-off", timeout=WAIT)
     assert (
         "The training “dying” ended with an error.",
         "Resume",
-    ) in said and "without a word" in page.run.trouble.text()
+    ) in said and "without an error message" in page.run.problem.text()
     assert page.run.start.text() == "Resume"
     page.run.start.click()
     qtbot.waitUntil(lambda: state(page, dying) == "done", timeout=WAIT)
@@ -354,7 +354,7 @@ def test_the_queue_and_the_training_take_turns(
     run = prepared(context, 8)
     page.start_run(run)
     assert page.bar.isVisible() and state(page, run) == "draft" and not context.ledger.paused()[0]
-    page.after.click()
+    page.bar.after.click()
     assert not page.bar.isVisible() and state(page, run) == "waiting" and "queue is empty" in page.run.line.text()
     page.trainings._tick()
     assert state(page, run) == "waiting"
@@ -367,7 +367,7 @@ def test_the_queue_and_the_training_take_turns(
     other = prepared(context, 100_000, name="other")
     page.start_run(other)
     assert page.bar.isVisible()
-    page.hold.click()
+    page.bar.now.click()
     assert context.ledger.paused()[0] and QueueHeld.kind == (context.ledger.paused()[1] or {})["kind"]
     qtbot.waitUntil(lambda: page.trainings.follow(other).step > 1, timeout=WAIT)
     monkeypatch.setattr(context.engine, "now", "off")
@@ -410,6 +410,6 @@ def test_the_plot_draws_and_tells(qtbot: QtBot) -> None:
 
 
 def test_the_parts_by_keyboard(qtbot: QtBot, page: TrainPage) -> None:
-    for part, key in ((SETTINGS, Qt.Key.Key_2), (LIST, Qt.Key.Key_3), (PICTURES, Qt.Key.Key_1)):
+    for part, key in ((SETTINGS, Qt.Key.Key_2), (RUNS, Qt.Key.Key_3), (IMAGES, Qt.Key.Key_1)):
         qtbot.keyClick(page, key, Qt.KeyboardModifier.AltModifier)
         assert page.stack.currentIndex() == part

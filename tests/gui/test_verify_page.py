@@ -508,18 +508,18 @@ def test_an_own_certificate_is_tried_first(qtbot: QtBot, context: Context, tmp_p
     chain, key = certificate(tmp_path, "Atelier Nord")
     mine.certificate.setText(str(chain))
     mine.certificate.editingFinished.emit()
-    assert "belong together" in mine.why.text() and load_settings().provenance.certificate == ""
+    assert "belong together" in mine.problem.text() and load_settings().provenance.certificate == ""
     mine.key.setText(str(chain))  # the wrong file
     mine.key.editingFinished.emit()
     qtbot.waitUntil(lambda: mine._trying is None, timeout=WAIT)
-    assert "not PEM" in mine.why.text() and load_settings().provenance.key == "" and mine.key.text() == str(chain)
+    assert "not PEM" in mine.problem.text() and load_settings().provenance.key == "" and mine.key.text() == str(chain)
     mine.key.setText(str(key))
     mine.key.editingFinished.emit()
     qtbot.waitUntil(lambda: mine._trying is None, timeout=WAIT)
-    assert mine.why.text() == "" and "Atelier Nord" in mine.signer.text()
+    assert mine.problem.text() == "" and "Atelier Nord" in mine.signer.text()
     now = load_settings().provenance
     assert (now.certificate, now.key) == (str(chain), str(key)) and not mine.studio.isEnabled()
     for field in (mine.certificate, mine.key):
         field.clear()
         field.editingFinished.emit()
-    assert load_settings().provenance.certificate == "" and mine.why.text() == ""
+    assert load_settings().provenance.certificate == "" and mine.problem.text() == ""

@@ -223,7 +223,7 @@ def keys_in(state: str, window: MainWindow, page: QWidget, seen: list[QWidget]) 
                 yield f"{state}: {name_of(w)} does not tell its keys {keys}"
     everywhere = [
         (a.shortcut().toString(), a.shortcutContext(), window, a.text())
-        for a in window._own
+        for a in window._global_actions
         if not a.shortcut().isEmpty()
     ]
     by_keys: dict[str, list[tuple[str, Qt.ShortcutContext, QWidget, str]]] = {}

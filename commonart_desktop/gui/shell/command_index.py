@@ -1,4 +1,7 @@
-"""What the finder is given: the deeds of the page shown at once, those of the other pages in turns, built for it where they were never shown."""
+"""Fills the command palette: the commands of the page shown at once, those of the other pages one after the other.
+
+Pages that were never shown are built for it.
+"""
 
 from __future__ import annotations
 
@@ -12,74 +15,74 @@ from commonart_desktop.gui.shell.commands import Command, commands_of
 from commonart_desktop.gui.shell.page_stack import PageStack
 from commonart_desktop.gui.style.theme import apply_style
 
-_NEXT = 1  # ms to the next page: keys and painting come in between
+_NEXT = 1  # ms to the next page: keys and painting are handled in between
 
 
 class CommandIndex(QObject):
-    """``everywhere`` tells what can be done on any page; ``go_to`` shows a page."""
+    """``everywhere`` returns the commands that work on any page; ``go_to`` shows a page."""
 
     def __init__(
         self, window: QWidget, stack: PageStack, everywhere: Callable[[], list[Command]], go_to: Callable[[str], None]
     ) -> None:
         super().__init__(window)
         self._window, self._stack, self._everywhere, self._go_to = window, stack, everywhere, go_to
-        self.finder: CommandPalette | None = None  # made when it is first wanted
-        self.unlisted: list[str] = []  # pages that the finder does not know yet
-        self._listing: Callable[[Command], bool] = lambda deed: True  # what it wants of them
+        self.palette: CommandPalette | None = None  # created when first needed
+        self.unlisted: list[str] = []  # pages whose commands are not in the palette yet
+        self._filter: Callable[[Command], bool] = lambda command: True  # which of them are listed
         stack.opened.connect(self._on_opened)
 
-    def deeds(self) -> list[Command]:
-        """What can be done on the page shown, then everywhere."""
-        here = self._stack.wanted()
-        found = list(commands_of(self._stack.pages[here], here)) if here in self._stack.pages else []
-        return found + self._everywhere()
+    def commands(self) -> list[Command]:
+        """The commands of the page shown, then those that work everywhere."""
+        here = self._stack.current_name()
+        commands = list(commands_of(self._stack.pages[here], here)) if here in self._stack.pages else []
+        return commands + self._everywhere()
 
-    def ready(self) -> CommandPalette:
-        """The finder, made if it was not there yet; not shown."""
-        if self.finder is None:
-            self.finder = CommandPalette(self._window)
-            apply_style(self.finder)
-            self.finder.chosen.connect(self._do)
-        return self.finder
+    def create_palette(self) -> CommandPalette:
+        """The palette, created if necessary; not shown."""
+        if self.palette is None:
+            self.palette = CommandPalette(self._window)
+            apply_style(self.palette)
+            self.palette.chosen.connect(self._run)
+        return self.palette
 
     def open(self, title: str, hint: str, listing: Callable[[Command], bool]) -> None:
-        """Show it, with the deeds that ``listing`` wants."""
-        if self.finder is None:  # made in a turn and shown in another
+        """Show the palette with the commands that pass ``listing``."""
+        if self.palette is None:  # created in one event-loop turn and shown in another
 
-            def made() -> None:
-                self.ready()
+            def create() -> None:
+                self.create_palette()
                 QTimer.singleShot(_NEXT, self, lambda: self.open(title, hint, listing))
 
-            QTimer.singleShot(_NEXT, self, made)
+            QTimer.singleShot(_NEXT, self, create)
             return
-        finder = self.finder
-        self._listing = listing
-        self.unlisted = [n for n in self._stack.titles if n in self._stack.pages and n != self._stack.wanted()]
-        finder.open(title, hint, [d for d in self.deeds() if listing(d)], self._stack.titles)
+        palette = self.palette
+        self._filter = listing
+        self.unlisted = [n for n in self._stack.titles if n in self._stack.pages and n != self._stack.current_name()]
+        palette.open(title, hint, [c for c in self.commands() if listing(c)], self._stack.titles)
         QTimer.singleShot(_NEXT, self, self._list_more)  # once it is on the screen
 
-    def _open(self) -> bool:
-        return self.finder is not None and self.finder.isVisible()
+    def _is_open(self) -> bool:
+        return self.palette is not None and self.palette.isVisible()
 
     def _on_opened(self, name: str) -> None:
-        if self._open():
+        if self._is_open():
             self.unlisted.append(name)
             QTimer.singleShot(_NEXT, self, self._list_more)
 
     def _list_more(self) -> None:
-        """One page after the other while the finder is open, so that it knows all."""
-        if self.finder is None or not self._open():
+        """Add the commands of one page after the other while the palette is open."""
+        if self.palette is None or not self._is_open():
             return
         if self.unlisted:
             name = self.unlisted.pop(0)
-            self.finder.add([d for d in commands_of(self._stack.pages[name], name) if self._listing(d)])
+            self.palette.add([c for c in commands_of(self._stack.pages[name], name) if self._filter(c)])
             QTimer.singleShot(_NEXT, self, self._list_more)
         elif self._stack.settled():
-            left = self._stack.missing()
+            left = self._stack.next_unbuilt()
             if left is not None:
-                self._stack.open(left)  # told of when it is there
+                self._stack.open(left)  # ``opened`` is emitted when it is built
 
-    def _do(self, deed: Command) -> None:
-        if deed.page:
-            self._go_to(deed.page)  # it is there: the deed is its own
-        deed.run()
+    def _run(self, command: Command) -> None:
+        if command.page:
+            self._go_to(command.page)  # built already: the command is its own
+        command.run()

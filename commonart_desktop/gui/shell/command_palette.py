@@ -22,56 +22,57 @@ NAME, PAGE, KEYS = range(3)
 
 @cache
 def synonyms() -> dict[str, str]:
-    """Each text of the window -> the same in the other language, so that "pause" finds 一時停止 and the other way round."""
-    found: dict[str, str] = {}
+    """Each text of the window in the other language, so that "pause" finds 一時停止 and the other way round."""
+    texts: dict[str, str] = {}
     for message in ElementTree.parse(resources() / "translations" / "commonart_ja.ts").getroot().iter("message"):
         english, japanese = plain(message.findtext("source") or ""), plain(message.findtext("translation") or "")
         if english and japanese:
-            found[english], found[japanese] = japanese, english
-    return found
+            texts[english], texts[japanese] = japanese, english
+    return texts
 
 
-def known_synonyms() -> bool:
-    """Whether ``synonyms`` answers at once: reading the file takes too long for a key press."""
+def synonyms_cached() -> bool:
+    """Whether ``synonyms`` returns at once: reading the file takes too long for a key press."""
     return synonyms.cache_info().currsize > 0
 
 
 @cache
-def _searched(*words: str) -> str:
-    return folded(" ".join(words))
+def _search_text(*parts: str) -> str:
+    return folded(" ".join(parts))
 
 
 class CommandsModel(QAbstractTableModel):
-    """Deeds that answer what was typed, the best first; all in their order while nothing is."""
+    """Commands that match the query, the best first; without a query all, in their order."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._all: list[tuple[Command, str, str]] = []  # (deed, page title, folded text that is searched)
+        self._all: list[tuple[Command, str, str]] = []  # (command, page title, folded text that is searched)
         self._shown: list[tuple[Command, str]] = []
         self._query = ""
 
-    def set_deeds(self, deeds: Sequence[Command], titles: dict[str, str]) -> None:
-        """Other deeds; the query stays."""
+    def set_commands(self, commands: Sequence[Command], titles: dict[str, str]) -> None:
+        """Replace the commands; the query stays."""
         self._all, self._shown = [], []
-        self.add_deeds(deeds, titles)
+        self.add_commands(commands, titles)
 
-    def add_deeds(self, deeds: Sequence[Command], titles: dict[str, str]) -> None:
-        """More deeds, after those there; the query stays."""
-        words = synonyms() if known_synonyms() else {}
+    def add_commands(self, commands: Sequence[Command], titles: dict[str, str]) -> None:
+        """Append commands; the query stays."""
+        other = synonyms() if synonyms_cached() else {}
         self._all += [
-            (d, titles.get(d.page, ""), _searched(d.name, words.get(d.name, ""), titles.get(d.page, ""))) for d in deeds
+            (c, titles.get(c.page, ""), _search_text(c.name, other.get(c.name, ""), titles.get(c.page, "")))
+            for c in commands
         ]
         if self._query.strip() or not self._shown:
             self.search(self._query)
-        elif deeds:
-            self.beginInsertRows(QModelIndex(), len(self._shown), len(self._shown) + len(deeds) - 1)
+        elif commands:
+            self.beginInsertRows(QModelIndex(), len(self._shown), len(self._shown) + len(commands) - 1)
             self._shown += [row[:2] for row in self._all[len(self._shown) :]]
             self.endInsertRows()
 
-    def learn(self) -> None:
-        """The words of the other language are there now."""
-        words = synonyms()
-        self._all = [(d, title, _searched(d.name, words.get(d.name, ""), title)) for d, title, _ in self._all]
+    def add_synonyms(self) -> None:
+        """The texts of the other language are loaded now."""
+        other = synonyms()
+        self._all = [(c, title, _search_text(c.name, other.get(c.name, ""), title)) for c, title, _ in self._all]
         self.search(self._query)
 
     def search(self, query: str) -> None:
@@ -83,7 +84,7 @@ class CommandsModel(QAbstractTableModel):
         self._shown = [self._all[n][:2] for _, n in best] if wanted.strip() else [row[:2] for row in self._all]
         self.endResetModel()
 
-    def deed(self, row: int) -> Command | None:
+    def command(self, row: int) -> Command | None:
         return self._shown[row][0] if 0 <= row < len(self._shown) else None
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:
@@ -93,19 +94,19 @@ class CommandsModel(QAbstractTableModel):
         return 0 if parent.isValid() else 3
 
     def flags(self, index: Index) -> Qt.ItemFlag:
-        deed = self.deed(index.row())
+        command = self.command(index.row())
         return (
             Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
-            if deed is not None and deed.can()
+            if command is not None and command.can()
             else Qt.ItemFlag.NoItemFlags
         )
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if not index.isValid() or not 0 <= index.row() < len(self._shown):
             return None
-        deed, page = self._shown[index.row()]
+        command, page = self._shown[index.row()]
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
-            return (deed.name, page, deed.keys)[index.column()]
+            return (command.name, page, command.keys)[index.column()]
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return Qt.AlignmentFlag.AlignVCenter | (
                 Qt.AlignmentFlag.AlignRight if index.column() == KEYS else Qt.AlignmentFlag.AlignLeft
@@ -114,13 +115,13 @@ class CommandsModel(QAbstractTableModel):
 
 
 class CommandPalette(QFrame):
-    """Lies over the window; all by keyboard: type, arrows, Enter, Esc. ``chosen`` carries the deed, after it has closed."""
+    """An overlay, operated by keyboard: type, arrows, Enter, Esc. ``chosen`` has the command, once the palette is closed."""
 
     chosen = Signal(object)
 
     def __init__(self, window: QWidget) -> None:
         super().__init__(window)
-        self.setObjectName("finder")
+        self.setObjectName("palette")
         self._before: QWidget | None = None
         self._titles: dict[str, str] = {}
         self.title = QLabel()
@@ -139,9 +140,7 @@ class CommandPalette(QFrame):
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         header = self.list.header()
         header.setStretchLastSection(False)
-        header.setResizeContentsPrecision(
-            0
-        )  # by the rows in sight: measuring hundreds takes longer than anybody's patience with a key
+        header.setResizeContentsPrecision(0)  # by the visible rows: measuring hundreds would delay every key press
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(PAGE, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(KEYS, QHeaderView.ResizeMode.ResizeToContents)
@@ -160,8 +159,8 @@ class CommandPalette(QFrame):
         window.installEventFilter(self)
         self.hide()
 
-    def open(self, title: str, hint: str, deeds: Sequence[Command], titles: dict[str, str]) -> None:
-        """Show it with these deeds; ``add`` takes those of other pages."""
+    def open(self, title: str, hint: str, commands: Sequence[Command], titles: dict[str, str]) -> None:
+        """Show it with these commands; ``add`` appends those of other pages."""
         self._titles = titles
         if not self.isVisible():
             self._before = self.window().focusWidget()
@@ -170,45 +169,45 @@ class CommandPalette(QFrame):
         self.field.setAccessibleName(hint)
         self.list.setAccessibleName(title)
         self.field.clear()
-        self._place()
-        self.show()  # first, for rows are as high as the style says only then
+        self._set_geometry()
+        self.show()  # first: rows get the height of the style only then
         self.raise_()
-        self.model.set_deeds(deeds, titles)
+        self.model.set_commands(commands, titles)
         self._settle()
         self.field.setFocus()
-        if not known_synonyms():
-            Task(self, lambda task: synonyms(), done=lambda _: self._same_row(self.model.learn), name="synonyms")
+        if not synonyms_cached():
+            Task(self, lambda task: synonyms(), done=lambda _: self._same_row(self.model.add_synonyms), name="synonyms")
 
-    def add(self, deeds: Sequence[Command]) -> None:
-        """One more page is there now."""
-        self._same_row(lambda: self.model.add_deeds(deeds, self._titles))
+    def add(self, commands: Sequence[Command]) -> None:
+        """Append the commands of another page."""
+        self._same_row(lambda: self.model.add_commands(commands, self._titles))
 
     def _same_row(self, change: Callable[[], None]) -> None:
-        """Change the rows; what was current stays so while nothing is typed."""
-        chosen = self.model.deed(self.list.currentIndex().row())
+        """Change the rows; the current one stays current while the query is empty."""
+        chosen = self.model.command(self.list.currentIndex().row())
         change()
         self._settle()
         for row in range(self.model.rowCount()) if chosen and self.field.text() == "" else ():
-            now = self.model.deed(row)
+            now = self.model.command(row)
             if now and (now.name, now.page) == (chosen.name, chosen.page):
                 self.list.setCurrentIndex(self.model.index(row, NAME))
                 break
 
     def close_(self) -> None:
-        """Hide it; the focus goes back where it was."""
+        """Hide it; the focus goes back to the widget that had it."""
         if self.isVisible():
             self.hide()
             if self._before is not None:
                 try:
                     self._before.setFocus()
                 except RuntimeError:
-                    pass  # that field is gone
+                    pass  # that widget is deleted
             self._before = None
 
-    def _place(self) -> None:
-        whole = self.parentWidget().rect()
-        width, height = min(640, whole.width() - 2 * SPACE["xl"]), min(480, whole.height() - 4 * SPACE["xl"])
-        self.setGeometry((whole.width() - width) // 2, 2 * SPACE["xl"], width, height)
+    def _set_geometry(self) -> None:
+        area = self.window().rect()
+        width, height = min(640, area.width() - 2 * SPACE["xl"]), min(480, area.height() - 4 * SPACE["xl"])
+        self.setGeometry((area.width() - width) // 2, 2 * SPACE["xl"], width, height)
 
     def _search(self, text: str) -> None:
         self.model.search(text)
@@ -220,24 +219,24 @@ class CommandPalette(QFrame):
         self._step(0, -1)
 
     def _step(self, start: int, before: int) -> None:
-        """Go to the first row from ``start`` that can be done, downwards; upwards if ``before`` is the row after."""
-        way = range(before - 1, -1, -1) if before >= 0 else range(start, self.model.rowCount())
-        for row in way:
-            deed = self.model.deed(row)
-            if deed is not None and deed.can():
+        """Select the first enabled row from ``start`` downwards, or, if ``before`` is given, from the row before it upwards."""
+        rows = range(before - 1, -1, -1) if before >= 0 else range(start, self.model.rowCount())
+        for row in rows:
+            command = self.model.command(row)
+            if command is not None and command.can():
                 self.list.setCurrentIndex(self.model.index(row, NAME))
                 return
 
     def _run(self) -> None:
-        deed = self.model.deed(self.list.currentIndex().row())
-        if deed is not None and deed.can():
+        command = self.model.command(self.list.currentIndex().row())
+        if command is not None and command.can():
             self.close_()
-            self.chosen.emit(deed)
+            self.chosen.emit(command)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if watched is self.parent():
             if event.type() == QEvent.Type.Resize and self.isVisible():
-                self._place()
+                self._set_geometry()
             return False
         if event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
             row = self.list.currentIndex().row()

@@ -1,4 +1,4 @@
-"""What can be done on a page, by name: gathered from its actions, buttons and fields, so that nothing is listed twice."""
+"""The commands of a page, by name: gathered from its actions, buttons and fields, so that no list can go stale."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _KATAKANA = {code: code - 0x60 for code in range(0x30A1, 0x30F7)}  # to hiragana
 
 @dataclass(frozen=True)
 class Command:
-    """One thing that can be done. ``page`` is the page's name, empty for what works everywhere."""
+    """Something that can be done. ``page`` is the page's name, empty for what works everywhere."""
 
     name: str
     page: str
@@ -37,12 +37,12 @@ class Command:
 
 
 def plain(text: str) -> str:
-    """A button's text without the marks of its mnemonic and the dots of "asks for more"."""
+    """A button's text without the mark of its mnemonic and the dots of "opens a dialog"."""
     return text.replace("&&", "\0").replace("&", "").replace("\0", "&").rstrip("….: ")
 
 
 def commands_of(root: QWidget, page: str) -> Iterator[Command]:
-    """Everything on a page that has a name, the most named first: actions, then buttons, then fields to go to."""
+    """Everything on a page that has a name: actions, then buttons, then fields to focus."""
     seen: set[str] = set()
     for action in root.findChildren(QAction):
         name = plain(action.text())
@@ -94,19 +94,19 @@ def _focus(field: QWidget) -> Callable[[], None]:
     return lambda: field.setFocus() if isValid(field) else None
 
 
-def _enabled(thing: QAction | QWidget) -> Callable[[], bool]:
-    return lambda: isValid(thing) and thing.isEnabled()
+def _enabled(target: QAction | QWidget) -> Callable[[], bool]:
+    return lambda: isValid(target) and target.isEnabled()
 
 
 def folded(text: str) -> str:
-    """Letters as they are compared: width, case and kana do not matter."""
+    """Text as it is compared: width, case and kind of kana do not matter."""
     return unicodedata.normalize("NFKC", text).casefold().translate(_KATAKANA)
 
 
 def score(query: str, text: str) -> int | None:
-    """How well a name answers what was typed, more is better; None if it does not. Both folded.
+    """How well a name matches the query, more is better; None if it does not. Both folded.
 
-    Every word of the query must be there, at best as the start of a word, at worst as letters in that order.
+    Every word of the query must occur, at best as the start of a word, at worst as letters in that order.
     """
     total = 0
     for word in query.split():
@@ -114,13 +114,13 @@ def score(query: str, text: str) -> int | None:
         if at >= 0:
             total += 100 - min(at, 50) + (30 if at == 0 or not text[at - 1].isalnum() else 0)
             continue
-        place, gaps = -1, 0
+        last, gaps = -1, 0
         for letter in word:
-            found = text.find(letter, place + 1)
-            if found < 0:
+            at = text.find(letter, last + 1)
+            if at < 0:
                 return None
-            gaps += found - place - 1 if place >= 0 else 0
-            place = found
+            gaps += at - last - 1 if last >= 0 else 0
+            last = at
         if gaps > 2 * len(word):
             return None  # letters scattered over half a sentence are chance
         total += max(1, 40 - gaps)

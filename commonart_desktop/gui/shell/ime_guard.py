@@ -1,4 +1,4 @@
-"""Keys within a composition belong to the input method: no shortcut fires, and its Enter sends nothing off."""
+"""Keys during an IME composition belong to the input method: no shortcut fires, and Enter submits nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 
 class ImeGuard(QObject):
-    """Watches the field that has the focus, whichever it is, also one made later."""
+    """Watches the focused widget, whichever it is."""
 
     def __init__(self, app: QApplication) -> None:
         super().__init__(app)
@@ -23,7 +23,7 @@ class ImeGuard(QObject):
             try:
                 field.removeEventFilter(self)
             except RuntimeError:
-                pass  # it is gone
+                pass  # it is deleted
         self._field, self._composing = now, False
         if now is not None:
             now.installEventFilter(self)

@@ -1,20 +1,18 @@
-"""The frame: side bar, pages, a quiet bar for news, the status line, Ctrl+K and F1.
+"""The main window: side bar, pages, notification bar, status line, Ctrl+K and F1.
 
-Pages are listed in ``pages.py``; the window knows none of them.
+The pages are listed in ``pages.py``; the window imports none of them.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
-from PySide6.QtCore import QLocale, Qt, QTimer
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QAction, QCloseEvent, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import (
     QButtonGroup,
     QFrame,
     QHBoxLayout,
-    QLabel,
     QMainWindow,
     QSizePolicy,
     QToolButton,
@@ -29,6 +27,7 @@ from commonart_desktop.gui.shell.command_index import CommandIndex
 from commonart_desktop.gui.shell.commands import Command
 from commonart_desktop.gui.shell.notification_bar import NotificationBar
 from commonart_desktop.gui.shell.page_stack import PageStack
+from commonart_desktop.gui.shell.status_line import StatusLine
 from commonart_desktop.gui.style.theme import apply_style, icon
 from commonart_desktop.gui.style.tokens import SPACE
 from commonart_desktop.gui.widgets.shortcuts import native
@@ -36,52 +35,44 @@ from commonart_desktop.gui.widgets.staged_page import StagedPage
 from engine.contract import events
 from engine.contract.errors import from_wire
 
-LEAVE = "engine/leave_working"  # in context.state: "true", "false", or not there: not asked yet
+LEAVE = "engine/leave_working"  # in context.state: "true", "false", or missing: not asked yet
 
 
 class MainWindow(QMainWindow):
-    """Pages by name, in the order of the side bar."""
+    """Shows pages by name, in the order of the side bar."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setWindowTitle("CommonArt Desktop")
         self.setMinimumSize(1024, 640)
         self.stack = PageStack()
-        self.pages, self.titles = self.stack.pages, self.stack.titles  # those built so far; of every page
-        self.finding = CommandIndex(
+        self.pages, self.titles = self.stack.pages, self.stack.titles  # of the pages built so far; of every page
+        self.command_index = CommandIndex(
             self,
             self.stack,
-            lambda: [Command(a.text(), "", native(a.shortcut()), a.trigger) for a in self._own],
+            lambda: [Command(a.text(), "", native(a.shortcut()), a.trigger) for a in self._global_actions],
             self.go_to,
         )
-        self._buttons_of: dict[str, QToolButton] = {}
-        self._own: list[QAction] = []
+        self._button_of: dict[str, QToolButton] = {}
+        self._global_actions: list[QAction] = []
         self._asked_to_close = False
         self._side = QFrame(objectName="side")
         self._buttons = QVBoxLayout(self._side, spacing=SPACE["s"])
         self._buttons.setContentsMargins(SPACE["s"], SPACE["m"], SPACE["s"], SPACE["m"])
         self._group = QButtonGroup(self, exclusive=True)
         self.notice = NotificationBar()
-        self.status = QLabel()
-        self.find_button, self.keys_button = QToolButton(icon=icon("search")), QToolButton(icon=icon("keyboard"))
-        self._foot = QFrame(objectName="status")
-        line = QHBoxLayout(self._foot)
-        line.setContentsMargins(SPACE["m"], 0, SPACE["s"], 0)
-        line.addWidget(self.status)
-        line.addStretch()
-        line.addWidget(self.find_button)
-        line.addWidget(self.keys_button)
+        self.status_line = StatusLine()
         upper = QHBoxLayout(spacing=0)
         upper.addWidget(self._side)
         upper.addWidget(self.stack, 1)
-        whole = QWidget()
-        column = QVBoxLayout(whole)
+        central = QWidget()
+        column = QVBoxLayout(central)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addLayout(upper, 1)
         column.addWidget(self.notice)
-        column.addWidget(self._foot)
-        self.setCentralWidget(whole)
+        column.addWidget(self.status_line)
+        self.setCentralWidget(central)
         self._context: Context | None = None
 
     # pages --------------------------------------------------------------------------------------------------------
@@ -94,34 +85,36 @@ class MainWindow(QMainWindow):
         build: Callable[[], StagedPage],
         load: Callable[[], object] = lambda: None,
     ) -> None:
-        """Put a page at the end of the side bar; ``build`` begins it when it is first shown. ``load`` does beforehand what a thread can do."""
+        """Append a page to the side bar.
+
+        ``build`` creates it when it is first shown; ``load``, in a thread, does what can be done before.
+        """
         self.stack.add(name, title, build, load)
         number = len(self.titles)
         button = QToolButton(text=title, checkable=True, icon=icon(icon_name), accessibleName=title)
         button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
-        button.setMinimumWidth(
-            max(72, button.fontMetrics().horizontalAdvance(title) + 2 * SPACE["s"])
-        )  # a fixed one hides Qt's own
+        # no fixed width: that would override Qt's own minimum
+        button.setMinimumWidth(max(72, button.fontMetrics().horizontalAdvance(title) + 2 * SPACE["s"]))
         button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         keys = f"Ctrl+{number}" if number < 10 else ""
         button.setToolTip(f"{title} ({native(keys)})" if keys else title)
         button.clicked.connect(lambda: self.go_to(name))
-        self._act(self.tr("Go to: {page}").format(page=title), keys, lambda: self.go_to(name))
+        self._add_action(self.tr("Go to: {page}").format(page=title), keys, lambda: self.go_to(name))
         self._group.addButton(button)
-        self._buttons_of[name] = button
+        self._button_of[name] = button
         self._buttons.addWidget(button)
 
     def page(self, name: str) -> QWidget:
-        """A page, whole: built at once if it was not there yet."""
+        """A page, complete: built synchronously if necessary."""
         return self.stack.page(name)
 
     def go_to(self, name: str) -> None:
-        """Show a page, as soon as it is there."""
-        self._buttons_of[name].setChecked(True)
+        """Show a page, once it is built."""
+        self._button_of[name].setChecked(True)
         self.stack.go_to(name)
 
     def first_page(self, name: str) -> Steps:
-        """Build the page that is shown when the window comes."""
+        """Build the page that the window shows first."""
         yield from self.stack.first(name)
         self.go_to(name)
 
@@ -131,37 +124,38 @@ class MainWindow(QMainWindow):
 
     def current(self) -> str:
         """The name of the page shown, or about to be."""
-        return self.stack.wanted()
+        return self.stack.current_name()
 
-    # looks --------------------------------------------------------------------------------------------------------
+    # theme --------------------------------------------------------------------------------------------------------
 
-    def dress(self) -> Steps:
-        """Put the theme in force on everything, part by part: what is in sight first, behind a still picture, then the other pages."""
-        self.stack.undress()
+    def apply_theme(self) -> Steps:
+        """Apply the current theme step by step: to what is visible first, with painting suspended, then to other pages."""
+        self.stack.mark_unstyled()
         self.setUpdatesEnabled(False)
         try:
             yield
-            for part in (self._side, self.notice, self._foot, *([self.finding.finder] if self.finding.finder else [])):
+            palette = self.command_index.palette
+            for part in (self._side, self.notice, self.status_line, *([palette] if palette else [])):
                 apply_style(part)
                 yield
-            yield from self.stack.dress_shown()
+            yield from self.stack.style_shown()
         finally:
             self.setUpdatesEnabled(True)
-        yield from self.stack.dress_others()
+        yield from self.stack.style_others()
 
-    def clear_away(self) -> Steps:
-        """Before another window takes this one's place: keep everything, then take the pages down behind a still picture, one a turn."""
+    def tear_down(self) -> Steps:
+        """Before another window replaces this one: store everything, then delete the pages, with painting suspended."""
         self.setUpdatesEnabled(False)
         self.stack.finish()
         self.keep()
-        self.rest()
+        self.detach()
         yield
         yield from self.stack.clear()
 
     def keep(self) -> None:
-        """Store where the window is, and what the pages hold."""
+        """Store the geometry of the window, and the state of the pages."""
         if self._context is None:
-            return  # kept already
+            return  # stored already
         self._context.state.setValue("window/geometry", self.saveGeometry())
         self._context.state.setValue("window/page", self.current())
         self.stack.keep()
@@ -169,7 +163,7 @@ class MainWindow(QMainWindow):
     # starting -----------------------------------------------------------------------------------------------------
 
     def finish(self, context: Context) -> None:
-        """All pages are named: listen to the engine."""
+        """All pages are added: follow the engine."""
         self._buttons.addStretch()
         self._context = context
         self.notice.listen(context.notices)
@@ -178,48 +172,50 @@ class MainWindow(QMainWindow):
         self._timer = QTimer(self, interval=2000)
         self._timer.timeout.connect(self._tick)
         self._timer.start()
-        for button, name, keys, do in (
-            (self.find_button, self.tr("Find an action"), "Ctrl+K", self.find_action),
-            (self.keys_button, self.tr("Keyboard shortcuts"), "F1", self.show_shortcuts),
+        for button, name, keys, command in (
+            (self.status_line.find_button, self.tr("Find an action"), "Ctrl+K", self.find_action),
+            (self.status_line.keys_button, self.tr("Keyboard shortcuts"), "F1", self.show_shortcuts),
         ):
-            self._act(name, keys, do)
+            self._add_action(name, keys, command)
             button.setToolTip(f"{name} ({native(keys)})")
             button.setAccessibleName(name)
-            button.clicked.connect(do)
-        self._act(self.tr("Close the window"), "Ctrl+Q", self.close)
-        self._act(self.tr("Light theme"), "", lambda: context.settings.put(theme="light"))
-        self._act(self.tr("Dark theme"), "", lambda: context.settings.put(theme="dark"))
-        self._act("日本語", "", lambda: context.settings.put(language="ja"))
-        self._act("English", "", lambda: context.settings.put(language="en"))
+            button.clicked.connect(command)
+        self._add_action(self.tr("Close the window"), "Ctrl+Q", self.close)
+        self._add_action(self.tr("Light theme"), "", lambda: context.settings.put(theme="light"))
+        self._add_action(self.tr("Dark theme"), "", lambda: context.settings.put(theme="dark"))
+        self._add_action("日本語", "", lambda: context.settings.put(language="ja"))
+        self._add_action("English", "", lambda: context.settings.put(language="en"))
         self._show_status()
         self.resize(1280, 800)
         geometry = context.state.value("window/geometry")
         if geometry is not None:
             self.restoreGeometry(geometry)
 
-    def _act(self, name: str, keys: str, do: Callable[[], object]) -> None:
+    def _add_action(self, name: str, keys: str, command: Callable[[], object]) -> None:
         action = QAction(name, self)
         if keys:
             action.setShortcut(QKeySequence(keys))
-        action.triggered.connect(lambda: do())
+        action.triggered.connect(lambda: command())
         self.addAction(action)
-        self._own.append(action)
+        self._global_actions.append(action)
 
-    def rest(self) -> None:
-        """The ledger is about to close: ask it nothing more."""
+    def detach(self) -> None:
+        """Stop using the context: the ledger is about to close."""
         self.stack.finish()
         self._timer.stop()
         self._context = None
 
-    # finding ------------------------------------------------------------------------------------------------------
+    # commands -----------------------------------------------------------------------------------------------------
 
     def find_action(self) -> None:
         """Ctrl+K."""
-        self.finding.open(self.tr("Find an action"), self.tr("Type what you want to do"), lambda deed: True)
+        self.command_index.open(self.tr("Find an action"), self.tr("Type what you want to do"), lambda command: True)
 
     def show_shortcuts(self) -> None:
         """F1."""
-        self.finding.open(self.tr("Keyboard shortcuts"), self.tr("Search the shortcuts"), lambda deed: bool(deed.keys))
+        self.command_index.open(
+            self.tr("Keyboard shortcuts"), self.tr("Search the shortcuts"), lambda command: bool(command.keys)
+        )
 
     # the engine ---------------------------------------------------------------------------------------------------
 
@@ -243,32 +239,7 @@ class MainWindow(QMainWindow):
         context = self._context
         if context is None:
             return
-        words = {
-            "off": self.tr("engine off"),
-            "starting": self.tr("engine starting"),
-            "working": self.tr("engine working"),
-            "idle": self.tr("engine ready"),
-            "paused": self.tr("paused"),
-            "dead": self.tr("engine stopped"),
-        }
-        marks = {"off": "○", "starting": "◐", "working": "●", "idle": "●", "paused": "‖", "dead": "!"}
-        counts = context.ledger.counts()
-        left = counts["waiting"] + counts["running"]
-        parts = [f"{marks[context.engine.now]} {words[context.engine.now]}"]
-        if context.engine.device:
-            parts.append(context.engine.device)
-        locale = QLocale()
-        if left:
-            parts.append(self.tr("{count} left").format(count=locale.toString(left)))
-        pace = context.engine.pace()
-        if pace:
-            parts.append(self.tr("about {count} pictures/h").format(count=locale.toString(round(pace))))
-            if left and context.engine.now == "working":
-                done = time.localtime(time.time() + left / pace * 3600)
-                parts.append(self.tr("done at about {time}").format(time=time.strftime("%H:%M", done)))
-        text = "  ·  ".join(parts)
-        if text != self.status.text():
-            self.status.setText(text)
+        self.status_line.show_status(context)
 
     # closing ------------------------------------------------------------------------------------------------------
 
@@ -279,7 +250,8 @@ class MainWindow(QMainWindow):
             event.ignore()
             context.notices.say(
                 self.tr(
-                    "The engine is at work. Close the window again to stop it after the picture in hand; nothing that waits is lost."
+                    "The engine is working. Close the window again to stop it after the current image; nothing that waits "
+                    "is lost."
                 ),
                 "",
                 self.tr("Leave it working and close"),
@@ -290,7 +262,10 @@ class MainWindow(QMainWindow):
         super().closeEvent(event)
 
     def _must_ask(self, context: Context) -> bool:
-        """The first time somebody closes the window over work; the settings remember an answer. Never while the system ends."""
+        """Whether to ask: the first time that the window is closed over work, never while the session ends.
+
+        An answer is remembered in the settings.
+        """
         return (
             context.engine.now == "working"
             and context.state.value(LEAVE) is None

@@ -1,4 +1,4 @@
-"""The quiet bar at the bottom: news without a box."""
+"""The notification bar at the bottom: messages without a dialog."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from commonart_desktop.gui.style.tokens import SPACE
 
 
 class NotificationBar(QFrame):
-    """A sentence, what to do, one button; an error's details to copy. Goes after a while unless it asks for something."""
+    """A sentence, what to do, one button; an error's details to copy. Hides after a while unless it has a button."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class NotificationBar(QFrame):
         )
         self.button = QPushButton()
         self.details = QPushButton(
-            self.tr("Copy details"), toolTip=self.tr("Copy what is known about this error, to show it to somebody")
+            self.tr("Copy details"), toolTip=self.tr("Copy the details of this error, to send them to somebody")
         )
         self.close_button = QToolButton(
             icon=icon("close"), accessibleName=self.tr("Close the notice"), toolTip=self.tr("Close the notice")
@@ -40,24 +40,24 @@ class NotificationBar(QFrame):
         row.addWidget(self.text, 1)
         for button in (self.details, self.button, self.close_button):
             row.addWidget(button)
-        self._do: Callable[[], None] | None = None
+        self._action: Callable[[], None] | None = None
         self._details = ""
         self._timer = QTimer(self, singleShot=True, interval=12_000)
         self._timer.timeout.connect(self.hide)
         self.hide()
 
     def listen(self, notices: Notices) -> None:
-        """Show what the pages say."""
+        """Show the messages of the pages."""
         notices.asked.connect(self.show_notice)
         notices.detailed.connect(self.show_details)
 
     def show_notice(self, text: str, hint: str, action: str, do: Callable[[], None] | None) -> None:
-        """Another notice takes the place of the last."""
+        """Replace the notice shown."""
         self.text.setText(f"{text}　{hint}" if hint else text)
         self.button.setText(action)
         self.button.setVisible(bool(action))
         self.details.hide()
-        self._do = do
+        self._action = do
         self.show()
         if action:
             self._timer.stop()
@@ -65,13 +65,13 @@ class NotificationBar(QFrame):
             self._timer.start()
 
     def show_details(self, details: str) -> None:
-        """The notice just shown is an error's: it stays until it is closed, and its details can be copied."""
+        """The notice just shown is of an error: it stays until it is closed, and its details can be copied."""
         self._details = details
         self.details.show()
         self._timer.stop()
 
     def _act(self) -> None:
-        do, self._do = self._do, None
+        do, self._action = self._action, None
         self.hide()
         if do is not None:
             do()

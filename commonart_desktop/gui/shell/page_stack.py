@@ -1,4 +1,4 @@
-"""The middle of the window: pages by name, each built in turns when it is first wanted, one of them shown."""
+"""The central area of the window: pages by name, each built incrementally when first requested, one of them shown."""
 
 from __future__ import annotations
 
@@ -15,65 +15,65 @@ from commonart_desktop.gui.widgets.staged_page import StagedPage
 
 
 class PageStack(QStackedWidget):
-    """Knows no page before it is told of by ``add``."""
+    """Pages are registered with ``add`` and built on demand."""
 
-    built = Signal(str, object)  # a page was made: its name and the widget
-    opened = Signal(str)  # the same, after all who waited for it had it
+    built = Signal(str, object)  # a page was built: its name and the widget
+    opened = Signal(str)  # the same, after every callback that waited for it
 
     def __init__(self) -> None:
         super().__init__()
         self.pages: dict[str, QWidget] = {}  # those built so far
         self.titles: dict[str, str] = {}  # of every page
-        self.loaders: dict[str, Callable[[], object]] = {}  # of pages that are to be loaded before they are built
+        self.loaders: dict[str, Callable[[], object]] = {}  # of pages whose modules are not imported yet
         self._builders: dict[str, Callable[[], StagedPage]] = {}
         self._openings: dict[str, IncrementalBuild] = {}  # of pages being built
-        self._pending: dict[str, list[Callable[[Any], None]]] = {}  # what waits for a page
-        self._undressed: set[str] = set()  # pages that still wear the last theme
-        self._wanted = ""  # the page shown, or to be shown as soon as it is there
-        self._blank = QWidget()  # stands in for a page while it is built, and keeps the keys from the one before
-        self._keeper = QWidget(self._blank, focusPolicy=Qt.FocusPolicy.TabFocus)
+        self._pending: dict[str, list[Callable[[Any], None]]] = {}  # callbacks that wait for a page
+        self._unstyled: set[str] = set()  # pages that still have the previous theme
+        self._current = ""  # the page shown, or to be shown once it is built
+        self._blank = QWidget()  # shown while a page is built, so that keys do not reach the previous one
+        self._focus_holder = QWidget(self._blank, focusPolicy=Qt.FocusPolicy.TabFocus)
         self.addWidget(self._blank)
 
     def add(self, name: str, title: str, build: Callable[[], StagedPage], load: Callable[[], object]) -> None:
-        """``build`` begins the page when it is first wanted; ``load`` does beforehand what a thread can do."""
+        """``build`` creates the page when it is first requested; ``load``, in a thread, does what can be done before."""
         self._builders[name], self.loaders[name], self.titles[name] = build, load, title
 
     # showing ----------------------------------------------------------------------------------------------------------
 
-    def wanted(self) -> str:
+    def current_name(self) -> str:
         """The name of the page shown, or about to be."""
-        return self._wanted
+        return self._current
 
     def page(self, name: str) -> QWidget:
-        """A page, whole: built at once if it was not there yet."""
+        """A page, complete: built synchronously if necessary."""
         if name not in self.pages:
             self.open(name).finish()
         return self.pages[name]
 
     def go_to(self, name: str) -> None:
-        """Show a page, as soon as it is there: one that was never shown is built in turns."""
-        self._wanted = name
+        """Show a page, once it is built: one that was never shown is built incrementally."""
+        self._current = name
         if name in self.pages:
-            if name in self._undressed:
-                at_once(self._dress_page(name))
+            if name in self._unstyled:
+                at_once(self._style_page(name))
             self.setCurrentWidget(self.pages[name])
         else:
-            self._cover()
+            self._show_blank()
             self.open(name)
 
-    def _cover(self) -> None:
-        self._keeper.setAccessibleName(self.titles.get(self._wanted, ""))
+    def _show_blank(self) -> None:
+        self._focus_holder.setAccessibleName(self.titles.get(self._current, ""))
         self.setCurrentWidget(self._blank)
 
-    def uncover(self) -> Steps:
-        """For a window that comes into sight whole: it does so without its page, which follows, so that neither turn takes long."""
-        self._cover()
+    def reveal(self) -> Steps:
+        """Show a new window first without its page, then with it, so that neither step takes long."""
+        self._show_blank()
         yield
-        self.go_to(self._wanted)
+        self.go_to(self._current)
         yield
 
     def prepare(self, name: str, then: Callable[[Any], None] = lambda page: None) -> None:
-        """Have a page built in the turns to come, without showing it; ``then`` gets it, at once if it is there."""
+        """Build a page incrementally without showing it; ``then`` gets it, at once if it is built already."""
         if name in self.pages:
             then(self.pages[name])
         else:
@@ -81,9 +81,9 @@ class PageStack(QStackedWidget):
             self.open(name)
 
     def first(self, name: str) -> Steps:
-        """Build the page that is shown when the window comes."""
-        self._wanted = name
-        yield from self._make(name)
+        """Build the page that the window shows first."""
+        self._current = name
+        yield from self._build(name)
         self.built.emit(name, self.pages[name])
 
     # building ---------------------------------------------------------------------------------------------------------
@@ -92,24 +92,24 @@ class PageStack(QStackedWidget):
         """Whether no page is being built."""
         return not self._openings
 
-    def missing(self) -> str | None:
+    def next_unbuilt(self) -> str | None:
         """The first page that is not built yet."""
         return next((n for n in self._builders if n not in self.pages), None)
 
     def finish(self) -> None:
-        """No page is left half made."""
-        for turns in list(self._openings.values()):
-            turns.finish()
+        """Finish every page that is being built."""
+        for build in list(self._openings.values()):
+            build.finish()
 
     def open(self, name: str) -> IncrementalBuild:
-        """Begin to build a page, unless that has begun."""
+        """Start building a page, unless that has started."""
         if name not in self._openings:
-            self._openings[name] = turns = IncrementalBuild(self._make(name), self)
-            turns.over.connect(lambda: self._on_opened(name))
+            self._openings[name] = build = IncrementalBuild(self._build(name), self)
+            build.over.connect(lambda: self._on_opened(name))
         return self._openings[name]
 
-    def _make(self, name: str) -> Steps:
-        """Load, build, dress and measure a page, each part in a turn, out of sight."""
+    def _build(self, name: str) -> Steps:
+        """Load, build, style and measure a page step by step, hidden."""
         load = self.loaders.pop(name, None)
         if load is not None:
             yield Task(self, lambda task: load(), name="page", finish_at_exit=True)
@@ -119,8 +119,8 @@ class PageStack(QStackedWidget):
         page.hide()
         self.addWidget(page)
         yield
-        for island in style_roots(page):
-            apply_style(island)
+        for root in style_roots(page):
+            apply_style(root)
             yield
         page.setGeometry(self.contentsRect())
         layout = page.layout()
@@ -134,46 +134,46 @@ class PageStack(QStackedWidget):
         self.built.emit(name, self.pages[name])
         for then in self._pending.pop(name, []):
             then(self.pages[name])
-        if self._wanted == name:
-            self.setUpdatesEnabled(False)  # it is laid out in this turn and painted in another
+        if self._current == name:
+            self.setUpdatesEnabled(False)  # laid out now and painted in a later event-loop turn
             QTimer.singleShot(1, self, lambda: self.setUpdatesEnabled(True))
             self.go_to(name)
         self.opened.emit(name)
 
-    # looks and end ----------------------------------------------------------------------------------------------------
+    # theme and end ----------------------------------------------------------------------------------------------------
 
-    def undress(self) -> None:
-        """Another theme is in force: none of the pages wears it yet."""
+    def mark_unstyled(self) -> None:
+        """The theme has changed: no page has the new one yet."""
         self.finish()
-        self._undressed = set(self.pages)
+        self._unstyled = set(self.pages)
 
-    def dress_shown(self) -> Steps:
-        """Put it on the page shown."""
-        if self._wanted in self.pages:
-            yield from self._dress_page(self._wanted)
+    def style_shown(self) -> Steps:
+        """Apply it to the page shown."""
+        if self._current in self.pages:
+            yield from self._style_page(self._current)
 
-    def dress_others(self) -> Steps:
-        """Put it on the other pages; one that is wanted before its turn is dressed then."""
-        for name in list(self._undressed):
+    def style_others(self) -> Steps:
+        """Apply it to the other pages; one that is shown before that is styled when it is shown."""
+        for name in list(self._unstyled):
             yield
-            if name in self._undressed:
-                yield from self._dress_page(name)
+            if name in self._unstyled:
+                yield from self._style_page(name)
 
-    def _dress_page(self, name: str) -> Steps:
-        for island in style_roots(self.pages[name]):
-            apply_style(island)
+    def _style_page(self, name: str) -> Steps:
+        for root in style_roots(self.pages[name]):
+            apply_style(root)
             yield
-        self._undressed.discard(name)
+        self._unstyled.discard(name)
 
     def keep(self) -> None:
-        """Every page stores what it holds."""
+        """Let every page store its state."""
         for page in self.pages.values():
             if hasattr(page, "keep"):
                 page.keep()
 
     def clear(self) -> Steps:
-        """Take the pages down, one a turn."""
-        self.setCurrentWidget(self._blank)  # or each one's end would lay the next out and show it
+        """Delete the pages, one per step."""
+        self.setCurrentWidget(self._blank)  # otherwise deleting one would lay out and show the next
         for name in list(self.pages):
             yield
             self.pages.pop(name).deleteLater()

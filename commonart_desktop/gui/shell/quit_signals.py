@@ -1,6 +1,6 @@
 """Ctrl+C and SIGTERM close the window as its button does, once the event loop is free.
 
-Python runs a signal's handler between two of its own instructions, and there are none while Qt waits for an event. So the
+Python runs a signal handler between two bytecode instructions, and there are none while Qt waits for an event. So the
 interpreter also writes the signal's number into a socket, which Qt watches.
 """
 
@@ -16,7 +16,7 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
 class QuitSignals(QObject):
-    """Calls ``quit`` in the event loop when the process is asked to end. Must be made in the main thread."""
+    """Calls ``quit`` in the event loop when the process is asked to end. Must be created in the main thread."""
 
     def __init__(self, quit: Callable[[], None], parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -26,14 +26,13 @@ class QuitSignals(QObject):
             end.setblocking(False)
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for name in SIGNALS:
-            if (
-                hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN
-            ):  # nohup ignores some
-                signal.signal(getattr(signal, name), lambda *_: None)  # the socket has it
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores some
+                signal.signal(number, lambda *_: None)  # the socket has it
         self._notifier = QSocketNotifier(self._reader.fileno(), QSocketNotifier.Type.Read, self)
-        self._notifier.activated.connect(self._asked)
+        self._notifier.activated.connect(self._on_signal)
 
-    def _asked(self) -> None:
+    def _on_signal(self) -> None:
         try:
             self._reader.recv(64)
         except BlockingIOError:

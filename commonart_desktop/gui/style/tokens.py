@@ -1,4 +1,4 @@
-"""Colours, spaces and sizes by name, for both themes. Nothing else in the window names a colour."""
+"""Colours, spacings and sizes by name, for both themes. Nothing else in the window defines a colour."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ICON = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Colours:
-    """One theme. The frame stays grey; the pictures carry the colour."""
+    """One theme. The frame is grey, so that only the images have colour."""
 
     window: str
     panel: str

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout, QSpinBox, QVBoxLayout, QWidget
 
 from commonart_desktop.gui.background.incremental import Steps
@@ -19,28 +17,26 @@ from commonart_desktop.gui.widgets.fields import FieldHint, WheelGuard
 from commonart_desktop.gui.widgets.labels import label
 from commonart_desktop.gui.widgets.lora_list import ExportLoras, problem_of
 from commonart_desktop.gui.widgets.model_field import ModelChoice
-from commonart_desktop.gui.widgets.staged_page import StagedPage
+from commonart_desktop.gui.widgets.report_page import ReportForm
 from engine.contract.errors import BadFile, CommonArtError, Phrase
 
-DRAFT = "evaluate/draft"  # in context.state: the fields as JSON
 
+class EvaluateForm(ReportForm):
+    """What to evaluate, and what to compare it with."""
 
-class EvaluateForm(StagedPage):
-    """``changed`` when something was chosen or became known."""
+    DRAFT = "evaluate/draft"
 
-    changed = Signal()
-
-    def make(self, context: Context) -> Steps:  # type: ignore[override]
+    def make(self, context: Context) -> Steps:
         self._context = context
         self.model, self.loras = ModelChoice(), ExportLoras()
         self.prompts = PathField(
             self.tr("Prompts file"),
-            self.tr("The things the model knows"),
+            self.tr("The concepts the model knows"),
             self.tr("Choose a prompts file"),
             self.tr("Prompts (*.txt *.csv *.tsv *.jsonl *.json)"),
         )
         self.reference = PathField(
-            self.tr("Reference folder"), self.tr("None: no distances"), self.tr("Choose a folder of real pictures")
+            self.tr("Reference folder"), self.tr("None: no distances"), self.tr("Choose a folder of real images")
         )
         yield
         self.encoders = EncoderField()
@@ -52,7 +48,7 @@ class EvaluateForm(StagedPage):
             "en": QCheckBox(self.tr("English"), checked=True),
         }
         self.langs_error = FieldHint()
-        self.count = QSpinBox(minimum=1, maximum=100, accessibleName=self.tr("Pictures per prompt"))
+        self.count = QSpinBox(minimum=1, maximum=100, accessibleName=self.tr("Images per prompt"))
         self.limit = QSpinBox(
             maximum=1_000_000,
             specialValueText=self.tr("all"),
@@ -120,12 +116,12 @@ class EvaluateForm(StagedPage):
             (
                 self.tr("Encoders"),
                 self.encoders,
-                self.tr("They read pictures and words, for CLIPScore and distances. Nothing is fetched."),
+                self.tr("They read images and texts, for CLIPScore and distances. Nothing is downloaded."),
             ),
             (
                 self.tr("Reference folder"),
                 self.reference,
-                self.tr("Real pictures for KID and CMMD (50 at least) and FID (2,048)."),
+                self.tr("Real images for KID and CMMD (50 at least) and FID (2,048)."),
             ),
             (self.tr("Compare with an earlier result"), self.against, ""),
             ("", numbers, ""),
@@ -143,11 +139,7 @@ class EvaluateForm(StagedPage):
     # values -----------------------------------------------------------------------------------------------------------
 
     def _restore(self) -> None:
-        try:
-            draft = json.loads(str(self._context.state.value(DRAFT, "")))
-        except ValueError:
-            draft = None
-        draft = draft if isinstance(draft, dict) else {}
+        draft = self.read_draft()
         self.loras.set_value(draft.get("loras"))
         self.encoders.set_value(draft.get("encoders"))
         for name, field in (("prompts", self.prompts), ("reference", self.reference), ("against", self.against)):
@@ -179,7 +171,6 @@ class EvaluateForm(StagedPage):
         }
 
     def keep(self) -> None:
-        """Store what is chosen."""
         draft: dict[str, Any] = {
             "model": self.model.value(),
             "loras": self.loras.value(),
@@ -191,10 +182,9 @@ class EvaluateForm(StagedPage):
         draft |= {name: box.isChecked() for name, box in self.langs.items()} | {
             name: box.value() for name, box in self._numbers().items()
         }
-        self._context.state.setValue(DRAFT, json.dumps(draft, ensure_ascii=False))
+        self.store_draft(draft)
 
-    def order(self) -> EvaluationRequest:
-        """What the fields say."""
+    def request(self) -> EvaluationRequest:
         info, settings = self.model.info(), self._context.settings.now
         return EvaluationRequest(
             model=self.model.value(),
@@ -216,38 +206,33 @@ class EvaluateForm(StagedPage):
         )
 
     def first_problem(self) -> QWidget | None:
-        """The field to correct before it can start; what is wrong stands under it."""
         found = problem_of(self.model, self.loras)
         if found is not None:
             return found[0]
         return None if any(box.isChecked() for box in self.langs.values()) else self.langs["ja"]
 
     def ready(self) -> bool:
-        """Whether all is known that is needed."""
         return self.model.info() is not None and self.first_problem() is None
 
-    def refuse(self, error: CommonArtError) -> bool:
-        """Put what the program said of a file under its field; False if it is about something else."""
-        place = str(error.fields.get("path", ""))
+    def show_error(self, error: CommonArtError) -> bool:
+        path = str(error.fields.get("path", ""))
         for field in (self.prompts, self.reference, self.against):
-            if place and place == field.value():
+            if path and path == field.value():
                 field.error.complain(error)
                 field.field.setFocus()
                 return True
         return False
 
-    def missing(self) -> CommonArtError | None:
-        """The first file that is not there. It is told under its field."""
+    def validate(self) -> bool:
+        """Whether the files are there; the first that is not is reported under its field."""
         for field, folder in ((self.prompts, None), (self.reference, True), (self.against, False)):
             path = Path(field.value())
             if field.value() and (not path.exists() or (folder is not None and path.is_dir() != folder)):
-                error = BadFile(
-                    path=path, why=Phrase("there is no such folder") if folder else Phrase("there is no such file")
-                )
-                field.error.complain(error)
+                why = Phrase("there is no such folder") if folder else Phrase("there is no such file")
+                field.error.complain(BadFile(path=path, why=why))
                 field.field.setFocus()
-                return error
-        return None
+                return False
+        return True
 
     def _on_changed(self, *_: object) -> None:
         none = not any(box.isChecked() for box in self.langs.values())

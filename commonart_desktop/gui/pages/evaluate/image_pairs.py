@@ -1,4 +1,4 @@
-"""An evaluation's pictures, Japanese beside English by prompt. Only those on screen are read, off the window's thread."""
+"""An evaluation's images, Japanese beside English by prompt. Only those on screen are read, in a thread."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 from commonart_desktop.gui.images.loader import ImageLoader
 from commonart_desktop.gui.images.messages import problem_text
 from commonart_desktop.gui.images.reader import LoadedImage, read_image
-from commonart_desktop.gui.pages.evaluate.report import Drawn, Pair, Result
+from commonart_desktop.gui.pages.evaluate.report import Pair, Report, Sample
 from commonart_desktop.gui.pages.evaluate.tables import MetricLabels
 from commonart_desktop.gui.style import theme
 from commonart_desktop.gui.style.tokens import SPACE
 
 Index = QModelIndex | QPersistentModelIndex
-SIDE = 128  # points of a small picture
-KEPT = 400  # of them in memory
+SIDE = 128  # points of a thumbnail
+CACHED = 400  # of them in memory
 
 
 def read_sample(path: str) -> LoadedImage:
@@ -45,20 +45,20 @@ def read_sample(path: str) -> LoadedImage:
 
 
 class PairsModel(QAbstractTableModel):
-    """A row a prompt (and copy), a column a language that has pictures."""
+    """A row per prompt (and copy), a column per language that has images."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.pairs: tuple[Pair, ...] = ()
         self.langs: tuple[str, ...] = ()
-        self._words = MetricLabels()
+        self._labels = MetricLabels()
         self._images: OrderedDict[str, LoadedImage] = OrderedDict()
-        self._where: dict[str, tuple[int, int]] = {}  # of pictures asked for
+        self._where: dict[str, tuple[int, int]] = {}  # of images requested
         self._loader = ImageLoader(self)
 
-    def show_result(self, result: Result | None) -> None:
+    def show_report(self, report: Report | None) -> None:
         self.beginResetModel()
-        self.pairs = result.pairs if result else ()
+        self.pairs = report.pairs if report else ()
         self.langs = tuple(x for x in ("ja", "en") if any(getattr(p, x) for p in self.pairs))
         self._loader.clear()
         self._images.clear()
@@ -66,13 +66,15 @@ class PairsModel(QAbstractTableModel):
         self.endResetModel()
 
     def pending(self) -> bool:
-        """Whether pictures asked for are still to come."""
+        """Whether requested images are still being loaded."""
         return bool(self._where)
 
-    def drawn(self, index: Index) -> Drawn | None:
-        """What stands in a cell."""
-        found: Drawn | None = getattr(self.pairs[index.row()], self.langs[index.column()]) if index.isValid() else None
-        return found
+    def sample(self, index: Index) -> Sample | None:
+        """The image of a cell."""
+        if not index.isValid():
+            return None
+        sample: Sample | None = getattr(self.pairs[index.row()], self.langs[index.column()])
+        return sample
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:
         return 0 if parent.isValid() else len(self.pairs)
@@ -83,7 +85,7 @@ class PairsModel(QAbstractTableModel):
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if orientation == Qt.Orientation.Horizontal and 0 <= section < len(self.langs):
             if role == Qt.ItemDataRole.DisplayRole:
-                return self._words.langs[self.langs[section]]
+                return self._labels.langs[self.langs[section]]
             if role == Qt.ItemDataRole.TextAlignmentRole:
                 return Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
         return None
@@ -91,7 +93,7 @@ class PairsModel(QAbstractTableModel):
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if not index.isValid() or not 0 <= index.row() < len(self.pairs):
             return None
-        one = self.drawn(index)
+        one = self.sample(index)
         if one is None:
             return None
         if role == Qt.ItemDataRole.DisplayRole:
@@ -102,21 +104,21 @@ class PairsModel(QAbstractTableModel):
             return self._image(one, index)
         return None
 
-    def facts(self, one: Drawn) -> str:
-        """Prompt, seed and what was found of a picture."""
-        told = [one.prompt, self.tr("seed {seed}").format(seed=one.seed)]
-        if one.place is not None:
-            told.append(self.tr("the thing asked for ranks {place}").format(place=one.place + 1))
-        told += [
+    def facts(self, one: Sample) -> str:
+        """Prompt, seed and measurements of an image."""
+        facts = [one.prompt, self.tr("seed {seed}").format(seed=one.seed)]
+        if one.rank is not None:
+            facts.append(self.tr("the requested concept ranks {place}").format(place=one.rank + 1))
+        facts += [
             self.tr("cosine {value} [{encoder}]").format(value=f"{value:.3f}", encoder=name)
             for name, value in one.cosines
         ]
         loaded = self._images.get(one.file) if one.file else LoadedImage()
         if loaded is not None and loaded.image.isNull():
-            told.append(problem_text(loaded))
-        return "\n".join(told)
+            facts.append(problem_text(loaded))
+        return "\n".join(facts)
 
-    def _image(self, one: Drawn, index: Index) -> Any:
+    def _image(self, one: Sample, index: Index) -> Any:
         if not one.file:
             return theme.icon("unreadable")
         loaded = self._images.get(one.file)
@@ -131,16 +133,16 @@ class PairsModel(QAbstractTableModel):
     def _on_read(self, path: str, loaded: LoadedImage) -> None:
         at = self._where.pop(path, None)
         if at is None:
-            return  # of a result that is no longer shown
+            return  # of a report that is no longer shown
         self._images[path] = loaded
-        while len(self._images) > KEPT:
+        while len(self._images) > CACHED:
             self._images.popitem(last=False)
         index = self.index(*at)
         self.dataChanged.emit(index, index)
 
 
 class PairsTable(QTableView):
-    """The pictures; Enter or a double click opens one in the system's viewer."""
+    """The images; Enter or a double click opens one in the system's viewer."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -163,6 +165,6 @@ class PairsTable(QTableView):
         self.activated.connect(self._open)
 
     def _open(self, index: QModelIndex) -> None:
-        one = self.pairs.drawn(index)
+        one = self.pairs.sample(index)
         if one is not None and one.file:
             QDesktopServices.openUrl(QUrl.fromLocalFile(one.file))

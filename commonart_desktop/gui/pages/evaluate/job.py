@@ -1,4 +1,4 @@
-"""What the Evaluation page does away from the window's thread: the evaluation itself, and reading results."""
+"""The evaluation itself, for a background thread."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 from commonart_desktop.core.process import program
 from commonart_desktop.core.settings import provenance_options
 from commonart_desktop.gui.background.process_stopper import ProcessStopper
-from commonart_desktop.gui.pages.evaluate.report import Result, read_result
+from commonart_desktop.gui.pages.evaluate.report import Report, read_report
 from engine.contract.errors import CommonArtError, RunDiffers
 
 PROGRAM = "trainer.evaluation"
-TRIES = 20  # folders that hold something else
+TRIES = 20  # folders that may belong to another recipe
 
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """What is to be evaluated, in the words of ``python -m trainer.evaluation``. ``limit`` 0: all prompts."""
+    """What is to be evaluated, as options of ``python -m trainer.evaluation``. ``limit`` 0: all prompts."""
 
     model: str
     name: str  # for people
@@ -40,8 +40,11 @@ class EvaluationRequest:
     dtype: str = "auto"
 
     def folder(self) -> Path:
-        """The same question finds its pictures again, so that an evaluation that was stopped goes on; encoders and reference come after them."""
-        asked = [
+        """Named by what determines the images, so that the same request continues one that was stopped.
+
+        Encoders and reference are not part of it: they are applied to finished images.
+        """
+        determining = [
             self.model,
             self.loras,
             self.prompts,
@@ -54,12 +57,14 @@ class EvaluationRequest:
             self.device,
             self.dtype,
         ]
-        key = hashlib.sha256(json.dumps(asked, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        key = hashlib.sha256(json.dumps(determining, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()[
+            :8
+        ]
         return Path(self.outputs) / "evaluation" / f"{Path(self.name).name or 'model'}-{key}"
 
     def arguments(self, out: Path) -> list[str]:
         """Raises BadFile: the settings cannot be read."""
-        told = [
+        options = [
             f"--lang={','.join(self.langs)}",
             f"--count={self.count}",
             f"--seed={self.seed}",
@@ -69,7 +74,7 @@ class EvaluationRequest:
             f"--dtype={self.dtype}",
             *provenance_options(),
         ]
-        told += [
+        options += [
             f"--{name}={value}"
             for name, value in (
                 ("prompts", self.prompts),
@@ -79,25 +84,28 @@ class EvaluationRequest:
             )
             if value
         ]
-        told += [f"--encoder={e}" for e in self.encoders]
-        told += [f"--lora={name}:{scale:g}" for name, scale in self.loras]
-        return [*told, f"--out={out}", "--", self.model]
+        options += [f"--encoder={e}" for e in self.encoders]
+        options += [f"--lora={name}:{scale:g}" for name, scale in self.loras]
+        return [*options, f"--out={out}", "--", self.model]
 
 
-def evaluate(order: EvaluationRequest, stopper: ProcessStopper, progress: Callable[[int, int], None]) -> Result | None:
-    """Run it; None where it was stopped. What was drawn is kept, and goes on from there next time.
+def evaluate(
+    request: EvaluationRequest, stopper: ProcessStopper, progress: Callable[[int, int], None]
+) -> Report | None:
+    """Run it; None where it was stopped. Images are kept, and the next run continues from there.
 
-    A folder that holds pictures of another recipe (the prompts file or the model changed) is left as it is and the next one taken.
+    A folder with images of another recipe (the prompts file or the model changed) is left as it is, and the next one
+    is used.
 
     Raises:
-        CommonArtError: what the program told.
+        CommonArtError: what the program reported.
     """
     try:
         for n in range(1, TRIES + 1):
-            out = order.folder() if n == 1 else order.folder().with_name(f"{order.folder().name}-{n}")
+            out = request.folder() if n == 1 else request.folder().with_name(f"{request.folder().name}-{n}")
             try:
-                answer = program(PROGRAM, order.arguments(out), on_progress=progress, on_start=stopper.adopt)
-                return read_result(str(answer["result"]), answer)
+                answer = program(PROGRAM, request.arguments(out), on_progress=progress, on_start=stopper.adopt)
+                return read_report(str(answer["result"]), answer)
             except RunDiffers:
                 if n == TRIES or stopper.requested:
                     raise

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QFileDialog, QLineEdit, QToolButton, QVBoxLayout, QWidget
 
+from commonart_desktop.gui.background.incremental import Steps
 from commonart_desktop.gui.background.tasks import Task
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.export.fields import PrecisionField
@@ -22,17 +22,15 @@ from commonart_desktop.gui.widgets.lora_list import ExportLoras, problem_of
 from commonart_desktop.gui.widgets.model_field import ExportModels
 from commonart_desktop.gui.widgets.model_list import Exportable
 from commonart_desktop.gui.widgets.parts_field import LACKING, PartsField
+from commonart_desktop.gui.widgets.report_page import ReportForm
 
-DRAFT = "export/draft"  # in context.state: the fields as JSON
 
+class ExportForm(ReportForm):
+    """What to export, how precise, and where to."""
 
-class ExportForm(QWidget):
-    """``changed`` when something was chosen or became known."""
+    DRAFT = "export/draft"
 
-    changed = Signal()
-
-    def __init__(self, context: Context) -> None:
-        super().__init__()
+    def make(self, context: Context) -> Steps:
         self._context = context
         self._own_out = False  # the folder was typed or chosen
         self._asked: tuple[Any, ...] = ()  # what the place was last looked at for
@@ -45,6 +43,7 @@ class ExportForm(QWidget):
         )
         self.browse.clicked.connect(self._browse)
         self.out_error, self.out_hint = FieldHint(), FieldHint("hint")
+        yield
         fields = QVBoxLayout(self)
         fields.setContentsMargins(SPACE["l"], SPACE["l"], SPACE["l"], SPACE["s"])
         fields.setSpacing(SPACE["xs"])
@@ -52,7 +51,8 @@ class ExportForm(QWidget):
         fields.addWidget(
             label(
                 self.tr(
-                    "Writes a model as ONNX graphs that run without PyTorch, and proves them against it before the folder is there."
+                    "Writes a model as ONNX graphs that run without PyTorch, and proves them against it before the folder "
+                    "is there."
                 ),
                 "muted",
             )
@@ -71,6 +71,7 @@ class ExportForm(QWidget):
                 fields.addWidget(field)
         fields.addLayout(column(row(self.out, self.browse), self.out_error, self.out_hint))
         fields.addStretch()
+        yield
         self._guard = WheelGuard(self)
         self._guard.watch(self)
         self._timer = QTimer(self, singleShot=True, interval=250)
@@ -87,11 +88,7 @@ class ExportForm(QWidget):
     # values -----------------------------------------------------------------------------------------------------------
 
     def _restore(self) -> None:
-        try:
-            draft = json.loads(str(self._context.state.value(DRAFT, "")))
-        except ValueError:
-            draft = None
-        draft = draft if isinstance(draft, dict) else {}
+        draft = self.read_draft()
         self.precision.set_value(draft.get("precision"))
         self.loras.set_value(draft.get("loras"))
         if isinstance(draft.get("out"), str) and draft["out"]:
@@ -103,17 +100,15 @@ class ExportForm(QWidget):
             self.model.set_value(self._context.settings.now.model)
 
     def keep(self) -> None:
-        """Store what is chosen."""
         draft = {
             "model": self.model.value() if self.model._chosen else "",
             "precision": self.precision.value(),
             "loras": self.loras.value(),
             "out": self.out.text() if self._own_out else "",
         }
-        self._context.state.setValue(DRAFT, json.dumps(draft, ensure_ascii=False))
+        self.store_draft(draft)
 
-    def order(self) -> ExportRequest:
-        """What the fields say."""
+    def request(self) -> ExportRequest:
         encoder, vae = self.parts.value()
         info = self.model.info()
         return ExportRequest(
@@ -128,7 +123,6 @@ class ExportForm(QWidget):
         )
 
     def first_problem(self) -> QWidget | None:
-        """The field to correct before the export can start; what is wrong stands under it."""
         found = problem_of(self.model, self.loras)
         if found is not None:
             lacking = found[1].kind in LACKING and found[0] is self.model.combo
@@ -143,13 +137,15 @@ class ExportForm(QWidget):
             return self.out
         return None
 
+    def busy(self) -> bool:
+        return self.place is None
+
     def ready(self) -> bool:
-        """Whether all is known that is needed."""
         info = self.model.info()
         return info is not None and info.problem is None and self.place is not None and self.first_problem() is None
 
-    def renew(self) -> None:
-        """An export ended: the folder may be taken now."""
+    def on_run_ended(self) -> None:
+        """The folder may be taken now."""
         self._asked = ()
         if not self._own_out:
             self.out.clear()

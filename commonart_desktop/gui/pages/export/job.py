@@ -173,20 +173,20 @@ class ExportRequest:
         ]
 
 
-def export(order: ExportRequest, stopper: ProcessStopper, progress: Callable[[int, int], None]) -> Report | None:
+def export(request: ExportRequest, stopper: ProcessStopper, progress: Callable[[int, int], None]) -> Report | None:
     """Run it; None where it was stopped, and nothing of it is left then.
 
     Raises:
         CommonArtError: what the exporter told.
     """
     try:
-        answer = program("engine.export", order.arguments(), on_progress=progress, on_start=stopper.adopt)
+        answer = program("engine.export", request.arguments(), on_progress=progress, on_start=stopper.adopt)
     except CommonArtError:
         if not stopper.requested:
             raise
         return None
     finally:
-        sweep(Path(order.out))
+        sweep(Path(request.out))
     return read_report(str(answer["out"]))
 
 

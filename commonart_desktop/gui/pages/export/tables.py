@@ -1,112 +1,62 @@
-"""Graphs against PyTorch as rows of a table: a row a graph and set of shapes."""
+"""Graphs compared with PyTorch as rows of a table: one row per graph and set of shapes."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+from PySide6.QtCore import QObject
 
 from commonart_desktop.gui.pages.export.report import Case, Report
-from commonart_desktop.gui.style.theme import icon
+from commonart_desktop.gui.widgets.cell_table import Cell
 
-Index = QModelIndex | QPersistentModelIndex
-PART, SHAPES, MOST, RMS, BOUNDS, RESULT = range(6)
+PART, SHAPES, LARGEST, RMS, BOUNDS, RESULT = range(6)
+TEXT_COLUMNS = (PART, SHAPES, RESULT)
 
 
 def figure(value: float | None) -> str:
-    """An error as people compare them: 3.2e-06. Something immense stands for no comparison at all."""
+    """An error as people compare them: 3.2e-06. An immense value stands for no comparison at all."""
     return "–" if value is None else "∞" if value >= 1e9 else f"{value:.1e}" if value else "0"
 
 
-class CasesModel(QAbstractTableModel):
-    """The cases of a report."""
+class CaseLabels(QObject):
+    """Names of parts, columns and outcomes in the user's language."""
 
-    def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self.cases: tuple[Case, ...] = ()
-        self.titles = (
-            self.tr("Part"),
-            self.tr("Shapes"),
-            self.tr("Largest"),
-            self.tr("RMS"),
-            self.tr("Bounds"),
-            self.tr("Result"),
-        )
+    def __init__(self) -> None:
+        super().__init__()
         self._parts = {
             "text_encoder": self.tr("Text encoder"),
             "transformer": self.tr("Denoiser"),
             "vae_decoder": self.tr("VAE decoder"),
             "vae_encoder": self.tr("VAE encoder"),
         }
-        self._words = {True: self.tr("within"), False: self.tr("missed"), None: self.tr("not reached")}
-        self._tips = {
-            MOST: self.tr("Largest error, relative to the largest number"),
-            RMS: self.tr("RMS error, relative to the RMS of PyTorch's numbers"),
-            BOUNDS: self.tr("What the largest and the RMS error may be at most"),
+        self._outcomes = {
+            True: Cell(self.tr("within"), icon="done"),
+            False: Cell(self.tr("missed"), icon="failed"),
+            None: Cell(self.tr("not reached"), icon="waiting"),
         }
+        self._titles = (
+            Cell(self.tr("Part")),
+            Cell(self.tr("Shapes")),
+            Cell(self.tr("Largest"), self.tr("Largest error, relative to the largest value")),
+            Cell(self.tr("RMS"), self.tr("RMS error, relative to the RMS of PyTorch's values")),
+            Cell(self.tr("Bounds"), self.tr("What the largest and the RMS error may be at most")),
+            Cell(self.tr("Result")),
+        )
 
-    def show_report(self, report: Report | None) -> None:
-        self.beginResetModel()
-        self.cases = report.cases if report else ()
-        self.endResetModel()
-
-    def part_name(self, part: str) -> str:
+    def part(self, part: str) -> str:
         return self._parts.get(part, part)
 
-    def rowCount(self, parent: Index = QModelIndex()) -> int:
-        return 0 if parent.isValid() else len(self.cases)
+    def table(self, report: Report) -> tuple[tuple[Cell, ...], list[list[Cell]]]:
+        """The header and the rows of a report."""
+        mixed = len({c.dtype for c in report.cases if c.dtype}) > 1
+        return self._titles, [self._row(case, case.dtype if mixed else "") for case in report.cases]
 
-    def columnCount(self, parent: Index = QModelIndex()) -> int:
-        return 0 if parent.isValid() else len(self.titles)
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(self.titles):
-            return None
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return self._alignment(section)
-        return (
-            self.titles[section]
-            if role == Qt.ItemDataRole.DisplayRole
-            else self._tips.get(section)
-            if role == Qt.ItemDataRole.ToolTipRole
-            else None
-        )
-
-    def _alignment(self, column: int) -> Qt.AlignmentFlag:
-        return Qt.AlignmentFlag.AlignVCenter | (
-            Qt.AlignmentFlag.AlignRight if column in (MOST, RMS, BOUNDS) else Qt.AlignmentFlag.AlignLeft
-        )
-
-    def text(self, row: int, column: int) -> str:
-        """What a cell shows."""
-        case = self.cases[row]
-        if column == PART:
-            mixed = len({c.dtype for c in self.cases if c.dtype}) > 1
-            return f"{self.part_name(case.part)} {case.dtype}".strip() if mixed else self.part_name(case.part)
-        if column == SHAPES:
-            return "  ".join("×".join(map(str, sides)) for _, sides in case.shapes) or "–"
-        if column == BOUNDS:
-            return (
-                "–"
-                if case.bound_rms is None or case.bound_most is None
-                else f"{case.bound_most:.0e} / {case.bound_rms:.0e}"
-            )
-        return figure(case.most) if column == MOST else figure(case.rms) if column == RMS else self._words[case.good]
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if not index.isValid() or not 0 <= index.row() < len(self.cases):
-            return None
-        case, column = self.cases[index.row()], index.column()
-        if role == Qt.ItemDataRole.DisplayRole:
-            return self.text(index.row(), column)
-        if role == Qt.ItemDataRole.DecorationRole and column == RESULT:
-            return icon("done" if case.good else "waiting" if case.good is None else "failed")
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return (
-                "\n".join(f"{name}: {' × '.join(map(str, sides))}" for name, sides in case.shapes)
-                if column == SHAPES
-                else self._tips.get(column)
-            )
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return self._alignment(column)
-        return None
+    def _row(self, case: Case, dtype: str) -> list[Cell]:
+        known = case.bound_rms is not None and case.bound_max is not None
+        shapes = "\n".join(f"{name}: {' × '.join(map(str, sides))}" for name, sides in case.shapes)
+        return [
+            Cell(f"{self.part(case.part)} {dtype}".strip()),
+            Cell("  ".join("×".join(map(str, sides)) for _, sides in case.shapes) or "–", shapes),
+            Cell(figure(case.max), self._titles[LARGEST].tip),
+            Cell(figure(case.rms), self._titles[RMS].tip),
+            Cell(f"{case.bound_max:.0e} / {case.bound_rms:.0e}" if known else "–", self._titles[BOUNDS].tip),
+            self._outcomes[case.good],
+        ]

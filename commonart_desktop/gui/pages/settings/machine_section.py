@@ -1,4 +1,4 @@
-"""What lies in the caches, and what this machine has and lacks."""
+"""The sizes of the caches, and what this machine has and lacks."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from engine.contract.disk import bytes_in
 from engine.contract.errors import CommonArtError
 from engine.contract.paths import home
 
-CACHES = ("thumbnails", "text")  # folders of the data folder's cache: nothing in them cannot be made again
+CACHES = ("thumbnails", "text")  # folders of the data folder's cache: everything in them can be created again
 
 
 def clear(folder: Path) -> int:
-    """Delete the files in it, as far as they can be deleted; returns the bytes left. Links are not followed."""
-    for where, _, names in os.walk(folder):
+    """Delete the files in it, as far as possible; returns the bytes left. Links are not followed."""
+    for parent, _, names in os.walk(folder):
         for name in names:
             try:
-                Path(where, name).unlink()
+                Path(parent, name).unlink()
             except OSError:
-                pass  # in use: it is counted below
+                pass  # in use: counted below
     return bytes_in(folder)
 
 
 class CacheRows(QWidget):
-    """A line for each cache, with its size and a button that empties it."""
+    """A line for each cache, with its size and a button that clears it."""
 
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._context = context
-        names = {"thumbnails": self.tr("Small pictures"), "text": self.tr("Text features")}
+        names = {"thumbnails": self.tr("Thumbnails"), "text": self.tr("Text features")}
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(SPACE["l"])
@@ -52,7 +52,7 @@ class CacheRows(QWidget):
             self.buttons[cache] = QPushButton(
                 self.tr("Clear"),
                 enabled=False,
-                toolTip=self.tr("It is made again when it is needed"),
+                toolTip=self.tr("It is created again when it is needed"),
                 accessibleName=self.tr("Clear: {name}").format(name=names[cache]),
             )
             self.buttons[cache].clicked.connect(lambda _=False, cache=cache: self._clear(cache))
@@ -60,7 +60,7 @@ class CacheRows(QWidget):
                 grid.addWidget(widget, row, column)
 
     def measure(self) -> None:
-        """Count, in a thread."""
+        """Measure the sizes, in a thread."""
         folder = home() / "cache"
         Task(self, lambda task: {cache: bytes_in(folder / cache) for cache in CACHES}, done=self._show)
 
@@ -75,16 +75,16 @@ class CacheRows(QWidget):
         Task(self, lambda task: {cache: clear(folder)}, done=self._show, failed=self._context.notices.complain)
 
 
-def told(text: Any) -> str:
-    """A phrase as the engine's programs send it, in the user's language."""
+def translate(text: Any) -> str:
+    """A phrase as the engine's programs write it, in the user's language."""
     return tr(text["template"], **text["fields"]) if isinstance(text, dict) else str(text)
 
 
 class Mark(QWidget):
-    """One of our icons, drawn in the colours of the moment: a pixmap would keep those of the theme it was made in."""
+    """An icon painted in the current colours: a pixmap would keep those of the theme it was created in."""
 
-    def __init__(self, name: str, word: str) -> None:
-        super().__init__(toolTip=word, accessibleName=word)
+    def __init__(self, name: str, meaning: str) -> None:
+        super().__init__(toolTip=meaning, accessibleName=meaning)
         self._icon = icon(name)
         self.setFixedSize(ICON_SIZE, ICON_SIZE)
 
@@ -93,43 +93,43 @@ class Mark(QWidget):
 
 
 class DoctorList(QWidget):
-    """The checks of ``engine.doctor``: a mark, a name, what was found, and what to do. ``told`` carries them all."""
+    """The checks of ``engine.doctor``: a mark, a name, the value, and what to do. ``checked`` has them all."""
 
-    told = Signal(list)
-    ELSEWHERE = ("text-cache",)  # checks that the page shows in lines of their own
+    checked = Signal(list)
+    ELSEWHERE = ("text-cache",)  # checks that the page shows elsewhere
 
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._task: Task | None = None
-        self.words = {"ok": self.tr("good"), "warning": self.tr("worth knowing"), "missing": self.tr("missing")}
-        self.doing = label(self.tr("Looking at this machine…"), "muted")
-        self.again = QPushButton(icon("retry"), self.tr("Look again"), clicked=self.ask)
+        self._meanings = {"ok": self.tr("good"), "warning": self.tr("note"), "missing": self.tr("missing")}
+        self.status = label(self.tr("Checking this machine…"), "muted")
+        self.again = QPushButton(icon("retry"), self.tr("Check again"), clicked=self.check)
         self.grid = QGridLayout(horizontalSpacing=SPACE["m"], verticalSpacing=SPACE["s"])
         self.grid.setColumnStretch(2, 1)
         self.grid.setColumnMinimumWidth(1, 150)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACE["m"])
-        column.addWidget(self.doing)
+        column.addWidget(self.status)
         column.addLayout(self.grid)
         column.addWidget(self.again, 0, Qt.AlignmentFlag.AlignLeft)
-        self.doing.hide()
+        self.status.hide()
 
-    def ask(self) -> None:
+    def check(self) -> None:
         """Run the doctor, in a process."""
-        self.doing.setText(self.tr("Looking at this machine…"))
-        self.doing.show()
+        self.status.setText(self.tr("Checking this machine…"))
+        self.status.show()
         self.again.setEnabled(False)
         self._task = Task(
             self, lambda task: task.program("engine.doctor", [])["checks"], done=self._show, failed=self._failed
         )
 
     def _failed(self, error: CommonArtError) -> None:
-        self.doing.setText("\n".join(sentence(error)))
+        self.status.setText("\n".join(sentence(error)))
         self.again.setEnabled(True)
 
     def _show(self, checks: list[dict[str, Any]]) -> None:
-        self.doing.hide()
+        self.status.hide()
         self.again.setEnabled(True)
         while (item := self.grid.takeAt(0)) is not None:
             if item.widget() is not None:
@@ -139,12 +139,12 @@ class DoctorList(QWidget):
         for check in checks:
             if check["id"] in self.ELSEWHERE:
                 continue
-            mark = Mark(marks[check["state"]], self.words[check["state"]])
+            mark = Mark(marks[check["state"]], self._meanings[check["state"]])
             self.grid.addWidget(mark, row, 0, Qt.AlignmentFlag.AlignTop)
-            self.grid.addWidget(label(told(check["name"])), row, 1, Qt.AlignmentFlag.AlignTop)
-            self.grid.addWidget(label("–" if check["value"] is None else told(check["value"])), row, 2)
+            self.grid.addWidget(label(translate(check["name"])), row, 1, Qt.AlignmentFlag.AlignTop)
+            self.grid.addWidget(label("–" if check["value"] is None else translate(check["value"])), row, 2)
             row += 1
             if check.get("advice"):
-                self.grid.addWidget(label(told(check["advice"]), "hint"), row, 2)
+                self.grid.addWidget(label(translate(check["advice"]), "hint"), row, 2)
                 row += 1
-        self.told.emit(checks)
+        self.checked.emit(checks)

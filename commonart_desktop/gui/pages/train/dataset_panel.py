@@ -1,9 +1,8 @@
-"""The pictures to learn from: a folder, what is in it, what the licence check finds, and its records put right in place."""
+"""The images to learn from: a folder, its contents, the findings of the licence check, and an editor of its records."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,11 @@ from commonart_desktop.core.i18n import sentence
 from commonart_desktop.gui.background.incremental import Steps
 from commonart_desktop.gui.background.tasks import Task
 from commonart_desktop.gui.context import Context
+from commonart_desktop.gui.pages.train.dataset_summary import DatasetTexts
 from commonart_desktop.gui.pages.train.dataset_tasks import PROGRAM, check_folder, edit_folder, read_folder
 from commonart_desktop.gui.pages.train.findings_panel import FindingsPanel
 from commonart_desktop.gui.pages.train.import_panel import ImportPanel
+from commonart_desktop.gui.pages.train.policy_field import PolicyField
 from commonart_desktop.gui.style.theme import ICON_SIZE, icon
 from commonart_desktop.gui.style.tokens import SPACE
 from commonart_desktop.gui.widgets.fields import FieldHint
@@ -40,13 +41,15 @@ EMPTY, IMPORT, CHECKED = range(3)  # of the stack
 
 
 class DatasetPanel(StagedPage):
-    """``changed`` when another folder, policy or outcome is there: ``folder``, ``policy``, ``passed`` (None: not known) and ``records``."""
+    """``changed`` with the folder, the policy or the outcome: see ``folder``, ``policy``, ``passed`` and ``records``."""
 
     changed = Signal()
 
-    def make(self, context: Context) -> Steps:  # type: ignore[override]
+    def make(self, context: Context) -> Steps:
         self._context = context
-        self.folder, self.passed, self.stale = "", None, False
+        self._texts = DatasetTexts()
+        self.folder, self.stale = "", False
+        self.passed: bool | None = None  # the outcome of the check; None: not known
         self.records: dict[str, dict[str, Any]] = {}
         self.report: dict[str, Any] = {}
         self._task: Task | None = None
@@ -69,13 +72,7 @@ class DatasetPanel(StagedPage):
             toolTip=self.tr("Open the folder"),
             clicked=self._open,
         )
-        self.policy = QComboBox(accessibleName=self.tr("Policy"))
-        for key, text in (
-            ("commercial", self.tr("commercial use")),
-            ("noncommercial", self.tr("non-commercial use")),
-            ("file", self.tr("policy file…")),
-        ):
-            self.policy.addItem(text, key)
+        self.policy = PolicyField(str(context.state.value(POLICY, "commercial")), lambda: self.folder)
         self.check = QPushButton(
             icon("verify"),
             self.tr("Check"),
@@ -88,25 +85,20 @@ class DatasetPanel(StagedPage):
         self.contents = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText)
         self.contents.setProperty("role", "muted")
         self.outcome = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText)
-        self.sign = QLabel()
-        self.trouble = FieldHint()
-        self.imported = FieldHint("muted")  # what became of everything that the last import found
+        self.mark = QLabel()
+        self.problem = FieldHint()
+        self.imported = FieldHint("muted")  # the account of the last import
         yield
         yield from self._build()
         yield
         self._load_recent()
-        self._tell_outcome()
+        self._show_outcome()
         self._show_bar(False)
         self.recent.activated.connect(lambda n: self.set_folder(str(self.recent.itemData(n))))
-        self.policy.activated.connect(self._on_policy)
-        policy = str(context.state.value(POLICY, "commercial"))
-        if policy not in ("commercial", "noncommercial"):
-            self._add_policy(policy)
-        self.policy.setCurrentIndex(max(0, self.policy.findData(policy)))
-        self._last_policy = self.policy.currentIndex()
+        self.policy.chosen.connect(self._on_policy)
         split = context.state.value(SPLIT)
         if split is not None:
-            self.found.splitter.restoreState(split)
+            self.findings.splitter.restoreState(split)
 
     def _build(self) -> Steps:
         top = QHBoxLayout(spacing=SPACE["s"])
@@ -119,11 +111,12 @@ class DatasetPanel(StagedPage):
         second.addWidget(self.bar, 1)
         second.addStretch()
         verdict = QHBoxLayout(spacing=SPACE["s"])
-        verdict.addWidget(self.sign)
+        verdict.addWidget(self.mark)
         verdict.addWidget(self.outcome, 1)
         empty = QLabel(
             self.tr(
-                "Choose a folder of pictures, or drop one here. The licence check says which may be learned from, and what is missing."
+                "Choose a folder of images, or drop one here. The licence check says which may be learned from, and what "
+                "is missing."
             ),
             wordWrap=True,
             alignment=Qt.AlignmentFlag.AlignCenter,
@@ -132,64 +125,64 @@ class DatasetPanel(StagedPage):
         yield
         self.importer = ImportPanel()
         yield
-        self.found = FindingsPanel()
+        self.findings = FindingsPanel()
         yield
-        self.found.record.wanted.connect(self._edit)
+        self.findings.record.wanted.connect(self._edit)
         self.importer.wanted.connect(self._import)
         self.stack = QStackedWidget()
-        for page in (empty, FormScroll(self.importer, widest=720), self.found):
+        for page in (empty, FormScroll(self.importer, widest=720), self.findings):
             self.stack.addWidget(page)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.setSpacing(SPACE["m"])
-        whole.addLayout(top)
-        whole.addLayout(second)
-        whole.addWidget(self.trouble)
-        whole.addLayout(verdict)
-        whole.addWidget(self.contents)
-        whole.addWidget(self.imported)
-        whole.addWidget(self.stack, 1)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(SPACE["m"])
+        outer.addLayout(top)
+        outer.addLayout(second)
+        outer.addWidget(self.problem)
+        outer.addLayout(verdict)
+        outer.addWidget(self.contents)
+        outer.addWidget(self.imported)
+        outer.addWidget(self.stack, 1)
 
     def keep(self) -> None:
-        self._context.state.setValue(SPLIT, self.found.splitter.saveState())
+        self._context.state.setValue(SPLIT, self.findings.splitter.saveState())
         self._context.state.setValue(FOLDER, self.folder)
-        self._context.state.setValue(POLICY, self.policy_value())
+        self._context.state.setValue(POLICY, self.policy.value())
 
     def busy(self) -> bool:
-        return self._task is not None or self.found.picture.busy()
+        return self._task is not None or self.findings.picture.busy()
 
     # the folder ---------------------------------------------------------------------------------------------------
 
     def _load_recent(self) -> None:
         try:
-            found = json.loads(str(self._context.state.value(RECENT, "[]")))
+            folders = json.loads(str(self._context.state.value(RECENT, "[]")))
         except ValueError:
-            found = []
-        for one in found[:12]:
+            folders = []
+        for one in folders[:12]:
             self.recent.addItem(str(one), str(one))
         self.recent.setCurrentIndex(-1)
         self.recent.setPlaceholderText(self.tr("No folder chosen"))
 
     def restore(self) -> None:
-        """The folder of the last time, when the page is first shown."""
+        """Open the folder of the last session, when the page is first shown."""
         folder = str(self._context.state.value(FOLDER, ""))
         if folder and Path(folder).is_dir():
             self.set_folder(folder)
 
     def set_folder(self, folder: str) -> None:
-        """Show what is in it; a folder, table or archive without records is offered for import."""
+        """Show a dataset; a folder, table or archive without records is offered for import."""
         self._cancel()
         self.folder, self.passed, self.report, self.records, self.stale = folder, None, {}, {}, False
         with QSignalBlocker(self.recent):
-            known = [self.recent.itemData(n) for n in range(self.recent.count()) if self.recent.itemData(n) != folder]
+            others = [self.recent.itemData(n) for n in range(self.recent.count()) if self.recent.itemData(n) != folder]
             self.recent.clear()
-            for one in [folder, *known][:12]:
+            for one in [folder, *others][:12]:
                 self.recent.addItem(str(one), str(one))
             self.recent.setCurrentIndex(0)
             self.recent.setToolTip(folder)
-        self._context.state.setValue(RECENT, json.dumps([folder, *known][:12], ensure_ascii=False))
-        self.found.show_findings(folder, [], {}, passed=False)
-        self.trouble.tell("")
+        self._context.state.setValue(RECENT, json.dumps([folder, *others][:12], ensure_ascii=False))
+        self.findings.show_findings(folder, [], {}, passed=False)
+        self.problem.tell("")
         self.imported.tell("")
         self._begin("read", lambda task: read_folder(task, folder), self._on_read)
 
@@ -199,7 +192,7 @@ class DatasetPanel(StagedPage):
             self.stack.setCurrentIndex(IMPORT)
             self._show_bar(False)
             self.contents.setText("")
-            self._tell_outcome()
+            self._show_outcome()
             self.changed.emit()
             return
         self._take_records(answer)
@@ -208,29 +201,10 @@ class DatasetPanel(StagedPage):
 
     def _take_records(self, answer: dict[str, Any]) -> None:
         self.records = answer["records"]
-        rows = self.records.values()
-        locale = QLocale()
-
-        def most(key: str) -> str:
-            counts = Counter(str(r.get(key) or "–") for r in rows).most_common(4)
-            more = len({str(r.get(key) or "–") for r in rows}) - len(counts)
-            return ", ".join(f"{name} {locale.toString(n)}" for name, n in counts) + (
-                f", +{locale.toString(more)}" if more > 0 else ""
-            )
-
-        parts = [
-            self.tr("{count} pictures").format(count=locale.toString(answer["total"])),
-            self.tr("licences: {list}").format(list=most("license")),
-            self.tr("creators: {list}").format(list=most("creator")),
-            self.tr("captions: English {en}, Japanese {ja}").format(
-                en=locale.toString(sum(1 for r in rows if r.get("text"))),
-                ja=locale.toString(sum(1 for r in rows if r.get("text_ja"))),
-            ),
-        ]
-        self.contents.setText("  ·  ".join(parts) if answer["total"] else "")
+        self.contents.setText(self._texts.contents(self.records.values(), answer["total"]))
 
     def _choose(self) -> None:
-        dialog = QFileDialog(self, self.tr("Choose a folder of pictures"), self.folder)
+        dialog = QFileDialog(self, self.tr("Choose a folder of images"), self.folder)
         dialog.setFileMode(QFileDialog.FileMode.Directory)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.fileSelected.connect(self.set_folder)
@@ -242,70 +216,34 @@ class DatasetPanel(StagedPage):
 
     # the check ----------------------------------------------------------------------------------------------------
 
-    def policy_value(self) -> str:
-        """``commercial``, ``noncommercial`` or a file's path."""
-        return str(self.policy.currentData())
-
-    def _add_policy(self, path: str) -> None:
-        self.policy.insertItem(2, Path(path).name, path)
-        self.policy.setItemData(2, path, Qt.ItemDataRole.ToolTipRole)
-
-    def _on_policy(self, index: int) -> None:
-        if self.policy.itemData(index) != "file":
-            self._last_policy = index
-            if self.records:
-                self.run_check()
-            return
-        self.policy.setCurrentIndex(self._last_policy)
-        dialog = QFileDialog(self, self.tr("Choose a policy file"), self.folder, "TOML (*.toml)")
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.fileSelected.connect(self.set_policy)
-        dialog.open()
-
-    def set_policy(self, path: str) -> None:
-        """A policy of one's own."""
-        if self.policy.findData(path) < 0:
-            self._add_policy(path)
-        self.policy.setCurrentIndex(self.policy.findData(path))
-        self._on_policy(self.policy.currentIndex())
+    def _on_policy(self) -> None:
+        if self.records:
+            self.run_check()
 
     def run_check(self) -> None:
-        """Ask the gate, in a process."""
+        """Run the licence check, in a process."""
         if not self.folder or self.stack.currentIndex() != CHECKED:
             return
-        folder, policy = self.folder, self.policy_value()
+        folder, policy = self.folder, self.policy.value()
         self.passed = None
         self._begin("check", lambda task: check_folder(task, folder, policy), self._on_checked)
 
     def _on_checked(self, answer: dict[str, Any]) -> None:
         self.report, self.passed, self.stale = answer["report"], bool(answer["passed"]), False
-        self.found.show_findings(self.folder, self.report["findings"], self.records, passed=self.passed)
-        self._tell_outcome()
+        self.findings.show_findings(self.folder, self.report["findings"], self.records, passed=self.passed)
+        self._show_outcome()
         self.changed.emit()
 
-    def _tell_outcome(self) -> None:
-        locale, name = QLocale(), ""
-        if self.passed is None:
-            text = self.tr("Changed since the check: check again.") if self.stale else ""
-        else:
-            name = "verify" if self.passed else "failed"
-            counts = {
-                "blocking": locale.toString(self.report["blocking"]),
-                "warnings": locale.toString(self.report["warnings"]),
-            }
-            text = (
-                self.tr("The check passed, with {warnings} warning(s).")
-                if self.passed
-                else self.tr("The check refuses this folder: {blocking} reason(s), {warnings} warning(s).")
-            ).format(**counts)
+    def _show_outcome(self) -> None:
+        text = self._texts.outcome(self.passed, self.report, stale=self.stale)
+        name = "" if self.passed is None else "verify" if self.passed else "failed"
         self.outcome.setText(text)
         self.outcome.setVisible(bool(text))
-        self.sign.setVisible(bool(name))
+        self.mark.setVisible(bool(name))
         if name:
-            self.sign.setPixmap(icon(name).pixmap(ICON_SIZE, ICON_SIZE))
+            self.mark.setPixmap(icon(name).pixmap(ICON_SIZE, ICON_SIZE))
         self.check.setText(self.tr("Check again") if self.report else self.tr("Check"))
-        self.check.setShortcut("F5")  # a new text clears it
+        self.check.setShortcut("F5")  # setting a text clears it
 
     # records ------------------------------------------------------------------------------------------------------
 
@@ -318,9 +256,9 @@ class DatasetPanel(StagedPage):
     def _on_edited(self, answer: tuple[dict[str, Any], dict[str, Any]]) -> None:
         self._take_records(answer[1])
         self.passed, self.stale = None, True
-        self._tell_outcome()
-        self.found.set_records(self.records)
-        self.found.record.say(
+        self._show_outcome()
+        self.findings.set_records(self.records)
+        self.findings.record.say(
             self.tr("Saved: {count} record(s). Check again to see what is left.").format(
                 count=QLocale().toString(sum(answer[0][k] for k in ("changed", "added", "removed")))
             )
@@ -337,15 +275,15 @@ class DatasetPanel(StagedPage):
     def _on_imported(self, answer: dict[str, Any]) -> None:
         lines = self.importer.account(answer)
         if not answer["added"] + answer["already"]:
-            self.importer.trouble.tell("\n".join([self.tr("No picture was taken in."), *lines]))
+            self.importer.trouble.tell("\n".join([self.tr("No image was imported."), *lines]))
             return
         self._context.notices.say(
-            self.tr("{count} picture(s) taken in.").format(count=QLocale().toString(answer["added"]))
+            self.tr("{count} image(s) imported.").format(count=QLocale().toString(answer["added"]))
         )
         self.set_folder(answer["folder"])
         self.imported.tell("\n".join(lines))
 
-    # work ---------------------------------------------------------------------------------------------------------
+    # tasks --------------------------------------------------------------------------------------------------------
 
     def _begin(self, kind: str, work: Any, done: Any) -> None:
         self._cancel()
@@ -356,21 +294,21 @@ class DatasetPanel(StagedPage):
             self._show_bar(False)
             done(answer)
 
-        self.trouble.tell("")
+        self.problem.tell("")
         self._task = Task(self, work, done=finished, failed=self._on_failed, progress=self._on_progress)
         self._show_bar(True)
-        self._tell_outcome()
+        self._show_outcome()
         self.changed.emit()
 
     def _on_failed(self, error: CommonArtError) -> None:
         self._task = None
         self._show_bar(False)
         if self._kind == "edit":
-            self.found.record.complain(error)
+            self.findings.record.complain(error)
         elif self._kind == "import":
             self.importer.complain(error)
         else:
-            self.trouble.tell(" ".join(filter(None, sentence(error))))
+            self.problem.tell(" ".join(filter(None, sentence(error))))
         self.changed.emit()
 
     def _on_progress(self, done: int, total: int) -> None:
@@ -388,7 +326,7 @@ class DatasetPanel(StagedPage):
     def _stop(self) -> None:
         self._cancel()
         self._show_bar(False)
-        self._tell_outcome()
+        self._show_outcome()
         self.changed.emit()
 
     def _cancel(self) -> None:

@@ -1,4 +1,4 @@
-"""The Training page: the pictures, what to learn from them, and the runs, in three parts of which one is shown."""
+"""The Training page: the images, what to learn from them, and the runs, in three parts of which one is shown."""
 
 from __future__ import annotations
 
@@ -10,15 +10,10 @@ from typing import Any
 from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QFrame,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QPushButton,
-    QSplitter,
     QStackedWidget,
-    QTableView,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -30,8 +25,9 @@ from commonart_desktop.core.train_config import config_text
 from commonart_desktop.gui.background.incremental import Steps
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.train.dataset_panel import DatasetPanel
+from commonart_desktop.gui.pages.train.queue_bar import QueueBar
 from commonart_desktop.gui.pages.train.run_view import RunView
-from commonart_desktop.gui.pages.train.runs_model import CREATED, NAME, PROGRESS, RUN, STATE, RunsModel
+from commonart_desktop.gui.pages.train.runs_panel import RunsPanel
 from commonart_desktop.gui.pages.train.setup_panel import SetupPanel
 from commonart_desktop.gui.style.theme import icon
 from commonart_desktop.gui.style.tokens import SPACE
@@ -40,12 +36,12 @@ from commonart_desktop.gui.widgets.shortcuts import KEYS, native
 from commonart_desktop.gui.widgets.staged_page import StagedPage
 from engine.contract.errors import CommonArtError
 
-PART, RUNS = "train/part", "train/runs_splitter"  # in context.state
-PICTURES, SETTINGS, LIST = range(3)
+PART = "train/part"  # in context.state
+IMAGES, SETTINGS, RUNS = range(3)
 
 
 class TrainPage(StagedPage):
-    """``use_values`` (dict): a finished result goes into the Make page's form."""
+    """``use_values`` (dict): a finished result is to be put into the form of the Make page."""
 
     use_values = Signal(object)
 
@@ -53,8 +49,7 @@ class TrainPage(StagedPage):
         self.setAcceptDrops(True)
         self._context = context
         self._shown = False
-        self._pending: Run | None = None  # asked to start while the queue is at work
-        self._draft: Run | None = None  # written by "Open the config"
+        self._pending: Run | None = None  # to be started, once the question about the queue is answered
         self.trainings = context.trainings
         yield
         self.dataset = DatasetPanel(context, in_turns=True)
@@ -62,7 +57,9 @@ class TrainPage(StagedPage):
         yield
         self.setup = SetupPanel(context)
         yield
-        self.run = RunView(context, self.trainings)
+        self.runs = RunsPanel(context, self.trainings)
+        self.run = self.runs.run
+        self.bar = QueueBar()
         yield
         self.parts: list[QToolButton] = []
         self.head = QWidget()
@@ -72,7 +69,7 @@ class TrainPage(StagedPage):
         title.setProperty("role", "title")
         head.addWidget(title)
         head.addSpacing(SPACE["l"])
-        for n, text in enumerate((self.tr("Pictures"), self.tr("What to learn"), self.tr("Runs"))):
+        for n, text in enumerate((self.tr("Images"), self.tr("What to learn"), self.tr("Runs"))):
             button = QToolButton(text=text, checkable=True, toolTip=f"{text} ({native(f'Alt+{n + 1}')})")
             button.setProperty(KEYS, f"Alt+{n + 1}")
             QShortcut(
@@ -100,89 +97,26 @@ class TrainPage(StagedPage):
         head.addWidget(self.start)
         yield
         self.stack = QStackedWidget()
-        for widget in (self.dataset, FormScroll(self.setup, widest=760), self._build_runs()):
+        for widget in (self.dataset, FormScroll(self.setup, widest=760), self.runs):
             self.stack.addWidget(widget)
         yield
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(SPACE["l"], SPACE["l"], SPACE["l"], SPACE["l"])
-        whole.setSpacing(SPACE["m"])
-        whole.addWidget(self.head)
-        whole.addWidget(self._build_bar())
-        whole.addWidget(self.stack, 1)
-        self.dataset.changed.connect(self._tell)
-        self.setup.changed.connect(self._tell)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(SPACE["l"], SPACE["l"], SPACE["l"], SPACE["l"])
+        outer.setSpacing(SPACE["m"])
+        outer.addWidget(self.head)
+        outer.addWidget(self.bar)
+        outer.addWidget(self.stack, 1)
+        self.dataset.changed.connect(self._update_hint)
+        self.setup.changed.connect(self._update_hint)
         self.setup.config_wanted.connect(self._open_config)
-        self.trainings.changed.connect(self._on_runs)
-        self.trainings.news.connect(self.model.set_progress)
+        self.runs.counted.connect(self._on_counted)
+        self.bar.answered.connect(lambda after_queue: self._answer(after_queue=after_queue))
+        self.bar.dismissed.connect(self._dismiss)
         self.trainings.ended.connect(self._on_ended)
         self.run.use_wanted.connect(self._use)
         self.run.start_wanted.connect(self.start_run)
-        self.show_part(min(LIST, max(0, int(str(context.state.value(PART, "0")) or 0))))
-        self._tell()
-
-    def _build_bar(self) -> QFrame:
-        """The quiet question when the queue is at work on the same device."""
-        self.bar = QFrame(objectName="notice")
-        line = QHBoxLayout(self.bar)
-        line.setContentsMargins(SPACE["m"], SPACE["s"], SPACE["s"], SPACE["s"])
-        text = QLabel(self.tr("The queue is making pictures on the same device."), wordWrap=True)
-        self.hold = QPushButton(
-            icon("pause"), self.tr("Pause the queue and start"), clicked=lambda: self._answer(after_queue=False)
-        )
-        self.after = QPushButton(
-            self.tr("Start when the queue is empty"), clicked=lambda: self._answer(after_queue=True)
-        )
-        self.not_now = QToolButton(
-            icon=icon("close"), accessibleName=self.tr("Not now"), toolTip=self.tr("Not now"), clicked=self._forget
-        )
-        line.addWidget(text, 1)
-        for button in (self.hold, self.after, self.not_now):
-            line.addWidget(button)
-        self.bar.hide()
-        return self.bar
-
-    def _build_runs(self) -> QWidget:
-        self.model = RunsModel(self)
-        self.table = QTableView(
-            accessibleName=self.tr("Runs"),
-            showGrid=False,
-            selectionBehavior=QAbstractItemView.SelectionBehavior.SelectRows,
-            selectionMode=QAbstractItemView.SelectionMode.SingleSelection,
-            tabKeyNavigation=False,
-            wordWrap=False,
-        )
-        self.table.setModel(self.model)
-        self.table.verticalHeader().hide()
-        head = self.table.horizontalHeader()
-        head.setHighlightSections(False)
-        for section in (STATE, PROGRESS, CREATED):
-            head.setSectionResizeMode(section, QHeaderView.ResizeMode.ResizeToContents)
-        head.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
-        self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_current())
-        self.empty = QLabel(
-            self.tr("No training yet. Choose pictures, say what to learn, and start."),
-            wordWrap=True,
-            alignment=Qt.AlignmentFlag.AlignCenter,
-        )
-        self.empty.setProperty("role", "muted")
-        left = QWidget(minimumWidth=260)
-        column = QVBoxLayout(left)
-        column.setContentsMargins(0, 0, SPACE["s"], 0)
-        column.addWidget(self.empty)
-        column.addWidget(self.table, 1)
-        right = QWidget()
-        inside = QVBoxLayout(right)
-        inside.setContentsMargins(SPACE["s"], 0, 0, 0)
-        inside.addWidget(self.run)
-        self.splitter = QSplitter(childrenCollapsible=False)
-        self.splitter.addWidget(left)
-        self.splitter.addWidget(right)
-        self.splitter.setSizes([380, 760])
-        self.splitter.setStretchFactor(1, 1)
-        state = self._context.state.value(RUNS)
-        if state is not None:
-            self.splitter.restoreState(state)
-        return self.splitter
+        self.show_part(min(RUNS, max(0, int(str(context.state.value(PART, "0")) or 0))))
+        self._update_hint()
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
@@ -194,31 +128,33 @@ class TrainPage(StagedPage):
                 self.dataset.restore()
 
     def keep(self) -> None:
-        """Drafts, sizes and the folder."""
+        """Store drafts, sizes and the folder."""
         self._context.state.setValue(PART, str(self.stack.currentIndex()))
-        self._context.state.setValue(RUNS, self.splitter.saveState())
+        self.runs.keep()
         if self._shown:
             self.setup.keep()
             self.dataset.keep()
 
     def busy(self) -> bool:
-        """Whether a program is at work for what is shown."""
+        """Whether a program is running for what is shown."""
         return self.dataset.busy() or self.trainings.busy() or self.run.busy()
 
     def shots(self) -> Iterator[str]:
         """The other parts, for the screenshots."""
-        for part, name in ((SETTINGS, "settings"), (LIST, "runs"), (PICTURES, "")):
+        for part, name in ((SETTINGS, "settings"), (RUNS, "runs"), (IMAGES, "")):
             self.show_part(part)
             if name:
                 yield name
 
     def show_part(self, part: int) -> None:
-        """Pictures, what to learn, or the runs."""
+        """Show the images, what to learn, or the runs."""
         self.stack.setCurrentIndex(part)
-        for n, button in enumerate(self.parts):  # no exclusive group: Qt takes the others out of the Tab order then
+        for n, button in enumerate(
+            self.parts
+        ):  # no exclusive group: with one, Qt removes the others from the Tab order
             button.setChecked(n == part)
         for widget in (self.start, self.hint):
-            widget.setVisible(part != LIST)  # there the run shown has its own main action
+            widget.setVisible(part != RUNS)  # there the run shown has its own main action
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if any(u.isLocalFile() for u in event.mimeData().urls()):
@@ -228,15 +164,15 @@ class TrainPage(StagedPage):
         path = next((u.toLocalFile() for u in event.mimeData().urls() if u.isLocalFile()), "")
         if path:
             event.acceptProposedAction()
-            self.show_part(PICTURES)
+            self.show_part(IMAGES)
             self.dataset.set_folder(path)
 
     # starting -----------------------------------------------------------------------------------------------------
 
-    def _tell(self) -> None:
-        """Why it cannot start yet, beside the button."""
+    def _update_hint(self) -> None:
+        """Show beside the button why it cannot start yet."""
         if not self.dataset.folder:
-            text = self.tr("Choose a folder of pictures first.")
+            text = self.tr("Choose a folder of images first.")
         elif self.dataset.busy() and self.dataset.passed is None:
             text = self.tr("The check is running.")
         elif self.dataset.stale:
@@ -251,14 +187,14 @@ class TrainPage(StagedPage):
         self.start.setEnabled(not text)
         self.setup.config.setEnabled(bool(self.dataset.folder))
 
-    def _written(self) -> Run | None:
-        """The configuration of what is in the fields, in a folder of its own."""
+    def _create_run(self) -> Run | None:
+        """Write the configuration of what is in the fields into a folder of its own."""
         field = self.setup.problem()
         if field is not None:
             self.show_part(SETTINGS)
             field.setFocus()
             return None
-        choices = self.setup.choices(self.dataset.folder, self.dataset.policy_value())
+        choices = self.setup.choices(self.dataset.folder, self.dataset.policy.value())
         try:
             return new_run(
                 choices.name,
@@ -274,38 +210,38 @@ class TrainPage(StagedPage):
             return None
 
     def start_new(self) -> None:
-        """Write the configuration and start, or wait for those before it."""
-        run = self._written()
+        """Write the configuration and start, or wait for earlier runs."""
+        run = self._create_run()
         if run is not None:
             self.start_run(run)
 
     def start_run(self, run: Run) -> None:
-        """Start it, at once or in turn; asks first if the queue is at work on the same device."""
+        """Start a run, now or after earlier ones; asks first if the queue is working on the same device."""
         self._pending = run
-        self._remember(run)
+        self._update_plan(run)
         self.trainings.add(run)
-        self._select(run)
-        self.show_part(LIST)
+        self.runs.select(run)
+        self.show_part(RUNS)
         if self.trainings.queue_busy(run):
             self.bar.show()
-            self.hold.setFocus()
+            self.bar.now.setFocus()
         else:
             self._answer(after_queue=False)
 
-    def _remember(self, run: Run) -> None:
-        """A configuration may have been changed by hand: what the window needs to know is read from it again."""
+    def _update_plan(self, run: Run) -> None:
+        """Read what the window needs from the configuration again, which may have been edited by hand."""
         try:
             data = tomllib.loads(read_config_text(run))
         except (CommonArtError, ValueError):
-            return  # the trainer tells what is wrong with it
-        told = {
+            return  # the trainer reports what is wrong with it
+        values = {
             "result": data.get("name"),
             "device": (data.get("device") or {}).get("device") if isinstance(data.get("device"), dict) else None,
             "prompts": bool((data.get("previews") or {}).get("prompts"))
             if isinstance(data.get("previews"), dict)
             else False,
         }
-        run.plan |= {k: v for k, v in told.items() if v is not None}
+        run.plan |= {k: v for k, v in values.items() if v is not None}
 
     def _answer(self, *, after_queue: bool) -> None:
         run, self._pending = self._pending, None
@@ -317,63 +253,38 @@ class TrainPage(StagedPage):
         except CommonArtError as e:
             self._context.notices.complain(e)
 
-    def _forget(self) -> None:
+    def _dismiss(self) -> None:
         self._pending = None
         self.bar.hide()
         self.trainings.refresh()
 
     def _open_config(self) -> None:
-        run = self._written()
+        run = self._create_run()
         if run is None:
             return
         self.trainings.refresh()
-        self._select(run)
-        self.show_part(LIST)
+        self.runs.select(run)
+        self.show_part(RUNS)
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(run.config)))
 
-    # the runs -----------------------------------------------------------------------------------------------------
+    # the runs ---------------------------------------------------------------------------------------------------------
 
-    def _select(self, run: Run) -> None:
-        self._draft = run
-        self._on_runs()
-
-    def _on_runs(self) -> None:
-        current = self.table.currentIndex().data(RUN) if self.table.currentIndex().isValid() else None
-        self.model.set_runs([(r, self.trainings.state(r)) for r in self.trainings.runs])
-        wanted, at = self._draft or current, -1
-        if wanted is not None:
-            at = self.model.row_of(wanted)
-            if at >= 0 and self._draft is wanted:
-                self._draft = None
-        if at < 0 and self.model.rowCount():
-            at = next((n for n, (_, s) in enumerate(self.model.rows) if s in ("running", "paused")), 0)
-        if at >= 0 and at != self.table.currentIndex().row():
-            self.table.setCurrentIndex(self.model.index(at, NAME))
-        elif at < 0:
-            self.run.show_run(None)
-        self.empty.setVisible(not self.model.rowCount())
-        self.table.setVisible(bool(self.model.rowCount()))
-        waiting = len(self.trainings.active()) + len(self.trainings.waiting())
-        self.parts[LIST].setText(self.tr("Runs ({count})").format(count=waiting) if waiting else self.tr("Runs"))
-
-    def _show_current(self) -> None:
-        run = self.table.currentIndex().data(RUN) if self.table.currentIndex().isValid() else None
-        if run is not None and (self.run.run is None or self.run.run.folder != run.folder):
-            self.run.show_run(run)
+    def _on_counted(self, count: int) -> None:
+        self.parts[RUNS].setText(self.tr("Runs ({count})").format(count=count) if count else self.tr("Runs"))
 
     def _on_ended(self, run: Run) -> None:
-        """It is over: a finished one goes to where it can be used, and that is offered at once."""
+        """Install the result of a finished run, and offer to use it."""
         last: dict[str, Any] = run.last()
         if last.get("event") == "finished":
-            self.run.install(
+            self.run.installer.install(
                 run,
                 last,
                 lambda path: self._context.notices.say(
-                    self.tr("“{name}” has learned; the result is in {folder}.").format(
+                    self.tr("“{name}” is trained; the result is in {folder}.").format(
                         name=run.name, folder=str(Path(path).parent)
                     ),
                     "",
-                    self.tr("Use for making pictures"),
+                    self.tr("Use for making images"),
                     lambda: self._use(RunView.values_for(run, path)) if isValid(self) else None,
                 ),
             )

@@ -144,7 +144,7 @@ class RecordEditor(QWidget):
             if line and not files
             else files[0]
             if count == 1
-            else self.tr("{count} pictures").format(count=count)
+            else self.tr("{count} images").format(count=count)
             if count
             else self.tr("Nothing selected")
         )

@@ -1,8 +1,8 @@
-"""One run: where it stands, its curve, its previews, its notes, and what can be done with it."""
+"""One training run: its progress, curve, previews and notes, and what can be done with it."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from PySide6.QtCore import QLocale, Qt, QUrl, Signal
@@ -23,12 +23,12 @@ from shiboken6 import isValid
 from commonart_desktop.core.i18n import sentence
 from commonart_desktop.core.runs import Run
 from commonart_desktop.core.training_story import Snapshot
-from commonart_desktop.gui.background.tasks import Task
 from commonart_desktop.gui.background.training_runs import LEAVE, TrainingRuns
 from commonart_desktop.gui.context import Context
 from commonart_desktop.gui.pages.train.labels import duration, number, phase_word, state_word, why
 from commonart_desktop.gui.pages.train.loss_plot import LossPlot
 from commonart_desktop.gui.pages.train.preview_strip import PreviewStrip
+from commonart_desktop.gui.pages.train.result_installer import ResultInstaller
 from commonart_desktop.gui.style.theme import icon
 from commonart_desktop.gui.style.tokens import SPACE
 from commonart_desktop.gui.widgets.fields import FieldHint
@@ -38,7 +38,7 @@ LOG = "train/log_scale"  # in context.state
 
 
 class RunView(QWidget):
-    """``use_wanted`` (dict): values for the Make page's form. ``start_wanted``: the page asks when, and starts it."""
+    """``use_wanted`` (dict): values for the form of the Make page. ``start_wanted`` (run): the page starts it."""
 
     use_wanted = Signal(object)
     start_wanted = Signal(object)
@@ -48,12 +48,12 @@ class RunView(QWidget):
         self._context, self._trainings = context, trainings
         self.run: Run | None = None
         self.now = Snapshot()
-        self._task: Task | None = None
+        self.installer = ResultInstaller(self, trainings, context.notices)
         self.title = QLabel(textFormat=Qt.TextFormat.PlainText, wordWrap=True)
         self.title.setProperty("role", "section")
         self.line = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText)
         self.bar = QProgressBar(textVisible=False, accessibleName=self.tr("Progress"))
-        self.trouble = FieldHint()
+        self.problem = FieldHint()
         self.log = QCheckBox(self.tr("Logarithmic"), checked=str(context.state.value(LOG, "false")) == "true")
         self.plot, self.strip = LossPlot(), PreviewStrip()
         self.plot.set_log(self.log.isChecked())
@@ -63,12 +63,12 @@ class RunView(QWidget):
         self.save = QPushButton(
             icon("save"),
             self.tr("Save now"),
-            clicked=lambda: self._tell("save", self.tr("A checkpoint follows after this step.")),
+            clicked=lambda: self._send("save", self.tr("A checkpoint follows after this step.")),
         )
         self.sample = QPushButton(
             icon("pictures"),
             self.tr("Sample now"),
-            clicked=lambda: self._tell("sample", self.tr("Previews follow after this step.")),
+            clicked=lambda: self._send("sample", self.tr("Previews follow after this step.")),
         )
         self.stop = QPushButton(
             icon("stop"), self.tr("Stop"), toolTip=self.tr("Save, then stop; it can go on later"), clicked=self._stop
@@ -80,7 +80,7 @@ class RunView(QWidget):
         self.unqueue = QPushButton(
             self.tr("Do not start"), clicked=lambda: self.run and self._guarded(lambda run: trainings.dequeue(run))
         )
-        self.use = QPushButton(icon("make"), self.tr("Use for making pictures"), clicked=self._use)
+        self.use = QPushButton(icon("make"), self.tr("Use for making images"), clicked=self._use)
         self.use.setProperty("main", True)
         self.report = QPushButton(
             self.tr("Open the report"), clicked=lambda: self._open(str(self.now.end.get("report") or ""))
@@ -104,7 +104,7 @@ class RunView(QWidget):
             toolTip=self.tr("Remove from the list; its files stay"),
         )
         self.leave = QCheckBox(
-            self.tr("Go on learning when the window is closed"),
+            self.tr("Continue training when the window is closed"),
             checked=str(context.state.value(LEAVE, "true")) == "true",
         )
         self.leave.toggled.connect(lambda on: context.state.setValue(LEAVE, "true" if on else "false"))
@@ -127,26 +127,26 @@ class RunView(QWidget):
         options.addWidget(self.leave)
         options.addStretch()
         options.addWidget(self.log)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.setSpacing(SPACE["s"])
-        whole.addLayout(head)
-        for widget in (self.line, self.bar, self.trouble):
-            whole.addWidget(widget)
-        whole.addLayout(buttons)
-        whole.addLayout(options)
-        whole.addWidget(self.plot, 1)
-        whole.addWidget(self.strip)
-        whole.addWidget(self.notes)
-        whole.addStretch()
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(SPACE["s"])
+        outer.addLayout(head)
+        for widget in (self.line, self.bar, self.problem):
+            outer.addWidget(widget)
+        outer.addLayout(buttons)
+        outer.addLayout(options)
+        outer.addWidget(self.plot, 1)
+        outer.addWidget(self.strip)
+        outer.addWidget(self.notes)
+        outer.addStretch()
 
     def busy(self) -> bool:
-        return self._task is not None or self.strip.previews.busy()
+        return self.installer.busy() or self.strip.previews.busy()
 
     # showing ------------------------------------------------------------------------------------------------------
 
     def show_run(self, run: Run | None) -> None:
-        """Another run, or none."""
+        """Show another run, or none."""
         self.run = run
         self.now = self._trainings.follow(run) if run is not None else Snapshot()
         self.setVisible(run is not None)
@@ -162,39 +162,39 @@ class RunView(QWidget):
         if run is None:
             return
         state = self._trainings.state(run)
-        at_work = state in ("running", "paused")
-        learning = at_work and now.phase == "learning"
+        active = state in ("running", "paused")
+        learning = active and now.phase == "learning"
         self.title.setText(f"{run.name}  ·  {state_word(state)}")
         self.line.setText(self._progress(state))
         self.line.setVisible(bool(self.line.text()))
-        self.bar.setVisible(at_work)
-        if at_work:
-            known = (now.steps, now.step) if now.phase == "learning" else (now.total, now.done)
-            self.bar.setRange(0, known[0])
-            self.bar.setValue(known[1])
-        self.trouble.tell(self._what_is_wrong(state))
+        self.bar.setVisible(active)
+        if active:
+            total_done = (now.steps, now.step) if now.phase == "learning" else (now.total, now.done)
+            self.bar.setRange(0, total_done[0])
+            self.bar.setValue(total_done[1])
+        self.problem.tell(self._problem_text(state))
         self.start.setVisible(state in ("draft", "stopped", "failed", "broken-off"))
-        going_on = state != "draft" and run.begun
+        resumes = state != "draft" and run.begun
         self.start.setText(
-            self.tr("Resume") if going_on else self.tr("Start") if state == "draft" else self.tr("Try again")
+            self.tr("Resume") if resumes else self.tr("Start") if state == "draft" else self.tr("Try again")
         )
         self.unqueue.setVisible(state == "waiting")
-        self.pause.setVisible(at_work)
-        self.pause.setText(self.tr("Go on") if state == "paused" else self.tr("Pause"))
+        self.pause.setVisible(active)
+        self.pause.setText(self.tr("Resume") if state == "paused" else self.tr("Pause"))
         self.pause.setIcon(icon("play" if state == "paused" else "pause"))
         for button in (self.save, self.sample, self.stop):
-            button.setVisible(at_work)
+            button.setVisible(active)
         for button in (self.pause, self.save):
             button.setEnabled(learning)
         self.sample.setEnabled(learning and bool(run.plan.get("prompts", True)))
         done = state == "done"
         self.use.setVisible(done)
         self.report.setVisible(done and bool(now.end.get("report")))
-        self.remove.setVisible(not at_work)
-        self.leave.setVisible(at_work or state == "waiting")
-        drawn = bool(now.train or now.held)
-        self.plot.setVisible(drawn or at_work)
-        self.log.setVisible(drawn or at_work)
+        self.remove.setVisible(not active)
+        self.leave.setVisible(active or state == "waiting")
+        has_curve = bool(now.train or now.held)
+        self.plot.setVisible(has_curve or active)
+        self.log.setVisible(has_curve or active)
         self.plot.show_curves(now.train, now.smooth, now.held, now.steps)
         self.strip.setVisible(bool(now.previews))
         self.strip.show_previews(list(now.previews))
@@ -219,45 +219,45 @@ class RunView(QWidget):
                 return phase_word(now.phase) + (f"  {number(now.done)} / {number(now.total)}" if now.total else "…")
             parts.append(self.tr("step {step} of {steps}").format(step=number(now.step), steps=number(now.steps)))
             if now.speed:
-                parts.append(self.tr("{count} pictures/s").format(count=QLocale().toString(now.speed, "f", 1)))
+                parts.append(self.tr("{count} images/s").format(count=QLocale().toString(now.speed, "f", 1)))
             if now.eta and state == "running":
                 parts.append(self.tr("about {time} left").format(time=duration(now.eta)))
         elif now.step:
             parts.append(self.tr("step {step} of {steps}").format(step=number(now.step), steps=number(now.steps)))
         if now.started:
             parts.append(
-                self.tr("{count} pictures, {held} held out").format(
+                self.tr("{count} images, {held} held out").format(
                     count=number(now.started.get("pictures", 0)), held=number(now.started.get("heldout", 0))
                 )
             )
             parts.append(f"{now.started.get('device', '')} {now.started.get('dtype', '')}".strip())
         return "  ·  ".join(parts)
 
-    def _what_is_wrong(self, state: str) -> str:
+    def _problem_text(self, state: str) -> str:
         if state == "failed" and self.now.end.get("event") == "broken":
             return " ".join(filter(None, sentence(from_wire(self.now.end["error"]))))
         if state == "broken-off":
-            text = self.tr("The training's process ended without a word. What it had saved is there.")
+            text = self.tr("The training's process ended without an error message. What it had saved is there.")
             return f"{text} {self.run.folder / 'trainer.log'}" if self.run else text
         return ""
 
-    # deeds --------------------------------------------------------------------------------------------------------
+    # commands --------------------------------------------------------------------------------------------------------
 
-    def _guarded(self, do: Any) -> None:
+    def _guarded(self, command: Callable[[Run | None], None]) -> None:
         try:
-            do(self.run)
+            command(self.run)
         except CommonArtError as e:
             self._context.notices.complain(e)
 
-    def _tell(self, command: str, told: str) -> None:
+    def _send(self, command: str, message: str) -> None:
         if self.run is not None:
             self._trainings.send(self.run, command)
-            if told:
-                self._context.notices.say(told)
+            if message:
+                self._context.notices.say(message)
 
     def _pause(self) -> None:
         if self.run is not None:
-            self._tell("resume" if self._trainings.state(self.run) == "paused" else "pause", "")
+            self._send("resume" if self._trainings.state(self.run) == "paused" else "pause", "")
 
     def _stop(self) -> None:
         if self.run is not None:
@@ -290,42 +290,14 @@ class RunView(QWidget):
         if path:
             QDesktopServices.openUrl(QUrl.fromLocalFile(path))
 
-    def install(self, run: Run, end: dict[str, Any], then: Any = None) -> None:
-        """Put the result where it is known by name, once; ``then`` gets its path."""
-        known = str(
-            run.plan.get("installed") or end.get("installed") or ""
-        )  # the trainer does it by itself unless it was told not to
-        if known and Path(known).exists():
-            if then:
-                then(known)
-            return
-        name = str(run.plan.get("result") or Path(str(end.get("path", ""))).stem)
-        path = str(end.get("path", ""))
-
-        def done(answer: dict[str, Any]) -> None:
-            self._task = None
-            self._trainings.change(run, installed=answer["path"])
-            if then:
-                then(answer["path"])
-
-        def failed(error: CommonArtError) -> None:
-            self._task = None
-            self._context.notices.complain(error)
-
-        self._task = Task(
-            self, lambda task: task.program("trainer.install", [path, f"--name={name}"]), done=done, failed=failed
-        )
-
     def _use(self) -> None:
         run = self.run
-        if run is None or not self.now.end:
-            return
-
-        self.install(run, self.now.end, lambda path: self.use_wanted.emit(self.values_for(run, path)))
+        if run is not None and self.now.end:
+            self.installer.install(run, self.now.end, lambda path: self.use_wanted.emit(self.values_for(run, path)))
 
     @staticmethod
     def values_for(run: Run, path: str) -> dict[str, Any]:
-        """For the Make page's form: the LoRA on the model it was taught on, or the model."""
+        """For the form of the Make page: the LoRA and its base model, or the model."""
         if not path.endswith(".safetensors"):
             return {"model": path, "loras": []}
         return {"loras": [[path, 1.0]]} | ({"model": run.plan["model"]} if run.plan.get("model") else {})
