@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import string
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +63,23 @@ def test_the_shipped_file_is_up_to_date() -> None:
     assert translator.load(str(TS.with_suffix(".qm")))
     for (context, english), translation in messages(TS).items():
         assert translator.translate(context, english) == translation.text, english
+
+
+def test_every_sentence_is_formatted_with_its_own_fields() -> None:
+    """``self.tr("{count} left").format(counts=...)`` would fail only when it is shown."""
+    wrong = []
+    for file in sorted((ROOT / "commonart_desktop" / "gui").rglob("*.py")):
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "format"):
+                continue
+            text = call.func.value
+            if not (isinstance(text, ast.Call) and isinstance(text.func, ast.Attribute) and text.args):
+                continue
+            template = text.args[-1]
+            if text.func.attr not in ("tr", "translate") or not isinstance(template, ast.Constant):
+                continue
+            wanted = {name for _, name, _, _ in string.Formatter().parse(str(template.value)) if name is not None}
+            given = {keyword.arg for keyword in call.keywords}
+            if None not in given and wanted != given:
+                wrong.append(f"{file.name}, line {call.lineno}: {sorted(wanted)} and {sorted(map(str, given))}")
+    assert wrong == []

@@ -136,7 +136,7 @@ class NodesButton(QToolButton):
             for r in range(len(nodes))
         ]
         self.setToolTip("\n".join([self.tr("The machines of the cluster"), *lines]))
-        self.setAccessibleName(self.tr("The machines of the cluster: {told}").format(lines=self.text()))
+        self.setAccessibleName(self.tr("The machines of the cluster: {told}").format(told=self.text()))
         self._fit()
 
     def open(self) -> None:
