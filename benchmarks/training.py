@@ -40,8 +40,10 @@ def configuration(work: Path, kind: str, model: str, steps: int, batch: int) -> 
 
     path = work / f"{kind}.toml"
     path.write_text(
-        f'kind = "{kind}"\noutput = "{kind}"\n[base]\nmodel = {json.dumps(model)}\n[[dataset]]\nfolder = "data"\n[lora]\nrank = 16\n'
-        f'[schedule]\nsteps = {steps}\nkind = "constant"\nwarmup = 0\n[batch]\nsize = {batch}\n[optimiser]\nlr = 1e-4\n[data]\nbuckets = false\n'
+        f'kind = "{kind}"\noutput = "{kind}"\n[base]\nmodel = {json.dumps(model)}\n[[dataset]]\n'
+        f'folder = "data"\n[lora]\nrank = 16\n'
+        f'[schedule]\nsteps = {steps}\nkind = "constant"\nwarmup = 0\n[batch]\n'
+        f"size = {batch}\n[optimiser]\nlr = 1e-4\n[data]\nbuckets = false\n"
         'latents = "mode"\nheldout = 0.0\n[loss]\nmin_snr = 0.0\n[log]\ntensorboard = false\n',
         encoding="utf-8",
     )

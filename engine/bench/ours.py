@@ -20,7 +20,7 @@ from engine.contract.request import ImageRequest
 
 @dataclass(frozen=True)
 class Round:
-    """One measured round: seconds, files in the order of the prompts, seconds by stage where the engine reports them."""
+    """One round: seconds, files in the order of the prompts, and seconds by stage if the engine reports them."""
 
     seconds: float
     files: list[Path]

@@ -163,7 +163,7 @@ class EnginePool(QueueWorker):
             self._drop_engine(one, suspect=False)
 
     def _on_engine_error(self, engine: RemoteEngine, error: Exception) -> None:
-        """An engine has died. Whether its machine left with it is known a moment later: until then no row is suspected."""
+        """An engine has died. Whether its machine left too is known a moment later: until then no row is suspected."""
         if not any(e is engine for _, e, _ in self._unconfirmed):
             engine.busy = True
             self._unconfirmed.append((time.monotonic() + (GRACE_REMOTE if self._remote else GRACE), engine, error))

@@ -1,4 +1,4 @@
-"""One micro-batch on the machine that generates it: as a local worker does, up to compressed images without metadata."""
+"""One micro-batch on the machine that generates it, up to compressed images without metadata."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """One check of the report, as data.
 
 States: ``ok``; ``warning``, images can be generated but something is worth knowing; ``missing``, something needed is
-absent or broken. ``name`` and ``advice`` are Phrases as data; ``value`` is the same in every language, and null if there
-is none.
+absent or broken. ``name`` and ``advice`` are Phrases as data; ``value`` is the same in every language, and null if
+there is none.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ ONNX_RUNTIMES = (
 
 
 def requirement(distributions: tuple[str, ...]) -> str:
-    """What to give to pip for the first of these: the requirement in this program's own metadata, else the bare name."""
+    """What to give to pip for the first of these: the requirement in this program's metadata, else the bare name."""
     try:
         for line in importlib.metadata.requires(DISTRIBUTION) or []:
             wanted = line.partition(";")[0].strip()
@@ -102,7 +102,7 @@ def _broken(error: BaseException, distributions: tuple[str, ...]) -> Phrase:
 
 
 def _conflict(module: Any, installed: dict[str, str], distributions: tuple[str, ...], exclusive: bool) -> Phrase | None:
-    """What is wrong with a library that loads: overwritten by another distribution, or not the version that was tested."""
+    """What is wrong with a library that loads: overwritten by another distribution, or not the tested version."""
     wanted = requirement(distributions)
     if exclusive and len(installed) > 1:
         return Phrase(

@@ -207,14 +207,16 @@ def write_card(model: ModelFolder, part: Path, about: dict[str, Any], parity: di
         + f"""
 ## This ONNX export
 
-Exported by {about["app"]} from `{about["model"]}` as {about["dtype"]}, quantize {about["quantize"]}. Files and their SHA-256: `commonart_export.json`.
+Exported by {about["app"]} from `{about["model"]}` as {about["dtype"]}, quantize {about["quantize"]}.
+Files and their SHA-256: `commonart_export.json`.
 {"".join(f"{chr(10)}- source {k}: SHA-256 `{v}`" for k, v in about["hashes"].items())}{loras}
 
 | graph | dtype | largest relative RMS error against PyTorch |
 | --- | --- | --- |
 {rows}
 
-{len(images["rows"])} images from the same latents: at least {images["least_psnr"]:.1f} dB against PyTorch fp32{share}. All figures: `parity.json`.
+{len(images["rows"])} images from the same latents: at least {images["least_psnr"]:.1f} dB against PyTorch
+fp32{share}. All figures: `parity.json`.
 """,
         encoding="utf-8",
     )

@@ -150,7 +150,7 @@ def export_graph(job: dict[str, Any]) -> dict[str, Any]:
 
 @torch.inference_mode()
 def _overflows(module: torch.nn.Module, reference: Path) -> bool:
-    """Whether PyTorch itself overflows in half precision: ONNX Runtime's CPU kernels, which are wider, would hide it."""
+    """Whether PyTorch itself overflows in half precision: ONNX Runtime's wider CPU kernels would hide it."""
     with np.load(reference) as arrays:
         inputs = {
             name[2:]: torch.from_numpy(arrays[name])

@@ -1,4 +1,4 @@
-"""Export to ONNX: graphs that give what PyTorch gives, a gate that refuses others, and nothing half-made left behind."""
+"""Export to ONNX: graphs equal to PyTorch, a check that refuses others, and nothing half-written left behind."""
 
 from __future__ import annotations
 
