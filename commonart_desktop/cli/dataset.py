@@ -1,4 +1,4 @@
-"""``commonart dataset``: folders of pictures to learn from, with licence and origin of each."""
+"""``commonart dataset``: folders of images to learn from, with licence and origin of each."""
 
 from __future__ import annotations
 

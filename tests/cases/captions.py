@@ -61,7 +61,10 @@ CASES: dict[str, Case] = {
         files=lambda: {
             "a.png": png(1),
             "list.csv": b"\xef\xbb\xbf"
-            + f'sep=;\r\nfile_name; caption; license; license_url; creator; source_url\r\na.png; "one; two"; CC-BY-4.0; {BY}; J; https://x.example\r\n'.encode(),
+            + (
+                "sep=;\r\nfile_name; caption; license; license_url; creator; source_url\r\n"
+                f'a.png; "one; two"; CC-BY-4.0; {BY}; J; https://x.example\r\n'
+            ).encode(),
         },
         captions={"a.png": (("one; two",), ())},
         passes=True,

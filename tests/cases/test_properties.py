@@ -94,20 +94,31 @@ def _file(name: str, form: str) -> Callable[[Files, str, str], None]:
 
 
 PLACES = [
-    *(Place(kind, _table(kind), True) for kind in ("metadata.jsonl", "metadata.csv", "list.csv", "list.tsv", "metadata.json")),
+    *(
+        Place(kind, _table(kind), True)
+        for kind in ("metadata.jsonl", "metadata.csv", "list.csv", "list.tsv", "metadata.json")
+    ),
     *([Place("metadata.parquet", _table("metadata.parquet"), True)] if importlib.util.find_spec("pyarrow") else []),
     Place("side file", _file("set/a.png.license", "SPDX-License-Identifier: {}\n"), True),
     Place("bare side file", _file("set/a.license", "{}\n"), True),
     Place("JSON", lambda f, text, column: f.update({"set/a.json": json.dumps({"meta": {column: text}})}), True),
     Place("XMP", _file("set/a.xmp", xmp("<dc:rights>{}</dc:rights>")), True),
     Place("caption", _file("set/a.txt", "a cat\nLicense: {}\n"), True),
-    Place("REUSE", _file("REUSE.toml", 'version = 1\n[[annotations]]\npath = "**"\nSPDX-License-Identifier = "{}"\n'), True),
+    Place(
+        "REUSE",
+        _file("REUSE.toml", 'version = 1\n[[annotations]]\npath = "**"\nSPDX-License-Identifier = "{}"\n'),
+        True,
+    ),
     Place("dep5", _file(".reuse/dep5", "Files: *\nCopyright: Jane\nLicense: {}\n"), True),
     Place("licence text", _file("set/LICENSE", "{}\n"), True),
     Place("licence text above", _file("COPYING.md", "{}\n"), True),
     Place("card", _file("README.md", "---\nlicense: {}\n---\n"), True),
     Place("readme", _file("set/README", "All of these are under {} here.\n")),
-    Place("XMP inside", _in_image(lambda t: png(1, {"XML:com.adobe.xmp": xmp(f"<xmpRights:UsageTerms>{t}</xmpRights:UsageTerms>")})), True),
+    Place(
+        "XMP inside",
+        _in_image(lambda t: png(1, {"XML:com.adobe.xmp": xmp(f"<xmpRights:UsageTerms>{t}</xmpRights:UsageTerms>")})),
+        True,
+    ),
     Place("EXIF inside", _in_image(lambda t: jpeg(1, exif={0x8298: t})), True),
     Place("late text inside", _in_image(lambda t: png_with_late_text(1, "License", t)), True),
 ]  # fmt: skip

@@ -18,8 +18,8 @@ from engine.contract.paths import home
 from engine.imagefile.image import pixel_sha256
 from engine.system.json_program import phrase
 from trainer.dataset.files import sha256_of
-from trainer.dataset.licence.perceptual_hash import COLOUR, DHASH_BITS, PHASH_BITS, Look, look_at
-from trainer.dataset.pictures import load_rgb
+from trainer.dataset.images import load_rgb
+from trainer.dataset.licence.perceptual_hash import COLOUR, DHASH_BITS, PHASH_BITS, PerceptualHash, perceptual_hash
 from trainer.evaluation.store import mark_of
 
 _BLOCK = 256
@@ -31,8 +31,8 @@ class Fingerprint:
 
     sha256: str
     pixels: str
-    look: Look
-    mirrored: Look
+    look: PerceptualHash
+    mirrored: PerceptualHash
 
     def packed(self) -> list[Any]:
         return [
@@ -43,7 +43,7 @@ class Fingerprint:
 
     @classmethod
     def unpacked(cls, data: Sequence[str]) -> Fingerprint:
-        a, b = (Look(int(data[n], 16), int(data[n + 1], 16), bytes.fromhex(data[n + 2])) for n in (2, 5))
+        a, b = (PerceptualHash(int(data[n], 16), int(data[n + 1], 16), bytes.fromhex(data[n + 2])) for n in (2, 5))
         return cls(data[0], data[1], a, b)
 
 
@@ -54,8 +54,8 @@ def fingerprint_of(path: Path) -> Fingerprint:
     return Fingerprint(
         sha256_of(path),
         f"{image.width}x{image.height}:{pixel_sha256(pixels)}",
-        look_at(image),
-        look_at(ImageOps.mirror(image)),
+        perceptual_hash(image),
+        perceptual_hash(ImageOps.mirror(image)),
     )
 
 
@@ -132,7 +132,7 @@ def copies(asked: dict[Path, Fingerprint], known: dict[Path, Fingerprint]) -> di
     return found
 
 
-def _cross(asked: Sequence[Look], known: Sequence[Look]) -> list[tuple[int, int, dict[str, Any]]]:
+def _cross(asked: Sequence[PerceptualHash], known: Sequence[PerceptualHash]) -> list[tuple[int, int, dict[str, Any]]]:
     """Pairs within reach, and how far apart they are: bits of 64, bits of 64, mean of 255 steps."""
     if not asked or not known:
         return []

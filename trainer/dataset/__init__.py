@@ -1,4 +1,4 @@
-"""Folders of pictures with a record of licence, origin and captions for each.
+"""Dataset folders: images with a record of licence, origin and captions for each.
 
-Knows nothing of torch, but for the captioner.
+Only the captioner imports torch.
 """

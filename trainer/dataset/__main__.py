@@ -97,7 +97,7 @@ def work(argv: list[str]) -> dict[str, Any]:
         return dict(edit(args.folder, read_changes(args.changes)))
     from trainer.dataset.caption import Captioning, caption_folder
 
-    asked = Captioning(
+    captioning = Captioning(
         model=args.model,
         languages=("en", "ja") if args.language == "both" else (args.language,),
         overwrite=args.overwrite,
@@ -106,11 +106,11 @@ def work(argv: list[str]) -> dict[str, Any]:
         max_tokens=args.max_tokens,
         prompts={"en": args.prompt_en, "ja": args.prompt_ja},
     )
-    return caption_folder(args.folder, asked, progress=report_progress).as_data()
+    return caption_folder(args.folder, captioning, progress=report_progress).as_data()
 
 
 def main() -> int:
-    """0 done, 1 failed or not passed, 2 asked wrongly."""
+    """Exit status: 0 done, 1 failed or not passed, 2 wrong usage."""
     passed = True
 
     def kept(argv: list[str]) -> dict[str, Any]:

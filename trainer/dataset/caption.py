@@ -1,4 +1,4 @@
-"""Captions by machine for pictures that have none, marked as such.
+"""Captions by machine for images that have none, marked as such.
 
 What people wrote stays, and a stopped run goes on where it was.
 """
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.contract.errors import BadPicture, BadValue, NoCaptioner, OutOfMemory, Phrase
+from trainer.dataset.images import load_rgb
 from trainer.dataset.importers.source import Skipped
-from trainer.dataset.pictures import load_rgb
 from trainer.dataset.records import Record, read_records, write_records
 from trainer.dataset.tree import FileLocator
 
@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Captioning:
-    """What is wanted."""
+    """Options of a captioning run."""
 
     model: Path | None = None
     languages: tuple[str, ...] = ("en", "ja")
@@ -41,11 +41,11 @@ class Captioning:
 
 @dataclass
 class CaptioningResult:
-    """What was done."""
+    """Outcome of a captioning run."""
 
     model: str
     written: int = 0
-    kept: int = 0  # pictures that had all their captions
+    kept: int = 0  # images that had all their captions
     notes: list[Phrase] = field(default_factory=list)
     skipped: Skipped = field(default_factory=Skipped)
 
@@ -64,9 +64,10 @@ class CaptioningResult:
         }
 
 
-class _Notebook:
-    """New captions, put into metadata.jsonl now and then: read anew each time, so that what others changed meanwhile
-    stays.
+class _CaptionWriter:
+    """Writes new captions to metadata.jsonl at intervals.
+
+    The file is read again each time, so that changes made by others meanwhile are preserved.
     """
 
     def __init__(self, folder: Path, origin: str, overwrite: bool) -> None:
@@ -96,23 +97,26 @@ class _Notebook:
             yield record
 
 
-def caption_folder(folder: Path, asked: Captioning, *, progress: Progress | None = None) -> CaptioningResult:
-    """Write captions where they are missing. Stopped at any moment, what was written stays; the next run does the rest.
+def caption_folder(folder: Path, options: Captioning, *, progress: Progress | None = None) -> CaptioningResult:
+    """Write captions where they are missing.
+
+    What was written survives an interruption; the next run resumes.
 
     Raises:
-        NoCaptioner: no such model, or it knows none of the languages. BadFile, NoRecords, BadRow, NoDevice, OutOfMemory
+        NoCaptioner: no such model, or it supports none of the languages.
+        BadFile, NoRecords, BadRow, NoDevice, OutOfMemory
     """
     from trainer.dataset.captioner import Captioner, family_of
 
-    for name, value, high in (("batch-size", asked.batch_size, 256), ("max-tokens", asked.max_tokens, 2048)):
+    for name, value, high in (("batch-size", options.batch_size, 256), ("max-tokens", options.max_tokens, 2048)):
         if not 1 <= value <= high:
             raise BadValue(name=name, value=value, why=Phrase("it must lie between {low} and {high}", low=1, high=high))
-    _, family = family_of(asked.model)
-    able = set(family.prompts) | {x for x in family.if_asked if asked.prompts.get(x)}
-    languages = [x for x in asked.languages if x in able]
+    _, family = family_of(options.model)
+    able = set(family.prompts) | {x for x in family.if_asked if options.prompts.get(x)}
+    languages = [x for x in options.languages if x in able]
     notes = []
-    if "ja" in asked.languages and "ja" not in able:
-        # said, not hidden: its English must not pass for Japanese
+    if "ja" in options.languages and "ja" not in able:
+        # reported, since its English must not pass for Japanese
         notes.append(
             Phrase(
                 "{family} is known to write English only, so no Japanese captions were written; give --prompt-ja if "
@@ -126,30 +130,30 @@ def caption_folder(folder: Path, asked: Captioning, *, progress: Progress | None
             )
         )
     if not languages:
-        raise NoCaptioner(path=asked.model, why=notes[0])
+        raise NoCaptioner(path=options.model, why=notes[0])
     wanted: list[tuple[str, str]] = []
     kept = 0
     for record in read_records(folder):
-        missing = [x for x in languages if asked.overwrite or not record.captions(x)]
+        missing = [x for x in languages if options.overwrite or not record.captions(x)]
         wanted += [(record.file_name, x) for x in missing]
         kept += not missing
     if not wanted:
         return CaptioningResult(family.name, kept=kept, notes=notes)
-    assert asked.model is not None
-    captioner = Captioner(asked.model, device=asked.device, max_tokens=asked.max_tokens)
+    assert options.model is not None
+    captioner = Captioner(options.model, device=options.device, max_tokens=options.max_tokens)
     done = CaptioningResult(captioner.origin, kept=kept, notes=notes)
-    notebook = _Notebook(folder, captioner.origin, asked.overwrite)
+    writer = _CaptionWriter(folder, captioner.origin, options.overwrite)
     finished = 0
     try:
         for language in languages:
             names = [n for n, x in wanted if x == language]
-            for start in range(0, len(names), asked.batch_size):
-                batch = names[start : start + asked.batch_size]
+            for start in range(0, len(names), options.batch_size):
+                batch = names[start : start + options.batch_size]
                 for name, caption in zip(
-                    *_captions(folder, batch, captioner, language, asked, done.skipped), strict=False
+                    *_captions(folder, batch, captioner, language, options, done.skipped), strict=False
                 ):
                     if caption:
-                        notebook.note(name, language, caption)
+                        writer.note(name, language, caption)
                         done.written += 1
                     else:
                         done.skipped.add(name, Phrase("the model wrote nothing in the language asked for"))
@@ -157,36 +161,36 @@ def caption_folder(folder: Path, asked: Captioning, *, progress: Progress | None
                 if progress:
                     progress(finished, len(wanted))
     finally:
-        notebook.write()
+        writer.write()
     return done
 
 
 def _captions(
-    folder: Path, names: list[str], captioner: Captioner, language: str, asked: Captioning, skipped: Skipped
+    folder: Path, names: list[str], captioner: Captioner, language: str, options: Captioning, skipped: Skipped
 ) -> tuple[list[str], list[str]]:
-    """Names that could be opened, and their captions. Too little memory for the batch: one at a time."""
+    """Names that could be opened, and their captions. Falls back to one image at a time when memory runs out."""
     import torch
 
     locator = FileLocator(folder)
     opened: list[str] = []
-    pictures: list[Image] = []
+    images: list[Image] = []
     for name in names:
         try:
-            pictures.append(load_rgb(locator.path(name)))
+            images.append(load_rgb(locator.path(name)))
             opened.append(name)
         except BadPicture as e:
             why = e.fields["why"]
             skipped.add(name, why if isinstance(why, Phrase) else Phrase("it is damaged or cut off"))
-    if not pictures:
+    if not images:
         return [], []
-    prompt = asked.prompts.get(language, "")
+    prompt = options.prompts.get(language, "")
     try:
-        return opened, captioner(pictures, language, prompt)
+        return opened, captioner(images, language, prompt)
     except torch.OutOfMemoryError as e:
-        if len(pictures) == 1:
-            raise OutOfMemory(device=captioner.device, width=pictures[0].width, height=pictures[0].height) from e
+        if len(images) == 1:
+            raise OutOfMemory(device=captioner.device, width=images[0].width, height=images[0].height) from e
     torch.cuda.empty_cache()
     try:
-        return opened, [captioner([p], language, prompt)[0] for p in pictures]
+        return opened, [captioner([p], language, prompt)[0] for p in images]
     except torch.OutOfMemoryError as e:
-        raise OutOfMemory(device=captioner.device, width=pictures[0].width, height=pictures[0].height) from e
+        raise OutOfMemory(device=captioner.device, width=images[0].width, height=images[0].height) from e

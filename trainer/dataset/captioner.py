@@ -1,4 +1,4 @@
-"""A vision language model from a local folder, as a function from pictures to captions.
+"""A vision language model from a local folder, as a function from images to captions.
 
 The only part of the dataset tools that loads torch.
 """
@@ -20,22 +20,22 @@ from trainer.dataset.files import sha256_of, text_of
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_SIDE = 1344  # pixels; more only costs memory, no family here sees finer
+_SIDE = 1344  # pixels; no supported family uses a finer resolution
 _JAPANESE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 
 
 @dataclass(frozen=True)
 class Family:
-    """What is known of a kind of model."""
+    """Capabilities of a supported model type."""
 
     name: str
-    prompts: dict[str, str]  # language -> what it is asked; languages it does not know are missing
-    chat: bool  # asked in words, within a conversation
+    prompts: dict[str, str]  # language -> default prompt; unsupported languages are missing
+    chat: bool  # prompted with free text in a chat template
     if_asked: tuple[str, ...] = ()  # languages it may know by its fine-tuning: only with a prompt of the user's own
 
 
 FAMILIES = {
-    # Florence-2 knows task words only, and was trained on English; so was BLIP-2
+    # Florence-2 accepts task tokens only, and was trained on English; so was BLIP-2
     "florence2": Family("Florence-2", {"en": "<DETAILED_CAPTION>"}, False),
     "blip-2": Family("BLIP-2", {"en": ""}, False),
     "llava": Family("LLaVA", {"en": "Describe this image in one sentence."}, True, ("ja",)),
@@ -93,7 +93,7 @@ def device_of(wanted: str) -> str:
 
 
 class Captioner:
-    """A loaded model. Greedy decoding: the same picture gives the same words on the same machine."""
+    """A loaded model. Greedy decoding: the same image gives the same caption on the same machine."""
 
     def __init__(self, folder: Path, *, device: str = "auto", max_tokens: int = 128) -> None:
         import torch
@@ -115,7 +115,7 @@ class Captioner:
             raise NoCaptioner(path=folder, why=Phrase("transformers cannot load it ({detail})", detail=detail)) from e
         self.model = model.to(self.device).eval()
         self.model.requires_grad_(False)
-        if self.kind != "florence2":  # what a decoder continues must stand at the right end
+        if self.kind != "florence2":  # decoder-only models continue from the right end
             (self.processor.tokenizer if self.processor else self.tokenizer).padding_side = "left"
         self.name = re.sub(r"[^\w.\-]+", "_", folder.resolve().name)
         self.origin = f"machine:{self.name}@{fingerprint(folder)}"
@@ -128,26 +128,26 @@ class Captioner:
 
     @staticmethod
     def _image_processor(folder: Path) -> Any:
-        """Qwen2-VL's whole processor wants torchvision for videos; pictures need this part only."""
+        """The image half of Qwen2-VL's processor, whose video half requires torchvision."""
         from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
         return Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
 
     def languages(self, prompts: dict[str, str]) -> set[str]:
-        """What it can be asked for: its own languages, and those it may know where the user words the question."""
+        """Supported languages, including those that need a prompt of the user's own."""
         return set(self.family.prompts) | {x for x in self.family.if_asked if prompts.get(x)}
 
-    def __call__(self, pictures: Sequence[Image], language: str, prompt: str = "") -> list[str]:
-        """A caption for each RGB picture; empty where the model wrote nothing, or in another language."""
+    def __call__(self, images: Sequence[Image], language: str, prompt: str = "") -> list[str]:
+        """A caption for each RGB image; empty where the model wrote nothing, or in another language."""
         import torch
 
-        asked = prompt or self.family.prompts[language]
+        question = prompt or self.family.prompts[language]
         small = []
-        for picture in pictures:
-            copy = picture.copy()
+        for image in images:
+            copy = image.copy()
             copy.thumbnail((_SIDE, _SIDE))
             small.append(copy)
-        inputs = self._qwen(small, asked) if self.kind == "qwen2_vl" else self._processed(small, asked)
+        inputs = self._qwen(small, question) if self.kind == "qwen2_vl" else self._processed(small, question)
         inputs = {
             k: (v.to(self.device, self.dtype) if v.is_floating_point() else v.to(self.device))
             for k, v in inputs.items()
@@ -156,38 +156,38 @@ class Captioner:
             out = self.model.generate(**inputs, max_new_tokens=self.max_tokens, do_sample=False, num_beams=1)
         given = inputs.get("input_ids")
         if given is not None and out.shape[1] >= given.shape[1] and bool((out[:, : given.shape[1]] == given).all()):
-            out = out[:, given.shape[1] :]  # decoders repeat what they were asked
+            out = out[:, given.shape[1] :]  # decoder-only models repeat the prompt
         tokenizer = self.processor.tokenizer if self.processor else self.tokenizer
         texts = [clean(t) for t in tokenizer.batch_decode(out, skip_special_tokens=True)]
         return [t if (language == "ja") == bool(_JAPANESE.search(t)) else "" for t in texts]
 
-    def _processed(self, pictures: list[Image], asked: str) -> dict[str, Any]:
+    def _processed(self, images: list[Image], question: str) -> dict[str, Any]:
         assert self.processor is not None
-        text = asked
+        text = question
         if self.family.chat:
-            turn = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": asked}]}]
+            turn = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
             has_template = getattr(self.processor, "chat_template", None)
             text = (
                 self.processor.apply_chat_template(turn, add_generation_prompt=True)
                 if has_template
-                else f"USER: <image>\n{asked} ASSISTANT:"
+                else f"USER: <image>\n{question} ASSISTANT:"
             )
-        made = self.processor(images=pictures, text=[text] * len(pictures), return_tensors="pt")
+        made = self.processor(images=images, text=[text] * len(images), return_tensors="pt")
         return {k: v for k, v in made.items() if k in ("input_ids", "attention_mask", "pixel_values")}
 
-    def _qwen(self, pictures: list[Image], asked: str) -> dict[str, Any]:
-        """One place in the text for each merged patch of the picture, as Qwen2-VL's own processor makes them."""
+    def _qwen(self, images: list[Image], question: str) -> dict[str, Any]:
+        """Inputs with one image token for each merged patch, as Qwen2-VL's own processor builds them."""
         import torch
 
         assert self.images is not None
-        seen = self.images(pictures, return_tensors="pt")
+        seen = self.images(images, return_tensors="pt")
         merged = self.images.merge_size**2
         turns = []
         for grid in seen["image_grid_thw"]:
             places = "<|image_pad|>" * (int(grid.prod()) // merged)
             turns.append(
                 "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
-                f"<|vision_start|>{places}<|vision_end|>{asked}<|im_end|>\n<|im_start|>assistant\n"
+                f"<|vision_start|>{places}<|vision_end|>{question}<|im_end|>\n<|im_start|>assistant\n"
             )
         text = self.tokenizer(turns, return_tensors="pt", padding=True)
         marks = (text["input_ids"] == self.model.config.image_token_id).to(torch.int64)

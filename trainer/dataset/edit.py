@@ -1,4 +1,4 @@
-"""Records changed by hand: some columns of some rows, all or nothing, with ``metadata.jsonl`` replaced as a whole."""
+"""Manual edits of records: all changes are applied or none, and ``metadata.jsonl`` is replaced atomically."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _COLUMNS = {column: language for language, column in LANGUAGES.items()}
 class Change:
     """What becomes of the rows of ``files``, or of the one on ``line``.
 
-    ``set`` has columns and their new values (captions: text or a list of texts); a picture that has no row yet gets
-    one. ``rehash`` records the hash of the file as it is now; ``remove`` takes the row out, the picture stays.
+    ``set`` has columns and their new values (captions: text or a list of texts); an image that has no row yet gets
+    one. ``rehash`` records the hash of the file as it is now; ``remove`` takes the row out, the image stays.
     """
 
     files: tuple[str, ...] = ()
@@ -95,8 +95,9 @@ def _values(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def edit(folder: Path, changes: Sequence[Change]) -> dict[str, int]:
-    """Make the changes; returns how many rows were ``changed``, ``added`` and ``removed``. Nothing is written if one
-    cannot be made.
+    """Apply the changes and return how many rows were ``changed``, ``added`` and ``removed``.
+
+    Nothing is written if one of them cannot be applied.
 
     Raises:
         BadFile, NoRecords, NotUtf8, BadRow, BadValue, DiskFull, OutputFolder
@@ -133,7 +134,7 @@ def edit(folder: Path, changes: Sequence[Change]) -> dict[str, int]:
 
 
 def _added(folder: Path, by_file: Mapping[str, list[Change]], seen: set[str]) -> Iterator[Record]:
-    """Rows for pictures that had none. Raises BadFile where there is no such picture either."""
+    """Rows for images that had none. Raises BadFile where there is no such image either."""
     for name, changes in by_file.items():
         if name in seen or all(c.remove for c in changes):
             continue
@@ -145,7 +146,7 @@ def _added(folder: Path, by_file: Mapping[str, list[Change]], seen: set[str]) ->
 
 def _changed(record: Record, change: Change, folder: Path) -> Record:
     record = replace(record, **{k: v for k, v in change.set.items() if k in TEXTS})
-    if "license" in change.set:  # what is stated elsewhere stays; the decision stands beside it
+    if "license" in change.set:  # statements of the sources stay; the decision is stored beside them
         kept = tuple(s for s in record.license_statements if s.source != EDIT)
         decided = (Statement(EDIT, record.license, record.license),) if record.license else ()
         record = replace(record, license_statements=kept + decided if kept else ())

@@ -41,7 +41,7 @@ def name_problem(name: str) -> Phrase | None:
 
 
 def safe_name(name: str, ending: str = "") -> str:
-    """``name`` as a path inside a folder that every system can hold, with its folders kept.
+    """``name`` as a relative path that is valid on every system, including its folders.
 
     ``ending`` replaces its own.
     """
@@ -56,11 +56,11 @@ def safe_name(name: str, ending: str = "") -> str:
         if part.split(".")[0].lower() in _RESERVED or part.startswith("."):
             part = "_" + part
         parts.append(part[:120] if len(part) <= 120 else part[:100] + part[-20:])
-    whole = "/".join(parts[-8:]) or "picture"
+    result = "/".join(parts[-8:]) or "picture"
     if ending:
-        head, slash, last = whole.rpartition("/")
-        whole = f"{head}{slash}{last.rsplit('.', 1)[0] if '.' in last else last}{ending}"
-    return whole
+        head, slash, last = result.rpartition("/")
+        result = f"{head}{slash}{last.rsplit('.', 1)[0] if '.' in last else last}{ending}"
+    return result
 
 
 def text_of(path: Path, encoding: str = "utf-8-sig", *, limit: int = CHUNK) -> str:
@@ -79,7 +79,7 @@ def decoded(data: bytes, path: Path, encoding: str = "utf-8-sig") -> str:
     """Bytes of ``path`` as text; a UTF-16 byte order mark counts more than ``encoding``.
 
     Raises:
-        NotUtf8: saying what they look like. BadFile: an unknown encoding.
+        NotUtf8: with a guess at the encoding. BadFile: an unknown encoding.
     """
     from engine.contract.errors import NotUtf8
 
@@ -87,7 +87,7 @@ def decoded(data: bytes, path: Path, encoding: str = "utf-8-sig") -> str:
         try:
             return data.decode("utf-16")
         except UnicodeDecodeError:
-            pass  # it only looks like one: let the encoding asked for decide
+            pass  # not UTF-16 after all: use the requested encoding
     try:
         return data.decode(encoding)
     except LookupError as e:
@@ -111,10 +111,10 @@ def _looks_like(data: bytes) -> Phrase:
 def load_json(text: str, *, keep_both: bool = False) -> Any:
     """JSON in which no object names a column twice, since one of the two values would be passed over.
 
-    ``keep_both`` keeps the second one under another name instead.
+    ``keep_both`` stores the second one under another name instead.
 
     Raises:
-        ValueError: with a Phrase where a name stands twice. RecursionError
+        ValueError: with a Phrase where a name is repeated. RecursionError
     """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -34,20 +34,22 @@ _OTHERS = {
 
 
 def from_url(url: str) -> str | None:
-    """The SPDX id that the address of a licence stands for, or None. The address is read whole: a tail that is not
-    known
-    makes another address of it. Ported versions (``/jp/``) keep their country."""
+    """The SPDX id of a licence address, or None.
+
+    The complete address must match: an unknown tail makes it another address. Ported versions (``/jp/``) keep their
+    country.
+    """
     if match := _CC.fullmatch(url.strip()):
         kind, name, version, country = match[1].lower(), match[2].lower(), match[3], (match[4] or "").lower()
         if kind == "publicdomain":
-            known = {("zero", "1.0"): "CC0-1.0", ("mark", "1.0"): "CC-PDM-1.0"}
-            return None if country else known.get((name, version))
+            identifiers = {("zero", "1.0"): "CC0-1.0", ("mark", "1.0"): "CC-PDM-1.0"}
+            return None if country else identifiers.get((name, version))
         if name not in CC_TERMS or (country and country not in CC_PORTS):
             return None
         wanted = f"CC-{name.upper()}-{version}"
         # without a country only SPDX's own ids; of the ported ones some have no SPDX id, CC BY 2.1 JP among them
-        if (found := spdx_ids().get(f"{wanted}-{country}".lower() if country else wanted.lower())) or not country:
-            return found
+        if (spdx_id := spdx_ids().get(f"{wanted}-{country}".lower() if country else wanted.lower())) or not country:
+            return spdx_id
         return f"LicenseRef-{wanted}-{country.upper()}" if version in ("1.0", "2.0", "2.1", "2.5", "3.0") else None
     plain = re.sub(r"^(?:https?:)?(?://)?(?:www\.)?", "", url.strip().lower()).rstrip("/")
     plain = plain.removesuffix(".html").removesuffix(".txt").rstrip("/")
@@ -108,13 +110,13 @@ def _cc_name(text: str) -> tuple[str, str] | None:
 def from_statement(text: str) -> str | None:
     """The SPDX expression that ``text`` states: an expression, an address, ``CC BY 4.0``, ``CC0``.
 
-    The text is understood whole or not at all: None for anything else, and where a version would be a guess.
+    The complete text must be understood: None for anything else, and where a version would be a guess.
     """
     text = " ".join(text.split())
     if not text:
         return None
-    if found := from_url(text):
-        return found
+    if spdx_id := from_url(text):
+        return spdx_id
     try:
         return parse(text).text
     except ValueError:

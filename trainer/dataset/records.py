@@ -1,6 +1,4 @@
-"""One record a picture: ``metadata.jsonl`` in the form of Hugging Face's ImageFolder, with licence and origin beside
-the captions.
-"""
+"""One record per image: ``metadata.jsonl`` of Hugging Face's ImageFolder, with licence and origin."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ _STRINGS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What is known of one picture. Empty text means: not known."""
+    """Metadata of one image. Empty text means unknown."""
 
     file_name: str  # inside the folder, with /
     text: tuple[str, ...] = ()  # English captions, any number
@@ -47,18 +45,18 @@ class Record:
     source_url: str = ""
     modified: str = ""  # what was changed since the creator's version
     sha256: str = ""  # of the file's bytes, lower-case hex
-    evidence: str = ""  # where the licence can be seen: a contract's number, a page kept, a letter
+    evidence: str = ""  # proof of the licence: a contract's number, an archived page, a letter
     caption_origin: str = ""  # human, machine:MODEL@HASH, or en=...; ja=...
-    training_permission: str = ""  # allowed, notAllowed or constrained, where the creator said so
-    license_statements: tuple[Statement, ...] = ()  # everything that was found to state a licence, as evidence
-    extra: Mapping[str, Any] = field(default_factory=dict)  # columns of others, kept as they came
+    training_permission: str = ""  # allowed, notAllowed or constrained, where the creator declared it
+    license_statements: tuple[Statement, ...] = ()  # every licence statement, as evidence
+    extra: Mapping[str, Any] = field(default_factory=dict)  # foreign columns, unchanged
 
     def captions(self, language: str) -> tuple[str, ...]:
         """Captions in ``en`` or ``ja``."""
         return tuple(getattr(self, LANGUAGES[language]))
 
     def origin(self, language: str) -> str:
-        """Where the captions in that language come from; empty where nobody said."""
+        """Origin of the captions in that language; empty where unknown."""
         if "=" not in self.caption_origin.split(":", 1)[0]:
             return self.caption_origin
         parts = dict(p.strip().split("=", 1) for p in self.caption_origin.split(";") if "=" in p)
@@ -67,9 +65,9 @@ class Record:
     def with_captions(self, language: str, captions: Iterable[str], origin: str) -> Record:
         """The record with other captions in one language, and where they come from."""
         kept = {other: self.origin(other) for other in LANGUAGES if other != language and self.captions(other)}
-        told = kept | {language: origin}
-        same = len(set(told.values())) == 1
-        text = origin if same else "; ".join(f"{k}={told[k]}" for k in sorted(told) if told[k])
+        origins = kept | {language: origin}
+        same = len(set(origins.values())) == 1
+        text = origin if same else "; ".join(f"{k}={origins[k]}" for k in sorted(origins) if origins[k])
         changes: dict[str, Any] = {LANGUAGES[language]: tuple(captions), "caption_origin": text}
         return replace(self, **changes)
 
@@ -111,7 +109,7 @@ def from_row(row: Any) -> Record:
         captions = [value] if isinstance(value, str) else [] if value is None else value
         if not isinstance(captions, list) or not all(isinstance(c, str) for c in captions):
             raise ValueError(Phrase("{name} is neither text nor a list of texts", name=column))
-        # one empty text means none; an empty one among others is kept, so that the check can name it
+        # one empty text means none; an empty one among others stays, so that the check can report it
         values[column] = () if captions == [""] else tuple(captions)
     for column in _STRINGS:
         value = row.get(column)
@@ -155,10 +153,10 @@ def file_of(folder: Path) -> Path:
 
 
 def scan(folder: Path) -> Iterator[tuple[int, Record | BadRow]]:
-    """Line number and record, line by line; a line that cannot be read comes as its error, and the rest follows.
+    """Line number and record, line by line; an unreadable line yields its error, and reading goes on.
 
     Raises:
-        BadFile, NoRecords: there is none. NotUtf8: the file as a whole is written otherwise.
+        BadFile, NoRecords: there is none. NotUtf8: the file has another encoding.
     """
     path = file_of(folder)
     try:
@@ -191,7 +189,7 @@ def scan(folder: Path) -> Iterator[tuple[int, Record | BadRow]]:
 
 
 def read_records(folder: Path) -> Iterator[Record]:
-    """Every record, line by line; a million rows need no more memory than one.
+    """Every record, line by line, in constant memory.
 
     Raises:
         BadFile, NoRecords, NotUtf8, BadRow
@@ -203,8 +201,9 @@ def read_records(folder: Path) -> Iterator[Record]:
 
 
 def write_records(folder: Path, records: Iterable[Record]) -> int:
-    """Write ``metadata.jsonl`` aside and put it in place; returns how many. ``records`` may read the old file
-    meanwhile.
+    """Replace ``metadata.jsonl`` atomically and return the number of records.
+
+    ``records`` may read the old file meanwhile.
 
     Raises:
         DiskFull, OutputFolder

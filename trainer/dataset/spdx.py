@@ -76,9 +76,9 @@ CC_ID = re.compile(
 
 @dataclass(frozen=True)
 class Choice:
-    """One way to read an expression: all these licences hold together."""
+    """One alternative of an expression: all these licences apply together."""
 
-    licences: tuple[str, ...]  # SPDX ids, sorted; "X WITH Y" as it stands
+    licences: tuple[str, ...]  # SPDX ids, sorted; "X WITH Y" unchanged
     classes: tuple[str, ...]  # sorted
 
 
@@ -138,7 +138,7 @@ def parse(text: str) -> Expression:
         return Expression(text.strip().upper(), (Choice((text.strip().upper(),), ("unknown",)),))
     licensing = _licensing()
     try:
-        # LicenseRefs are no known symbols: parsed without validation, every symbol looked up afterwards
+        # LicenseRefs are unknown symbols: parsed without validation, and every symbol is checked afterwards
         tree = licensing.parse(text, validate=False, strict=True)
     except Exception as e:  # the library raises several kinds, some by mistake
         raise ValueError(Phrase("{text!r} is not an SPDX licence expression", text=text)) from e
@@ -181,18 +181,18 @@ def _alternatives(tree: Any, limit: int = 64) -> list[frozenset[str]]:
     """Disjunctive form: one set of ids for each way to choose."""
     kind = type(tree).__name__
     if kind == "OR":
-        found = [a for arg in tree.args for a in _alternatives(arg)]
+        alternatives = [a for arg in tree.args for a in _alternatives(arg)]
     elif kind == "AND":
-        found = [frozenset()]
+        alternatives = [frozenset()]
         for arg in tree.args:
-            found = [a | b for a in found for b in _alternatives(arg)]
-            if len(found) > limit:
+            alternatives = [a | b for a in alternatives for b in _alternatives(arg)]
+            if len(alternatives) > limit:
                 break
     else:
         return [frozenset({_leaf(tree)})]
-    if len(found) > limit:
+    if len(alternatives) > limit:
         raise ValueError(Phrase("the licence expression has more than {limit} alternatives", limit=limit))
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(alternatives))
 
 
 def _spelling(tree: Any, outer: str = "") -> str:

@@ -1,4 +1,4 @@
-"""The files of a folder or an archive by their names, and finding the one that a name means."""
+"""Files of a folder or an archive, and lookup by name across Unicode forms and case."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from engine.contract.errors import BadFile, Phrase, system_words
 
 
 def key_of(name: str) -> str:
-    """The same for names that look the same: composed (NFC) and without case, as Windows and macOS compare."""
+    """A key that is equal for names that Windows and macOS treat as equal: composed (NFC), without case."""
     if name.isascii():
         return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def plain_path(name: str) -> str:
-    """A path of others with ``/`` and without ``.`` parts: ``.\\a\\b.png`` is ``a/b.png``.
+    """Normalize a foreign path to ``/`` and no ``.`` parts: ``.\\a\\b.png`` is ``a/b.png``.
 
-    ``..`` stays, to be refused.
+    ``..`` stays, so that it is refused later.
     """
     parts = name.strip().replace("\\", "/").split("/")
     kept = [p for n, p in enumerate(parts) if p not in (".",) and not (p == "" and 0 < n < len(parts))]
@@ -30,7 +30,7 @@ def plain_path(name: str) -> str:
 
 
 def named_alike(name: str, names: Iterable[str]) -> str | None:
-    """The only one of ``names`` that looks the same as ``name``; None where there is none, or several."""
+    """The only one of ``names`` equivalent to ``name``; None where there is none, or several."""
     alike = list(names)
     if len(alike) > 1:  # on a case-sensitive system: equal but for the Unicode form
         composed = unicodedata.normalize("NFC", name)
@@ -41,7 +41,8 @@ def named_alike(name: str, names: Iterable[str]) -> str | None:
 class FileLocator:
     """Finds the files that records name, also where the disk has another Unicode form or case of the name.
 
-    The rule is that of ``Tree.find``, so that an image and its side files are found alike: a record written on Linux
+    The rule is that of ``Tree.find``, so that an image and its side files are found in the same
+    way: a record written on Linux
     has ``ü`` as one character (NFC), a folder copied from macOS has it as two (NFD).
     """
 
@@ -54,16 +55,16 @@ class FileLocator:
         exact = self.root / name
         if os.path.lexists(exact):
             return exact
-        place = self.root
+        directory = self.root
         for part in name.split("/"):
-            if os.path.lexists(place / part):
-                place /= part
+            if os.path.lexists(directory / part):
+                directory /= part
                 continue
-            found = named_alike(part, self._listing(place).get(key_of(part), ()))
+            found = named_alike(part, self._listing(directory).get(key_of(part), ()))
             if found is None:
                 return exact
-            place /= found
-        return place
+            directory /= found
+        return directory
 
     def _listing(self, folder: Path) -> dict[str, list[str]]:
         if folder not in self._listings:
@@ -72,13 +73,13 @@ class FileLocator:
                 for entry in os.scandir(folder):
                     names.setdefault(key_of(entry.name), []).append(entry.name)
             except OSError:
-                pass  # not a folder, or not readable: nothing is found in it
+                pass  # not a folder, or not readable
             self._listings[folder] = names
         return self._listings[folder]
 
 
 class Tree:
-    """Names relative to a root, with ``/``, as they stand there."""
+    """File names relative to a root, with ``/``, spelled as stored."""
 
     def __init__(self, names: Iterable[str], label: str = "") -> None:
         self.names = list(names)
@@ -92,7 +93,7 @@ class Tree:
         return name in self._there
 
     def find(self, name: str) -> str | None:
-        """The file of that name: spelled exactly so, else the only one that looks the same."""
+        """The file of exactly that name, else the only equivalent one."""
         if name in self._there:
             return name
         return named_alike(name, self._by_key.get(key_of(name), ()))
@@ -102,7 +103,7 @@ class Tree:
         raise NotImplementedError
 
     def copies(self, name: str, limit: int) -> list[bytes]:
-        """The bytes of every file of that name: an archive may hold several. Raises BadFile."""
+        """The bytes of every file of that name: an archive may contain several. Raises BadFile."""
         return [self.read(name, limit)]
 
     def open(self, name: str) -> IO[bytes]:
@@ -113,7 +114,7 @@ class Tree:
         """The name as evidence and messages give it."""
         return name
 
-    def place(self, name: str) -> Path:
+    def path_of(self, name: str) -> Path:
         """For messages."""
         return Path(self.label, name)
 
@@ -129,9 +130,9 @@ class Folder(Tree):
         self.root = root
         self.hidden: list[str] = []
         found: list[str] = []
-        for place, folders, files in os.walk(root):
+        for directory, folders, files in os.walk(root):
             folders.sort()
-            inside = Path(place).relative_to(root)
+            inside = Path(directory).relative_to(root)
             below = any(p.startswith(".") for p in inside.parts)
             for name in sorted(files):
                 relative = (inside / name).as_posix()
@@ -158,7 +159,7 @@ class Folder(Tree):
 
 
 class Members(Tree):
-    """The small files of an archive, held in memory. A name that stands there twice has the texts of both."""
+    """The small files of an archive, in memory. A repeated name has the texts of both."""
 
     def __init__(self, texts: Mapping[str, list[bytes]], names: Iterable[str], label: str) -> None:
         super().__init__(dict.fromkeys(names), label)
@@ -173,7 +174,7 @@ class Members(Tree):
     def read(self, name: str, limit: int) -> bytes:
         data = b"\n".join(self._texts[name])
         if len(data) > limit:
-            raise BadFile(path=self.place(name), why=Phrase("it is larger than {limit} bytes", limit=limit))
+            raise BadFile(path=self.path_of(name), why=Phrase("it is larger than {limit} bytes", limit=limit))
         return data
 
     def open(self, name: str) -> IO[bytes]:

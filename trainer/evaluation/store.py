@@ -16,7 +16,7 @@ from engine.contract.errors import BadPicture, CommonArtError
 from engine.contract.files import replacing
 from engine.contract.paths import home
 from engine.system.json_program import phrase
-from trainer.dataset.pictures import load_rgb, looks_like_picture
+from trainer.dataset.images import is_image_name, load_rgb
 from trainer.evaluation.encoder_base import Encoder
 
 BATCH = 32
@@ -36,7 +36,7 @@ def picture_files(folder: Path) -> list[Path]:
     return sorted(
         p
         for p in folder.rglob("*")
-        if looks_like_picture(p.name)
+        if is_image_name(p.name)
         and p.is_file()
         and not any(part.startswith(".") for part in p.relative_to(folder).parts)
     )

@@ -1,3 +1,4 @@
-"""What states a licence about an image, wherever it stands: columns, side files, REUSE, licence texts, the image file
-itself.
+"""Licence statements about an image from every source.
+
+Sources are table columns, side files, REUSE documents, licence texts and the image file itself.
 """

@@ -29,7 +29,7 @@ def _bare(column: str) -> str:
 
 
 def _leaves(value: Any, depth: int = 0) -> Iterator[str]:
-    """Texts and numbers in a cell, which may hold lists and objects. An empty cell has none."""
+    """Texts and numbers in a cell, which may contain lists and objects. An empty cell yields none."""
     if isinstance(value, bool):
         yield str(value).lower()
     elif isinstance(value, (int, float)):
@@ -47,15 +47,15 @@ def _leaves(value: Any, depth: int = 0) -> Iterator[str]:
 
 
 def statements_of(row: Mapping[str, Any], where: str, table: str = "") -> list[Statement]:
-    """Everything in ``row`` that states a licence. ``where`` is the row's place, such as ``metadata.jsonl:3``.
+    """Everything in ``row`` that states a licence. ``where`` locates the row, such as ``metadata.jsonl:3``.
 
-    A column that speaks of licences states one whatever stands in it; in others, whatever reads like a licence does.
+    Any value of a column about licences is a statement; in other columns, any text that reads like a licence is.
     """
-    found: list[Statement] = []
+    result: list[Statement] = []
     for column, value in row.items():
         if isinstance(column, str) and _bare(column) not in _OURS:
-            found += _of_cell(column, value, f"{where} {column}", table)
-    return list(dict.fromkeys(found))
+            result += _of_cell(column, value, f"{where} {column}", table)
+    return list(dict.fromkeys(result))
 
 
 def _of_cell(column: str, value: Any, source: str, table: str, depth: int = 0) -> Iterator[Statement]:

@@ -46,7 +46,7 @@ class Embedded:
     texts: dict[str, Any] = field(default_factory=dict)  # Pillow's info, with the texts after the pixels of a PNG
     exif: dict[str, str] = field(default_factory=dict)
     iptc: dict[str, str] = field(default_factory=dict)
-    packets: list[str] = field(default_factory=list)  # XMP as it stands
+    packets: list[str] = field(default_factory=list)  # raw XMP
     xmp: list[tuple[str, str]] = field(default_factory=list)  # full name and value of every property
     c2pa: dict[str, Any] = field(default_factory=dict)  # the manifest store
     unreadable: set[str] = field(default_factory=set)
@@ -59,20 +59,20 @@ def read_embedded(image: Image.Image, path: Path | None, data: bytes | None = No
     except (
         AssertionError,
         ValueError,
-    ):  # Pillow's words for a PNG that ends before its end, and for one with too much text
+    ):  # raised by Pillow for a truncated PNG, and for one with too much text
         late = {}
-    found = Embedded({k: v for k, v in image.info.items() if isinstance(k, str)} | late)
-    found.exif, found.iptc = _exif(image), _iptc(image)
-    for raw in _packets(image, found.texts, path, data):
+    embedded = Embedded({k: v for k, v in image.info.items() if isinstance(k, str)} | late)
+    embedded.exif, embedded.iptc = _exif(image), _iptc(image)
+    for raw in _packets(image, embedded.texts, path, data):
         text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
-        found.packets.append(text)
+        embedded.packets.append(text)
         properties = xmp_properties(text)
         if properties is None:
-            found.unreadable.add("XMP")
+            embedded.unreadable.add("XMP")
         else:
-            found.xmp += properties
-    _c2pa(image.format or "", path, data, found)
-    return found
+            embedded.xmp += properties
+    _c2pa(image.format or "", path, data, embedded)
+    return embedded
 
 
 def _has_late_texts(path: Path | None, data: bytes | None) -> bool:
@@ -94,9 +94,9 @@ def _exif(image: Image.Image) -> dict[str, str]:
     try:
         exif = image.getexif()
         values = {name: exif.get(tag) for tag, name in _EXIF.items()}
-    except Exception:  # EXIF of others may be anything; Pillow raises what it meets
+    except Exception:  # EXIF is untrusted input; Pillow may raise anything
         return {}
-    found = {}
+    result = {}
     for name, value in values.items():
         if isinstance(value, (bytes, tuple)):
             value = bytes(value).decode("utf-16-le" if name.startswith("XP") else "utf-8", "replace")
@@ -106,8 +106,8 @@ def _exif(image: Image.Image) -> dict[str, str]:
             except UnicodeError:
                 pass
         if isinstance(value, str) and value.strip("\0 "):
-            found[name] = value.replace("\0", " ").strip()
-    return found
+            result[name] = value.replace("\0", " ").strip()
+    return result
 
 
 def _iptc(image: Image.Image) -> dict[str, str]:
@@ -115,25 +115,25 @@ def _iptc(image: Image.Image) -> dict[str, str]:
         values = IptcImagePlugin.getiptcinfo(cast("ImageFile", image)) or {}
     except Exception:  # as with EXIF
         return {}
-    found = {}
+    result = {}
     for key, name in _IPTC.items():
         value = values.get(key)
         parts = value if isinstance(value, list) else [value]
         text = " ".join(p.decode("utf-8", "replace") for p in parts if isinstance(p, bytes)).strip("\0 ")
         if text:
-            found[name] = text
-    return found
+            result[name] = text
+    return result
 
 
 def _packets(image: Image.Image, texts: dict[str, Any], path: Path | None, data: bytes | None) -> list[bytes | str]:
-    found = [texts[k] for k in ("xmp", "XML:com.adobe.xmp") if isinstance(texts.get(k), (bytes, str)) and texts[k]]
-    if not found and image.format == "TIFF":
+    result = [texts[k] for k in ("xmp", "XML:com.adobe.xmp") if isinstance(texts.get(k), (bytes, str)) and texts[k]]
+    if not result and image.format == "TIFF":
         raw = getattr(image, "tag_v2", {}).get(700)
-        found += [raw] if isinstance(raw, (bytes, str)) else [bytes(raw)] if isinstance(raw, tuple) else []
-    if not found and image.format == "GIF":  # Pillow does not read the extension that holds it
-        whole = data if data is not None else path.read_bytes() if path else b""
-        found += re.findall(rb"<x:xmpmeta.*?</x:xmpmeta>", whole, re.S)[:1]
-    return list(dict.fromkeys(found))
+        result += [raw] if isinstance(raw, (bytes, str)) else [bytes(raw)] if isinstance(raw, tuple) else []
+    if not result and image.format == "GIF":  # Pillow does not read the extension that contains it
+        content = data if data is not None else path.read_bytes() if path else b""
+        result += re.findall(rb"<x:xmpmeta.*?</x:xmpmeta>", content, re.S)[:1]
+    return list(dict.fromkeys(result))
 
 
 def xmp_properties(text: str) -> list[tuple[str, str]] | None:
@@ -167,7 +167,7 @@ _local = threading.local()
 
 
 def _context() -> Any:
-    """One a thread; it asks no network for anything."""
+    """The thread's C2PA context, without network access."""
     if not hasattr(_local, "context"):
         from c2pa import Context
 
@@ -178,21 +178,21 @@ def _context() -> Any:
 
 
 def _mentions_c2pa(path: Path | None, data: bytes | None) -> bool:
-    """Whether a manifest store can be in it: its label stands there plainly.
+    """Whether the file may contain a manifest store, by searching for its label.
 
-    Quicker than to ask the library of every file.
+    Faster than calling the library for every file.
     """
     if data is not None:
         return b"c2pa" in data
     assert path is not None
     try:
-        with path.open("rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as whole:
-            return whole.find(b"c2pa") >= 0
+        with path.open("rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            return mapped.find(b"c2pa") >= 0
     except (OSError, ValueError):  # an empty file cannot be mapped
         return False
 
 
-def _c2pa(kind: str, path: Path | None, data: bytes | None, found: Embedded) -> None:
+def _c2pa(kind: str, path: Path | None, data: bytes | None, embedded: Embedded) -> None:
     from c2pa import C2paError, Reader
 
     if kind in _NO_C2PA or (path is None and data is None) or not _mentions_c2pa(path, data):
@@ -200,36 +200,36 @@ def _c2pa(kind: str, path: Path | None, data: bytes | None, found: Embedded) -> 
     try:
         with BytesIO(data) if data is not None else path.open("rb") as f:  # type: ignore[union-attr]
             with Reader(f"image/{_TYPES.get(kind, kind.lower())}", f, context=_context()) as reader:
-                found.c2pa = json.loads(reader.json())
+                embedded.c2pa = json.loads(reader.json())
     except C2paError.ManifestNotFound:
         return
     except (C2paError, OSError, ValueError, RecursionError) as e:
         if "ManifestNotFound" not in str(e):
-            found.unreadable.add("C2PA")
+            embedded.unreadable.add("C2PA")
 
 
-def assertions(found: Embedded) -> Iterator[tuple[str, dict[str, Any]]]:
+def assertions(embedded: Embedded) -> Iterator[tuple[str, dict[str, Any]]]:
     """Label and data of every assertion of every manifest, whether or not its signature is valid."""
-    manifests = found.c2pa.get("manifests", {})
+    manifests = embedded.c2pa.get("manifests", {})
     for manifest in manifests.values() if isinstance(manifests, dict) else ():
         for one in manifest.get("assertions", []) if isinstance(manifest, dict) else ():
             if isinstance(one, dict) and isinstance(one.get("data"), dict):
                 yield str(one.get("label", "")), one["data"]
 
 
-def statements(found: Embedded) -> tuple[Statement, ...]:
+def statements(embedded: Embedded) -> tuple[Statement, ...]:
     """What the file states of a licence."""
-    told: list[Statement] = []
-    for name, value in found.xmp:
+    result: list[Statement] = []
+    for name, value in embedded.xmp:
         if name in _XMP_RIGHTS:
-            told += rights(f"{_WHERE}XMP {_XMP_RIGHTS[name]}", value)
+            result += rights(f"{_WHERE}XMP {_XMP_RIGHTS[name]}", value)
         elif name.rsplit("/", 1)[-1].rsplit("#", 1)[-1] in ("description", "title", "Instructions", "UserComment"):
-            told += mentioned(f"{_WHERE}XMP {name.rsplit('/', 1)[-1].rsplit('#', 1)[-1]}", value)
-    for where, values in (("EXIF", found.exif), ("IPTC", found.iptc)):
+            result += mentioned(f"{_WHERE}XMP {name.rsplit('/', 1)[-1].rsplit('#', 1)[-1]}", value)
+    for where, values in (("EXIF", embedded.exif), ("IPTC", embedded.iptc)):
         for name, value in values.items():
             about_rights = name.startswith("Copyright")
-            told += (rights if about_rights else mentioned)(f"{_WHERE}{where} {name}", value)
-    for name, value in found.texts.items():
+            result += (rights if about_rights else mentioned)(f"{_WHERE}{where} {name}", value)
+    for name, value in embedded.texts.items():
         if name in ("xmp", "XML:com.adobe.xmp", "exif", "icc_profile", "photoshop"):
             continue
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
@@ -237,9 +237,9 @@ def statements(found: Embedded) -> tuple[Statement, ...]:
             continue
         source = f"{_WHERE}text {name[:60]}"
         if speaks_of_licence(name):
-            told += [statement(source, text)] if text.strip() else []
+            result += [statement(source, text)] if text.strip() else []
         else:
-            told += (rights if name.lower() in ("copyright", "disclaimer") else mentioned)(source, text)
-    for label, data in assertions(found):
-        told += statements_of(data, f"{_WHERE}C2PA {label}")
-    return tuple(dict.fromkeys(told))
+            result += (rights if name.lower() in ("copyright", "disclaimer") else mentioned)(source, text)
+    for label, data in assertions(embedded):
+        result += statements_of(data, f"{_WHERE}C2PA {label}")
+    return tuple(dict.fromkeys(result))

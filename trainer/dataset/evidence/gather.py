@@ -1,7 +1,6 @@
-"""All that stands about an image outside its own bytes and outside tables: side files, REUSE, licence texts, readme
-files.
+"""Gathers licence statements from side files, REUSE documents, licence texts and readme files.
 
-One place for the import and the gate, for folders and archives.
+Shared by the import and the gate, for folders and archives.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ from trainer.dataset.tree import Folder, Tree
 
 MAX_SIDE = 4_000_000  # bytes of a side file
 MAX_TEXT = 20_000_000  # bytes of a text that speaks for a folder
-ABOVE = 3  # folders above an imported one that are asked too
+ABOVE = 3  # parent folders that are searched too
 _CARDS = ("readme",)
 # endings of files beside an image; those of captions are read for what they mention
 SIDE = (".license", ".json", ".xmp", ".txt", ".caption", ".en.txt", ".ja.txt", ".en.caption", ".ja.caption")
 
 
 class Evidence:
-    """``used`` are the names of files that were read as evidence.
+    """Licence evidence about the images of a tree; ``used`` are the files that were read as evidence.
 
-    ``skip`` are files that are read elsewhere; ``above``, the folder whose parents are asked too; ``table``, the list
-    of numbers that the source is declared to use; ``beside`` gives the side files of an image, where they are not found
-    by name.
+    ``skip`` are files that are read elsewhere; ``above``, the folder whose parents are searched too; ``table``, the
+    list of licence numbers that the source is declared to use; ``beside`` gives the side files of an image, where they
+    are not found by name.
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class Evidence:
 
     def _document(self, read: Any, name: str, base: str) -> None:
         self.documents.append(
-            reuse.Document(self.tree.shown(name), read(self.tree.read(name, MAX_SIDE), self.tree.place(name)), base)
+            reuse.Document(self.tree.shown(name), read(self.tree.read(name, MAX_SIDE), self.tree.path_of(name)), base)
         )
         self.used.add(name)
 
@@ -94,26 +93,26 @@ class Evidence:
                 return  # it stays unread, and is counted as left out
             data = b""
         of = readings.of_licence_file if licence else readings.of_text
-        if found := of(self.tree.shown(name), data):
-            self._folders.setdefault(name.rpartition("/")[0], []).extend(found)
-        if found or licence or PurePosixPath(name).stem.lower() in _CARDS:
+        if result := of(self.tree.shown(name), data):
+            self._folders.setdefault(name.rpartition("/")[0], []).extend(result)
+        if result or licence or PurePosixPath(name).stem.lower() in _CARDS:
             self.used.add(name)
 
     def _ask_above(self, root: Path) -> None:
         """Licence texts, cards and REUSE documents of the folders above, up to the home, a project's root or the
         drive's.
         """
-        lead, place = "", root.resolve()
+        lead, directory = "", root.resolve()
         stops = {Path.home().resolve(), Path(gettempdir()).resolve()}
         for _ in range(ABOVE):
-            if (place / ".git").exists() or place.parent == place:
+            if (directory / ".git").exists() or directory.parent == directory:
                 return
-            lead, place = f"{place.name}/{lead}", place.parent
-            if place in stops or place.parent == place:
+            lead, directory = f"{directory.name}/{lead}", directory.parent
+            if directory in stops or directory.parent == directory:
                 return
             try:
-                names = sorted(p.name for p in place.iterdir() if p.is_file())
-                dep5 = place / ".reuse" / "dep5"
+                names = sorted(p.name for p in directory.iterdir() if p.is_file())
+                dep5 = directory / ".reuse" / "dep5"
                 if dep5.is_file():
                     self.documents.append(
                         reuse.Document(str(dep5), reuse.read_dep5(dep5.read_bytes(), dep5), lead=lead)
@@ -121,7 +120,7 @@ class Evidence:
             except OSError:
                 return
             for name in names:
-                path = place / name
+                path = directory / name
                 if not (readings.is_licence_file(name) or name == "REUSE.toml" or name.lower() == "readme.md"):
                     continue
                 try:
@@ -137,20 +136,20 @@ class Evidence:
 
     def for_folder(self, folder: str) -> list[Statement]:
         """What the texts of ``folder`` and of the folders above it state."""
-        found = list(self._above) + self._folders.get("", [])
+        result = list(self._above) + self._folders.get("", [])
         parts = folder.split("/") if folder else []
         for n in range(len(parts)):
-            found += self._folders.get("/".join(parts[: n + 1]), [])
-        return found
+            result += self._folders.get("/".join(parts[: n + 1]), [])
+        return result
 
     # what speaks for one image ----------------------------------------------------------------------------------------
 
     def _side_names(self) -> set[str]:
-        """Names that belong to one image: read when that image is asked for."""
-        found: set[str] = set()
+        """Files that belong to one image and are read together with it."""
+        result: set[str] = set()
         for image in self._images:
-            found.update(self._beside(image))
-        return found
+            result.update(self._beside(image))
+        return result
 
     def side_files(self, image: str) -> list[str]:
         """Files beside ``image``: ``x.png.license``, ``x.json``, ``x.txt`` ..."""
@@ -159,38 +158,38 @@ class Evidence:
 
     def of(self, image: str) -> list[Statement]:
         """Every statement about ``image``, the nearest first."""
-        found: list[Statement] = []
+        result: list[Statement] = []
         for name in self._beside(image):
             shown, kind = self.tree.shown(name), PurePosixPath(name).suffix.lower()
             try:
                 copies = self.tree.copies(name, MAX_SIDE)
             except BadFile:
-                # a text too large to be a caption is an error of whoever reads captions; any other could say anything
-                found += [] if kind in (".txt", ".caption") else [Statement(shown, PurePosixPath(name).name)]
+                # too large for a caption: the caption reader reports it; any other file could state anything
+                result += [] if kind in (".txt", ".caption") else [Statement(shown, PurePosixPath(name).name)]
                 continue
             self.used.add(name)
             for data in copies:
                 if kind == ".license":
-                    found += reuse.side_statements(shown, readings.lenient(data))
+                    result += reuse.side_statements(shown, readings.lenient(data))
                 elif kind == ".json":
-                    found += _of_json(shown, data, self._table)
+                    result += _of_json(shown, data, self._table)
                 elif kind == ".xmp":
-                    found += of_xmp(shown, data)
+                    result += of_xmp(shown, data)
                 else:
-                    found += mentioned(shown, readings.lenient(data))
+                    result += mentioned(shown, readings.lenient(data))
         for document in self.documents:
-            if (table := document.table_for(image)) and table.said.licences:
-                found.append(statement(document.label, reuse.joined(table.said.licences)))
-        return found + self.for_folder(image.rpartition("/")[0])
+            if (table := document.table_for(image)) and table.info.licences:
+                result.append(statement(document.label, reuse.joined(table.info.licences)))
+        return result + self.for_folder(image.rpartition("/")[0])
 
     def creators(self, image: str) -> tuple[str, reuse.Table | None]:
-        """Who holds the copyright by REUSE, and the table that says so."""
+        """The copyright holder by REUSE, and the table that names it."""
         side = self.tree.find(image + ".license")
-        own = reuse.side_file(readings.lenient(self.tree.read(side, MAX_SIDE))) if side else reuse.Said()
+        own = reuse.side_file(readings.lenient(self.tree.read(side, MAX_SIDE))) if side else reuse.ReuseInfo()
         return reuse.creators(self.documents, image, own)
 
     def row_of(self, image: str) -> dict[str, Any]:
-        """The JSON objects beside the image as one; empty where there is none that can be read."""
+        """The JSON objects beside the image, merged; empty where none can be read."""
         row: dict[str, Any] = {}
         for name in self._beside(image):
             if not name.lower().endswith(".json"):
@@ -217,5 +216,5 @@ def of_xmp(name: str, data: bytes) -> list[Statement]:
     properties = xmp_properties(readings.lenient(data))
     if properties is None:
         return [Statement(name, PurePosixPath(name).name)]
-    found = statements(Embedded(xmp=properties))
-    return [Statement(s.source.replace("image file:", name), s.text, s.license, s.mention) for s in found]
+    result = statements(Embedded(xmp=properties))
+    return [Statement(s.source.replace("image file:", name), s.text, s.license, s.mention) for s in result]

@@ -1,4 +1,4 @@
-"""Texts of licences in full, known by a hash of their words."""
+"""Recognises full licence texts by a hash of their words."""
 
 from __future__ import annotations
 
@@ -148,5 +148,5 @@ def fingerprint(text: str) -> str:
 
 
 def licence_of_text(text: str) -> str:
-    """The SPDX id of a licence given in full; empty where the text is not known word for word."""
+    """The SPDX id of a licence given in full; empty unless the text matches word for word."""
     return _KNOWN.get(fingerprint(text), "") if len(text) < 200_000 else ""

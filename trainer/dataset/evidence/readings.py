@@ -1,4 +1,4 @@
-"""Texts that apply to a whole folder: licence texts, readme files with a dataset card, data about the whole set."""
+"""Texts that apply to all files of a folder: licence texts, dataset cards, data about the set."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LICENCE_FILE = re.compile(
     r"(?:[._\- ()].*)?$",
     re.I,
 )
-# texts about a whole folder, whose sentences count; of other texts only lines that are labelled as a licence do
+# texts about the folder, whose sentences count; of other texts only lines labelled as a licence do
 _ABOUT = re.compile(
     r"^(?:readme|credits?|attributions?|authors|notice|about|source|sources|dataset[_ -]?card"
     r"|利用について|クレジット)(?:[._\- ].*)?$",
@@ -58,15 +58,15 @@ def lenient(data: bytes) -> str:
 
 
 def of_licence_file(source: str, data: bytes) -> list[Statement]:
-    """What a licence text states: one that is known whole, an id or an address alone, or something not understood."""
+    """What a licence text states: a recognised full text, an id or an address alone, or something not understood."""
     if PurePosixPath(source).suffix.lower() in _UNREADABLE or b"\0" in data[:1000].replace(b"\xff\xfe", b"")[:200:2]:
         return [Statement(source, PurePosixPath(source).name)]
     text = lenient(data)
-    if known := licence_of_text(text):
-        return [Statement(source, _first_line(text), known)]
-    found = rights(source, text) if text.strip() else []
-    # without the text in full: its beginning says enough to find it again
-    return [s if s.license else Statement(source, _first_line(text), "", s.mention) for s in found]
+    if licence_id := licence_of_text(text):
+        return [Statement(source, _first_line(text), licence_id)]
+    result = rights(source, text) if text.strip() else []
+    # the first line is enough to find the full text again
+    return [s if s.license else Statement(source, _first_line(text), "", s.mention) for s in result]
 
 
 def _first_line(text: str) -> str:
@@ -78,22 +78,22 @@ def of_text(source: str, data: bytes) -> list[Statement]:
     """What any other text of a folder states: JSON and YAML by key, a text about the folder by what it mentions."""
     text = lenient(data)
     ending = PurePosixPath(source).suffix.lower()
-    found: list[Statement] = []
+    result: list[Statement] = []
     if ending in (".json", ".jsonld"):
         value = _json(text)
         if isinstance(value, (dict, list)):
             every = statements_of(value if isinstance(value, dict) else {"": value}, source)
             return [s for s in every if not s.mention]
     if ending in (".yaml", ".yml", ".cff"):
-        found += _yaml(source, text)
+        result += _yaml(source, text)
     elif match := re.match(r"\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", text, re.S):  # a dataset card's metadata
-        found += _yaml(source, match[1])
+        result += _yaml(source, match[1])
         text = text[match.end() :]
     if _ABOUT.match(PurePosixPath(source).name):
-        found += mentioned(source, text)
+        result += mentioned(source, text)
     else:
-        found += [statement(source, x, mention=True) for x in labelled(text[:LONGEST])]
-    return list(dict.fromkeys(found))
+        result += [statement(source, x, mention=True) for x in labelled(text[:LONGEST])]
+    return list(dict.fromkeys(result))
 
 
 def _json(text: str) -> Any:
@@ -109,7 +109,7 @@ _ENTRY = re.compile(r"^[ \t]*-[ \t]+(.*)$")
 
 def _yaml(source: str, text: str) -> list[Statement]:
     """Values of keys that speak of licences, on their line or as a list below: all that is needed here of YAML."""
-    found: list[Statement] = []
+    result: list[Statement] = []
     key = ""
     for line in text.splitlines():
         if match := _KEY.match(line):
@@ -117,12 +117,12 @@ def _yaml(source: str, text: str) -> list[Statement]:
             value = _scalar(match[2] or "")
             if key and value:
                 values = value[1:-1].split(",") if value.startswith("[") and value.endswith("]") else [value]
-                found += [statement(f"{source} {key}", _scalar(v)) for v in values if _scalar(v)]
+                result += [statement(f"{source} {key}", _scalar(v)) for v in values if _scalar(v)]
         elif key and (entry := _ENTRY.match(line)) and _scalar(entry[1]):
-            found.append(statement(f"{source} {key}", _scalar(entry[1])))
+            result.append(statement(f"{source} {key}", _scalar(entry[1])))
         elif key and line[:1] in (" ", "\t") and line.strip():
-            found.append(statement(f"{source} {key}", line))
-    return found
+            result.append(statement(f"{source} {key}", line))
+    return result
 
 
 def _scalar(text: str) -> str:

@@ -25,21 +25,21 @@ _PRECEDENCE = ("closest", "aggregate", "override")
 
 
 @dataclass(frozen=True)
-class Said:
-    """Licences and copyright lines, in the order they were found."""
+class ReuseInfo:
+    """Licences and copyright lines, in order of appearance."""
 
     licences: tuple[str, ...] = ()
     copyrights: tuple[str, ...] = ()
 
-    def __add__(self, other: Said) -> Said:
-        return Said(
+    def __add__(self, other: ReuseInfo) -> ReuseInfo:
+        return ReuseInfo(
             tuple(dict.fromkeys(self.licences + other.licences)),
             tuple(dict.fromkeys(self.copyrights + other.copyrights)),
         )
 
-    def or_else(self, other: Said) -> Said:
-        """Licence and copyright each from ``self`` where it has them, as REUSE asks for ``closest``."""
-        return Said(self.licences or other.licences, self.copyrights or other.copyrights)
+    def or_else(self, other: ReuseInfo) -> ReuseInfo:
+        """Licence and copyright each from ``self`` where it has them, as REUSE specifies for ``closest``."""
+        return ReuseInfo(self.licences or other.licences, self.copyrights or other.copyrights)
 
     def __bool__(self) -> bool:
         return bool(self.licences or self.copyrights)
@@ -51,7 +51,7 @@ class Table:
 
     patterns: tuple[re.Pattern[str], ...]
     precedence: str
-    said: Said
+    info: ReuseInfo
     title: str = ""
     source: str = ""
     extra: dict[str, Any] = field(default_factory=dict, compare=False)
@@ -59,19 +59,19 @@ class Table:
 
 def glob(pattern: str) -> re.Pattern[str]:
     """REUSE's globs: ``*`` within a folder, ``**`` across folders, ``\\*`` the sign itself."""
-    made, i = "", 0
+    regex, i = "", 0
     while i < len(pattern):
         if pattern[i] == "\\" and i + 1 < len(pattern):
-            made, i = made + re.escape(pattern[i + 1]), i + 2
+            regex, i = regex + re.escape(pattern[i + 1]), i + 2
         elif pattern.startswith("**", i):
-            made, i = made + ".*", i + 2
+            regex, i = regex + ".*", i + 2
             while pattern.startswith("*", i):
                 i += 1
         elif pattern[i] == "*":
-            made, i = made + "[^/]*", i + 1
+            regex, i = regex + "[^/]*", i + 1
         else:
-            made, i = made + re.escape(pattern[i]), i + 1
-    return re.compile(made + r"\Z", re.S)
+            regex, i = regex + re.escape(pattern[i]), i + 1
+    return re.compile(regex + r"\Z", re.S)
 
 
 def _strings(value: Any, path: Path, key: str) -> tuple[str, ...]:
@@ -105,7 +105,7 @@ def read_toml(raw: bytes, path: Path) -> list[Table]:
                     known=", ".join(_PRECEDENCE),
                 ),
             )
-        said = Said(
+        info = ReuseInfo(
             _strings(a.get("SPDX-License-Identifier"), path, "SPDX-License-Identifier"),
             _strings(a.get("SPDX-FileCopyrightText"), path, "SPDX-FileCopyrightText"),
         )
@@ -113,7 +113,7 @@ def read_toml(raw: bytes, path: Path) -> list[Table]:
             Table(
                 tuple(glob(p) for p in _strings(a.get("path"), path, "path")),
                 precedence,
-                said,
+                info,
                 str(a.get("title", "")),
                 str(a.get("source_url", "")),
             )
@@ -136,41 +136,41 @@ def read_dep5(raw: bytes, path: Path) -> list[Table]:
                 fields.setdefault(name, []).append(value.strip())
         if "files" not in fields:
             continue
-        said = Said(
+        info = ReuseInfo(
             tuple(x for x in fields.get("license", [""])[:1] if x), tuple(x for x in fields.get("copyright", ()) if x)
         )
         patterns = tuple(_dep5_glob(p) for line in fields["files"] for p in line.split())
-        tables.append(Table(patterns, "aggregate", said))
+        tables.append(Table(patterns, "aggregate", info))
     return tables
 
 
 def _dep5_glob(pattern: str) -> re.Pattern[str]:
     """There ``*`` crosses folders, and ``?`` is any one character."""
-    made = "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern.removeprefix("./"))
-    return re.compile(made + r"\Z", re.S)
+    regex = "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern.removeprefix("./"))
+    return re.compile(regex + r"\Z", re.S)
 
 
-def side_file(raw: str) -> Said:
-    """What the tags of a ``.license`` file say."""
+def side_file(raw: str) -> ReuseInfo:
+    """Licences and copyrights in the tags of a ``.license`` file."""
     licences, copyrights = [], []
     for kind, value in _TAG.findall(raw.replace("\r\n", "\n")):
         if kind == "License-Identifier":
             licences.append(value)
         elif kind == "FileCopyrightText":
             copyrights.append(value)
-    return Said(tuple(licences), tuple(copyrights))
+    return ReuseInfo(tuple(licences), tuple(copyrights))
 
 
 def side_statements(source: str, raw: str) -> list[Statement]:
     """What a ``.license`` file states; one without REUSE's tags is read as a text about rights."""
-    said = side_file(raw)
-    if said.licences:
-        return [statement(source, joined(said.licences))]
-    return rights(source, raw) if raw.strip() and not said.copyrights else []
+    info = side_file(raw)
+    if info.licences:
+        return [statement(source, joined(info.licences))]
+    return rights(source, raw) if raw.strip() and not info.copyrights else []
 
 
 def joined(licences: Iterable[str]) -> str:
-    """Several licences in one place all hold."""
+    """Combine several licences of one file: all of them apply."""
     every = list(licences)
     return " AND ".join(f"({x})" if " OR " in x.upper() and len(every) > 1 else x for x in every)
 
@@ -183,9 +183,10 @@ def holder(line: str) -> str:
 
 @dataclass
 class Document:
-    """A REUSE.toml or dep5 and where its paths start: ``base`` is its folder in the source; ``lead`` is what comes
-    before
-    names of the source where the document lies above it."""
+    """A REUSE.toml or dep5 file.
+
+    ``base`` is its folder in the source; ``lead`` is prepended to names of the source where the document is above it.
+    """
 
     label: str
     tables: list[Table]
@@ -193,32 +194,32 @@ class Document:
     lead: str = ""
 
     def table_for(self, name: str) -> Table | None:
-        """The last of its tables that fits the file, as REUSE says."""
+        """The last of its tables that matches the file, as REUSE specifies."""
         if self.base and not name.startswith(self.base + "/"):
             return None
         relative = self.lead + name[len(self.base) + 1 if self.base else 0 :]
         return next((t for t in reversed(self.tables) if any(p.match(relative) for p in t.patterns)), None)
 
 
-def creators(documents: Iterable[Document], name: str, own: Said) -> tuple[str, Table | None]:
-    """Who holds the copyright in a file by REUSE's precedence, and the nearest table that fits.
+def creators(documents: Iterable[Document], name: str, own: ReuseInfo) -> tuple[str, Table | None]:
+    """The copyright holders of a file by REUSE's precedence, and the nearest matching table.
 
     ``documents`` come from the root inwards. The outermost ``override`` ends the search; the file's own text beats
     ``closest`` and adds to ``aggregate``.
     """
     hits: list[Table] = []
-    said = own
+    info = own
     for document in documents:
         if table := document.table_for(name):
             hits.append(table)
             if table.precedence == "override":
-                said = table.said
+                info = table.info
                 break
     else:
         for table in reversed(hits):  # the nearest first
             if table.precedence == "closest":
-                said = said.or_else(table.said)
+                info = info.or_else(table.info)
     for table in hits:
         if table.precedence == "aggregate":
-            said = said + table.said
-    return ", ".join(map(holder, said.copyrights)), hits[-1] if hits else None
+            info = info + table.info
+    return ", ".join(map(holder, info.copyrights)), hits[-1] if hits else None

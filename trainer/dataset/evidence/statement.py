@@ -1,4 +1,4 @@
-"""One statement of a licence with its source and its wording, and what several of them come to together."""
+"""One statement of a licence with its source and its wording, and the conclusion from several of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainer.dataset.spdx import Expression, parse
 
 OPTION = "--license"  # the source of what a person gave for images that state nothing
 EDIT = "edit"  # the source of what a person decided for an image afterwards
-MAX_TEXT, MAX_SOURCE = 500, 300  # characters kept
+MAX_TEXT, MAX_SOURCE = 500, 300  # characters stored
 # Flickr's numbers for licences, as its API gives them; CC ones without a version of their own are 2.0 there
 FLICKR = {
     "1": "CC-BY-NC-SA-2.0",
@@ -28,7 +28,7 @@ FLICKR = {
     "9": "CC0-1.0",
     "10": "CC-PDM-1.0",
 }
-TABLES = {"flickr": FLICKR}  # of numbers, used only where somebody says that a source uses them
+TABLES = {"flickr": FLICKR}  # licence numbers, used only for sources that are declared to use them
 LONGEST = 1_000_000  # characters of running text that are searched
 _VERSION = re.compile(r"v?(\d\.\d)")
 _ABOUT_TRAINING = re.compile(r"(?:no ?(?:image ?)?ai(?: training)?[,;.!\s]*)+", re.I)  # the gate has a rule for it
@@ -42,9 +42,9 @@ _FILLERS = re.compile(
 
 @dataclass(frozen=True)
 class Statement:
-    """``license`` is the SPDX expression that ``text`` stands for; empty where it is not understood whole.
+    """``license`` is the SPDX expression that ``text`` stands for; empty where it is not fully understood.
 
-    A ``mention`` stands in running text, which nobody can understand whole: it may contradict, but it never grants.
+    A ``mention`` is part of running text, which cannot be fully understood: it may contradict, but never grants.
     """
 
     source: str  # such as "metadata.jsonl:3 license_url", "a.png.license", "image file: XMP cc:license"
@@ -60,9 +60,9 @@ class Statement:
 
 def statement(source: str, text: str, table: str = "", *, mention: bool = False) -> Statement:
     """What ``text`` states; ``table`` names the list of numbers that the source is declared to use."""
-    whole = " ".join(text.split())
-    licence = from_statement(whole) or TABLES.get(table, {}).get(whole, "")
-    return Statement(_clean(source, MAX_SOURCE), _clean(whole, MAX_TEXT), licence, mention)
+    normalized = " ".join(text.split())
+    licence = from_statement(normalized) or TABLES.get(table, {}).get(normalized, "")
+    return Statement(_clean(source, MAX_SOURCE), _clean(normalized, MAX_TEXT), licence, mention)
 
 
 def rights(source: str, text: str) -> list[Statement]:
@@ -75,14 +75,18 @@ def rights(source: str, text: str) -> list[Statement]:
         return [one]
     if is_copyright_notice(text) or _ABOUT_TRAINING.fullmatch(text.strip()):
         return []
-    found = mentions(text)
+    matches = mentions(text)
     rest = " ".join(text.split())
-    for mention in found:
+    for mention in matches:
         rest = rest.replace(mention, " ")
     rest = re.sub(r"[(\[]\s*[)\]]", " ", _FILLERS.sub(" ", rest)).strip(" .,;:-–—/|\"'")
-    known = [statement(source, m) for m in found]
-    whole = not rest or is_copyright_notice(rest)
-    return known if known and whole else [one, *(Statement(k.source, k.text, k.license, mention=True) for k in known)]
+    licensed = [statement(source, m) for m in matches]
+    complete = not rest or is_copyright_notice(rest)
+    return (
+        licensed
+        if licensed and complete
+        else [one, *(Statement(k.source, k.text, k.license, mention=True) for k in licensed)]
+    )
 
 
 def mentioned(source: str, text: str) -> list[Statement]:
@@ -101,8 +105,7 @@ def from_data(data: Any) -> tuple[Statement, ...]:
         return ()
     if not isinstance(data, list) or not all(map(_is_statement, data)):
         raise ValueError(Phrase("license_statements is not a list of source, text and license"))
-    # what a text means is for this program to say; only where it says nothing (a number of a declared table) the row
-    # counts
+    # the text is interpreted again; the row counts only where that yields nothing (a number of a declared table)
     return tuple(
         Statement(d["source"], d["text"], from_statement(d["text"]) or d["license"], d.get("mention", False))
         for d in data
@@ -133,17 +136,15 @@ def same(one: Expression, two: Expression) -> bool:
 
 @dataclass(frozen=True)
 class Conclusion:
-    """``license`` goes into the record: what all agree on, else all of it together, so that nothing gets lost on the
-    way.
-    """
+    """``license`` goes into the record: what all statements agree on, else all of them combined."""
 
     license: str = ""
     differing: tuple[Statement, ...] = ()  # one for each licence, where there are several
-    unknown: tuple[Statement, ...] = ()  # not understood whole
+    unknown: tuple[Statement, ...] = ()  # not fully understood
 
 
 def conclude(statements: Sequence[Statement]) -> Conclusion:
-    """What statements about one image come to."""
+    """The conclusion from all statements about one image."""
     distinct: list[tuple[Statement, Expression]] = []
     unread: list[Statement] = []
     for one in sorted(statements, key=lambda s: s.mention):  # what grants first

@@ -46,7 +46,7 @@ _GRANT = re.compile(
 )
 
 
-# one of these stands in everything that the patterns above find
+# every match of the patterns above contains one of these
 _SIGNS = (
     "licen", "rights", "terms", "ライセンス", "利用", "権利", "cc", "commons", "org/", "unlicense.org",
     "editorial use only", "personal use only", "commercial", "no derivatives", "無断", "転載禁止", "商用", "非営利",
@@ -54,30 +54,30 @@ _SIGNS = (
 
 
 def mentions(text: str) -> list[str]:
-    """Every piece of ``text`` that states a licence or reserves rights, as it stands.
+    """Every piece of ``text`` that states a licence or reserves rights, verbatim.
 
-    Whether it is understood is another question.
+    A mention need not be understood.
     """
     low = text.lower()
     if not any(sign in low for sign in _SIGNS):  # most texts: quicker than the patterns
         return []
-    found = labelled(text)
+    matches = labelled(text)
     rest = _LINE.sub("", _TAG.sub("", text))
     for pattern in (_URL, _CC, _CREATIVE, _RESERVED):
-        found += [m[0].rstrip(".,;:!?*_") for m in pattern.finditer(rest)]
+        matches += [m[0].rstrip(".,;:!?*_") for m in pattern.finditer(rest)]
         rest = pattern.sub(" ", rest)
-    return list(dict.fromkeys(f for f in (" ".join(f.split()) for f in found) if f))
+    return list(dict.fromkeys(f for f in (" ".join(f.split()) for f in matches) if f))
 
 
 def labelled(text: str) -> list[str]:
-    """What stands behind ``SPDX-License-Identifier:``, ``License:`` or ``ライセンス:`` on a line of its own."""
-    found = [m[1] for m in _TAG.finditer(text)]
-    found += [m[1] for m in _LINE.finditer(_TAG.sub("", text))]
-    return [f for f in found if f.strip()]
+    """The text after ``SPDX-License-Identifier:``, ``License:`` or ``ライセンス:`` on a line of its own."""
+    matches = [m[1] for m in _TAG.finditer(text)]
+    matches += [m[1] for m in _LINE.finditer(_TAG.sub("", text))]
+    return [f for f in matches if f.strip()]
 
 
 def is_copyright_notice(text: str) -> bool:
-    """``© 2024 Jane Doe`` and no more: it names who holds the rights, and grants and denies nothing."""
+    """``© 2024 Jane Doe`` and nothing else: it names the holder of the rights, and grants and denies nothing."""
     text = " ".join(text.split())
     return bool(
         _SIGN.search(text) and not mentions(text) and not _GRANT.search(text) and _COPYRIGHT_ONLY.fullmatch(text)

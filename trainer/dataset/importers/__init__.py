@@ -1,4 +1,4 @@
-"""Taking pictures and what is known of them from elsewhere into a dataset folder.
+"""Import images and their metadata into a dataset folder.
 
-Licences are asked for, never guessed.
+Licences are never guessed.
 """

@@ -1,37 +1,37 @@
-"""What became of everything that an import came across: taken in, read as a record, or left out with its reason."""
+"""Accounts for every file of an import: imported, read as a record, or skipped with a reason."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from engine.contract.errors import Phrase
+from trainer.dataset.images import OTHERS
 from trainer.dataset.importers.source import Skipped
-from trainer.dataset.pictures import OTHERS
 
 
 @dataclass
 class Account:
-    """``found`` counts files, members of archives, images inside tables, and rows that name no image that is there.
+    """``total`` counts files, archive members, images inside tables, and rows whose image is missing.
 
-    At the end ``found`` is what was taken in or there already, plus ``read``, plus what was left out.
+    At the end ``total`` is the images imported or present already, plus ``read``, plus the skipped ones.
     """
 
-    found: int = 0
+    total: int = 0
     read: int = 0
     skipped: Skipped = field(default_factory=Skipped)
 
     def skip(self, name: str, why: Phrase) -> None:
-        """Left out; it was counted as found before."""
+        """Record a skipped file that is part of ``total`` already."""
         self.skipped.add(name, why)
 
     def lost_row(self, name: str, why: Phrase) -> None:
-        """A row without its image."""
-        self.found += 1
+        """Record a row whose image is missing."""
+        self.total += 1
         self.skipped.add(name, why)
 
     def add(self, other: Account) -> None:
-        """What another account holds too."""
-        self.found += other.found
+        """Add the counts of another account."""
+        self.total += other.total
         self.read += other.read
         for template, (why, names, count) in other.skipped.reasons.items():
             phrase, before, number = self.skipped.reasons.get(template, (why, [], 0))
@@ -39,7 +39,7 @@ class Account:
 
 
 def why_left_out(name: str) -> Phrase:
-    """Why a file that nothing asked for was left out, by its name."""
+    """Why a file that no importer used was skipped, by its name."""
     low = name.lower()
     if any(part.startswith(".") for part in name.split("/")):
         return Phrase("it is hidden: its name, or its folder's, begins with a dot")

@@ -22,21 +22,21 @@ ENDINGS = {
 
 def caption_files(tree: Tree, image: str) -> dict[str, str]:
     """Name of each caption file of ``image`` -> column."""
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for ending, column in ENDINGS.items():
         for start in (image.rpartition(".")[0], image):
             if name := tree.find(start + ending):
-                found.setdefault(name, column)
-    return found
+                result.setdefault(name, column)
+    return result
 
 
 def read_captions(tree: Tree, image: str, encoding: str) -> tuple[dict[str, tuple[str, ...]], set[str]]:
     """Column -> captions (each line that is not empty is one), and the files read. Raises NotUtf8, BadFile."""
-    found: dict[str, dict[str, None]] = {"text": {}, "text_ja": {}}
+    result: dict[str, dict[str, None]] = {"text": {}, "text_ja": {}}
     files = caption_files(tree, image)
     for name, column in files.items():
-        text = decoded(tree.read(name, CHUNK), tree.place(name), encoding)
+        text = decoded(tree.read(name, CHUNK), tree.path_of(name), encoding)
         lines = tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
         for where, captions in ({column: lines} if column else by_language(lines)).items():
-            found[where].update(dict.fromkeys(captions))
-    return {k: tuple(v) for k, v in found.items() if v}, set(files)
+            result[where].update(dict.fromkeys(captions))
+    return {k: tuple(v) for k, v in result.items() if v}, set(files)

@@ -1,6 +1,6 @@
-"""Column names of known sets, as far as known. What was seen and what was recalled stands in docs/datasets.md.
+"""Column names of published datasets; docs/datasets.md says which were verified.
 
-A map names, for each of our columns, theirs; ``picture`` names columns that hold or point to the picture.
+A map gives the foreign names of each of our columns; ``image_columns`` contain or point to the image.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ YFCC_COLUMNS = (
 
 @dataclass(frozen=True)
 class Columns:
-    """How one set names things."""
+    """Column names of one dataset."""
 
-    signs: frozenset[str]  # columns that tell this set from others
+    signs: frozenset[str]  # columns that identify this dataset
     aliases: dict[str, tuple[str, ...]]
-    picture: tuple[str, ...]  # bytes, a path, or an address whose last part is the file's name
-    keys: tuple[str, ...] = ()  # ids that a picture's file may be called by
+    image_columns: tuple[str, ...]  # bytes, a path, or an address whose last part is the file's name
+    keys: tuple[str, ...] = ()  # ids that an image's file may be called by
     machine_captions: dict[str, str] = field(default_factory=dict)  # caption column -> who wrote it
 
 
@@ -101,7 +101,7 @@ MEGALITH = Columns(
     ("jpg", "file_name", "url_highres", "url"),
     ("id", "key", "photoid"),
 )
-# a creator's words against training, in the words of CAWG and in plain ones
+# values of training_permission that forbid training, as CAWG spells them and in plain words
 FORBIDDEN = frozenset(
     ("notallowed", "not allowed", "not-allowed", "denied", "no", "false", "forbidden", "prohibited", "block", "blocked")
 )
@@ -114,19 +114,19 @@ def which(names: set[str]) -> str:
     return next((name for name, columns in SETS.items() if columns.signs <= low), "table")
 
 
-_LONGEST = 20_000  # characters of a column of others that is kept
+_LONGEST = 20_000  # characters of a foreign column that is stored
 
 
 def values_of(row: dict[str, Any], columns: Columns) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Our columns, and those of theirs that nobody used and that are small enough to keep."""
+    """Our columns, and the unused foreign ones that are small enough to store."""
     values, used = from_columns(row, columns.aliases)
     for column, origin in columns.machine_captions.items():
         if origin and column in used and not values.get("caption_origin"):
             values["caption_origin"] = origin
     ours = ("sha256", "license", "text", "text_ja", "license_statements")
-    keep = {}
+    extra = {}
     for name, value in row.items():
-        if not isinstance(name, str) or name in used or name in ours or name.lower() in GENERIC.picture:
+        if not isinstance(name, str) or name in used or name in ours or name.lower() in GENERIC.image_columns:
             continue
         if value in (None, "") or value != value or speaks_of_licence(name):  # those are in the statements
             continue
@@ -136,14 +136,14 @@ def values_of(row: dict[str, Any], columns: Columns) -> tuple[dict[str, Any], di
         except (TypeError, ValueError, RecursionError):
             continue
         if len(text) < _LONGEST:
-            keep[name] = value
-    return values, keep
+            extra[name] = value
+    return values, extra
 
 
 def fill_in(values: dict[str, Any], extra: dict[str, Any], row: dict[str, Any]) -> None:
-    """Add what a JSON object beside an image says and nothing nearer does.
+    """Add values of a JSON object beside an image that no nearer source gives.
 
-    Its captions count where there are no others.
+    Its captions are used where there are no others.
     """
     more, others = values_of(row, SETS.get(which(set(row)), GENERIC))
     has_captions = "text" in values or "text_ja" in values
@@ -155,7 +155,7 @@ def fill_in(values: dict[str, Any], extra: dict[str, Any], row: dict[str, Any]) 
 
 
 def smithsonian(row: dict[str, Any]) -> list[tuple[dict[str, Any], list[str], dict[str, Any]]]:
-    """Each image of an Open Access record: our columns, the names its file may have, and what the record says of it."""
+    """Each image of an Open Access record: our columns, the possible names of its file, and its media object."""
     content = row.get("content")
     fixed = content.get("descriptiveNonRepeating") if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(fixed, dict):
@@ -170,14 +170,14 @@ def smithsonian(row: dict[str, Any]) -> list[tuple[dict[str, Any], list[str], di
         else []
     )
     media = fixed.get("online_media")
-    found = []
+    results = []
     for one in media.get("media", []) if isinstance(media, dict) else []:
         if not isinstance(one, dict) or str(one.get("type", "Images")) != "Images":
             continue
         usage = one.get("usage")
         access = str(usage.get("access", "")) if isinstance(usage, dict) else ""
         ids = [str(one[k]) for k in ("idsId", "content", "guid", "thumbnail") if one.get(k)]
-        found.append(
+        results.append(
             (
                 {
                     "text": (str(title),) if title else (),
@@ -191,4 +191,4 @@ def smithsonian(row: dict[str, Any]) -> list[tuple[dict[str, Any], list[str], di
                 one,
             )
         )
-    return found
+    return results

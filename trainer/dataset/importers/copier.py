@@ -14,13 +14,13 @@ from trainer.dataset.importers.source import Item
 
 
 class ImageCopier:
-    """Puts pictures into the folder and knows which ones, so that they can be taken out again."""
+    """Copies or links images into the folder; ``undo`` removes them again."""
 
     def __init__(self, folder: Path, link: bool) -> None:
         self.folder, self.link = folder, link
-        self.made: list[Path] = []
+        self.written: list[Path] = []
         self.folders: list[Path] = []
-        self.names: dict[str, str] = {}  # casefolded name -> sha256 of what stands there
+        self.names: dict[str, str] = {}  # casefolded name -> sha256 of the file of that name
 
     def take(self, item: Item) -> tuple[str, str]:
         """Name and SHA-256 in the folder. Raises BadFile, DiskFull, OutputFolder."""
@@ -34,7 +34,7 @@ class ImageCopier:
             name = f"{stem}{'' if number == 1 else f'-{number}'}{'.' + ending if ending else ''}"
             there = self.names.get(name.casefold())
             if there is None and os.path.lexists(self.folder / name):
-                there = sha256_of(self.folder / name)  # left by an import that was killed, or put there by hand
+                there = sha256_of(self.folder / name)  # left by a killed import, or added by the user
                 self.names[name.casefold()] = there
             if there is None:
                 break
@@ -58,7 +58,7 @@ class ImageCopier:
                 else:
                     with item.where.open("rb") as f:
                         shutil.copyfileobj(f, out, CHUNK)
-        self.made.append(final)
+        self.written.append(final)
 
     def _link(self, target: Path, final: Path) -> None:
         try:
@@ -77,8 +77,8 @@ class ImageCopier:
                 ) from e
 
     def undo(self) -> None:
-        """Take out what this import put in."""
-        for path in reversed(self.made):
+        """Remove what this import added."""
+        for path in reversed(self.written):
             discard(path)
         for folder in reversed(self.folders):
             try:

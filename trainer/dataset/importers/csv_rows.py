@@ -20,48 +20,48 @@ _CELL = 4_000_000  # characters
 
 
 def lines_of(tree: Tree, name: str, encoding: str) -> Iterator[tuple[int, str]]:
-    """Number and text of each line, with its end; a file of any size needs no more memory than its longest line."""
-    place = tree.place(name)
+    """Number and text of each line, with its line end; memory is bounded by the longest line."""
+    path = tree.path_of(name)
     try:
         with tree.open(name) as f:
             if f.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
                 f.seek(0)
-                yield from _utf16(f, place)
+                yield from _utf16(f, path)
                 return
             f.seek(0)
             number = 0
             while raw := f.readline(_CELL + 1):
                 number += 1
                 if len(raw) > _CELL:
-                    raise BadRow(path=place, line=number, why=Phrase("it is longer than {limit} bytes", limit=_CELL))
-                yield number, decoded(raw, place, encoding if number == 1 else encoding.replace("-sig", ""))
+                    raise BadRow(path=path, line=number, why=Phrase("it is longer than {limit} bytes", limit=_CELL))
+                yield number, decoded(raw, path, encoding if number == 1 else encoding.replace("-sig", ""))
     except OSError as e:
-        raise BadFile(path=place, why=system_words(e)) from e
+        raise BadFile(path=path, why=system_words(e)) from e
 
 
-def _utf16(f: IO[bytes], place: Path) -> Iterator[tuple[int, str]]:
+def _utf16(f: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
     number = 0
     text = io.TextIOWrapper(f, "utf-16", newline="\n")
     try:
         while line := text.readline(_CELL + 1):
             number += 1
             if len(line) > _CELL:
-                raise BadRow(path=place, line=number, why=Phrase("it is longer than {limit} bytes", limit=_CELL))
+                raise BadRow(path=path, line=number, why=Phrase("it is longer than {limit} bytes", limit=_CELL))
             yield number, line
     except UnicodeError as e:
-        raise NotUtf8(path=place, why=Phrase("some bytes in it are no text")) from e
+        raise NotUtf8(path=path, why=Phrase("some bytes in it are no text")) from e
     finally:
         text.detach()
 
 
 def csv_rows(tree: Tree, name: str, encoding: str, headerless: bool) -> Iterator[tuple[int, dict[str, Any]]]:
     csv.field_size_limit(_CELL)
-    place = tree.place(name)
+    path = tree.path_of(name)
     lines = (line for _, line in lines_of(tree, name, encoding))
     first = next(lines, "")
     before = 0
     delimiter = ""
-    if match := re.fullmatch(r'"?sep=(.)"?\s*', first, re.I):  # how Excel is told the delimiter
+    if match := re.fullmatch(r'"?sep=(.)"?\s*', first, re.I):  # declares the delimiter to Excel
         delimiter, before = match[1], 1
         first = next(lines, "")
     elif first.strip().lower() in ("sep=", '"sep=\t"'):
@@ -88,11 +88,11 @@ def csv_rows(tree: Tree, name: str, encoding: str, headerless: bool) -> Iterator
                 header = [c.strip() for c in cells]
                 named = [c for c in header if c]
                 if len(set(named)) != len(named):
-                    raise BadRow(path=place, line=number, why=Phrase("two columns have the same name"))
+                    raise BadRow(path=path, line=number, why=Phrase("two columns have the same name"))
                 continue
             if len(cells) > len(header) and any(cells[len(header) :]):
                 why = Phrase("it has {found} cells, the first line has {wanted}", found=len(cells), wanted=len(header))
-                raise BadRow(path=place, line=number, why=why)
+                raise BadRow(path=path, line=number, why=why)
             row = {h or f"column {n}": c for n, (h, c) in enumerate(zip(header, cells, strict=False), 1)}
             if headerless:  # YFCC encodes its text columns as addresses do
                 texts = ("title", "description", "unickname", "usertags")
@@ -100,7 +100,7 @@ def csv_rows(tree: Tree, name: str, encoding: str, headerless: bool) -> Iterator
             yield number, row
     except csv.Error as e:
         raise BadRow(
-            path=place, line=reader.line_num + before, why=Phrase("it is not CSV ({detail})", detail=str(e))
+            path=path, line=reader.line_num + before, why=Phrase("it is not CSV ({detail})", detail=str(e))
         ) from e
 
 

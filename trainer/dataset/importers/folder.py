@@ -11,22 +11,22 @@ from engine.contract.errors import Phrase
 from trainer.dataset.evidence import reuse
 from trainer.dataset.evidence.gather import Evidence
 from trainer.dataset.evidence.statement import Statement, merged
+from trainer.dataset.images import is_image_name
 from trainer.dataset.importers import shards
 from trainer.dataset.importers.account import Account, why_left_out
 from trainer.dataset.importers.captions import read_captions
 from trainer.dataset.importers.columns import GENERIC, SETS, fill_in, which
 from trainer.dataset.importers.match import ImageIndex
-from trainer.dataset.importers.rows import NOT_HERE, Rows, Told, embedded_in
+from trainer.dataset.importers.rows import NOT_HERE, RowData, Rows, embedded_in
 from trainer.dataset.importers.source import Item, Options
 from trainer.dataset.importers.table import is_json_table, is_metadata, is_table
-from trainer.dataset.pictures import looks_like_picture
 from trainer.dataset.tree import Folder
 
-BY_ROW = ("imagefolder", "table", *SETS, "smithsonian")  # forms in which only images that a row names are meant
+BY_ROW = ("imagefolder", "table", *SETS, "smithsonian")  # forms that import only images named by a row
 
 
 class Source:
-    """``images``, ``tables`` and ``archives`` are names in ``tree``; ``given`` is the one table asked for, or empty."""
+    """``images``, ``tables`` and ``archives`` are names in ``tree``; ``given`` is the one requested table, or empty."""
 
     def __init__(self, source: Path, options: Options) -> None:
         self.options = options
@@ -39,11 +39,11 @@ class Source:
         if self.given and self.given not in self.tree:  # a hidden one
             self.tree = Folder(root, also=self.given)
             self.images_tree = self.images_tree if self.elsewhere else self.tree
-        self.images = [n for n in self.images_tree.names if looks_like_picture(n)]
-        known = set(self.images)
+        self.images = [n for n in self.images_tree.names if is_image_name(n)]
+        images = set(self.images)
         self.archives = [] if self.given else [n for n in self.tree.names if n.lower().endswith(shards.ARCHIVES)]
         self.tables = [n for n in self.tree.names if is_table(n)]
-        beside = {self._stem(i) for i in known} | {i.casefold() for i in known}
+        beside = {self._stem(i) for i in images} | {i.casefold() for i in images}
         for name in self.tree.names:  # JSON beside an image is about that image
             if not name.lower().endswith(".json") or self._stem(name) in beside:
                 continue
@@ -73,7 +73,7 @@ class Source:
 
 
 class Reader:
-    """Reads a source: ``items`` yields every image that is meant; afterwards ``account`` adds up."""
+    """Reads a source: ``items`` yields every image to import; afterwards ``account`` is complete."""
 
     def __init__(
         self, source: Source, options: Options, form: str, account: Account, *, chosen: bool, above: bool = True
@@ -96,7 +96,7 @@ class Reader:
             else self.evidence
         )
         self.rows = Rows(source.tree, ImageIndex(tree, images), options, form, archives=bool(source.archives))
-        # what stands beside the tables speaks for the images they name, also where those lie elsewhere
+        # evidence beside the tables applies to the images they name, also where those are elsewhere
         self._around = self.table_evidence.for_folder("") if source.elsewhere else ()
         self._chosen = chosen
         self._main = set(main)
@@ -127,8 +127,8 @@ class Reader:
     # one image --------------------------------------------------------------------------------------------------------
 
     def _item(self, image: str) -> Item:
-        told = self.rows.of.get(image) or Told()
-        values, extra = dict(told.values), dict(told.extra)
+        row_data = self.rows.of.get(image) or RowData()
+        values, extra = dict(row_data.values), dict(row_data.extra)
         captions, files = read_captions(self.source.images_tree, image, self.options.encoding)
         self.used |= files
         for column, texts in captions.items():
@@ -136,7 +136,7 @@ class Reader:
         fill_in(values, extra, self.evidence.row_of(image))
         creator, table = self.evidence.creators(image)
         self._complete(values, creator, table)
-        statements = merged(told.statements, self.evidence.of(image), self._around if told.rows else ())
+        statements = merged(row_data.statements, self.evidence.of(image), self._around if row_data.rows else ())
         return Item(image, self.source.images_tree.root / image, values, extra, statements)
 
     @staticmethod
@@ -150,38 +150,38 @@ class Reader:
 
     def _embedded(self, table: str, form: str) -> Iterator[Item]:
         """Images inside a table, in a second reading of it."""
-        place = PurePosixPath(table)
+        table_path = PurePosixPath(table)
         around = merged(self.table_evidence.of(table))
         for label, row in self.rows.rows(table, form):
             columns = SETS.get(which(set(row)) if form == "table" else form, GENERIC)
-            found = embedded_in(row, columns)
-            if found is None:
+            match = embedded_in(row, columns)
+            if match is None:
                 continue
-            name, data = found
-            values, extra, statements = self.rows.told(label, row, columns)
+            name, data = match
+            values, extra, statements = self.rows.parse_row(label, row, columns)
             key = next((str(row[k]) for k in columns.keys if row.get(k)), "") if not name else ""
             number = label.rpartition(":")[2]
-            self.account.found += 1
-            inside = f"{place.stem}/{name or key or number.zfill(8)}"
+            self.account.total += 1
+            inside = f"{table_path.stem}/{name or key or number.zfill(8)}"
             yield Item(inside, data, values, extra, merged(statements, around))
 
     def _archive(self, archive: str) -> Iterator[Item]:
         around = merged(self.evidence.of(archive) if not self.source.elsewhere else self.table_evidence.of(archive))
         self.used.add(archive)
-        for item, told_by in shards.items(self.source.tree.root / archive, archive, self.options, self.account):
-            told = self.rows.pending.pop(told_by, None)
-            if told is not None:
-                values = told.values | item.values
-                item = replace(item, values=values, extra=told.extra | item.extra)
-            statements: tuple[Statement, ...] = merged(item.statements, told.statements if told else (), around)
+        for item, key in shards.items(self.source.tree.root / archive, archive, self.options, self.account):
+            row_data = self.rows.pending.pop(key, None)
+            if row_data is not None:
+                values = row_data.values | item.values
+                item = replace(item, values=values, extra=row_data.extra | item.extra)
+            statements: tuple[Statement, ...] = merged(item.statements, row_data.statements if row_data else (), around)
             yield replace(item, statements=statements)
 
     # everything else --------------------------------------------------------------------------------------------------
 
     def _close(self, by_row: bool) -> None:
         """Count every file that was not given out."""
-        for stem, told in self.rows.pending.items():
-            for _ in range(told.rows):
+        for stem, row_data in self.rows.pending.items():
+            for _ in range(row_data.rows):
                 self.account.lost_row(stem, NOT_HERE)
         used = self.used | self.evidence.used | self.table_evidence.used
         trees = [self.source.tree] if not self.source.elsewhere else [self.source.tree, self.source.images_tree]
@@ -189,10 +189,10 @@ class Reader:
             images = set(self.source.images) if tree is self.source.images_tree else set()
             for name in (*tree.names, *tree.hidden):
                 if self.source.given and name != self.source.given and name not in self.seen and name not in used:
-                    continue  # the table was asked for, not the folder around it
-                self.account.found += 1
+                    continue  # the table was requested, not its folder
+                self.account.total += 1
                 if name in images and name in self.seen:
-                    continue  # whoever takes it in counts it
+                    continue  # counted by the caller
                 if name in images and by_row:
                     self.account.skip(name, Phrase("no row of a table names it"))
                 elif name in images:
@@ -201,7 +201,7 @@ class Reader:
                     self.account.read += 1
                 elif name in self.source.tables:
                     self.account.skip(name, Phrase("no row of it names an image that is here"))
-                elif looks_like_picture(name):
+                elif is_image_name(name):
                     hidden = any(p.startswith(".") for p in name.split("/"))
                     self.account.skip(name, why_left_out(name) if hidden else Phrase("the images lie elsewhere"))
                 else:

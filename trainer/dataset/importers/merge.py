@@ -42,36 +42,36 @@ class Records:
         self._changed = False
 
     def take(self, item: Item, name: str, sha256: str, inside: tuple[Statement, ...]) -> bool:
-        """Note an image that lies in the folder now; False where it was there already, with what is new of it added.
+        """Add an image that is now in the folder; False where it was there already, with new values merged in.
 
         Raises:
-            NoLicence: nothing states its licence whole, and the person gave none.
+            NoLicence: no complete licence is stated, and none was given.
         """
-        told = merged(item.statements, inside)
+        stated = merged(item.statements, inside)
         old = self.all.get(name.casefold())
         if old is None:
             where = item.where if isinstance(item.where, Path) else item.name
-            self.all[name.casefold()] = self._record(item, name, sha256, told, where)
+            self.all[name.casefold()] = self._record(item, name, sha256, stated, where)
             self._new[name.casefold()] = None
             return True
-        if (now := self._more(old, item, told)) != old:
+        if (now := self._more(old, item, stated)) != old:
             self.all[name.casefold()] = now
             self._changed = True
         return False
 
-    def _record(self, item: Item, name: str, sha256: str, told: tuple[Statement, ...], where: object) -> Record:
+    def _record(self, item: Item, name: str, sha256: str, stated: tuple[Statement, ...], where: object) -> Record:
         values = dict(item.values)
-        if all(s.mention for s in told):
-            # mentions in running text may contradict what the person gave; they cannot stand in for it
+        if all(s.mention for s in stated):
+            # mentions in running text may contradict the given licence; they cannot replace it
             if not self.options.license:
                 raise NoLicence(path=where)
-            told = merged(told, [statement(OPTION, self.options.license)])
+            stated = merged(stated, [statement(OPTION, self.options.license)])
             values.setdefault("license_url", self.options.license_url)
-        license = conclude(told).license
+        license = conclude(stated).license
         values["license_url"] = values.get("license_url") or url_of(license)
         for column in ("creator", "source_url", "caption_origin"):
             values[column] = values.get(column) or getattr(self.options, column)
-        captions = {k: tuple(values.get(k) or ()) for k in ("text", "text_ja")}
+        captions: dict[str, Any] = {k: tuple(values.get(k) or ()) for k in ("text", "text_ja")}
         if not any(captions.values()):
             values["caption_origin"] = ""
         strings: dict[str, Any] = {k: _plain(values.get(k)) for k in _STRINGS}
@@ -80,14 +80,14 @@ class Records:
             file_name=name,
             sha256=sha256,
             license=license,
-            license_statements=told,
+            license_statements=stated,
             extra=kept,
             **captions,
             **strings,
         )
 
-    def _more(self, old: Record, item: Item, told: tuple[Statement, ...]) -> Record:
-        """What is known already, with captions and statements that it has not."""
+    def _more(self, old: Record, item: Item, stated: tuple[Statement, ...]) -> Record:
+        """The existing record with the captions and statements it lacks."""
         added: dict[str, Any] = {}
         for column in ("text", "text_ja"):
             captions = tuple(dict.fromkeys((*getattr(old, column), *(item.values.get(column) or ()))))
@@ -95,7 +95,7 @@ class Records:
                 added[column] = captions
         if str(item.values.get("training_permission", "")).lower() in FORBIDDEN:
             added["training_permission"] = _plain(item.values["training_permission"])
-        fresh = [s for s in told if s not in old.license_statements]
+        fresh = [s for s in stated if s not in old.license_statements]
         if fresh:
             before = old.license_statements or (_earlier(old),)
             if any(not s.mention for s in fresh):
@@ -107,7 +107,7 @@ class Records:
         return replace(old, **added) if added else old
 
     def taken(self) -> Iterator[tuple[str, bool]]:
-        """Licence of each image that is new, and whether the gate will refuse it for what its statements say."""
+        """Licence of each new image, and whether the gate will refuse it for its statements."""
         for key in self._new:
             record = self.all[key]
             conclusion = conclude(record.license_statements)

@@ -11,13 +11,13 @@ from engine.contract.errors import BadFile, BadRow, NotUtf8, Phrase
 from trainer.dataset.evidence.columns import statements_of
 from trainer.dataset.evidence.statement import OPTION, Statement, from_data, statement
 from trainer.dataset.files import name_problem
+from trainer.dataset.images import ENDINGS
 from trainer.dataset.importers.account import Account
 from trainer.dataset.importers.columns import FORBIDDEN, GENERIC, SETS, Columns, smithsonian, values_of, which
 from trainer.dataset.importers.csv_rows import has_header
 from trainer.dataset.importers.match import SEVERAL, ImageIndex
 from trainer.dataset.importers.source import Options
 from trainer.dataset.importers.table import rows_of, set_of
-from trainer.dataset.pictures import ENDINGS
 from trainer.dataset.records import STATEMENTS
 from trainer.dataset.tree import Tree, key_of, plain_path
 
@@ -25,8 +25,8 @@ NOT_HERE = Phrase("its image is not at hand; fetch the images first and name the
 
 
 @dataclass
-class Told:
-    """Of one image."""
+class RowData:
+    """Merged data of all rows about one image."""
 
     values: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Told:
     rows: int = 0
 
     def add(self, values: dict[str, Any], extra: dict[str, Any], statements: list[Statement]) -> None:
-        """Another row: captions and statements of all count, of other columns the first that says anything."""
+        """Merge another row: captions and statements of all rows count, of other columns the first value."""
         for name, value in values.items():
             if name in ("text", "text_ja"):
                 self.values[name] = tuple(dict.fromkeys((*self.values.get(name, ()), *value)))
@@ -49,21 +49,23 @@ class Told:
 
 
 class Rows:
-    """``of`` holds what was said of each image of the index; ``pending``, of images in archives that are not open yet,
-    by the
-    last part of their name without its ending; ``embedded`` are tables with images inside, and their set."""
+    """Data of table rows by image.
+
+    ``of`` has the rows of each image of the index; ``pending``, those of images in archives not opened yet, by the last
+    part of their name without its ending; ``embedded`` maps tables with images inside to their dataset.
+    """
 
     def __init__(self, tree: Tree, index: ImageIndex, options: Options, form: str, *, archives: bool = False) -> None:
         self.tree, self.index, self.options, self.form = tree, index, options, form
         self.archives = archives
-        self.of: dict[str, Told] = {}
-        self.pending: dict[str, Told] = {}
+        self.of: dict[str, RowData] = {}
+        self.pending: dict[str, RowData] = {}
         self.embedded: dict[str, str] = {}
         self.named: set[str] = set()  # images that a row of a table read with ``must`` names
 
     def read(self, name: str, account: Account, *, must: bool) -> bool:
-        """Read one table. ``must``: its rows are what is imported; otherwise a table that has nothing to do with the
-        images is no error, and False.
+        """Read one table. With ``must`` its rows are what is imported; otherwise a table unrelated to the
+        images is no error and returns False.
 
         Raises:
             BadFile, BadRow, NotUtf8, MissingLibrary
@@ -86,13 +88,13 @@ class Rows:
         return True
 
     def rows(self, name: str, form: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Each row with its place, such as ``train/metadata.jsonl:3``."""
+        """Each row with its location, such as ``train/metadata.jsonl:3``."""
         headerless = form == "yfcc100m" and not has_header(self.tree, name, self.options.encoding)
         for number, row in rows_of(self.tree, name, self.options.encoding, headerless=headerless):
             yield f"{name}:{number}", row
 
     def _take(self, label: str, row: dict[str, Any], form: str, table: str, lost: Account) -> list[str]:
-        """Note what a row says; returns the images it names."""
+        """Store a row's data and return the images it names."""
         if form == "smithsonian":
             return self._smithsonian(label, row, lost)
         columns = SETS.get(which(set(row)) if form == "table" else form, GENERIC)
@@ -108,19 +110,19 @@ class Rows:
                 why = Phrase("several images here are called so; write their paths in the table")
             elif image is not None:
                 # only now: most rows of a large table may name images that are not here
-                self.of.setdefault(image, Told()).add(*self.told(label, row, columns))
+                self.of.setdefault(image, RowData()).add(*self.parse_row(label, row, columns))
                 return [image]
             elif "://" not in value and (problem := name_problem(plain_path(value))) and why is NOT_HERE:
                 why = problem
             pending = pending or key_of(PurePosixPath(plain_path(value)).name)
         if self.archives and pending:
             stem = pending.rpartition(".")[0] if pending.endswith(ENDINGS) else pending
-            self.pending.setdefault(stem, Told()).add(*self.told(label, row, columns))
+            self.pending.setdefault(stem, RowData()).add(*self.parse_row(label, row, columns))
         else:
             lost.lost_row(label, why)
         return []
 
-    def told(
+    def parse_row(
         self, label: str, row: dict[str, Any], columns: Columns
     ) -> tuple[dict[str, Any], dict[str, Any], list[Statement]]:
         """Our columns, other columns, and statements of a licence in a row."""
@@ -137,7 +139,7 @@ class Rows:
         every = smithsonian(row)
         if not every:
             lost.lost_row(label, Phrase("the record has no image"))
-        found = []
+        images = []
         for values, names, media in every:
             candidates = (self.index.named(n + ending) for n in names for ending in ("", *ENDINGS))
             image = next((c for c in candidates if c is not None and c is not SEVERAL), None)
@@ -145,15 +147,15 @@ class Rows:
                 lost.lost_row(label, NOT_HERE)
                 continue
             access = statement(f"{label} usage.access", values.pop("license", ""))
-            self.of.setdefault(image, Told()).add(values, {}, [access, *statements_of(media, label)])
-            found.append(image)
-        return found
+            self.of.setdefault(image, RowData()).add(values, {}, [access, *statements_of(media, label)])
+            images.append(image)
+        return images
 
 
 def references(row: dict[str, Any], columns: Columns) -> Iterator[str]:
     """What may name the row's image, the likeliest first."""
     low = {k.lower().strip(): k for k in reversed(row) if isinstance(k, str)}
-    for name in (*columns.picture, *columns.keys):
+    for name in (*columns.image_columns, *columns.keys):
         value = row.get(low.get(name, ""))
         if isinstance(value, dict) and isinstance(value.get("path"), str):  # as the datasets library stores images
             value = value["path"]
@@ -164,7 +166,7 @@ def references(row: dict[str, Any], columns: Columns) -> Iterator[str]:
 def embedded_in(row: dict[str, Any], columns: Columns) -> tuple[str, bytes] | None:
     """The name (may be empty) and bytes of an image inside the row."""
     low = {k.lower().strip(): k for k in reversed(row) if isinstance(k, str)}
-    for name in columns.picture:
+    for name in columns.image_columns:
         value = row.get(low.get(name, ""))
         if isinstance(value, dict) and isinstance(value.get("bytes"), bytes) and value["bytes"]:
             return str(value.get("path") or ""), value["bytes"]

@@ -1,6 +1,6 @@
-"""An import from start to end: tell the format, take the pictures in, write the records.
+"""Runs an import: detect the format, copy the images, write the records.
 
-It succeeds whole or leaves the folder as it was.
+It succeeds completely or leaves the folder unchanged.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from trainer.dataset.evidence.reuse import side_statements
 from trainer.dataset.evidence.statement import TABLES as LICENCE_TABLES
 from trainer.dataset.evidence.statement import Statement, merged
 from trainer.dataset.files import safe_name, sha256_of
+from trainer.dataset.images import KINDS, opened
 from trainer.dataset.importers import shards
 from trainer.dataset.importers.account import Account
 from trainer.dataset.importers.copier import ImageCopier
@@ -28,7 +29,6 @@ from trainer.dataset.importers.merge import Records
 from trainer.dataset.importers.source import Item, Options, Skipped
 from trainer.dataset.importers.table import TABLES, is_metadata, is_table, set_of
 from trainer.dataset.licence_names import from_statement
-from trainer.dataset.pictures import KINDS, opened
 from trainer.dataset.tree import Tree
 
 FORMATS = (
@@ -47,7 +47,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class ImportResult:
-    """What an import did. ``found`` is ``added`` and ``already`` and ``read`` and what was left out, together."""
+    """Outcome of an import; ``account`` counts what was not imported."""
 
     form: str
     added: int = 0
@@ -69,7 +69,7 @@ class ImportResult:
         ]
         return {
             "format": self.form,
-            "found": self.account.found,
+            "found": self.account.total,
             "added": self.added,
             "already": self.already,
             "read": self.account.read,
@@ -90,41 +90,41 @@ def detect(source: Path, options: Options) -> tuple[Source | Path, str]:
         raise UnknownImport(
             path=source, why=Phrase("it is neither a table nor a tar archive"), known=", ".join(FORMATS)
         )
-    found = Source(source, options)
-    if found.given:
-        return found, set_of(found.tree, found.given, options.encoding)
-    form = found.form()
+    detected = Source(source, options)
+    if detected.given:
+        return detected, set_of(detected.tree, detected.given, options.encoding)
+    form = detected.form()
     if not form:
         raise UnknownImport(
             path=source, why=Phrase("there are no images, tables or tar archives in it"), known=", ".join(FORMATS)
         )
-    return found, form
+    return detected, form
 
 
-def _items(found: Source | Path, options: Options, form: str, account: Account, *, chosen: bool) -> Iterator[Item]:
+def _items(detected: Source | Path, options: Options, form: str, account: Account, *, chosen: bool) -> Iterator[Item]:
     """Every image of the source. Raises UnknownImport and what its readers raise."""
-    if isinstance(found, Path):
-        account.found += 1
+    if isinstance(detected, Path):
+        account.total += 1
         account.read += 1
-        around = Evidence(Tree([found.name], str(found.parent)), set(), above=found.parent / "x")
-        beside = found.with_name(found.name + ".license")
-        told: list[Statement] = around.for_folder("")
+        around = Evidence(Tree([detected.name], str(detected.parent)), set(), above=detected.parent / "x")
+        beside = detected.with_name(detected.name + ".license")
+        stated: list[Statement] = around.for_folder("")
         if beside.is_file():
-            told += side_statements(beside.name, lenient(beside.read_bytes()))
-        for item, _ in shards.items(found, found.name, options, account):
-            yield replace(item, statements=merged(item.statements, told))
+            stated += side_statements(beside.name, lenient(beside.read_bytes()))
+        for item, _ in shards.items(detected, detected.name, options, account):
+            yield replace(item, statements=merged(item.statements, stated))
         return
-    if form in ("plain", "reuse", "imagefolder") and found.given:
+    if form in ("plain", "reuse", "imagefolder") and detected.given:
         raise UnknownImport(
-            path=found.tree.place(found.given), why=Phrase("it is not a folder"), known=", ".join(FORMATS)
+            path=detected.tree.path_of(detected.given), why=Phrase("it is not a folder"), known=", ".join(FORMATS)
         )
-    if form == "imagefolder" and not any(map(is_metadata, found.tables)):
+    if form == "imagefolder" and not any(map(is_metadata, detected.tables)):
         raise UnknownImport(
-            path=found.tree.root, why=Phrase("it has no metadata.jsonl or metadata.csv"), known=", ".join(FORMATS)
+            path=detected.tree.root, why=Phrase("it has no metadata.jsonl or metadata.csv"), known=", ".join(FORMATS)
         )
-    if form in BY_ROW and not found.tables:
-        raise UnknownImport(path=found.tree.root, why=Phrase("there is no table in it"), known=", ".join(TABLES))
-    yield from Reader(found, options, form, account, chosen=chosen).items()
+    if form in BY_ROW and not detected.tables:
+        raise UnknownImport(path=detected.tree.root, why=Phrase("there is no table in it"), known=", ".join(TABLES))
+    yield from Reader(detected, options, form, account, chosen=chosen).items()
 
 
 def run_import(
@@ -136,18 +136,18 @@ def run_import(
     link: bool = False,
     progress: Progress | None = None,
 ) -> ImportResult:
-    """Take everything in ``source`` into ``folder``. Pictures that cannot be used are left out with their reason.
+    """Import everything in ``source`` into ``folder``. Unusable images are skipped with a reason.
 
-    Pictures already there are kept with their records; the same one under the same name is not taken twice.
+    Existing images and records stay; the same image under the same name is not imported twice.
 
     Raises:
-        NoLicence: an image of which nothing states a licence whole, and none was given.
+        NoLicence: an image without a complete licence statement, and none was given.
         UnknownImport, UnsafeArchive, BadFile, BadRow, NotUtf8, MissingLibrary, DiskFull, OutputFolder
     """
     _check_options(options)
-    found, seen = detect(source, options)
+    detected, detected_form = detect(source, options)
     chosen = form != "auto"
-    form = form if chosen else seen
+    form = form if chosen else detected_form
     if source.is_dir() and _inside(folder, source):
         raise BadValue(
             name="FOLDER",
@@ -165,8 +165,8 @@ def run_import(
             for r in records.all.values()
             if r.sha256 or (folder / r.file_name).is_file()
         }
-        total = len(found.images) if isinstance(found, Source) else 0
-        for number, item in enumerate(_items(found, options, form, done.account, chosen=chosen), 1):
+        total = len(detected.images) if isinstance(detected, Source) else 0
+        for number, item in enumerate(_items(detected, options, form, done.account, chosen=chosen), 1):
             if progress and number % 10 == 0:
                 progress(min(number, total or number), total or number)
             try:
@@ -192,7 +192,7 @@ def run_import(
             try:
                 folder.rmdir()
             except OSError:
-                pass  # it holds something that is not ours
+                pass  # it contains something else
         raise
     if progress:
         progress(total or 1, total or 1)
@@ -200,8 +200,9 @@ def run_import(
 
 
 def _checked(taker: ImageCopier, item: Item) -> tuple[str, str, tuple[Statement, ...]]:
-    """Name, hash, and what the file itself states of a licence. Only what opens as an image is taken in, under a right
-    ending.
+    """Name, hash, and licence statements of the file itself.
+
+    Only files that open as images are imported, with the ending of their format.
 
     Raises:
         BadPicture, BadFile, DiskFull, OutputFolder

@@ -1,7 +1,7 @@
 """Archives of samples, as WebDataset and img2dataset write them: ``key.jpg``, ``key.txt``, ``key.json`` in tar files.
 
-Nothing is extracted under a name of the archive's choosing: members are read in turn, within limits, and written by us.
-Members of one key need not stand together: an archive is read twice, for its texts and for its images.
+Nothing is extracted under a name that the archive chooses: members are read one by one, within limits.
+Members of one key need not be adjacent: an archive is read twice, for its texts and for its images.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from trainer.dataset.evidence.gather import Evidence
 from trainer.dataset.evidence.readings import is_licence_file, is_text
 from trainer.dataset.evidence.statement import merged
 from trainer.dataset.files import decoded
+from trainer.dataset.images import ENDINGS
 from trainer.dataset.importers.account import Account, why_left_out
 from trainer.dataset.importers.captions import ENDINGS as CAPTIONS
 from trainer.dataset.importers.columns import fill_in
 from trainer.dataset.importers.match import ImageIndex
-from trainer.dataset.importers.rows import Rows, Told
+from trainer.dataset.importers.rows import RowData, Rows
 from trainer.dataset.importers.source import Item, Options, captions
 from trainer.dataset.importers.table import TABLES, is_json_table, is_metadata
 from trainer.dataset.language import by_language
-from trainer.dataset.pictures import ENDINGS
 from trainer.dataset.tree import Members, key_of
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz")
 MAX_PICTURE, MAX_TEXT = 200_000_000, 4_000_000  # bytes of one member
-MAX_TEXTS = 1_000_000_000  # bytes of all texts of one archive, which are held in memory
+MAX_TEXTS = 1_000_000_000  # bytes of all texts of one archive, which are loaded into memory
 MAX_RATIO = 100  # unpacked bytes for each packed one
 _SIDE = (*CAPTIONS, ".json", ".license", ".xmp")
 
@@ -39,7 +39,7 @@ def _members(path: Path) -> Iterator[tuple[str, tarfile.TarInfo, Callable[[], by
     """Name, head and reader of each member.
 
     Raises:
-        BadFile: no whole tar. UnsafeArchive: names that lead out of it, or sizes beyond the limits.
+        BadFile: not a complete tar. UnsafeArchive: names that lead out of it, or sizes beyond the limits.
     """
     packed = max(path.stat().st_size, 1)
     unpacked = 0
@@ -95,7 +95,7 @@ def _is_read(name: str) -> bool:
 
 
 def key_of_member(name: str) -> str:
-    """Without the endings that are known: ``a/000.en.txt`` is of ``a/000``, ``photo.2020.jpg`` of ``photo.2020``."""
+    """Without the known endings: ``a/000.en.txt`` is of ``a/000``, ``photo.2020.jpg`` of ``photo.2020``."""
     low = name.lower()
     ending = max((e for e in (*_SIDE, *ENDINGS) if low.endswith(e)), key=len, default="")
     return name[: len(name) - len(ending)] if ending else name
@@ -111,7 +111,7 @@ class _Texts:
         others: list[str] = []
         total = 0
         for name, member, read in _members(path):
-            account.found += 1
+            account.total += 1
             if member.size > (MAX_PICTURE if _is_image(name) else MAX_TEXT) and (_is_image(name) or _is_read(name)):
                 raise UnsafeArchive(
                     path=path, why=Phrase("its member {name!r} is larger than any image should be", name=name[:200])
@@ -179,33 +179,33 @@ class _Texts:
         return [name for key in self._keys(image) for name in self._by_key.get(key, ())]
 
     def item(self, image: str, data: bytes, label: str) -> Item | Phrase:
-        """The image with everything that the archive says of it, or why it is left out."""
+        """The image with all its data in the archive, or why it is skipped."""
         row = self.evidence.row_of(image)
         if str(row.get("status", "success")) != "success":
             return Phrase("img2dataset could not fetch it")
-        told = self.rows.of.get(image) or Told()
-        values, extra = dict(told.values), dict(told.extra)
+        row_data = self.rows.of.get(image) or RowData()
+        values, extra = dict(row_data.values), dict(row_data.extra)
         for column, texts in self._captions(image).items():
             values[column] = tuple(dict.fromkeys((*values.get(column, ()), *texts)))
         fill_in(values, extra, row)
         creator, _ = self.evidence.creators(image)
         if creator:
             values.setdefault("creator", creator)
-        return Item(label, data, values, extra, merged(told.statements, self.evidence.of(image)))
+        return Item(label, data, values, extra, merged(row_data.statements, self.evidence.of(image)))
 
     def _captions(self, image: str) -> dict[str, tuple[str, ...]]:
         """Captions of the nearest key that has any. Raises NotUtf8."""
         for key in self._keys(image):
-            found: dict[str, tuple[str, ...]] = {}
+            result: dict[str, tuple[str, ...]] = {}
             for name in self._by_key.get(key, ()):
                 ending = max((e for e in _SIDE if name.lower().endswith(e)), key=len)
                 for data in self._texts[name] if ending in CAPTIONS else ():
-                    told = captions(decoded(data, self.tree.place(name), self.options.encoding))
+                    parsed = captions(decoded(data, self.tree.path_of(name), self.options.encoding))
                     column = CAPTIONS[ending]
-                    for where, texts in ({column: told} if column else by_language(told)).items():
-                        found[where] = tuple(dict.fromkeys((*found.get(where, ()), *texts)))
-            if found := {k: v for k, v in found.items() if v}:
-                return found
+                    for where, texts in ({column: parsed} if column else by_language(parsed)).items():
+                        result[where] = tuple(dict.fromkeys((*result.get(where, ()), *texts)))
+            if result := {k: v for k, v in result.items() if v}:
+                return result
         return {}
 
 
@@ -225,9 +225,9 @@ def items(path: Path, name: str, options: Options, account: Account) -> Iterator
         if not _is_image(member_name):
             continue
         inside = f"{label}/{member_name}"
-        made = texts.item(member_name, read(), inside)
-        if isinstance(made, Phrase):
-            account.skip(inside, made)
+        item = texts.item(member_name, read(), inside)
+        if isinstance(item, Phrase):
+            account.skip(inside, item)
         else:
             last = PurePosixPath(member_name).name
-            yield made, key_of(last.rpartition(".")[0])
+            yield item, key_of(last.rpartition(".")[0])

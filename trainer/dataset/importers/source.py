@@ -11,7 +11,7 @@ from engine.contract.errors import Phrase
 from trainer.dataset.evidence.statement import Statement
 from trainer.dataset.language import by_language
 
-# what tables call things -> our column; the first that is there and not empty counts
+# our column -> usual names in tables; the first that is not empty counts
 ALIASES: dict[str, tuple[str, ...]] = {
     "text": ("text", "caption", "text_en", "caption_en", "prompt", "description"),
     "text_ja": ("text_ja", "caption_ja", "japanese", "ja"),
@@ -28,7 +28,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the person said for all images that do not say it themselves."""
+    """Defaults for images that state no value of their own."""
 
     license: str = ""
     license_url: str = ""
@@ -42,9 +42,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Item:
-    """One image: its name here, where its bytes are, columns of a record beside ``file_name`` and ``sha256``, and all
-    that
-    states its licence outside its own bytes."""
+    """One image to import: its name, path or bytes, record columns, and licence statements outside its own bytes."""
 
     name: str
     where: Path | bytes
@@ -55,7 +53,7 @@ class Item:
 
 @dataclass
 class Skipped:
-    """What was left out, and why: a count for each reason, and the first names."""
+    """Skipped files: a count for each reason, and the first names."""
 
     reasons: dict[str, tuple[Phrase, list[str], int]] = field(default_factory=dict)
 
@@ -81,9 +79,9 @@ def captions(value: Any) -> tuple[str, ...]:
 
 
 def from_columns(row: dict[str, Any], aliases: dict[str, tuple[str, ...]]) -> tuple[dict[str, Any], set[str]]:
-    """Our columns out of a row with others' names, and which of its columns were used.
+    """Map a row's foreign column names to ours; also returns which of its columns were used.
 
-    Captions of a column that does not tell its language go where they belong by what is written in them.
+    Captions of a column without a language are assigned by the script they are written in.
     """
     lower = {k.lower().strip(): k for k in reversed(row) if isinstance(k, str)}
     values: dict[str, Any] = {}
@@ -98,8 +96,8 @@ def from_columns(row: dict[str, Any], aliases: dict[str, tuple[str, ...]]) -> tu
                 if not (got := captions(value)):
                     continue
                 parts = by_language(got) if ours == "text" and name not in ("text_en", "caption_en") else {ours: got}
-                for column, told in parts.items():
-                    values[column] = tuple(dict.fromkeys((*values.get(column, ()), *told)))
+                for column, texts in parts.items():
+                    values[column] = tuple(dict.fromkeys((*values.get(column, ()), *texts)))
             elif isinstance(value, bool):
                 values[ours] = "yes" if value else ""
             elif isinstance(value, (str, int, float)):

@@ -16,7 +16,7 @@ from trainer.dataset.tree import Tree
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet", "metadata.tsv", "metadata.json")
-_JSON = 256_000_000  # bytes of a JSON document, which is read as a whole
+_JSON = 256_000_000  # bytes of a JSON document, which is loaded into memory
 
 
 def is_table(name: str) -> bool:
@@ -35,7 +35,7 @@ def rows_of(tree: Tree, name: str, encoding: str, *, headerless: bool = False) -
     Raises:
         BadFile, BadRow, NotUtf8; MissingLibrary: Parquet without pyarrow.
     """
-    kind, place = PurePosixPath(name).suffix.lower(), tree.place(name)
+    kind, path = PurePosixPath(name).suffix.lower(), tree.path_of(name)
     if kind == ".parquet":
         yield from _parquet(tree, name)
     elif kind == ".json":
@@ -47,9 +47,9 @@ def rows_of(tree: Tree, name: str, encoding: str, *, headerless: bool = False) -
                     row = load_json(line)
                 except (ValueError, RecursionError) as e:
                     why = e.args[0] if e.args and isinstance(e.args[0], Phrase) else Phrase("it is not JSON")
-                    raise BadRow(path=place, line=number, why=why) from e
+                    raise BadRow(path=path, line=number, why=why) from e
                 if not isinstance(row, dict):
-                    raise BadRow(path=place, line=number, why=Phrase("a row is a JSON object"))
+                    raise BadRow(path=path, line=number, why=Phrase("a row is a JSON object"))
                 yield number, row
     else:
         yield from csv_rows(tree, name, encoding, headerless)
@@ -71,12 +71,12 @@ _NAMES = ("file_name", "filename", "file", "path", "image", "image_path", "img")
 
 def _json_rows(tree: Tree, name: str, encoding: str) -> list[dict[str, Any]] | None:
     """Rows of a JSON document, or None where it is another kind. Raises BadFile, BadRow, NotUtf8."""
-    place = tree.place(name)
+    path = tree.path_of(name)
     try:
-        data = load_json(decoded(tree.read(name, _JSON), place, encoding))
+        data = load_json(decoded(tree.read(name, _JSON), path, encoding))
     except (ValueError, RecursionError) as e:
         why = e.args[0] if e.args and isinstance(e.args[0], Phrase) else Phrase("it is not JSON")
-        raise BadFile(path=place, why=why) from e
+        raise BadFile(path=path, why=why) from e
     if isinstance(data, list):
         rows = [r for r in data if isinstance(r, dict)]
         fits = bool(rows) and len(rows) == len(data) and any(k.lower() in _NAMES for r in rows[:5] for k in r)
@@ -93,7 +93,7 @@ def _json_rows(tree: Tree, name: str, encoding: str) -> list[dict[str, Any]] | N
 
 
 def _coco(data: dict[str, Any]) -> list[dict[str, Any]]:
-    """COCO's numbers for licences are declared in the same document; one that is not declared stays a number."""
+    """COCO's numbers for licences are declared in the same document; an undeclared one stays a number."""
     licences = {x["id"]: {k: v for k, v in x.items() if k != "id"} for x in _objects(data, "licenses") if "id" in x}
     captions: dict[Any, list[str]] = {}
     for note in _objects(data, "annotations"):
@@ -104,8 +104,8 @@ def _coco(data: dict[str, Any]) -> list[dict[str, Any]]:
         row = dict(image)
         if isinstance(row.get("license"), int) and row["license"] in licences:
             row["license"] = licences[row["license"]]
-        if told := captions.get(image.get("id")):
-            row["caption"] = told
+        if texts := captions.get(image.get("id")):
+            row["caption"] = texts
         row.pop("id", None)
         rows.append(row)
     return rows
@@ -117,7 +117,7 @@ def _objects(data: dict[str, Any], key: str) -> list[dict[str, Any]]:
 
 
 def _parquet(tree: Tree, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    place = tree.place(name)
+    path = tree.path_of(name)
     try:
         parquet = importlib.import_module("pyarrow.parquet")
     except ImportError as e:
@@ -126,14 +126,14 @@ def _parquet(tree: Tree, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
         with tree.open(name) as f, parquet.ParquetFile(f) as file:
             names = file.schema_arrow.names
             if len(set(names)) != len(names):
-                raise BadRow(path=place, line=0, why=Phrase("two columns have the same name"))
+                raise BadRow(path=path, line=0, why=Phrase("two columns have the same name"))
             number = 0
             for batch in file.iter_batches(batch_size=64):
                 for row in batch.to_pylist():
                     number += 1
                     yield number, row
-    except (OSError, ValueError) as e:  # pyarrow's errors are kinds of these
-        raise BadFile(path=place, why=Phrase("it is not a whole Parquet file")) from e
+    except (OSError, ValueError) as e:  # base classes of pyarrow's errors
+        raise BadFile(path=path, why=Phrase("it is not a whole Parquet file")) from e
 
 
 # which set ------------------------------------------------------------------------------------------------------------

@@ -1,1 +1,1 @@
-"""The licence gate: may these pictures be learned from, under this policy? Knows nothing of torch."""
+"""The licence gate: checks whether a policy allows training on a dataset. Does not import torch."""

@@ -1,4 +1,4 @@
-"""``ATTRIBUTION.md``: title, author, source and licence of every picture (TASL, as Creative Commons recommends), in
+"""``ATTRIBUTION.md``: title, author, source and licence of every image (TASL, as Creative Commons recommends), in
 both languages.
 """
 
@@ -16,7 +16,7 @@ from trainer.dataset.spdx import Expression, parse
 FILE = "ATTRIBUTION.md"
 _HEAD = """# Attribution / 出典と著作者
 
-{count} picture(s), each with title, author, source and licence as recorded in `metadata.jsonl`.
+{count} image(s), each with title, author, source and licence as recorded in `metadata.jsonl`.
 画像 {count} 点の題名、作者、出典、ライセンスです(`metadata.jsonl` の記録によります)。
 """
 
@@ -34,7 +34,7 @@ def _link(text: str, url: str) -> str:
 
 
 def entry(record: Record) -> str:
-    """One picture on one line."""
+    """One image on one line."""
     title = f"“{_plain(record.title)}”" if record.title else f"`{record.file_name.replace('`', '')}`"
     licence = record.license
     try:
@@ -45,11 +45,11 @@ def entry(record: Record) -> str:
     parts = [title]
     if record.creator:
         parts.append(f"by {_plain(record.creator)}")
-    told = " ".join(parts) + (f", {_link('source', record.source_url)}" if record.source_url else "")
-    told += f", {_link(_plain(licence) or '?', url)}"
+    line = " ".join(parts) + (f", {_link('source', record.source_url)}" if record.source_url else "")
+    line += f", {_link(_plain(licence) or '?', url)}"
     if record.modified:
-        told += f", changed: {_plain(record.modified)}"
-    return f"- {told}" + (f" — `{record.file_name.replace('`', '')}`" if record.title else "")
+        line += f", changed: {_plain(record.modified)}"
+    return f"- {line}" + (f" — `{record.file_name.replace('`', '')}`" if record.title else "")
 
 
 def write_attribution(folder: Path, records: Iterable[Record]) -> Path:

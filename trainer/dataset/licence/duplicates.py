@@ -1,4 +1,4 @@
-"""The rules of the gate about images that are the same or look alike."""
+"""Gate rules about identical and similar images."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ from pathlib import Path
 
 from engine.contract.errors import Phrase
 from trainer.dataset.licence.facts_cache import FactsCache
-from trainer.dataset.licence.perceptual_hash import alike
+from trainer.dataset.licence.perceptual_hash import similar_pairs
 from trainer.dataset.licence.policy import Policy
 from trainer.dataset.licence.report import Finding
-from trainer.dataset.licence.rules import Judged
+from trainer.dataset.licence.rules import EvaluatedRecord
 from trainer.dataset.tree import FileLocator
 
 
-def _licence(j: Judged) -> str:
+def _licence(j: EvaluatedRecord) -> str:
     return j.expression.text if j.expression else j.record.license
 
 
-def duplicate_findings(folder: Path, judged: list[Judged], policy: Policy, cache: FactsCache) -> Iterator[Finding]:
-    """The same bytes, the same pixels, or nearly the same picture: under two licences, or twice."""
-    seen = [j for j in judged if j.facts.look is not None]
+def duplicate_findings(
+    folder: Path, evaluated: list[EvaluatedRecord], policy: Policy, cache: FactsCache
+) -> Iterator[Finding]:
+    """The same bytes, the same pixels, or nearly the same image: under two licences, or twice."""
+    seen = [j for j in evaluated if j.facts.perceptual_hash is not None]
     for severity, rule, j, why in _worst(_pairs(folder, seen, policy, cache)):
         if severity != "allow":
             yield Finding(j.record.file_name, rule, severity, why, j.line)
 
 
-_Pair = tuple[str, str, Judged, Phrase]
+_Pair = tuple[str, str, EvaluatedRecord, Phrase]
 
 
 def _gravity(pair: _Pair) -> tuple[int, int, str]:
@@ -35,7 +37,7 @@ def _gravity(pair: _Pair) -> tuple[int, int, str]:
 
 
 def _worst(pairs: Iterator[_Pair]) -> Iterator[_Pair]:
-    """One finding a picture: the gravest."""
+    """One finding an image: the gravest."""
     best: dict[str, _Pair] = {}
     for pair in pairs:
         name = pair[2].record.file_name
@@ -44,11 +46,10 @@ def _worst(pairs: Iterator[_Pair]) -> Iterator[_Pair]:
     yield from best.values()
 
 
-def _pairs(folder: Path, seen: list[Judged], policy: Policy, cache: FactsCache) -> Iterator[_Pair]:
-    looks = [j.facts.look for j in seen if j.facts.look is not None]
-    # of many copies each is held against the first only: where any two differ in licence, one of them differs from the
-    # first
-    for a, b in alike(looks):
+def _pairs(folder: Path, seen: list[EvaluatedRecord], policy: Policy, cache: FactsCache) -> Iterator[_Pair]:
+    hashes = [j.facts.perceptual_hash for j in seen if j.facts.perceptual_hash is not None]
+    # each copy is compared with the first only: where any two differ in licence, one of them differs from the first
+    for a, b in similar_pairs(hashes):
         one, two = sorted((seen[a], seen[b]), key=lambda j: j.record.file_name)
         same_licence = _licence(one) == _licence(two)
         same = one.facts.sha256 == two.facts.sha256 or _same_pixels(folder, one, two, cache)
@@ -83,7 +84,7 @@ def _pairs(folder: Path, seen: list[Judged], policy: Policy, cache: FactsCache) 
                 yield policy.rules["near-duplicate"], "near-duplicate", j, Phrase("it looks like {other}", other=name)
 
 
-def _same_pixels(folder: Path, one: Judged, two: Judged, cache: FactsCache) -> bool:
+def _same_pixels(folder: Path, one: EvaluatedRecord, two: EvaluatedRecord, cache: FactsCache) -> bool:
     if (one.facts.width, one.facts.height) != (two.facts.width, two.facts.height):
         return False
     pixels = [cache.pixels(FileLocator(folder).path(j.record.file_name), j.facts.sha256) for j in (one, two)]

@@ -1,6 +1,4 @@
-"""The rules of the gate about evidence: statements of a licence that differ, that nobody understands, or that were
-overruled.
-"""
+"""Gate rules about evidence: licence statements that differ, are not understood, or were overruled."""
 
 from __future__ import annotations
 
@@ -22,15 +20,15 @@ def evidence_findings(
 
     ``others`` are statements outside the record: in the image file itself, and beside it in the dataset folder.
     """
-    told = record.license_statements
-    if not told:  # a record of version 0.1.0, or one written by hand: its other columns were never looked at
-        told = tuple(statements_of(record.extra, FILE))
-    told = merged(told, others)
-    decided = [s for s in told if s.source == EDIT]
+    stated = record.license_statements
+    if not stated:  # written by version 0.1.0 or by hand: its other columns were never searched
+        stated = tuple(statements_of(record.extra, FILE))
+    stated = merged(stated, others)
+    decided = [s for s in stated if s.source == EDIT]
     # what a person gave is in the record's license itself
-    sources = [s for s in told if s.source not in (EDIT, OPTION)]
+    sources = [s for s in stated if s.source not in (EDIT, OPTION)]
     conclusion = conclude(sources)
-    # what the record says counts too, unless it is what its statements come to
+    # the record's own licence counts too, unless it is the conclusion from its statements
     if expression is not None and record.license != conclusion.license:
         sources.append(Statement(f"{FILE} license", record.license, expression.text))
         conclusion = conclude(sources)
@@ -76,7 +74,7 @@ def same_as(one: Statement, expression: Expression) -> bool:
 def _decided(
     record: Record, sources: Sequence[Statement], expression: Expression
 ) -> Iterator[tuple[str, Phrase, str | None]]:
-    """A person gave the image this licence by hand. Against a licence that is stated plainly that takes evidence."""
+    """Findings where a person set the licence: overruling a clearly stated one requires evidence."""
     against = [s for s in sources if not same_as(s, expression)]
     plain = [s for s in against if s.license]
     listed = "; ".join(f"{s.license or repr(s.text)} ({s.source})" for s in (plain or against)[:_SHOWN])

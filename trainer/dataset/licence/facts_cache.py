@@ -14,16 +14,16 @@ from typing import Any
 from engine.contract.errors import CommonArtError, Phrase
 from engine.contract.paths import home
 from engine.imagefile.image import pixel_sha256
-from trainer.dataset.licence.perceptual_hash import Look
+from trainer.dataset.images import load_rgb
+from trainer.dataset.licence.perceptual_hash import PerceptualHash
 from trainer.dataset.licence.signals import Signals
-from trainer.dataset.pictures import load_rgb
 
-_FORM = 2  # of what is remembered; raise it when hashes or signals are taken otherwise
+_FORM = 2  # version of the cached data; raise it when hashes or signals are computed differently
 
 
 @dataclass(frozen=True)
 class Facts:
-    """``error`` is why it cannot be used; then ``look`` is missing.
+    """Facts about one file; ``error`` is why it cannot be used, and then ``perceptual_hash`` is None.
 
     ``sha256`` is empty only where the file could not be read.
     """
@@ -33,7 +33,7 @@ class Facts:
     width: int = 0  # upright
     height: int = 0
     kind: str = ""  # png, jpeg, webp
-    look: Look | None = None
+    perceptual_hash: PerceptualHash | None = None
     signals: Signals = field(default_factory=Signals)
     error: Phrase | None = None
 
@@ -46,8 +46,12 @@ class Facts:
                 "k": self.kind,
                 "s": self.signals.as_data(),
                 "l": None
-                if self.look is None
-                else [f"{self.look.phash:x}", f"{self.look.dhash:x}", self.look.colour.hex()],
+                if self.perceptual_hash is None
+                else [
+                    f"{self.perceptual_hash.phash:x}",
+                    f"{self.perceptual_hash.dhash:x}",
+                    self.perceptual_hash.colour.hex(),
+                ],
                 "e": None if self.error is None else [self.error.template, self.error.fields],
             },
             ensure_ascii=False,
@@ -56,29 +60,30 @@ class Facts:
     @classmethod
     def unpacked(cls, sha256: str, size: int, text: str) -> Facts:
         data = json.loads(text)
-        look = (
+        hashes = (
             None
             if data["l"] is None
-            else Look(int(data["l"][0], 16), int(data["l"][1], 16), bytes.fromhex(data["l"][2]))
+            else PerceptualHash(int(data["l"][0], 16), int(data["l"][1], 16), bytes.fromhex(data["l"][2]))
         )
         error = None if data["e"] is None else Phrase(data["e"][0], **data["e"][1])
-        return cls(sha256, size, data["w"], data["h"], data["k"], look, Signals.from_data(data["s"]), error)
+        return cls(sha256, size, data["w"], data["h"], data["k"], hashes, Signals.from_data(data["s"]), error)
 
 
 def tools() -> dict[str, str]:
-    """Versions of what decides beside this program."""
-    found = {}
+    """Versions of the libraries that affect the result."""
+    result = {}
     for name in ("license-expression", "c2pa-python", "pillow", "numpy"):
         try:
-            found[name] = version(name)
+            result[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "?"
-    return found
+            result[name] = "?"
+    return result
 
 
 class FactsCache:
-    """Facts of earlier checks of one folder, in the data folder, not beside the pictures: a dataset from elsewhere
-    brings none.
+    """Facts from earlier checks of one folder.
+
+    Stored in the program's data folder, so that a downloaded dataset cannot bring its own.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -89,11 +94,11 @@ class FactsCache:
             self._db: sqlite3.Connection | None = self._open(stamp)
         except (sqlite3.Error, OSError):
             self._db = None
-            try:  # damaged: it holds nothing that cannot be found again
+            try:  # damaged: everything in it can be computed again
                 self._path.unlink(missing_ok=True)
                 self._db = self._open(stamp)
             except (sqlite3.Error, OSError):
-                pass  # no place for it: everything is read anew
+                pass  # no cache: all files are read again
 
     def _open(self, stamp: str) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,21 +128,21 @@ class FactsCache:
             return {}
         return {r[0]: (r[1], r[2], r[3], r[4]) for r in rows}
 
-    def keep(self, rows: Iterable[tuple[str, str, str, int, str]]) -> None:
+    def store(self, rows: Iterable[tuple[str, str, str, int, str]]) -> None:
         self._many("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?, ?)", rows)
 
     def pixels(self, path: Path, sha256: str) -> str:
         """Hash of the decoded pixels of a file with that hash; empty where it cannot be decoded."""
         try:
-            found = (
+            result = (
                 self._db.execute("SELECT pixels FROM pixels WHERE sha256 = ?", (sha256,)).fetchone()
                 if self._db
                 else None
             )
         except sqlite3.Error:
-            found = None
-        if found:
-            return str(found[0])
+            result = None
+        if result:
+            return str(result[0])
         try:
             import numpy as np
 
@@ -154,7 +159,7 @@ class FactsCache:
                 self._db.executemany(sql, rows)
                 self._db.execute("COMMIT")
         except sqlite3.Error:
-            pass  # another check holds it, or the disk is full: it is only a memory
+            pass  # locked by another check, or the disk is full: it is only a cache
 
     def close(self) -> None:
         if self._db:

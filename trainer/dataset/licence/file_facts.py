@@ -1,6 +1,6 @@
-"""What a file is: its hash, how it looks, what it says of itself.
+"""Computes facts about image files: hashes, size, and signals in their metadata.
 
-Remembered between checks, and never believed of a file that changed.
+Cached between checks, and computed again for a file that changed.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import TypeVar
 
 from engine.contract.errors import BadFile, BadPicture, Phrase
 from trainer.dataset.files import sha256_of
+from trainer.dataset.images import opened, orientation, rgb, upright
 from trainer.dataset.licence.facts_cache import Facts, FactsCache
-from trainer.dataset.licence.perceptual_hash import SIDE, look_at
+from trainer.dataset.licence.perceptual_hash import SIDE, perceptual_hash
 from trainer.dataset.licence.signals import read_signals
-from trainer.dataset.pictures import opened, orientation, rgb, upright
 from trainer.dataset.tree import FileLocator
 
 _FRESH = 2.0  # seconds: a file written so recently may change again without its times changing
@@ -28,9 +28,9 @@ R = TypeVar("R")
 
 
 def examine(path: Path, sha256: str | None = None) -> Facts:
-    """Read the file: bytes for the hash (unless it is known), then the picture once for all else.
+    """Read a file: its bytes for the hash unless it is given, then the image once for everything else.
 
-    Never raises for a bad picture.
+    Never raises for a bad image.
     """
     try:
         size = path.stat().st_size
@@ -51,17 +51,17 @@ def examine(path: Path, sha256: str | None = None) -> Facts:
                 if min(image.size) > 4 * SIDE and image.mode in ("RGB", "L")
                 else image
             )
-            look = look_at(rgb(upright(small)))
+            hashes = perceptual_hash(rgb(upright(small)))
     except BadPicture as e:
         why = e.fields["why"]
         return Facts(digest, size, error=why if isinstance(why, Phrase) else Phrase("it is damaged or cut off"))
     if turn in (5, 6, 7, 8):
         width, height = height, width
-    return Facts(digest, size, width, height, kind, look, signals)
+    return Facts(digest, size, width, height, kind, hashes, signals)
 
 
 def _mark(path: Path) -> tuple[str, bool]:
-    """What must be the same for a file to be believed unchanged, and whether it has been still for long enough."""
+    """A stamp that is equal while a file is unchanged, and whether its last change is old enough to trust it."""
     s = path.stat()
     return f"{s.st_size} {s.st_mtime_ns} {s.st_ctime_ns} {s.st_ino} {s.st_dev}", time.time() - max(
         s.st_mtime, s.st_ctime
@@ -77,24 +77,24 @@ def gather(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Facts]:
-    """Facts of every file. ``full`` reads all bytes again, whatever is remembered.
+    """Facts of every file. ``full`` reads all bytes again, ignoring the cache.
 
-    A file whose size, times and identity are as they were is not read again otherwise.
+    Otherwise a file whose size, times and identity are unchanged is not read again.
     """
-    known = cache.facts()
+    cached = cache.facts()
     locator = FileLocator(folder)
     paths = {name: locator.path(name) for name in names}
-    found: dict[str, Facts] = {}
+    results: dict[str, Facts] = {}
     unread: list[str] = []
-    for name in names:  # what is remembered needs no threads
-        old = known.get(name)
+    for name in names:  # cached facts need no threads
+        old = cached.get(name)
         try:
             mark, _ = _mark(paths[name])
         except OSError:
-            found[name] = Facts(error=Phrase("there is no such file"))
+            results[name] = Facts(error=Phrase("there is no such file"))
             continue
         if old and old[0] == mark and not full:
-            found[name] = Facts.unpacked(old[1], old[2], old[3])
+            results[name] = Facts.unpacked(old[1], old[2], old[3])
         else:
             unread.append(name)
 
@@ -102,39 +102,39 @@ def gather(
         path = paths[name]
         try:
             mark, still = _mark(path)
-            old = known.get(name)
+            old = cached.get(name)
             sha256 = sha256_of(path)
         except OSError:
             return name, "", False, Facts(error=Phrase("there is no such file"))
         except BadFile as e:
             return name, "", False, Facts(error=e.fields["why"])
-        if old and sha256 == old[1]:  # the same bytes look and say the same
+        if old and sha256 == old[1]:  # equal bytes have equal facts
             return name, mark, still, Facts.unpacked(old[1], old[2], old[3])
         return name, mark, still, examine(path, sha256)
 
     fresh: list[tuple[str, str, str, int, str]] = []
-    told = 0.0
-    start = len(found)
+    reported_at = 0.0
+    start = len(results)
     for done, (name, mark, still, facts) in enumerate(
         _in_threads(one, unread, workers or min(8, os.cpu_count() or 1)), start + 1
     ):
-        found[name] = facts
+        results[name] = facts
         if still and mark and facts.sha256:
             fresh.append((name, mark, facts.sha256, facts.size, facts.packed()))
         if len(fresh) >= 1000:
-            cache.keep(fresh)
+            cache.store(fresh)
             fresh.clear()
-        if progress and time.monotonic() - told > 0.1:
-            told = time.monotonic()
+        if progress and time.monotonic() - reported_at > 0.1:
+            reported_at = time.monotonic()
             progress(done, len(names))
-    cache.keep(fresh)
+    cache.store(fresh)
     if progress:
         progress(len(names), len(names))
-    return found
+    return results
 
 
 def _in_threads(work: Callable[[T], R], items: list[T], workers: int) -> Iterator[R]:
-    """Results in order, a bounded number of them under way."""
+    """Results in order, with a bounded number of pending calls."""
     if workers <= 1:
         yield from map(work, items)
         return

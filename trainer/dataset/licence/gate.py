@@ -1,4 +1,4 @@
-"""The licence gate: every record, every file, every pair that looks alike, judged under one policy.
+"""The licence gate: every record, every file, every similar pair, checked against one policy.
 
 Not legal advice.
 """
@@ -22,11 +22,11 @@ from trainer.dataset.licence.file_facts import Progress, gather
 from trainer.dataset.licence.policy import Policy, load_policy
 from trainer.dataset.licence.report import FILE as REPORT
 from trainer.dataset.licence.report import Finding, GateReport, manifest_sha256, write_report
-from trainer.dataset.licence.rules import Judged, judge
+from trainer.dataset.licence.rules import EvaluatedRecord, evaluate_record
 from trainer.dataset.records import FILE, Record, file_of, scan
 from trainer.dataset.tree import FileLocator, Folder, key_of
 
-# pictures by their ending, of formats that are not read too: none of them may lie there unrecorded
+# images by their ending, of formats that are not read too: none of them may lie there unrecorded
 _PICTURES = (
     ".png",
     ".jpg",
@@ -59,10 +59,10 @@ def check(
     out: Path | None = None,
     workers: int | None = None,
 ) -> GateReport:
-    """Judge a dataset folder; write ``gate-report.json`` and ``ATTRIBUTION.md`` into ``out`` (the folder itself).
+    """Check a dataset folder; write ``gate-report.json`` and ``ATTRIBUTION.md`` into ``out`` (the folder itself).
 
     ``full`` reads every byte again; otherwise a file whose size, times and identity did not change since it was last
-    checked is taken at its remembered hash. A folder that fails is no error here: see ``GateReport.passed`` and
+    checked keeps its cached hash. A folder that fails is no error here: see ``GateReport.passed`` and
     ``demand``.
 
     Raises:
@@ -74,17 +74,19 @@ def check(
     cache = FactsCache(folder)
     try:
         facts = gather(folder, [r.file_name for r, _ in rows], cache, full=full, progress=progress, workers=workers)
-        judged = []
+        evaluated = []
         beside = Evidence(Folder(folder), {r.file_name for r, _ in rows}, skip={FILE, REPORT, ATTRIBUTION})
         for record, line in rows:
-            one, told = judge(record, line, facts[record.file_name], rules, beside.of(record.file_name))
-            judged.append(one)
-            findings += told
+            one, record_findings = evaluate_record(
+                record, line, facts[record.file_name], rules, beside.of(record.file_name)
+            )
+            evaluated.append(one)
+            findings += record_findings
         findings += _orphans(folder, rows)
-        findings += duplicate_findings(folder, judged, rules, cache)
+        findings += duplicate_findings(folder, evaluated, rules, cache)
     finally:
         cache.close()
-    findings += _one_creator(judged, rules)
+    findings += _one_creator(evaluated, rules)
     after = hashlib.sha256(file_of(folder).read_bytes()).hexdigest()
     if after != before:
         findings.append(
@@ -98,10 +100,10 @@ def check(
         records_sha256=before,
         policy=rules.as_data(),
         policy_sha256=rules.sha256,
-        licences=_sorted(Counter(j.expression.text if j.expression else (j.record.license or "–") for j in judged)),
-        classes=_sorted(Counter(c for j in judged for c in j.classes)),
-        creators=dict(Counter(j.record.creator or "–" for j in judged).most_common(_TOP)) if len(judged) else {},
-        captions={x: sum(1 for j in judged if j.record.captions(x)) for x in ("en", "ja")},
+        licences=_sorted(Counter(j.expression.text if j.expression else (j.record.license or "–") for j in evaluated)),
+        classes=_sorted(Counter(c for j in evaluated for c in j.classes)),
+        creators=dict(Counter(j.record.creator or "–" for j in evaluated).most_common(_TOP)) if len(evaluated) else {},
+        captions={x: sum(1 for j in evaluated if j.record.captions(x)) for x in ("en", "ja")},
         total_bytes=sum(f.size for f in facts.values()),
         findings=tuple(sorted(findings)),
         tools={"commonart-desktop": VERSION} | tools(),
@@ -157,7 +159,7 @@ def _rows(folder: Path) -> tuple[list[tuple[Record, int]], list[Finding]]:
 
 
 def _orphans(folder: Path, rows: list[tuple[Record, int]]) -> Iterator[Finding]:
-    """Pictures without a row."""
+    """Images without a row."""
     locator = FileLocator(folder)
     recorded = {locator.path(record.file_name).relative_to(folder).as_posix() for record, _ in rows}
     for place, folders, files in os.walk(folder):
@@ -170,9 +172,9 @@ def _orphans(folder: Path, rows: list[tuple[Record, int]]) -> Iterator[Finding]:
                 yield Finding(shown, "no-row", "block", Phrase("the image has no row in metadata.jsonl"))
 
 
-def _one_creator(judged: list[Judged], policy: Policy) -> Iterator[Finding]:
-    """Learning from few works of one creator is learning that creator's hand. One's own pictures are left out."""
-    others = [j for j in judged if "own" not in j.classes]
+def _one_creator(evaluated: list[EvaluatedRecord], policy: Policy) -> Iterator[Finding]:
+    """Report a creator whose works dominate the set, since training learns their style. Own images are not counted."""
+    others = [j for j in evaluated if "own" not in j.classes]
     if len(others) < policy.limits["creator_pictures"] or policy.rules["one-creator"] == "allow":
         return
     counts = Counter(" ".join(j.record.creator.split()) for j in others if j.record.creator.strip())

@@ -1,8 +1,8 @@
-"""Perceptual hashes of pictures, and finding those that look alike among many. numpy only.
+"""Perceptual hashes of images, and a search for similar pairs. numpy only.
 
 dHash compares neighbouring pixels of 9 x 8 (Krawetz, "Kind of Like That", 2013); pHash takes the signs of the lowest 8
-x 8 frequencies of a 32 x 32 picture against their median (Zauner, "Implementation and Benchmarking of Perceptual Image
-Hash Functions", 2010). Both see brightness only, so a coarse 8 x 8 colour picture is compared as well. They find copies
+x 8 frequencies of a 32 x 32 image against their median (Zauner, "Implementation and Benchmarking of Perceptual Image
+Hash Functions", 2010). Both see brightness only, so a coarse 8 x 8 colour image is compared as well. They find copies
 that were recompressed or scaled, not cropped or mirrored ones.
 """
 
@@ -27,7 +27,7 @@ _BLOCK = 2048
 
 
 @dataclass(frozen=True)
-class Look:
+class PerceptualHash:
     """pHash, dHash (64-bit each) and 8 x 8 x 3 bytes of colour."""
 
     phash: int
@@ -42,8 +42,8 @@ def _cosines() -> np.ndarray[Any, Any]:
     return np.cos(np.pi * k * (2 * n + 1) / (2 * SIDE))
 
 
-def look_at(image: Image.Image) -> Look:
-    """Of an RGB picture of any size."""
+def perceptual_hash(image: Image.Image) -> PerceptualHash:
+    """Of an RGB image of any size."""
     # one reduction for all three: what they see differs in size only
     small = image.resize(
         (SIDE, SIDE), Image.Resampling.BOX if min(image.size) > 2 * SIDE else Image.Resampling.BILINEAR
@@ -54,28 +54,28 @@ def look_at(image: Image.Image) -> Look:
     nine = np.asarray(small.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
     dhash = (nine[:, 1:] > nine[:, :-1]).ravel()
     colour = np.asarray(small.resize((8, 8), Image.Resampling.BOX)).tobytes()
-    return Look(_number(phash), _number(dhash), colour)
+    return PerceptualHash(_number(phash), _number(dhash), colour)
 
 
 def _number(bits: np.ndarray[Any, Any]) -> int:
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
-def alike(looks: list[Look]) -> Iterator[tuple[int, int]]:
-    """Pairs (i < j) that look alike, each once, in no order.
+def similar_pairs(hashes: list[PerceptualHash]) -> Iterator[tuple[int, int]]:
+    """Similar pairs (i < j), each once, in no order.
 
-    Equal looks are paired with their first only, so that a thousand copies are a thousand pairs, not half a million.
+    Equal hashes are paired with their first only, so that a thousand copies are a thousand pairs, not half a million.
     """
-    first: dict[Look, int] = {}
-    for i, look in enumerate(looks):
+    first: dict[PerceptualHash, int] = {}
+    for i, look in enumerate(hashes):
         if (j := first.setdefault(look, i)) != i:
             yield j, i
     places = np.array(list(first.values()), dtype=np.int64)
     if len(places) < 2:
         return
-    phash = np.array([looks[i].phash for i in places], dtype=np.uint64)
-    dhash = np.array([looks[i].dhash for i in places], dtype=np.uint64)
-    colour = np.frombuffer(b"".join(looks[i].colour for i in places), dtype=np.uint8).reshape(len(places), -1)
+    phash = np.array([hashes[i].phash for i in places], dtype=np.uint64)
+    dhash = np.array([hashes[i].dhash for i in places], dtype=np.uint64)
+    colour = np.frombuffer(b"".join(hashes[i].colour for i in places), dtype=np.uint8).reshape(len(places), -1)
     widths = [64 // _BANDS + (n < 64 % _BANDS) for n in range(_BANDS)]
     seen: set[tuple[int, int]] = set()
     for band in range(_BANDS):

@@ -15,13 +15,13 @@ from trainer.dataset.files import text_of
 from trainer.dataset.spdx import CLASSES, Choice, Expression, parse
 
 VERDICTS = ("allow", "warn", "block")
-# rule of the gate -> its verdict unless a policy says otherwise; rules not named here always block
+# rule of the gate -> its verdict unless a policy overrides it; rules not listed here always block
 RULES = {
     "attribution": "block",  # BY without creator, licence address or source
     "licence-url-differs": "block",  # the address stands for another licence than the expression
     "licence-in-file-differs": "block",  # the file itself names another licence
     "licence-decided": "warn",  # a person gave another licence than what is stated or not understood
-    "training-forbidden": "block",  # a signal in the file, or the creator's word in the record
+    "training-forbidden": "block",  # a signal in the file, or the record's training_permission
     "training-constrained": "warn",
     "ai-made": "block",
     "near-duplicate-other-licence": "block",
@@ -58,28 +58,28 @@ class Policy:
 
     @property
     def sha256(self) -> str:
-        """Of everything that decides; the name too, since the report tells it."""
+        """Hash of all settings, including the name, which is part of the report."""
         return hashlib.sha256(
             json.dumps(self.as_data(), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
         ).hexdigest()
 
     def of_choice(self, choice: Choice) -> tuple[str, tuple[str, ...]]:
-        """The worst verdict of licences that hold together, and the classes or licences that made it."""
-        told: list[tuple[str, str]] = []
+        """The worst verdict of licences that apply together, and the classes or licences that caused it."""
+        verdicts: list[tuple[str, str]] = []
         for licence in choice.licences:
             verdict = self.licences.get(licence) or self.licences.get(licence.split(" WITH ")[0])
             if verdict is not None:
-                told.append((verdict, licence))
+                verdicts.append((verdict, licence))
             else:
                 one = parse(licence)
-                told += [(self.classes[c], c) for c in one.choices[0].classes]
-        worst = max((v for v, _ in told), key=VERDICTS.index)
-        return worst, tuple(sorted({name for v, name in told if v == worst}))
+                verdicts += [(self.classes[c], c) for c in one.choices[0].classes]
+        worst = max((v for v, _ in verdicts), key=VERDICTS.index)
+        return worst, tuple(sorted({name for v, name in verdicts if v == worst}))
 
     def of_expression(self, expression: Expression) -> tuple[str, tuple[str, ...], Choice]:
-        """Of an OR the best choice counts, as its reader may choose; returns verdict, what made it, and that choice."""
-        judged = [(*self.of_choice(c), c) for c in expression.choices]
-        return min(judged, key=lambda j: (VERDICTS.index(j[0]), j[2].licences))
+        """Verdict, its causes, and the chosen alternative: of an OR the best counts, as the user may choose."""
+        evaluated = [(*self.of_choice(c), c) for c in expression.choices]
+        return min(evaluated, key=lambda j: (VERDICTS.index(j[0]), j[2].licences))
 
 
 BUILT_IN = {

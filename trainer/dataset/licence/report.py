@@ -1,4 +1,4 @@
-"""What the gate found, as data: the same folder and policy give the same bytes."""
+"""The gate's report as data: the same folder and policy give the same bytes."""
 
 from __future__ import annotations
 

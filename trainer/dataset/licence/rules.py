@@ -1,4 +1,4 @@
-"""The rules of the gate that look at one record and its file."""
+"""Gate rules about one record and its file."""
 
 from __future__ import annotations
 
@@ -17,48 +17,50 @@ from trainer.dataset.licence_names import from_url
 from trainer.dataset.records import LANGUAGES, Record
 from trainer.dataset.spdx import Expression, parse
 
-# what creators say in training_permission, in the words of CAWG and in plain ones; FORBIDDEN are the others
+# values of training_permission that allow training, as CAWG spells them and in plain words; see also FORBIDDEN
 _ALLOWED = {"", "allowed", "allow", "yes", "true", "granted"}
 _SEPARATORS = "\t\n\r"
-_BIDI = {chr(c) for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}  # they show another text than is there
+_BIDI = {
+    chr(c) for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}  # they change the displayed order of the text
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A record with what its licence came to; ``expression`` is None where it cannot be read."""
+class EvaluatedRecord:
+    """A record with its parsed licence; ``expression`` is None where it cannot be parsed."""
 
     record: Record
     line: int
     facts: Facts
     expression: Expression | None
-    classes: tuple[str, ...]  # of the alternative that the policy likes best
+    classes: tuple[str, ...]  # of the alternative with the best verdict
 
 
-def judge(
+def evaluate_record(
     record: Record, line: int, facts: Facts, policy: Policy, beside: Sequence[Statement] = ()
-) -> tuple[Judged, list[Finding]]:
-    """Every finding of one record.
+) -> tuple[EvaluatedRecord, list[Finding]]:
+    """Check one record and return its findings.
 
-    ``beside`` is what stands about its file in the dataset folder, outside the record.
+    ``beside`` are the statements about its file in the dataset folder, outside the record.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
 
-    def say(rule: str, why: Phrase, severity: str | None = None) -> None:
+    def report(rule: str, why: Phrase, severity: str | None = None) -> None:
         verdict = severity or policy.rules.get(rule, "block")
         if verdict != "allow":
-            found.append(Finding(record.file_name, rule, verdict, why, line))
+            findings.append(Finding(record.file_name, rule, verdict, why, line))
 
     expression: Expression | None = None
     classes: tuple[str, ...] = ()
     try:
         expression = parse(record.license)
     except ValueError as e:
-        say("licence-missing" if not record.license else "licence-unreadable", e.args[0])
+        report("licence-missing" if not record.license else "licence-unreadable", e.args[0])
     if expression is not None:
         verdict, reasons, choice = policy.of_expression(expression)
         classes = choice.classes
         if verdict != "allow":
-            say(
+            report(
                 "licence",
                 Phrase(
                     "{licence} is not allowed by the policy {policy} ({classes})",
@@ -77,7 +79,7 @@ def judge(
             )
         missing = [name for name in ("creator", "license_url", "source_url") if not getattr(record, name)]
         if "by" in classes and missing:
-            say(
+            report(
                 "attribution",
                 Phrase(
                     "{licence} asks for attribution, and the record has no {columns}",
@@ -87,21 +89,21 @@ def judge(
             )
         named = from_url(record.license_url) if record.license_url else None
         if named and (other := _other_than(named, expression, record.license_statements)):
-            say(
+            report(
                 "licence-url-differs",
                 Phrase("its license_url is that of {named}, its license is {licence}", named=named, licence=other),
             )
     for rule, why, severity in evidence_findings(record, (*facts.signals.statements, *beside), expression):
-        say(rule, why, severity)
+        report(rule, why, severity)
     for rule, why in _file(record, facts):
-        say(rule, why)
+        report(rule, why)
     for rule, why in _captions(record, int(policy.limits["caption_characters"])):
-        say(rule, why)
-    return Judged(record, line, facts, expression, classes), found
+        report(rule, why)
+    return EvaluatedRecord(record, line, facts, expression, classes), findings
 
 
 def _other_than(named: str, expression: Expression, statements: Sequence[Statement]) -> str:
-    """A licence stated in the row that gives an address of ``named``, and otherwise than by it.
+    """A stated licence that differs from ``named`` in a row whose address is that of ``named``.
 
     Empty where there is none.
     """
@@ -115,7 +117,7 @@ def _other_than(named: str, expression: Expression, statements: Sequence[Stateme
 
 
 def _file(record: Record, facts: Facts) -> Iterator[tuple[str, Phrase]]:
-    """Hash, picture, and what the file and the creator say of training."""
+    """Check the hash, the image, and statements of the file and the creator about training."""
     if facts.error is not None:
         yield ("picture" if facts.sha256 else "no-picture"), facts.error
     if facts.sha256:

@@ -1,6 +1,4 @@
-"""What a picture file itself says of learning from it: C2PA and CAWG, XMP (PLUS, IPTC, TDM, rights), and marks that AI
-tools leave.
-"""
+"""Signals in an image file about training: C2PA and CAWG, XMP (PLUS, IPTC, TDM, rights), and marks of AI tools."""
 
 from __future__ import annotations
 
@@ -39,7 +37,7 @@ _USER_COMMENT = 0x9286
 
 @dataclass(frozen=True)
 class Signals:
-    """Sorted and without repetition; each a short name of where it stands and what it says."""
+    """Sorted and unique; each a short text with the source and the value of a signal."""
 
     forbids: tuple[str, ...] = ()
     constrains: tuple[str, ...] = ()
@@ -54,13 +52,13 @@ class Signals:
 
     @classmethod
     def from_data(cls, data: dict[str, list[Any]]) -> Signals:
-        """What ``as_data`` made."""
-        told = from_data(data.get("statements"))
-        return cls(**{k: tuple(v) for k, v in data.items() if k != "statements"}, statements=told)
+        """Inverse of ``as_data``."""
+        stated = from_data(data.get("statements"))
+        return cls(**{k: tuple(v) for k, v in data.items() if k != "statements"}, statements=stated)
 
 
 @dataclass
-class _Found:
+class _Collector:
     forbids: set[str] = field(default_factory=set)
     constrains: set[str] = field(default_factory=set)
     ai_made: set[str] = field(default_factory=set)
@@ -68,24 +66,23 @@ class _Found:
 
 
 def read_signals(path: Path, image: Image.Image) -> Signals:
-    """All that the file says.
+    """Read all signals of a file.
 
     ``image`` is the same file, already decoded, so that texts after its pixels are read too.
     """
-    found = _Found()
+    collector = _Collector()
     embedded = read_embedded(image, path)
-    _texts(embedded.texts, image, found)
-    _xmp(embedded, found)
+    _texts(embedded.texts, image, collector)
+    _xmp(embedded, collector)
     for label, data in assertions(embedded):
-        # a word against training stands whether or not its signature is valid, and whether for the image or a part of
-        # it
-        _assertion(label, data, found)
-    found.unreadable |= embedded.unreadable
+        # a reservation counts whether or not its signature is valid, and whether for the image or a part of it
+        _assertion(label, data, collector)
+    collector.unreadable |= embedded.unreadable
     return Signals(
-        forbids=tuple(sorted(found.forbids)),
-        constrains=tuple(sorted(found.constrains)),
-        ai_made=tuple(sorted(found.ai_made)),
-        unreadable=tuple(sorted(found.unreadable)),
+        forbids=tuple(sorted(collector.forbids)),
+        constrains=tuple(sorted(collector.constrains)),
+        ai_made=tuple(sorted(collector.ai_made)),
+        unreadable=tuple(sorted(collector.unreadable)),
         statements=statements(embedded),
     )
 
@@ -98,18 +95,18 @@ def _looks_generated(text: str) -> bool:
     return bool(re.search(r"(^|\n|, )Steps: \d+, .*\b(Sampler|CFG scale|Seed): ", text))
 
 
-def _texts(info: dict[str, Any], image: Image.Image, found: _Found) -> None:
+def _texts(info: dict[str, Any], image: Image.Image, collector: _Collector) -> None:
     for key, tool in _CHUNKS.items():
         if isinstance(info.get(key), str) and info[key].strip():
-            found.ai_made.add(tool)
+            collector.ai_made.add(tool)
     prompt = info.get("prompt")
     if isinstance(prompt, str) and '"class_type"' in prompt[:100_000]:
-        found.ai_made.add("ComfyUI")
+        collector.ai_made.add("ComfyUI")
     if str(info.get("Software", "")).startswith("NovelAI"):
-        found.ai_made.add("NovelAI")
+        collector.ai_made.add("NovelAI")
     try:
         comment = image.getexif().get_ifd(0x8769).get(_USER_COMMENT, b"")
-    except Exception:  # EXIF of others may be anything; Pillow raises what it meets
+    except Exception:  # EXIF is untrusted input; Pillow may raise anything
         comment = b""
     if isinstance(comment, bytes):
         comment = comment[8:].decode(
@@ -117,65 +114,65 @@ def _texts(info: dict[str, Any], image: Image.Image, found: _Found) -> None:
         )
     texts = [str(comment), str(info.get("comment", "")) if isinstance(info.get("comment"), str) else ""]
     if any(_looks_generated(t[:100_000]) for t in texts):
-        found.ai_made.add(_CHUNKS["parameters"])
+        collector.ai_made.add(_CHUNKS["parameters"])
 
 
 # XMP ------------------------------------------------------------------------------------------------------------------
 
 
-def _xmp(embedded: Embedded, found: _Found) -> None:
+def _xmp(embedded: Embedded, collector: _Collector) -> None:
     for text in embedded.packets:
         if "<ca:recipe>" in text:
-            found.ai_made.add("CommonArt")
+            collector.ai_made.add("CommonArt")
         if "XMP" in embedded.unreadable:
             # what forbids is obeyed even where the rest cannot be read
             for value in re.findall(r"DMI-PROHIBITED[A-Z\-]*", text):
-                found.forbids.add(f"PLUS {value}")
+                collector.forbids.add(f"PLUS {value}")
     for name, value in embedded.xmp:
-        _property(name, value, found)
+        _property(name, value, collector)
 
 
-def _property(name: str, value: str, found: _Found) -> None:
+def _property(name: str, value: str, collector: _Collector) -> None:
     if name == _PLUS + "DataMining":
         word = value.rstrip("/").rsplit("/", 1)[-1].upper()
         if word.startswith("DMI-PROHIBITED"):
-            # these two point to words that only a person can read: until somebody did, they forbid
-            found.forbids.add(f"PLUS {word}")
+            # these two refer to terms that only a person can read: until then they forbid
+            collector.forbids.add(f"PLUS {word}")
         elif word not in ("DMI-ALLOWED", "DMI-UNSPECIFIED", ""):
-            found.constrains.add(f"PLUS {word[:60]}")
+            collector.constrains.add(f"PLUS {word[:60]}")
     elif name == _PLUS + "OtherConstraints" and re.search(
         r"\b(AI|machine learning|training|data mining)\b", value, re.I
     ):
-        found.constrains.add("PLUS OtherConstraints")
+        collector.constrains.add("PLUS OtherConstraints")
     elif name.startswith(_TDM) and name.rsplit("#")[-1].rsplit("/")[-1].lower() in ("reservation", "tdm-reservation"):
         if value in ("1", "true", "True"):
-            found.forbids.add("TDM reservation")
+            collector.forbids.add("TDM reservation")
     elif name.rsplit("/")[-1].rsplit("#")[-1].lower() in ("tdm-reservation", "reserve_tdm") and value in (
         "1",
         "true",
         "True",
     ):
-        found.forbids.add("TDM reservation")
+        collector.forbids.add("TDM reservation")
     elif name == _IPTC + "DigitalSourceType":
         word = value.rstrip("/").rsplit("/", 1)[-1]
         if word.lower() in _AI_SOURCES:
-            found.ai_made.add(f"IPTC {word}")
+            collector.ai_made.add(f"IPTC {word}")
     elif name in (_RIGHTS + "UsageTerms", _DC + "rights") and re.search(
         r"\b(noai|noimageai|no ?ai training)\b", value, re.I
     ):
-        found.forbids.add(name.rsplit("/", 1)[-1].replace("rights", "dc:rights") + " noai")
+        collector.forbids.add(name.rsplit("/", 1)[-1].replace("rights", "dc:rights") + " noai")
 
 
 # C2PA -----------------------------------------------------------------------------------------------------------------
 
 
-def _assertion(label: str, data: dict[str, Any], found: _Found) -> None:
+def _assertion(label: str, data: dict[str, Any], collector: _Collector) -> None:
     if re.match(r"^(c2pa|cawg)\.training-mining", label):
         entries = data.get("entries")
         for name, entry in entries.items() if isinstance(entries, dict) else ():
             use = entry.get("use") if isinstance(entry, dict) else None
             if name.rsplit(".", 1)[-1] in _TRAINING and use in ("notAllowed", "constrained"):
-                (found.forbids if use == "notAllowed" else found.constrains).add(f"C2PA {name} {use}")
+                (collector.forbids if use == "notAllowed" else collector.constrains).add(f"C2PA {name} {use}")
     elif label.startswith("c2pa.actions"):
         for action in data.get("actions", []) if isinstance(data.get("actions"), list) else []:
             word = (
@@ -184,4 +181,4 @@ def _assertion(label: str, data: dict[str, Any], found: _Found) -> None:
                 .rsplit("/", 1)[-1]
             )
             if word.lower() in _AI_SOURCES:
-                found.ai_made.add(f"C2PA {word}")
+                collector.ai_made.add(f"C2PA {word}")

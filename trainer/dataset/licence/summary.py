@@ -1,6 +1,6 @@
-"""A dataset folder in figures, and its records one by one: by licence, creator, language, size.
+"""Statistics of a dataset folder by licence, creator, language and size, and its records one by one.
 
-Without judging them.
+Nothing is checked against a policy.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 from engine.contract.errors import BadFile, BadPicture, Phrase
 from trainer.dataset.files import sha256_of
+from trainer.dataset.images import opened, orientation
 from trainer.dataset.licence.attribution import entry
 from trainer.dataset.licence.facts_cache import FactsCache
 from trainer.dataset.licence.file_facts import Progress, gather
-from trainer.dataset.pictures import opened, orientation
 from trainer.dataset.records import LANGUAGES, Record, read_records, to_row
 from trainer.dataset.spdx import parse
 from trainer.dataset.tree import FileLocator
@@ -105,13 +105,13 @@ def show(folder: Path, name: str | None, *, offset: int = 0, limit: int = 100) -
             total += 1
         return {"total": total, "offset": offset, "records": rows}
     wanted = Path(name).name if Path(name).is_absolute() else name.replace("\\", "/").removeprefix("./")
-    found: Record | None = next((r for r in read_records(folder) if r.file_name == wanted), None)
-    if found is None:
+    match: Record | None = next((r for r in read_records(folder) if r.file_name == wanted), None)
+    if match is None:
         raise BadFile(path=folder / wanted, why=Phrase("metadata.jsonl has no row for it"))
-    path = FileLocator(folder).path(found.file_name)
+    path = FileLocator(folder).path(match.file_name)
     answer: dict[str, Any] = {
-        "record": to_row(found),
-        "attribution": entry(found).removeprefix("- "),
+        "record": to_row(match),
+        "attribution": entry(match).removeprefix("- "),
         "path": str(path),
     }
     try:
@@ -121,7 +121,7 @@ def show(folder: Path, name: str | None, *, offset: int = 0, limit: int = 100) -
                 width, height = height, width
             answer |= {"width": width, "height": height, "kind": (image.format or "").lower()}
         answer["sha256"] = sha256_of(path)
-        answer["as_recorded"] = answer["sha256"] == found.sha256
+        answer["as_recorded"] = answer["sha256"] == match.sha256
     except (BadPicture, BadFile) as e:
         answer["problem"] = e.to_wire()
     return answer

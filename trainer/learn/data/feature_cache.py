@@ -35,7 +35,7 @@ from engine.contract.errors import BrokenWeights
 from engine.contract.files import replacing
 from engine.contract.paths import home
 from engine.models.text_encoder import CaptionEncoder, FeatureStore
-from trainer.dataset.pictures import load_rgb
+from trainer.dataset.images import load_rgb
 from trainer.learn.data.samples import TrainingImage
 
 VERSION = "2"  # of how pixels become latents: another resampling is another cache

@@ -10,7 +10,7 @@ from pathlib import Path
 from engine.contract.errors import BadPicture, Phrase, TooFewPictures
 from trainer.config import Config
 from trainer.dataset.files import sha256_of
-from trainer.dataset.pictures import opened, orientation
+from trainer.dataset.images import opened, orientation
 from trainer.dataset.records import Record, read_records
 from trainer.dataset.tree import FileLocator
 from trainer.learn.data import counter_rng

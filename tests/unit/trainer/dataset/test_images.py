@@ -19,7 +19,7 @@ from PIL import Image
 
 from engine.contract.errors import BadPicture
 from tests.support.images import draw, png
-from trainer.dataset.pictures import MAX_PIXELS, load_rgb, load_small
+from trainer.dataset.images import MAX_PIXELS, load_rgb, load_small
 
 
 def _saved(path: Path, image: Image.Image, **options: Any) -> Path:

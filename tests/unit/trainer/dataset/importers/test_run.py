@@ -205,7 +205,8 @@ def test_reuse_tables_and_side_files(tmp_path: Path) -> None:
             "more/d.png.license": side,
             "e.png": picture(5),
             "e.png.license": "SPDX-FileCopyrightText: 2019 Emma\n",
-            "deep/REUSE.toml": 'version = 1\n[[annotations]]\npath = "g.png"\nSPDX-License-Identifier = "MIT OR Apache-2.0"\n',
+            "deep/REUSE.toml": 'version = 1\n[[annotations]]\npath = "g.png"\n'
+            'SPDX-License-Identifier = "MIT OR Apache-2.0"\n',
             "deep/g.png": picture(6),
         },
     )

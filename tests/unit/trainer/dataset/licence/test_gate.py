@@ -23,7 +23,7 @@ from tests.support.images import CC0, CC_BY, make_dataset
 from tests.support.paths import ROOT
 from trainer.dataset.files import sha256_of
 from trainer.dataset.licence.gate import check
-from trainer.dataset.licence.perceptual_hash import Look, alike, look_at
+from trainer.dataset.licence.perceptual_hash import PerceptualHash, perceptual_hash, similar_pairs
 from trainer.dataset.licence.policy import BUILT_IN, load_policy
 from trainer.dataset.licence.report import read_report
 from trainer.dataset.licence_names import from_statement, from_url, url_of
@@ -280,7 +280,7 @@ def test_a_broken_picture_is_refused(good: Path) -> None:
     assert found(good) == [("picture", "block", name)]
 
 
-# the same picture twice -----------------------------------------------------------------------------------------------
+# the same image twice -------------------------------------------------------------------------------------------------
 
 
 def _copy(folder: Path, data: bytes, name: str, licence: dict[str, str]) -> None:
@@ -324,12 +324,12 @@ def test_a_near_duplicate_under_another_licence(good: Path, tmp_path: Path) -> N
 
 def test_looks_find_scaled_and_recompressed_copies_and_nothing_else(tmp_path: Path) -> None:
     folder = make_dataset(tmp_path / "many", 60)
-    looks: list[Look] = []
+    looks: list[PerceptualHash] = []
     for path in sorted(folder.glob("*.png")):
         with Image.open(path) as image:
-            looks.append(look_at(image.convert("RGB")))
-            looks.append(look_at(image.convert("RGB").resize((150, 150), Image.Resampling.BICUBIC)))
-    assert sorted(alike(looks)) == [(n, n + 1) for n in range(0, 120, 2)]
+            looks.append(perceptual_hash(image.convert("RGB")))
+            looks.append(perceptual_hash(image.convert("RGB").resize((150, 150), Image.Resampling.BICUBIC)))
+    assert sorted(similar_pairs(looks)) == [(n, n + 1) for n in range(0, 120, 2)]
 
 
 def test_alike_is_what_comparing_every_pair_gives() -> None:
@@ -339,7 +339,7 @@ def test_alike_is_what_comparing_every_pair_gives() -> None:
     for value in base:
         for _ in range(3):
             flips = sum(1 << int(b) for b in rng.choice(64, rng.integers(0, 6), replace=False))
-            looks.append(Look(value ^ flips, value, bytes(192)))
+            looks.append(PerceptualHash(value ^ flips, value, bytes(192)))
     wanted = {
         (i, j)
         for i in range(120)
@@ -347,11 +347,14 @@ def test_alike_is_what_comparing_every_pair_gives() -> None:
         if (looks[i].phash ^ looks[j].phash).bit_count() <= 6 and (looks[i].dhash ^ looks[j].dhash).bit_count() <= 10
     }
     assert len(wanted) > 40 and len(set(looks)) > 100
-    got = list(alike(looks))
+    got = list(similar_pairs(looks))
     firsts = {looks.index(look) for look in looks}
     assert len(got) == len(set(got)) and {p for p in wanted if set(p) <= firsts} <= set(got) <= wanted
     started = time.monotonic()
-    assert len(list(alike([Look(1, 1, bytes(192))] * 20_000))) == 19_999 and time.monotonic() - started < 10
+    assert (
+        len(list(similar_pairs([PerceptualHash(1, 1, bytes(192))] * 20_000))) == 19_999
+        and time.monotonic() - started < 10
+    )
 
 
 # what files say of themselves -----------------------------------------------------------------------------------------
@@ -360,8 +363,10 @@ def test_alike_is_what_comparing_every_pair_gives() -> None:
 def _xmp(inner: str, attributes: str = "") -> bytes:
     return (
         f'<?xpacket begin="\ufeff"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-        f'<rdf:Description rdf:about="" xmlns:plus="http://ns.useplus.org/ldf/xmp/1.0/" xmlns:ext="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
-        f'xmlns:xr="http://ns.adobe.com/xap/1.0/rights/" xmlns:tdm="http://www.w3.org/ns/tdmrep#" xmlns:dc="http://purl.org/dc/elements/1.1/" '
+        f'<rdf:Description rdf:about="" xmlns:plus="http://ns.useplus.org/ldf/xmp/1.0/" '
+        f'xmlns:ext="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+        f'xmlns:xr="http://ns.adobe.com/xap/1.0/rights/" xmlns:tdm="http://www.w3.org/ns/tdmrep#" '
+        f'xmlns:dc="http://purl.org/dc/elements/1.1/" '
         f'{attributes}>{inner}</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
     ).encode()
 
@@ -543,9 +548,9 @@ def test_a_word_against_training_stands_though_the_signature_is_broken(good: Pat
         t[:2] for t in found(good)
     ]
     from trainer.dataset.evidence.embedded import Embedded, _c2pa, assertions
-    from trainer.dataset.licence.signals import _assertion, _Found
+    from trainer.dataset.licence.signals import _assertion, _Collector
 
-    told, embedded = _Found(), Embedded()
+    told, embedded = _Collector(), Embedded()
     _c2pa("PNG", good / rows_of(good)[1]["file_name"], None, embedded)
     for label, content in assertions(embedded):
         _assertion(label, content, told)
@@ -559,7 +564,8 @@ def test_a_policy_file_changes_what_it_names(good: Path, tmp_path: Path) -> None
     file = tmp_path / "studio.toml"
     file.write_text(
         'name = "studio"\nbase = "commercial"\n[classes]\nsa = "block"\n[rules]\nattribution = "warn"\n'
-        '[limits]\ncreator_share = 0.1\ncreator_pictures = 5\n[licences]\n"LicenseRef-Archive" = "allow"\n"CC0-1.0" = "warn"\n',
+        "[limits]\ncreator_share = 0.1\ncreator_pictures = 5\n"
+        '[licences]\n"LicenseRef-Archive" = "allow"\n"CC0-1.0" = "warn"\n',
         encoding="utf-8",
     )
     policy = load_policy(file)

@@ -1,6 +1,6 @@
-"""Opening images of others: some formats only, with limits, as upright sRGB.
+"""Opens untrusted images as upright sRGB, with limits on formats and size.
 
-Gate, trainer and copy check all come here.
+Used by the gate, the trainer and the copy check.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ OTHERS = (
     ".dng", ".cr2",
     ".nef", ".arw", ".raw", ".avif", ".qoi", ".pcx", ".ppm", ".pgm", ".pbm", ".icns", ".xcf", ".ai", ".cur",
 )  # fmt: skip
-FIRST_FRAME = ("GIF", "MPO", "TIFF")  # of several images the first is meant
+FIRST_FRAME = ("GIF", "MPO", "TIFF")  # only the first of several images is used
 MAX_PIXELS = 80_000_000
 _TROUBLE = (
     OSError,
@@ -64,13 +64,11 @@ _TROUBLE = (
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
 )
-warnings.filterwarnings(
-    "ignore", category=Image.DecompressionBombWarning
-)  # our own limit lies lower and is told as an error
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # our own limit is lower and raises an error
 
 
-def looks_like_picture(name: str) -> bool:
-    """By its ending: is this file one that a dataset may hold?"""
+def is_image_name(name: str) -> bool:
+    """Whether a dataset may contain the file, by its ending."""
     return name.lower().endswith(ENDINGS)
 
 
@@ -89,8 +87,9 @@ _TURNS = {
 
 @contextlib.contextmanager
 def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
-    """The picture, its header read and found fit, its pixels not yet decoded. ``data`` are its bytes, where it is no
-    file yet.
+    """Open an image and check its header, without decoding the pixels.
+
+    ``data`` are its bytes where it is not a file.
 
     Raises:
         BadPicture: also for what goes wrong while decoding inside the block.
@@ -138,14 +137,14 @@ def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
 def orientation(image: Image.Image) -> int:
     """EXIF's 1 to 8; 1 where there is none or it cannot be read."""
     try:
-        found = image.getexif().get(0x0112, 1)
+        value = image.getexif().get(0x0112, 1)
     except _TROUBLE:
         return 1
-    return found if found in _TURNS else 1
+    return value if value in _TURNS else 1
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Turned as its EXIF says."""
+    """Apply the EXIF orientation."""
     turn = _TURNS.get(orientation(image))
     return image if turn is None else image.transpose(turn)
 
@@ -166,20 +165,21 @@ def rgb(image: Image.Image) -> Image.Image:
 
 
 def load_rgb(path: Path) -> Image.Image:
-    """The whole picture, upright, 8-bit RGB.
+    """Load an image as upright 8-bit sRGB at full size.
 
     Raises:
         BadPicture: damaged, animated, too large, or in another format.
     """
     with opened(path) as image:
         image.load()
-        made = rgb(upright(image))
-        return made.copy() if made is image else made
+        converted = rgb(upright(image))
+        return converted.copy() if converted is image else converted
 
 
 def load_small(path: Path, side: int) -> tuple[Image.Image, tuple[int, int]]:
-    """A quick RGB picture of at least ``side`` pixels where the file has them, and the upright full size; JPEGs are
-    decoded scaled down.
+    """A reduced RGB image of at least ``side`` pixels where the file has them, and the upright full size.
+
+    JPEGs are decoded scaled down.
 
     Raises:
         BadPicture
@@ -192,5 +192,5 @@ def load_small(path: Path, side: int) -> tuple[Image.Image, tuple[int, int]]:
         image.load()
         if min(image.size) > 4 * side and image.mode in ("RGB", "L"):
             image = image.reduce(min(image.size) // (2 * side))  # box filter: quick, and exact enough for what follows
-        made = rgb(upright(image))
-        return (made.copy() if made is image else made), full
+        converted = rgb(upright(image))
+        return (converted.copy() if converted is image else converted), full
