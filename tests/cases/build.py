@@ -127,3 +127,13 @@ def write(root: Path, files: Mapping[str, bytes | str]) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(data.encode() if isinstance(data, str) else data)
     return root
+
+
+def user_comment(text: str) -> bytes:
+    """A JPEG whose only text is EXIF's UserComment."""
+    image = Image.new("RGB", (32, 32), (90, 120, 40))
+    exif = image.getexif()
+    exif.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0" + text.encode()
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", exif=exif)
+    return buffer.getvalue()

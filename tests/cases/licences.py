@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.cases.build import BY, NC, iptc, jpeg, lines, parquet, png, png_with_late_text, tar, xmp
+from tests.cases.build import BY, NC, iptc, jpeg, lines, parquet, png, png_with_late_text, tar, user_comment, xmp
 from tests.cases.case import BY_ROW, GIVEN, NC_ROW, Case, row
 
 DIFFER = frozenset({"licence", "licence-statements-differ"})
@@ -203,6 +203,38 @@ CASES: dict[str, Case] = {
         files=lambda: {"0.png": png(1), "0.txt": "a", "README.md": "These images are licensed under CC BY-NC 4.0.\n"},
         options=GIVEN,
         licences={"0.png": "CC0-1.0"},
+        rules=frozenset({"licence-statements-differ"}),
+    ),
+    "a Japanese readme file against the line": Case(
+        files=lambda: {
+            "0.png": png(1),
+            "0.txt": "a",
+            "お読みください.txt": "この画像の商用利用は禁止です。CC BY-NC 4.0\n",
+        },
+        options=GIVEN,
+        licences={"0.png": "CC0-1.0"},
+        rules=frozenset({"licence-statements-differ"}),
+    ),
+    "a restriction in any text": Case(
+        files=lambda: {"0.png": png(1), "0.txt": "a", "ぼくの絵.md": "配布用です。無断転載禁止、CC BY-NC 4.0 です。\n"},
+        options=GIVEN,
+        licences={"0.png": "CC0-1.0"},
+        rules=frozenset({"licence-statements-differ", "licence-statement-unknown"}),
+    ),
+    "a page that links its licence": Case(
+        files=lambda: {
+            "0.png": png(1),
+            "0.txt": "a",
+            "index.html": f'<p>a</p><a rel="license" href="{NC}">licence</a>',
+        },
+        options=GIVEN,
+        licences={"0.png": "CC0-1.0"},
+        rules=frozenset({"licence-statements-differ"}),
+    ),
+    "EXIF UserComment": Case(
+        files=lambda: {"0.jpg": user_comment("licensed under CC BY-NC 4.0"), "0.txt": "a"},
+        options=GIVEN,
+        licences={"0.jpg": "CC0-1.0"},
         rules=frozenset({"licence-statements-differ"}),
     ),
     "XMP inside": Case(

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 from PIL import Image, IptcImagePlugin
 
+from engine.contract.exif_comment import decode_comment
 from trainer.dataset.evidence.columns import speaks_of_licence, statements_of
 from trainer.dataset.evidence.statement import Statement, mentioned, rights, statement
 
@@ -33,6 +34,7 @@ _XMP_RIGHTS = {
     _DC + "rights": "dc:rights",
 }
 _EXIF = {0x8298: "Copyright", 0x010E: "ImageDescription", 0x9C9C: "XPComment", 0x9C9F: "XPSubject", 0x9C9B: "XPTitle"}
+_EXIF_BLOCK, _USER_COMMENT = 0x8769, 0x9286
 _IPTC = {(2, 116): "CopyrightNotice", (2, 40): "SpecialInstructions", (2, 120): "Caption"}
 _NO_C2PA = ("BMP",)  # formats that cannot carry it
 _TYPES = {"MPO": "jpeg"}
@@ -107,7 +109,20 @@ def _exif(image: Image.Image) -> dict[str, str]:
                 pass
         if isinstance(value, str) and value.strip("\0 "):
             result[name] = value.replace("\0", " ").strip()
+    comment = _user_comment(exif)
+    if comment:
+        result["UserComment"] = comment
     return result
+
+
+def _user_comment(exif: Image.Exif) -> str:
+    """The text that programs write beside the description, in the EXIF block or, wrongly, in the main one."""
+    try:
+        raws = [exif.get_ifd(_EXIF_BLOCK).get(_USER_COMMENT), exif.get(_USER_COMMENT)]
+    except Exception:  # as above
+        return ""
+    texts = [decode_comment(r) if isinstance(r, bytes) else str(r) for r in raws if r]
+    return " ".join(t.replace("\0", " ").strip() for t in dict.fromkeys(texts)).strip()
 
 
 def _iptc(image: Image.Image) -> dict[str, str]:

@@ -19,16 +19,25 @@ TEXTS = (
 )  # fmt: skip
 _LICENCE_FILE = re.compile(
     r"^(?:licen[cs]es?|un-?licen[cs]e|copying|copyright|rights|terms(?:[ _-]of[ _-]use)?|ライセンス|利用規約"
-    r"|利用条件|著作権)"
+    r"|利用条件|使用条件|使用許諾|著作権|権利|規約|配布条件|注意事項)"
     r"(?:[._\- ()].*)?$",
     re.I,
 )
 # texts about the folder, whose sentences count; of other texts only lines labelled as a licence do
 _ABOUT = re.compile(
     r"^(?:readme|credits?|attributions?|authors|notice|about|source|sources|dataset[_ -]?card"
-    r"|利用について|クレジット)(?:[._\- ].*)?$",
+    r"|利用について|使用について|クレジット|お読み|はじめに|最初に|必ず|説明|リードミー)(?:.*)?$",
     re.I,
 )
+# what no text of a folder may say unheard
+_RESTRICTED = re.compile(
+    r"\bnon[- ]?commercial|\bby[- ]nc\b|\bno[- ]?deriv|all rights reserved|商用.{0,6}(?:禁止|不可|できません)|非商用|営利.{0,8}(?:禁止|不可)"
+    r"|無断.{0,6}(?:禁止|不可)|転載.{0,4}禁止",
+    re.I,
+)
+_TAG = re.compile(r"<(?:a|link)\b[^>]*>", re.I)
+_REL_LICENCE = re.compile(r"""\brel\s*=\s*["']?[^"'>]*\blicen[cs]e\b""", re.I)
+_HREF = re.compile(r"""\bhref\s*=\s*["']?([^"'\s>]+)""", re.I)
 _UNREADABLE = (".pdf", ".doc", ".docx", ".rtf", ".odt")
 _CODE = (".py", ".sh", ".js", ".ipynb", ".css", ".c", ".h")
 
@@ -93,7 +102,17 @@ def of_text(source: str, data: bytes) -> list[Statement]:
         result += mentioned(source, text)
     else:
         result += [statement(source, x, mention=True) for x in labelled(text[:LONGEST])]
+        if _RESTRICTED.search(text):  # in whatever text: it is not passed over
+            result += mentioned(source, text)
+    if ending in (".html", ".htm", ".xml"):
+        result += [statement(source, x, mention=True) for x in _rel_licence(text)]
     return list(dict.fromkeys(result))
+
+
+def _rel_licence(text: str) -> list[str]:
+    """The addresses that HTML declares as the licence of what it shows: ``<a rel="license" href="...">``."""
+    tags = [tag for tag in _TAG.findall(text) if _REL_LICENCE.search(tag)]
+    return [match[1] for tag in tags if (match := _HREF.search(tag))]
 
 
 def _json(text: str) -> Any:
