@@ -118,8 +118,8 @@ def kept(window: Any, app: Any) -> dict[str, Any]:
     model = pictures.model
     until(app, lambda: pictures.library.idle and model.rowCount() > 0)
     model.fetch(0, model.rowCount() - 1)
-    until(app, lambda: all(model.picture(n) is not None for n in range(model.rowCount())))
-    found = [model.picture(n) for n in range(model.rowCount())]
+    until(app, lambda: all(model.image(n) is not None for n in range(model.rowCount())))
+    found = [model.image(n) for n in range(model.rowCount())]
     presets, troubles = of_user()
     return {
         "presets": {p.name: p.values for p in presets},
