@@ -20,16 +20,12 @@ def read_json(file: Path, max_bytes: int) -> Any:
         with file.open("rb") as opened:
             text = opened.read(max_bytes + 1)
         if len(text) > max_bytes:
-            raise TooLarge(path=file, why=Phrase("it is larger than {n} MB", n=max_bytes >> 20))
+            raise BadFile(path=file, why=Phrase("it is larger than {n} MB", n=max_bytes >> 20))
         return json.loads(text)
     except OSError as e:
         raise BadFile(path=file, why=system_words(e)) from e
     except (ValueError, RecursionError) as e:
         raise BadFile(path=file, why=Phrase("it is not JSON")) from e
-
-
-class TooLarge(BadFile):
-    """The file is larger than the limit; on the wire and for the user an ordinary ``BadFile``."""
 
 
 def as_dict(value: Any) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from typing import Any
 
 from commonart_desktop.core.i18n import catalogue, language
 from commonart_desktop.core.untrusted_json import (
-    TooLarge,
     as_count,
     as_dict,
     as_dicts,
@@ -117,13 +116,9 @@ def read_report(path: str, answer: dict[str, Any] | None = None) -> Report:
         BadFile: it is missing, not JSON, or, without ``answer``, too large.
     """
     file = Path(path)
-    try:
-        data = read_json(file, MAX_BYTES)
-    except TooLarge:
-        if answer is None:
-            raise
-        data = answer
-    return parse(data, file.parent)
+    if answer is not None and file.is_file() and file.stat().st_size > MAX_BYTES:
+        return parse(answer, file.parent)
+    return parse(read_json(file, MAX_BYTES), file.parent)
 
 
 def parse(data: Any, folder: Path) -> Report:
