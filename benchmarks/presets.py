@@ -35,8 +35,8 @@ from engine.checkpoint.library import open_model
 from engine.contract.errors import MissingLibrary
 from engine.contract.request import PRESETS, ImageRequest
 from engine.sampling.presets import PRESET_DEFINITIONS, Preset, sampling_plan_of
-from trainer.evaluation.encoder_base import BUILT_IN, EFFICIENTNET, Encoder
-from trainer.evaluation.encoders import open_encoder
+from trainer.evaluation.encoders.base import BUILT_IN, EFFICIENTNET, Encoder
+from trainer.evaluation.encoders.factory import open_encoder
 from trainer.evaluation.truth import concept_table_of
 
 BATCH = 16
@@ -137,7 +137,7 @@ class Bench:
 
     def _features(self, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Of unit length, or as the built-in ones are."""
-        found = self.encoder.pictures([Image.fromarray(p) for p in pixels])
+        found = self.encoder.encode_images([Image.fromarray(p) for p in pixels])
         return found if self.encoder.name == BUILT_IN else found / np.linalg.norm(found, axis=1, keepdims=True)
 
 

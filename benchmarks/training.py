@@ -55,17 +55,17 @@ def ours(work: Path, kind: str, model: str, steps: int, batch: int, device: str)
     import torch
 
     from engine.sampling.schedule import Schedule
-    from trainer.learn import trainable
     from trainer.learn.data.batches import BatchSampler
     from trainer.learn.data.feature_cache import FeatureCache
     from trainer.learn.distributed.processes import Processes
     from trainer.learn.loss import Objective
     from trainer.learn.prepare import gather, open_base
+    from trainer.learn.save_weights import scheduler_config
     from trainer.learn.train_state import TrainState
 
     config = configuration(work, kind, model, steps, batch)
     info, processes = gather(config, open_base(config), ()), Processes(device)
-    objective = Objective(Schedule.from_dict(trainable.scheduler(config, info.folder)), config.loss)
+    objective = Objective(Schedule.from_dict(scheduler_config(config, info.folder)), config.loss)
     features = FeatureCache(info.folder, device=processes.device, text_dtype="auto", memory=1 << 30)
     began = time.perf_counter()
     features.prepare(
@@ -101,6 +101,7 @@ def plain(work: Path, kind: str, model: str, steps: int, batch: int, device: str
     from trainer.learn.data.feature_cache import fitted
     from trainer.learn.loss import Objective
     from trainer.learn.prepare import gather, open_base
+    from trainer.learn.save_weights import scheduler_config
 
     logging.set_verbosity_error()
     config = configuration(work, kind, model, steps, batch)
@@ -120,7 +121,7 @@ def plain(work: Path, kind: str, model: str, steps: int, batch: int, device: str
 
         transformer.requires_grad_(False)
         torch.manual_seed(counter_rng.number(config.seed, counter_rng.WEIGHT))
-        names = trainable.matched(config.lora.layers, folder.denoiser_config)
+        names = trainable.match_layers(config.lora.layers, folder.denoiser_config)
         inject_adapter_in_model(
             LoraConfig(r=config.lora.rank, lora_alpha=config.lora.rank, target_modules="|".join(map(re.escape, names))),
             transformer,
@@ -134,7 +135,7 @@ def plain(work: Path, kind: str, model: str, steps: int, batch: int, device: str
         weight_decay=config.optimiser.weight_decay,
         eps=config.optimiser.eps,
     )
-    objective = Objective(Schedule.from_dict(trainable.scheduler(config, folder)), config.loss)
+    objective = Objective(Schedule.from_dict(scheduler_config(config, folder)), config.loss)
     order = BatchSampler(config, items, None, objective)  # type: ignore[arg-type]  # for its order only
     times, losses = [], []
     for step in range(steps):

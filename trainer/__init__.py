@@ -1,4 +1,4 @@
-"""Learning from licensed pictures. Runs as its own process; the engine never imports it."""
+"""Training on licensed images. Runs as its own process; the engine never imports it."""
 
 import os
 import sys

@@ -14,7 +14,7 @@ from engine.contract.errors import BadConfig, BadFile, Phrase, system_words
 from trainer.config import Config
 
 PRESETS = Path(__file__).resolve().parent.parent / "resources" / "presets" / "training"
-#: what other trainers call our keys, where no likeness of letters leads there
+#: names of our keys in other trainers, where similar spelling does not lead there
 _ELSEWHERE = {
     "learning_rate": "optimiser.lr",
     "unet_lr": "optimiser.lr",
@@ -46,8 +46,8 @@ _ELSEWHERE = {
 }
 
 
-def _wanted(kind: type, found: str) -> Phrase:
-    """Whole sentences: a part of a part of a sentence would not be told in other languages."""
+def _wrong_type(kind: type, found: str) -> Phrase:
+    """Complete sentences: nested parts of a sentence could not be translated."""
     if kind is bool:
         return Phrase("it must be true or false, not {found}", found=found)
     if kind is int:
@@ -73,7 +73,7 @@ def read_config(path: Path, changes: Sequence[str] = ()) -> Config:
         name = data.pop("preset")
         if name not in presets():
             raise BadConfig(path=path, key="preset", why=_unknown(str(name), presets()))
-        data = _over(_load(PRESETS / f"{name}.toml"), data)
+        data = _merged(_load(PRESETS / f"{name}.toml"), data)
     for change in changes:
         _set(data, change, path)
     return _resolve(_check(_build(Config, data, "", path), path), path.absolute().parent)
@@ -88,9 +88,9 @@ def _load(path: Path) -> dict[str, Any]:
         raise BadFile(path=path, why=Phrase("it is not TOML ({reason})", reason=e)) from e
 
 
-def _over(under: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+def _merged(under: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
     both = {
-        k: _over(under[k], top[k])
+        k: _merged(under[k], top[k])
         for k in under.keys() & top.keys()
         if isinstance(under[k], dict) and isinstance(top[k], dict)
     }
@@ -105,13 +105,13 @@ def _set(data: dict[str, Any], change: str, path: Path) -> None:
     try:
         value = tomllib.loads(f"x = {text.strip()}")["x"]
     except ValueError:
-        value = text.strip()  # a word without its quotes
-    place: Any = data
+        value = text.strip()  # text without its quotes
+    section: Any = data
     for name in names[:-1]:
-        place = place.setdefault(name, {}) if isinstance(place, dict) else None
-    if not isinstance(place, dict):
+        section = section.setdefault(name, {}) if isinstance(section, dict) else None
+    if not isinstance(section, dict):
         raise BadConfig(path=path, key=key, why=Phrase("it is no section"))
-    place[names[-1]] = value
+    section[names[-1]] = value
 
 
 def _unknown(name: str, known: Sequence[str]) -> Phrase:
@@ -128,7 +128,7 @@ def _build(cls: Any, data: dict[str, Any], prefix: str, path: Path) -> Any:
     for key, value in data.items():
         full = prefix + key
         if key not in known:
-            # a key may stand in the wrong section: the whole tree is searched for the nearest
+            # the key may be in the wrong section: search all sections for the nearest name
             names = (
                 [*known]
                 if prefix
@@ -172,7 +172,7 @@ def _value(kind: Any, value: Any, limits: Any, key: str, path: Path) -> Any:
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
-        raise wrong(_wanted(kind, repr(value)))
+        raise wrong(_wrong_type(kind, repr(value)))
     if "choice" in limits and value not in limits["choice"]:
         raise BadConfig(path=path, key=key, why=_unknown(value, limits["choice"]))
     if "low" in limits and not (
@@ -189,12 +189,12 @@ def _value(kind: Any, value: Any, limits: Any, key: str, path: Path) -> Any:
             ),
         )
     if kind is float and not math.isfinite(value):
-        raise wrong(_wanted(kind, repr(value)))
+        raise wrong(_wrong_type(kind, repr(value)))
     return value
 
 
 def _check(config: Config, path: Path) -> Config:
-    """What no single key can tell."""
+    """Check what depends on several keys."""
 
     def wrong(key: str, why: Phrase) -> BadConfig:
         return BadConfig(path=path, key=key, why=why)
@@ -222,19 +222,19 @@ def _check(config: Config, path: Path) -> Config:
 
 
 def _resolve(config: Config, folder: Path) -> Config:
-    """Paths of the file are meant from where it lies; a model's name stays a name."""
+    """Resolve the file's paths relative to its folder; a model's name stays a name."""
 
-    def there(text: str, *, always: bool) -> str:
+    def resolved(text: str, *, always: bool) -> str:
         if not text or not (always or (folder / text).exists()):
             return text
         return str(folder / Path(text).expanduser())
 
-    policy = there(config.policy, always=config.policy.endswith(".toml"))
+    policy = resolved(config.policy, always=config.policy.endswith(".toml"))
     base = dataclasses.replace(
-        config.base, **{k: there(v, always=v.startswith(".")) for k, v in dataclasses.asdict(config.base).items()}
+        config.base, **{k: resolved(v, always=v.startswith(".")) for k, v in dataclasses.asdict(config.base).items()}
     )
-    sets = tuple(dataclasses.replace(d, folder=there(d.folder, always=True)) for d in config.dataset)
-    output = there(config.output, always=True)
+    sets = tuple(dataclasses.replace(d, folder=resolved(d.folder, always=True)) for d in config.dataset)
+    output = resolved(config.output, always=True)
     return dataclasses.replace(
         config, base=base, dataset=sets, output=output, policy=policy, name=config.name or Path(output).name
     )

@@ -1,4 +1,4 @@
-"""``python -m trainer.install RESULT --name NAME``: a result that was not installed when its run ended, to where it is known by name."""
+"""``python -m trainer.install RESULT --name NAME``: install a result of an earlier run, so that it is found by name."""
 
 from __future__ import annotations
 
@@ -15,35 +15,37 @@ from trainer.dataset.files import name_problem
 from trainer.learn.artifacts.lineage import BOM, CARD, CONFIG
 from trainer.learn.result import install
 
-BESIDE = ("gate-report*.json", "ATTRIBUTION*.md", CARD, BOM, CONFIG)
+DOCUMENTS = ("gate-report*.json", "ATTRIBUTION*.md", CARD, BOM, CONFIG)
 
 
-def put(result: Path, name: str) -> Path:
-    """A LoRA's file, with what lies beside it, to the LoRA folder, or a model's folder to the models; returns where it is.
+def install_result(result: Path, name: str) -> Path:
+    """Install a LoRA's file with its documents in the LoRA folder, or a model's folder among the models.
+
+    Returns the path.
 
     Raises:
-        BadFile: there is no such result. BadValue: no name for a folder. DiskFull, OutputFolder
+        BadFile: there is no such result. BadValue: the name cannot be a folder's. DiskFull, OutputFolder
     """
     if name_problem(name) or "/" in name or name.startswith("."):
         raise BadValue(name="name", value=name, why=Phrase("it cannot be the name of a folder"))
     if not result.exists():
         raise BadFile(path=result, why=Phrase("there is no such file or folder"))
-    alone = result.is_file()
-    beside = [file for pattern in BESIDE for file in sorted(result.parent.glob(pattern))] if alone else []
+    is_lora = result.is_file()
+    documents = [file for pattern in DOCUMENTS for file in sorted(result.parent.glob(pattern))] if is_lora else []
     try:
-        folder = install([result, *beside], lora_folder() if alone else home() / "models", name)
+        folder = install([result, *documents], lora_folder() if is_lora else home() / "models", name)
     except OSError as e:
-        raise as_our_error(e, lora_folder() if alone else home() / "models") from e
-    return folder / result.name if alone else folder
+        raise as_our_error(e, lora_folder() if is_lora else home() / "models") from e
+    return folder / result.name if is_lora else folder
 
 
 def work(argv: list[str]) -> dict[str, Any]:
-    """The command in ``argv``."""
+    """Execute the command in ``argv``."""
     parser = JsonArgumentParser(prog="python -m trainer.install", description=__doc__)
     parser.add_argument("result", type=Path)
     parser.add_argument("--name", required=True)
     args = parser.parse_args(argv)
-    return {"path": str(put(args.result, args.name))}
+    return {"path": str(install_result(args.result, args.name))}
 
 
 if __name__ == "__main__":

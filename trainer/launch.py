@@ -1,7 +1,8 @@
-"""``python -m trainer.launch --accelerate NAME|FILE [--launch KEY=VALUE ...] CONFIG.toml [options of python -m trainer]``.
+"""``python -m trainer.launch --accelerate NAME|FILE [--launch KEY=VALUE ...] CONFIG.toml [OPTION ...]``.
 
-Starts the trainer's processes through accelerate's launcher, as its configuration file says; a name is one of
-``resources/presets/accelerate``. Events, commands and the exit status are those of ``python -m trainer``.
+Starts the trainer's processes (``python -m trainer CONFIG.toml [OPTION ...]``) through accelerate's launcher according
+to its configuration file; a name is one of ``resources/presets/accelerate``. Events, commands and the exit status are
+those of ``python -m trainer``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from engine.contract.events import Broken, encode
 from engine.system.json_program import JsonArgumentParser
 
 FILES = Path(__file__).resolve().parent.parent / "resources" / "presets" / "accelerate"
-#: what may be said beside the file: where and how many, nothing that names a program
+#: options allowed in addition to the file: where and how many processes, nothing that names a program
 KEYS = (
     "num_processes",
     "num_machines",
@@ -31,12 +32,12 @@ KEYS = (
 
 
 def names() -> list[str]:
-    """Of the files that come with the program."""
+    """The names of the files that come with the program."""
     return sorted(p.stem for p in FILES.glob("*.yaml"))
 
 
-def find(wanted: str) -> Path:
-    """The file of a name, or the file itself.
+def accelerate_file(wanted: str) -> Path:
+    """The accelerate file of that name or path.
 
     Raises:
         BadAccelerate: there is none.
@@ -49,13 +50,15 @@ def find(wanted: str) -> Path:
     return path
 
 
-def arguments(path: Path, said: Sequence[str], gpus: int) -> list[str]:
-    """accelerate's own options: the file, what was said beside it, and the number of processes where neither gives it.
+def arguments(path: Path, options: Sequence[str], gpus: int) -> list[str]:
+    """The options of accelerate's launcher.
 
-    ``gpus`` is how many this machine has.
+    They are the file, ``options`` (KEY=VALUE), and the number of processes if not given.
+
+    ``gpus`` is the number of GPUs of this machine.
 
     Raises:
-        BadAccelerate: accelerate does not understand the file, or it asks for what the trainer does not do.
+        BadAccelerate: accelerate cannot read the file, or it requests what the trainer does not support.
     """
     from accelerate.commands.config.config_args import load_config_from_file
     from accelerate.utils import DistributedType
@@ -64,7 +67,7 @@ def arguments(path: Path, said: Sequence[str], gpus: int) -> list[str]:
         return BadAccelerate(path=path, why=why)
 
     given: dict[str, str] = {}
-    for one in said:
+    for one in options:
         key, equals, value = one.partition("=")
         if key not in KEYS or not equals or not value or value.startswith("-"):
             raise wrong(Phrase("{one} is not one of {keys} with a value", one=one, keys=", ".join(KEYS)))
@@ -73,7 +76,7 @@ def arguments(path: Path, said: Sequence[str], gpus: int) -> list[str]:
         config: Any = load_config_from_file(str(path))
     except OSError as e:
         raise BadFile(path=path, why=str(e.strerror or e)) from e
-    except Exception as e:  # YAML's and accelerate's own complaints, of many kinds
+    except Exception as e:  # errors of YAML and accelerate, of many classes
         reason = next((x.strip() for x in str(e).splitlines() if x.strip()), type(e).__name__)[:300]
         raise wrong(Phrase("accelerate does not understand it ({reason})", reason=reason)) from e
     if config.distributed_type not in (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.FSDP):
@@ -104,18 +107,18 @@ def arguments(path: Path, said: Sequence[str], gpus: int) -> list[str]:
     if "num_cpu_threads_per_process" not in given and "OMP_NUM_THREADS" not in os.environ:
         given["num_cpu_threads_per_process"] = str(max(1, (os.cpu_count() or 1) // max(1, count // machines)))
     if machines == 1 and config.main_process_port is None and "main_process_port" not in given:
-        given["main_process_port"] = "0"  # any that is free: two trainings on one machine do not meet
+        given["main_process_port"] = "0"  # any free port: two trainings on one machine do not collide
     return ["--config_file", str(path), *(x for k, v in given.items() for x in (f"--{k}", v))]
 
 
 def main() -> int:
-    """The exit status: 0 done, 1 failed, 2 asked wrongly, 130 stopped with everything saved."""
+    """Start the processes; the exit status is 0 done, 1 failed, 2 wrong usage, 130 stopped with everything saved."""
     try:
         parser = JsonArgumentParser(prog="python -m trainer.launch", description=__doc__)
         parser.add_argument("--accelerate", required=True, metavar="NAME|FILE")
         parser.add_argument("--launch", action="append", default=[], metavar="KEY=VALUE", help=", ".join(KEYS))
         args, rest = parser.parse_known_args()
-        path = find(args.accelerate)
+        path = accelerate_file(args.accelerate)
         import torch
 
         options = arguments(path, args.launch, torch.cuda.device_count())
@@ -126,7 +129,10 @@ def main() -> int:
 
 
 def launch(command: list[str]) -> int:
-    """Run accelerate's launcher in this process; the processes have told what went wrong, so its own account is one line each."""
+    """Run accelerate's launcher in this process.
+
+    Failed processes report their errors by themselves; this prints one line for each.
+    """
     import subprocess
 
     from accelerate.commands.launch import launch_command, launch_command_parser

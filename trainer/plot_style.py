@@ -1,4 +1,4 @@
-"""How every plot of a report is drawn: the same bytes for the same figures, in fonts that come with the program."""
+"""The style of all plots in reports: the same figures give the same bytes, in fonts that come with the program."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def _register_font() -> None:
 
 
 def plot_style() -> AbstractContextManager[None]:
-    """A matplotlib context: DejaVu Sans (part of matplotlib), the shipped Japanese font for what it lacks, stable SVG ids.
+    """A matplotlib context: DejaVu Sans (part of matplotlib), the bundled Japanese font as fallback, stable SVG ids.
 
-    Make the figure within it and save it there too: a text takes its font when it is made. ``$`` is a letter.
+    Create and save the figure within it: a text takes its font when it is created. ``$`` is an ordinary character.
     """
     import matplotlib
 

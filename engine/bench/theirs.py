@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.library import open_model
+from engine.system.json_program import own_stdout
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
@@ -105,8 +105,7 @@ def main() -> int:
     parser.add_argument("--dtype", default="fp32", choices=DTYPES)
     parser.add_argument("--compile", action="store_true")
     args = parser.parse_args()
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)
+    answers = own_stdout()
     pipe = Diffusers(open_model(args.model, args.text_encoder, args.vae), args.device, args.dtype, args.compile)
     answers.write(json.dumps({"ready": True}) + "\n")
     for line in sys.stdin:

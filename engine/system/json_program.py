@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from engine.contract.errors import CommonArtError, Phrase, UsageError, from_wire
 
@@ -35,16 +35,23 @@ def report_progress(done: int, total: int) -> None:
     print(json.dumps({"progress": min(done, total), "total": total}), file=sys.stderr, flush=True)
 
 
+def own_stdout() -> TextIO:
+    """Reserve file descriptor 1 for the protocol; whatever libraries print goes to standard error.
+
+    Line-buffered UTF-8; a lone surrogate (an undecodable byte of a file name) is written as ``\\udc80``.
+    """
+    protocol = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace", newline="\n", buffering=1)
+    os.dup2(2, 1)
+    return protocol
+
+
 def run_json_program(work: Callable[[list[str]], dict[str, Any]]) -> int:
     """Run ``work(arguments)``, print its result and return the exit status.
 
     The result is printed as ``{"ok": true, ...}``; with an ``error`` in it, or raised, as ``{"ok": false, "error":
     ...}``. Whatever libraries print goes to standard error; ``--debug``, anywhere, adds tracebacks there.
     """
-    out = os.fdopen(
-        os.dup(1), "w", encoding="utf-8", errors="backslashreplace", newline="\n"
-    )  # a lone surrogate: \udc80
-    os.dup2(2, 1)
+    out = own_stdout()
     argv = [a for a in sys.argv[1:] if a != "--debug"]
     debug = len(argv) < len(sys.argv) - 1
     try:

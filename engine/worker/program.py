@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
 from engine.contract import events
 from engine.contract.errors import BadValue, CommonArtError, EngineStopped, LedgerError, Phrase
@@ -18,16 +17,10 @@ from engine.contract.ledger.ledger import Ledger
 from engine.contract.ledger.process_lock import ProcessLock
 from engine.contract.provenance_policy import add_options, policy_of
 from engine.output.save import recover
+from engine.system.json_program import own_stdout
 from engine.worker.base import QueueWorker, WorkerOptions
 
 GRACE = 180.0  # seconds: more than one step of the full model takes on a slow CPU
-
-
-def _own_stdout() -> TextIO:
-    """Reserve file descriptor 1 for the protocol; other output to standard output goes to standard error."""
-    mine = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n", buffering=1)
-    os.dup2(2, 1)
-    return mine
 
 
 def _listen(worker: QueueWorker, ledger: Ledger) -> None:
@@ -102,7 +95,7 @@ def serve(
     replay: tuple[int, ...] | None = None,
 ) -> int:
     """Register under a lease, run the worker that ``create`` returns, unregister; returns the exit status."""
-    out = _own_stdout()
+    out = own_stdout()
     quiet_libraries()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process gets it too, and sends quit
     lock = threading.Lock()

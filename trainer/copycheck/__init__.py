@@ -1,1 +1,1 @@
-"""Whether pictures are copies of what was learned from, or come nearer to it than it comes to itself."""
+"""Check whether images are copies of training images, or nearer to them than these are to each other."""

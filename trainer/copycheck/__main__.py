@@ -1,4 +1,7 @@
-"""``python -m trainer.copycheck --against DATASET [PICTURES...] [options]``: copies of training pictures. One JSON document on standard output."""
+"""``python -m trainer.copycheck --against DATASET [PICTURES...] [options]``: find copies of training images.
+
+Prints one JSON document to standard output.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def _parser() -> JsonArgumentParser:
 
 
 def work(argv: list[str]) -> dict[str, Any]:
-    """Check as asked; see ``docs/evaluation.md`` for what the answer holds."""
+    """Run the check; ``docs/evaluation.md`` describes the answer."""
     args = _parser().parse_args(argv)
     for name, value, high in (("most", args.most, 1000), ("seeds", args.seeds, 10_000), ("steps", args.steps, 1000)):
         if not 1 <= value <= high:
@@ -48,32 +51,32 @@ def work(argv: list[str]) -> dict[str, Any]:
     from trainer.copycheck.overfit import overfit
     from trainer.copycheck.report import write_report
     from trainer.evaluation.__main__ import Progress
-    from trainer.evaluation.encoder_base import BUILT_IN
-    from trainer.evaluation.encoders import open_encoder
+    from trainer.evaluation.encoders.base import BUILT_IN
+    from trainer.evaluation.encoders.factory import open_encoder
 
     if not args.pictures and not args.extract:
         raise NothingToCheck(why=Phrase("none was given"))
     encoders = [open_encoder(e, args.device) for e in dict.fromkeys(args.encoder or [BUILT_IN])]
-    told = overfit(args.events) if args.events else None
+    overfitting = overfit(args.events) if args.events else None
     dataset = Dataset.open(args.against.absolute())
     files = requested_files([p.absolute() for p in args.pictures])
     if not files and not args.extract:
         raise NothingToCheck(why=Phrase("{path} holds no images", path=args.pictures[0]))
     progress = Progress()
-    drawn = _extract(args, dataset, progress) if args.extract else None
-    files = [*files, *(drawn[2] if drawn else [])]
+    extraction = _extract(args, dataset, progress) if args.extract else None
+    files = [*files, *(extraction[2] if extraction else [])]
     progress.more((1 + len(encoders)) * (len(files) + len(dataset.files)))
     checked = check(dataset, list(dict.fromkeys(files)), encoders, captions=args.captions, tick=progress.tick)
     answer = checked.answer
-    if drawn:
+    if extraction:
         from trainer.copycheck.extraction import clusters
 
-        captions, items, made, about = drawn
-        answer["extraction"] = about | {
-            "captions": clusters(captions, items, made, checked.copied, checked.rows, checked.near, checked.bound)
+        captions, items, generated, section = extraction
+        answer["extraction"] = section | {
+            "captions": clusters(captions, items, generated, checked.copied, checked.rows, checked.near, checked.bound)
         }
-    if told is not None:
-        answer["overfit"] = told
+    if overfitting is not None:
+        answer["overfit"] = overfitting
     if args.html:
         write_report(args.html.absolute(), answer, dataset.folder)
         answer["report"] = str(args.html.absolute())
@@ -81,14 +84,14 @@ def work(argv: list[str]) -> dict[str, Any]:
 
 
 def _extract(args: Any, dataset: Any, progress: Any) -> tuple[Any, Any, list[Path], dict[str, Any]]:
-    """Draw the most repeated captions from many seeds: (captions, items, files, what to tell of it)."""
+    """Generate the most repeated captions from many seeds: (captions, items, files, section of the answer)."""
     from dataclasses import asdict
 
     from engine.provenance.finalize import ImageFinalizer
     from engine.system.json_program import phrase
     from trainer.copycheck.extraction import items_of, repeated
     from trainer.evaluation.__main__ import lora_of
-    from trainer.evaluation.drawing import Settings, draw_items, settled
+    from trainer.evaluation.drawing import Settings, draw_items, with_model_size
     from trainer.evaluation.evaluate import Model
     from trainer.evaluation.prompts import hash_of_prompts
     from trainer.evaluation.recipe import claim
@@ -106,7 +109,7 @@ def _extract(args: Any, dataset: Any, progress: Any) -> tuple[Any, Any, list[Pat
         device=args.device,
         kind=args.backend,
     ).open()
-    settings = settled(Settings(seed=args.seed, copies=args.seeds, steps=args.steps), backend)
+    settings = with_model_size(Settings(seed=args.seed, copies=args.seeds, steps=args.steps), backend)
     out = (args.out or Path("outputs") / "copycheck" / f"{backend.folder.name}-{dataset.folder.name}").absolute()
     model = {"name": backend.folder.name, "hashes": backend.hashes, "loras": backend.loras}
     claim(
@@ -115,26 +118,26 @@ def _extract(args: Any, dataset: Any, progress: Any) -> tuple[Any, Any, list[Pat
         model,
     )
     notes: list[Any] = [phrase(n) for n in backend.notes]
-    seal = ImageFinalizer(policy_of(args), lambda e: notes.append(phrase(Phrase(e.message, **e.fields))))
+    finalizer = ImageFinalizer(policy_of(args), lambda e: notes.append(phrase(Phrase(e.message, **e.fields))))
     try:
-        files = draw_items(backend, items, settings, out / "pictures", seal, progress.tick)
+        files = draw_items(backend, items, settings, out / "pictures", finalizer, progress.tick)
     finally:
-        seal.close()
+        finalizer.close()
     return captions, items, files, {"model": model, "settings": asdict(settings), "out": str(out), "notes": notes}
 
 
 def main() -> int:
-    """0 nothing found by hashes, 1 exact or near copies found or failed, 2 asked wrongly."""
-    found = 0
+    """The exit status: 0 no copy by hashes, 1 exact or near copies or an error, 2 wrong usage."""
+    copied = 0
 
-    def kept(argv: list[str]) -> dict[str, Any]:
-        nonlocal found
+    def run(argv: list[str]) -> dict[str, Any]:
+        nonlocal copied
         answer = work(argv)
-        found = int(answer["copied"])
+        copied = int(answer["copied"])
         return answer
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be ended politely is to be interrupted
-    return run_json_program(kept) or (1 if found else 0)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM acts as Ctrl+C
+    return run_json_program(run) or (1 if copied else 0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The copy check of some pictures against a dataset: hashes always, features by an encoder, prompts where asked for."""
+"""Check images against a dataset for copies: by hashes, by an encoder's features and optionally by prompts."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from trainer.copycheck.extraction import fold
 from trainer.copycheck.nearest import leave_one_out, nearest, summary
 from trainer.dataset.records import Record, read_records
 from trainer.dataset.tree import FileLocator
-from trainer.evaluation.encoder_base import Encoder
+from trainer.evaluation.encoders.base import Encoder
 from trainer.evaluation.metrics import Array
-from trainer.evaluation.store import features_of, picture_files
+from trainer.evaluation.store import features_of, image_files
 
 Tick = Callable[[int], None]
-NEAREST = 3  # training pictures told for each picture
+NEAREST = 3  # training images listed for each image
 
 
 @dataclass
 class Dataset:
-    """Pictures that were learned from: a dataset folder with its records, or any folder of pictures."""
+    """Training images: a dataset folder with its records, or any folder of images."""
 
     folder: Path
     files: list[Path]
     records: list[Record]
-    missing: int = 0  # recorded, but not there
+    missing: int = 0  # recorded, but missing
 
     @classmethod
     def open(cls, folder: Path) -> Dataset:
-        """Raises BadFile, BadRow, NotUtf8; NothingToCheck: it has no pictures."""
+        """Raises BadFile, BadRow, NotUtf8; NothingToCheck: it has no images."""
         if not folder.is_dir():
             raise BadFile(path=folder, why=Phrase("there is no such folder"))
         try:
@@ -43,19 +43,19 @@ class Dataset:
             files = [f for f in named if f.is_file()]
         except NoRecords:
             records, named = [], []
-            files = picture_files(folder)
+            files = image_files(folder)
         if not files:
             raise NothingToCheck(why=Phrase("{path} holds no images", path=folder))
         return cls(folder, files, records, len(named) - len(files))
 
     def name(self, file: Path) -> str:
-        """As the records write it."""
+        """The file's name as in the records."""
         return file.relative_to(self.folder).as_posix()
 
 
 @dataclass
 class CopyCheckResult:
-    """JSON-ready ``answer``, and what the report and the extraction need beside it."""
+    """The JSON-ready ``answer``, and what the report and the extraction need in addition."""
 
     answer: dict[str, Any]
     files: list[Path] = field(default_factory=list)
@@ -66,45 +66,45 @@ class CopyCheckResult:
 
 
 def requested_files(given: Sequence[Path]) -> list[Path]:
-    """Pictures and folders of pictures as files, each once. Raises BadFile."""
-    found: list[Path] = []
+    """The given images and the images in given folders, each once. Raises BadFile."""
+    files: list[Path] = []
     for path in given:
         if path.is_dir():
-            found += picture_files(path)
+            files += image_files(path)
         elif path.is_file():
-            found.append(path)
+            files.append(path)
         else:
             raise BadFile(path=path, why=Phrase("there is no such file or folder"))
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(files))
 
 
 def check(
     dataset: Dataset, files: list[Path], encoders: Sequence[Encoder], *, captions: bool, tick: Tick
 ) -> CopyCheckResult:
-    """Compare. ``tick`` hears ``(1 + encoders) * (len(files) + len(dataset.files))`` in all.
+    """Compare the files with the dataset; ``tick`` gets ``(1 + encoders) * (len(files) + len(dataset.files))`` in total.
 
     Raises:
-        NothingToCheck: no file is a picture. BadEncoder.
+        NothingToCheck: no file is an image. BadEncoder.
     """
     known, bad_known = fingerprints_of(dataset.files, tick, keep=True)
-    asked, skipped = fingerprints_of(files, tick, keep=False)
-    if not asked:
+    checked, skipped = fingerprints_of(files, tick, keep=False)
+    if not checked:
         raise NothingToCheck(why=Phrase("none of {count} file(s) can be read as an image", count=len(files)))
-    found = copies(asked, known)
-    rows = {
-        f: {"file": str(f), "copies": [c | {"file": dataset.name(c["file"])} for c in found[f]], "nearest": {}}
-        for f in asked
+    matches = copies(checked, known)
+    rows: dict[Path, dict[str, Any]] = {
+        f: {"file": str(f), "copies": [c | {"file": dataset.name(c["file"])} for c in matches[f]], "nearest": {}}
+        for f in checked
     }
-    result = CopyCheckResult({}, list(asked), {f for f in asked if found[f]})
+    result = CopyCheckResult({}, list(checked), {f for f in checked if matches[f]})
     measured = []
-    for place, encoder in enumerate(encoders):
+    for position, encoder in enumerate(encoders):
         theirs = features_of(dataset.files, encoder, tick)
-        mine = features_of(list(asked), encoder, tick, keep=False)
+        mine = features_of(list(checked), encoder, tick, keep=False)
         if not len(theirs.files):
             raise NothingToCheck(why=Phrase("{path} holds no images", path=dataset.folder))
         own = {f.resolve(): n for n, f in enumerate(theirs.files)}
-        barred = [{own[f.resolve()]} if f.resolve() in own else set() for f in mine.files]
-        values, places = nearest(mine.rows, theirs.rows, NEAREST, barred)
+        excluded = [{own[f.resolve()]} if f.resolve() in own else set() for f in mine.files]
+        values, places = nearest(mine.rows, theirs.rows, NEAREST, excluded)
         baseline = summary(leave_one_out(theirs.rows))
         for n, file in enumerate(mine.files):
             rows[file]["nearest"][encoder.name] = [
@@ -122,7 +122,7 @@ def check(
                 "above_baseline_p95": float((top > bound).mean()) if bound is not None and len(top) else None,
             }
         )
-        if place == 0:
+        if position == 0:
             result.rows = dict(zip(mine.files, mine.rows, strict=True))
             result.near = {
                 f: (dataset.name(theirs.files[p[0]]), float(v[0]))
@@ -153,7 +153,7 @@ def check(
 
 
 def _add_captions(rows: dict[Path, dict[str, Any]], dataset: Dataset) -> None:
-    """The prompt in each picture, and the training pictures with that very caption."""
+    """Add the prompt in each image, and the training images with exactly that caption."""
     by_caption: dict[str, list[str]] = {}
     for record in dataset.records:
         for lang in ("ja", "en"):
@@ -165,7 +165,7 @@ def _add_captions(rows: dict[Path, dict[str, Any]], dataset: Dataset) -> None:
 
 
 def _prompt(file: Path) -> str:
-    """From our recipe, else from the text that other tools write; empty where there is none."""
+    """From our recipe, else from the parameters text of other tools; empty without any."""
     try:
         return str(read_recipe(file)["request"].get("prompt", ""))[:20_000]
     except (CommonArtError, AttributeError, TypeError):
@@ -177,11 +177,13 @@ def _prompt(file: Path) -> str:
 
 
 def ordered(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows with the gravest first: copies by kind, then by the first encoder's cosine."""
-    grave = {"file": 4, "pixels": 3, "near": 2, "mirrored": 1}
+    """Rows sorted by severity: copies by kind, then by the first encoder's cosine."""
+    severity = {"file": 4, "pixels": 3, "near": 2, "mirrored": 1}
 
     def key(row: dict[str, Any]) -> tuple[int, float]:
-        first = next(iter(row["nearest"].values()), [])
-        return -max((grave[c["kind"]] for c in row["copies"]), default=0), -(first[0]["similarity"] if first else -2.0)
+        first: list[dict[str, Any]] = next(iter(row["nearest"].values()), [])
+        return -max((severity[c["kind"]] for c in row["copies"]), default=0), -(
+            first[0]["similarity"] if first else -2.0
+        )
 
     return sorted(answer["rows"], key=key)

@@ -1,7 +1,7 @@
-"""Trying to draw training pictures out again: the most repeated captions, each with many seeds.
+"""Try to extract training images: generate the most repeated captions, each with many seeds.
 
-After Carlini et al. 2023, "Extracting Training Data from Diffusion Models" (arXiv 2301.13188): what a model knows by heart comes
-back nearly the same from many seeds, and near one training picture.
+After Carlini et al. 2023, "Extracting Training Data from Diffusion Models" (arXiv 2301.13188): a memorised image is
+generated nearly the same from many seeds, and near one training image.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from trainer.dataset.records import Record
 from trainer.evaluation.metrics import Array
 from trainer.evaluation.prompts import Item, language_of
 
-SHARE, FEWEST = 0.2, 3  # of a caption's pictures must lie near one and the same training picture
+SHARE, FEWEST = 0.2, 3  # of a caption's images must be near the same training image
 
 
 @dataclass(frozen=True)
 class RepeatedImage:
-    """A caption and how many training pictures have it."""
+    """A caption and the number of training images that have it."""
 
     caption: str
     count: int
 
 
 def repeated(records: Sequence[Record], most: int) -> list[RepeatedImage]:
-    """The captions on most pictures, in either language; ties by their first place. Width and case do not count."""
+    """The captions of most images, in either language; ties by first occurrence. Width and case are ignored."""
     counts: Counter[str] = Counter()
     written: dict[str, str] = {}
     for record in records:
@@ -43,12 +43,12 @@ def repeated(records: Sequence[Record], most: int) -> list[RepeatedImage]:
 
 
 def fold(text: str) -> str:
-    """A caption as it is compared."""
+    """A caption normalised for comparison."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def items_of(captions: Sequence[RepeatedImage], seeds: int) -> list[Item]:
-    """What to draw: every caption from every seed."""
+    """What to generate: every caption with every seed."""
     return [
         Item(lang=language_of(c.caption), index=n, copy=copy, prompt=c.caption)
         for n, c in enumerate(captions)
@@ -65,34 +65,34 @@ def clusters(
     near: dict[Path, tuple[str, float]],
     bound: float | None,
 ) -> list[dict[str, Any]]:
-    """One row a caption.
+    """One row per caption.
 
-    ``rows`` are features and ``near`` the nearest training picture with its cosine, by file; ``bound`` is the training set's own
-    95th percentile. ``alike`` is the mean cosine between the caption's pictures; ``flagged`` if any is a copy, or if a
-    fifth of them (three at least) lie above the bound at one training picture.
+    ``rows`` are features and ``near`` the nearest training image with its cosine, by file; ``bound`` is the training set's
+    own 95th percentile. ``alike`` is the mean cosine between the caption's images; ``flagged`` if any is a copy, or if a
+    fifth of them (three at least) are above the bound for the same training image.
     """
-    found = []
+    result = []
     for n, caption in enumerate(captions):
         mine = [f for i, f in zip(items, files, strict=True) if i.index == n]
-        seen = [f for f in mine if f in near]
-        above = Counter(near[f][0] for f in seen if bound is not None and near[f][1] > bound)
+        readable = [f for f in mine if f in near]
+        above = Counter(near[f][0] for f in readable if bound is not None and near[f][1] > bound)
         target, times = above.most_common(1)[0] if above else ("", 0)
         alike = None
-        if len(seen) > 1:
-            like = unit32(np.stack([rows[f] for f in seen]))
+        if len(readable) > 1:
+            like = unit32(np.stack([rows[f] for f in readable]))
             like = like @ like.T
-            alike = float((like.sum() - np.trace(like)) / (len(seen) * (len(seen) - 1)))
-        found.append(
+            alike = float((like.sum() - np.trace(like)) / (len(readable) * (len(readable) - 1)))
+        result.append(
             {
                 "caption": caption.caption,
                 "pictures": caption.count,
                 "seeds": len(mine),
                 "copies": sum(f in copied for f in mine),
                 "alike": alike,
-                "nearest": max((near[f][1] for f in seen), default=None),
+                "nearest": max((near[f][1] for f in readable), default=None),
                 "one_picture": target,
                 "times": times,
                 "flagged": any(f in copied for f in mine) or times >= max(FEWEST, round(SHARE * len(mine))),
             }
         )
-    return found
+    return result

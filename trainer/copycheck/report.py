@@ -1,4 +1,7 @@
-"""The copy check as one HTML file: figures beside the training set's own, and pairs side by side. It never says that all is well."""
+"""The report of the copy check as one HTML file: values, the training set's own, and pairs of images.
+
+It never claims that there are no copies.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 
 from trainer.copycheck.check import ordered
 from trainer.copycheck.copies import thumbnail
-from trainer.evaluation.page import both, paragraph, picture, svg, table, write
+from trainer.evaluation.page import both, embedded_image, paragraph, svg, table, write
 from trainer.plot_style import plot_style
 
 SHOWN = 60  # pairs
@@ -26,7 +29,7 @@ def write_report(path: Path, answer: dict[str, Any], dataset: Path) -> None:
     copied = answer["copied"]
     body = [
         paragraph(
-            f"{answer['pictures']} picture(s) against {answer['known']} of {dataset.name}: {copied} exact or near copies.",
+            f"{answer['pictures']} embedded_image(s) against {answer['known']} of {dataset.name}: {copied} exact or near copies.",
             f"{dataset.name} の {answer['known']} 枚に対して {answer['pictures']} 枚を調べ、完全一致またはほぼ同じ画像は {copied} 枚でした。",
             "alarm" if copied else "",
         )
@@ -55,7 +58,7 @@ def write_report(path: Path, answer: dict[str, Any], dataset: Path) -> None:
     if "captioned" in answer:
         body.append(
             paragraph(
-                f"{answer['captioned']} picture(s) were drawn from the very caption of a training picture.",
+                f"{answer['captioned']} embedded_image(s) have exactly the caption of a training picture as their prompt.",
                 f"学習画像の説明文をそのままプロンプトにした画像が {answer['captioned']} 枚あります。",
             )
         )
@@ -82,7 +85,7 @@ def _features(measured: Sequence[dict[str, Any]]) -> str:
     ] + ["75 %", "90 %", "95 %"]
     rows = []
     for m in measured:
-        for name, told in (
+        for name, values in (
             (("checked", "調べた画像"), m),
             (("training set to itself", "学習画像どうし"), m["baseline"]),
         ):
@@ -90,9 +93,9 @@ def _features(measured: Sequence[dict[str, Any]]) -> str:
                 [
                     html.escape(m["encoder"]),
                     both(*name),
-                    str(told["n"]),
-                    _figure(told["share_above_half"], True),
-                    *(_figure(told[k]) for k in ("p75", "p90", "p95")),
+                    str(values["n"]),
+                    _figure(values["share_above_half"], True),
+                    *(_figure(values[k]) for k in ("p75", "p90", "p95")),
                 ]
             )
     parts.append(table(head, rows))
@@ -142,30 +145,30 @@ def _plot(answer: dict[str, Any]) -> str:
     return svg(figure)
 
 
-def _overfit(told: dict[str, Any]) -> str:
+def _overfit(values: dict[str, Any]) -> str:
     title = f"<h2>{both('Training against held-out loss', '学習損失と検証損失')}</h2>"
-    if told["alarm"] is None:
+    if values["alarm"] is None:
         return title + paragraph(
-            "There are fewer than three held-out losses; nothing can be said.",
+            "There are fewer than three held-out losses; no statement is possible.",
             "検証損失が3回未満のため、何も言えません。",
         )
     english = (
-        f"Held-out loss was lowest at step {told['best_step']} ({told['best']:.4f}) and is now {told['last']:.4f} ({told['rise']:+.1%}); "
-        f"training loss fell by {told['fall']:.1%} since."
+        f"Held-out loss was lowest at step {values['best_step']} ({values['best']:.4f}) and is now {values['last']:.4f} ({values['rise']:+.1%}); "
+        f"training loss fell by {values['fall']:.1%} since."
     )
     japanese = (
-        f"検証損失はステップ {told['best_step']} で最も低く（{told['best']:.4f}）、現在は {told['last']:.4f}（{told['rise']:+.1%}）です。"
-        f"その間に学習損失は {told['fall']:.1%} 下がりました。"
+        f"検証損失はステップ {values['best_step']} で最も低く（{values['best']:.4f}）、現在は {values['last']:.4f}（{values['rise']:+.1%}）です。"
+        f"その間に学習損失は {values['fall']:.1%} 下がりました。"
     )
-    if told["alarm"]:
+    if values["alarm"]:
         return title + paragraph(
-            "The run learns by heart. " + english, "学習データを暗記し始めています。" + japanese, "alarm"
+            "The run is overfitting. " + english, "学習データを暗記し始めています。" + japanese, "alarm"
         )
     return title + paragraph(english, japanese)
 
 
-def _extraction(told: dict[str, Any]) -> str:
-    title = f"<h2>{both('Drawing training pictures out again', '学習画像の引き出し')}</h2>"
+def _extraction(values: dict[str, Any]) -> str:
+    title = f"<h2>{both('Extraction of training images', '学習画像の引き出し')}</h2>"
     head = [
         both(*x)
         for x in (
@@ -173,7 +176,7 @@ def _extraction(told: dict[str, Any]) -> str:
             ("training pictures with it", "その説明文の学習画像"),
             ("seeds", "シード数"),
             ("copies", "写し"),
-            ("alike among themselves", "互いの類似"),
+            ("similarity to each other", "互いの類似"),
             ("nearest", "最も近い"),
             ("near one picture", "同じ1枚に近い"),
             ("flag", "注意"),
@@ -188,12 +191,12 @@ def _extraction(told: dict[str, Any]) -> str:
             _figure(c["alike"]),
             _figure(c["nearest"]),
             f"{c['times']} {html.escape(c['one_picture'])}",
-            both("look at it", "要確認") if c["flagged"] else "–",
+            both("check it", "要確認") if c["flagged"] else "–",
         ]
-        for c in told["captions"]
+        for c in values["captions"]
     ]
     note = paragraph(
-        "Many seeds of one caption that come out alike and near one training picture are a sign that it was learned by heart.",
+        "Many seeds of one caption that are similar and near one training picture are a sign that it was memorised.",
         "一つの説明文から多くのシードで似た画像ができ、同じ学習画像に近いなら、暗記のしるしです。",
         "weak",
     )
@@ -201,7 +204,7 @@ def _extraction(told: dict[str, Any]) -> str:
 
 
 def _pairs(answer: dict[str, Any], dataset: Path) -> str:
-    parts = [f"<h2>{both('Pairs, the gravest first', '対（重いものから）')}</h2>"]
+    parts = [f"<h2>{both('Pairs, the most serious first', '対（重いものから）')}</h2>"]
     for row in ordered(answer)[:SHOWN]:
         copies = [(c["file"], both(*KINDS[c["kind"]])) for c in row["copies"][:2]]
         near = next(((name, some[0]) for name, some in row["nearest"].items() if some), None)
@@ -213,7 +216,7 @@ def _pairs(answer: dict[str, Any], dataset: Path) -> str:
             other = thumbnail(dataset / file)
             prompt = f"<br>{html.escape(row['prompt'][:120])}" if row.get("prompt") else ""
             parts.append(
-                f'<figure class="pair{" bad" if copies else ""}">{picture(mine, 160)} {picture(other, 160) if other else ""}'
+                f'<figure class="pair{" bad" if copies else ""}">{embedded_image(mine, 160)} {embedded_image(other, 160) if other else ""}'
                 f"<figcaption>{what}<br>{html.escape(Path(row['file']).name)} · {html.escape(file)}{prompt}</figcaption></figure>"
             )
     return "".join(parts)

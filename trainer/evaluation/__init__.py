@@ -1,1 +1,1 @@
-"""How well a model follows words, measured."""
+"""Measure how well a model follows prompts."""

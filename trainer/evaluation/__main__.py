@@ -1,8 +1,9 @@
-"""``python -m trainer.evaluation MODEL [options]``: draw, look, measure and report. One JSON document on standard output.
+"""``python -m trainer.evaluation MODEL [options]``: generate images, measure them and write a report.
 
-Without --prompts, every thing the model knows is drawn from its most usual name and looked for among the true renders. A model that brings a suite
-(``suite.safetensors``) is also examined in styles, grounds, arrangements, numbers and colours by prompts it never learned from, and then some two
-hundred things stand for all; --limit takes so many of each kind.
+Prints one JSON document to standard output. Without --prompts, every concept that the model knows is generated from its
+most common name and compared with the true renders. A model with a suite (``suite.safetensors``) is also tested on
+styles, backgrounds, arrangements, numbers and colours with prompts that were not in its training, and about two hundred
+concepts represent all; --limit is the maximum of each kind.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from engine.contract.errors import BadValue, Phrase
 from engine.contract.provenance_policy import add_options, policy_of
 from engine.contract.request import DTYPES, MAX_SEED, SAMPLERS
-from engine.system.json_program import JsonArgumentParser, report_progress, run_json_program
+from engine.system.json_program import JsonArgumentParser, run_json_program, tell_progress
 from trainer.evaluation.prompts import LANGS
 
 
@@ -52,16 +53,16 @@ def _parser() -> JsonArgumentParser:
     parser.add_argument("--against")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--sheet", type=Path)
-    parser.add_argument("--json", action="store_true", help="as it is anyway")
+    parser.add_argument("--json", action="store_true", help="accepted for compatibility: the output is always JSON")
     add_options(parser)
     return parser
 
 
 class Progress:
-    """What is done of all that is known to be to do; told at most once a hundredth."""
+    """Progress of all steps known so far, reported at most once per percent."""
 
     def __init__(self) -> None:
-        self.done, self.total, self._told = 0, 0, -1.0
+        self.done, self.total, self._reported = 0, 0, -1.0
 
     def more(self, count: int) -> None:
         self.total += count
@@ -69,21 +70,21 @@ class Progress:
     def tick(self, count: int) -> None:
         self.done += count
         share = self.done / max(1, self.total)
-        if share - self._told >= 0.01 or self.done >= self.total:
-            self._told = share
-            report_progress(self.done, max(self.total, self.done))
+        if share - self._reported >= 0.01 or self.done >= self.total:
+            self._reported = share
+            tell_progress(self.done, max(self.total, self.done))
 
 
 def langs_of(text: str) -> tuple[str, ...]:
-    """``ja,en`` in our order. Raises BadValue."""
-    found = [x.strip().lower() for x in text.split(",") if x.strip()]
-    if not found or any(x not in LANGS for x in found):
+    """``ja,en`` as a tuple in the order of ``LANGS``. Raises BadValue."""
+    langs = [x.strip().lower() for x in text.split(",") if x.strip()]
+    if not langs or any(x not in LANGS for x in langs):
         raise BadValue(name="lang", value=text, why=Phrase("choose one of {known}", known="ja, en, ja,en"))
-    return tuple(x for x in LANGS if x in found)
+    return tuple(x for x in LANGS if x in langs)
 
 
 def lora_of(text: str) -> tuple[str, float]:
-    """``FILE[:SCALE]``."""
+    """Parse ``FILE[:SCALE]``."""
     name, colon, scale = text.rpartition(":")
     if not colon or not re.fullmatch(r"[-+]?\d*\.?\d+", scale):
         return text, 1.0
@@ -91,7 +92,7 @@ def lora_of(text: str) -> tuple[str, float]:
 
 
 def work(argv: list[str]) -> dict[str, Any]:
-    """Evaluate as asked; see ``docs/evaluation.md`` for what the answer holds."""
+    """Run the evaluation; ``docs/evaluation.md`` describes the answer."""
     args = _parser().parse_args(argv)
     for name, value, low, high in (
         ("count", args.count, 1, 10_000),
@@ -110,18 +111,18 @@ def work(argv: list[str]) -> dict[str, Any]:
     langs = langs_of(args.lang)
     from trainer.evaluation.compare import compare
     from trainer.evaluation.drawing import Settings
-    from trainer.evaluation.encoder_base import BUILT_IN
-    from trainer.evaluation.encoders import open_encoder
+    from trainer.evaluation.encoders.base import BUILT_IN
+    from trainer.evaluation.encoders.factory import open_encoder
     from trainer.evaluation.evaluate import EvaluationOptions, Model, default_out, draw, measure, reference_features
     from trainer.evaluation.recipe import RESULT, check_same, read_result
     from trainer.evaluation.report import write_report, write_sheet
-    from trainer.evaluation.store import picture_files
+    from trainer.evaluation.store import image_files
 
     given = args.encoder or ([BUILT_IN] if args.reference else [])
     encoders = [open_encoder(e, args.device) for e in dict.fromkeys(given)]
-    twice = next((e.name for n, e in enumerate(encoders) if e.name in [x.name for x in encoders[:n]]), None)
-    if twice:
-        raise BadValue(name="encoder", value=twice, why=Phrase("two encoders have this name; rename one folder"))
+    duplicate = next((e.name for n, e in enumerate(encoders) if e.name in [x.name for x in encoders[:n]]), None)
+    if duplicate:
+        raise BadValue(name="encoder", value=duplicate, why=Phrase("two encoders have this name; rename one folder"))
     settings = Settings(
         seed=args.seed,
         copies=args.count,
@@ -132,7 +133,7 @@ def work(argv: list[str]) -> dict[str, Any]:
         width=int(size[1]) if size else None,
         height=int(size[2] or size[1]) if size else None,
     )
-    asked = EvaluationOptions(
+    options = EvaluationOptions(
         prompts=args.prompts,
         langs=langs,
         limit=args.limit,
@@ -154,22 +155,22 @@ def work(argv: list[str]) -> dict[str, Any]:
     )
     against_file = Path(args.against) if args.against and args.against.endswith(".json") else None
     other = read_result(against_file) if against_file else None
-    out = (args.out or default_out(model, asked)).absolute()
+    out = (args.out or default_out(model, options)).absolute()
     progress = Progress()
     if args.reference and args.reference.is_dir():
-        progress.more(len(picture_files(args.reference)) * len(encoders))
-    reference = reference_features(asked, progress.tick)
+        progress.more(len(image_files(args.reference)) * len(encoders))
+    reference = reference_features(options, progress.tick)
 
     def progress_of(count: int) -> None:
         progress.more(count * (1 + len(encoders)))
 
-    def fits(told: dict[str, Any]) -> None:
-        if other is not None:  # an earlier result: better refused before the pictures than after
-            check_same(json.loads(json.dumps(told | {"reference": reference.told if reference else None})), other)
+    def fits(recipe: dict[str, Any]) -> None:
+        if other is not None:  # an earlier result: refuse before the images are generated
+            check_same(json.loads(json.dumps(recipe | {"reference": reference.section if reference else None})), other)
 
-    drawn = draw(model, asked, out, progress_of, progress.tick, fits)
-    result, scores = measure(drawn, asked, reference, progress.tick)
-    place = against_file
+    drawn = draw(model, options, out, progress_of, progress.tick, fits)
+    result, scores = measure(drawn, options, reference, progress.tick)
+    other_file = against_file
     if args.against and other is None:
         check = Model(
             name=args.against,
@@ -179,14 +180,14 @@ def work(argv: list[str]) -> dict[str, Any]:
             dtype=args.dtype,
             kind=args.backend,
         )
-        place = out / "against" / RESULT
-        beside = draw(check, asked, place.parent, progress_of, progress.tick)
-        other, _ = measure(beside, asked, reference, progress.tick)
-        _write_json(place, other)
-    if other is not None and place is not None:
+        other_file = out / "against" / RESULT
+        beside = draw(check, options, other_file.parent, progress_of, progress.tick)
+        other, _ = measure(beside, options, reference, progress.tick)
+        _write_json(other_file, other)
+    if other is not None and other_file is not None:
         check_same(result, other)
         progress.more(len(drawn.items) * len(encoders) if reference else 0)
-        result["against"] = compare(result, scores, other, place, encoders, reference, langs, progress.tick)
+        result["against"] = compare(result, scores, other, other_file, encoders, reference, langs, progress.tick)
     if result["concepts"]:
         for lang in langs:
             result[f"missed_{lang}"] = [
@@ -213,7 +214,5 @@ def _write_json(path: Path, data: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # to be ended politely is to be interrupted; drawn pictures are kept
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM acts as Ctrl+C; generated images are kept
     sys.exit(run_json_program(work))

@@ -1,4 +1,4 @@
-"""Two models by one recipe, picture beside picture."""
+"""Compare two models that were evaluated with the same recipe, image by image."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from typing import Any
 import numpy as np
 
 from trainer.evaluation import metrics
-from trainer.evaluation.encoder_base import Encoder
+from trainer.evaluation.encoders.base import Encoder
 from trainer.evaluation.evaluate import Reference, Tick
 from trainer.evaluation.metrics import Array
-from trainer.evaluation.recipe import check_same, pictures_beside, rows_of, scores_in
+from trainer.evaluation.recipe import check_same, images_of_result, rows_of, scores_in
 from trainer.evaluation.significance import Difference, paired, paired_mmd2
 from trainer.evaluation.store import features_of
 from trainer.evaluation.table import Scores
 
-MOST_PAIRS = 4000  # a kernel of all pairs of both models' pictures is held; of more, the first are taken
+MOST_PAIRS = 4000  # the kernel matrix of both models' images is in memory; of more images, the first are taken
 
 
 def compare(
     mine: dict[str, Any],
     scores: Scores,
     other: dict[str, Any],
-    place: Path,
+    other_file: Path,
     encoders: Sequence[Encoder],
     reference: Reference | None,
     langs: Sequence[str],
     tick: Tick,
 ) -> dict[str, Any]:
-    """Differences (mine less the other's) with p. ``place`` is where the other's ``result.json`` lies, with its pictures if they are kept.
+    """Differences (mine minus the other's) with p-values.
 
-    p-values stand each for itself and are not corrected for their number.
+    ``other_file`` is the other model's ``result.json``; its images are next to it, if they were kept. p-values are not
+    corrected for multiple comparisons.
 
     Raises:
         RecipesDiffer
@@ -40,14 +41,16 @@ def compare(
     check_same(mine, other)
     theirs = scores_in(other)
     keys = [(i.lang, i.index, i.copy) for i in scores.items]
-    found: list[dict[str, Any]] = []
+    differences: list[dict[str, Any]] = []
     groups = [(lang, [lang]) for lang in langs] + ([("both", list(langs))] if len(langs) > 1 else [])
     names = {
         e["name"]: next(x["name"] for x in other["encoders"] if x["sha256"] == e["sha256"]) for e in mine["encoders"]
     }
 
-    def add(measure: str, lang: str, told: Difference, encoder: str | None = None) -> None:
-        found.append({"measure": measure, "lang": lang} | ({"encoder": encoder} if encoder else {}) | told.as_data())
+    def add(measure: str, lang: str, difference: Difference, encoder: str | None = None) -> None:
+        differences.append(
+            {"measure": measure, "lang": lang} | ({"encoder": encoder} if encoder else {}) | difference.as_data()
+        )
 
     for name, of in groups:
         for measure, below in (("top1", 1), ("top5", 5)):
@@ -80,20 +83,24 @@ def compare(
                     paired([metrics.clipscore(x) for x in a], [metrics.clipscore(x) for x in b]),
                     encoder,
                 )
-    files = pictures_beside(place, scores.items)
+    files = images_of_result(other_file, scores.items)
     if reference and files:
         for encoder_ in encoders:
-            seen = features_of(files, encoder_, tick)
+            extracted = features_of(files, encoder_, tick)
             where = {f: n for n, f in enumerate(files)}
-            whose = [where[f] for f in seen.files]
+            indices = [where[f] for f in extracted.files]
             rows, mine_of = scores.rows[encoder_.name]
             for name, of in groups:
-                order = [i for i in mine_of if i in set(whose) and scores.items[i].lang in of][:MOST_PAIRS]
+                order = [i for i in mine_of if i in set(indices) and scores.items[i].lang in of][:MOST_PAIRS]
                 if len(order) < metrics.LEAST_MMD:
                     continue
-                a, b, r = rows_of(rows, mine_of, order), rows_of(seen.rows, whose, order), reference.rows[encoder_.name]
-                add("kid", name, paired_mmd2(a, b, r, metrics.polynomial), encoder_.name)
-                gap = paired_mmd2(metrics.unit(a), metrics.unit(b), metrics.unit(r), metrics.gaussian)
+                x, y, r = (
+                    rows_of(rows, mine_of, order),
+                    rows_of(extracted.rows, indices, order),
+                    reference.rows[encoder_.name],
+                )
+                add("kid", name, paired_mmd2(x, y, r, metrics.polynomial), encoder_.name)
+                gap = paired_mmd2(metrics.unit(x), metrics.unit(y), metrics.unit(r), metrics.gaussian)
                 add("cmmd", name, Difference(gap.value * metrics.CMMD_SCALE, gap.p, gap.n), encoder_.name)
     loras = other["model"].get("loras")
     loras = [
@@ -104,7 +111,7 @@ def compare(
     return {
         "model": other["model"]["name"],
         "loras": loras,
-        "differences": found,
+        "differences": differences,
         "table": other["table"],
         "pictures": files is not None,
     }

@@ -1,4 +1,4 @@
-"""Does a prompt give the thing it names? Nearest true renders among all known things, in both languages."""
+"""Concept accuracy: is a generated image nearest to the true renders of the concept that the prompt names?"""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def draw(
     seed: int = 1000,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray[Any, Any]:
-    """uint8 RGB ``[n, h, w, 3]``: one picture a prompt, seeds ``seed``, ``seed + 1``, ..."""
-    pictures = []
+    """uint8 RGB ``[n, h, w, 3]``: one image per prompt, seeds ``seed``, ``seed + 1``, ..."""
+    images = []
     for start in range(0, len(prompts), BATCH):
         requests = [
             pipeline.settle(
@@ -33,29 +33,30 @@ def draw(
             )
             for i, p in enumerate(prompts[start : start + BATCH])
         ]
-        pictures.append(
+        images.append(
             pipeline.decode(backend, pipeline.denoise_batch(backend, requests, pipeline.encode(backend, requests)))
         )
         if progress:
             progress(min(start + BATCH, len(prompts)), len(prompts))
-    return np.concatenate(pictures)
+    return np.concatenate(images)
 
 
-def rank(pictures: np.ndarray[Any, Any], truth: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """For picture i, the place (0 is nearest) of thing i among all things.
+def rank(images: np.ndarray[Any, Any], truth: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """For image i, the rank (0 is nearest) of concept i among all concepts.
 
     Args:
-        pictures: ``[things, h, w, 3]``.
-        truth: true renders ``[things, styles, h, w, 3]``; a thing is as near as its nearest style.
+        images: ``[things, h, w, 3]``.
+        truth: true renders ``[things, styles, h, w, 3]``; a concept is as near as its nearest style.
     """
     things, styles = truth.shape[:2]
     known = features(truth.reshape(-1, *truth.shape[2:]))
-    found = features(pictures)
-    distance = ((found[:, None] - known[None]) ** 2).sum(-1).reshape(len(pictures), things, styles).min(-1)
-    own = distance[np.arange(len(pictures)), np.arange(len(pictures))]
-    return (distance < own[:, None]).sum(1)
+    own_features = features(images)
+    distance = ((own_features[:, None] - known[None]) ** 2).sum(-1).reshape(len(images), things, styles).min(-1)
+    own = distance[np.arange(len(images)), np.arange(len(images))]
+    ranks: np.ndarray[Any, Any] = (distance < own[:, None]).sum(1)
+    return ranks
 
 
 def accuracy(places: np.ndarray[Any, Any]) -> dict[str, float]:
-    """Shares with the right thing first, and among the first five."""
+    """Shares with the right concept first, and among the first five."""
     return {"top1": float((places == 0).mean()), "top5": float((places < 5).mean())}

@@ -1,4 +1,4 @@
-"""An evaluation's pictures: drawn in micro-batches, kept in a folder, so that a run that was stopped goes on."""
+"""Generate the images of an evaluation in batches into a folder, so that an interrupted run can be continued."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from trainer.evaluation.prompts import Item
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What all pictures share."""
+    """Options common to all images."""
 
     seed: int = 1000
     copies: int = 1
@@ -64,34 +64,36 @@ def draw_items(
     items: Sequence[Item],
     settings: Settings,
     folder: Path,
-    seal: ImageFinalizer,
+    finalizer: ImageFinalizer,
     tick: Callable[[int], None],
     size: int | None = None,
 ) -> list[Path]:
-    """One PNG an item in ``folder``, its recipe inside; those that are there already are kept.
+    """Write one PNG per item with its recipe to ``folder``; existing ones are kept.
 
     Raises:
         OutOfMemory, NotFinite, DiskFull, OutputFolder, BadValue
     """
     folder.mkdir(parents=True, exist_ok=True)
-    waiting = [i for i in items if not (folder / i.file).is_file()]
-    tick(len(items) - len(waiting))
+    pending = [i for i in items if not (folder / i.file).is_file()]
+    tick(len(items) - len(pending))
     size = size or _size(backend, settings)
-    while waiting:
-        some, waiting = waiting[:size], waiting[size:]
-        requests = [settings.request(i.prompt, seed_of(i, settings), backend) for i in some]
+    while pending:
+        batch_items, pending = pending[:size], pending[size:]
+        requests = [settings.request(i.prompt, seed_of(i, settings), backend) for i in batch_items]
 
         def shrink(smaller: int) -> None:
             nonlocal size
             size = min(size or smaller, smaller)
 
-        made = pipeline.retry_with_less_memory(lambda rs: _paint(backend, rs), requests, backend, backend.trim, shrink)
-        for n, (item, request, (pixels, cut)) in enumerate(zip(some, requests, made, strict=True)):
+        generated = pipeline.retry_with_less_memory(
+            lambda rs: _generate(backend, rs), requests, backend, backend.trim, shrink
+        )
+        for n, (item, request, (pixels, cut)) in enumerate(zip(batch_items, requests, generated, strict=True)):
             recipe = recipes.build(
                 request,
                 model=backend.folder.name,
                 hashes=backend.hashes,
-                batch=(len(some), n),
+                batch=(len(batch_items), n),
                 pixel_sha256=pixel_sha256(pixels),
                 app=APP,
                 cut=cut,
@@ -103,19 +105,19 @@ def draw_items(
                 },
                 loras=backend.loras,
             )
-            part = write_aside(folder, item.file, seal.pack(pixels, "png", seal.score(pixels, recipe)).data)
+            part = write_aside(folder, item.file, finalizer.pack(pixels, "png", finalizer.judged(pixels, recipe)).data)
             try:
                 publish(part, folder / item.file)
             except FileExistsError:
-                pass  # another run of the same recipe made it in this moment
+                pass  # another run with the same recipe has just written it
             finally:
                 discard(part)
             tick(1)
     return [folder / i.file for i in items]
 
 
-def _paint(backend: Backend, requests: Sequence[ImageRequest]) -> list[tuple[np.ndarray[Any, Any], bool]]:
-    """Pixels of each, and whether its prompt was cut."""
+def _generate(backend: Backend, requests: Sequence[ImageRequest]) -> list[tuple[np.ndarray[Any, Any], bool]]:
+    """Pixels of each request, and whether its prompt was truncated."""
     features = pipeline.encode(backend, requests)
     pixels = pipeline.decode(backend, pipeline.denoise_batch(backend, requests, features))
     return [(p, bool(features[r.prompt].cut)) for p, r in zip(pixels, requests, strict=True)]
@@ -127,7 +129,7 @@ def _size(backend: Backend, settings: Settings) -> int:
     return batch_size(((one.width or side) // side) * ((one.height or side) // side), backend.device)
 
 
-def settled(settings: Settings, backend: Backend) -> Settings:
-    """With the model's own size where none was asked for. Raises BadValue."""
+def with_model_size(settings: Settings, backend: Backend) -> Settings:
+    """The settings, with the model's own size if none is given. Raises BadValue."""
     one = settings.request("-", 0, backend)
     return dataclasses.replace(settings, width=one.width, height=one.height)

@@ -1,7 +1,8 @@
-"""Distances between sets of pictures, and between pictures and words, over features that an encoder gave. numpy only, in float64.
+"""Distances between sets of images, and between images and texts, over an encoder's features; numpy only, in float64.
 
-KID and CMMD are squared maximum mean discrepancies (MMD) under two kernels, estimated without bias, so that small sets do not look
-worse than they are; FID compares means and covariances and needs many pictures. All intervals are 95 % bootstrap intervals.
+KID and CMMD are squared maximum mean discrepancies (MMD) with two kernels and unbiased estimators, so that small sets do
+not seem worse than they are; FID compares means and covariances and needs many images. All intervals are 95 % bootstrap
+intervals.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ Array = np.ndarray[Any, Any]
 #: kernel(rows [a, d], rows [b, d]) -> [a, b]
 Kernel = Callable[[Array, Array], Array]
 
-LEAST_MMD = 50  # pictures on either side; fewer say nothing that an interval could hold
+LEAST_MMD = 50  # images on either side; with fewer the interval is meaningless
 LEAST_FID = 2048  # with fewer than its 2,048 dimensions, the covariance of Inception features has no full rank
 RESAMPLES = 1000  # of the bootstrap, for means and MMDs
 RESAMPLES_FID = 40  # each needs an eigen-decomposition
 SUBSETS, SUBSET = 100, 1000
 CMMD_SIGMA, CMMD_SCALE = 10.0, 1000.0
 _BLOCK = 1024
-_MANY, _FEWER = 5000, 200  # pictures above which an MMD is resampled so often only: the time grows with their square
+_MANY, _FEWER = 5000, 200  # more images than this: fewer resamples, since the time grows quadratically
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A figure, the ends of its 95 % interval, and of how many pictures (those of the reference stand in ``reference``)."""
+    """A value, its 95 % interval, and the number of images (``reference``: in the reference)."""
 
     value: float
     low: float
@@ -44,19 +45,22 @@ class Measurement:
 def polynomial(x: Array, y: Array) -> Array:
     """``(x·y / d + 1)³``: KID's kernel (Bińkowski et al. 2018, arXiv 1801.01401, section 4)."""
     base = x @ y.T / x.shape[1] + 1.0
-    return base * base * base  # many times faster than ** 3
+    cubed: Array = base * base * base  # many times faster than ** 3
+    return cubed
 
 
 def gaussian(x: Array, y: Array) -> Array:
     """``exp(-|x - y|² / (2 σ²))`` with σ = 10: CMMD's kernel (Jayasumana et al. 2024, arXiv 2401.09603, section 4)."""
     squares = (x * x).sum(1)[:, None] + (y * y).sum(1)[None] - 2.0 * (x @ y.T)
-    return np.exp(-np.maximum(squares, 0.0) / (2.0 * CMMD_SIGMA**2))
+    result: Array = np.exp(-np.maximum(squares, 0.0) / (2.0 * CMMD_SIGMA**2))
+    return result
 
 
 def unit(x: Array) -> Array:
-    """Rows of length 1, as CMMD's and CLIPScore's embeddings are; a row of zeros stays."""
+    """Rows normalised to length 1, as for CMMD and CLIPScore; a row of zeros stays zero."""
     x = np.asarray(x, np.float64)
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    result: Array = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    return result
 
 
 def mmd2(x: Array, y: Array, kernel: Kernel) -> float:
@@ -65,10 +69,10 @@ def mmd2(x: Array, y: Array, kernel: Kernel) -> float:
 
 
 def weighted_mmd2(x: Array, y: Array, kernel: Kernel, wx: Array, wy: Array) -> Array:
-    """The same for many weightings at once: ``wx`` ``[b, m]`` and ``wy`` ``[b, n]`` tell how often each row counts; returns ``[b]``.
+    """``mmd2`` for many weightings at once: ``wx`` ``[b, m]`` and ``wy`` ``[b, n]`` are the rows' counts; returns ``[b]``.
 
-    A row that was drawn twice is not compared with itself: with it, every resample would seem further from the other set.
-    Kernels are made block by block and never held whole.
+    A row that was drawn twice is not compared with itself: otherwise every resample would seem further from the other
+    set. Kernel matrices are computed block by block.
     """
     x, y, wx, wy = (np.asarray(a, np.float64) for a in (x, y, wx, wy))
     return _within(x, kernel, wx) + _within(y, kernel, wy) - 2.0 * _between(x, y, kernel, wx, wy)
@@ -81,21 +85,23 @@ def _within(x: Array, kernel: Kernel, w: Array) -> Array:
         rows = kernel(x[start : start + _BLOCK], x)
         own[start : start + _BLOCK] = np.diagonal(rows, start)
         total += ((w[:, start : start + _BLOCK] @ rows) * w).sum(1)
-    return (total - (w * w) @ own) / (w.sum(1) ** 2 - (w * w).sum(1))
+    result: Array = (total - (w * w) @ own) / (w.sum(1) ** 2 - (w * w).sum(1))
+    return result
 
 
 def _between(x: Array, y: Array, kernel: Kernel, wx: Array, wy: Array) -> Array:
     total = np.zeros(len(wx))
     for start in range(0, len(x), _BLOCK):
         total += ((wx[:, start : start + _BLOCK] @ kernel(x[start : start + _BLOCK], y)) * wy).sum(1)
-    return total / (wx.sum(1) * wy.sum(1))
+    result: Array = total / (wx.sum(1) * wy.sum(1))
+    return result
 
 
 def counts(n: int, resamples: int, rng: np.random.Generator) -> Array:
-    """How often each of ``n`` is drawn in each bootstrap resample, ``[resamples, n]``; never one alone."""
-    found = rng.multinomial(n, np.full(n, 1.0 / n), size=resamples)
-    found[(found > 0).sum(1) < 2] = 1
-    return found
+    """How often each of ``n`` is drawn in each bootstrap resample, ``[resamples, n]``; always at least two different."""
+    drawn: Array = rng.multinomial(n, np.full(n, 1.0 / n), size=resamples)
+    drawn[(drawn > 0).sum(1) < 2] = 1
+    return drawn
 
 
 def _interval(values: Array) -> tuple[float, float]:
@@ -108,16 +114,16 @@ def kid(
 ) -> Measurement:
     """Kernel Inception Distance of ``[m, d]`` against the reference ``[n, d]`` (arXiv 1801.01401).
 
-    The mean over ``subsets`` draws of ``subset`` pictures without repetition, as the authors' code has it; where there are
-    not more pictures than that on either side, all of them at once, which is the same with less noise. Ours are features of
-    the encoder given, not of Inception: figures of other encoders are not comparable.
+    The mean over ``subsets`` random subsets of ``subset`` images without repetition, as in the authors' code; with no more
+    images than that on either side, all of them at once, which estimates the same with less noise. The features are those
+    of the given encoder, not of Inception: values of other encoders are not comparable.
 
     Raises:
-        ValueError: fewer than 2 pictures on a side.
+        ValueError: fewer than 2 images on a side.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if min(len(x), len(y)) < 2:
-        raise ValueError("an MMD needs two pictures on either side")
+        raise ValueError("an MMD needs two images on either side")
     rng = np.random.default_rng(seed)
     if max(len(x), len(y)) <= subset:
         value = mmd2(x, y, polynomial)
@@ -129,7 +135,7 @@ def kid(
 
 
 def bootstrap_draws(m: int, n: int, subsets: int, subset: int, seed: int) -> list[tuple[Array, Array]]:
-    """The subsets that ``kid`` takes: indices into either side."""
+    """The subsets that ``kid`` uses: indices into both sides."""
     rng = np.random.default_rng([seed, 1])
     return [
         (rng.choice(m, min(subset, m), replace=False), rng.choice(n, min(subset, n), replace=False))
@@ -149,14 +155,14 @@ def _mmd_interval(
 def cmmd(x: Array, y: Array, *, seed: int = 0, resamples: int = RESAMPLES) -> Measurement:
     """CMMD (arXiv 2401.09603): Gaussian kernel, σ = 10, times 1,000, over features of unit length.
 
-    By the paper's unbiased estimator; its published code keeps each picture's likeness to itself in the sums, which adds
-    about 1,000 (1 - mean k) (1/m + 1/n). The paper's figures are of CLIP ViT-L/14 at 336 pixels; other encoders give others.
+    This is the paper's unbiased estimator; its published code includes each image's similarity to itself in the sums,
+    which adds about 1,000 (1 - mean k) (1/m + 1/n). The paper's values are for CLIP ViT-L/14 at 336 pixels.
 
     Raises:
-        ValueError: fewer than 2 pictures on a side.
+        ValueError: fewer than 2 images on a side.
     """
     if min(len(x), len(y)) < 2:
-        raise ValueError("an MMD needs two pictures on either side")
+        raise ValueError("an MMD needs two images on either side")
     x, y = unit(x), unit(y)
     value = mmd2(x, y, gaussian)
     low, high = _mmd_interval(x, y, gaussian, np.random.default_rng(seed), resamples, value)
@@ -178,15 +184,15 @@ def frechet(mean1: Array, cov1: Array, mean2: Array, cov2: Array) -> float:
 def fid(x: Array, y: Array, *, seed: int = 0, resamples: int = RESAMPLES_FID, least: int = LEAST_FID) -> Measurement:
     """Fréchet distance between the Gaussians of ``[m, d]`` and ``[n, d]``.
 
-    Resampled sets hold fewer different pictures and so are always further apart, often by more than the value itself. The
-    interval is their spread laid around the value: it tells of chance, not of FID's own bias at this number of pictures.
+    Resampled sets have fewer different images and so are always further apart, often by more than the value itself. The
+    interval is their spread, centred on the value: it covers sampling noise, not the bias of FID at this number of images.
 
     Raises:
-        ValueError: fewer than ``least`` pictures on a side.
+        ValueError: fewer than ``least`` images on a side.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if min(len(x), len(y)) < least:
-        raise ValueError(f"FID needs {least} pictures on either side")
+        raise ValueError(f"FID needs {least} images on either side")
     value, rng = _fid(x, y), np.random.default_rng(seed)
     again = np.array(
         [_fid(x[rng.integers(0, len(x), len(x))], y[rng.integers(0, len(y), len(y))]) for _ in range(resamples)]
@@ -199,18 +205,19 @@ def _fid(x: Array, y: Array) -> float:
     return frechet(x.mean(0), np.cov(x, rowvar=False), y.mean(0), np.cov(y, rowvar=False))
 
 
-def cosines(pictures: Array, texts: Array) -> Array:
-    """Cosine of each picture with its own text, ``[n]``, from ``[n, d]`` and ``[n, d]``."""
-    return (unit(pictures) * unit(texts)).sum(1)
+def cosines(images: Array, texts: Array) -> Array:
+    """Cosine of each image with its own text, ``[n]``, from ``[n, d]`` and ``[n, d]``."""
+    result: Array = (unit(images) * unit(texts)).sum(1)
+    return result
 
 
 def clipscore(cosine: Array) -> Array:
-    """``2.5 max(cos, 0)`` a picture (Hessel et al. 2021, arXiv 2104.08718, equation 1)."""
+    """``2.5 max(cos, 0)`` per image (Hessel et al. 2021, arXiv 2104.08718, equation 1)."""
     return 2.5 * np.maximum(cosine, 0.0)
 
 
 def mean_of(groups: list[Array], *, seed: int = 0, resamples: int = RESAMPLES) -> Measurement:
-    """The mean of the groups' means, each group (a language) resampled by itself: none outweighs another by its number."""
+    """The mean of the groups' means; each group (a language) is resampled separately and has the same weight."""
     groups = [np.asarray(g, np.float64) for g in groups if len(g)]
     if not groups:
         raise ValueError("there is nothing to take a mean of")

@@ -1,4 +1,4 @@
-"""What an evaluation draws: the known things of a model, a prompt file, captions of COCO's form, or a dataset folder's captions."""
+"""The prompts of an evaluation: a model's concepts, a prompt file, COCO captions or a dataset folder's captions."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from trainer.dataset.records import read_records
 from trainer.evaluation.truth import ConceptTable
 
 LANGS = ("ja", "en")
-MAX_JSON = 1_000_000_000  # bytes: COCO's and STAIR's files have some hundred millions
+MAX_JSON = 1_000_000_000  # bytes: COCO's and STAIR's files have some hundred million
 _JAPANESE = re.compile(r"[\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uff66-\uff9f々〆]")
 _CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One picture to draw: ``index`` counts the prompts of its language, ``copy`` the pictures of one prompt."""
+    """One image to generate: ``index`` counts the prompts of its language, ``copy`` the images of one prompt."""
 
     lang: str
     index: int
     copy: int
     prompt: str
-    thing: int | None = None  # the known thing that the prompt names
-    task: int | None = None  # of the model's suite
+    thing: int | None = None  # index of the concept that the prompt names
+    task: int | None = None  # index of the task in the model's suite
 
     @property
     def file(self) -> str:
@@ -39,12 +39,12 @@ class Item:
 
 
 def language_of(text: str) -> str:
-    """``ja`` where there is a kana or a Chinese character, else ``en``."""
+    """``ja`` if there is a kana or a Chinese character, else ``en``."""
     return "ja" if _JAPANESE.search(text) else "en"
 
 
 def of_things(truth: ConceptTable, langs: Sequence[str], most: int | None = None) -> list[tuple[str, str]]:
-    """(language, prompt): every known thing by its most usual name; ``most`` takes so many, spread over the table."""
+    """(language, prompt) of every concept by its most common name; at most ``most``, spread over the table."""
     things = (
         range(len(truth.known))
         if most is None or most >= len(truth.known)
@@ -54,7 +54,7 @@ def of_things(truth: ConceptTable, langs: Sequence[str], most: int | None = None
 
 
 def from_file(path: Path, langs: Sequence[str], limit: int | None = None) -> list[tuple[str, str]]:
-    """(language, prompt) in the file's order, at most ``limit`` of each language; other languages are left out.
+    """(language, prompt) in the file's order, at most ``limit`` of each language; other languages are skipped.
 
     Raises:
         BadFile, BadRow, NoRecords, NotUtf8; NothingToEvaluate: no prompt in these languages.
@@ -79,7 +79,10 @@ def from_file(path: Path, langs: Sequence[str], limit: int | None = None) -> lis
 def items_of(
     pairs: Sequence[tuple[str, str]], copies: int, truth: ConceptTable | None, tasks: Sequence[int] = ()
 ) -> list[Item]:
-    """Numbered by language; prompts that name a known thing and nothing else are marked with it, the first of each language with ``tasks``."""
+    """Items numbered by language.
+
+    Prompts that name a concept and nothing else get its index; the first of each language get their index in ``tasks``.
+    """
     counts: dict[str, int] = {}
     found = []
     for lang, prompt in pairs:
@@ -99,7 +102,7 @@ def hash_of_prompts(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str]]:
-    """A prompt file; a column ``lang`` decides, else the letters."""
+    """Rows of a prompt file; the column ``lang`` gives the language, else the script does."""
     for row in read(path):
         extra = row.settings.get("extra", {})
         settings = [k for k in row.settings if k != "extra"]
@@ -117,7 +120,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _dataset(folder: Path) -> Iterator[tuple[str, str]]:
-    """The first caption of each picture, in each language."""
+    """The first caption of each image in each language."""
     for record in read_records(folder):
         for lang in LANGS:
             for caption in record.captions(lang)[:1]:
@@ -126,9 +129,9 @@ def _dataset(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _captions(path: Path) -> Iterator[tuple[str, str]]:
-    """COCO and STAIR Captions: the first caption of each picture, by picture.
+    """COCO and STAIR Captions: the first caption of each image, sorted by image.
 
-    ``{"annotations": [{"image_id": 1, "id": 1, "caption": "..."}]}``; a caption's letters decide its language.
+    ``{"annotations": [{"image_id": 1, "id": 1, "caption": "..."}]}``; a caption's script gives its language.
     """
     try:
         if path.stat().st_size > MAX_JSON:
@@ -156,6 +159,6 @@ def _captions(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _clean(text: str) -> str:
-    """NFC, one line, without control characters; empty if it is too long to be a prompt."""
+    """NFC, one line, without control characters; empty if it is too long for a prompt."""
     text = unicodedata.normalize("NFC", " ".join(_CONTROL.sub("", text).split()))
     return text if len(text) <= MAX_LETTERS else ""

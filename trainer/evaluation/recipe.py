@@ -1,4 +1,4 @@
-"""By which recipe an evaluation was made, what may differ between two that are compared, and reading a result back."""
+"""The recipe of an evaluation, what may differ between two compared ones, and reading a result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST = 500_000_000  # bytes of a result
 
 
 def claim(out: Path, recipe: dict[str, Any], model: dict[str, Any]) -> None:
-    """Note in ``out`` what its pictures are of, or see that they are of the same.
+    """Record recipe and model in ``out``, or check that they are the same as recorded.
 
     Raises:
         RunDiffers, OutputFolder, DiskFull
@@ -49,10 +49,10 @@ def _short(value: Any) -> str:
 
 
 def check_same(a: dict[str, Any], b: dict[str, Any]) -> None:
-    """Refuse two results that were made by different recipes.
+    """Refuse two results with different recipes.
 
     Raises:
-        RecipesDiffer: names everything that differs, with both values.
+        RecipesDiffer: everything that differs is named with both values.
     """
     differing = [
         f"{k}: {_short(a['recipe'].get(k))} / {_short(b['recipe'].get(k))}"
@@ -77,7 +77,7 @@ def check_same(a: dict[str, Any], b: dict[str, Any]) -> None:
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """A ``result.json``, its parts checked: it may come from anyone.
+    """Read and check a ``result.json``, which may be from an untrusted source.
 
     Raises:
         BadFile
@@ -115,18 +115,19 @@ def read_result(path: Path) -> dict[str, Any]:
     return dict(data)
 
 
-def pictures_beside(path: Path, items: list[Item]) -> list[Path] | None:
-    """The pictures of a result that lies in its folder, by our own names; None if one is missing."""
+def images_of_result(path: Path, items: list[Item]) -> list[Path] | None:
+    """The images in a result's folder, by our own file names; None if one is missing."""
     files = [path.parent / "pictures" / i.file for i in items]
     return files if all(f.is_file() for f in files) else None
 
 
 def scores_in(result: dict[str, Any]) -> dict[tuple[str, int, int], dict[str, Any]]:
-    """What a result says of each picture, by language, number and copy."""
+    """A result's entry for each image, by language, index and copy."""
     return {(i["lang"], i["index"], i["copy"]): i for i in result["items"]}
 
 
-def rows_of(seen_rows: Array, whose: list[int], order: list[int]) -> Array:
-    """Feature rows of the items in ``order``."""
-    at = {i: n for n, i in enumerate(whose)}
-    return seen_rows[[at[i] for i in order]]
+def rows_of(rows: Array, indices: list[int], order: list[int]) -> Array:
+    """Feature rows of the items in ``order``; ``indices`` are the items of ``rows``."""
+    position = {i: n for n, i in enumerate(indices)}
+    selected: Array = rows[[position[i] for i in order]]
+    return selected

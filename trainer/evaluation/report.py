@@ -14,15 +14,15 @@ from PIL import Image
 
 from engine.contract.errors import BadFile
 from engine.imagefile.image import read_pixels
-from trainer.evaluation.page import both, paragraph, picture, svg, table, write
+from trainer.evaluation.page import both, embedded_image, paragraph, svg, table, write
 from trainer.evaluation.suite_page import suite_table
 from trainer.evaluation.table import MEASURES
 from trainer.plot_style import plot_style
 
 SHOWN = 60  # pictures of each language on the page
 NAMES = {
-    "top1": ("named thing nearest", "名指したものが最も近い"),
-    "top5": ("named thing among the nearest five", "名指したものが近い5つに入る"),
+    "top1": ("named concept nearest", "名指したものが最も近い"),
+    "top5": ("named concept among the nearest five", "名指したものが近い5つに入る"),
     "clipscore": ("CLIPScore", "CLIPScore"),
     "cosine": ("cosine of picture and text", "画像と文の余弦"),
     "kid": ("KID", "KID"),
@@ -34,12 +34,12 @@ _COLOURS = {"ja": "#d1495b", "en": "#1f6fb2", "both": "#5b8c5a"}
 
 
 def figure_text(measure: str, value: float) -> str:
-    """Shares in per cent, the rest with as many digits as mean something."""
+    """Shares in per cent, other values with their significant digits."""
     return f"{value:.1%}" if measure in ("top1", "top5") else f"{value:.5f}" if measure == "kid" else f"{value:.3f}"
 
 
 def write_report(path: Path, result: dict[str, Any], folder: Path) -> Path:
-    """Put it at ``path``; pictures are taken from ``folder``. Raises DiskFull, OutputFolder."""
+    """Write the report to ``path``; images are in ``folder``. Raises DiskFull, OutputFolder."""
     name = result["model"]["name"] + "".join(f" + {x['name']}:{x['scale']:g}" for x in result["model"]["loras"])
     body = [_figures(result["table"])]
     if result.get("suite"):
@@ -56,7 +56,7 @@ def write_report(path: Path, result: dict[str, Any], folder: Path) -> Path:
     if any(e["name"] == "built-in" for e in result["encoders"]):
         body.append(
             paragraph(
-                "Distances use the built-in features: coarse colours and edges. They see changes of style and colour and nothing of meaning.",
+                "Distances use the built-in features: coarse colours and edges. They detect changes of style and colour, but no meaning.",
                 "距離は内蔵の特徴（粗い色と輪郭）によるもので、画風や色の違いは見えても、意味は分かりません。",
                 "weak",
             )
@@ -103,7 +103,7 @@ def _figures(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _plots(result: dict[str, Any]) -> str:
-    """Bars with intervals for every measure, and how CLIPScores are spread."""
+    """Bars with intervals for every measure, and histograms of CLIPScores."""
     from matplotlib.figure import Figure
 
     rows = [r for r in result["table"] if "refused" not in r and r["measure"] != "cosine"]
@@ -198,7 +198,7 @@ def _sheet(result: dict[str, Any], folder: Path) -> str:
     if any(i["place"] is not None for i in result["items"]):
         parts.append(
             paragraph(
-                "Framed in red: the named thing is not among the nearest five.",
+                "Framed in red: the named concept is not among the nearest five.",
                 "赤枠: 名指したものが近い5つに入らなかった画像。",
                 "weak",
             )
@@ -219,24 +219,27 @@ def _sheet(result: dict[str, Any], folder: Path) -> str:
                 continue
             bad = ' class="bad"' if i["place"] is not None and i["place"] >= 5 else ""
             text = i["prompt"] if len(i["prompt"]) <= 120 else i["prompt"][:119] + "…"
-            parts.append(f"<figure{bad}>{picture(image, 160)}<figcaption>{html.escape(text)}</figcaption></figure>")
+            parts.append(
+                f"<figure{bad}>{embedded_image(image, 160)}<figcaption>{html.escape(text)}</figcaption></figure>"
+            )
     return "".join(parts)
 
 
 def _recipe(result: dict[str, Any]) -> str:
-    told = {k: result[k] for k in ("app", "model", "recipe", "encoders", "reference", "concepts")}
+    sections = {k: result[k] for k in ("app", "model", "recipe", "encoders", "reference", "concepts")}
     skipped = "".join(f"<li><code>{html.escape(s['file'])}</code></li>" for s in result["skipped"][:50])
     count = len(result["skipped"])
     more = (
-        f"<h2>{both(f'{count} picture(s) could not be read', f'読めなかった画像 {count} 枚')}</h2><ul>{skipped}</ul>"
+        f"<h2>{both(f'{count} embedded_image(s) could not be read', f'読めなかった画像 {count} 枚')}</h2><ul>{skipped}</ul>"
         if skipped
         else ""
     )
-    return f"{more}<h2>{both('Recipe', '条件')}</h2><pre>{html.escape(json.dumps(told, ensure_ascii=False, indent=1))}</pre>"
+    data = html.escape(json.dumps(sections, ensure_ascii=False, indent=1))
+    return f"{more}<h2>{both('Recipe', '条件')}</h2><pre>{data}</pre>"
 
 
 def write_sheet(path: Path, result: dict[str, Any], folder: Path) -> None:
-    """All pictures beside each other as one PNG: Japanese above English, twenty in a row. Raises DiskFull, OutputFolder."""
+    """A contact sheet of all images as a PNG: Japanese above English, twenty per row. Raises DiskFull, OutputFolder."""
     from engine.contract.files import replacing
 
     side, columns = 64, 20

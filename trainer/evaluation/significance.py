@@ -1,4 +1,7 @@
-"""Is one model better than another, or did chance make the difference? Both drew the same prompts from the same seeds, so pictures pair up."""
+"""Is one model better than another, or is the difference chance?
+
+Both generated images from the same prompts and seeds, so images can be paired.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ ROUNDS = 2000
 
 @dataclass(frozen=True)
 class Difference:
-    """First less second, its 95 % interval (none for distances), and the chance of one as large if the models were alike."""
+    """First minus second, its 95 % interval (none for distances), and the p-value under the null hypothesis."""
 
     value: float
     p: float
@@ -28,10 +31,10 @@ class Difference:
 
 
 def paired(a: list[Array], b: list[Array], *, seed: int = 0, rounds: int = ROUNDS) -> Difference:
-    """Mean difference of scores a picture, ``a[g][i]`` beside ``b[g][i]``; the mean of the groups' means.
+    """Mean difference of the scores of paired images ``a[g][i]`` and ``b[g][i]``; the mean of the groups' means.
 
     The interval resamples pairs (bootstrap); p is of the sign-flip permutation test (Fisher 1935; Good, "Permutation Tests",
-    2000, section 3.2): were the models alike, either of a pair could have come from either. One is added to both counts, so p is never 0.
+    2000, section 3.2): if the models were equal, either image of a pair could be from either model. One is added to both counts, so p is never 0.
     """
     gaps = [np.asarray(x, np.float64) - np.asarray(y, np.float64) for x, y in zip(a, b, strict=True) if len(x)]
     rng = np.random.default_rng(seed)
@@ -47,9 +50,9 @@ def paired(a: list[Array], b: list[Array], *, seed: int = 0, rounds: int = ROUND
 def paired_mmd2(
     a: Array, b: Array, reference: Array, kernel: Kernel, *, seed: int = 0, rounds: int = ROUNDS
 ) -> Difference:
-    """MMD² of ``a`` to the reference less that of ``b``; p by exchanging the two pictures of a pair at random.
+    """MMD² of ``a`` to the reference minus that of ``b``; p by randomly swapping the two images of a pair.
 
-    ``a`` and ``b`` are ``[n, d]``, row i of both from the same prompt and seed. The reference's own term falls out.
+    ``a`` and ``b`` are ``[n, d]``, row i of both from the same prompt and seed. The reference's own term cancels.
     """
     n = len(a)
     both = np.concatenate([np.asarray(a, np.float64), np.asarray(b, np.float64)])
@@ -60,14 +63,15 @@ def paired_mmd2(
     )
 
     def distance(w: Array) -> Array:
-        return ((w @ own) * w).sum(1) / (n * (n - 1)) - 2.0 * (w @ other) / n
+        result: Array = ((w @ own) * w).sum(1) / (n * (n - 1)) - 2.0 * (w @ other) / n
+        return result
 
     swap = (np.random.default_rng(seed).random((rounds, n)) < 0.5).astype(np.float64)
-    swap[0] = 0.0  # the first row is what was found
-    found = distance(np.concatenate([1 - swap, swap], 1)) - distance(np.concatenate([swap, 1 - swap], 1))
-    return Difference(float(found[0]), _p(found[1:], float(found[0])), n)
+    swap[0] = 0.0  # the first row is the observed assignment
+    differences = distance(np.concatenate([1 - swap, swap], 1)) - distance(np.concatenate([swap, 1 - swap], 1))
+    return Difference(float(differences[0]), _p(differences[1:], float(differences[0])), n)
 
 
 def _p(under: Array, value: float) -> float:
-    """Two-sided; equal within rounding counts as equal."""
+    """The two-sided p-value; values equal within rounding count as equal."""
     return float((1 + (np.abs(under) >= abs(value) * (1 - 1e-9) - 1e-15).sum()) / (1 + len(under)))

@@ -1,4 +1,4 @@
-"""Features of picture files, made once: what did not change since is taken from a file kept aside."""
+"""Features of image files, cached on disk until the file changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from engine.contract.files import replacing
 from engine.contract.paths import home
 from engine.system.json_program import phrase
 from trainer.dataset.images import is_image_name, load_rgb
-from trainer.evaluation.encoder_base import Encoder
+from trainer.evaluation.encoders.base import Encoder
 
 BATCH = 32
 
@@ -31,8 +31,8 @@ class ImageFeatures:
     skipped: list[dict[str, Any]] = field(default_factory=list)
 
 
-def picture_files(folder: Path) -> list[Path]:
-    """Pictures in a folder and below, by name; hidden ones are passed over."""
+def image_files(folder: Path) -> list[Path]:
+    """The images in a folder and its subfolders, sorted; hidden ones are skipped."""
     return sorted(
         p
         for p in folder.rglob("*")
@@ -45,58 +45,60 @@ def picture_files(folder: Path) -> list[Path]:
 def features_of(
     files: Sequence[Path], encoder: Encoder, tick: Callable[[int], None], *, keep: bool = True
 ) -> ImageFeatures:
-    """Features of every file that is a picture; ``tick`` hears how many more are done. With ``keep``, they are kept in the data folder.
+    """Features of every file that is an image.
+
+    ``tick`` is called with the number of newly finished files. With ``keep`` the features are cached in the data folder.
 
     Raises:
         BadEncoder
     """
-    marks = [mark_of(f) for f in files]
-    kept = home() / "cache" / "features" / f"{_key(files, encoder)}.safetensors"
-    known = _read(kept) if keep else {}
-    found: dict[int, np.ndarray[Any, Any]] = {i: known[m] for i, m in enumerate(marks) if m in known}
-    tick(len(found))
+    keys = [file_key(f) for f in files]
+    cache = home() / "cache" / "features" / f"{_key(files, encoder)}.safetensors"
+    cached = _read(cache) if keep else {}
+    rows_by_index: dict[int, np.ndarray[Any, Any]] = {i: cached[m] for i, m in enumerate(keys) if m in cached}
+    tick(len(rows_by_index))
     skipped: list[dict[str, Any]] = []
-    waiting: list[tuple[int, Image.Image]] = []
+    pending: list[tuple[int, Image.Image]] = []
 
     def flush() -> None:
-        if waiting:
-            rows = encoder.pictures([image for _, image in waiting])
-            found.update((i, row) for (i, _), row in zip(waiting, rows, strict=True))
-            tick(len(waiting))
-            waiting.clear()
+        if pending:
+            rows = encoder.encode_images([image for _, image in pending])
+            rows_by_index.update((i, row) for (i, _), row in zip(pending, rows, strict=True))
+            tick(len(pending))
+            pending.clear()
 
     try:
         for i, file in enumerate(files):
-            if i in found:
+            if i in rows_by_index:
                 continue
             try:
-                waiting.append((i, load_rgb(file)))
+                pending.append((i, load_rgb(file)))
             except BadPicture as e:
                 skipped.append({"file": str(file), "why": phrase(e.fields["why"])})
                 tick(1)
-            if len(waiting) == BATCH:
+            if len(pending) == BATCH:
                 flush()
         flush()
-    finally:  # also when interrupted: what was seen need not be seen again
-        if keep and any(marks[i] not in known for i in found):
-            _write(kept, [marks[i] for i in sorted(found)], [found[i] for i in sorted(found)])
-    order = sorted(found)
-    rows = np.stack([found[i] for i in order]).astype(np.float32) if order else np.zeros((0, 2), np.float32)
+    finally:  # also when interrupted: finished features need not be computed again
+        if keep and any(keys[i] not in cached for i in rows_by_index):
+            _write(cache, [keys[i] for i in sorted(rows_by_index)], [rows_by_index[i] for i in sorted(rows_by_index)])
+    order = sorted(rows_by_index)
+    rows = np.stack([rows_by_index[i] for i in order]).astype(np.float32) if order else np.zeros((0, 2), np.float32)
     return ImageFeatures(rows, [Path(files[i]) for i in order], skipped)
 
 
-def mark_of(file: Path) -> str:
-    """Changes when the file does."""
+def file_key(file: Path) -> str:
+    """A key that changes when the file does."""
     try:
-        told = file.stat()
+        status = file.stat()
     except OSError:
         return ""
-    return f"{file.absolute()}|{told.st_size}|{told.st_mtime_ns}"
+    return f"{file.absolute()}|{status.st_size}|{status.st_mtime_ns}"
 
 
 def _key(files: Sequence[Path], encoder: Encoder) -> str:
-    place = str(files[0].absolute().parent) if files else ""
-    return hashlib.sha256(f"{encoder.sha256}|{encoder.resizer}|{place}".encode("utf-8", "surrogatepass")).hexdigest()[
+    folder = str(files[0].absolute().parent) if files else ""
+    return hashlib.sha256(f"{encoder.sha256}|{encoder.resizer}|{folder}".encode("utf-8", "surrogatepass")).hexdigest()[
         :32
     ]
 
@@ -106,18 +108,18 @@ def _read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            marks, rows = json.loads((file.metadata() or {})["marks"]), file.get_tensor("rows")
-        return dict(zip(marks, rows, strict=True))
+            keys, rows = json.loads((file.metadata() or {})["marks"]), file.get_tensor("rows")
+        return dict(zip(keys, rows, strict=True))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         return {}
 
 
-def _write(path: Path, marks: list[str], rows: list[np.ndarray[Any, Any]]) -> None:
+def _write(path: Path, keys: list[str], rows: list[np.ndarray[Any, Any]]) -> None:
     from safetensors.numpy import save
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as f:
-            f.write(save({"rows": np.stack(rows).astype(np.float32)}, {"marks": json.dumps(marks)}))
+            f.write(save({"rows": np.stack(rows).astype(np.float32)}, {"marks": json.dumps(keys)}))
     except (OSError, CommonArtError):
-        pass  # a full disk costs the time to see them again
+        pass  # with a full disk they are computed again next time

@@ -1,11 +1,13 @@
-"""A model's own examination: prompts that training never showed, and for each the true pictures that an answer is told by.
+"""A model's own test suite: prompts that were not in the training, each with true renders of all possible answers.
 
-A task's picture is compared, by the plain features of ``features``, with the features of its candidates: one true scene for every answer it
-might have given (the thing in each style, two things in four arrangements, one to four of it, six colours). The nearest is its answer. Which of
-all things it drew is told by ``concepts.safetensors`` as ever; a ground by the colour of the corners.
+A task's image is compared, by the simple features of ``features``, with those of its candidates: one true scene for every
+possible answer (the concept in each style, two concepts in four arrangements, one to four of it, six colours). The
+nearest is its answer. Which concept it shows is decided by ``concepts.safetensors``; the background by the colour of the
+corners.
 
-The file ``suite.safetensors`` beside a model is made by ``trainer.mini.suite``. Its header holds the tasks, the vocabulary they belong to, and the
-ceilings: how often the same judges are right about true pictures that went through the model's own autoencoder.
+The file ``suite.safetensors`` of a model is written by ``trainer.mini.suite``. Its header has the tasks, the vocabulary
+they belong to, and the ceilings: how often the same evaluation is right about true renders that went through the model's
+own autoencoder.
 """
 
 from __future__ import annotations
@@ -27,17 +29,17 @@ from trainer.evaluation.features import COARSE, features
 from trainer.evaluation.truth import STEP, ConceptTable
 
 FILE = "suite.safetensors"
-#: kinds of tasks; "cell" is a thing in a style that it was never shown in
+#: kinds of tasks; "cell" is a concept in a style in which training never showed it
 KINDS = ("concept", "cell", "style", "ground", "relation", "count", "colour")
 MAX_FILE, _MOST = 64_000_000, 256 << 20  # bytes packed and unpacked
-_CORNER = 0.08  # of a side: the squares in the corners that are looked at for the ground
+_CORNER = 0.08  # of a side: size of the squares in the corners that show the background
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One question. ``rows`` is [start, stop) of its candidates, ``right`` the place of the right one; ``thing`` the one it is about."""
+    """One task. ``rows``: [start, stop) of its candidates; ``right``: index of the correct one; ``thing``: its concept."""
 
     kind: str
     prompts: Mapping[str, str]
@@ -49,8 +51,12 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Suite:
-    """``known``: float32 ``[rows, d]``; ``grounds``: sRGB of each ground; ``ceiling``: kind -> share of right answers on true pictures;
-    ``near``: how far (squared) a true picture's features move in the autoencoder, at most, of 95 in 100; ``heldout``: (thing, style) never shown."""
+    """A test suite.
+
+    ``known``: float32 ``[rows, d]``; ``grounds``: sRGB of each background; ``ceiling``: kind -> share of correct answers on
+    true renders; ``near``: 95th percentile of the squared distance by which the autoencoder moves a true render's
+    features; ``heldout``: (concept, style) that training never showed.
+    """
 
     tasks: tuple[Task, ...]
     known: Array
@@ -62,37 +68,37 @@ class Suite:
     sha256: str
 
     def limited(self, limit: int | None) -> list[int]:
-        """Indices of at most ``limit`` tasks of each kind, those that stand first."""
+        """Indices of the first ``limit`` tasks of each kind."""
         counts: dict[str, int] = {}
-        found = []
+        result = []
         for n, task in enumerate(self.tasks):
             counts[task.kind] = counts.get(task.kind, 0) + 1
             if limit is None or counts[task.kind] <= limit:
-                found.append(n)
-        return found
+                result.append(n)
+        return result
 
-    def ground_of(self, pictures: Sequence[Array]) -> Array:
-        """The nearest ground of each uint8 RGB picture, by the median of its corners."""
-        found = []
-        for one in pictures:
+    def ground_of(self, images: Sequence[Array]) -> Array:
+        """The nearest background of each uint8 RGB image, by the median of its corners."""
+        result = []
+        for one in images:
             n = max(1, round(min(one.shape[:2]) * _CORNER))
             corners = np.concatenate(
                 [part.reshape(-1, 3) for part in (one[:n, :n], one[:n, -n:], one[-n:, :n], one[-n:, -n:])]
             )
-            found.append(int(((self.grounds - np.median(corners, 0)) ** 2).sum(1).argmin()))
-        return np.array(found)
+            result.append(int(((self.grounds - np.median(corners, 0)) ** 2).sum(1).argmin()))
+        return np.array(result)
 
-    def answers(self, tasks: Sequence[int], pictures: Sequence[Array], rows: Array) -> Array:
-        """For each picture (with its features ``rows``), is the task answered rightly? For things alone: is the style right?
+    def answers(self, tasks: Sequence[int], images: Sequence[Array], rows: Array) -> Array:
+        """Whether each image (with its features ``rows``) answers its task correctly; for single concepts, the style.
 
-        Candidates show the same things, so only colours on the coarse grid are held against them: the histogram of edges has no contrast and takes a
-        slightly uneven surface for shading.
+        Candidates show the same concepts, so only the colours on the coarse grid are compared: the histogram of edges is
+        normalised and takes a slightly uneven surface for shading.
         """
         right = np.zeros(len(tasks), bool)
         for n, number in enumerate(tasks):
             task = self.tasks[number]
             if task.kind == "ground":
-                right[n] = int(self.ground_of([pictures[n]])[0]) == task.right
+                right[n] = int(self.ground_of([images[n]])[0]) == task.right
             elif task.rows[1] > task.rows[0]:
                 far = ((self.known[task.rows[0] : task.rows[1], :COARSE] - rows[n, :COARSE]) ** 2).sum(1)
                 right[n] = int(far.argmin()) == task.right
@@ -101,22 +107,22 @@ class Suite:
 
 @dataclass
 class SuiteResult:
-    """What was found of each picture: its task, language, whether the answer is right, the thing's place among all, distances."""
+    """Scores of each image: its task, language, whether the answer is correct, the concept's rank, distances."""
 
     tasks: list[int]
     langs: list[str]
     right: Array
     places: Array
-    own: Array  # squared distance to its own true picture; nan where that is no single render
-    copied: Array  # is its nearest true render one that training showed, and as near as a copy?
+    own: Array  # squared distance to its true render; nan if there is no single one
+    copied: Array  # is the nearest true render one of the training's, and as near as a copy?
 
 
-def judge(
-    suite: Suite, truth: ConceptTable, tasks: Sequence[int], langs: Sequence[str], pictures: Sequence[Array]
+def score(
+    suite: Suite, truth: ConceptTable, tasks: Sequence[int], langs: Sequence[str], images: Sequence[Array]
 ) -> tuple[SuiteResult, Array]:
-    """Look at one picture a task; also returns the pictures' features ``[n, d]``."""
-    rows = features(pictures)  # type: ignore[arg-type]
-    right = suite.answers(tasks, pictures, rows)
+    """Score one image per task; also returns the features ``[n, d]``."""
+    rows = features(images)
+    right = suite.answers(tasks, images, rows)
     flat = truth.known.reshape(-1, truth.known.shape[-1])
     styles = truth.known.shape[1]
     shown = np.array([(n // styles, n % styles) not in suite.heldout for n in range(len(flat))])
@@ -136,65 +142,65 @@ def judge(
 
 
 def figures(
-    suite: Suite, truth: ConceptTable, judged: SuiteResult, rows: Array, langs: Sequence[str]
+    suite: Suite, truth: ConceptTable, scores: SuiteResult, rows: Array, langs: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """One row a figure and language: ``measure``, ``lang``, value with its interval and number, and the judge's ``ceiling`` where it has one."""
-    kinds = np.array([suite.tasks[t].kind for t in judged.tasks])
-    found: list[dict[str, Any]] = []
+    """One row per measure and language: value, interval, number of images, and the ``ceiling`` if there is one."""
+    kinds = np.array([suite.tasks[t].kind for t in scores.tasks])
+    result: list[dict[str, Any]] = []
     for lang in (*langs, *(("both",) if len(langs) > 1 else ())):
-        mine = np.array([lang in (x, "both") for x in judged.langs])
+        mine = np.array([lang in (x, "both") for x in scores.langs])
         for measure, of, values, ceiling in (
-            ("concept_top1", "concept", judged.places == 0, "concept_top1"),
-            ("concept_top5", "concept", judged.places < 5, "concept_top5"),
-            ("unseen_top1", "cell", judged.places == 0, "cell_top1"),
-            ("unseen_top5", "cell", judged.places < 5, "cell_top5"),
-            ("unseen_style", "cell", judged.right, "cell"),
-            ("style", "style", judged.right, "style"),
-            ("background", "ground", judged.right, "ground"),
-            ("relation", "relation", judged.right, "relation"),
-            ("count", "count", judged.right, "count"),
-            ("colour", "colour", judged.right, "colour"),
+            ("concept_top1", "concept", scores.places == 0, "concept_top1"),
+            ("concept_top5", "concept", scores.places < 5, "concept_top5"),
+            ("unseen_top1", "cell", scores.places == 0, "cell_top1"),
+            ("unseen_top5", "cell", scores.places < 5, "cell_top5"),
+            ("unseen_style", "cell", scores.right, "cell"),
+            ("style", "style", scores.right, "style"),
+            ("background", "ground", scores.right, "ground"),
+            ("relation", "relation", scores.right, "relation"),
+            ("count", "count", scores.right, "count"),
+            ("colour", "colour", scores.right, "colour"),
         ):
             where = mine & (kinds == of)
             if where.any():
-                found.append(
+                result.append(
                     {"measure": measure, "lang": lang}
                     | metrics.mean_of([values[where].astype(float)]).as_data()
                     | ({"ceiling": suite.ceiling[ceiling]} if ceiling in suite.ceiling else {})
                 )
         alone = mine & (kinds == "cell")
         if alone.any():
-            found.append(
+            result.append(
                 {"measure": "unseen_distance", "lang": lang}
-                | metrics.mean_of([np.sqrt(judged.own[alone])]).as_data()
+                | metrics.mean_of([np.sqrt(scores.own[alone])]).as_data()
                 | {"near": suite.near**0.5}
             )
-            found.append(
+            result.append(
                 {"measure": "unseen_copies", "lang": lang}
-                | metrics.mean_of([judged.copied[alone].astype(float)]).as_data()
+                | metrics.mean_of([scores.copied[alone].astype(float)]).as_data()
             )
             true = np.stack(
                 [
                     truth.known[suite.tasks[t].thing, suite.tasks[t].style]
-                    for t, w in zip(judged.tasks, alone, strict=True)
+                    for t, w in zip(scores.tasks, alone, strict=True)
                     if w
                 ]
             )
             if len(true) >= 2:
                 scale = rows.shape[1] ** 0.5  # the kernel divides by the width; these features have unit length
-                found.append(
+                result.append(
                     {"measure": "unseen_kid", "lang": lang} | metrics.kid(rows[alone] * scale, true * scale).as_data()
                 )
         seen = mine & np.isin(kinds, ("concept", "style"))
         if seen.any():
-            found.append(
-                {"measure": "copies", "lang": lang} | metrics.mean_of([judged.copied[seen].astype(float)]).as_data()
+            result.append(
+                {"measure": "copies", "lang": lang} | metrics.mean_of([scores.copied[seen].astype(float)]).as_data()
             )
-    return found
+    return result
 
 
-def pack(path: Path, tasks: Sequence[Task], known: Array, told: Mapping[str, Any]) -> int:
-    """Write the file; ``told`` are the other fields of ``Suite`` as JSON. Returns its bytes."""
+def pack(path: Path, tasks: Sequence[Task], known: Array, fields: Mapping[str, Any]) -> int:
+    """Write the file; ``fields`` are the other fields of ``Suite`` as JSON. Returns its size in bytes."""
     from safetensors.numpy import save
 
     from engine.contract.files import replacing
@@ -202,13 +208,13 @@ def pack(path: Path, tasks: Sequence[Task], known: Array, told: Mapping[str, Any
     mean = known.mean(0).astype(np.float16)
     codes = np.clip(np.rint((known - mean.astype(np.float32)) / STEP), -127, 127).astype(np.int8)
     packed = lzma.compress(np.ascontiguousarray(codes.T).tobytes(), preset=9 | lzma.PRESET_EXTREME)
-    header = dict(told) | {
+    metadata = dict(fields) | {
         "shape": list(known.shape),
         "step": STEP,
         "tasks": [asdict(t) | {"prompts": dict(t.prompts)} for t in tasks],
     }
     data = save(
-        {"codes": np.frombuffer(packed, np.uint8), "mean": mean}, {"suite": json.dumps(header, ensure_ascii=False)}
+        {"codes": np.frombuffer(packed, np.uint8), "mean": mean}, {"suite": json.dumps(metadata, ensure_ascii=False)}
     )
     with replacing(path) as f:
         f.write(data)
@@ -231,24 +237,26 @@ def _read(path: Path, _changed: int) -> Suite:
         if path.stat().st_size > MAX_FILE:
             raise ValueError("too large")
         with safe_open(path, framework="numpy") as file:
-            told = json.loads((file.metadata() or {})["suite"])
+            header = json.loads((file.metadata() or {})["suite"])
             codes, mean = file.get_tensor("codes"), file.get_tensor("mean").astype(np.float32)
-        count, width = (int(n) for n in told["shape"])
+        count, width = (int(n) for n in header["shape"])
         if not 0 < count * width <= _MOST or mean.shape != (width,):
-            raise ValueError("its shape makes no sense")
+            raise ValueError("invalid shape")
         raw = lzma.LZMADecompressor(memlimit=256 << 20).decompress(codes.tobytes(), count * width + 1)
         if len(raw) != count * width:
-            raise ValueError("its codes are not as many as they should be")
-        known = np.frombuffer(raw, np.int8).reshape(width, count).T.astype(np.float32) * np.float32(told["step"]) + mean
-        tasks = tuple(_task(t, count) for t in told["tasks"])
+            raise ValueError("wrong number of codes")
+        known = (
+            np.frombuffer(raw, np.int8).reshape(width, count).T.astype(np.float32) * np.float32(header["step"]) + mean
+        )
+        tasks = tuple(_task(t, count) for t in header["tasks"])
         return Suite(
             tasks,
             known,
-            np.array(told["grounds"], np.float32).reshape(-1, 3),
-            {str(k): float(v) for k, v in told["ceiling"].items()},
-            float(told["near"]),
-            frozenset((int(t), int(s)) for t, s in told["heldout"]),
-            str(told["vocabulary"]),
+            np.array(header["grounds"], np.float32).reshape(-1, 3),
+            {str(k): float(v) for k, v in header["ceiling"].items()},
+            float(header["near"]),
+            frozenset((int(t), int(s)) for t, s in header["heldout"]),
+            str(header["vocabulary"]),
             hashlib.sha256(path.read_bytes()).hexdigest(),
         )
     except (
@@ -271,7 +279,7 @@ def _task(data: Mapping[str, Any], count: int) -> Task:
         or not 0 <= start <= stop <= count
         or not 0 <= int(data["right"]) < max(1, stop - start, 64)
     ):
-        raise ValueError("a task makes no sense")
+        raise ValueError("invalid task")
     style = data.get("style")
     return Task(
         kind=str(data["kind"]),

@@ -1,4 +1,4 @@
-"""The suite's figures on an evaluation's page, in both languages."""
+"""The results of the test suite in an evaluation's report, in both languages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from trainer.evaluation.page import both, paragraph, table
 
-#: measure -> English, Japanese; distances are told as numbers, all else as shares
+#: measure -> English, Japanese; distances are numbers, all others shares
 NAMES = {
     "concept_top1": ("thing nearest, held-out template", "ものが最も近い（未学習の言い回し）"),
     "concept_top5": ("thing among the nearest five", "ものが近い5つに入る"),
@@ -27,7 +27,7 @@ _NUMBERS = ("unseen_distance", "unseen_kid")
 
 
 def text_of(measure: str, value: float) -> str:
-    """A share in per cent, a distance as a number."""
+    """A share in per cent, or a distance as a number."""
     return f"{value:.3f}" if measure in _NUMBERS else f"{value:.1%}"
 
 

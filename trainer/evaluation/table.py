@@ -1,4 +1,4 @@
-"""The figures of an evaluation: Japanese, English, and both together, each with its interval and number."""
+"""The table of an evaluation: values for Japanese, English and both, with intervals and numbers of images."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ MEASURES = {"top1": True, "top5": True, "clipscore": True, "cosine": True, "kid"
 
 @dataclass(frozen=True)
 class Scores:
-    """What was found of each picture: ``places`` by item (-1: names no known thing), ``cosines`` by encoder (nan: not read),
-    ``rows`` by encoder: features and the items they are of."""
+    """Scores of each image.
+
+    ``places``: rank by item (-1: names no concept); ``cosines``: by encoder (nan: unreadable image); ``rows``: by encoder,
+    features and their items.
+    """
 
     items: list[Item]
     places: Array
@@ -36,36 +39,36 @@ def table_of(
     tick: Callable[[int], None] | None = None,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """One row a measure, encoder and language; ``both`` where there are two.
+    """One row per measure, encoder and language; ``both`` if there are two.
 
-    Shares and scores of both languages are the mean of the two languages' means; distances of both are those of all pictures
-    together. ``refused`` says why there is no value.
+    Shares and scores of ``both`` are the mean of the two languages' means; distances of ``both`` are those of all images
+    together. ``refused``: why there is no value.
     """
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     groups = [(lang, [lang]) for lang in langs] + ([("both", list(langs))] if len(langs) > 1 else [])
     for name, of in groups:
         for measure, below in (("top1", 1), ("top5", 5)):
             shares = [(scores.places[(scores.places >= 0) & _in(scores, lang)] < below).astype(float) for lang in of]
             if all(len(s) for s in shares):
-                found.append({"measure": measure, "lang": name} | metrics.mean_of(shares, seed=seed).as_data())
+                rows.append({"measure": measure, "lang": name} | metrics.mean_of(shares, seed=seed).as_data())
         for encoder, cosines in scores.cosines.items():
             kept = [cosines[_in(scores, lang) & ~np.isnan(cosines)] for lang in of]
             if all(len(k) for k in kept):
-                found.append(
+                rows.append(
                     {"measure": "clipscore", "encoder": encoder, "lang": name}
                     | metrics.mean_of([metrics.clipscore(k) for k in kept], seed=seed).as_data()
                 )
-                found.append(
+                rows.append(
                     {"measure": "cosine", "encoder": encoder, "lang": name} | metrics.mean_of(kept, seed=seed).as_data()
                 )
         for encoder, reference in references.items():
-            rows, whose = scores.rows[encoder]
-            mine = rows[[scores.items[i].lang in of for i in whose]]
-            found += [{"encoder": encoder, "lang": name} | row for row in _distances(mine, reference, seed)]
+            encoder_rows, indices = scores.rows[encoder]
+            mine = encoder_rows[[scores.items[i].lang in of for i in indices]]
+            rows += [{"encoder": encoder, "lang": name} | row for row in _distances(mine, reference, seed)]
             if tick:
                 tick(1)
     order = {m: n for n, m in enumerate(MEASURES)}
-    return sorted(found, key=lambda r: (order[r["measure"]], r.get("encoder", ""), [*LANGS, "both"].index(r["lang"])))
+    return sorted(rows, key=lambda r: (order[r["measure"]], r.get("encoder", ""), [*LANGS, "both"].index(r["lang"])))
 
 
 def _in(scores: Scores, lang: str) -> Array:
@@ -73,15 +76,15 @@ def _in(scores: Scores, lang: str) -> Array:
 
 
 def _distances(mine: Array, reference: Array, seed: int) -> list[dict[str, Any]]:
-    found = []
+    rows = []
     for name, measure, least in (
         ("kid", metrics.kid, metrics.LEAST_MMD),
         ("cmmd", metrics.cmmd, metrics.LEAST_MMD),
         ("fid", metrics.fid, metrics.LEAST_FID),
     ):
-        told: dict[str, Any] = {"measure": name, "n": len(mine), "reference": len(reference)}
+        row: dict[str, Any] = {"measure": name, "n": len(mine), "reference": len(reference)}
         if min(len(mine), len(reference)) < least:
-            told["refused"] = phrase(
+            row["refused"] = phrase(
                 Phrase(
                     "it needs {least} images on either side; there are {n} drawn and {reference} to compare with",
                     least=least,
@@ -91,6 +94,6 @@ def _distances(mine: Array, reference: Array, seed: int) -> list[dict[str, Any]]
             )
         else:
             value: Measurement = measure(mine, reference, seed=seed)
-            told |= value.as_data()
-        found.append(told)
-    return found
+            row |= value.as_data()
+        rows.append(row)
+    return rows

@@ -1,9 +1,9 @@
-"""The true renders' features in one small file, so that concept accuracy needs neither packages nor an encoder.
+"""The features of true renders in one small file, so that concept accuracy needs neither packages nor an encoder.
 
-``python -m trainer.mini.suite`` makes it from the pinned packages, together with the suite.
+``python -m trainer.mini.suite`` writes it from the pinned packages, together with the suite.
 
-The file is a safetensors file: ``codes`` are LZMA-compressed int8 ``[things * styles, d]``, features less ``mean`` in steps of
-``STEP``, column after column; its header holds the things' names and a hash of the vocabulary of the model they belong to.
+It is a safetensors file: ``codes`` are LZMA-compressed int8 ``[concepts * styles, d]``, features minus ``mean`` in steps
+of ``STEP``, in column order; its header has the concepts' names and a hash of the vocabulary of their model.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from engine.contract.errors import BrokenWeights, Phrase
 from trainer.evaluation.features import features
 
 FILE = "concepts.safetensors"
-STEP = 0.007  # coarser steps move top-1 by more than the half point that is allowed
-_MOST = 64 << 20  # bytes unpacked
+STEP = 0.007  # coarser steps change top-1 by more than the allowed half point
+_MOST = 64 << 20  # unpacked size in bytes
 
 
 class Thing(Protocol):
-    """Something a model was taught to draw: the indices of the styles that have a render of it, and its names."""
+    """A concept that a model was trained on: the indices of the styles that have a render of it, and its names."""
 
     @property
     def styles(self) -> tuple[int, ...]: ...
@@ -42,7 +42,7 @@ T = TypeVar("T", bound=Thing)
 
 @dataclass(frozen=True, eq=False)
 class ConceptTable:
-    """``known``: float32 ``[things, styles, d]``; ``names``: language -> names of each thing, the most usual first."""
+    """``known``: float32 ``[concepts, styles, d]``; ``names``: language -> names of each, the most common first."""
 
     known: np.ndarray[Any, Any]
     names: dict[str, list[list[str]]]
@@ -50,20 +50,21 @@ class ConceptTable:
     sha256: str
 
     def rank(
-        self, pictures: np.ndarray[Any, Any] | list[np.ndarray[Any, Any]], things: list[int]
+        self, images: np.ndarray[Any, Any] | list[np.ndarray[Any, Any]], things: list[int]
     ) -> np.ndarray[Any, Any]:
-        """For picture i, the place (0 is nearest) of thing ``things[i]`` among all; a thing is as near as its nearest style.
+        """For image i, the rank (0 is nearest) of concept ``things[i]``; a concept is as near as its nearest style.
 
-        ``pictures``: uint8 RGB ``[n, h, w, 3]``, or a list of such.
+        ``images``: uint8 RGB ``[n, h, w, 3]``, or a list of arrays ``[h, w, 3]``.
         """
-        found = features(pictures)  # type: ignore[arg-type]
+        rows = features(images)
         flat = self.known.reshape(-1, self.known.shape[-1])
-        far = (found**2).sum(1)[:, None] + (flat**2).sum(1)[None] - 2.0 * (found @ flat.T)
-        far = far.reshape(len(found), *self.known.shape[:2]).min(-1)
-        return (far < far[np.arange(len(found)), things][:, None]).sum(1)
+        far = (rows**2).sum(1)[:, None] + (flat**2).sum(1)[None] - 2.0 * (rows @ flat.T)
+        far = far.reshape(len(rows), *self.known.shape[:2]).min(-1)
+        ranks: np.ndarray[Any, Any] = (far < far[np.arange(len(rows)), things][:, None]).sum(1)
+        return ranks
 
     def thing(self, prompt: str) -> int | None:
-        """Which thing the prompt names and nothing else, or None."""
+        """The concept that is all the prompt names, or None."""
         return self._table.get(_fold(prompt))
 
     @cached_property
@@ -76,7 +77,7 @@ def _fold(text: str) -> str:
 
 
 def vocabulary_hash(root: Path) -> str | None:
-    """SHA-256 of what ``vocabulary.json`` in the model's folder says, however it is spaced; None without one."""
+    """SHA-256 of the content of the model's ``vocabulary.json``, independent of whitespace; None without one."""
     try:
         if (root / "vocabulary.json").stat().st_size > 8_000_000:
             return None
@@ -89,15 +90,15 @@ def vocabulary_hash(root: Path) -> str | None:
 
 
 def concept_table_of(root: Path) -> ConceptTable | None:
-    """What stands in a model's folder, if it belongs to the vocabulary there.
+    """The concept table in a model's folder, if it belongs to the vocabulary there.
 
     Raises:
-        BrokenWeights: there is a file, but it is damaged.
+        BrokenWeights: the file is damaged.
     """
     if not (root / FILE).is_file():
         return None
-    found = _load(root / FILE, (root / FILE).stat().st_mtime_ns)
-    return found if found.vocabulary == vocabulary_hash(root) else None
+    table = _load(root / FILE, (root / FILE).stat().st_mtime_ns)
+    return table if table.vocabulary == vocabulary_hash(root) else None
 
 
 @lru_cache(maxsize=2)
@@ -106,35 +107,35 @@ def _load(path: Path, _changed: int) -> ConceptTable:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            told = json.loads((file.metadata() or {})["concepts"])
+            header = json.loads((file.metadata() or {})["concepts"])
             codes, mean = file.get_tensor("codes"), file.get_tensor("mean").astype(np.float32)
-        shape = tuple(int(n) for n in told["shape"])
+        shape = tuple(int(n) for n in header["shape"])
         size = int(np.prod(shape))
         if (
             not 0 < size <= _MOST
             or len(shape) != 3
             or mean.shape != shape[2:]
-            or any(len(rows) != shape[0] for rows in told["names"].values())
+            or any(len(rows) != shape[0] for rows in header["names"].values())
         ):
-            raise ValueError("its shape makes no sense")
+            raise ValueError("invalid shape")
         raw = lzma.LZMADecompressor(memlimit=256 << 20).decompress(codes.tobytes(), size + 1)
         if len(raw) != size:
-            raise ValueError("its codes are not as many as they should be")
+            raise ValueError("wrong number of codes")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError, lzma.LZMAError) as e:
         raise BrokenWeights(path=path, why=Phrase("it is damaged or cut off")) from e
     known = (
         np.frombuffer(raw, np.int8).reshape(shape[2], shape[0] * shape[1]).T.astype(np.float32)
-        * np.float32(told["step"])
+        * np.float32(header["step"])
         + mean
     )
-    names = {k: [[str(n) for n in row] for row in rows] for k, rows in told["names"].items()}
+    names = {k: [[str(n) for n in row] for row in rows] for k, rows in header["names"].items()}
     return ConceptTable(
-        known.reshape(shape), names, str(told["vocabulary"]), hashlib.sha256(path.read_bytes()).hexdigest()
+        known.reshape(shape), names, str(header["vocabulary"]), hashlib.sha256(path.read_bytes()).hexdigest()
     )
 
 
 def write(path: Path, renders: np.ndarray[Any, Any], names: dict[str, list[list[str]]], vocabulary: str) -> int:
-    """Make the file from uint8 RGB ``[things, styles, h, w, 3]``; returns its bytes. Same renders, same file."""
+    """Write the file from uint8 RGB ``[concepts, styles, h, w, 3]``; returns its size. It is deterministic."""
     from safetensors.numpy import save
 
     from engine.contract.files import replacing
@@ -145,9 +146,9 @@ def write(path: Path, renders: np.ndarray[Any, Any], names: dict[str, list[list[
     if np.abs(codes).max() > 127:
         raise ValueError("the steps are too fine for eight bits")
     packed = lzma.compress(np.ascontiguousarray(codes.astype(np.int8).T).tobytes(), preset=9 | lzma.PRESET_EXTREME)
-    told = {"shape": [*renders.shape[:2], known.shape[1]], "step": STEP, "names": names, "vocabulary": vocabulary}
+    header = {"shape": [*renders.shape[:2], known.shape[1]], "step": STEP, "names": names, "vocabulary": vocabulary}
     data = save(
-        {"codes": np.frombuffer(packed, np.uint8), "mean": mean}, {"concepts": json.dumps(told, ensure_ascii=False)}
+        {"codes": np.frombuffer(packed, np.uint8), "mean": mean}, {"concepts": json.dumps(header, ensure_ascii=False)}
     )
     with replacing(path) as f:
         f.write(data)
@@ -157,7 +158,7 @@ def write(path: Path, renders: np.ndarray[Any, Any], names: dict[str, list[list[
 def write_concept_table(
     path: Path, taught: Sequence[T], render: Callable[[T, int], np.ndarray[Any, Any]], vocabulary: str
 ) -> int:
-    """The file of these things; a thing that a style lacks stands there in one that it has, and is then as near as that one."""
+    """Write the file of these concepts; a style without a render of a concept gets one of another style."""
     renders = np.stack(
         [
             [render(t, s if s in t.styles else t.styles[0]) for s in range(max(max(t.styles) for t in taught) + 1)]

@@ -1,6 +1,6 @@
-"""Checkpoints that are whole or not there: written aside, every file hashed and synced, then renamed.
+"""Checkpoints that are complete or absent: written under a temporary name, every file hashed and synced, then renamed.
 
-``checkpoints/step-00000120/`` holds ``weights.safetensors`` (what learns, fp32), ``optimiser.safetensors``,
+``checkpoints/step-00000120/`` holds ``weights.safetensors`` (trainable parameters, fp32), ``optimiser.safetensors``,
 ``ema.safetensors``, ``state.json`` and ``manifest.json`` with size and SHA-256 of each. No pickle anywhere.
 """
 
@@ -31,7 +31,10 @@ _NAME = re.compile(r"step-(\d{8,})")
 
 @dataclass
 class State:
-    """All that a run is at one moment. ``facts`` is JSON: counters, identity, and what the optimiser keeps as plain numbers."""
+    """The complete state of a run after ``step``.
+
+    ``facts`` is JSON-ready: counters, losses, and the plain values in the optimiser's state.
+    """
 
     step: int
     weights: Mapping[str, Tensor]
@@ -41,19 +44,19 @@ class State:
 
 
 def shared(state: State | None, processes: Processes, *, content: bool) -> State | None:
-    """The first process's state in all of them: others may not see its folder. Every process must ask.
+    """Send the first process's state to all others, which may not see its folder; every process must call it.
 
-    Without ``content`` the others get shapes only, on the meta device: sharded weights are dealt out by the first.
+    Without ``content`` the others get shapes only, on the meta device: the first process distributes sharded weights.
     """
     if processes.world == 1:
         return state
-    told = processes.share(None if state is None else [state.step, state.facts])
-    if told is None:
+    header = processes.share(None if state is None else [state.step, state.facts])
+    if header is None:
         return None
-    parts = [
+    weights, optimiser, ema = (
         processes.share_tensors(getattr(state, name, None), content=content) for name in ("weights", "optimiser", "ema")
-    ]
-    return State(int(told[0]), *parts, dict(told[1]))
+    )
+    return State(int(header[0]), weights, optimiser, ema, dict(header[1]))
 
 
 def min_free() -> int:
@@ -75,21 +78,21 @@ class Checkpoints:
         self.folder = folder
 
     def steps(self) -> list[int]:
-        """Of all folders that bear a checkpoint's name, the newest first."""
+        """The steps of all folders that are named like a checkpoint, the newest first."""
         try:
-            found = [_NAME.fullmatch(p.name) for p in self.folder.iterdir() if p.is_dir()]
+            matches = [_NAME.fullmatch(p.name) for p in self.folder.iterdir() if p.is_dir()]
         except OSError:
             return []
-        return sorted((int(m[1]) for m in found if m), reverse=True)
+        return sorted((int(m[1]) for m in matches if m), reverse=True)
 
     def path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}"
 
     def save(self, state: State) -> Path:
-        """Write one; one of the same step that is whole already stays as it is.
+        """Write a checkpoint; a valid one of the same step stays as it is.
 
         Raises:
-            NoRoom: before anything is written. DiskFull, OutputFolder: what was written is taken away again.
+            NoRoom: before anything is written. DiskFull, OutputFolder: nothing is left of what was written.
         """
         final = self.path(state.step)
         if final.exists():
@@ -100,30 +103,30 @@ class Checkpoints:
                 self._remove(final)
         self.folder.mkdir(parents=True, exist_ok=True)
         demand_room(self.folder, size_of(state.weights) + size_of(state.optimiser) + size_of(state.ema) + (1 << 20))
-        aside = self.folder / f".{final.name}{PART}"
+        temporary = self.folder / f".{final.name}{PART}"
         try:
             self.sweep()
             with fault_point("mkdir"):
-                aside.mkdir()
-            sums = {}
+                temporary.mkdir()
+            hashes = {}
             for name, tensors in (("weights", state.weights), ("optimiser", state.optimiser), ("ema", state.ema)):
                 if tensors:
-                    sums[f"{name}.safetensors"] = write_tensors(aside / f"{name}.safetensors", tensors)
-            told_state = {"version": VERSION, "step": state.step} | state.facts
-            sums["state.json"] = _write_json(aside / "state.json", told_state)
-            files = {n: {"sha256": s, "bytes": (aside / n).stat().st_size} for n, s in sums.items()}
-            _write_json(aside / "manifest.json", {"version": VERSION, "step": state.step, "files": files})
-            sync_folder(aside)
+                    hashes[f"{name}.safetensors"] = write_tensors(temporary / f"{name}.safetensors", tensors)
+            state_data = {"version": VERSION, "step": state.step} | state.facts
+            hashes["state.json"] = _write_json(temporary / "state.json", state_data)
+            files = {n: {"sha256": s, "bytes": (temporary / n).stat().st_size} for n, s in hashes.items()}
+            _write_json(temporary / "manifest.json", {"version": VERSION, "step": state.step, "files": files})
+            sync_folder(temporary)
             with fault_point("rename"):
-                rename(aside, final)
+                rename(temporary, final)
             sync_folder(self.folder)
         except OSError as e:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
             raise as_our_error(e, self.folder) from e
         return final
 
     def load(self, step: int) -> State:
-        """One checkpoint, every byte checked.
+        """Load one checkpoint and check every byte.
 
         Raises:
             BrokenWeights: a file is missing, cut off or altered; it is named.
@@ -132,22 +135,22 @@ class Checkpoints:
         manifest = _read_json(folder / "manifest.json")
         try:
             files = {str(n): (str(f["sha256"]), int(f["bytes"])) for n, f in manifest["files"].items()}
-            right = (
+            valid = (
                 manifest["version"] == VERSION
                 and manifest["step"] == step
                 and {"weights.safetensors", "state.json"} <= files.keys()
             )
         except (KeyError, TypeError, ValueError, AttributeError):
-            right = False
-        if not right:
+            valid = False
+        if not valid:
             raise BrokenWeights(path=folder / "manifest.json", why=Phrase("its table cannot be read"))
         for name, (sha256, size) in files.items():
             path = folder / name
             try:
-                whole = Path(name).name == name and path.stat().st_size == size and sha256_file(path) == sha256
+                intact = Path(name).name == name and path.stat().st_size == size and sha256_file(path) == sha256
             except OSError as e:
                 raise BrokenWeights(path=path, why=system_words(e)) from e
-            if not whole:
+            if not intact:
                 raise BrokenWeights(path=path, why=Phrase("it is not what was written there"))
 
         def tensors(name: str) -> dict[str, Tensor]:
@@ -155,14 +158,13 @@ class Checkpoints:
 
         return State(step, tensors("weights"), tensors("optimiser"), tensors("ema"), _read_json(folder / "state.json"))
 
-    def newest(self, note: Callable[[BrokenWeights], None], below: int | None = None) -> State | None:
-        """The newest whole checkpoint, below a step if one is given; broken ones are told to ``note`` and passed over."""
+    def newest(self, damaged: Callable[[BrokenWeights], None]) -> State | None:
+        """The newest valid checkpoint; ``damaged`` is called with the error of each that is skipped."""
         for step in self.steps():
-            if below is None or step < below:
-                try:
-                    return self.load(step)
-                except BrokenWeights as e:
-                    note(e)
+            try:
+                return self.load(step)
+            except BrokenWeights as e:
+                damaged(e)
         return None
 
     def prune(self, keep: int, best: int | None) -> None:
@@ -171,26 +173,20 @@ class Checkpoints:
             if step != best:
                 self._remove(self.path(step))
 
-    def drop_after(self, step: int) -> None:
-        """Remove those past ``step``, which a run that went back will make again."""
-        for one in self.steps():
-            if one > step:
-                self._remove(self.path(one))
-
     def sweep(self) -> None:
-        """Remove what a killed process left aside."""
+        """Remove the temporary folders of killed processes."""
         for part in self.folder.glob(f".*{PART}"):
             shutil.rmtree(part, ignore_errors=True)
 
     def _remove(self, path: Path) -> None:
-        """Under another name first: a half removed checkpoint must not bear a checkpoint's name."""
-        aside = path.with_name(f".old-{path.name}{PART}")
+        """Rename, then remove: a partially removed checkpoint must not have the name of a checkpoint."""
+        temporary = path.with_name(f".old-{path.name}{PART}")
         try:
-            shutil.rmtree(aside, ignore_errors=True)
-            rename(path, aside)
+            shutil.rmtree(temporary, ignore_errors=True)
+            rename(path, temporary)
         except OSError:
-            return  # it stays; the next time will tell
-        shutil.rmtree(aside, ignore_errors=True)
+            return  # it stays until the next attempt
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write_json(path: Path, data: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a run is told while it runs: from standard input, or by Ctrl+C. Looked at between two steps."""
+"""Commands to a running training, from standard input, a file or Ctrl+C; they are executed between two steps."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from engine.contract.errors import CommonArtError
 
 
 class Commands:
-    """A list of commands that any thread or signal handler may add to."""
+    """A queue of commands to which any thread or signal handler may add."""
 
     def __init__(self) -> None:
-        self._waiting: queue.SimpleQueue[str] = queue.SimpleQueue()  # may be put to inside a signal handler
+        self._waiting: queue.SimpleQueue[str] = queue.SimpleQueue()  # SimpleQueue.put is safe inside a signal handler
 
     def put(self, command: str) -> None:
         self._waiting.put(command)
 
     def next(self, *, wait: bool = False) -> str:
-        """The oldest, or empty text; with ``wait`` until there is one."""
+        """The oldest command, or an empty string; with ``wait`` blocks until there is one."""
         try:
             return self._waiting.get(timeout=3600 * 24 * 365) if wait else self._waiting.get_nowait()
         except queue.Empty:
             return ""
 
     def listen(self, stream: BinaryIO, *, attached: bool) -> None:
-        """Read lines until the stream ends; its end means quit, if whoever started us holds the other one."""
+        """Read commands until the stream ends; with ``attached`` its end is a quit command.
+
+        The parent process is gone then.
+        """
         for line in stream:
             try:
                 self.put(events.decode_command(line.decode("utf-8", "replace")))
@@ -39,18 +42,21 @@ class Commands:
             self.put("quit")
 
     def follow(self, path: Path, *, every: float = 0.3) -> None:
-        """Read the lines of a file as they are appended: a window that was closed and opened again holds no standard input of ours."""
-        at = 0
+        """Read commands that are appended to a file, forever.
+
+        A window that was closed and opened again has no access to this process's standard input.
+        """
+        offset = 0
         while True:
             try:
                 with path.open("rb") as f:
-                    f.seek(at)
+                    f.seek(offset)
                     while (line := f.readline()).endswith(b"\n"):
-                        at += len(line)
+                        offset += len(line)
                         try:
                             self.put(events.decode_command(line.decode("utf-8", "replace")))
                         except CommonArtError as e:
                             print(e, file=sys.stderr)
             except OSError:
-                pass  # nobody said anything yet
+                pass  # there are no commands yet
             time.sleep(every)

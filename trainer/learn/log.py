@@ -1,4 +1,4 @@
-"""The run's diary: every event of note as a line of ``log.jsonl``, and curves in TensorBoard where it is installed."""
+"""The log of a run: its events as lines of ``log.jsonl``, and curves in TensorBoard if that is installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.contract.events import Event
 from engine.contract.files import replacing
 
 FILE = "log.jsonl"
-_KEPT = (
+_LOGGED = (
     events.Started,
     events.Step,
     events.HeldoutLoss,
@@ -27,7 +27,7 @@ _KEPT = (
 
 
 def read_log(folder: Path) -> Iterator[dict[str, Any]]:
-    """Every whole line; one that a crash cut off is passed over."""
+    """The log's lines; one that a crash cut off is skipped."""
     try:
         with (folder / FILE).open(encoding="utf-8", errors="replace") as f:
             for line in f:
@@ -40,7 +40,7 @@ def read_log(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 class RunLog:
-    """Writes them. ``step`` is where the run goes on from: lines past it are of work that was lost and is made again."""
+    """Appends events. ``step`` is where the run resumes: later lines belong to work that was lost and is repeated."""
 
     def __init__(self, folder: Path, step: int, *, tensorboard: bool) -> None:
         lines = [x for x in read_log(folder) if step and x.get("step", 0) <= step]
@@ -54,8 +54,8 @@ class RunLog:
             self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
 
     def write(self, event: Event) -> None:
-        """Keep it, if it is one to keep. A disk that refuses does not end the run."""
-        if isinstance(event, _KEPT):
+        """Log the event if it is of a logged kind. A full disk does not end the run."""
+        if isinstance(event, _LOGGED):
             with contextlib.suppress(OSError, ValueError):
                 self._file.write(events.encode(event) + "\n")
         if self._board is None:

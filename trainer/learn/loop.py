@@ -1,85 +1,72 @@
-"""A run from its configuration to its result: prepare, step by step with checkpoints, finish."""
+"""A training run from its configuration to its result: prepare, train step by step with checkpoints, finish."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from engine.contract import training_events as events
-from engine.contract.errors import BadValue, BrokenWeights, NothingToResume, Phrase, RunExists, TrainingDiverged
+from engine.contract.errors import BadValue, NothingToResume, Phrase, RunExists, TrainingDiverged
 from engine.contract.events import Event
 from engine.contract.files import as_our_error
 from engine.contract.ledger.process_lock import ProcessLock
-from engine.sampling.schedule import Schedule
 from trainer.config import Config
-from trainer.learn import optim, trainable, validation
-from trainer.learn.artifacts import report
-from trainer.learn.checkpoint import Checkpoints, State, demand_room, shared
+from trainer.learn import optim
+from trainer.learn.checkpoint import Checkpoints, State, demand_room
+from trainer.learn.checkpointing import CheckpointHook
 from trainer.learn.commands import Commands
-from trainer.learn.data.batches import BatchSampler
-from trainer.learn.data.feature_cache import FeatureCache
-from trainer.learn.distributed.dataset_agreement import check_all_datasets, companions, compare
 from trainer.learn.distributed.processes import Processes
-from trainer.learn.distributed.sharding import Sharding
-from trainer.learn.log import RunLog
-from trainer.learn.loss import Objective
-from trainer.learn.prepare import RunInfo, bind, gather, open_base
-from trainer.learn.previews import PreviewPainter
+from trainer.learn.log import RunLog, read_log
+from trainer.learn.previews import draw_previews
+from trainer.learn.reporter import Notify, Reporter
 from trainer.learn.result import finish, write_summary
+from trainer.learn.setup import RunSetup, prepare_run
 from trainer.learn.train_state import TrainState
-
-Say = Callable[[Event], None]
+from trainer.learn.validation import ValidationHook
 
 
 class Stop(Exception):
-    """The user asked for it; everything is saved."""
+    """The user stopped the run; everything is saved."""
 
 
 class Trainer:
-    """One run. ``say`` gets every event; only the first of several processes speaks and writes."""
+    """One run. ``notify`` gets every event; only the first of several processes reports and writes."""
 
     def __init__(
-        self, config: Config, say: Say, commands: Commands, processes: Processes, *, resume: bool = False
+        self, config: Config, notify: Notify, commands: Commands, processes: Processes, *, resume: bool = False
     ) -> None:
         self.config, self.commands, self.processes, self.resume = config, commands, processes, resume
         self.out = Path(config.output)
+        self.reporter = Reporter(notify, processes)
         self.checkpoints = Checkpoints(self.out / "checkpoints")
-        self._say_to, self._diary = say, None
-        self.step, self.attempt, self.bests = 0, 0, {}  # step -> held-out loss of the checkpoints
-        self.history: list[tuple[int, float, float]] = []  # step, mean training loss since the last, held-out loss
-        self._since: list[float] = [0.0, 0.0]  # sum and count of training losses since the last evaluation
+        self.checkpointing = CheckpointHook(config, self.checkpoints, processes, self.reporter)
+        self.validation = ValidationHook(config, processes, self.reporter)
+        self.step, self.attempt = 0, 0
+        self._setup: RunSetup | None = None
+        self._train_state: TrainState | None = None
         self._times: deque[float] = deque(maxlen=50)
-        self._alarmed = False
 
-    def say(self, event: Event) -> None:
-        """Tell and keep it."""
-        if self.processes.first:
-            self._say_to(event)
-            if self._diary:
-                self._diary.write(event)
+    @property
+    def setup(self) -> RunSetup:
+        """What the run works with; there once it is prepared."""
+        assert self._setup is not None
+        return self._setup
 
-    def _note(self, template: str, **fields: Any) -> None:
-        self.say(
-            events.Note(
-                template=template,
-                fields={
-                    k: {"template": v.template, "fields": v.fields} if isinstance(v, Phrase) else v
-                    for k, v in fields.items()
-                },
-            )
-        )
+    @property
+    def train_state(self) -> TrainState:
+        """The model and its optimiser; there once the run is prepared."""
+        assert self._train_state is not None
+        return self._train_state
 
     def run(self) -> Event:
-        """All of it. Returns the last event, ``Finished`` or ``Stopped``, which has been told.
+        """Run to the end. Returns the last event, ``Finished`` or ``Stopped``, which was also sent to ``notify``.
 
         Raises:
-            CommonArtError: what keeps the run from starting, or from going on; checkpoints made so far are whole.
+            CommonArtError: why the run cannot start or continue; the checkpoints written so far are valid.
         """
         lock = ProcessLock(self.out / ".lock")
         try:
@@ -93,190 +80,173 @@ class Trainer:
         except OSError as e:  # a disk that is full or gone
             raise as_our_error(e, self.out) from e
         finally:
-            if self._diary:
-                self._diary.close()
-            if hasattr(self, "rows"):
-                self.rows.close()
+            self.reporter.close()
+            if self._setup is not None:
+                self._setup.batches.close()
             lock.drop(remove=True)
-        self._say_to(last) if self.processes.first else None
+        self.reporter.emit(last)
         return last
 
     # before the first step -----------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
         config, processes = self.config, self.processes
-        # the run's folder is the first process's: other machines may not see it
-        found, begun = processes.share([self.checkpoints.steps(), (self.out / "run.json").is_file()])
-        if found and not self.resume:
-            raise RunExists(path=self.out, step=found[0])
-        if self.resume and not found and not begun:
+        # the run's folder belongs to the first process: other machines may not see it
+        saved, started = processes.share([self.checkpoints.steps(), (self.out / "run.json").is_file()])
+        if saved and not self.resume:
+            raise RunExists(path=self.out, step=saved[0])
+        if self.resume and not saved and not started:
             raise NothingToResume(path=self.out)
-        if config.batch.size * config.batch.accumulation < processes.world:
-            raise BadValue(
-                name="batch.size",
-                value=config.batch.size,
-                why=Phrase("it is smaller than the number of processes, {n}", n=processes.world),
-            )
-        # what is asked wrongly is told before every byte of every picture is read
-        folder = open_base(config)
-        trainable.architecture(config, folder)
-        if config.kind == "lora":
-            trainable.matched(config.lora.layers, folder.denoiser_config)
-        optim.demand(config.optimiser, processes.device)
-        dtype = processes.dtype(config.device.dtype)
-        Sharding.of(config, dtype)
-        # never skipped: nothing of a refused picture is even read by the model
-        reports = check_all_datasets(config, self.out, processes, self._progress)
-        self.info: RunInfo = gather(config, folder, reports)
-        compare(self.info, processes)
-        if processes.first:
-            bind(self.out, self.info, resume=self.resume)
-        collection = self.info.collection
-        schedule = Schedule.from_dict(trainable.scheduler(config, folder))
-        self.objective = Objective(schedule, config.loss)
-        self.features = FeatureCache(
-            folder,
-            device=processes.device,
-            text_dtype=config.data.text_dtype,
-            memory=config.data.memory_mb << 20,
-            share=companions(processes),
-        )
-        self.rows = BatchSampler(config, collection.train, self.features, self.objective)
-        self.steps = config.schedule.steps or max(1, round(config.schedule.epochs * self.rows.order.steps))
-        self.painter = PreviewPainter(config.previews, folder, schedule, self.features, self.out / "previews")
-        self.tested = sorted(collection.heldout, key=lambda i: i.sha256)[: config.heldout.limit]
-        captions = [c for i in [*collection.train, *self.tested] for c in i.captions] + self.painter.texts() + [""]
-        self.features.prepare(collection.train, captions, mirrored=config.data.flip > 0, progress=self._progress)
-        self.features.prepare(self.tested, [], mirrored=False, progress=self._progress)
-        processes.wait()
-        self._dtype = dtype
-        state = self._newest() if found and self.resume else None
-        if self.resume and found and state is None:
+        self._setup = prepare_run(config, self.out, processes, self.reporter, resume=self.resume)
+        state = self.checkpointing.newest(self.setup.dtype) if saved and self.resume else None
+        if self.resume and saved and state is None:
             raise NothingToResume(path=self.out)
         self._begin(state)
-        self._diary = RunLog(self.out, self.step, tensorboard=config.log.tensorboard) if processes.first else None
-        self._tell_start(collection)
+        if processes.first:
+            self.reporter.open_log(RunLog(self.out, self.step, tensorboard=config.log.tensorboard))
+        self._report_start()
 
-    def _tell_start(self, collection: Any) -> None:
-        subject, processes = self.subject, self.processes
-        size = sum(p.numel() for p in subject.named.values())
-        self.say(
+    def _report_start(self) -> None:
+        setup, processes, train_state = self.setup, self.processes, self.train_state
+        collection = setup.info.collection
+        trainable = sum(p.numel() for p in train_state.named.values())
+        self.reporter.emit(
             events.Started(
                 output=str(self.out),
                 kind=self.config.kind,
-                model=self.info.folder.name,
+                model=setup.info.folder.name,
                 device=str(processes.device),
-                dtype=self._dtype,
+                dtype=setup.dtype,
                 step=self.step,
-                steps=self.steps,
+                steps=setup.steps,
                 pictures=len(collection.train),
-                heldout=len(self.tested),
-                trainable=size,
+                heldout=len(setup.heldout),
+                trainable=trainable,
                 batch=self.config.batch.size * self.config.batch.accumulation,
-                micro=subject.stepper.micro,
+                micro=train_state.stepper.micro,
                 processes=processes.world,
             )
         )
         for why, count in collection.skipped.items():
-            self._note("{count} image(s) {why} left out", count=count, why=why)
+            self.reporter.note("{count} image(s) {why} left out", count=count, why=why)
         if collection.enlarged:
-            self._note("{count} image(s) are smaller than what is trained and are enlarged", count=collection.enlarged)
-        if processes.first:  # the last K, the best and one being written
-            kept = 4 * size * (3 + (self.subject.average is not None))
-            demand_room(self.out, kept * max(1, self.config.checkpoint.keep + 2 - len(self.checkpoints.steps())))
-
-    def _progress(self, what: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if done == total or now - getattr(self, "_told_at", 0.0) > 0.2:
-            self._told_at = now
-            self.processes.check()
-            self.say(events.Preparing(what=what, done=done, total=total))
+            self.reporter.note(
+                "{count} image(s) are smaller than what is trained and are enlarged", count=collection.enlarged
+            )
+        if processes.first:  # the last K checkpoints, the best one and the one being written
+            one = 4 * trainable * (3 + (train_state.average is not None))
+            demand_room(self.out, one * max(1, self.config.checkpoint.keep + 2 - len(self.checkpoints.steps())))
 
     def _begin(self, state: State | None) -> None:
-        """Fresh, or from a checkpoint; what was in memory before is let go first."""
-        self.subject: Any = None
-        self.subject = TrainState(
-            self.config, self.info.folder, self.objective, self.processes, self._dtype, self._on_split
+        """Start afresh or from a checkpoint; what was in memory before is released first."""
+        self._train_state = None
+        setup = self.setup
+        train_state = TrainState(
+            self.config, setup.info.folder, setup.objective, self.processes, setup.dtype, self._on_split
         )
+        self._train_state = train_state
         self.step = 0
+        facts = {}
         if state is not None:
-            self.subject.restore(state)
+            train_state.restore(state)
             facts = state.facts
             self.step = state.step
             self.attempt = max(self.attempt, int(facts.get("attempt", 0)))
-            self.history = [(int(s), float(t), float(h)) for s, t, h in facts.get("history", [])]
-            self.bests = {int(k): float(v) for k, v in facts.get("bests", {}).items()}
-            self._since = [float(x) for x in facts.get("since", (0, 0))]
-        else:
-            self.history, self.bests, self._since = [], {}, [0.0, 0.0]
-
-    def _newest(self) -> State | None:
-        def broken(e: BrokenWeights) -> None:
-            self._note(
-                "A damaged checkpoint is passed over: {path} ({why})", path=str(e.fields["path"]), why=e.fields["why"]
-            )
-
-        newest = self.checkpoints.newest(broken) if self.processes.first else None
-        return shared(newest, self.processes, content=not Sharding.of(self.config, self._dtype).on)
+        self.validation.restore(facts)
+        self.checkpointing.restore(facts)
 
     def _on_split(self, micro: int) -> None:
-        self._note("Not enough memory: {micro} image(s) at once from now on, the same number a step", micro=micro)
+        self.reporter.note(
+            "Not enough memory: {micro} image(s) at once from now on, the same number a step", micro=micro
+        )
 
     # step by step --------------------------------------------------------------------------------------------------
 
     def _loop(self) -> None:
-        config = self.config
-        total = config.batch.size * config.batch.accumulation
-        if self.step == 0 and self.tested and config.heldout.every:
-            self._evaluate()  # where the base stands
-        while self.step < self.steps:
-            self._obey()
-            began = time.monotonic()
-            self.subject.seed(self.step, self.attempt)
-            rows = self.rows.of(self.step, self.attempt, self.processes.rank, self.processes.world)
-            loss = self.subject.stepper.gradients(rows, total)
-            rate = config.optimiser.lr * optim.rate(self.step, self.steps, config.schedule)
-            norm = self.subject.stepper.update(rate) if math.isfinite(loss) else loss
-            if not math.isfinite(loss) or (not math.isfinite(norm) and not self.subject.stepper.scaler.is_enabled()):
+        config, setup = self.config, self.setup
+        if self.step == 0 and setup.heldout and config.heldout.every:
+            self._validate()  # the loss of the base model
+        while self.step < setup.steps:
+            self._handle_commands()
+            if not self._train_one():
                 self._go_back()
                 continue
-            if self.subject.average:
-                self.subject.average.update(self.step)
-            self.step += 1
-            self._times.append(time.monotonic() - began)
-            self._since = [self._since[0] + loss, self._since[1] + 1]
-            if self.step % config.log.every == 0 or self.step == self.steps:
-                pace = sum(self._times) / len(self._times)
-                self.say(
-                    events.Step(
-                        step=self.step,
-                        steps=self.steps,
-                        loss=loss,
-                        lr=rate,
-                        norm=norm if math.isfinite(norm) else 0.0,
-                        speed=total / pace,
-                        eta=pace * (self.steps - self.step),
-                    )
-                )
-            saves = self.step % config.checkpoint.every == 0 or self.step == self.steps
-            if self.tested and config.heldout.every and (self.step % config.heldout.every == 0 or saves):
-                self._evaluate()
+            last = self.step == setup.steps
+            saves = self.step % config.checkpoint.every == 0 or last
+            if setup.heldout and config.heldout.every and (self.step % config.heldout.every == 0 or saves):
+                self._validate()
             if saves:
                 self._save()
-            if (
-                config.previews.prompts
-                and config.previews.every
-                and (self.step % config.previews.every == 0 or self.step == self.steps)
-            ):
+            previews = config.previews
+            if previews.prompts and previews.every and (self.step % previews.every == 0 or last):
                 self._preview()
 
-    def _obey(self) -> None:
-        """Commands, heard by the first process and followed by all."""
+    def _train_one(self) -> bool:
+        """One optimiser step; False, and nothing changed, if the loss or the gradients are not finite."""
+        config, setup, train_state = self.config, self.setup, self.train_state
+        total = config.batch.size * config.batch.accumulation
+        began = time.monotonic()
+        train_state.seed(self.step, self.attempt)
+        rows = setup.batches.of(self.step, self.attempt, self.processes.rank, self.processes.world)
+        loss = train_state.stepper.gradients(rows, total)
+        rate = config.optimiser.lr * optim.rate(self.step, setup.steps, config.schedule)
+        norm = train_state.stepper.update(rate) if math.isfinite(loss) else loss
+        if not math.isfinite(loss) or (not math.isfinite(norm) and not train_state.stepper.scaler.is_enabled()):
+            return False
+        if train_state.average:
+            train_state.average.update(self.step)
+        self.step += 1
+        self._times.append(time.monotonic() - began)
+        self.validation.add_training_loss(loss)
+        if self.step % config.log.every == 0 or self.step == setup.steps:
+            pace = sum(self._times) / len(self._times)
+            self.reporter.emit(
+                events.Step(
+                    step=self.step,
+                    steps=setup.steps,
+                    loss=loss,
+                    lr=rate,
+                    norm=norm if math.isfinite(norm) else 0.0,
+                    speed=total / pace,
+                    eta=pace * (setup.steps - self.step),
+                )
+            )
+        return True
+
+    def _validate(self) -> None:
+        self.validation.run(self.step, self.train_state, self.setup)
+
+    def _save(self) -> None:
+        facts = {"attempt": self.attempt} | self.validation.facts()
+        self.checkpointing.save(self.train_state, self.step, self.validation.loss_at(self.step), facts)
+
+    def _preview(self) -> None:
+        draw_previews(self.setup.painter, self.train_state, self.step, self.processes, self.reporter)
+
+    def _go_back(self) -> None:
+        """The loss is not a number: return once to the last good checkpoint and continue with other random numbers.
+
+        Raises:
+            TrainingDiverged: the second time.
+        """
+        if self.attempt:
+            raise TrainingDiverged(step=self.step + 1)
+        self.attempt = 1
+        failed = self.step
+        self._begin(self.checkpointing.newest(self.setup.dtype))
+        self.reporter.note(
+            "The loss became not-a-number at step {failed}; back to step {step}", failed=failed + 1, step=self.step
+        )
+
+    # commands ------------------------------------------------------------------------------------------------------
+
+    def _handle_commands(self) -> None:
+        """Execute the pending commands: the first process receives them, all processes follow."""
         names = ("", *events.COMMANDS)
         while True:
             mine = self.commands.next()
             if mine != "quit" and not self.processes.first:
-                mine = ""  # the first is spoken to; a signal may come to any
+                mine = ""  # commands go to the first process; a signal may reach any of them
             command = names[self.processes.highest(names.index(mine))]
             if command == "pause":
                 command = self._pause()
@@ -291,106 +261,40 @@ class Trainer:
                 return
 
     def _pause(self) -> str:
-        """Wait with nothing on the GPU; returns the command that ended it, empty for resume."""
-        self.say(events.Paused())
-        here = self.processes.device
-        away = here.type != "cpu" and not self.subject.sharded
-        if away:
-            self.subject.move(torch.device("cpu"))
+        """Wait with nothing on the GPU; returns the command that ended the pause, empty for resume."""
+        self.reporter.emit(events.Paused())
+        device = self.processes.device
+        moves = device.type != "cpu" and not self.train_state.sharded
+        if moves:
+            self.train_state.move(torch.device("cpu"))
         names = ("", *events.COMMANDS)
         while True:
             mine = self.commands.next(wait=True) if self.processes.first else ""
             command = names[self.processes.highest(names.index(mine))]
             if command not in ("", "pause"):
                 break
-        if away:
-            self.subject.move(here)
-        self.say(events.Resumed())
+        if moves:
+            self.train_state.move(device)
+        self.reporter.emit(events.Resumed())
         return "" if command == "resume" else command
-
-    def _go_back(self) -> None:
-        """The loss is not a number: once to the last good checkpoint, and on with other chance.
-
-        Raises:
-            TrainingDiverged: the second time.
-        """
-        if self.attempt:
-            raise TrainingDiverged(step=self.step + 1)
-        self.attempt = 1
-        failed = self.step
-        state = self._newest()
-        self.subject = None
-        self._begin(state)
-        self._note(
-            "The loss became not-a-number at step {failed}; back to step {step}", failed=failed + 1, step=self.step
-        )
-
-    def _evaluate(self) -> None:
-        if self.history and self.history[-1][0] == self.step:
-            return
-        rows = self.rows.heldout(self.tested, self.objective.count)
-        with self.subject.as_result():
-            loss = validation.evaluate(self.subject.stepper, rows, self.processes)
-        mean = (
-            self._since[0] / self._since[1] if self._since[1] else loss
-        )  # before the first step there is none: no picture is known yet
-        best = loss < min((h for _, _, h in self.history), default=math.inf)
-        self._since = [0.0, 0.0]
-        self.history.append((self.step, mean, loss))
-        self.say(events.HeldoutLoss(step=self.step, loss=loss, best=best))
-        alarm = validation.overfits(self.history, self.config.heldout.window)
-        if alarm and not self._alarmed:
-            self._note(
-                "The held-out loss rises while the training loss falls: the model begins to learn its images by heart (best at step {step})",
-                step=min(self.history, key=lambda x: x[2])[0],
-            )
-        self._alarmed = alarm
-
-    def _save(self) -> None:
-        if self.history and self.history[-1][0] == self.step:
-            self.bests[self.step] = self.history[-1][2]
-        facts = {"attempt": self.attempt, "history": self.history, "bests": self.bests, "since": self._since}
-        state = self.subject.state(self.step, facts)
-        if self.processes.first:
-            with self.processes.writing():
-                path = self.checkpoints.save(state)
-                self.checkpoints.prune(
-                    self.config.checkpoint.keep, self._best() if self.config.checkpoint.best else None
-                )
-            self.say(events.Saved(step=self.step, path=str(path)))
-
-    def _best(self) -> int | None:
-        """The step of the kept checkpoint with the lowest held-out loss."""
-        there = {s: self.bests[s] for s in self.checkpoints.steps() if s in self.bests}
-        return min(there, key=lambda s: (there[s], s)) if there else None
-
-    def _preview(self) -> None:
-        def shown(path: Path, prompt: str, seed: int) -> None:
-            self.say(events.Preview(step=self.step, path=str(path), prompt=prompt, seed=seed))
-
-        try:
-            with self.subject.as_result():
-                model = self.subject.alone()
-                if model is not None:
-                    self.painter.draw(model, self.subject.stepper, self.step, self.processes.device, shown)
-        except Exception as e:  # whatever it is, the run goes on
-            self._note("No preview could be drawn: {why}", why=f"{type(e).__name__}: {e}"[:300])
 
     # the end -------------------------------------------------------------------------------------------------------
 
     def _finish(self) -> Event:
-        weights = self.subject.result()
+        weights = self.train_state.result()
         if not self.processes.first:
             return events.Stopped(step=self.step, path="")
-        if self.config.checkpoint.result == "best" and (best := self._best()) is not None:
+        if self.config.checkpoint.result == "best" and (best := self.checkpointing.best()) is not None:
             state = self.checkpoints.load(best)
             weights = dict(state.ema or state.weights)
-        steps = [x["loss"] for x in report.read_log(self.out) if x.get("event") == "step"]
-        last = steps[-max(1, len(steps) // 20) :]
-        loss = sum(last) / len(last) if last else None
-        heldout = self.history[-1][2] if self.history else None
-        result = finish(self.out, self.info, weights, step=self.step, loss=loss, heldout=heldout)
-        summary = write_summary(self.out, self.info, self.history, result)
+        losses = [x["loss"] for x in read_log(self.out) if x.get("event") == "step"]
+        recent = losses[-max(1, len(losses) // 20) :]
+        loss = sum(recent) / len(recent) if recent else None
+        history = self.validation.history
+        heldout = history[-1][2] if history else None
+        info = self.setup.info
+        result = finish(self.out, info, weights, step=self.step, loss=loss, heldout=heldout)
+        summary = write_summary(self.out, info, history, result)
         return events.Finished(
             step=self.step,
             path=str(result.path),

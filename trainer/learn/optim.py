@@ -1,4 +1,4 @@
-"""Optimisers, the learning rate over time, and averaged weights."""
+"""Optimisers, the learning rate schedule and averaged weights (EMA)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from trainer import config
 class CAME(torch.optim.Optimizer):
     """Luo et al., "CAME: Confidence-guided Adaptive Memory Efficient Optimization" (arXiv 2307.02047), algorithm 2.
 
-    Second moments are kept as row and column means of each matrix (Shazeer and Stern, arXiv 1804.04235), the first moment in
-    full; the instability (u - m)^2, factored the same way, damps steps that disagree with their past. Vectors and scalars
-    keep a full second moment and are not damped. Weight decay is decoupled.
+    Second moments are stored as row and column means of each matrix (Shazeer and Stern, arXiv 1804.04235), the first
+    moment in full; the instability (u - m)^2, factored the same way, damps steps that disagree with earlier ones.
+    Vectors and scalars store a full second moment and are not damped. Weight decay is decoupled.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class CAME(torch.optim.Optimizer):
 
     def _update(self, p: Tensor, group: dict[str, Any]) -> None:
         (first, second, third), (tiny, small) = group["betas"], group["eps"]
+        assert p.grad is not None
         state, grad = self.state[p], p.grad.float()
         matrix = grad.dim() >= 2
         if not state:
@@ -74,17 +75,18 @@ class CAME(torch.optim.Optimizer):
 
 
 def _factored(state: dict[str, Any], name: str, square: Tensor, beta: float) -> Tensor:
-    """1 / sqrt of the moment whose row and column means are kept, in the shape of ``square``."""
+    """1 / sqrt of the factored moment, updated with ``square`` and in its shape."""
     flat = square.flatten(1)
     row = state[f"{name}_row"].lerp_(flat.mean(1), 1 - beta)
     column = state[f"{name}_col"].lerp_(flat.mean(0), 1 - beta)
-    return ((row / row.mean()).rsqrt()[:, None] * column.rsqrt()[None]).view_as(square)
+    factored: Tensor = (row / row.mean()).rsqrt()[:, None] * column.rsqrt()[None]
+    return factored.view_as(square)
 
 
 def build_optimiser(
     parameters: list[torch.nn.Parameter], options: config.Optimiser, device: torch.device
 ) -> torch.optim.Optimizer:
-    """The one asked for, on parameters of ``device``.
+    """The configured optimiser for parameters on ``device``.
 
     Raises:
         MissingLibrary, FeatureMissing: 8-bit AdamW without a CUDA device or its library.
@@ -108,7 +110,7 @@ def build_optimiser(
 
 
 def demand(options: config.Optimiser, device: torch.device) -> None:
-    """Can the optimiser work here? Asked before anything is prepared for it.
+    """Check that the optimiser is available here, before anything is prepared.
 
     Raises:
         FeatureMissing, MissingLibrary: 8-bit AdamW without a CUDA device or its library.
@@ -120,40 +122,41 @@ def demand(options: config.Optimiser, device: torch.device) -> None:
 
 
 def rate(step: int, steps: int, options: config.Schedule) -> float:
-    """What the peak rate is multiplied by at step ``step`` (from 0) of ``steps``."""
+    """The factor of the peak learning rate at step ``step`` (from 0) of ``steps``."""
     up = min(1.0, (step + 1) / options.warmup) if options.warmup else 1.0
-    place = min(1.0, step / max(1, steps))
-    curve = {"constant": 1.0, "linear": 1 - place, "cosine": 0.5 + 0.5 * math.cos(math.pi * place)}[options.kind]
+    progress = min(1.0, step / max(1, steps))
+    curve = {"constant": 1.0, "linear": 1 - progress, "cosine": 0.5 + 0.5 * math.cos(math.pi * progress)}[options.kind]
     return up * (options.floor + (1 - options.floor) * curve)
 
 
 class Ema:
-    """Weights averaged over time, fp32, on the weights' device; the decay grows as (1 + step) / (10 + step) up to its value."""
+    """Exponential moving average of the weights, fp32, on their device.
+
+    The decay grows as (1 + step) / (10 + step) up to ``decay``.
+    """
 
     def __init__(self, named: dict[str, torch.nn.Parameter], decay: float) -> None:
         self.decay = decay
         self._named = named
-        self.kept = {name: p.detach().float().clone() for name, p in named.items()}
+        self.weights = {name: p.detach().float().clone() for name, p in named.items()}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """After step ``step`` (from 0)."""
+        """Include the weights after step ``step`` (from 0)."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.kept.values()), [p.detach().float() for p in self._named.values()], 1 - decay)
+        torch._foreach_lerp_(list(self.weights.values()), [p.detach().float() for p in self._named.values()], 1 - decay)
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Exchange averaged and trained weights; twice is nothing."""
+        """Exchange averaged and trained weights; a second call undoes it."""
         for name, p in self._named.items():
             trained = p.detach().clone()
-            p.copy_(self.kept[name])
-            self.kept[name].copy_(trained)
+            p.copy_(self.weights[name])
+            self.weights[name].copy_(trained)
 
 
-def state_of(
-    optimiser: torch.optim.Optimizer, names: dict[torch.nn.Parameter, str]
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The optimiser's memory as flat tensors ``parameter/entry`` and, where an entry is no tensor, as plain numbers."""
+def state_of(optimiser: torch.optim.Optimizer, names: dict[Tensor, str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The optimiser's state as flat tensors named ``parameter/entry``, and its entries that are plain values."""
     tensors: dict[str, Tensor] = {}
     plain: dict[str, Any] = {}
     for p, state in optimiser.state.items():
@@ -178,6 +181,6 @@ def restore(
         name, _, key = full.rpartition("/")
         p = named[name]
         if isinstance(value, Tensor):
-            # a counter stays on the CPU, but for kernels that read it on the device
+            # a step counter stays on the CPU, except for kernels that read it on the device
             value = value.to("cpu" if key == "step" and p not in fused else p.device)
         optimiser.state[p][key] = value

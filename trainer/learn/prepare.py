@@ -1,4 +1,4 @@
-"""Before the first step: the licence gate, the model, the pictures, their features; and whether a run may go on."""
+"""Inputs of a run: the licence gate, the base model and the images; and whether a resumed run has the same ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """What a run learns from, and what binds its result to that. ``reports`` are the gate's, one a dataset folder."""
+    """What a run is trained on, and what binds its result to that. ``reports``: the gate's, one per dataset folder."""
 
     config: Config
     folder: ModelFolder
@@ -33,7 +33,7 @@ class RunInfo:
     collection: Collection
 
     def lineage(self, **facts: Any) -> Lineage:
-        """What the result says of its making."""
+        """The provenance that the result carries."""
         config = self.config
         sources = tuple(
             Source(
@@ -66,7 +66,7 @@ class RunInfo:
         )
 
     def identity(self) -> dict[str, Any]:
-        """All that must be the same for a run to go on."""
+        """Everything that must be the same for a run to be resumed."""
         return (
             self.config.bound()
             | {"dataset": self.lineage().dataset_sha256}
@@ -75,21 +75,21 @@ class RunInfo:
 
 
 def check_dataset(config: Config, out: Path, progress: Progress) -> tuple[GateReport, ...]:
-    """The licence gate over every folder, every byte read again; report and attribution go beside the result.
+    """Run the licence gate over every folder, reading every byte; report and attribution go next to the result.
 
     Raises:
-        GateClosed: a picture may not be learned from; it is named.
+        GateClosed: an image may not be used for training; it is named.
     """
     out.mkdir(parents=True, exist_ok=True)
     reports = []
     for n, one in enumerate(config.dataset):
-        place = out if len(config.dataset) == 1 else out / "datasets" / str(n + 1)
-        place.mkdir(parents=True, exist_ok=True)
+        folder = out if len(config.dataset) == 1 else out / "datasets" / str(n + 1)
+        folder.mkdir(parents=True, exist_ok=True)
         report = check(
             Path(one.folder),
             config.policy,
             full=True,
-            out=place,
+            out=folder,
             progress=lambda done, total: progress("gate", done, total),
         )
         report.demand(Path(one.folder))
@@ -98,10 +98,10 @@ def check_dataset(config: Config, out: Path, progress: Progress) -> tuple[GateRe
 
 
 def check_dataset_here(config: Config, progress: Progress) -> None:
-    """The gate over this machine's copies of the folders; nothing is written.
+    """Run the licence gate over this machine's copies of the folders; nothing is written.
 
     Raises:
-        GateClosed: a picture may not be learned from; it is named.
+        GateClosed: an image may not be used for training; it is named.
     """
     for one in config.dataset:
         check(
@@ -114,12 +114,12 @@ def check_dataset_here(config: Config, progress: Progress) -> None:
 
 
 def open_base(config: Config) -> ModelFolder:
-    """The base model's parts, found and named; no weights are read. Raises what ``open_model`` raises."""
+    """Locate the parts of the base model; no weights are read. Raises what ``open_model`` raises."""
     return open_model(config.base.model, config.base.text_encoder or None, config.base.vae or None)
 
 
 def gather(config: Config, folder: ModelFolder, reports: tuple[GateReport, ...]) -> RunInfo:
-    """What binds a run: the parts' hashes and the pictures. Raises what ``collect`` raises."""
+    """Hash the model's parts and collect the images. Raises what ``collect`` raises."""
     return RunInfo(
         config=config, folder=folder, hashes=folder.hashes(), reports=reports, collection=_collect(config, folder)
     )
@@ -140,10 +140,10 @@ def _collect(config: Config, folder: ModelFolder) -> Collection:
 
 
 def bind(out: Path, info: RunInfo, *, resume: bool) -> None:
-    """Write ``run.json`` at the start of a run; compare with it when one goes on.
+    """Write ``run.json`` at the start of a run; compare with it when the run is resumed.
 
     Raises:
-        RunDiffers: something that decides what is learned is another now; it is named.
+        RunDiffers: something that determines what is learned has changed; it is named.
     """
     path = out / "run.json"
     now = json.loads(json.dumps(info.identity()))

@@ -1,4 +1,4 @@
-"""The end of a run: weights in the form others read, what they say of their making beside them, and a place where they are found by name."""
+"""The result of a run: weights in standard formats, their documentation, and an installed copy found by name."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from engine.checkpoint.lora_library import lora_folder
 from engine.checkpoint.weights import sha256_file
 from engine.contract.files import rename, sync_folder
 from engine.contract.paths import home
-from trainer.learn import trainable
 from trainer.learn.artifacts import report
 from trainer.learn.artifacts.write import write_beside
 from trainer.learn.checkpoint import demand_room
 from trainer.learn.prepare import RunInfo
+from trainer.learn.save_weights import save_lora, save_model
 
 
 @dataclass(frozen=True)
 class Result:
-    """A LoRA's file or a model's folder; ``installed`` is its copy known by name, if one was made."""
+    """A LoRA's file or a model's folder; ``installed`` is the copy that is found by name, if it was installed."""
 
     path: Path
     sha256: str
@@ -31,7 +31,7 @@ class Result:
 def finish(
     out: Path, info: RunInfo, weights: dict[str, torch.Tensor], *, step: int, loss: float | None, heldout: float | None
 ) -> Result:
-    """Write what was learned; gate report, attribution, config, model card and bill of materials beside it; install it.
+    """Write the weights with gate report, attribution, config, model card and bill of materials; install them.
 
     Raises:
         DiskFull, OutputFolder, OSError
@@ -48,55 +48,56 @@ def finish(
     )
     if config.kind == "lora":
         path = out / f"{config.name}.safetensors"
-        sha256 = trainable.save_lora(path, weights, config, lineage.header())
+        sha256 = save_lora(path, weights, config, lineage.header())
         beside = write_beside(out, lineage, [path])
         installed = install([path, *beside], lora_folder(), config.name) / path.name if config.install else None
         return Result(path, sha256, installed)
     path = out / config.name
-    sha256 = trainable.save_model(path, weights, config, info.folder, lineage.header())
+    sha256 = save_model(path, weights, config, info.folder, lineage.header())
     write_beside(path, lineage, [path / "transformer" / "diffusion_pytorch_model.safetensors"])
     return Result(path, sha256, install([path], home() / "models", config.name) if config.install else None)
 
 
 def install(files: list[Path], folder: Path, name: str) -> Path:
-    """Copy a result to ``folder/name``, or ``name-2`` and so on where that is taken by something else; returns the folder.
+    """Copy a result to ``folder/name``, or ``name-2`` and so on if that is taken by something else; returns the folder.
 
-    A folder of the same first file is the same result, installed before: it is left as it is. Copied aside, then renamed.
+    A folder with the same first file is the same result, installed before: it stays unchanged. The copy is made under a
+    temporary name, then renamed.
     """
     first = files[0]
     number, target = 1, folder / name
     while target.exists():
-        there = (
+        installed = (
             target / first.name if first.is_file() else target / "transformer" / "diffusion_pytorch_model.safetensors"
         )
         mine = first if first.is_file() else first / "transformer" / "diffusion_pytorch_model.safetensors"
-        if there.is_file() and sha256_file(there) == sha256_file(mine):
+        if installed.is_file() and sha256_file(installed) == sha256_file(mine):
             return target
         number += 1
         target = folder / f"{name}-{number}"
-    aside = folder / f".{target.name}.part"
-    shutil.rmtree(aside, ignore_errors=True)
+    temporary = folder / f".{target.name}.part"
+    shutil.rmtree(temporary, ignore_errors=True)
     if first.is_dir():
-        shutil.copytree(first, aside)
+        shutil.copytree(first, temporary)
     else:
-        aside.mkdir(parents=True)
+        temporary.mkdir(parents=True)
         for file in files:
-            shutil.copyfile(file, aside / file.name)
-    rename(aside, target)
+            shutil.copyfile(file, temporary / file.name)
+    rename(temporary, target)
     sync_folder(folder)
     return target
 
 
 def write_summary(out: Path, info: RunInfo, history: list[tuple[int, float, float]], result: Result) -> Path:
-    """``report.html``."""
+    """Write ``report.html`` of the run; returns its path."""
     lineage = info.lineage()
     licences = ", ".join(f"{k}: {v}" for k, v in lineage.licences.items())
     facts = [
         ("Result", "結果", result.path.name),
         ("SHA-256", "SHA-256", result.sha256),
         ("Base model", "元のモデル", f"{info.folder.name} ({info.hashes['denoiser']})"),
-        ("Pictures learned from", "学習に使った画像", str(len(info.collection.train))),
-        ("Pictures held out", "評価用に分けた画像", str(len(info.collection.heldout))),
+        ("Training images", "学習に使った画像", str(len(info.collection.train))),
+        ("Held-out images", "評価用に分けた画像", str(len(info.collection.heldout))),
         ("Licences", "ライセンス", licences),
         ("Dataset manifest", "データセットの一覧", lineage.dataset_sha256),
         ("Gate report", "ライセンス検査の記録", lineage.gate_report_sha256),

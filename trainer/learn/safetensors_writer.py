@@ -1,6 +1,6 @@
-"""Writing safetensors files: the same tensors and words give the same bytes, tensor by tensor, hashed on the way.
+"""A writer of safetensors files that is deterministic, streams tensor by tensor and hashes while it writes.
 
-The library's own writer keeps the header's words in a hash map, whose order changes from process to process.
+The library's own writer stores the header's metadata in a hash map, whose order changes from process to process.
 Format: https://huggingface.co/docs/safetensors (8 bytes of length, a JSON table, the data without holes).
 """
 
@@ -33,14 +33,16 @@ _NAMES = {
 
 
 def size_of(tensors: Mapping[str, Tensor]) -> int:
-    """Bytes of the data."""
+    """Size of the tensors' data in bytes."""
     return sum(t.numel() * t.element_size() for t in tensors.values())
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], words: Mapping[str, str] | None = None) -> str:
-    """Write and sync; returns the file's SHA-256. Tensors may lie on any device. Raises OSError."""
-    table: dict[str, object] = {"__metadata__": dict(sorted((words or {}).items()))} if words else {}
-    names = sorted(tensors, key=lambda n: (-tensors[n].element_size(), n))  # the widest first keeps all aligned
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> str:
+    """Write and sync the file; returns its SHA-256. Tensors may be on any device. Raises OSError."""
+    table: dict[str, object] = {"__metadata__": dict(sorted((metadata or {}).items()))} if metadata else {}
+    names = sorted(
+        tensors, key=lambda n: (-tensors[n].element_size(), n)
+    )  # the widest dtypes first, so that all are aligned
     end = 0
     for name in names:
         t = tensors[name]
@@ -60,7 +62,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], words: Mapping[str,
         put(head)
         for name in names:
             flat = tensors[name].detach().cpu().contiguous().reshape(-1)
-            put(memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else b"")
+            put(flat.view(torch.uint8).numpy().data if flat.numel() else b"")
         f.flush()
         with fault_point("fsync"):
             os.fsync(f.fileno())

@@ -1,4 +1,4 @@
-"""The model that learns with its optimiser and averages: built, brought back from a checkpoint, and written into one."""
+"""The trainable model with its optimiser and averaged weights: build, restore from a checkpoint, save to one."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from trainer.config import Config
 from trainer.learn import optim
 from trainer.learn.checkpoint import State
 from trainer.learn.data import counter_rng
-from trainer.learn.distributed.processes import Processes, like, whole
+from trainer.learn.distributed.processes import Processes, full_tensor, like
 from trainer.learn.distributed.sharding import Sharding, shard
 from trainer.learn.loss import Objective
 from trainer.learn.train_step import TrainStep
-from trainer.learn.trainable import TrainableDenoiser, architecture, build, learning
+from trainer.learn.trainable import TrainableDenoiser, architecture, build, trainable_parameters
 
 
 class TrainState:
-    """One run's model. ``dtype`` is what is computed in; what learns is fp32."""
+    """The model and optimiser of one run. ``dtype`` is the dtype of computation; trainable parameters are fp32."""
 
     def __init__(
         self,
@@ -39,19 +39,19 @@ class TrainState:
         self._config, self._processes, self._folder = config, processes, folder
         sharding = Sharding.of(config, dtype)
         self.sharded = sharding.on and processes.world > 1
-        if sharding.checkpointing:  # the accelerate file asks for it: the same numbers, less memory
+        if sharding.checkpointing:  # requested by the accelerate file: the same values with less memory
             config = dataclasses.replace(config, device=dataclasses.replace(config.device, checkpointing=True))
-        # what is to be shared out is never whole on a device: block by block it moves there and is cut
+        # a model to be sharded never fits on a device completely: it moves there and is sharded block by block
         self.model = TrainableDenoiser(
             build(config, folder, torch.device("cpu") if self.sharded else processes.device, dtype)
         )
         if self.sharded:
             shard(self.model, processes.device.type, processes.world, reshard=sharding.reshard)
-        self.named = {n.removeprefix("dit."): p for n, p in learning(self.model).items()}
+        self.named = {n.removeprefix("dit."): p for n, p in trainable_parameters(self.model).items()}
         self.optimiser = optim.build_optimiser(list(self.named.values()), config.optimiser, processes.device)
         self.average = optim.Ema(self.named, config.ema.decay) if config.ema.decay else None
         share = -(-config.batch.size // processes.world)
-        self._micro = min(config.batch.micro or share, share)  # before memory ran short
+        self._micro = min(config.batch.micro or share, share)  # before any reduction for lack of memory
         self.stepper = TrainStep(
             self.model,
             list(self.named.values()),
@@ -66,7 +66,7 @@ class TrainState:
         )
 
     def seed(self, step: int, attempt: int) -> None:
-        """torch's own chance, which only dropout asks: a function of the step."""
+        """Seed torch's own generator, which only dropout uses, as a function of the step."""
         torch.manual_seed(
             counter_rng.number(
                 self._config.seed, counter_rng.DROPOUT, step, attempt * self._processes.world + self._processes.rank
@@ -74,15 +74,18 @@ class TrainState:
         )
 
     def state(self, step: int, facts: dict[str, Any]) -> State:
-        """All of it as whole tensors; every process must ask, and where weights are sharded only the first is given them."""
-        names = {p: n for n, p in self.named.items()}
+        """Everything as unsharded tensors; every process must call it.
+
+        With sharded weights only the first process gets the tensors.
+        """
+        names: dict[Tensor, str] = {p: n for n, p in self.named.items()}
         moments, plain = optim.state_of(self.optimiser, names)
         scaler = self.stepper.scaler.state_dict() if self.stepper.scaler.is_enabled() else {}
         return State(
             step,
-            self._whole({n: p.detach() for n, p in self.named.items()}),
-            self._whole(moments),
-            self._whole(self.average.kept) if self.average else {},
+            self._gathered({n: p.detach() for n, p in self.named.items()}),
+            self._gathered(moments),
+            self._gathered(self.average.weights) if self.average else {},
             facts
             | {
                 "micro": self.stepper.micro,
@@ -93,23 +96,23 @@ class TrainState:
             },
         )
 
-    def _whole(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Sharded tensors are gathered one after the other, so that no device holds more than one whole."""
+    def _gathered(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Gather sharded tensors one after the other, so that a device holds at most one complete tensor."""
         if not self.sharded:
             return dict(tensors)
-        found = {}
+        result = {}
         for name, t in tensors.items():
-            gathered = whole(t)
+            gathered = full_tensor(t)
             if self._processes.first:
-                found[name] = gathered.cpu()
-        return found
+                result[name] = gathered.cpu()
+        return result
 
     @torch.no_grad()
     def restore(self, state: State) -> None:
-        """Put a checkpoint back; every process must ask.
+        """Load a checkpoint; every process must call it.
 
         Raises:
-            BrokenWeights: it is of other parameters.
+            BrokenWeights: it has other parameters.
         """
         if state.weights.keys() != self.named.keys() or any(
             t.shape != self.named[n].shape for n, t in state.weights.items()
@@ -122,14 +125,18 @@ class TrainState:
         moments = {full: like(t, self.named[full.rpartition("/")[0]]) for full, t in state.optimiser.items()}
         optim.restore(self.optimiser, self.named, moments, state.facts.get("optimiser", {}))
         if self.average:
-            for name, kept in self.average.kept.items():
-                kept.copy_(like(state.ema.get(name, state.weights[name]), kept))
+            for name, average in self.average.weights.items():
+                average.copy_(like(state.ema.get(name, state.weights[name]), average))
         if self.stepper.scaler.is_enabled() and state.facts.get("scaler"):
             self.stepper.scaler.load_state_dict(state.facts["scaler"])
         self.stepper.micro = self._micro_after(state.facts)
 
     def _micro_after(self, facts: Mapping[str, Any]) -> int:
-        """The same processes go on as they were. Others begin with their own share, unless memory had run short before."""
+        """The micro-batch size to resume with.
+
+        The same number of processes continues as before; another number starts with its own share, unless memory had
+        been short before.
+        """
         micro = int(facts.get("micro", self._micro))
         if facts.get("world", self._processes.world) == self._processes.world:
             return micro
@@ -137,24 +144,29 @@ class TrainState:
 
     @contextlib.contextmanager
     def as_result(self) -> Iterator[None]:
-        """Inside, the model is what would be saved: averaged weights, where they are kept."""
+        """Inside, the model has the weights that would be saved: the averaged ones, if there are any."""
         if self.average:
             self.average.swap()
         try:
             yield
         finally:
             if self.sharded:
-                for module in self.model.modules():  # or the next step would meet the gathered copy
-                    if hasattr(module, "reshard"):
+                from torch.distributed.fsdp import FSDPModule
+
+                for module in self.model.modules():  # otherwise the next step would use the gathered copy
+                    if isinstance(module, FSDPModule):
                         module.reshard()
             if self.average:
                 self.average.swap()
 
-    def alone(self) -> DiT | None:
-        """The denoiser for the first process to use alone; every process must ask, others get None. Sharded weights are copied whole."""
+    def standalone_model(self) -> DiT | None:
+        """The denoiser for the first process to use by itself; every process must call it, the others get None.
+
+        Sharded weights are gathered into a copy.
+        """
         if not self.sharded:
             return self.model.dit if self._processes.first else None
-        weights = self._whole({n: p.detach() for n, p in self.named.items()})
+        weights = self._gathered({n: p.detach() for n, p in self.named.items()})
         if not self._processes.first:
             return None
         with torch.device("meta"):
@@ -163,18 +175,21 @@ class TrainState:
         return model.requires_grad_(False)
 
     def result(self) -> dict[str, Tensor]:
-        """Whole tensors of what is saved at the end; every process must ask, and where weights are sharded only the first is given them."""
-        kept = self.average.kept if self.average else {n: p.detach() for n, p in self.named.items()}
-        return self._whole(kept)
+        """The unsharded tensors of the result; every process must call it.
+
+        With sharded weights only the first process gets the tensors.
+        """
+        result = self.average.weights if self.average else {n: p.detach() for n, p in self.named.items()}
+        return self._gathered(result)
 
     def move(self, device: torch.device) -> None:
-        """Everything to another device: a paused run holds no GPU memory."""
+        """Move everything to another device: a paused run uses no GPU memory."""
         self.model.to(device)
         for state in self.optimiser.state.values():
             for key, value in state.items():
                 if isinstance(value, Tensor) and key != "step":
                     state[key] = value.to(device)
         if self.average:
-            self.average.kept = {n: t.to(device) for n, t in self.average.kept.items()}
+            self.average.weights = {n: t.to(device) for n, t in self.average.weights.items()}
         if device.type == "cpu" and torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -1,4 +1,7 @@
-"""One step: gradients over micro-batches that fit the memory, the same whatever their number; then the optimiser."""
+"""One training step: gradients accumulated over micro-batches that fit in memory, then the optimiser's update.
+
+The gradients do not depend on the number of micro-batches.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ from torch import Tensor
 from engine.backends.pytorch.devices import DTYPES
 from engine.contract.errors import TrainingMemory
 from trainer.learn.data.batches import Sample, micro_batches
-from trainer.learn.distributed.processes import Processes, whole
+from trainer.learn.distributed.processes import Processes, full_tensor
 from trainer.learn.loss import Objective
 from trainer.learn.trainable import TrainableDenoiser
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Did a device, or the system, have too little memory?"""
+    """Whether a device or the system ran out of memory."""
     text = str(error)
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
         isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
@@ -27,7 +30,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class TrainStep:
-    """Forward, backward and update of what learns."""
+    """Forward pass, backward pass and update of the trainable parameters."""
 
     def __init__(
         self,
@@ -44,24 +47,18 @@ class TrainStep:
         on_split: Callable[[int], None],
     ) -> None:
         self.model, self.parameters, self.optimiser, self.objective = model, list(parameters), optimiser, objective
-        self.micro = micro
-        self._processes, self._dtype, self._clip, self.sharded, self._on_split = (
-            processes,
-            dtype,
-            clip,
-            sharded,
-            on_split,
-        )
+        self.micro, self.sharded = micro, sharded
+        self._processes, self._dtype, self._clip, self._on_split = processes, dtype, clip, on_split
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=dtype == "fp16")
 
     def autocast(self) -> Any:
-        """fp32 weights computed in the run's dtype."""
+        """Context in which fp32 weights are computed with in the run's dtype."""
         if self._dtype == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self._processes.device.type, DTYPES[self._dtype])
 
     def loss_of(self, rows: Sequence[Sample]) -> Tensor:
-        """float32 ``[n]``: each row's weighted loss; all rows of one shape."""
+        """float32 ``[n]``: the weighted loss of each row; all rows have the same shape."""
         device = self._processes.device
         timesteps = torch.tensor([r.timestep for r in rows])
         noisy, target = self.objective.noised(
@@ -84,10 +81,10 @@ class TrainStep:
     def gradients(self, rows: Sequence[Sample], total: int) -> float:
         """Gradients of the mean loss over ``total`` rows of all processes; returns that loss.
 
-        Out of memory, the micro-batch is halved in all processes and the step begins anew.
+        When memory runs out, the micro-batch is halved in all processes and the step is repeated.
 
         Raises:
-            TrainingMemory: one picture alone does not fit.
+            TrainingMemory: a single image does not fit.
         """
         while True:
             self.optimiser.zero_grad(set_to_none=True)
@@ -101,7 +98,7 @@ class TrainStep:
             if not self._processes.any(failed):
                 break
             # outside the handler: the traceback would keep the failed attempt's tensors alive
-            self._relieve(rows)
+            self._halve_micro_batch(rows)
         if not self.sharded:
             self._processes.sum_gradients(self.parameters)
         return self._processes.total(loss)[0]
@@ -109,17 +106,17 @@ class TrainStep:
     def _accumulate(self, rows: Sequence[Sample], total: int) -> float:
         parts = micro_batches(rows, self.micro)
         count = self._processes.highest(len(parts)) if self.sharded else len(parts)
-        # sharded gradients come as means over processes, and every process must take part as often as the others
+        # sharded gradients are means over the processes, and every process must run the same number of passes
         scale = self._processes.world if self.sharded else 1
-        found = []
+        losses_per_part = []
         for n in range(count):
             losses = self.loss_of(parts[min(n, len(parts) - 1)])
             share = losses.sum() / total * (1 if n < len(parts) else 0)
-            self.scaler.scale(share * scale).backward()
-            found.append(share.detach())
-        return float(torch.stack(found).sum())
+            self.scaler.scale(share * scale).backward()  # type: ignore[no-untyped-call]
+            losses_per_part.append(share.detach())
+        return float(torch.stack(losses_per_part).sum())
 
-    def _relieve(self, rows: Sequence[Sample]) -> None:
+    def _halve_micro_batch(self, rows: Sequence[Sample]) -> None:
         self.optimiser.zero_grad(set_to_none=True)
         largest = max((r.size for r in rows), key=lambda s: s[0] * s[1])
         if self.micro <= 1:
@@ -130,14 +127,17 @@ class TrainStep:
         self._on_split(self.micro)
 
     def update(self, rate: float) -> float:
-        """Clip and step at learning rate ``rate``; returns the gradients' norm before clipping."""
+        """Clip the gradients and step at learning rate ``rate``; returns their norm before clipping.
+
+        If it is not finite and there is no loss scaler, nothing is changed.
+        """
         self.scaler.unscale_(self.optimiser)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self._clip or math.inf)
-        found = float(whole(norm))
-        if not math.isfinite(found) and not self.scaler.is_enabled():
-            return found  # nothing is changed: the caller goes back
+        clipped = torch.nn.utils.clip_grad_norm_(self.parameters, self._clip or math.inf)
+        norm = float(full_tensor(clipped))
+        if not math.isfinite(norm) and not self.scaler.is_enabled():
+            return norm  # the caller returns to a checkpoint
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        self.scaler.step(self.optimiser)  # leaves a step with infinite gradients out
+        self.scaler.step(self.optimiser)  # skips a step with infinite gradients
         self.scaler.update()
-        return found
+        return norm

@@ -1,19 +1,15 @@
-"""What learns: a LoRA on the frozen denoiser, the whole denoiser, or a new one; and how the result is saved.
+"""The trainable model: a LoRA on the frozen denoiser, the complete denoiser, or a new one.
 
-LoRA: Hu et al., arXiv 2106.09685, by PEFT. What learns is always kept in fp32, whatever is computed in.
+LoRA: Hu et al., arXiv 2106.09685, by PEFT. Trainable parameters are always fp32, whatever the dtype of computation.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import functools
-import json
-import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,35 +18,22 @@ from torch import Tensor, nn
 
 from engine.backends.pytorch.devices import DTYPES
 from engine.backends.pytorch.load import load_denoiser
-from engine.checkpoint.layout import TOKENIZER_FILES, ModelFolder
+from engine.checkpoint.layout import ModelFolder
 from engine.checkpoint.pixart_layers import layers_of
-from engine.checkpoint.weights import read_header, weight_files
 from engine.contract.errors import BadConfig, Phrase
-from engine.contract.files import PART, rename, sync_folder
 from engine.models.pixart import CaptionGroup, DiT, DiTConfig
-from engine.sampling.schedule import Schedule
 from trainer.config import Config
 from trainer.learn.data import counter_rng
-from trainer.learn.safetensors_writer import write_tensors
-
-INDEX = {
-    "_class_name": "PixArtSigmaPipeline",
-    "_diffusers_version": "0.42.1",
-    "scheduler": ["diffusers", "DPMSolverMultistepScheduler"],
-    "tokenizer": ["transformers", "AutoTokenizer"],
-    "transformer": ["diffusers", "PixArtTransformer2DModel"],
-    "vae": ["diffusers", "AutoencoderKL"],
-}
 
 
-def matched(patterns: Sequence[str], config: Mapping[str, Any]) -> list[str]:
-    """Names of the linear layers that a pattern fits.
+def match_layers(patterns: Sequence[str], config: Mapping[str, Any]) -> list[str]:
+    """Names of the linear layers that match a pattern.
 
     Raises:
-        BadConfig: a pattern fits none.
+        BadConfig: a pattern matches none.
     """
     names = [name for name, shape in layers_of(dict(config)).items() if len(shape) == 2]
-    found: dict[str, None] = {}
+    matches: dict[str, None] = {}
     for pattern in patterns:
         hits = fnmatch.filter(names, pattern)
         if not hits:
@@ -59,12 +42,12 @@ def matched(patterns: Sequence[str], config: Mapping[str, Any]) -> list[str]:
                 key="lora.layers",
                 why=Phrase("no layer is called {pattern}; one is {example}", pattern=pattern, example=names[-3]),
             )
-        found |= dict.fromkeys(hits)
-    return list(found)
+        matches |= dict.fromkeys(hits)
+    return list(matches)
 
 
 def build(config: Config, folder: ModelFolder, device: torch.device, dtype: str) -> DiT:
-    """The denoiser on ``device`` with exactly what learns requiring gradients, in train mode.
+    """The denoiser on ``device`` in train mode; exactly the trainable parameters require gradients.
 
     Raises:
         BadConfig, BrokenWeights, WrongShape
@@ -79,45 +62,45 @@ def build(config: Config, folder: ModelFolder, device: torch.device, dtype: str)
         _inject(model, config, folder)
     if config.device.checkpointing:
         for block in model.transformer_blocks:
-            block.forward = functools.partial(torch.utils.checkpoint.checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+            block.forward = functools.partial(torch.utils.checkpoint.checkpoint, block.forward, use_reentrant=False)
     return model.train()
 
 
-def learning(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters that learn, by name."""
+def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The trainable parameters by name."""
     return {n: p for n, p in model.named_parameters() if p.requires_grad}
 
 
 def _inject(model: DiT, config: Config, folder: ModelFolder) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
-    names = matched(config.lora.layers, folder.denoiser_config)
+    names = match_layers(config.lora.layers, folder.denoiser_config)
     inject_adapter_in_model(
         LoraConfig(
             r=config.lora.rank,
-            lora_alpha=config.lora.alpha or config.lora.rank,
+            lora_alpha=config.lora.alpha or config.lora.rank,  # type: ignore[arg-type]  # PEFT takes a float, too
             lora_dropout=config.lora.dropout,
             target_modules="|".join(map(re.escape, names)),
         ),
         model,
     )
-    for p in learning(model).values():
+    for p in trainable_parameters(model).values():
         p.data = p.data.float()
 
 
 def architecture(config: Config, folder: ModelFolder) -> dict[str, Any]:
-    """The denoiser's ``config.json``: the base's, with what ``[scratch]`` changes.
+    """The denoiser's ``config.json``: that of the base model with the changes in ``[scratch]``.
 
     Raises:
-        BadConfig: the numbers describe no transformer.
+        BadConfig: the values do not describe a transformer.
     """
     base = DiTConfig.from_dict(folder.denoiser_config)
     if config.kind != "scratch":
-        made = base
+        result = base
     else:
         s = config.scratch
         try:
-            made = DiTConfig.from_dict(
+            result = DiTConfig.from_dict(
                 asdict(
                     replace(
                         base,
@@ -133,8 +116,8 @@ def architecture(config: Config, folder: ModelFolder) -> dict[str, Any]:
                     )
                 )
             )
-            if made.width % 4:
-                raise ValueError(f"heads * head_dim is {made.width}, not a multiple of 4")
+            if result.width % 4:
+                raise ValueError(f"heads * head_dim is {result.width}, not a multiple of 4")
         except ValueError as e:
             raise BadConfig(
                 path=Phrase("the configuration"),
@@ -143,7 +126,7 @@ def architecture(config: Config, folder: ModelFolder) -> dict[str, Any]:
             ) from e
     return (
         {"_class_name": "PixArtTransformer2DModel", "_diffusers_version": "0.42.1"}
-        | asdict(made)
+        | asdict(result)
         | {
             "activation_fn": "gelu-approximate",
             "attention_type": "default",
@@ -158,20 +141,23 @@ def architecture(config: Config, folder: ModelFolder) -> dict[str, Any]:
 
 
 def _fresh(config: Config, folder: ModelFolder) -> DiT:
-    """Random weights; nothing is predicted at first and captions come in slowly, as PixArt starts (arXiv 2310.00426)."""
+    """A model with random weights, initialised as in PixArt (arXiv 2310.00426).
+
+    The output and the captions' influence are zero at first.
+    """
     model = DiT(DiTConfig.from_dict(architecture(config, folder)))
     embedder: Any = model.adaln_single.emb.timestep_embedder
     for linear in (embedder.linear_1, embedder.linear_2):
         nn.init.normal_(linear.weight, std=0.02)
     for block in model.transformer_blocks:
-        nn.init.zeros_(block.attn2.to_out[0].weight)  # type: ignore[union-attr,index,arg-type]
+        nn.init.zeros_(block.attn2.to_out[0].weight)  # type: ignore[union-attr,index]
     nn.init.zeros_(model.proj_out.weight)
     nn.init.zeros_(model.proj_out.bias)
     return model
 
 
 class TrainableDenoiser(nn.Module):
-    """The denoiser as one call, so that sharding may gather its weights around it."""
+    """The denoiser as a single call, so that sharding can gather its weights around it."""
 
     def __init__(self, dit: DiT) -> None:
         super().__init__()
@@ -180,14 +166,17 @@ class TrainableDenoiser(nn.Module):
     def forward(
         self, latents: Tensor, timesteps: Tensor, features: Sequence[Tensor], sizes: dict[str, Tensor]
     ) -> Tensor:
-        """``[n, c, h, w]``, ``[n]``, one ``[tokens, channels]`` a row -> ``[n, out_channels, h, w]``."""
-        return self.dit(latents, timesteps, packed_captions(self.dit, features), **sizes)
+        """``[n, c, h, w]``, ``[n]``, one ``[tokens, channels]`` per row -> ``[n, out_channels, h, w]``."""
+        out: Tensor = self.dit(latents, timesteps, packed_captions(self.dit, features), **sizes)
+        return out
 
 
 def packed_captions(model: DiT, features: Sequence[Tensor]) -> list[CaptionGroup]:
-    """``DiT.captions`` for rows that all differ: one matrix product a layer over the tokens of all captions, none padded.
+    """``DiT.captions`` for rows that all differ.
 
-    Rows should come sorted by length: neighbours of equal length attend together.
+    It takes one matrix product per layer over all captions' tokens, without padding.
+
+    Rows should be sorted by length: neighbours of equal length share one attention call.
     """
     lengths = [len(f) for f in features]
     y = model.caption_projection(torch.cat(list(features))[None].to(_dtype(model)))
@@ -205,122 +194,11 @@ def packed_captions(model: DiT, features: Sequence[Tensor]) -> list[CaptionGroup
     for block in model.transformer_blocks:
         a: Any = block.attn2
         for name, into in (("to_k", keys), ("to_v", values)):
-            whole = getattr(a, name)(y)[0]
+            projected = getattr(a, name)(y)[0]
             for n, (i, j) in enumerate(spans):
-                into[n].append(a.split(whole[starts[i] : starts[j]].unflatten(0, (j - i, lengths[i]))))
+                into[n].append(a.split(projected[starts[i] : starts[j]].unflatten(0, (j - i, lengths[i]))))
     return [CaptionGroup(i, j, k, v) for (i, j), k, v in zip(spans, keys, values, strict=True)]
 
 
 def _dtype(model: DiT) -> torch.dtype:
     return model.caption_projection.linear_1.weight.dtype
-
-
-def lora_tensors(weights: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    """PEFT's names as diffusers writes them."""
-    return {f"transformer.{name.replace('.default.', '.')}": t.detach().to(dtype) for name, t in weights.items()}
-
-
-def save_lora(path: Path, weights: Mapping[str, Tensor], config: Config, words: Mapping[str, str]) -> str:
-    """Write the LoRA's file whole; ``words`` are the header's ``commonart.*``. Returns its SHA-256. Raises OSError."""
-    alpha = config.lora.alpha or float(config.lora.rank)
-    told = {
-        "transformer.peft_type": "LORA",
-        "transformer.r": config.lora.rank,
-        "transformer.lora_alpha": alpha,
-        "transformer.lora_dropout": config.lora.dropout,
-        "transformer.bias": "none",
-        "transformer.target_modules": sorted({n.rpartition(".lora_")[0] for n in weights}),
-    }
-    header = {"format": "pt", "lora_adapter_metadata": json.dumps(told, sort_keys=True)} | dict(words)
-    dtype = torch.float32 if config.save_dtype == "auto" else DTYPES[config.save_dtype]
-    aside = path.with_name(f".{path.name}{PART}")
-    try:
-        sha256 = write_tensors(aside, lora_tensors(weights, dtype), header)
-        rename(aside, path, overwrite=True)
-        sync_folder(path.parent)
-    finally:
-        aside.unlink(missing_ok=True)
-    return sha256
-
-
-def save_model(
-    path: Path, weights: Mapping[str, Tensor], config: Config, folder: ModelFolder, words: Mapping[str, str]
-) -> str:
-    """Write a complete pipeline folder; the base's other parts are linked where the disk can, else copied.
-
-    Returns the SHA-256 of the denoiser's file. Raises OSError.
-    """
-    aside = path.with_name(f".{path.name}{PART}")
-    shutil.rmtree(aside, ignore_errors=True)
-    (aside / "transformer").mkdir(parents=True)
-    if config.save_dtype == "auto":
-        stored = {e.dtype for e in read_header(weight_files(folder.denoiser)[0]).values()}
-        dtype = torch.float16 if stored == {"F16"} else torch.bfloat16 if stored == {"BF16"} else torch.float32
-    else:
-        dtype = DTYPES[config.save_dtype]
-    sha256 = write_tensors(
-        aside / "transformer" / "diffusion_pytorch_model.safetensors",
-        {n: t.detach().to(dtype) for n, t in weights.items()},
-        {"format": "pt"} | dict(words),
-    )
-    _json(aside / "transformer" / "config.json", architecture(config, folder))
-    _part(folder.vae, aside / "vae", ("config.json",))
-    _part(folder.text_encoder, aside / "text_encoder", ("config.json", "generation_config.json"))
-    (aside / "tokenizer").mkdir()
-    for name in (
-        *TOKENIZER_FILES,
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "added_tokens.json",
-        "merges.txt",
-    ):
-        if (folder.tokenizer / name).is_file():
-            shutil.copyfile(folder.tokenizer / name, aside / "tokenizer" / name)
-    _json(aside / "scheduler" / "scheduler_config.json", scheduler(config, folder))
-    encoder = (folder.text_config.get("architectures") or ["AutoModel"])[0]
-    index = INDEX | {"text_encoder": ["transformers", encoder]}
-    if folder.denoiser_config.get("use_additional_conditions"):
-        index["_class_name"] = "PixArtAlphaPipeline"
-    if (folder.root / "model_index.json").is_file():
-        index = json.loads((folder.root / "model_index.json").read_text(encoding="utf-8")) | {
-            "transformer": index["transformer"]
-        }
-    _json(aside / "model_index.json", index)
-    if (folder.root / "vocabulary.json").is_file():  # the words the captions may use stay known
-        shutil.copyfile(folder.root / "vocabulary.json", aside / "vocabulary.json")
-    if path.exists():
-        shutil.rmtree(path)
-    rename(aside, path)
-    sync_folder(path.parent)
-    return sha256
-
-
-def scheduler(config: Config, folder: ModelFolder) -> dict[str, Any]:
-    """The base's ``scheduler_config.json`` with the prediction that was trained."""
-    told = dict(folder.scheduler_config) or {
-        "_class_name": "DPMSolverMultistepScheduler",
-        "_diffusers_version": "0.42.1",
-    } | asdict(Schedule())
-    if config.loss.prediction != "auto":
-        told["prediction_type"] = config.loss.prediction
-    return told
-
-
-def _part(source: Path, target: Path, others: Sequence[str]) -> None:
-    target.mkdir()
-    files = weight_files(source)
-    for file in [*files, *source.glob("*.index*.json"), *(source / n for n in others)]:
-        if not file.is_file():
-            continue
-        real = file.resolve()  # the Hugging Face cache links to blobs
-        try:
-            if real.stat().st_size < 64 << 20:
-                raise OSError  # small files are copied, so that nobody edits two models at once
-            os.link(real, target / file.name)
-        except OSError:
-            shutil.copyfile(real, target / file.name)
-
-
-def _json(path: Path, data: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8", newline="\n")

@@ -100,7 +100,10 @@ def _wanted(small: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 def draw(rgba: np.ndarray, rng: np.random.Generator, count: int) -> torch.Tensor:
-    """``count`` random pictures as the denoiser will meet them: one thing or several, mirrored or not, on any ground."""
+    """``count`` random pictures as the denoiser will meet them.
+
+    One thing or several, mirrored or not, on any ground.
+    """
     grounds = [g[0] for g in GROUNDS.values()]
     found = []
     for _ in range(count):

@@ -15,7 +15,7 @@ import yaml
 from engine.contract.errors import BadAccelerate, BadFile
 from tests.support.training_runs import ROOT
 from trainer.config_file import read_config
-from trainer.launch import FILES, arguments, find, names
+from trainer.launch import FILES, accelerate_file, arguments, names
 from trainer.learn.distributed.sharding import Sharding
 
 CLUSTERS = sorted((ROOT / "resources" / "cluster").glob("*.yaml"))
@@ -26,7 +26,7 @@ def environment(name: str, *said: str, gpus: int = 4) -> tuple[argparse.Namespac
     from accelerate.commands.launch import _validate_launch_command, launch_command_parser
     from accelerate.utils.launch import prepare_multi_gpu_env, prepare_simple_launcher_cmd_env
 
-    options = arguments(find(name), said, gpus)
+    options = arguments(accelerate_file(name), said, gpus)
     args, _, _ = _validate_launch_command(
         launch_command_parser().parse_args([*options, "--module", "trainer", "x.toml"])
     )

@@ -1,6 +1,6 @@
-"""A bill of materials for a training result: CycloneDX 1.6 with a machine-learning model, its base and its data sets.
+"""A bill of materials (CycloneDX 1.6) for a training result: the model, its base model and its datasets.
 
-The library writes the document; the model card in it, which the library does not know yet, is added to its JSON
+The library writes the document; the model card in it, which the library does not support yet, is added to its JSON
 (https://cyclonedx.org/docs/1.6/json/#components_items_modelCard).
 """
 
@@ -18,14 +18,14 @@ RESULT = "result"
 
 
 def _licences(expression: str) -> list[Any]:
-    """An SPDX expression, or a name where it is none."""
+    """The licence as an SPDX expression, or as a name if it is none."""
     from cyclonedx.contrib.license.factories import LicenseFactory
 
     return [LicenseFactory().make_from_string(expression)] if expression else []
 
 
-def bill(lineage: Lineage, weights: list[Path]) -> str:
-    """The text of ``bom.cdx.json``; the hashes of ``weights`` are taken from the files."""
+def bill_of_materials(lineage: Lineage, weights: list[Path]) -> str:
+    """The text of ``bom.cdx.json``; the files ``weights`` are hashed."""
     from cyclonedx.model import HashAlgorithm, HashType, Property
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component, ComponentType

@@ -1,7 +1,7 @@
-"""What a training result says of its making: base, data set, licence check, config and licences, by hash.
+"""The provenance of a training result: base model, dataset, licence check, config and licences, by hash.
 
-The same facts go into the header of the weights (and so into the recipe of every picture), the model card and the bill of
-materials. ``engine.checkpoint.lora`` reads the header.
+The same facts go into the header of the weights (and so into the recipe of every image), the model card and the bill
+of materials. ``engine.checkpoint.lora`` reads the header.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GATE_REPORT, ATTRIBUTION, CONFIG, CARD, BOM = (
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One data set that a run learned from."""
+    """One dataset that a run was trained on."""
 
     name: str
     manifest_sha256: str  # over every (file name, hash, licence): see trainer.dataset.licence.report
@@ -34,51 +34,51 @@ class Source:
     gate_report: Path
     attribution: Path
     pictures: int
-    licences: dict[str, int]  # SPDX expression -> pictures
+    licences: dict[str, int]  # SPDX expression -> number of images
     creators: dict[str, int]
     policy: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lineage:
-    """Everything a result carries of where it came from."""
+    """The complete provenance of a result."""
 
     name: str
     kind: str  # "lora", "full" or "scratch"
-    base_model: str = ""  # empty where nothing was there before
+    base_model: str = ""  # empty for a model trained from scratch
     base_model_sha256: str = ""
     base_licence: str = ""
     sources: tuple[Source, ...] = ()
-    config: str = ""  # the whole config as JSON, defaults included
-    config_sha256: str = ""  # of what in it decides what is learned: trainer.config
-    licence: str = ""  # the result's own, an SPDX expression, as the config says it
-    trigger: str = ""  # words that call what was learned
+    config: str = ""  # the complete config as JSON, defaults included
+    config_sha256: str = ""  # of the options that determine what is learned: trainer.config
+    licence: str = ""  # of the result, an SPDX expression, as given in the config
+    trigger: str = ""  # the phrase that triggers what was learned
     steps: int = 0
     samples: int = 0
     facts: dict[str, Any] = field(default_factory=dict)  # losses, seconds, device, seed, rank, ...
 
     @property
     def dataset_sha256(self) -> str:
-        """The manifest's hash; of several sets, that of the sorted list of theirs."""
+        """The hash of the manifest; for several datasets, of the sorted list of their hashes."""
         return _joined([s.manifest_sha256 for s in self.sources])
 
     @property
     def gate_report_sha256(self) -> str:
-        """The gate report's hash; of several sets, that of the sorted list of theirs."""
+        """The hash of the gate report; for several datasets, of the sorted list of their hashes."""
         return _joined([s.gate_report_sha256 for s in self.sources])
 
     @property
     def licences(self) -> dict[str, int]:
-        """Pictures per SPDX expression over all sets, most first."""
-        found: dict[str, int] = {}
+        """Number of images per SPDX expression over all datasets, the largest first."""
+        counts: dict[str, int] = {}
         for source in self.sources:
             for key, count in source.licences.items():
-                found[key] = found.get(key, 0) + count
-        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+                counts[key] = counts.get(key, 0) + count
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
     def header(self) -> dict[str, str]:
-        """``commonart.*`` texts for a safetensors header: no time and no path, so that the same run gives the same bytes."""
-        told = {
+        """``commonart.*`` entries for a safetensors header, without time or path: the same run gives the same bytes."""
+        entries = {
             "name": self.name,
             "kind": self.kind,
             "base_model": self.base_model,
@@ -91,7 +91,7 @@ class Lineage:
             "trigger": self.trigger,
             "app": APP,
         }
-        return {PREFIX + k: v for k, v in told.items() if v}
+        return {PREFIX + k: v for k, v in entries.items() if v}
 
 
 def _joined(hashes: list[str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.contract.version import APP
 from trainer.learn.artifacts.lineage import ATTRIBUTION, BOM, CONFIG, GATE_REPORT, Lineage
 
-#: SPDX ids that the Hugging Face hub knows under a name of its own
+#: names that the Hugging Face hub uses for SPDX ids
 _HUB_NAMES = {
     "Apache-2.0": "apache-2.0",
     "MIT": "mit",
@@ -27,12 +27,12 @@ _HUB_NAMES = {
 _KINDS = {
     "lora": ("A LoRA", "LoRA"),
     "full": ("A fine-tuned model", "追加学習したモデル"),
-    "scratch": ("A model trained from nothing", "一から学習したモデル"),
+    "scratch": ("A model trained from scratch", "一から学習したモデル"),
 }
 
 
 def _front_matter(lineage: Lineage) -> list[str]:
-    """YAML; every text is written as JSON, which YAML reads."""
+    """YAML front matter; texts are written as JSON, which is valid YAML."""
     known = _HUB_NAMES.get(lineage.licence)
     lines = ["---", f"license: {known or 'other'}"]
     if not known and lineage.licence:
@@ -64,8 +64,8 @@ def _fact(value: object) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list, tuple)) else str(value)
 
 
-def card(lineage: Lineage, weights: list[Path]) -> str:
-    """The text of ``README.md``. Nothing in it is guessed: what is not known is not said."""
+def model_card(lineage: Lineage, weights: list[Path]) -> str:
+    """The text of ``README.md``. Nothing in it is guessed: what is unknown is left out."""
     english, japanese = _KINDS[lineage.kind]
     lines = [
         *_front_matter(lineage),
@@ -77,10 +77,11 @@ def card(lineage: Lineage, weights: list[Path]) -> str:
         "",
     ]
     if lineage.kind == "lora":
+        file = weights[0].name if weights else lineage.name
         lines += [
             "## Use / 使い方",
             "```",
-            f'commonart generate "{lineage.trigger or "りんご"}" --lora {weights[0].name if weights else lineage.name}:1',
+            f'commonart generate "{lineage.trigger or "りんご"}" --lora {file}:1',
             "```",
             "",
         ]
@@ -91,7 +92,7 @@ def card(lineage: Lineage, weights: list[Path]) -> str:
                 ("base model / 元のモデル", lineage.base_model),
                 ("its SHA-256", lineage.base_model_sha256),
                 ("its licence", lineage.base_licence),
-                ("data set manifest SHA-256", lineage.dataset_sha256),
+                ("dataset manifest SHA-256", lineage.dataset_sha256),
                 ("gate report SHA-256", lineage.gate_report_sha256),
                 ("config SHA-256", lineage.config_sha256),
                 ("licence of this result", lineage.licence or "not stated / 記載なし"),
@@ -100,25 +101,28 @@ def card(lineage: Lineage, weights: list[Path]) -> str:
         "",
     ]
     lines += [
-        "## What it learned from / 学習に使った画像",
-        f"{sum(s.pictures for s in lineage.sources)} pictures / 点",
+        "## Training images / 学習に使った画像",
+        f"{sum(s.pictures for s in lineage.sources)} images / 点",
         "",
-        "| licence | pictures |",
+        "| licence | images |",
         "| --- | --- |",
         *(f"| {k} | {n} |" for k, n in lineage.licences.items()),
         "",
     ]
     for source in lineage.sources:
-        makers = ", ".join(f"{name} ({count})" for name, count in list(source.creators.items())[:10])
+        creators = ", ".join(f"{name} ({count})" for name, count in list(source.creators.items())[:10])
         lines.append(
-            f"- {source.name}: {source.pictures} pictures, checked under the policy “{source.policy}”. Creators / 作者: {makers}"
+            f"- {source.name}: {source.pictures} images, checked under the policy “{source.policy}”. "
+            f"Creators / 作者: {creators}"
         )
     lines += [
         "",
-        f"Every picture with title, author, source and licence: `{ATTRIBUTION}`. What was checked and found: `{GATE_REPORT}`.",
+        f"Every image with title, author, source and licence: `{ATTRIBUTION}`. "
+        f"The results of the licence check: `{GATE_REPORT}`.",
         f"画像ごとの題名・作者・出典・ライセンスは `{ATTRIBUTION}` に、検査の結果は `{GATE_REPORT}` にあります。",
         "",
-        "A passed check says that the records are complete and allowed by that policy. It is no legal advice and no certificate.",
+        "A passed check means that the records are complete and allowed by that policy. "
+        "It is neither legal advice nor a certificate.",
         "検査の合格は、記録がそろい方針に合うことを示すもので、法的な助言でも証明書でもありません。",
         "",
         "## Training / 学習",
@@ -130,7 +134,7 @@ def card(lineage: Lineage, weights: list[Path]) -> str:
             ]
         ),
         "",
-        f"The whole config: `{CONFIG}`. Bill of materials (CycloneDX): `{BOM}`.",
+        f"The complete config: `{CONFIG}`. Bill of materials (CycloneDX): `{BOM}`.",
         "",
     ]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Write the files that lie beside trained weights."""
+"""Write the files that accompany trained weights."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from trainer.learn.artifacts.lineage import ATTRIBUTION, BOM, CARD, CONFIG, GATE
 def write_beside(folder: Path, lineage: Lineage, weights: list[Path]) -> list[Path]:
     """Gate report, attribution, config, model card and bill of materials into the result's folder; returns their paths.
 
-    With several data sets the reports stand numbered (``gate-report-2.json``).
+    With several datasets the reports are numbered (``gate-report-2.json``).
 
     Raises:
         DiskFull, OutputFolder
     """
-    from trainer.learn.artifacts.bom import bill
-    from trainer.learn.artifacts.model_card import card
+    from trainer.learn.artifacts.bom import bill_of_materials
+    from trainer.learn.artifacts.model_card import model_card
 
     written = []
     for n, source in enumerate(lineage.sources, 1):
@@ -28,7 +28,11 @@ def write_beside(folder: Path, lineage: Lineage, weights: list[Path]) -> list[Pa
                 with replacing(target) as f, what.open("rb") as original:
                     shutil.copyfileobj(original, f)
             written.append(target)
-    for name, text in ((CONFIG, lineage.config), (CARD, card(lineage, weights)), (BOM, bill(lineage, weights))):
+    for name, text in (
+        (CONFIG, lineage.config),
+        (CARD, model_card(lineage, weights)),
+        (BOM, bill_of_materials(lineage, weights)),
+    ):
         with replacing(folder / name) as f:
             f.write(text.encode("utf-8"))
         written.append(folder / name)

@@ -1,4 +1,4 @@
-"""What a step learns from: for each row a picture, a caption, a timestep and noise, all functions of (seed, step, row)."""
+"""The training samples of a step: image, caption, timestep and noise of each row are functions of (seed, step, row)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trainer.learn.loss import Objective
 
 @dataclass(frozen=True)
 class Sample:
-    """float32 ``[c, h, w]`` clean scaled latents and noise, the timestep, and the caption's ``[tokens, channels]``."""
+    """Scaled latents and noise, float32 ``[c, h, w]``; a timestep; the caption's features ``[tokens, channels]``."""
 
     latents: Tensor
     noise: Tensor
@@ -30,14 +30,14 @@ class Sample:
 
 
 def choose_caption(item: TrainingImage, japanese: float, first: float, second: float) -> str:
-    """One of the item's captions by two numbers in [0, 1): the language, then which."""
+    """One of the image's captions by two random numbers in [0, 1): for the language, then for the caption."""
     languages = [c for c in (item.japanese, item.english) if c]
-    pile = languages[0] if len(languages) == 1 or first < japanese else languages[1]
-    return pile[int(second * len(pile))]
+    captions = languages[0] if len(languages) == 1 or first < japanese else languages[1]
+    return captions[int(second * len(captions))]
 
 
 class BatchSampler:
-    """Rows of any step; the next step's are made ready in a thread beside the training."""
+    """The rows of any step; those of the next step are prepared in a thread during training."""
 
     def __init__(
         self, config: Config, items: Sequence[TrainingImage], features: FeatureCache, objective: Objective
@@ -51,17 +51,20 @@ class BatchSampler:
             seed=config.seed,
         )
         self._ahead: tuple[tuple[int, ...], Future[list[Sample]]] | None = None
-        self._thread = ThreadPoolExecutor(1, "rows")
+        self._executor = ThreadPoolExecutor(1, "rows")
 
     def of(self, step: int, attempt: int, rank: int, world: int) -> list[Sample]:
-        """This process's rows of a step. ``attempt`` grows when a run goes back and must not meet the same chance again."""
+        """This process's rows of a step.
+
+        ``attempt`` grows when a run returns to a checkpoint and must not draw the same random numbers again.
+        """
         key = (step, attempt, rank, world)
-        rows = self._ahead[1].result() if self._ahead and self._ahead[0] == key else self._make(*key)
+        rows = self._ahead[1].result() if self._ahead and self._ahead[0] == key else self._create(*key)
         following = (step + 1, *key[1:])
-        self._ahead = (following, self._thread.submit(self._make, *following))
+        self._ahead = (following, self._executor.submit(self._create, *following))
         return rows
 
-    def _make(self, step: int, attempt: int, rank: int, world: int) -> list[Sample]:
+    def _create(self, step: int, attempt: int, rank: int, world: int) -> list[Sample]:
         indices = self.order.rows(step)
         return [
             self._row(
@@ -71,33 +74,35 @@ class BatchSampler:
             for n in range(rank, len(indices), world)
         ]
 
-    def _row(self, item: TrainingImage, chance: np.random.Generator) -> Sample:
+    def _row(self, item: TrainingImage, rng: np.random.Generator) -> Sample:
         data = self._config.data
-        language, which, dropped, mirrored = chance.random(4)
-        timestep = self._objective.timestep(chance)
+        language, which, dropped, mirrored = rng.random(4)
+        timestep = self._objective.timestep(rng)
         mean, std = self._features.latent(item, bool(mirrored < data.flip))
-        noise = torch.from_numpy(counter_rng.normal(chance, tuple(mean.shape)))
+        noise = torch.from_numpy(counter_rng.normal(rng, tuple(mean.shape)))
         if data.latents == "sample":
-            mean = mean + std * torch.from_numpy(counter_rng.normal(chance, tuple(mean.shape)))
+            mean = mean + std * torch.from_numpy(counter_rng.normal(rng, tuple(mean.shape)))
         caption = "" if dropped < data.caption_dropout else choose_caption(item, data.japanese, language, which)
         return Sample(self._features.scaled(mean), noise, timestep, self._features.text(caption), item.bucket)
 
     def heldout(self, items: Sequence[TrainingImage], timesteps: int) -> list[Sample]:
-        """Two rows a held-out picture, the same in every evaluation: the latents' mean, noise of the picture's own, timesteps
-        spread evenly over all pictures, captions of both languages in turn."""
+        """Two rows per held-out image, the same in every validation.
+
+        They have the mean of the latents, noise that depends on the image only, timesteps spread evenly over all
+        images, and captions alternating between the languages.
+        """
         rows = []
         for n, item in enumerate(sorted(items, key=lambda i: i.sha256)):
             for side in (0, 1):
-                chance = counter_rng.stream(self._config.seed, counter_rng.HELDOUT, int(item.sha256[:15], 16), side)
-                place = (
-                    0.5 + (2 * n + side) * 0.6180339887498949
-                ) % 1  # the golden ratio spreads any number of them evenly
+                rng = counter_rng.stream(self._config.seed, counter_rng.HELDOUT, int(item.sha256[:15], 16), side)
+                # the golden ratio spreads any number of timesteps evenly
+                position = (0.5 + (2 * n + side) * 0.6180339887498949) % 1
                 mean, _ = self._features.latent(item, False)
                 rows.append(
                     Sample(
                         self._features.scaled(mean),
-                        torch.from_numpy(counter_rng.normal(chance, tuple(mean.shape))),
-                        int(place * timesteps),
+                        torch.from_numpy(counter_rng.normal(rng, tuple(mean.shape))),
+                        int(position * timesteps),
                         self._features.text(choose_caption(item, 0.5, side * 0.5, 0.0)),
                         item.bucket,
                     )
@@ -105,15 +110,15 @@ class BatchSampler:
         return rows
 
     def close(self) -> None:
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._executor.shutdown(wait=True, cancel_futures=True)
 
 
 def micro_batches(rows: Iterable[Sample], most: int) -> list[list[Sample]]:
-    """Rows of one shape together, at most ``most``, sorted by the captions' length."""
-    piles: dict[tuple[int, ...], list[Sample]] = {}
+    """Batches of at most ``most`` rows of the same shape, sorted by the length of their captions."""
+    by_shape: dict[tuple[int, ...], list[Sample]] = {}
     for row in rows:
-        piles.setdefault(tuple(row.latents.shape), []).append(row)
-    found = []
-    for pile in piles.values():
-        found += [sorted(pile[i : i + most], key=lambda r: len(r.text)) for i in range(0, len(pile), most)]
-    return found
+        by_shape.setdefault(tuple(row.latents.shape), []).append(row)
+    batches = []
+    for same in by_shape.values():
+        batches += [sorted(same[i : i + most], key=lambda r: len(r.text)) for i in range(0, len(same), most)]
+    return batches

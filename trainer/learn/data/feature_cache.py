@@ -1,14 +1,15 @@
-"""Latents and caption features, computed once and kept on disk; VAE and text encoder leave memory before the training.
+"""Latents and caption features, computed once and cached on disk; VAE and text encoder are unloaded before training.
 
-A latent's file is named by the picture's SHA-256, its bucket and whether it is mirrored, in a folder named by the VAE's
-hash, so that another picture, bucket or VAE never meets an old file; what is inside carries its own checksum, and a file
-that does not hold is made again. Kept are mean and standard deviation of the posterior in fp16 (rounding 5e-4, far below
-the noise that is added), so that training may sample anew each time. Captions lie in ``engine.models.text_encoder.FeatureStore``.
+A latent's file is named by the image's SHA-256, its bucket and whether it is mirrored, in a folder named by the VAE's
+hash, so that another image, bucket or VAE never finds an old file. The content has its own checksum, and a file that
+fails it is written again. Mean and standard deviation of the posterior are stored in fp16 (rounding 5e-4, far below the
+noise that is added), so that training can sample anew each time. Captions are cached in
+``engine.models.text_encoder.FeatureStore``.
 
-Memory at full size (CommonArt β, 512 x 512, bf16): the language model's 14 GB are never beside the denoiser. A LoRA run
-holds 1.22 GB of frozen weights; LoRA of rank 32 on all attention layers has 2 * 8 * 28 * 1152 * 32 = 16.5 M numbers, so 66 MB
-in fp32, 66 MB of gradients and 132 MB of AdamW; activations are some 1.3 GB a picture (docs/training.md). Eight pictures
-fit 16 GB, sixteen 24 GB.
+Memory at full size (CommonArt β, 512 x 512, bf16): the language model's 14 GB are never loaded with the denoiser. A
+LoRA run needs 1.22 GB of frozen weights; a LoRA of rank 32 on all attention layers has 2 * 8 * 28 * 1152 * 32 = 16.5 M
+parameters, so 66 MB in fp32, 66 MB of gradients and 132 MB of AdamW; activations are some 1.3 GB per image
+(docs/training.md). Eight images fit 16 GB, sixteen 24 GB.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ from engine.models.text_encoder import CaptionEncoder, FeatureStore
 from trainer.dataset.images import load_rgb
 from trainer.learn.data.samples import TrainingImage
 
-VERSION = "2"  # of how pixels become latents: another resampling is another cache
+VERSION = "2"  # of the preparation of pixels: another resampling is another cache
 Progress = Callable[[str, int, int], None]
 
 
 def fitted(path: Path, bucket: tuple[int, int], mirrored: bool) -> Tensor:
-    """float32 ``[1, 3, height, width]`` in [-1, 1]: scaled to cover the bucket, the middle cut out. Raises BadPicture."""
+    """float32 ``[1, 3, height, width]`` in [-1, 1]: scaled to cover the bucket, centre-cropped. Raises BadPicture."""
     image = load_rgb(path)
     scale = max(bucket[0] / image.width, bucket[1] / image.height)
     size = max(bucket[0], round(image.width * scale)), max(bucket[1], round(image.height * scale))
@@ -57,9 +58,9 @@ def fitted(path: Path, bucket: tuple[int, int], mirrored: bool) -> Tensor:
 
 
 class FeatureCache:
-    """What the denoiser reads of pictures and captions, for one base model.
+    """Latents and caption features of one base model.
 
-    ``share`` is (this process, all processes): each prepares its part, all read all.
+    ``share`` is (index of this process, number of processes): each prepares its part, all read everything.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class FeatureCache:
         memory: int,
         share: tuple[int, int] = (0, 1),
     ) -> None:
-        self._folder, self._device, self._share, self._room = folder, device, share, memory
+        self._folder, self._device, self._share, self._memory_limit = folder, device, share, memory
         hashes = folder.hashes()
         vae_config = (folder.vae / "config.json").read_bytes()
         self._vae_hash = hashlib.sha256(f"{VERSION} {hashes['vae']} ".encode() + vae_config).hexdigest()
@@ -81,9 +82,9 @@ class FeatureCache:
         self._vae: Any = None
         self._encoder: CaptionEncoder | None = None
         self._recent: OrderedDict[Any, Any] = OrderedDict()
-        self._held = 0
+        self._cached_bytes = 0
         self._lock = threading.Lock()
-        self._tell: Progress = lambda what, done, total: None
+        self._progress: Progress = lambda what, done, total: None
         config = folder.vae_config
         self.scale, self.shift = (
             float(config.get("scaling_factor") or 0.18215),
@@ -98,13 +99,13 @@ class FeatureCache:
         mirrored: bool,
         progress: Progress | None = None,
     ) -> None:
-        """Make what is missing or damaged. Afterwards neither VAE nor text encoder is in memory.
+        """Compute what is missing or damaged. Afterwards neither VAE nor text encoder is in memory.
 
         Raises:
-            BadPicture: a picture that passed the gate cannot be read any more. BrokenWeights, WrongTokenizer, DiskFull
+            BadPicture: an image that passed the gate cannot be read any more. BrokenWeights, WrongTokenizer, DiskFull
         """
         part, of = self._share
-        self._tell = progress or self._tell
+        self._progress = progress or self._progress
         wanted = sorted(
             {
                 (i.sha256, i.bucket, side): (i, side)
@@ -113,7 +114,7 @@ class FeatureCache:
             }.items()
         )[part::of]
         missing = [pair for key, pair in wanted if self._read(self._file(*key), key[0]) is None]
-        with ThreadPoolExecutor(2, "pictures") as threads:  # decoding beside encoding, a few pictures ahead
+        with ThreadPoolExecutor(2, "images") as threads:  # decode a few images ahead while the VAE encodes
             queue = iter(missing)
             ahead = [(i, s, threads.submit(fitted, i.path, i.bucket, s)) for i, s in islice(queue, 4)]
             done = 0
@@ -122,17 +123,17 @@ class FeatureCache:
                 self._encode(item, side, pixels.result())
                 ahead += [(i, s, threads.submit(fitted, i.path, i.bucket, s)) for i, s in islice(queue, 1)]
                 done += 1
-                self._tell("latents", done, len(missing))
+                self._progress("latents", done, len(missing))
         self._vae = None
         texts = sorted(dict.fromkeys(captions))[part::of]
         unknown = [t for t in texts if self._texts.get(t) is None]
         for n, text in enumerate(unknown):
             self._encode_text(text)
-            self._tell("captions", n + 1, len(unknown))
+            self._progress("captions", n + 1, len(unknown))
         self.release()
 
     def release(self) -> None:
-        """Give the memory of VAE and text encoder back."""
+        """Release the memory of VAE and text encoder."""
         if self._vae is None and self._encoder is None:
             return
         self._vae = self._encoder = None
@@ -144,24 +145,24 @@ class FeatureCache:
         """float32 mean and standard deviation ``[c, h, w]`` of the unscaled latents."""
 
         def load() -> tuple[Tensor, Tensor]:
-            found = self._read(self._file(item.sha256, item.bucket, mirrored), item.sha256)
-            return self._encode(item, mirrored, fitted(item.path, item.bucket, mirrored)) if found is None else found
+            value = self._read(self._file(item.sha256, item.bucket, mirrored), item.sha256)
+            return self._encode(item, mirrored, fitted(item.path, item.bucket, mirrored)) if value is None else value
 
-        mean, std = self._remember((item.sha256, item.bucket, mirrored), load)
+        mean, std = self._cached((item.sha256, item.bucket, mirrored), load)
         return mean.float(), std.float()
 
     def text(self, caption: str) -> Tensor:
         """``[tokens, channels]`` in the encoder's dtype, on the CPU."""
 
         def load() -> Tensor:
-            found = self._texts.get(caption)
-            return self._encode_text(caption) if found is None else found.states
+            value = self._texts.get(caption)
+            return self._encode_text(caption) if value is None else value.states
 
-        states: Tensor = self._remember(caption, load)
+        states: Tensor = self._cached(caption, load)
         return states
 
     def scaled(self, latents: Tensor) -> Tensor:
-        """The VAE's latents as the denoiser knows them."""
+        """The VAE's latents shifted and scaled for the denoiser."""
         return (latents - self.shift) * self.scale
 
     def _file(self, sha256: str, bucket: tuple[int, int], mirrored: bool) -> Path:
@@ -172,16 +173,16 @@ class FeatureCache:
         )
 
     def _read(self, file: Path, sha256: str) -> tuple[Tensor, Tensor] | None:
-        """What lies in a cache file; None if it is not there, not whole or of another picture or VAE."""
+        """The content of a cache file; None if it is missing, damaged or of another image or VAE."""
         from safetensors import SafetensorError, safe_open
 
         try:
             with safe_open(file, "pt") as f:
-                told, mean, std = f.metadata() or {}, f.get_tensor("mean"), f.get_tensor("std")
+                metadata, mean, std = f.metadata() or {}, f.get_tensor("mean"), f.get_tensor("std")
         except (OSError, SafetensorError, ValueError):
             return None
-        right = {"picture": sha256, "vae": self._vae_hash, "sum": _checksum(mean, std)}
-        return (mean, std) if all(told.get(k) == v for k, v in right.items()) else None
+        expected = {"picture": sha256, "vae": self._vae_hash, "sum": _checksum(mean, std)}
+        return (mean, std) if all(metadata.get(k) == v for k, v in expected.items()) else None
 
     @torch.no_grad()
     def _encode(self, item: TrainingImage, mirrored: bool, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -209,10 +210,10 @@ class FeatureCache:
             self._encoder = self._load_encoder()
         feature = self._encoder.encode(text)
         self._texts.put(text, feature)
-        return feature.states.clone()  # one made under inference mode cannot be learned from
+        return feature.states.clone()  # autograd refuses tensors of inference mode
 
     def _load_encoder(self) -> CaptionEncoder:
-        """On the device; a language model that does not fit there works in main memory."""
+        """Load it on the device, or on the CPU if it does not fit there."""
         try:
             return CaptionEncoder(self._folder, device=self._device, dtype=self._text_dtype)
         except BrokenWeights as e:
@@ -223,27 +224,30 @@ class FeatureCache:
             torch.cuda.empty_cache()
         return CaptionEncoder(self._folder, device=torch.device("cpu"), dtype=self._text_dtype)
 
-    def _remember(self, key: Any, load: Callable[[], Any]) -> Any:
-        """A bounded memory of what was read, the longest unused forgotten first."""
-        with self._lock:  # rows are made ready in a thread while previews are drawn
+    def _cached(self, key: Any, load: Callable[[], Any]) -> Any:
+        """A bounded LRU cache of what was read."""
+        with self._lock:  # rows are prepared in a thread while previews are drawn
             if key in self._recent:
                 self._recent.move_to_end(key)
                 return self._recent[key]
-            found = _copied(load())
-            self._recent[key] = found
-            self._held += _bytes(found)
-            while self._held > self._room and len(self._recent) > 1:
-                self._held -= _bytes(self._recent.popitem(last=False)[1])
-            return found
+            value = _copied(load())
+            self._recent[key] = value
+            self._cached_bytes += _bytes(value)
+            while self._cached_bytes > self._memory_limit and len(self._recent) > 1:
+                self._cached_bytes -= _bytes(self._recent.popitem(last=False)[1])
+            return value
 
 
-def _copied(found: Any) -> Any:
-    """What was read is the mapped file; a process may hold only so many maps (65,530 by Linux's default), fewer than a large set has captions."""
-    return tuple(t.clone() for t in found) if isinstance(found, tuple) else found.clone()
+def _copied(value: Any) -> Any:
+    """A copy: tensors that were read are mapped files.
+
+    A process may have only so many mappings (65,530 by default on Linux), fewer than a large dataset has captions.
+    """
+    return tuple(t.clone() for t in value) if isinstance(value, tuple) else value.clone()
 
 
-def _bytes(found: Any) -> int:
-    return sum(t.numel() * t.element_size() for t in (found if isinstance(found, tuple) else (found,)))
+def _bytes(value: Any) -> int:
+    return sum(t.numel() * t.element_size() for t in (value if isinstance(value, tuple) else (value,)))
 
 
 def _checksum(mean: Tensor, std: Tensor) -> str:
@@ -251,7 +255,7 @@ def _checksum(mean: Tensor, std: Tensor) -> str:
 
 
 def _text_dtype(folder: ModelFolder, wanted: str, device: torch.device) -> torch.dtype:
-    """What was asked for; else as the engine does when it draws, so that both know the same features."""
+    """The configured dtype; else the one of image generation, so that both share the cached features."""
     from engine.backends.pytorch.devices import DTYPES, choose_dtype
 
     if wanted != "auto":

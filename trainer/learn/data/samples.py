@@ -1,4 +1,4 @@
-"""The pictures of a run: records read, sizes measured, buckets given, some held out."""
+"""The images of a run: read the records, measure sizes, assign buckets and hold some out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trainer.learn.data.buckets import Size, make_buckets, nearest
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingImage:
-    """One picture to learn from."""
+    """One image to train on."""
 
     path: Path
     sha256: str
@@ -36,7 +36,7 @@ class TrainingImage:
 
 @dataclass(frozen=True)
 class Collection:
-    """``train`` and ``heldout`` share no picture; ``skipped`` counts why others were left out."""
+    """``train`` and ``heldout`` have no image in common; ``skipped`` counts the others by reason."""
 
     train: list[TrainingImage]
     heldout: list[TrainingImage]
@@ -45,20 +45,20 @@ class Collection:
 
 
 def _captions(record: Record, language: str, trigger: str) -> tuple[str, ...]:
-    between = "、" if language == "ja" else ", "
-    found = tuple(c.strip() for c in record.captions(language) if c.strip())
-    return tuple(f"{trigger}{between}{c}" for c in found) if trigger else found
+    separator = "、" if language == "ja" else ", "
+    captions = tuple(c.strip() for c in record.captions(language) if c.strip())
+    return tuple(f"{trigger}{separator}{c}" for c in captions) if trigger else captions
 
 
 def collect(config: Config, *, multiple: int, own_side: int) -> Collection:
-    """Read every record of every folder and look at every picture's head.
+    """Read every record of every folder and the header of every image.
 
     Raises:
-        BadFile, NoRecords, BadRow: a folder that is none. TooFewPictures: too little is left.
+        BadFile, NoRecords, BadRow: a folder is no dataset. TooFewPictures: no image is left.
     """
     resolution = config.data.resolution or own_side
     buckets = make_buckets(resolution, multiple, config.data.max_aspect if config.data.buckets else 1.0)
-    found: list[TrainingImage] = []
+    images: list[TrainingImage] = []
     skipped: Counter[Phrase] = Counter()
     enlarged = 0
     trigger = config.lora.trigger if config.kind == "lora" else ""
@@ -82,7 +82,7 @@ def collect(config: Config, *, multiple: int, own_side: int) -> Collection:
                 continue
             bucket = nearest(size, buckets)
             enlarged += size[0] < bucket[0] or size[1] < bucket[1]
-            found.append(
+            images.append(
                 TrainingImage(
                     path=path,
                     sha256=record.sha256 or sha256_of(path),
@@ -93,7 +93,7 @@ def collect(config: Config, *, multiple: int, own_side: int) -> Collection:
                     japanese=japanese,
                 )
             )
-    train, heldout = split(found, config.data.heldout, config.seed)
+    train, heldout = split(images, config.data.heldout, config.seed)
     if not train:
         raise TooFewPictures(
             why=Phrase("no image with a caption is left ({count} left out)", count=sum(skipped.values()))
@@ -102,9 +102,9 @@ def collect(config: Config, *, multiple: int, own_side: int) -> Collection:
 
 
 def split(items: Sequence[TrainingImage], share: float, seed: int) -> tuple[list[TrainingImage], list[TrainingImage]]:
-    """(to learn from, held out), by the pictures' hashes: adding pictures moves few, and copies of one stay together.
+    """(training images, held-out images), by their hashes: adding images moves few, and copies of one stay together.
 
-    At least one is held out where a share is asked for and four or more are there.
+    At least one is held out if ``share`` is positive and there are four or more.
     """
     hashes = sorted(
         {i.sha256 for i in items}, key=lambda h: counter_rng.number(seed, counter_rng.SPLIT, int(h[:15], 16))

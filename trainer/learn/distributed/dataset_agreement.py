@@ -1,4 +1,4 @@
-"""Several machines, with or without a folder that all see: every one judges the pictures that it reads, and all must have the same."""
+"""Training on several machines: each checks the images that it reads, and all must have the same ones."""
 
 from __future__ import annotations
 
@@ -21,16 +21,19 @@ Progress = Callable[[str, int, int], None]
 
 
 def check_all_datasets(config: Config, out: Path, processes: Processes, progress: Progress) -> tuple[GateReport, ...]:
-    """The licence gate in the first process, and in the first of every machine that reads other files than it.
+    """Run the licence gate in the first process, and in the first of every machine that reads other files.
 
-    Returns the reports in the first process, nothing in the others, which wait.
+    Returns the reports in the first process; the others wait and return none.
 
     Raises:
-        GateClosed: a picture may not be learned from; it is named. ``SystemExit`` where another process was told why.
+        GateClosed: an image may not be used for training; it is named. ``SystemExit``: another process reports the
+        reason.
     """
-    prints = processes.gather(_print(config) if processes.machines > 1 and processes.first_here else "")
+    identities = processes.gather(_fingerprint(config) if processes.machines > 1 and processes.first_here else "")
     own_files = (
-        processes.first_here and processes.machine > 0 and (prints[processes.rank] != prints[0] or not prints[0])
+        processes.first_here
+        and processes.machine > 0
+        and (identities[processes.rank] != identities[0] or not identities[0])
     )
     failure: Exception | None = None
     reports: tuple[GateReport, ...] = ()
@@ -42,23 +45,23 @@ def check_all_datasets(config: Config, out: Path, processes: Processes, progress
     except Exception as e:
         failure = e
     if isinstance(failure, CommonArtError) and not processes.first:
-        raise failure  # the watch tells the others, and the first tells the user
+        raise failure  # the watchdog informs the others, and the first process the user
     if processes.any(failure is not None):
         raise failure or SystemExit(1)
     return reports
 
 
-def _print(config: Config) -> str:
-    """One of the files themselves, not of what is in them: the same only where two machines look at one shared folder.
+def _fingerprint(config: Config) -> str:
+    """Fingerprint of the files' identities, not contents: equal only if two machines see the same shared folder.
 
-    Empty where the system gives files no identity.
+    Empty if the file system has no file identities.
     """
     digest = hashlib.sha256()
     for one in config.dataset:
-        for place, folders, files in os.walk(one.folder):
+        for folder, folders, files in os.walk(one.folder):
             folders.sort()
             for name in sorted(files):
-                path = Path(place, name)
+                path = Path(folder, name)
                 try:
                     s = path.stat()
                 except OSError:
@@ -74,10 +77,10 @@ def _print(config: Config) -> str:
 
 
 def compare(info: RunInfo, processes: Processes) -> None:
-    """Do all machines learn the same pictures and captions, on the same model?
+    """Check that all machines train on the same images and captions with the same model.
 
     Raises:
-        MachinesDiffer: one does not; it is named.
+        MachinesDiffer: one has others; it is named.
     """
     if processes.machines == 1:
         return
@@ -89,32 +92,34 @@ def compare(info: RunInfo, processes: Processes) -> None:
         [i.sha256, i.bucket, i.weight, i.english, i.japanese]
         for i in [*info.collection.train, *info.collection.heldout]
     ]
-    told = processes.gather([sum_of(info.hashes), sum_of(rows), info.config.sha256])
+    fingerprints = processes.gather([sum_of(info.hashes), sum_of(rows), info.config.sha256])
     for n, what in enumerate((Phrase("model"), Phrase("images and captions"), Phrase("configuration"))):
-        for rank, sums in enumerate(told):
-            if sums[n] != told[0][n]:
+        for rank, sums in enumerate(fingerprints):
+            if sums[n] != fingerprints[0][n]:
                 raise MachinesDiffer(host=processes.hosts[rank], what=what, first=processes.hosts[0])
 
 
 def companions(processes: Processes) -> tuple[int, int]:
-    """(number of this process, how many) among those that see the same feature cache: each encodes its share, all read all.
+    """(index, count) of this process among those that share a feature cache.
 
-    Machines find out by files with a name that nobody has asked for before, which network disks do not remember as missing.
+    Each encodes its part, all read everything.
+
+    Machines find out by files with new random names, which network file systems cannot have cached as missing.
     """
     if processes.machines == 1:
         return processes.rank, processes.world
     folder = home() / "cache"
-    word = processes.share(secrets.token_hex(8))
-    mine = folder / f".{word}-{processes.machine}"
+    token = processes.share(secrets.token_hex(8))
+    own_file = folder / f".{token}-{processes.machine}"
     if processes.first_here:
         folder.mkdir(parents=True, exist_ok=True)
-        mine.touch()
+        own_file.touch()
     processes.wait()
-    seen = [m for m in range(processes.machines) if (folder / f".{word}-{m}").exists()]
+    seen = [m for m in range(processes.machines) if (folder / f".{token}-{m}").exists()]
     views = processes.gather(seen)
     if processes.first_here:
-        mine.unlink(missing_ok=True)
+        own_file.unlink(missing_ok=True)
     ranks = [r for r in range(processes.world) if processes.machine_of[r] in seen]
-    if any(views[r] != seen for r in ranks):  # seen from one side only: every machine for itself
+    if any(views[r] != seen for r in ranks):  # not mutual: every machine by itself
         ranks = [r for r in range(processes.world) if processes.machine_of[r] == processes.machine]
     return ranks.index(processes.rank), len(ranks)

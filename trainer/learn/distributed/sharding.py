@@ -1,7 +1,7 @@
-"""Weights, gradients and moments shared out over all devices (FSDP2): for a model that does not fit one of them.
+"""Weights, gradients and moments sharded over all devices (FSDP2), for a model that does not fit on one of them.
 
-``device.sharding = "fsdp2"`` asks for it, or an accelerate file whose ``distributed_type`` is FSDP. Zhao et al., "PyTorch FSDP"
-(arXiv 2304.11277); per parameter as in ``torch.distributed.fsdp.fully_shard``.
+Enabled by ``device.sharding = "fsdp2"`` or an accelerate file whose ``distributed_type`` is FSDP. Zhao et al.,
+"PyTorch FSDP" (arXiv 2304.11277); per parameter as in ``torch.distributed.fsdp.fully_shard``.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from trainer.config import Config
 from trainer.learn.trainable import TrainableDenoiser
 
 
-def _asked(name: str) -> str:
+def _fsdp_option(name: str) -> str:
     return os.environ.get(f"FSDP_{name}", "").lower()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sharding:
-    """``reshard``: a block's whole weights are dropped after its forward pass and gathered again for its backward pass."""
+    """Options of FSDP2.
+
+    ``reshard``: a block's gathered weights are freed after its forward pass and gathered again for its backward pass.
+    """
 
     on: bool = False
     reshard: bool = True
@@ -30,10 +33,10 @@ class Sharding:
 
     @classmethod
     def of(cls, config: Config, dtype: str) -> Sharding:
-        """What the configuration and accelerate's launcher ask for together.
+        """The options of the configuration and of accelerate's launcher combined.
 
         Raises:
-            BadValue: something that this trainer does not do.
+            BadValue: an option that this trainer does not support.
         """
         launched = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
         if not launched and config.device.sharding != "fsdp2":
@@ -42,9 +45,11 @@ class Sharding:
         def wrong(name: str, value: str, why: Phrase) -> BadValue:
             return BadValue(name=name, value=value, why=why)
 
-        if launched and _asked("VERSION") not in ("2", ""):
-            raise wrong("fsdp_version", _asked("VERSION"), Phrase("only FSDP2 is used here: write fsdp_version: 2"))
-        if launched and _asked("OFFLOAD_PARAMS") == "true":
+        if launched and _fsdp_option("VERSION") not in ("2", ""):
+            raise wrong(
+                "fsdp_version", _fsdp_option("VERSION"), Phrase("only FSDP2 is used here: write fsdp_version: 2")
+            )
+        if launched and _fsdp_option("OFFLOAD_PARAMS") == "true":
             raise wrong(
                 "fsdp_offload_params",
                 "true",
@@ -58,16 +63,16 @@ class Sharding:
             raise wrong("device.dtype", "fp16", Phrase("with fsdp2 compute in bf16 or fp32"))
         return cls(
             on=True,
-            reshard=not launched or _asked("RESHARD_AFTER_FORWARD") not in ("false", "no_shard", "shard_grad_op"),
-            checkpointing=launched and _asked("ACTIVATION_CHECKPOINTING") == "true",
+            reshard=not launched or _fsdp_option("RESHARD_AFTER_FORWARD") not in ("false", "no_shard", "shard_grad_op"),
+            checkpointing=launched and _fsdp_option("ACTIVATION_CHECKPOINTING") == "true",
         )
 
 
 def shard(model: TrainableDenoiser, device: str, world: int, *, reshard: bool) -> None:
-    """Cut every parameter into ``world`` pieces; a block's are whole only while it works.
+    """Shard every parameter over ``world`` devices; those of a block are gathered only while it runs.
 
-    A block's keys and values of the captions are computed before the blocks run (``packed_captions``), so those two layers are
-    gathered by themselves.
+    The keys and values of the captions are computed before the blocks run (``packed_captions``), so those two layers
+    are sharded separately.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard

@@ -1,9 +1,10 @@
-"""Whether the other processes of a run are still there, asked every second beside the training.
+"""A thread that checks every second whether the other processes of a run are still alive.
 
-A collective operation waits for everybody: with NCCL a process whose fellow was killed would wait for hours. Three signs are
-looked at: a fellow that fails says so in the group's key-value store before it goes; a fellow on this machine that was killed is
-missing from the system's table of processes; one on another machine is given up when its neighbour in the ring of ranks
-has not heard its beat for ``SILENCE`` seconds. Each process asks the store three things a second, however many there are.
+A collective operation waits for all processes: with NCCL a process would wait hours for one that was killed. Three
+signs are checked: a process that fails writes so to the group's key-value store before it exits; a killed process on
+this machine is missing from the system's process table; one on another machine counts as lost when its neighbour in the
+ring of ranks has seen no heartbeat for ``SILENCE`` seconds. Each process makes three requests a second to the store,
+however many processes there are.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from typing import Any
 
 from engine.contract.errors import CommonArtError, Phrase, ProcessLost, from_wire
 
-PULSE = 1.0  # seconds between two looks
-SILENCE = 30.0  # seconds without a beat; a stalled network disk may hold a process up for some
-GRACE = 3.0  # seconds for the training itself to notice and to leave in order
-WRITING = 600.0  # seconds that a checkpoint being written is given
+PULSE = 1.0  # seconds between two checks
+SILENCE = 30.0  # seconds without a heartbeat; a stalled network disk may block a process for a while
+GRACE = 3.0  # seconds for the training to notice by itself and to exit in order
+WRITING = 600.0  # seconds allowed for a checkpoint that is being written
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a process runs. ``group`` parts two launches on one host."""
+class ProcessLocation:
+    """Where a process runs. ``group`` distinguishes two launches on one host."""
 
     host: str
     group: str
@@ -40,17 +41,17 @@ class Place:
         return self.host, self.group
 
 
-def here() -> Place:
-    """This process's."""
-    return Place(platform.node(), os.environ.get("GROUP_RANK", "0"), os.getpid())
+def this_process() -> ProcessLocation:
+    """The location of this process."""
+    return ProcessLocation(platform.node(), os.environ.get("GROUP_RANK", "0"), os.getpid())
 
 
 class Watch:
-    """A thread that looks, and ends this process when another is lost and the training cannot leave by itself."""
+    """Watches the other processes; ends this one when another is lost and the training does not exit by itself."""
 
     def __init__(self, rank: int, world: int) -> None:
         import psutil
-        from torch.distributed import PrefixStore, TCPStore
+        from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # public, but not in __all__
 
         self.rank, self.world = rank, world
         server = TCPStore(
@@ -61,69 +62,69 @@ class Watch:
             timedelta(seconds=60),
             wait_for_workers=False,
         )
-        # an agent that starts the processes again keeps its store
+        # an agent that restarts the processes retains its store
         self.store: Any = PrefixStore(f"commonart/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", server)
         self.lost: CommonArtError | None = None
         self.lost_rank = -1
-        self._told_itself = False  # the first process failed, and tells the user why
-        self.writing = False  # the main thread is at something that should be whole
-        self._speak: Callable[[CommonArtError], None] = lambda error: None
+        self._first_reports = False  # the first process failed and reports to the user itself
+        self.writing = False  # the main thread is writing a file that should be complete
+        self._report: Callable[[CommonArtError], None] = lambda error: None
         self._done, self._gone = threading.Event(), threading.Event()
-        self.store.set(f"place/{rank}", json.dumps(asdict(here())))
-        self.places = [
-            Place(**json.loads(x)) for x in self.store.multi_get([f"place/{n}" for n in range(world)])
+        self.store.set(f"location/{rank}", json.dumps(asdict(this_process())))
+        self.locations = [
+            ProcessLocation(**json.loads(x)) for x in self.store.multi_get([f"location/{n}" for n in range(world)])
         ]  # waits for all
-        self._fellows: dict[int, Any] = {}
-        for n, place in enumerate(self.places):
-            if n != rank and place.machine == self.places[rank].machine:
+        self._local_peers: dict[int, Any] = {}
+        for n, location in enumerate(self.locations):
+            if n != rank and location.machine == self.locations[rank].machine:
                 try:
-                    self._fellows[n] = psutil.Process(place.pid)
+                    self._local_peers[n] = psutil.Process(location.pid)
                 except psutil.Error:
-                    self._fellows[n] = None  # gone already
-        self._ahead = (rank + 1) % world
-        self._heard, self._heard_at, self._beat = b"", time.monotonic(), 0
-        self.store.set(f"beat/{rank}", "0")
-        self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
+                    self._local_peers[n] = None  # it has exited already
+        self._neighbour = (rank + 1) % world
+        self._heard, self._heard_at, self._heartbeats = b"", time.monotonic(), 0
+        self.store.set(f"heartbeat/{rank}", "0")
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._thread.start()
 
-    def on_lost(self, speak: Callable[[CommonArtError], None]) -> None:
-        """Who tells the user, if this process must be ended from here."""
-        self._speak = speak
+    def on_lost(self, report: Callable[[CommonArtError], None]) -> None:
+        """Set how to report to the user if this thread must end the process."""
+        self._report = report
 
     def announce(self, error: CommonArtError) -> bool:
-        """Tell the others why this process ends; returns whether it is the first to say so."""
+        """Inform the others why this process ends; returns whether it is the first to announce an error."""
         mine = json.dumps({"rank": self.rank, "by": self.rank, "error": error.to_wire()})
         with contextlib.suppress(Exception):  # the store may be gone
             return bool(self.store.compare_set("lost", "", mine).decode() == mine)
         return True
 
-    def speaker(self) -> bool:
-        """Is it for this process to tell the user: the first, or whoever comes first among those that are left?"""
-        if self._told_itself:
+    def reports(self) -> bool:
+        """Whether this process must report to the user: the first process, or the lowest rank of the remaining ones."""
+        if self._first_reports:
             return False
         return self.rank == min(n for n in range(self.world) if n != self.lost_rank)
 
     def stop(self) -> None:
-        """The end in order; others are not alarmed by our silence."""
+        """Stop watching; the others do not count this process as lost."""
         self._done.set()
         self._thread.join(2 * PULSE)
         with contextlib.suppress(Exception):
-            self.store.set(f"beat/{self.rank}", "left")
+            self.store.set(f"heartbeat/{self.rank}", "left")
 
     def wait_lost(self, seconds: float) -> CommonArtError | None:
-        """What was lost, if it becomes known within ``seconds``."""
+        """The error of a lost process, if it becomes known within ``seconds``."""
         self._gone.wait(seconds)
         return self.lost
 
     def silent(self, seconds: float) -> CommonArtError | None:
-        """Whose beat stands still for ``seconds``: asked when a connection broke and nobody has said why."""
-        names = [f"beat/{n}" for n in range(self.world)]
+        """The process without a heartbeat for ``seconds``: for a connection that broke without an announced reason."""
+        names = [f"heartbeat/{n}" for n in range(self.world)]
         try:
             before = self.store.multi_get(names)
             if self._gone.wait(seconds):
                 return self.lost
             after = self.store.multi_get(names)
-        except Exception:  # the store died too
+        except Exception:  # the store is gone, too
             return self.wait_lost(2 * PULSE)
         for n, (a, b) in enumerate(zip(before, after, strict=True)):
             if n != self.rank and a == b != b"left":
@@ -131,71 +132,73 @@ class Watch:
                 return self.lost
         return None
 
-    def _look(self) -> None:
+    def _run(self) -> None:
         while not self._done.wait(PULSE):
             try:
-                found = self._find()
-            except Exception:  # the store died: it lives with the first process, or with what started it
-                found = (0, self._error(0, Phrase("its connection closed")))
-            if found is not None and not self._done.is_set():
-                self.lost_rank, self.lost = found
+                lost = self._check()
+            except Exception:  # the store is gone: it belongs to the first process, or to what started it
+                lost = (0, self._error(0, Phrase("its connection closed")))
+            if lost is not None and not self._done.is_set():
+                self.lost_rank, self.lost = lost
                 self._gone.set()
                 self._end()
                 return
 
-    def _find(self) -> tuple[int, CommonArtError] | None:
+    def _check(self) -> tuple[int, CommonArtError] | None:
         import psutil
 
-        self._beat += 1
-        self.store.set(f"beat/{self.rank}", str(self._beat))
+        self._heartbeats += 1
+        self.store.set(f"heartbeat/{self.rank}", str(self._heartbeats))
         if self.store.check(["lost"]):
-            told = json.loads(self.store.get("lost"))
-            rank = int(told["rank"])
-            self._told_itself = rank == told["by"] == 0
-            return None if rank == self.rank else (rank, self._told(rank, told["error"]))
-        for n, fellow in self._fellows.items():
+            announced = json.loads(self.store.get("lost"))
+            rank = int(announced["rank"])
+            self._first_reports = rank == announced["by"] == 0
+            return None if rank == self.rank else (rank, self._as_seen_here(rank, announced["error"]))
+        for n, peer in self._local_peers.items():
             try:
-                alive = fellow is not None and fellow.is_running() and fellow.status() != psutil.STATUS_ZOMBIE
+                alive = peer is not None and peer.is_running() and peer.status() != psutil.STATUS_ZOMBIE
             except psutil.Error:
                 alive = False
             if not alive and self._last(n) != b"left":
                 return self._declare(n, Phrase("it was killed"))
-        beat = self._last(self._ahead)
+        heartbeat = self._last(self._neighbour)
         now = time.monotonic()
-        if beat != self._heard:
-            self._heard, self._heard_at = beat, now
-        elif beat != b"left" and now - self._heard_at > SILENCE:
-            return self._declare(self._ahead, Phrase("nothing was heard of it for {seconds} s", seconds=round(SILENCE)))
+        if heartbeat != self._heard:
+            self._heard, self._heard_at = heartbeat, now
+        elif heartbeat != b"left" and now - self._heard_at > SILENCE:
+            return self._declare(
+                self._neighbour, Phrase("nothing was heard of it for {seconds} s", seconds=round(SILENCE))
+            )
         return None
 
     def _last(self, rank: int) -> bytes:
-        return bytes(self.store.get(f"beat/{rank}")) if self.store.check([f"beat/{rank}"]) else b""
+        return bytes(self.store.get(f"heartbeat/{rank}")) if self.store.check([f"heartbeat/{rank}"]) else b""
 
     def _declare(self, rank: int, why: Phrase) -> tuple[int, CommonArtError]:
-        """Say it for all; what another said first is believed."""
+        """Announce a lost process; an earlier announcement by another process wins."""
         error = self._error(rank, why)
-        said = json.loads(
+        announced = json.loads(
             self.store.compare_set("lost", "", json.dumps({"rank": rank, "by": self.rank, "error": error.to_wire()}))
         )
-        self._told_itself = said["rank"] == said["by"] == 0
-        return int(said["rank"]), self._told(int(said["rank"]), said["error"])
+        self._first_reports = announced["rank"] == announced["by"] == 0
+        return int(announced["rank"]), self._as_seen_here(int(announced["rank"]), announced["error"])
 
     def _error(self, rank: int, why: str) -> ProcessLost:
-        return ProcessLost(number=rank + 1, count=self.world, host=self.places[rank].host, why=why)
+        return ProcessLost(number=rank + 1, count=self.world, host=self.locations[rank].host, why=why)
 
-    def _told(self, rank: int, wire: dict[str, Any]) -> CommonArtError:
-        """An error of another machine names it; one of this machine is its own."""
+    def _as_seen_here(self, rank: int, wire: dict[str, Any]) -> CommonArtError:
+        """The error as reported here: one from another machine names that machine."""
         error = from_wire(wire)
-        if isinstance(error, ProcessLost) or self.places[rank].machine == self.places[self.rank].machine:
+        if isinstance(error, ProcessLost) or self.locations[rank].machine == self.locations[self.rank].machine:
             return error
         return self._error(rank, Phrase(type(error).message, **error.fields))
 
     def _end(self) -> None:
-        """The training is given a moment to leave in order, longer while it writes; then the process is ended from here."""
+        """Give the training a moment to exit in order, longer while it writes; then end the process."""
         began = time.monotonic()
         while time.monotonic() - began < (WRITING if self.writing else GRACE):
             if self._done.wait(0.05):
                 return
-        if self.speaker() and self.lost is not None:
-            self._speak(self.lost)
+        if self.reports() and self.lost is not None:
+            self._report(self.lost)
         os._exit(self.lost.exit_status if self.lost else 1)

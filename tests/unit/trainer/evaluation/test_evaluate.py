@@ -35,7 +35,7 @@ from tests.support.paths import ROOT
 from tests.support.stub_model import make_stub
 from trainer.evaluation.__main__ import work
 from trainer.evaluation.concepts import rank
-from trainer.evaluation.encoders import open_encoder
+from trainer.evaluation.encoders.factory import open_encoder
 from trainer.evaluation.features import features
 from trainer.evaluation.prompts import from_file, language_of
 from trainer.evaluation.recipe import read_result
@@ -203,7 +203,7 @@ def test_the_two_language_table_with_encoders_and_a_reference(
     real = features_of(sorted(reference.glob("0*.png")), encoder, lambda _: None, keep=False).rows
     assert _row(answer, "kid", "both")["value"] == pytest.approx(metrics.kid(rows, real, resamples=2).value, rel=1e-5)
     assert (_row(answer, "kid", "both")["n"], _row(answer, "kid", "both")["reference"]) == (60, 55)
-    words = encoder.texts([i["prompt"] for i in result["items"]])
+    words = encoder.encode_texts([i["prompt"] for i in result["items"]])
     score = metrics.clipscore(metrics.cosines(rows, words))
     ja = np.array([i["lang"] == "ja" for i in result["items"]])
     assert _row(answer, "clipscore", "ja")["value"] == pytest.approx(score[ja].mean(), abs=1e-5)
@@ -339,10 +339,10 @@ def test_a_transformers_folder_gives_what_its_own_processor_would(clip: Path) ->
         wanted = model.get_image_features(
             pixel_values=torch.from_numpy(pixels.transpose(2, 0, 1)[None].astype(np.float32))
         ).pooler_output
-    assert np.allclose(encoder.pictures([image]), wanted.numpy(), atol=1e-5)
-    assert encoder.texts(["すし", "a red apple " * 40]).shape == (2, 8)  # long ones are cut
+    assert np.allclose(encoder.encode_images([image]), wanted.numpy(), atol=1e-5)
+    assert encoder.encode_texts(["すし", "a red apple " * 40]).shape == (2, 8)  # long ones are cut
     assert np.allclose(
-        encoder.texts(["cat", "sushi on a blue background"])[:1], encoder.texts(["cat"]), atol=1e-5
+        encoder.encode_texts(["cat", "sushi on a blue background"])[:1], encoder.encode_texts(["cat"]), atol=1e-5
     )  # padding does not count
 
 
@@ -390,7 +390,7 @@ def test_onnx_encoders_say_how_pictures_are_prepared(tmp_path: Path) -> None:
     encoder = open_encoder(str(file))
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8))
     assert np.allclose(
-        encoder.pictures([image, image])[1],
+        encoder.encode_images([image, image])[1],
         (np.asarray(image, np.float32) / 127.5 - 1).transpose(2, 0, 1).ravel(),
         atol=1e-5,
     )

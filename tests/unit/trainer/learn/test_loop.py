@@ -37,7 +37,7 @@ from trainer import config as c
 from trainer.learn import optim
 from trainer.learn.loss import Objective, min_snr
 from trainer.learn.train_step import TrainStep
-from trainer.learn.trainable import matched
+from trainer.learn.trainable import match_layers
 from trainer.learn.validation import overfits
 
 CPU = torch.device("cpu")
@@ -236,11 +236,11 @@ def test_a_lora_learns_and_draws_as_it_was_trained(world: Path) -> None:
     for merged in (True, False):
         assert torch.allclose(
             predicted(load_denoiser(folder, CPU, torch.float32, [lora], merged)),
-            predicted(trainer.subject.model.dit.eval()),
+            predicted(trainer.train_state.model.dit.eval()),
             atol=1e-5,
         )
     assert not torch.allclose(
-        predicted(load_denoiser(folder, CPU, torch.float32)), predicted(trainer.subject.model.dit), atol=1e-2
+        predicted(load_denoiser(folder, CPU, torch.float32)), predicted(trainer.train_state.model.dit), atol=1e-2
     )
     # the chain: what it was taught on is in the file
     report = json.loads((world / "lora" / "gate-report.json").read_bytes())
@@ -265,7 +265,7 @@ def test_a_lora_learns_and_draws_as_it_was_trained(world: Path) -> None:
 
 def test_layers_by_pattern(world: Path) -> None:
     config = identify(world / "tiny").denoiser_config
-    assert len(matched(("transformer_blocks.*.attn1.*", "*.attn1.to_q"), config)) == 8
+    assert len(match_layers(("transformer_blocks.*.attn1.*", "*.attn1.to_q"), config)) == 8
     with pytest.raises(BadConfig, match="no layer is called attn3"):
         train(world, "pattern", "lora.layers=['attn3']")
     assert not (world / "pattern" / "checkpoints").exists()
@@ -284,8 +284,8 @@ def test_half_precision_with_fp32_masters(world: Path, dtype: str) -> None:
         "previews.every=4",
         "previews.steps=1",
     )
-    assert {p.dtype for p in trainer.subject.named.values()} == {torch.float32}
-    assert trainer.subject.model.dit.proj_out.weight.dtype == {"bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
+    assert {p.dtype for p in trainer.train_state.named.values()} == {torch.float32}
+    assert trainer.train_state.model.dit.proj_out.weight.dtype == {"bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
     for step, loss in losses(told).items():
         assert loss == pytest.approx(losses(fp32)[step], rel=0.05)
     assert [e for e in told if isinstance(e, events.Preview)]
@@ -306,14 +306,14 @@ def test_full_training_gives_a_pipeline(world: Path) -> None:
     )
     folder = open_model(told[-1].path)
     model = load_denoiser(folder, CPU, torch.float32)
-    kept = trainer.subject.average.kept
+    kept = trainer.train_state.average.weights
     assert all(torch.equal(p, kept[n]) for n, p in model.named_parameters())
     assert any(
-        not torch.equal(p, trainer.subject.named[n]) for n, p in model.named_parameters()
+        not torch.equal(p, trainer.train_state.named[n]) for n, p in model.named_parameters()
     )  # the averages, not the last
     assert (
-        folder.hashes()["text_encoder"] == trainer.info.hashes["text_encoder"]
-        and folder.hashes()["vae"] == trainer.info.hashes["vae"]
+        folder.hashes()["text_encoder"] == trainer.setup.info.hashes["text_encoder"]
+        and folder.hashes()["vae"] == trainer.setup.info.hashes["vae"]
     )
     from diffusers import PixArtTransformer2DModel
 
@@ -384,7 +384,7 @@ def test_out_of_memory_is_retried_smaller(world: Path, monkeypatch: pytest.Monke
     told, trainer = train(world, "tight", "batch.size=6", "schedule.steps=3")
     for step, loss in losses(want).items():
         assert losses(told)[step] == pytest.approx(loss, rel=1e-5)
-    assert trainer.subject.stepper.micro == 2
+    assert trainer.train_state.stepper.micro == 2
     assert [e.fields["micro"] for e in told if isinstance(e, events.Note) and "Not enough memory" in e.template] == [
         3,
         2,

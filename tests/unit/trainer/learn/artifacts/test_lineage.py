@@ -101,10 +101,10 @@ def test_the_bill_of_materials_is_valid(lineage: Lineage, tmp_path: Path) -> Non
     from cyclonedx.schema import SchemaVersion
     from cyclonedx.validation.json import JsonStrictValidator
 
-    from trainer.learn.artifacts.bom import bill
+    from trainer.learn.artifacts.bom import bill_of_materials
 
     file = make_lora(tmp_path / "x.safetensors", {"proj_out": (8, 8)})
-    text = bill(lineage, [file])
+    text = bill_of_materials(lineage, [file])
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     data = json.loads(text)
     top = data["metadata"]["component"]

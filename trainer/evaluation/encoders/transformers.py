@@ -1,4 +1,4 @@
-"""Encoders as Hugging Face transformers folders: CLIP, SigLIP, Chinese and Japanese CLIPs in those classes, DINO and their like."""
+"""Encoders as Hugging Face transformers folders: CLIP, SigLIP, Chinese and Japanese CLIPs of those classes, DINO."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from PIL import Image
 
 from engine.checkpoint.config_files import read_config
 from engine.contract.errors import BadEncoder, CommonArtError, Phrase
-from trainer.evaluation.encoder_base import checked, hash_of
-from trainer.evaluation.fitting import from_preprocessor
+from trainer.evaluation.encoders.base import checked, hash_of
+from trainer.evaluation.encoders.preprocess import from_preprocessor
 
 _TOKENIZERS = (
     "tokenizer*.json",
@@ -26,7 +26,7 @@ _TOKENIZERS = (
 
 
 class TransformersEncoder:
-    """``AutoModel`` over safetensors, float32. Pictures are resized by Pillow here, so that torchvision is not needed."""
+    """``AutoModel`` with safetensors weights in float32. Pillow resizes the images, so torchvision is not needed."""
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         self._folder, self.name = folder, folder.resolve().name
@@ -52,7 +52,7 @@ class TransformersEncoder:
                 .eval()
                 .to(self._device)
             )
-        except Exception as e:  # whatever is wrong in a folder of others is told as one sentence
+        except Exception as e:  # whatever is wrong in the folder is reported as one sentence
             raise BadEncoder(
                 path=folder, why=Phrase("transformers cannot open it: {error}", error=_first_line(e))
             ) from e
@@ -66,19 +66,19 @@ class TransformersEncoder:
         files = {*weights, *(f for f in (given, folder / "config.json") if f.is_file())}
         self.reads_text = hasattr(self._model, "get_text_features")
         if self.reads_text:
-            self._tokenizer, self._length = self._words(config)
+            self._tokenizer, self._length = self._load_tokenizer(config)
             files |= {f for pattern in _TOKENIZERS for f in folder.glob(pattern) if f.is_file()}
         self.sha256 = hash_of(sorted(files))
 
-    def _words(self, config: dict[str, Any]) -> tuple[Any, int]:
-        """The tokenizer, and how many tokens the text half can read."""
+    def _load_tokenizer(self, config: dict[str, Any]) -> tuple[Any, int]:
+        """The tokenizer and the maximal number of tokens of the text model."""
         from transformers import AutoTokenizer
 
-        told = config.get("tokenizer_config") or {}
+        tokenizer_config = config.get("tokenizer_config") or {}
         try:
             if (self._folder / "tokenizer_config.json").is_file():
-                told = read_config(self._folder / "tokenizer_config.json")
-            if "auto_map" in told:
+                tokenizer_config = read_config(self._folder / "tokenizer_config.json")
+            if "auto_map" in tokenizer_config:
                 raise BadEncoder(
                     path=self._folder,
                     why=Phrase(
@@ -96,13 +96,13 @@ class TransformersEncoder:
         length = int((text or {}).get("max_position_embeddings", 0) or 77)
         return tokenizer, min(length, int(min(getattr(tokenizer, "model_max_length", length), 100_000)))
 
-    def pictures(self, images: Sequence[Image.Image]) -> np.ndarray[Any, Any]:
+    def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray[Any, Any]:
         """float32 ``[n, d]``."""
         pixels = self._torch.from_numpy(self._fitting.batch(images)).to(self._device)
         with self._torch.inference_mode():
             try:
-                look = getattr(self._model, "get_image_features", self._model)
-                out = look(pixel_values=pixels)
+                encode = getattr(self._model, "get_image_features", self._model)
+                out = encode(pixel_values=pixels)
             except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as e:
                 raise BadEncoder(
                     path=self._folder,
@@ -110,11 +110,11 @@ class TransformersEncoder:
                 ) from e
         return checked(_rows(out).float().cpu().numpy(), len(images), self._folder)
 
-    def texts(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
-        """float32 ``[n, d]``; longer texts are cut at what the model reads."""
-        # SigLIP learned with full-length padding and without a mask; the others are told what is padding
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
+        """float32 ``[n, d]``; longer texts are truncated to the model's maximum."""
+        # SigLIP was trained with full-length padding and no mask; the others need a mask
         siglip = "siglip" in str(getattr(self._model.config, "model_type", ""))
-        words = self._tokenizer(
+        tokens = self._tokenizer(
             list(texts),
             padding="max_length" if siglip else True,
             truncation=True,
@@ -123,7 +123,7 @@ class TransformersEncoder:
         )
         given = {
             k: v.to(self._device)
-            for k, v in words.items()
+            for k, v in tokens.items()
             if k in (("input_ids",) if siglip else ("input_ids", "attention_mask", "token_type_ids"))
         }
         if getattr(self._model.config, "model_type", "") in ("clip", "siglip", "siglip2"):
@@ -140,7 +140,7 @@ class TransformersEncoder:
 
 
 def _rows(out: Any) -> Any:
-    """The tensor that stands for each picture or text."""
+    """The tensor with one row per image or text."""
     if hasattr(out, "detach"):
         return out
     pooled = getattr(out, "pooler_output", None)

