@@ -33,7 +33,11 @@ def add(subparsers: Any) -> None:
     )
     parser.add_argument("--resume", action="store_true", help=tr("continue from the last valid checkpoint"))
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help=tr("override the file, such as optimiser.lr=1e-4")
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=tr("override the file, such as optimiser.lr=1e-4"),
     )
     parser.add_argument(
         "--accelerate",
