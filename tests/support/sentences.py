@@ -45,7 +45,7 @@ def _of_call(node: ast.Call, file: Path) -> set[str]:
         and not (isinstance(node.func.value, ast.Name) and node.func.value.id == "i18n")
     ):
         return set()  # Qt's own tr: resources/translations/commonart_ja.ts, see tests/gui/test_translations_qt.py
-    if name in ("tr", "Phrase", "_note") and node.args:
+    if name in ("tr", "Phrase", "_note", "note") and node.args:
         texts = _strings(node.args[0])
         if texts is None and name == "Phrase" and not _passed_on(node.args[0]):
             raise AssertionError(f"{file}:{node.lineno}: the text of a Phrase must stand there in full")

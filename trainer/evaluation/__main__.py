@@ -19,7 +19,7 @@ from typing import Any
 from engine.contract.errors import BadValue, Phrase
 from engine.contract.provenance_policy import add_options, policy_of
 from engine.contract.request import DTYPES, MAX_SEED, SAMPLERS
-from engine.system.json_program import JsonArgumentParser, run_json_program, tell_progress
+from engine.system.json_program import JsonArgumentParser, report_progress, run_json_program
 from trainer.evaluation.prompts import LANGS
 
 
@@ -72,7 +72,7 @@ class Progress:
         share = self.done / max(1, self.total)
         if share - self._reported >= 0.01 or self.done >= self.total:
             self._reported = share
-            tell_progress(self.done, max(self.total, self.done))
+            report_progress(self.done, max(self.total, self.done))
 
 
 def langs_of(text: str) -> tuple[str, ...]:

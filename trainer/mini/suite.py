@@ -205,7 +205,7 @@ def make(out: Path, icons: Icons, known: list[Thing], through: Callable[[np.ndar
             true.append(on_ground(icons.of(thing, thing.styles[0]), ground))
         numbers.append(n)
     again = np.concatenate([through(np.stack(true[i : i + 32])) for i in range(0, len(true), 32)])
-    judged, seen = suites.judge(draft, truth, numbers, ["en"] * len(numbers), list(again))
+    judged, seen = suites.score(draft, truth, numbers, ["en"] * len(numbers), list(again))
     moved = ((seen - features(true)) ** 2).sum(1)  # type: ignore[arg-type]
     single = np.array([t.kind in ("concept", "cell", "style") for t in tasks])
     told["near"] = float(np.quantile(moved[single], 0.95))

@@ -55,7 +55,7 @@ def checked(array: Any, rows: int, path: Path) -> np.ndarray[Any, Any]:
         raise BadEncoder(
             path=path,
             why=Phrase(
-                "it gave numbers of shape {found} for {rows} picture(s) or text(s), not one row each",
+                "it gave numbers of shape {found} for {rows} image(s) or text(s), not one row each",
                 found=str(list(np.shape(array))),
                 rows=rows,
             ),

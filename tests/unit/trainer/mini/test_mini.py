@@ -446,7 +446,7 @@ def test_the_suite_tells_right_answers_from_wrong_ones(tmp_path: Path, monkeypat
             if len(candidates) > 1:
                 tasks.append(n)
                 pictures.append(candidates[(task.right + wrong) % len(candidates)])
-        judged, rows = suites.judge(found, truth, tasks, ["en"] * len(tasks), pictures)
+        judged, rows = suites.score(found, truth, tasks, ["en"] * len(tasks), pictures)
         assert judged.right.mean() == (0.0 if wrong else 1.0)
         table = {r["measure"]: r for r in suites.figures(found, truth, judged, rows, ["en"])}
         assert (

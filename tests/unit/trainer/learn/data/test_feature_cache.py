@@ -138,7 +138,7 @@ def test_memory_is_bounded(world: Path) -> None:
     f.prepare(found.train, [], mirrored=False)
     for item in found.train:
         f.latent(item, False)
-    assert f._held <= 2000 and len(f._recent) < len(found.train)
+    assert f._cached_bytes <= 2000 and len(f._recent) < len(found.train)
 
 
 def test_what_is_remembered_is_no_map_of_its_file(world: Path) -> None:
