@@ -66,7 +66,7 @@ class ValidationHook:
         if alarm and not self._alarmed:
             self._reporter.note(
                 "The held-out loss rises while the training loss falls: "
-                "the model begins to learn its pictures by heart (best at step {step})",
+                "the model begins to learn its images by heart (best at step {step})",
                 step=min(self.history, key=lambda x: x[2])[0],
             )
         self._alarmed = alarm
