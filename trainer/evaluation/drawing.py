@@ -105,7 +105,7 @@ def draw_items(
                 },
                 loras=backend.loras,
             )
-            part = write_aside(folder, item.file, finalizer.pack(pixels, "png", finalizer.judged(pixels, recipe)).data)
+            part = write_aside(folder, item.file, finalizer.pack(pixels, "png", finalizer.score(pixels, recipe)).data)
             try:
                 publish(part, folder / item.file)
             except FileExistsError:
