@@ -368,7 +368,7 @@ def test_encoders_that_cannot_be_used_are_told(clip: Path, tmp_path: Path) -> No
     shutil.copytree(clip, wrong)
     (wrong / "preprocessor_config.json").write_text(json.dumps({"size": {"height": 40, "width": 40}}), encoding="utf-8")
     with pytest.raises(BadEncoder, match="40x40"):
-        open_encoder(str(wrong)).pictures([Image.new("RGB", (64, 64))])
+        open_encoder(str(wrong)).encode_images([Image.new("RGB", (64, 64))])
 
 
 @pytest.mark.skipif(importlib.util.find_spec("efficientnet_lite_pytorch") is not None, reason="the extra is installed")
@@ -406,7 +406,7 @@ def test_onnx_encoders_say_how_pictures_are_prepared(tmp_path: Path) -> None:
     flat = _onnx(tmp_path / "flat.onnx", out=(-1,))
     (tmp_path / "flat.json").write_text(json.dumps({"size": 12}), encoding="utf-8")
     with pytest.raises(BadEncoder, match="not one row each"):
-        open_encoder(str(flat)).pictures([image, image])
+        open_encoder(str(flat)).encode_images([image, image])
 
 
 def test_a_score_before_saving_is_recorded_when_it_is_wanted_and_only_then(
