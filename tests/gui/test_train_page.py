@@ -320,6 +320,7 @@ def test_runs_wait_for_each_other_and_are_found_again(qtbot: QtBot, page: TrainP
     qtbot.waitUntil(lambda: page.run.now.started["step"] == 3 and page.run.now.step > 4, timeout=WAIT)
     page.trainings.stop(first)
     qtbot.waitUntil(lambda: state(page, first) == "stopped", timeout=WAIT)
+    trainings.shut()  # a second window's: the fixture knows only the first
     page.run._remove()
     qtbot.waitUntil(lambda: page.runs.model.rowCount() == 1, timeout=WAIT)
     assert first.config.exists()
