@@ -75,7 +75,7 @@ class TrainingRuns(QObject):
         self._scheduler = TrainingScheduler(ledger, engine, lambda: settings.now.device, notices.complain)
         self._followers: dict[str, Follower] = {}
         self._task: Task | None = None
-        self._again = False
+        self._again = self._closed = False
         self._timer = QTimer(self, interval=1000)
         self._timer.timeout.connect(self._tick)
         app = QCoreApplication.instance()
@@ -86,6 +86,8 @@ class TrainingRuns(QObject):
 
     def refresh(self) -> None:
         """Read the folders again, in a thread."""
+        if self._closed:
+            return
         if self._task is not None:
             self._again = True
             return
@@ -98,6 +100,8 @@ class TrainingRuns(QObject):
         self._notices.complain(error)
 
     def _listed(self, listing: list[tuple[Run, str]]) -> None:
+        if self._closed:
+            return
         self._task = None
         self._scheduler.update(listing)
         for run in self.active():
@@ -180,6 +184,8 @@ class TrainingRuns(QObject):
         self.refresh()
 
     def _schedule(self) -> None:
+        if self._closed:
+            return
         before = [self.state(r) for r in self.waiting()]
         run = self._scheduler.schedule()
         if run is not None:
@@ -192,6 +198,8 @@ class TrainingRuns(QObject):
             self._timer.stop()
 
     def _tick(self) -> None:
+        if self._closed:
+            return
         if self.waiting():
             self._schedule()
         for run in self.active():
@@ -222,6 +230,7 @@ class TrainingRuns(QObject):
 
     def shut(self) -> None:
         """The window goes: nothing is listed or followed from now on."""
+        self._closed = True
         self._timer.stop()
         if self._task is not None:
             self._task.cancel()
